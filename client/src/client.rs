@@ -1,0 +1,87 @@
+//! One connection to one node.
+
+use std::future::Future;
+use std::time::Duration;
+
+use outrigger_proto::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
+use outrigger_proto::v1::admin_client::AdminClient;
+use outrigger_proto::v1::store_client::StoreClient;
+use outrigger_proto::v1::{NodeStatus, StatusRequest};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::address;
+use crate::error::{Effect, Error};
+use crate::status::{self, StatusStream};
+use crate::store::Store;
+
+/// A connection to one node. Cheap to clone; clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    /// Connects to the node at `http://host:port` or `unix:///path/of.sock`.
+    ///
+    /// Fails when nobody listens there. Later, a connection that was lost is made again by the next
+    /// call; only a call that finds nobody there fails with
+    /// [`Unreachable`](crate::ErrorKind::Unreachable), and has then changed nothing.
+    pub async fn connect(address: &str) -> Result<Client, Error> {
+        let endpoint = address::endpoint(address)?;
+        let channel = endpoint.connect().await.map_err(|error| Error::no_node(address, &error))?;
+        Ok(Client { channel })
+    }
+
+    /// A handle on one store, with a session of its own. The name may be empty when the node has only
+    /// one store. Nothing is sent: a name that the node does not know fails the first call.
+    pub fn store(&self, name: impl Into<String>) -> Store {
+        Store::new(self.clone(), name.into())
+    }
+
+    /// The state of all stores of the node.
+    pub async fn status(&self) -> Result<NodeStatus, Error> {
+        status::node(self, StatusRequest::default()).await
+    }
+
+    /// The state of all stores of the node, now and after each change, at most once per `interval`.
+    pub async fn watch_status(
+        &self,
+        interval: Duration,
+    ) -> Result<StatusStream<NodeStatus>, Error> {
+        StatusStream::open(self, String::new(), interval, Ok).await
+    }
+
+    pub(crate) fn rows(&self) -> StoreClient<Channel> {
+        StoreClient::new(self.channel.clone())
+            .max_encoding_message_size(REQUEST_BYTES_MAX)
+            .max_decoding_message_size(RESPONSE_BYTES_MAX)
+    }
+
+    pub(crate) fn admin(&self) -> AdminClient<Channel> {
+        AdminClient::new(self.channel.clone())
+            .max_encoding_message_size(REQUEST_BYTES_MAX)
+            .max_decoding_message_size(RESPONSE_BYTES_MAX)
+    }
+}
+
+/// A unary request that tells the node its deadline.
+pub(crate) fn with_deadline<T>(message: T, deadline: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(deadline);
+    request
+}
+
+/// Waits for the answer of a call, `deadline` at most. The request's own timeout does not do: it ends
+/// with the first byte of the answer, and does not run while a connection is made.
+pub(crate) async fn answer<T>(
+    effect: Effect,
+    deadline: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(Error::of_call(effect, status)),
+        Err(_elapsed) => Err(Error::deadline(effect, deadline)),
+    }
+}

@@ -1,0 +1,213 @@
+//! A handle on one store: reads and writes in a session.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use outrigger_proto::limits::PAYLOAD_BYTES_MAX;
+use outrigger_proto::v1::{
+    self, DeleteRequest, GetRequest, PutRequest, Reason, Revision, StatusRequest, StoreStatus,
+};
+
+use crate::client::{self, Client, with_deadline};
+use crate::error::{Effect, Error};
+use crate::read::{Entry, Level, Read};
+use crate::scan::{Rows, Scan};
+use crate::session::Session;
+use crate::status::{self, StatusStream};
+use crate::token::Token;
+use crate::writer::Writer;
+
+/// A read is answered from memory or disk of the node beside us; what takes longer is a wait for a
+/// copy that is behind.
+const READ_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Longer than the 10 s that a node waits for Kafka, so that the outcome is the node's to say, by
+/// name, and not a mere timeout.
+const WRITE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// A handle on one store.
+///
+/// **Session.** The handle and its clones are one session: it remembers how far its writes and reads
+/// have seen the log, and a read waits until the node's copy has come as far. It reads its own writes
+/// and never goes back in time. [`Store::token`] and [`Store::resume`] carry the session to a handle
+/// on another node; [`Store::new_session`] starts afresh.
+///
+/// **Deadlines.** 5 s for reads (for a scan: for each batch of rows), 15 s for writes, which is
+/// longer than a node waits for Kafka. After a deadline of the node's own the error has a reason;
+/// after this one it is merely [`Deadline`](crate::ErrorKind::Deadline), and a write may have happened.
+///
+/// Keys and values are any bytes, also none. Dropping the future of a call cancels it; a write may
+/// then have happened.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    name: String,
+    session: Session,
+    level: Level,
+    max_staleness: Option<Duration>,
+    read_deadline: Duration,
+    write_deadline: Duration,
+}
+
+impl Store {
+    pub(crate) fn new(client: Client, name: String) -> Store {
+        Store {
+            client,
+            name,
+            session: Session::default(),
+            level: Level::default(),
+            max_staleness: None,
+            read_deadline: READ_DEADLINE,
+            write_deadline: WRITE_DEADLINE,
+        }
+    }
+
+    /// The same handle, in the same session, that reads at another level.
+    pub fn with_level(self, level: Level) -> Store {
+        Store { level, ..self }
+    }
+
+    /// The same handle, in the same session, that refuses answers from a copy older than this.
+    pub fn with_max_staleness(self, max_staleness: Duration) -> Store {
+        Store { max_staleness: Some(max_staleness), ..self }
+    }
+
+    /// The same handle, in the same session, with another deadline for reads.
+    pub fn with_read_deadline(self, read_deadline: Duration) -> Store {
+        Store { read_deadline, ..self }
+    }
+
+    /// The same handle, in the same session, with another deadline for writes.
+    pub fn with_write_deadline(self, write_deadline: Duration) -> Store {
+        Store { write_deadline, ..self }
+    }
+
+    /// A handle with the same settings and a session that has seen nothing yet.
+    pub fn new_session(&self) -> Store {
+        Store { session: Session::default(), ..self.clone() }
+    }
+
+    /// What the session has seen; `None` before its first answer.
+    pub fn token(&self) -> Option<Token> {
+        self.session.token()
+    }
+
+    /// Continues another session in this one. Fails, and changes nothing, when this session has
+    /// already seen another topic.
+    pub fn resume(&self, token: Token) -> Result<(), Error> {
+        self.session.resume(token)
+    }
+
+    /// The value of a key, and the revision that wrote it.
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>, Error> {
+        Ok(self.read(key).await?.entry)
+    }
+
+    /// The same as [`Store::get`], with what is known about the copy that answered.
+    pub async fn read(&self, key: impl AsRef<[u8]>) -> Result<Read, Error> {
+        let key = payload_key(key.as_ref())?;
+        let request = GetRequest { store: self.name.clone(), key, read: Some(self.read_options()) };
+        let request = with_deadline(request, self.read_deadline);
+        let mut rows = self.client.rows();
+        let answer = client::answer(Effect::None, self.read_deadline, rows.get(request)).await?;
+        let copy = self.level.observe(&self.session, answer.copy)?;
+        let entry = answer.found.map(Entry::try_from).transpose()?;
+        Ok(Read { entry, copy })
+    }
+
+    /// Sets the value of a key. Returns when the log has it; this session's reads see it then.
+    pub async fn put(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Revision, Error> {
+        let (key, value) = payload(key.as_ref(), value.as_ref())?;
+        let request = PutRequest { store: self.name.clone(), key, value };
+        let request = with_deadline(request, self.write_deadline);
+        let mut rows = self.client.rows();
+        let answer = client::answer(Effect::Write, self.write_deadline, rows.put(request)).await?;
+        self.written(answer.revision, answer.token)
+    }
+
+    /// Deletes a key, whether or not it exists. Returns when the log has the delete.
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Revision, Error> {
+        let key = payload_key(key.as_ref())?;
+        let request = DeleteRequest { store: self.name.clone(), key };
+        let request = with_deadline(request, self.write_deadline);
+        let mut rows = self.client.rows();
+        let call = rows.delete(request);
+        let answer = client::answer(Effect::Write, self.write_deadline, call).await?;
+        self.written(answer.revision, answer.token)
+    }
+
+    /// The rows of a range of keys, all from one snapshot.
+    pub async fn scan(&self, scan: Scan) -> Result<Rows, Error> {
+        let request = scan.request(self.name.clone(), self.read_options())?;
+        Rows::open(&self.client, request, self.level, &self.session, self.read_deadline).await
+    }
+
+    /// A stream of writes, for throughput. Needs a Tokio runtime around it.
+    ///
+    /// A connection that cannot be made fails the first writes, not this call.
+    pub fn writer(&self) -> Writer {
+        let session = self.session.clone();
+        Writer::open(self.client.rows(), self.name.clone(), session, self.write_deadline)
+    }
+
+    /// The state of the store on this node.
+    pub async fn status(&self) -> Result<StoreStatus, Error> {
+        self.status_of(false).await
+    }
+
+    /// The state of the store on this node, with the digest of its copy. Reads the whole copy.
+    pub async fn status_with_digest(&self) -> Result<StoreStatus, Error> {
+        self.status_of(true).await
+    }
+
+    /// The state of the store on this node, now and after each change, at most once per `interval`.
+    pub async fn watch_status(
+        &self,
+        interval: Duration,
+    ) -> Result<StatusStream<StoreStatus>, Error> {
+        StatusStream::open(&self.client, self.name.clone(), interval, status::one_store).await
+    }
+
+    async fn status_of(&self, with_digest: bool) -> Result<StoreStatus, Error> {
+        let request = StatusRequest { store: self.name.clone(), with_digest };
+        status::node(&self.client, request).await.and_then(status::one_store)
+    }
+
+    fn read_options(&self) -> v1::ReadOptions {
+        self.level.options(&self.session, self.max_staleness, self.read_deadline)
+    }
+
+    fn written(
+        &self,
+        revision: Option<Revision>,
+        token: Option<v1::Token>,
+    ) -> Result<Revision, Error> {
+        self.session.observe(Effect::Write, token)?;
+        revision.ok_or_else(|| Error::protocol(Effect::Write, "it has no revision"))
+    }
+}
+
+/// A key and a value that a request can carry. Whether the node accepts them is the node's to say.
+pub(crate) fn payload(key: &[u8], value: &[u8]) -> Result<(Bytes, Bytes), Error> {
+    let bytes = key.len() + value.len();
+    if bytes > PAYLOAD_BYTES_MAX {
+        let (reason, what) = match key.len() > value.len() {
+            true => (Reason::KeyTooLarge, "key"),
+            false => (Reason::ValueTooLarge, "value"),
+        };
+        let message = format!(
+            "the {what} is too large: key and value have {bytes} bytes together, \
+             and a request carries {PAYLOAD_BYTES_MAX}"
+        );
+        return Err(Error::invalid(reason, message));
+    }
+    Ok((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)))
+}
+
+pub(crate) fn payload_key(key: &[u8]) -> Result<Bytes, Error> {
+    payload(key, b"").map(|(key, _no_value)| key)
+}

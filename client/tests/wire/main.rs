@@ -1,0 +1,9 @@
+//! The client against a node that is made of a map and a script: what travels, and what each failure
+//! on the way is taken for.
+
+mod failures;
+mod fake;
+mod reads;
+mod sessions;
+mod statuses;
+mod writers;

@@ -1,0 +1,45 @@
+//! The sizes that both ends of the protocol keep to.
+//!
+//! gRPC's default, 4 MiB in both directions, is set explicitly where it is meant and widened where
+//! it would break a promise: a record that another tool wrote to the topic is served whatever its
+//! size, so what a client receives is bounded far above what it may send.
+
+/// The largest key that a write may have, unless the node says otherwise.
+pub const KEY_BYTES_MAX: usize = 32 * KIB;
+
+/// The largest value that a write may have, unless the node says otherwise. With the largest key it
+/// fits the record batches that a topic takes by default (`max.message.bytes`, 1 MiB).
+pub const VALUE_BYTES_MAX: usize = 960 * KIB;
+
+/// The largest request message: what a server accepts, and what a client refuses to send.
+pub const REQUEST_BYTES_MAX: usize = 4 * MIB;
+
+/// The most bytes of keys and values that one request can carry: the rest is for the store's name, a
+/// token and framing. Well above the largest write, so that a value that is too large is still
+/// carried to the node and refused by name.
+pub const PAYLOAD_BYTES_MAX: usize = REQUEST_BYTES_MAX - 64 * KIB;
+
+/// The largest response message: what a client accepts, and what a server refuses to send.
+///
+/// Above [`BATCH_BYTES`] a response holds one foreign record, whose size is the broker's to limit
+/// (1 MiB unless configured). This bounds one allocation, made only when such a record exists.
+pub const RESPONSE_BYTES_MAX: usize = 128 * MIB;
+
+/// The bytes of keys and values after which a message of a stream (rows, items) is sent. A larger
+/// row or item travels alone.
+pub const BATCH_BYTES: usize = 256 * KIB;
+
+/// The most rows or items in one message of a stream.
+pub const BATCH_LEN_MAX: usize = 1_000;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + KIB <= MIB);
+const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= PAYLOAD_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES <= PAYLOAD_BYTES_MAX);
+const _: () = assert!(REQUEST_BYTES_MAX < RESPONSE_BYTES_MAX);
+// The .proto file names these numbers.
+const _: () = assert!(KEY_BYTES_MAX == 32 * KIB && VALUE_BYTES_MAX == 960 * KIB);
+const _: () = assert!(REQUEST_BYTES_MAX == 4 * MIB && RESPONSE_BYTES_MAX == 128 * MIB);
+const _: () = assert!(BATCH_BYTES == 256 * KIB && BATCH_LEN_MAX == 1_000);

@@ -1,0 +1,148 @@
+# shellcheck shell=bash
+# What each command needs, and how it gets here: apt on Debian and Ubuntu, advice elsewhere.
+# Sourced by ./x; quick when nothing is missing.
+
+CARGO_DENY_VERSION=0.20.2
+
+MISSING=()
+PACKAGES=()
+
+# want <name> <Debian package> <advice elsewhere> <test...>
+want() {
+  local name=$1 package=$2 advice=$3
+  shift 3
+  "$@" >/dev/null 2>&1 && return
+  MISSING+=("$name: $advice")
+  PACKAGES+=("$package")
+}
+
+build_needs() {
+  want "a C compiler" gcc "gcc or clang (macOS: xcode-select --install)" command -v cc
+  want "a C++ compiler" g++ "g++ or clang++ (macOS: xcode-select --install)" command -v c++
+  want "make" make "GNU make" command -v make
+  want "pkg-config" pkg-config "pkg-config or pkgconf" command -v pkg-config
+  want "perl with its core modules" perl "perl (OpenSSL is built with it)" \
+    perl -MIPC::Cmd -MFindBin -MTime::Piece -e 1
+  want "libclang" libclang-dev "LLVM's libclang; LIBCLANG_PATH if it is in an unusual place" \
+    has_libclang
+}
+
+kafka_needs() {
+  want "Java 17 or newer" java "a JDK, on PATH or in JAVA_HOME" has_java
+  want "Maven" maven "mvn, from maven.apache.org or a package manager" command -v mvn
+  want "kcat" kcat "kcat, from a package manager" command -v kcat
+}
+
+setup_rust() {
+  local wanted have
+  if ! command -v cargo || ! command -v rustc; then
+    fail "no Rust toolchain: install one from https://rustup.rs, then run this again"
+  fi >/dev/null
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  have=$(rustc --version | awk '{ print $2 }')
+  [[ $(printf '%s\n' "$wanted" "$have" | sort -V | head -n 1) == "$wanted" ]] ||
+    fail "Rust $have is too old, $wanted is needed: rustup update stable"
+  { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 ||
+    fail "rustfmt or clippy is missing: rustup component add rustfmt clippy"
+}
+
+setup_build() {
+  setup_rust
+  provide build_needs
+  [[ -x $CARGO_TARGET_DIR/release/outrigger ]] ||
+    say "first build: RocksDB, librdkafka and OpenSSL are compiled, about 15 minutes on two cores"
+}
+
+setup_kafka() {
+  provide kafka_needs
+  kafka_jars
+}
+
+# The copy is made beside its place and moved: complete or absent, never half.
+kafka_jars() {
+  local lib=$OUTRIGGER_KAFKA_LIB fresh
+  [[ ! -d $lib ]] || return 0
+  say "fetching the jars of Kafka $KAFKA_VERSION (54 MB) with Maven"
+  mkdir -p "$(dirname "$lib")"
+  fresh=$(mktemp -d "$lib.XXXXXX")
+  if ! mvn --quiet --batch-mode --file tests/kafka/pom.xml dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$fresh"; then
+    rm -rf "$fresh"
+    fail "Maven could not fetch the jars of Kafka; with jars from elsewhere, set OUTRIGGER_KAFKA_LIB"
+  fi
+  chmod 755 "$fresh"
+  mv "$fresh" "$lib"
+}
+
+# Unoptimised: it takes a minute to build and runs for seconds.
+setup_deny() {
+  export PATH="$CACHE/tools/bin:$PATH"
+  [[ $(cargo deny --version 2>/dev/null) != "cargo-deny $CARGO_DENY_VERSION" ]] || return 0
+  say "building cargo-deny, one to two minutes"
+  CARGO_TARGET_DIR="$CACHE/tools/target" cargo install --quiet --locked --debug \
+    --root "$CACHE/tools" --version "$CARGO_DENY_VERSION" cargo-deny
+  rm -rf "$CACHE/tools/target"
+}
+
+has_java() {
+  local version
+  version=$("$(java_command)" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+  [[ ${version:-0} -ge 17 ]]
+}
+
+java_command() { echo "${JAVA_HOME:+$JAVA_HOME/bin/}java"; }
+
+# The newest headless runtime that this release of Debian or Ubuntu has.
+java_package() {
+  local version
+  for version in 21 17; do
+    if apt-cache show "openjdk-$version-jre-headless" >/dev/null 2>&1; then
+      echo "openjdk-$version-jre-headless"
+      return
+    fi
+  done
+  echo default-jre-headless
+}
+
+has_libclang() {
+  local place
+  for place in "${LIBCLANG_PATH:-/nowhere}" /usr/lib/llvm-*/lib /usr/lib/*-linux-gnu /usr/lib64 \
+    /usr/lib /usr/local/lib /opt/homebrew/opt/llvm/lib /Library/Developer/CommandLineTools/usr/lib; do
+    [[ -z $(compgen -G "$place/libclang*.so*") && -z $(compgen -G "$place/libclang.dylib") ]] || return 0
+  done
+  command -v llvm-config && compgen -G "$(llvm-config --libdir)/libclang.*"
+}
+
+# provide <needs>: installs what the needs find missing, or says what it is and ends.
+provide() {
+  "$1"
+  [[ ${#MISSING[@]} -gt 0 ]] || return 0
+  if command -v apt-get >/dev/null && as_root true 2>/dev/null; then
+    install_packages
+    MISSING=() PACKAGES=()
+    "$1"
+    [[ ${#MISSING[@]} -gt 0 ]] || return 0
+  fi
+  printf 'x: this is missing, please install it and run this again:\n' >&2
+  printf '  %s\n' "${MISSING[@]}" >&2
+  exit 1
+}
+
+install_packages() {
+  as_root apt-get update -qq
+  local packages=("${PACKAGES[@]/#java/$(java_package)}")
+  say "installing ${packages[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${packages[@]}"
+}
+
+# Asks for a password only where somebody can type one.
+as_root() {
+  if [[ $(id -u) -eq 0 ]]; then
+    "$@"
+  elif [[ -t 0 ]]; then
+    sudo "$@"
+  else
+    sudo -n "$@"
+  fi
+}

@@ -1,0 +1,207 @@
+//! What one fetch returned: one arena and an index, shared as it is by everything downstream.
+//!
+//! `range` is the position before and after: records hidden from us (markers, aborted or compacted
+//! ones) are inside it. Where offsets are missing, `gap` says so; compaction and markers look alike.
+
+use std::ops::Range;
+
+use crate::offset::{Epoch, Offset, Partition};
+use crate::partitioner::partition_of;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub partition: Partition,
+    /// Position before `..` position after.
+    pub range: Range<Offset>,
+    /// Each leader epoch seen with the first offset it was seen at, ascending.
+    pub epochs: Vec<(Epoch, Offset)>,
+    /// The log's cleaner had not passed this offset when the records were read: the high watermark
+    /// of that fetch, or a later one; at the end, the end itself.
+    pub clean_bound: Offset,
+    /// Offsets are missing inside `range`.
+    pub gap: bool,
+    /// `range.end` was the end of what a reader of committed records could see.
+    pub at_end: bool,
+    /// Records whose key belongs to another partition (another tool's mistake): left out.
+    pub misplaced: u32,
+    /// Records without a key, which a compacted topic cannot hold by its own rules: left out.
+    pub keyless: u32,
+    arena: Vec<u8>,
+    records: Vec<RecordRef>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RecordRef {
+    offset: Offset,
+    key: Range<usize>,
+    value: Option<Range<usize>>,
+}
+
+/// One record as the log holds it. No value is a tombstone; an empty value is a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    pub offset: Offset,
+    pub key: &'a [u8],
+    pub value: Option<&'a [u8]>,
+}
+
+impl Batch {
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        self.records.iter().map(|record| Record {
+            offset: record.offset,
+            key: &self.arena[record.key.clone()],
+            value: record.value.clone().map(|range| &self.arena[range]),
+        })
+    }
+
+    /// Bytes of keys and values.
+    pub fn bytes(&self) -> usize {
+        self.arena.len()
+    }
+}
+
+/// Fills a batch record by record in offset order.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    batch: Batch,
+    partitions: u32,
+}
+
+impl BatchBuilder {
+    /// A batch that starts at position `from` of a topic with `partitions` partitions.
+    pub fn new(partition: Partition, partitions: u32, from: Offset) -> BatchBuilder {
+        assert!(partition.0 < partitions, "partition {partition} of {partitions}");
+        let batch = Batch {
+            partition,
+            range: from..from,
+            epochs: Vec::new(),
+            clean_bound: from,
+            gap: false,
+            at_end: false,
+            misplaced: 0,
+            keyless: 0,
+            arena: Vec::new(),
+            records: Vec::new(),
+        };
+        BatchBuilder { batch, partitions }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.batch.arena.len()
+    }
+
+    /// No record and no progress yet.
+    pub fn is_empty(&self) -> bool {
+        self.batch.range.is_empty()
+    }
+
+    pub fn push(
+        &mut self,
+        offset: Offset,
+        epoch: Option<Epoch>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) {
+        self.advance(offset, epoch);
+        self.batch.range.end = offset.next();
+        let Some(key) = key else {
+            self.batch.keyless += 1;
+            return;
+        };
+        if partition_of(key, self.partitions) != self.batch.partition {
+            self.batch.misplaced += 1;
+            return;
+        }
+        let key = self.keep(key);
+        let value = value.map(|value| self.keep(value));
+        self.batch.records.push(RecordRef { offset, key, value });
+    }
+
+    /// The reader met the end of what it may see: a position, with every hidden record below it.
+    pub fn at_end(mut self, position: Offset, epoch: Option<Epoch>) -> Batch {
+        self.advance(position, epoch);
+        self.batch.range.end = position;
+        self.batch.at_end = true;
+        self.finish(position)
+    }
+
+    /// `clean_bound`: see the field; a bound below the batch's own end is raised to it.
+    pub fn finish(mut self, clean_bound: Offset) -> Batch {
+        self.batch.clean_bound = clean_bound.max(self.batch.range.end);
+        self.batch
+    }
+
+    fn advance(&mut self, offset: Offset, epoch: Option<Epoch>) {
+        let end = self.batch.range.end;
+        assert!(offset >= end, "the log went back from {end} to {offset}");
+        self.batch.gap |= offset > end;
+        if let Some(epoch) = epoch
+            && self.batch.epochs.last().is_none_or(|(last, _)| *last < epoch)
+        {
+            self.batch.epochs.push((epoch, offset));
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.batch.arena.len();
+        self.batch.arena.extend_from_slice(bytes);
+        start..self.batch.arena.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> BatchBuilder {
+        BatchBuilder::new(Partition(0), 1, Offset(10))
+    }
+
+    #[test]
+    fn contiguous_records_leave_no_gap() {
+        let mut builder = builder();
+        builder.push(Offset(10), None, Some(b"a"), Some(b""));
+        builder.push(Offset(11), None, Some(b"b"), None);
+        let batch = builder.finish(Offset(12));
+        assert!(!batch.gap);
+        assert_eq!(batch.range, Offset(10)..Offset(12));
+        let values: Vec<_> = batch.records().map(|record| record.value).collect();
+        assert_eq!(values, [Some(&b""[..]), None]);
+    }
+
+    #[test]
+    fn a_hole_before_between_or_after_is_a_gap() {
+        let mut before = builder();
+        before.push(Offset(11), None, Some(b"a"), None);
+        assert!(before.finish(Offset(12)).gap);
+        let mut after = builder();
+        after.push(Offset(10), None, Some(b"a"), None);
+        let after = after.at_end(Offset(12), None);
+        assert!(after.gap && after.at_end);
+        assert_eq!((after.range.end, after.clean_bound), (Offset(12), Offset(12)));
+    }
+
+    #[test]
+    fn another_partitions_key_and_a_missing_key_are_counted_not_kept() {
+        let mut builder = BatchBuilder::new(Partition(0), 1_000, Offset(0));
+        builder.push(Offset(0), None, Some(b"abc"), Some(b"x"));
+        builder.push(Offset(1), None, None, Some(b"x"));
+        let batch = builder.finish(Offset(2));
+        assert_eq!(
+            (batch.misplaced, batch.keyless, batch.records().len(), batch.gap),
+            (1, 1, 0, false)
+        );
+    }
+
+    #[test]
+    fn epochs_are_recorded_where_they_begin() {
+        let mut builder = builder();
+        builder.push(Offset(10), Some(Epoch(3)), Some(b"a"), None);
+        builder.push(Offset(11), Some(Epoch(3)), Some(b"b"), None);
+        builder.push(Offset(12), Some(Epoch(5)), Some(b"c"), None);
+        assert_eq!(
+            builder.finish(Offset(13)).epochs,
+            [(Epoch(3), Offset(10)), (Epoch(5), Offset(12))]
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Positions that the log does not have: deleted, truncated, another history, another topic.
+
+use super::LogUnderTest;
+use super::fixture::{
+    ONE, P0, TWO, appended, describe, ends, expected, foreign, loss, put, read_to, texts, topic_id,
+};
+use crate::log::{Loss, Write};
+use crate::offset::Offset;
+
+fn ten(log: &mut dyn LogUnderTest) {
+    let writes: Vec<Write> = (0..10).map(|n| put(&format!("k{n}"), "value")).collect();
+    appended(log, &writes);
+}
+
+pub(super) fn a_position_above_the_end_is_lost(log: &mut dyn LogUnderTest) {
+    ten(log);
+    assert_eq!(loss(log, ONE, Offset(11), None), Loss::OutOfRange);
+    assert_eq!(read_to(log, ONE, P0, Offset(10), Offset(10)).position, Offset(10));
+}
+
+pub(super) fn a_position_below_the_log_start_is_lost(log: &mut dyn LogUnderTest) {
+    ten(log);
+    log.delete_records(P0, Offset(6));
+    let facts = describe(log, ONE).partitions[0];
+    assert_eq!((facts.log_start, facts.high_watermark), (Offset(6), Offset(10)));
+    assert_eq!(loss(log, ONE, Offset(5), None), Loss::OutOfRange);
+    assert_eq!(loss(log, TWO, Offset(0), None), Loss::OutOfRange, "never the earliest instead");
+}
+
+pub(super) fn a_reader_at_the_log_start_goes_on(log: &mut dyn LogUnderTest) {
+    ten(log);
+    log.delete_records(P0, Offset(6));
+    let seen = read_to(log, ONE, P0, Offset(6), Offset(10));
+    assert_eq!(seen.offsets(), [6, 7, 8, 9]);
+    assert!(!seen.gap);
+}
+
+pub(super) fn a_position_in_a_lost_log_is_lost(log: &mut dyn LogUnderTest) {
+    ten(log);
+    let epoch = ends(log, ONE)[0].epoch;
+    log.lose_log(P0);
+    // Both are true of an emptied log; which one the client says first is its own affair.
+    let with_epoch = loss(log, ONE, Offset(10), epoch);
+    assert!(matches!(with_epoch, Loss::OutOfRange | Loss::Diverged));
+    assert_eq!(loss(log, TWO, Offset(10), None), Loss::OutOfRange);
+    assert!(ends(log, ONE)[0].epoch > epoch, "the leader leads again, in a later epoch");
+}
+
+pub(super) fn a_log_that_grew_again_is_another_history(log: &mut dyn LogUnderTest) {
+    ten(log);
+    let epoch = read_to(log, ONE, P0, Offset(0), Offset(10)).epochs.last().expect("an epoch").0;
+    log.lose_log(P0);
+    let others: Vec<_> = (0..20).map(|n| foreign(&format!("other{n}"), "value")).collect();
+    log.append(P0, &others);
+    assert_eq!(loss(log, TWO, Offset(10), Some(epoch)), Loss::Diverged);
+    // Without an epoch nothing can tell: the offset is valid.
+    let seen = read_to(log, TWO, P0, Offset(19), Offset(20));
+    assert_eq!(texts(&seen), expected(&[(19, "other19", Some("value"))]));
+}
+
+pub(super) fn a_recreated_topic_has_another_id(log: &mut dyn LogUnderTest) {
+    ten(log);
+    let before = describe(log, ONE);
+    assert_eq!(topic_id(log, ONE), before.topic);
+    log.recreate();
+    let after = topic_id(log, ONE);
+    assert_ne!(after, before.topic, "the name is the same, the topic is not");
+    let facts = describe(log, ONE);
+    assert_eq!((facts.topic, &facts.cluster), (after, &before.cluster));
+    assert_eq!(facts.partitions[0].high_watermark, Offset(0));
+}

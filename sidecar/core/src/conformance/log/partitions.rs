@@ -1,0 +1,81 @@
+//! Several partitions, and records that do not belong where they are.
+
+use bytes::Bytes;
+
+use super::fixture::{
+    CREDIT, ONE, appended, assign, ends, foreign, next, put, read_to, texts, write,
+};
+use super::{Foreign, LogUnderTest};
+use crate::log::{LogCall, LogEvent, Write};
+use crate::offset::{Offset, Partition};
+use crate::partitioner::partition_of;
+
+const PARTITIONS: u32 = 3;
+
+/// A key that belongs to `partition`.
+fn key_of(partition: Partition) -> String {
+    let key = |n: u32| format!("key-{n}");
+    let belongs = |key: &String| partition_of(key.as_bytes(), PARTITIONS) == partition;
+    (0..1_000).map(key).find(belongs).expect("every partition has keys")
+}
+
+fn one_each() -> Vec<Write> {
+    let own = |partition| write(partition, &key_of(partition), Some("value"));
+    Partition::all(PARTITIONS).map(own).collect()
+}
+
+pub(super) fn writes_go_to_the_partitions_they_name(log: &mut dyn LogUnderTest) {
+    let twice: Vec<Write> = one_each().into_iter().chain(one_each()).collect();
+    let offsets = appended(log, &twice);
+    assert_eq!(offsets, [0, 0, 0, 1, 1, 1].map(Offset));
+    for partition in Partition::all(PARTITIONS) {
+        let seen = read_to(log, ONE, partition, Offset(0), Offset(2));
+        assert_eq!(seen.offsets(), [0, 1]);
+        assert!(seen.records.iter().all(|(_, key, _)| *key == key_of(partition).into_bytes()));
+    }
+    let ends: Vec<Offset> = ends(log, ONE).iter().map(|end| end.high_watermark).collect();
+    assert_eq!(ends, [2, 2, 2].map(Offset));
+}
+
+pub(super) fn partitions_are_read_side_by_side(log: &mut dyn LogUnderTest) {
+    for partition in Partition::all(PARTITIONS) {
+        assign(log, ONE, partition, Offset(0), None);
+    }
+    appended(log, &one_each());
+    let mut positions = [Offset(0); 3];
+    for partition in Partition::all(PARTITIONS) {
+        log.call(ONE, LogCall::Fetch { partition, bytes_max: CREDIT });
+    }
+    while positions.iter().any(|position| *position < Offset(1)) {
+        match next(log, ONE) {
+            LogEvent::Fetched(batch) => {
+                assert_eq!(positions[batch.partition.index()], batch.range.start);
+                positions[batch.partition.index()] = batch.range.end;
+                let partition = batch.partition;
+                log.call(ONE, LogCall::Fetch { partition, bytes_max: CREDIT });
+            }
+            other => panic!("a fetch was answered by {other:?}"),
+        }
+    }
+}
+
+pub(super) fn another_partitions_key_is_left_out_and_counted(log: &mut dyn LogUnderTest) {
+    let (here, there) = (Partition(0), Partition(1));
+    let records = [foreign(&key_of(there), "strays"), foreign(&key_of(here), "belongs")];
+    log.append(here, &records);
+    let seen = read_to(log, ONE, here, Offset(0), Offset(2));
+    assert_eq!(seen.offsets(), [1]);
+    assert_eq!((seen.misplaced, seen.keyless, seen.gap), (1, 0, false));
+    let seen = read_to(log, ONE, there, Offset(0), Offset(0));
+    assert!(seen.records.is_empty());
+}
+
+pub(super) fn a_record_without_a_key_is_left_out_and_counted(log: &mut dyn LogUnderTest) {
+    let here = Partition(0);
+    let keyless = Foreign { key: None, value: Some(Bytes::from_static(b"whose?")) };
+    log.append(here, &[keyless]);
+    appended(log, &[put(&key_of(here), "mine")]);
+    let seen = read_to(log, ONE, here, Offset(0), Offset(2));
+    assert_eq!(texts(&seen), [(1, key_of(here), Some("mine".to_owned()))]);
+    assert_eq!((seen.misplaced, seen.keyless, seen.gap), (0, 1, false));
+}

@@ -1,0 +1,150 @@
+//! What every engine behind the store seam must do.
+//!
+//! A runner makes one new, empty store per [`Case`] and runs it; a case that fails panics. The cases
+//! know the seam's words only: how a process dies and how a disk rots is the runner's part.
+
+mod damage;
+mod durability;
+mod faults;
+mod fixture;
+mod generations;
+mod identity;
+mod ranges;
+mod rows;
+
+use crate::offset::Generation;
+use crate::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent, View};
+
+pub use fixture::{PARTITIONS, identity};
+
+pub trait StoreUnderTest {
+    fn call(&mut self, call: StoreCall) -> StoreEvent;
+
+    fn view(&self, generation: Generation) -> Option<Box<dyn View>>;
+
+    /// The process is killed. The next call is an `Open`.
+    fn crash(&mut self);
+
+    /// The process ends in good order. The next call is an `Open`.
+    fn stop(&mut self);
+
+    /// The process is killed in the middle of this `Create`, `Remove` or `Quarantine`.
+    fn crash_during(&mut self, call: StoreCall);
+
+    /// Damages the disk of a store that crashed or was stopped.
+    fn damage(&mut self, damage: Damage);
+
+    /// The disk refuses from the next call on. Only [`FAULT_CASES`] ask for it.
+    fn arm(&mut self, fault: Fault);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The next call of this kind fails, once, without an effect.
+    Next(StoreCallKind, StoreErrorKind),
+    /// From now on what needs space fails.
+    Full,
+    /// There is space again.
+    Free,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// IDENTITY cannot be read.
+    Identity,
+    /// IDENTITY is gone.
+    NoIdentity,
+    /// The generation was written by a version that does not exist yet.
+    Format(Generation),
+    /// What names the generation's files is damaged.
+    Index(Generation),
+    /// One of the generation's data files is gone.
+    MissingFile(Generation),
+    /// Bytes inside the generation's data files are wrong.
+    Rows(Generation),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    pub name: &'static str,
+    pub run: fn(&mut dyn StoreUnderTest),
+}
+
+macro_rules! cases {
+    ($($module:ident::{$($name:ident),* $(,)?}),* $(,)?) => {
+        &[$($(Case { name: stringify!($name), run: $module::$name }),*),*]
+    };
+}
+
+pub const CASES: &[Case] = cases![
+    rows::{
+        the_last_write_of_a_key_wins_within_and_across_batches,
+        a_tombstone_deletes_and_a_later_put_brings_back,
+        deleting_an_absent_key_changes_nothing_but_the_position,
+        an_empty_key_and_an_empty_value_are_a_key_and_a_value,
+        a_value_of_ten_megabytes_comes_back_whole,
+        keys_of_any_bytes_come_back_in_byte_order,
+        a_row_carries_the_record_that_wrote_it,
+        equal_contents_have_equal_digests_however_they_were_batched,
+        a_view_is_one_moment,
+        a_generation_that_is_not_open_has_no_view,
+    },
+    ranges::{
+        a_scan_starts_inclusive_and_ends_exclusive,
+        a_scan_goes_backwards_in_reverse,
+        a_scan_merges_the_partitions_in_key_order,
+        a_scan_stops_when_told,
+        an_empty_or_inverted_range_has_no_rows,
+    },
+    durability::{
+        a_new_generation_is_durable_at_once,
+        what_was_flushed_survives_a_crash,
+        a_crash_leaves_each_partition_a_prefix_of_its_applies,
+        a_confirm_is_durable_with_the_next_flush,
+        close_forgets_what_was_not_flushed,
+        a_stop_in_good_order_does_not_flush,
+        opening_again_forgets_what_was_not_flushed,
+        a_copy_goes_on_after_many_reopenings,
+    },
+    identity::{
+        an_empty_disk_is_nothing,
+        a_copy_of_something_else_is_foreign_and_stays_as_it_was,
+        an_unreadable_identity_is_foreign,
+        generations_without_an_identity_are_foreign,
+        a_generation_of_something_else_is_not_created,
+    },
+    generations::{
+        a_generation_is_building_until_it_is_activated,
+        a_crash_while_building_keeps_both_generations,
+        a_number_is_not_used_again,
+        a_generation_that_is_there_is_not_created_again,
+        a_current_that_is_gone_is_none,
+        a_quarantined_generation_is_neither_open_nor_found,
+        an_interrupted_create_leaves_nothing,
+        an_interrupted_remove_is_finished_at_open,
+        an_interrupted_quarantine_is_finished_at_open,
+        a_superseded_generation_is_set_aside_at_open,
+        removing_what_is_not_there_is_no_error,
+        a_call_to_a_generation_that_is_not_open_fails,
+        a_view_outlives_close_and_remove,
+    },
+    damage::{
+        an_unknown_format_is_not_opened,
+        a_damaged_index_is_found_at_open,
+        a_missing_file_is_found_at_open,
+        damaged_rows_are_found_and_never_served,
+        a_corrupt_generation_can_be_set_aside_and_replaced,
+    },
+];
+
+/// For engines whose disk can be made to refuse.
+pub const FAULT_CASES: &[Case] = cases![
+    faults::{
+        after_a_failed_apply_nothing_is_applied_until_reopened,
+        a_failed_confirm_stops_the_generation_too,
+        a_full_disk_fails_the_flush_and_a_reopened_copy_goes_on,
+        a_failed_create_leaves_nothing,
+        a_failed_activate_changes_nothing,
+        a_failed_open_opens_nothing_and_can_be_repeated,
+    },
+];

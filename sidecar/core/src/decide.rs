@@ -1,0 +1,258 @@
+//! The restore decision: what is on disk against what the log says. Pure, and the only place that decides.
+//!
+//! | found | plan |
+//! |---|---|
+//! | another IDENTITY | refuse |
+//! | unsafe topic policy | refuse |
+//! | the leader's epoch is below one already known | wait: a deposed leader answers |
+//! | an unfinished generation, still valid | continue it |
+//! | a generation in use, valid | resume at its position |
+//! | neither, and some log start > 0 | refuse: the log cannot give the whole state any more |
+//! | neither | rebuild; the old generation is served stale, kept for the operator, or set aside |
+//!
+//! A generation is valid iff for every partition: log start <= position <= high watermark, no other history
+//! at its position, and the tombstone horizon lies ahead. One bad partition decides for all.
+
+use std::collections::BTreeSet;
+
+use crate::limits::Limits;
+use crate::lineage::Lineage;
+use crate::offset::{Epoch, Generation, Partition};
+use crate::phase::{Cause, PolicyFault, Refusal};
+use crate::store::{Found, FoundCopy, FoundGeneration, GenerationState};
+use crate::topic::{LogFacts, TopicPolicy};
+
+/// Everything the decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    pub store: &'a str,
+    pub found: &'a Found,
+    pub facts: &'a LogFacts,
+    /// Highest leader epoch that anything but the found copy has shown, per partition.
+    pub epochs_known: &'a [Option<Epoch>],
+    /// Partitions in which the log refused the found position as one of another history.
+    pub diverged: &'a BTreeSet<Partition>,
+    /// A running copy's monotonic clock saw the horizon pass, whatever the wall clock says.
+    pub past_horizon: bool,
+    pub wall_ms: u64,
+    pub limits: &'a Limits,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// `partition`'s answer came from a deposed leader.
+    Wait {
+        partition: Partition,
+        answered: Option<Epoch>,
+        known: Epoch,
+    },
+    Refuse {
+        refusal: Refusal,
+        serve: Option<Generation>,
+    },
+    /// Read on in the generation in use. `discard`: an unfinished one that is no longer valid.
+    Resume {
+        generation: Generation,
+        lineages: Vec<Lineage>,
+        discard: Option<Generation>,
+    },
+    Continue {
+        building: Generation,
+        lineages: Vec<Lineage>,
+        serve: Option<Generation>,
+    },
+    Rebuild {
+        generation: Generation,
+        cause: Cause,
+        old: Vec<(Generation, Old)>,
+    },
+}
+
+/// What becomes of a generation that a rebuild replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Old {
+    /// Serves STALE reads until the rebuild ends, then it is removed.
+    ServeStale,
+    /// Set aside until an operator drops it: it holds what the log lost, or is damaged.
+    Quarantine(String),
+    /// A rebuild that never ended: nothing in it that the log has not.
+    Discard,
+}
+
+pub fn decide(situation: Situation<'_>) -> Plan {
+    let Situation { store, found, facts, .. } = situation;
+    if let Found::Foreign { is } = found {
+        let refusal = Refusal::Identity { found: is.clone(), expected: facts.identity(store) };
+        return Plan::Refuse { refusal, serve: None };
+    }
+    let nothing = FoundCopy { current: None, building: None, next: Generation(1) };
+    let copy = match found {
+        Found::Copy(copy) => copy,
+        Found::Nothing | Found::Foreign { .. } => &nothing,
+    };
+    if let Some(fault) = policy_fault(&facts.policy, situation.limits) {
+        return Plan::Refuse { refusal: Refusal::Policy(fault), serve: served(copy) };
+    }
+    if let Some(wait) = stale_leader(situation, copy) {
+        return wait;
+    }
+    decide_copy(situation, copy)
+}
+
+fn decide_copy(situation: Situation<'_>, copy: &FoundCopy) -> Plan {
+    let building = copy.building.as_ref().map(|found| (found, judge(situation, found)));
+    if let Some((found, Ok(lineages))) = &building {
+        let serve = served(copy);
+        return Plan::Continue { building: found.generation, lineages: lineages.to_vec(), serve };
+    }
+    let current = copy.current.as_ref().map(|found| (found, judge(situation, found)));
+    if let Some((found, Ok(lineages))) = &current {
+        let discard = building.map(|(unfinished, _)| unfinished.generation);
+        return Plan::Resume { generation: found.generation, lineages: lineages.to_vec(), discard };
+    }
+    if let Some(refusal) = incomplete(situation, copy) {
+        return Plan::Refuse { refusal, serve: served(copy) };
+    }
+    let defect = |judged: &Option<(&FoundGeneration, Result<_, Defect>)>| {
+        judged
+            .as_ref()
+            .and_then(|(found, verdict)| Some((found.generation, verdict.as_ref().err()?.clone())))
+    };
+    rebuild(copy.next, defect(&current), defect(&building))
+}
+
+/// Why a found generation cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Defect {
+    cause: Cause,
+    old: Old,
+}
+
+fn rebuild(
+    next: Generation,
+    current: Option<(Generation, Defect)>,
+    building: Option<(Generation, Defect)>,
+) -> Plan {
+    let cause = match (&current, &building) {
+        (Some((_, defect)), _) | (None, Some((_, defect))) => defect.cause,
+        (None, None) => Cause::Empty,
+    };
+    let unfinished = building.map(|(generation, defect)| match defect.old {
+        Old::Quarantine(why) => (generation, Old::Quarantine(why)),
+        // Never in use: nobody was served from it, and whatever it holds the log has too.
+        Old::ServeStale | Old::Discard => (generation, Old::Discard),
+    });
+    let used = current.map(|(generation, defect)| (generation, defect.old));
+    Plan::Rebuild { generation: next, cause, old: used.into_iter().chain(unfinished).collect() }
+}
+
+fn judge<'a>(
+    situation: Situation<'_>,
+    found: &'a FoundGeneration,
+) -> Result<&'a [Lineage], Defect> {
+    let lineages = match &found.state {
+        GenerationState::Intact(lineages) => lineages,
+        GenerationState::UnknownFormat(format) => return Err(defect(Cause::UnknownFormat, format)),
+        GenerationState::Corrupt(detail) => return Err(defect(Cause::Corrupt, detail)),
+    };
+    if lineages.len() != situation.facts.partitions.len() {
+        return Err(defect(
+            Cause::Corrupt,
+            "the copy has another number of partitions than its IDENTITY",
+        ));
+    }
+    for (partition, lineage) in (0..).map(Partition).zip(lineages) {
+        judge_partition(situation, partition, lineage)?;
+    }
+    Ok(lineages)
+}
+
+fn judge_partition(
+    situation: Situation<'_>,
+    partition: Partition,
+    lineage: &Lineage,
+) -> Result<(), Defect> {
+    let facts = &situation.facts.partitions[partition.index()];
+    let position = lineage.position;
+    if position > facts.high_watermark {
+        let end = facts.high_watermark;
+        let why = format!("partition {partition}: the log ends at {end}, the copy at {position}");
+        return Err(defect(Cause::Truncated, &why));
+    }
+    if situation.diverged.contains(&partition) {
+        let why =
+            format!("partition {partition}: the log has another history at position {position}");
+        return Err(defect(Cause::Diverged, &why));
+    }
+    // Records between the position and the log start were deleted unseen: as good as missed tombstones.
+    let missed = position < facts.log_start;
+    if missed || situation.past_horizon || past_horizon(lineage, situation) {
+        return Err(Defect { cause: Cause::PastHorizon, old: Old::ServeStale });
+    }
+    Ok(())
+}
+
+fn defect(cause: Cause, why: &str) -> Defect {
+    Defect { cause, old: Old::Quarantine(why.to_owned()) }
+}
+
+fn past_horizon(lineage: &Lineage, situation: Situation<'_>) -> bool {
+    let retention = lineage.delete_retention_ms_min.min(situation.facts.policy.delete_retention_ms);
+    let trusted = retention.saturating_sub(situation.limits.margin_ms(retention));
+    // A negative age is a clock that went back: it proves nothing, so it counts as past.
+    situation.wall_ms.checked_sub(lineage.confirmed_at_ms).is_none_or(|age| age >= trusted)
+}
+
+/// What makes a topic unsafe to keep state in, whatever is on disk.
+pub fn policy_fault(policy: &TopicPolicy, limits: &Limits) -> Option<PolicyFault> {
+    if policy.cleanup != "compact" {
+        return Some(PolicyFault::Cleanup(policy.cleanup.clone()));
+    }
+    let (is_ms, above_ms) =
+        (policy.delete_retention_ms, limits.margin_ms(policy.delete_retention_ms));
+    (is_ms <= above_ms).then_some(PolicyFault::DeleteRetention { is_ms, above_ms })
+}
+
+fn stale_leader(situation: Situation<'_>, copy: &FoundCopy) -> Option<Plan> {
+    let facts = (0..).map(Partition).zip(&situation.facts.partitions);
+    facts.into_iter().find_map(|(partition, facts)| {
+        let copied = [&copy.current, &copy.building].into_iter().flatten();
+        let copied = copied.filter_map(|found| lineage(found, partition)?.epochs.latest());
+        let learned = situation.epochs_known.get(partition.index()).copied().flatten();
+        let known = copied.chain(learned).max()?;
+        let answered = facts.epoch;
+        // An answer without an epoch proves nothing either way; every broker that can elect tells one.
+        answered.is_some_and(|epoch| epoch < known).then_some(Plan::Wait {
+            partition,
+            answered,
+            known,
+        })
+    })
+}
+
+fn lineage(found: &FoundGeneration, partition: Partition) -> Option<&Lineage> {
+    match &found.state {
+        GenerationState::Intact(lineages) => lineages.get(partition.index()),
+        GenerationState::UnknownFormat(_) | GenerationState::Corrupt(_) => None,
+    }
+}
+
+fn incomplete(situation: Situation<'_>, copy: &FoundCopy) -> Option<Refusal> {
+    let mut facts = (0..).map(Partition).zip(&situation.facts.partitions);
+    let (partition, facts) = facts.find(|(_, facts)| facts.log_start.0 > 0)?;
+    let position = copy
+        .current
+        .as_ref()
+        .and_then(|found| lineage(found, partition))
+        .map(|lineage| lineage.position);
+    Some(Refusal::LogIncomplete { partition, log_start: facts.log_start, position })
+}
+
+/// The generation that answers STALE reads while another is built or none may go on.
+fn served(copy: &FoundCopy) -> Option<Generation> {
+    let current = copy.current.as_ref()?;
+    matches!(current.state, GenerationState::Intact(_)).then_some(current.generation)
+}
+
+#[cfg(test)]
+mod tests;

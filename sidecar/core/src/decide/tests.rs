@@ -1,0 +1,309 @@
+//! Each row of the table, and what it must not do.
+
+use super::*;
+use crate::lineage::EpochChain;
+use crate::offset::Offset;
+use crate::topic::{PartitionFacts, TopicId};
+
+const NOW_MS: u64 = 1_000_000_000;
+const RETENTION_MS: u64 = 1_000_000;
+const G1: Generation = Generation(1);
+const G2: Generation = Generation(2);
+const G3: Generation = Generation(3);
+
+fn facts() -> LogFacts {
+    LogFacts {
+        cluster: "cluster".to_owned(),
+        topic: TopicId([7; 16]),
+        policy: TopicPolicy {
+            cleanup: "compact".to_owned(),
+            delete_retention_ms: RETENTION_MS,
+            min_compaction_lag_ms: 60_000,
+            log_append_time: true,
+            min_insync_replicas: 2,
+            replication: 3,
+            unclean_election: false,
+            message_bytes_max: 1_048_588,
+        },
+        partitions: vec![partition(0, 100); 2],
+    }
+}
+
+fn partition(log_start: u64, high_watermark: u64) -> PartitionFacts {
+    let (log_start, high_watermark) = (Offset(log_start), Offset(high_watermark));
+    PartitionFacts { log_start, high_watermark, epoch: Some(Epoch(5)) }
+}
+
+fn lineage(position: u64) -> Lineage {
+    let mut epochs = EpochChain::default();
+    epochs.observe(Epoch(5), Offset::ZERO);
+    let exact_from = Offset::ZERO;
+    let position = Offset(position);
+    Lineage {
+        position,
+        epochs,
+        exact_from,
+        confirmed_at_ms: NOW_MS - 1_000,
+        delete_retention_ms_min: RETENTION_MS,
+    }
+}
+
+fn intact(generation: Generation, lineages: Vec<Lineage>) -> Option<FoundGeneration> {
+    Some(FoundGeneration { generation, state: GenerationState::Intact(lineages) })
+}
+
+fn copy(current: Option<FoundGeneration>, building: Option<FoundGeneration>) -> Found {
+    Found::Copy(FoundCopy { current, building, next: G3 })
+}
+
+fn current(position: u64) -> Found {
+    copy(intact(G1, vec![lineage(50), lineage(position)]), None)
+}
+
+/// A situation to vary.
+struct Case {
+    found: Found,
+    facts: LogFacts,
+    epochs_known: Vec<Option<Epoch>>,
+    diverged: BTreeSet<Partition>,
+    past_horizon: bool,
+    wall_ms: u64,
+}
+
+fn case(found: Found) -> Case {
+    let (epochs_known, diverged) = (vec![None; 2], BTreeSet::new());
+    Case { found, facts: facts(), epochs_known, diverged, past_horizon: false, wall_ms: NOW_MS }
+}
+
+impl Case {
+    fn plan(&self) -> Plan {
+        decide(Situation {
+            store: "s",
+            found: &self.found,
+            facts: &self.facts,
+            epochs_known: &self.epochs_known,
+            diverged: &self.diverged,
+            past_horizon: self.past_horizon,
+            wall_ms: self.wall_ms,
+            limits: &Limits::PRODUCTION,
+        })
+    }
+
+    fn rebuild(&self) -> (Cause, Vec<(Generation, Old)>) {
+        match self.plan() {
+            Plan::Rebuild { generation, cause, old } => {
+                assert_eq!(generation, if self.found == Found::Nothing { G1 } else { G3 });
+                (cause, old)
+            }
+            other => panic!("expected a rebuild: {other:?}"),
+        }
+    }
+
+    fn refusal(&self) -> (Refusal, Option<Generation>) {
+        match self.plan() {
+            Plan::Refuse { refusal, serve } => (refusal, serve),
+            other => panic!("expected a refusal: {other:?}"),
+        }
+    }
+}
+
+fn quarantined(old: &[(Generation, Old)]) -> Vec<Generation> {
+    old.iter()
+        .filter(|(_, old)| matches!(old, Old::Quarantine(_)))
+        .map(|(generation, _)| *generation)
+        .collect()
+}
+
+#[test]
+fn nothing_on_disk_and_a_complete_log_is_a_rebuild() {
+    assert_eq!(case(Found::Nothing).rebuild(), (Cause::Empty, Vec::new()));
+}
+
+#[test]
+fn a_valid_copy_resumes_at_its_position() {
+    let plan = case(current(100)).plan();
+    let Plan::Resume { generation: G1, lineages, discard: None } = plan else { panic!("{plan:?}") };
+    assert_eq!(lineages[1].position, Offset(100));
+}
+
+#[test]
+fn another_identity_is_refused_and_nothing_is_served() {
+    let case = case(Found::Foreign { is: "store \"other\"".to_owned() });
+    let (Refusal::Identity { found, expected }, None) = case.refusal() else {
+        panic!("{:?}", case.plan())
+    };
+    assert_eq!((found.as_str(), expected.topic), ("store \"other\"", TopicId([7; 16])));
+}
+
+#[test]
+fn an_unsafe_policy_is_refused_before_anything_else_is_judged() {
+    for cleanup in ["delete", "compact,delete", "delete,compact", ""] {
+        let mut case = case(current(500));
+        case.facts.policy.cleanup = cleanup.to_owned();
+        let (refusal, serve) = case.refusal();
+        assert_eq!(refusal, Refusal::Policy(PolicyFault::Cleanup(cleanup.to_owned())));
+        assert_eq!(serve, Some(G1));
+    }
+    let mut case = case(Found::Nothing);
+    case.facts.policy.delete_retention_ms = 100;
+    let fault = PolicyFault::DeleteRetention { is_ms: 100, above_ms: 100 };
+    assert_eq!(case.refusal(), (Refusal::Policy(fault), None));
+}
+
+#[test]
+fn a_leader_below_a_known_epoch_is_waited_out_whoever_knows_it() {
+    let from_copy = {
+        let mut case = case(current(100));
+        case.facts.partitions[1].epoch = Some(Epoch(4));
+        case
+    };
+    let from_answers = {
+        let mut case = case(Found::Nothing);
+        case.epochs_known[1] = Some(Epoch(6));
+        case
+    };
+    for (case, known) in [(from_copy, 5), (from_answers, 6)] {
+        let Plan::Wait { partition, known: named, .. } = case.plan() else {
+            panic!("{:?}", case.plan())
+        };
+        assert_eq!((partition, named), (Partition(1), Epoch(known)));
+    }
+}
+
+#[test]
+fn a_deposed_leaders_short_log_is_no_reason_to_rebuild() {
+    let mut case = case(current(100));
+    case.facts.partitions[1] = PartitionFacts { epoch: Some(Epoch(4)), ..partition(0, 10) };
+    assert!(matches!(case.plan(), Plan::Wait { .. }));
+}
+
+#[test]
+fn a_log_that_starts_above_zero_is_never_rebuilt_from() {
+    let mut empty = case(Found::Nothing);
+    empty.facts.partitions[1].log_start = Offset(1);
+    let refusal = |position| {
+        let log_start = Offset(1);
+        Refusal::LogIncomplete { partition: Partition(1), log_start, position }
+    };
+    assert_eq!(empty.refusal(), (refusal(None), None));
+
+    let mut below = case(current(0));
+    below.facts.partitions[1].log_start = Offset(1);
+    assert_eq!(below.refusal(), (refusal(Some(Offset(0))), Some(G1)));
+
+    let mut past = case(current(100));
+    past.facts.partitions[1].log_start = Offset(1);
+    past.wall_ms = NOW_MS + RETENTION_MS;
+    assert_eq!(past.refusal(), (refusal(Some(Offset(100))), Some(G1)));
+}
+
+#[test]
+fn a_copy_at_or_above_the_log_start_goes_on() {
+    let mut case = case(current(60));
+    case.facts.partitions[1].log_start = Offset(60);
+    assert!(matches!(case.plan(), Plan::Resume { generation: G1, .. }));
+}
+
+#[test]
+fn a_copy_beyond_the_logs_end_is_kept_for_the_operator_and_rebuilt() {
+    let (cause, old) = case(current(101)).rebuild();
+    assert_eq!((cause, quarantined(&old)), (Cause::Truncated, vec![G1]));
+}
+
+#[test]
+fn a_copy_of_another_history_is_kept_for_the_operator_and_rebuilt() {
+    let mut case = case(current(100));
+    case.diverged.insert(Partition(1));
+    let (cause, old) = case.rebuild();
+    assert_eq!((cause, quarantined(&old)), (Cause::Diverged, vec![G1]));
+}
+
+#[test]
+fn past_the_horizon_the_copy_is_rebuilt_and_serves_stale() {
+    let margin = RETENTION_MS / 10;
+    let confirmed = NOW_MS - 1_000;
+    for (wall_ms, valid) in [
+        (confirmed, true),
+        (confirmed + RETENTION_MS - margin - 1, true),
+        (confirmed + RETENTION_MS - margin, false),
+        (confirmed - 1, false),
+    ] {
+        let mut case = case(current(100));
+        case.wall_ms = wall_ms;
+        match valid {
+            true => assert!(matches!(case.plan(), Plan::Resume { .. }), "at {wall_ms}"),
+            false => assert_eq!(
+                case.rebuild(),
+                (Cause::PastHorizon, vec![(G1, Old::ServeStale)]),
+                "at {wall_ms}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn the_smallest_retention_ever_seen_sets_the_horizon() {
+    let mut lowered_before = case(current(100));
+    let mut short = lineage(100);
+    short.delete_retention_ms_min = 1_000;
+    lowered_before.found = copy(intact(G1, vec![lineage(50), short]), None);
+    assert_eq!(lowered_before.rebuild().0, Cause::PastHorizon);
+
+    let mut lowered_now = case(current(100));
+    lowered_now.facts.policy.delete_retention_ms = 1_000;
+    assert_eq!(lowered_now.rebuild().0, Cause::PastHorizon);
+}
+
+#[test]
+fn what_the_monotonic_clock_saw_outweighs_the_wall_clock() {
+    let mut case = case(current(100));
+    case.past_horizon = true;
+    assert_eq!(case.rebuild().0, Cause::PastHorizon);
+}
+
+#[test]
+fn a_damaged_or_foreign_format_is_set_aside_and_rebuilt() {
+    for (state, cause) in [
+        (GenerationState::Corrupt("bad block".to_owned()), Cause::Corrupt),
+        (GenerationState::UnknownFormat("9".to_owned()), Cause::UnknownFormat),
+    ] {
+        let found = copy(Some(FoundGeneration { generation: G1, state }), None);
+        let (is, old) = case(found).rebuild();
+        assert_eq!((is, quarantined(&old)), (cause, vec![G1]));
+    }
+}
+
+#[test]
+fn a_copy_with_another_number_of_partitions_than_its_identity_is_corrupt() {
+    let case = case(copy(intact(G1, vec![lineage(1)]), None));
+    assert_eq!(case.rebuild().0, Cause::Corrupt);
+}
+
+#[test]
+fn an_unfinished_rebuild_that_is_still_valid_continues() {
+    let old = intact(G1, vec![lineage(500), lineage(500)]);
+    let case = case(copy(old, intact(G2, vec![lineage(10), lineage(20)])));
+    let Plan::Continue { building: G2, serve: Some(G1), .. } = case.plan() else {
+        panic!("{:?}", case.plan())
+    };
+}
+
+#[test]
+fn an_unfinished_rebuild_past_its_horizon_is_discarded_not_kept() {
+    let mut stale = lineage(10);
+    stale.confirmed_at_ms = NOW_MS - RETENTION_MS;
+    let unfinished = || intact(G2, vec![stale.clone(), lineage(10)]);
+    assert_eq!(
+        case(copy(None, unfinished())).rebuild(),
+        (Cause::PastHorizon, vec![(G2, Old::Discard)])
+    );
+
+    let resumes = case(copy(intact(G1, vec![lineage(1), lineage(1)]), unfinished()));
+    assert!(matches!(resumes.plan(), Plan::Resume { generation: G1, discard: Some(G2), .. }));
+}
+
+#[test]
+fn one_bad_partition_decides_for_all() {
+    let (cause, _) = case(copy(intact(G1, vec![lineage(101), lineage(0)]), None)).rebuild();
+    assert_eq!(cause, Cause::Truncated);
+}

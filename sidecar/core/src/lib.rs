@@ -1,0 +1,29 @@
+//! One replica of one store as a deterministic machine: events in, effects out.
+//!
+//! The driver's contract:
+//! 1. Make a [`node::Node`]; it asks for its first calls at once.
+//! 2. Feed it [`node::Event`]s in the order in which each target (log, store) produced them, with the
+//!    time of their arrival, and an [`node::Event::Timer`] at [`node::Node::next_timer`] at the latest.
+//! 3. After each event drain [`node::Node::poll`]: carry the calls out in order per target, deliver the
+//!    replies, publish the gate. A crash may fall between any two polls.
+//! 4. Serve reads through [`gate::Gate::admit`] and a [`store::View`]; they never enter the node.
+//!
+//! Nothing here does input or output, waits, asks for the time or draws a random number.
+
+pub mod batch;
+pub mod conformance;
+pub mod decide;
+pub mod digest;
+pub mod gate;
+pub mod limits;
+pub mod lineage;
+pub mod log;
+pub mod node;
+pub mod offset;
+pub mod partitioner;
+pub mod phase;
+pub mod stall;
+pub mod store;
+pub mod time;
+pub mod token;
+pub mod topic;

@@ -1,0 +1,85 @@
+//! Every bound of the machine in one value, with its unit and its reason. The simulator varies it.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest key our API writes. Longer ones that other tools write are applied and served.
+    pub key_bytes_max: usize,
+    /// Longest value our API writes; with the key below Kafka's default max.message.bytes (1,048,588).
+    pub value_bytes_max: usize,
+    /// Size of one fetch: a batch travels whole from consumer to store.
+    pub fetch_bytes_max: u32,
+    /// Batches of one partition sent to the store and not yet answered: keeps the store busy while
+    /// the next one is fetched, and bounds what a slow disk holds in memory.
+    pub applying_batches_max: usize,
+    /// Applied bytes of one store after which it is flushed: what a crash reads again.
+    pub flush_bytes_max: usize,
+    /// Age of unflushed data after which it is flushed: with little traffic a crash reads little again (KAFKA-20663).
+    pub flush_interval: Duration,
+    /// How often the log is asked for its ends and the topic's id while reading.
+    pub ends_interval: Duration,
+    /// How often the topic's configuration is asked for while reading.
+    pub describe_interval: Duration,
+    /// First and longest pause before something that failed is tried again; doubles in between.
+    pub retry_min: Duration,
+    pub retry_max: Duration,
+    /// How long something may be without progress before its stall gets a name.
+    pub stall_after: Duration,
+    /// Longest time a confirmation stays in memory only.
+    pub confirm_interval_max: Duration,
+    /// Smallest safety margin against clock skew and a running cleaner pass, ms; usually a tenth of
+    /// the retention it protects.
+    pub margin_ms_min: u64,
+    /// Reads that wait for a position at the same time. One more is refused.
+    pub awaits_max: usize,
+    /// How long a drain waits for acknowledgements and the last flush.
+    pub drain_max: Duration,
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+impl Limits {
+    pub const PRODUCTION: Limits = Limits {
+        key_bytes_max: 32 * KIB,
+        value_bytes_max: 960 * KIB,
+        fetch_bytes_max: 1024 * 1024,
+        applying_batches_max: 4,
+        flush_bytes_max: 64 * MIB,
+        flush_interval: Duration::from_secs(5),
+        ends_interval: Duration::from_secs(1),
+        describe_interval: Duration::from_secs(60),
+        retry_min: Duration::from_millis(250),
+        retry_max: Duration::from_secs(5),
+        stall_after: Duration::from_secs(3),
+        confirm_interval_max: Duration::from_secs(120),
+        margin_ms_min: 100,
+        awaits_max: 10_000,
+        drain_max: Duration::from_secs(12),
+    };
+
+    /// What is taken off a retention of `retention_ms` before it is trusted: clock skew between us and
+    /// the brokers, and one pass of the cleaner.
+    pub fn margin_ms(&self, retention_ms: u64) -> u64 {
+        (retention_ms / 10).max(self.margin_ms_min)
+    }
+
+    /// The pause before try number `failures + 1`.
+    pub fn retry_after(&self, failures: u32) -> Duration {
+        let doubled = self.retry_min.saturating_mul(1 << failures.min(16));
+        doubled.min(self.retry_max)
+    }
+}
+
+const _: () = {
+    let limits = Limits::PRODUCTION;
+    // A record of the largest key and value fits one batch under the broker's default limit.
+    assert!(limits.key_bytes_max + limits.value_bytes_max + 4 * KIB <= 1_048_588);
+    // A flush writes many batches, else every batch would be its own file.
+    assert!(limits.flush_bytes_max >= 16 * MIB);
+    assert!(limits.retry_min.as_millis() <= limits.retry_max.as_millis());
+    assert!(limits.applying_batches_max >= 2);
+    // A stall is named only after at least one round of questions.
+    assert!(limits.stall_after.as_millis() > limits.ends_interval.as_millis());
+};

@@ -1,0 +1,130 @@
+//! Who a copy descends from, per partition: stored in the same write as the data it speaks of.
+
+use crate::batch::Batch;
+use crate::offset::{Epoch, Offset};
+
+/// Epoch starts kept per partition. More elections than this make old tokens unjudgeable, not wrong.
+const EPOCHS_MAX: usize = 32;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// Everything below has been read.
+    pub position: Offset,
+    /// The leader epochs below `position`.
+    pub epochs: EpochChain,
+    /// The copy is exact iff `position >= exact_from`: a gap was met while the log's cleaner may
+    /// have been working up to here, so a record below `position` may be missing from the copy.
+    pub exact_from: Offset,
+    /// Wall clock, ms: when the log's end was last asked for such that everything below the answer
+    /// is in `position`. No tombstone at or after `position` can vanish before this plus
+    /// delete.retention.ms (KIP-534).
+    pub confirmed_at_ms: u64,
+    /// Smallest delete.retention.ms that the topic was seen with since this copy began.
+    pub delete_retention_ms_min: u64,
+}
+
+impl Lineage {
+    /// The start of a new copy: nothing read yet, the log seen at `confirmed_at_ms` (before the first fetch).
+    pub fn empty(confirmed_at_ms: u64, delete_retention_ms: u64) -> Lineage {
+        Lineage {
+            position: Offset::ZERO,
+            epochs: EpochChain::default(),
+            exact_from: Offset::ZERO,
+            confirmed_at_ms,
+            delete_retention_ms_min: delete_retention_ms,
+        }
+    }
+
+    pub fn exact(&self) -> bool {
+        self.position >= self.exact_from
+    }
+
+    /// The lineage after `batch`. `gap_counts`: a gap in it may be compaction's.
+    #[must_use]
+    pub fn after(&self, batch: &Batch, gap_counts: bool) -> Lineage {
+        assert_eq!(
+            self.position, batch.range.start,
+            "a batch continues exactly where the copy ends"
+        );
+        let mut next = self.clone();
+        next.position = batch.range.end;
+        for (epoch, offset) in &batch.epochs {
+            next.epochs.observe(*epoch, *offset);
+        }
+        if batch.gap && gap_counts {
+            next.exact_from = next.exact_from.max(batch.clean_bound);
+        }
+        next
+    }
+}
+
+/// Leader epochs and the first offset seen with each, ascending: the copy's view of the leader
+/// epoch cache. Compaction can hide a start, never move it forward, so a start is at or after the real one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EpochChain {
+    starts: Vec<(Epoch, Offset)>,
+}
+
+impl EpochChain {
+    /// Rebuilds a chain from its stored form.
+    ///
+    /// `None` when the starts do not ascend: the stored bytes are not a chain.
+    pub fn from_starts(starts: Vec<(Epoch, Offset)>) -> Option<EpochChain> {
+        let ascending =
+            starts.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
+        (ascending && starts.len() <= EPOCHS_MAX).then_some(EpochChain { starts })
+    }
+
+    pub fn starts(&self) -> &[(Epoch, Offset)] {
+        &self.starts
+    }
+
+    pub fn latest(&self) -> Option<Epoch> {
+        self.starts.last().map(|(epoch, _)| *epoch)
+    }
+
+    pub fn observe(&mut self, epoch: Epoch, offset: Offset) {
+        if self.latest().is_some_and(|latest| latest >= epoch) {
+            return;
+        }
+        if self.starts.len() == EPOCHS_MAX {
+            self.starts.remove(0);
+        }
+        self.starts.push((epoch, offset));
+    }
+
+    /// Whether a reader whose last record had `epoch` can have reached `position` in this history.
+    /// False is proof of another history; true is not proof of this one.
+    pub fn allows(&self, epoch: Epoch, position: Offset) -> bool {
+        self.starts
+            .iter()
+            .find(|(later, _)| *later > epoch)
+            .is_none_or(|(_, start)| position <= *start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_beyond_its_epochs_end_is_another_history() {
+        let mut chain = EpochChain::default();
+        chain.observe(Epoch(1), Offset(0));
+        chain.observe(Epoch(4), Offset(100));
+        assert!(chain.allows(Epoch(1), Offset(100)));
+        assert!(!chain.allows(Epoch(1), Offset(101)));
+        assert!(chain.allows(Epoch(4), Offset(5_000)));
+        assert!(chain.allows(Epoch(9), Offset(5_000)));
+    }
+
+    #[test]
+    fn the_chain_is_bounded_and_forgets_the_oldest() {
+        let mut chain = EpochChain::default();
+        for epoch in 0_u32..100 {
+            chain.observe(Epoch(epoch), Offset(u64::from(epoch) * 10));
+        }
+        assert_eq!(chain.starts().len(), EPOCHS_MAX);
+        assert_eq!(chain.latest(), Some(Epoch(99)));
+    }
+}

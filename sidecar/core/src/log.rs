@@ -1,0 +1,105 @@
+//! The seam to the log. Production: `KafkaLog`; model: `LogModel`. One conformance suite for both.
+//!
+//! Calls of one store are carried out in order per partition. Every call is answered by exactly one
+//! final event, with one exception: an `Assign` voids the partition's outstanding `Fetch`. Nothing that
+//! belongs to an older assignment follows its `Assigned`. At most one `Describe`, one `Ends`, one
+//! `TopicId`, and per partition one `Fetch` are outstanding. Admin calls fail after a bounded time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::batch::Batch;
+use crate::offset::{Epoch, Offset, Partition, RequestId, Revision};
+use crate::topic::{LogFacts, TopicId};
+
+/// One put or delete, with the partition of its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    pub partition: Partition,
+    pub key: Bytes,
+    /// No value deletes the key: a tombstone.
+    pub value: Option<Bytes>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogCall {
+    /// Everything `decide` needs, asked of the leaders now. Answer: `Facts`.
+    Describe,
+    /// Reads `partition` from `at` on. `epoch`, the leader epoch below `at`, makes the log refuse a
+    /// position of another history (KIP-320). Answer: `Assigned`; a refused position surfaces as `Lost`.
+    Assign { partition: Partition, at: Offset, epoch: Option<Epoch> },
+    /// Credit for one batch of about `bytes_max` bytes, at least one record. Answer: `Fetched` when
+    /// there is something to tell (records, or the end met), however long that takes; or `Lost`.
+    Fetch { partition: Partition, bytes_max: u32 },
+    /// The high watermarks, asked of the leaders after this call. Answer: `Ends`.
+    Ends,
+    /// The topic's id, asked after this call. Answer: `TopicId`.
+    TopicId,
+    /// Appends in order per partition, durable on all in-sync replicas when acknowledged.
+    /// Answer: `Appended` with one result per write, in the same order.
+    Append { id: RequestId, writes: Arc<[Write]> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogEvent {
+    Facts(LogFacts),
+    Assigned {
+        partition: Partition,
+    },
+    Fetched(Batch),
+    /// The log does not have the reader's position any more. The assignment is void.
+    Lost {
+        partition: Partition,
+        loss: Loss,
+    },
+    /// Indexed by partition.
+    Ends(Vec<PartitionEnd>),
+    TopicId(TopicId),
+    Appended {
+        id: RequestId,
+        results: Vec<Result<Revision, KafkaError>>,
+    },
+    /// The call of this kind got no answer; it changed nothing and may be repeated.
+    Failed {
+        call: LogCallKind,
+        error: KafkaError,
+    },
+    /// No answer to any call: what the client reports while it keeps trying. It names a stall.
+    Trouble(KafkaError),
+}
+
+/// The calls that `Failed` can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogCallKind {
+    Describe,
+    Ends,
+    TopicId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The offset is outside of what the answering leader has.
+    OutOfRange,
+    /// The leader's history ends the reader's epoch below the reader's position (KIP-320).
+    Diverged,
+}
+
+/// A partition's end as its leader answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionEnd {
+    pub high_watermark: Offset,
+    pub epoch: Option<Epoch>,
+}
+
+/// Raw, as librdkafka tells it: core classifies, so that the simulator tests the classification.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} ({code})")]
+pub struct KafkaError {
+    /// `rd_kafka_resp_err_t`: negative is librdkafka's own, positive is the broker's.
+    pub code: i32,
+    /// Its name for people, such as `NOT_LEADER_OR_FOLLOWER`.
+    pub name: String,
+    /// Message status NOT_PERSISTED: sticky over librdkafka's hidden retries, so the record is in no log.
+    pub not_persisted: bool,
+}

@@ -1,0 +1,65 @@
+//! A question to the log that is asked again and again, at most one outstanding.
+
+use std::time::Duration;
+
+use crate::limits::Limits;
+use crate::time::Now;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ask {
+    outstanding: Option<Now>,
+    /// Monotonic; due at once at first.
+    due: Duration,
+    failures: u32,
+    /// Wanted again as soon as the outstanding one, which began too early, is answered.
+    again: bool,
+    /// How many were asked so far; the outstanding one included.
+    asked: u64,
+}
+
+impl Ask {
+    /// Marks the question asked when it is due. True: send it.
+    pub(super) fn ask(&mut self, now: Now) -> bool {
+        let send = self.outstanding.is_none() && now.mono >= self.due;
+        if send {
+            self.outstanding = Some(now);
+            self.asked += 1;
+        }
+        send
+    }
+
+    /// The answer came: when its question was asked.
+    pub(super) fn answered(&mut self, now: Now, interval: Duration) -> Option<Now> {
+        self.failures = 0;
+        let again = std::mem::take(&mut self.again);
+        self.due = if again { now.mono } else { now.mono + interval };
+        self.outstanding.take()
+    }
+
+    /// Not due before `interval` from now.
+    pub(super) fn rest(&mut self, now: Now, interval: Duration) {
+        self.due = now.mono + interval;
+    }
+
+    pub(super) fn failed(&mut self, now: Now, limits: &Limits) {
+        self.outstanding = None;
+        self.due = now.mono + limits.retry_after(self.failures);
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Wanted by something that an answer to an earlier question cannot serve.
+    pub(super) fn hurry(&mut self) {
+        match self.outstanding {
+            Some(_) => self.again = true,
+            None => self.due = Duration::ZERO,
+        }
+    }
+
+    pub(super) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    pub(super) fn timer(&self) -> Option<Duration> {
+        self.outstanding.is_none().then_some(self.due)
+    }
+}

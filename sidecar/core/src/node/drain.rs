@@ -1,0 +1,60 @@
+//! The orderly end: nothing new, what is under way ends, everything applied is flushed.
+
+use std::time::Duration;
+
+use crate::offset::RequestId;
+use crate::phase::Phase;
+
+use super::{Node, Reply, Stage};
+use crate::gate::Rejection;
+
+#[derive(Debug)]
+pub(super) struct Drain {
+    id: RequestId,
+    /// Monotonic: whatever is not done by then is left to the next start, which is as safe.
+    pub(super) until: Duration,
+}
+
+impl Node {
+    pub(super) fn begin_drain(&mut self, id: RequestId) {
+        if self.drain.is_some() || matches!(self.stage, Stage::Stopped) {
+            return self.reply(id, Reply::Drained);
+        }
+        self.drain = Some(Drain { id, until: self.now.mono + self.limits.drain_max });
+        self.draining_gate();
+        let settled = self.awaits.reject_all(&Rejection::Draining);
+        self.settle(settled);
+    }
+
+    /// Closes once nothing is under way, or when time is up.
+    pub(super) fn advance_drain(&mut self) {
+        let Some(drain) = &self.drain else { return };
+        if let Stage::Closing | Stage::Stopped | Stage::Opening { .. } | Stage::Preparing { .. } =
+            self.stage
+        {
+            // Each of these is about to be answered by the store; a generation is closed when it is known.
+            return;
+        }
+        let flushed = match &self.stage {
+            Stage::Reading(reading) => reading.all_durable(),
+            Stage::Asking
+            | Stage::Opening { .. }
+            | Stage::Preparing { .. }
+            | Stage::Waiting { .. }
+            | Stage::Suspended { .. }
+            | Stage::Closing
+            | Stage::Stopped => true,
+        };
+        if (flushed && self.writes.is_empty()) || drain.until <= self.now.mono {
+            self.reopen();
+        }
+    }
+
+    /// Every generation is closed.
+    pub(super) fn drained(&mut self) {
+        let drain = self.drain.take().expect("closing ends a drain");
+        self.stage = Stage::Stopped;
+        self.become_phase(Phase::Stopped);
+        self.reply(drain.id, Reply::Drained);
+    }
+}

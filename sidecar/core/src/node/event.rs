@@ -1,0 +1,144 @@
+//! What goes into a node and what comes out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::gate::{Rejection, Until};
+use crate::limits::Limits;
+use crate::log::{KafkaError, LogCall, LogEvent};
+use crate::offset::{Generation, Offset, Partition, RequestId, Revision};
+use crate::phase::Phase;
+use crate::stall::StallKind;
+use crate::store::{StoreCall, StoreEvent};
+use crate::topic::{TopicId, TopicPolicy};
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    Log(LogEvent),
+    Store(StoreEvent),
+    /// Answered by exactly one `Effect::Reply` with its id, unless `Gone` comes first.
+    Command(RequestId, Command),
+    /// Nobody waits for this command any more. A write goes on regardless.
+    Gone(RequestId),
+    /// A read met damage in a generation.
+    Damaged {
+        generation: Generation,
+        detail: String,
+    },
+    /// `next_timer` has come.
+    Timer,
+}
+
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Reply: `Written`, one outcome per change in the same order, or `Rejected`.
+    Write(Vec<Change>),
+    /// Reply: `Reached` once a read may go on, or `Rejected`; `deadline` from now.
+    Await { until: Until, deadline: Duration },
+    /// Takes nothing new, waits for what is under way, flushes and closes. Reply: `Drained`.
+    Drain,
+}
+
+/// One put (with value) or delete (without) as a caller asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub key: Bytes,
+    pub value: Option<Bytes>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    Log(LogCall),
+    Store(StoreCall),
+    Reply(RequestId, Reply),
+    Notice(Notice),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Written { topic: TopicId, partitions: u32, outcomes: Vec<Outcome> },
+    Reached,
+    Rejected(Rejection),
+    Drained,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// In the log, on all in-sync replicas.
+    Appended(Revision),
+    /// In no log, now and ever.
+    DidNotHappen(KafkaError),
+    /// May be in the log, or may still get there.
+    Unknown(KafkaError),
+}
+
+/// For logs and metrics; nothing depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    Phase(Phase),
+    StallBegan {
+        kind: StallKind,
+        detail: String,
+    },
+    StallEnded {
+        kind: StallKind,
+    },
+    /// Records that another tool wrote to a wrong partition or without a key: ignored everywhere alike.
+    Ignored {
+        partition: Partition,
+        misplaced: u32,
+        keyless: u32,
+    },
+    /// Somebody deleted records: this copy goes on, but nothing can be rebuilt from this log any more.
+    LogIncomplete {
+        partition: Partition,
+        log_start: Offset,
+    },
+    Quarantined {
+        generation: Generation,
+        why: String,
+    },
+    /// The log no longer has this copy's unflushed position; it is read again from what is on disk.
+    PositionLost {
+        partition: Partition,
+        position: Offset,
+    },
+    Policy(PolicyWarning),
+}
+
+/// Settings that are legal but lose data or time in a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyWarning {
+    #[error(
+        "the topic has {0} replica(s): with fewer than 3 a lost broker can lose acknowledged writes"
+    )]
+    Replication(u32),
+    #[error("min.insync.replicas is {0}: an acknowledged write may be on one broker only")]
+    MinInsync(u32),
+    #[error("unclean.leader.election.enable is on: acknowledged writes can be lost")]
+    UncleanElection,
+    #[error("max.message.bytes is {0}: the largest values that this sidecar accepts do not fit")]
+    MessageBytes(u64),
+    #[error("message.timestamp.type is not LogAppendTime: a gap at the tail makes READY flicker")]
+    CreateTime,
+}
+
+impl PolicyWarning {
+    pub fn of(policy: &TopicPolicy, limits: &Limits) -> Vec<PolicyWarning> {
+        let largest =
+            u64::try_from(limits.key_bytes_max + limits.value_bytes_max).unwrap_or(u64::MAX);
+        [
+            (policy.replication < 3).then_some(PolicyWarning::Replication(policy.replication)),
+            (policy.min_insync_replicas < 2)
+                .then_some(PolicyWarning::MinInsync(policy.min_insync_replicas)),
+            policy.unclean_election.then_some(PolicyWarning::UncleanElection),
+            (policy.message_bytes_max < largest)
+                .then_some(PolicyWarning::MessageBytes(policy.message_bytes_max)),
+            (!policy.log_append_time).then_some(PolicyWarning::CreateTime),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}

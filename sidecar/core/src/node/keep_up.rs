@@ -1,0 +1,243 @@
+//! What a reading node asks and does again and again: ends, topic id, flushes, confirmations.
+
+use std::time::Duration;
+
+use crate::limits::Limits;
+use crate::log::{LogCall, PartitionEnd};
+use crate::offset::{Generation, Offset, Partition};
+use crate::stall::StallKind;
+use crate::store::{StoreCall, StoreCallKind};
+use crate::topic::TopicId;
+
+use super::reading::{Durability, Reading, Usage};
+use super::{Effect, Node, Stage};
+
+impl Node {
+    /// Everything that is due while reading.
+    pub(super) fn keep_up(&mut self) {
+        self.want_flush();
+        if self.describe.ask(self.now) {
+            self.log(LogCall::Describe);
+        }
+        self.ask_ends();
+        self.check_topic();
+        self.save_confirmations();
+        self.name_stalls();
+        self.give_credits();
+    }
+
+    fn want_flush(&mut self) {
+        let draining = self.drain.is_some();
+        let Stage::Reading(reading) = &mut self.stage else {
+            return;
+        };
+        let last = draining && !reading.all_durable() && reading.durability == Durability::Idle;
+        if last || reading.wants_flush(self.now, &self.limits) {
+            reading.durability = Durability::Wanted;
+            self.topic_id.hurry();
+        }
+    }
+
+    fn ask_ends(&mut self) {
+        let Stage::Reading(reading) = &self.stage else {
+            return;
+        };
+        let positions = reading.readers.iter().map(|reader| reader.fetched().position);
+        if self.ends.ask(self.now) {
+            self.positions_at_ask = positions.collect();
+            self.log(LogCall::Ends);
+        }
+    }
+
+    fn check_topic(&mut self) {
+        if !self.topic_id.ask(self.now) {
+            return;
+        }
+        self.log(LogCall::TopicId);
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        if reading.durability == Durability::Wanted {
+            reading.durability = Durability::Checking;
+        }
+    }
+
+    pub(super) fn on_topic_id(&mut self, topic: TopicId) {
+        self.topic_id.answered(self.now, self.limits.ends_interval);
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        if reading.identity.topic != topic {
+            return self.reopen();
+        }
+        if reading.durability == Durability::Checking {
+            self.flush();
+        }
+    }
+
+    /// Everything sent to the store so far was fetched before the topic's id was last asked for.
+    fn flush(&mut self) {
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        let positions = reading.readers.iter().map(|reader| reader.fetched().position).collect();
+        reading.durability = Durability::Flushing(positions);
+        reading.unflushed_bytes = 0;
+        reading.unflushed_since = None;
+        let generation = reading.generation;
+        self.store(StoreCall::Flush { generation });
+        self.release_held();
+    }
+
+    pub(super) fn on_reading_done(&mut self, call: StoreCallKind, generation: Generation) {
+        match call {
+            StoreCallKind::Flush => self.on_flushed(generation),
+            StoreCallKind::Activate => self.on_activated(),
+            StoreCallKind::Open
+            | StoreCallKind::Create
+            | StoreCallKind::Apply
+            | StoreCallKind::Confirm
+            | StoreCallKind::Quarantine
+            | StoreCallKind::Remove
+            | StoreCallKind::Close => {}
+        }
+    }
+
+    fn on_flushed(&mut self, generation: Generation) {
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        let Durability::Flushing(positions) =
+            std::mem::replace(&mut reading.durability, Durability::Idle)
+        else {
+            unreachable!("a flush is answered once, while it is under way")
+        };
+        for (reader, position) in reading.readers.iter_mut().zip(positions) {
+            reader.on_durable(position);
+        }
+        if reading.ready_to_activate() {
+            let Usage::Building { serve, replaced } = &reading.usage else {
+                return;
+            };
+            reading.usage = Usage::Activating { serve: *serve, replaced: replaced.clone() };
+            self.store(StoreCall::Activate { generation });
+        }
+    }
+
+    /// The rebuild ended: what it replaces is no longer needed.
+    fn on_activated(&mut self) {
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        let Usage::Activating { replaced, .. } =
+            std::mem::replace(&mut reading.usage, Usage::Active)
+        else {
+            unreachable!("an activation is answered once")
+        };
+        replaced.into_iter().for_each(|generation| self.store(StoreCall::Remove { generation }));
+    }
+
+    pub(super) fn on_ends(&mut self, ends: &[PartitionEnd]) {
+        let number = self.ends.asked();
+        let asked = self.ends.answered(self.now, self.limits.ends_interval);
+        self.end_stalls(StallKind::ends_with_an_answer);
+        let (Some(asked), Stage::Reading(_)) = (asked, &self.stage) else {
+            return;
+        };
+        if let Some((partition, end, known)) = self.deposed(ends) {
+            return self.stall_on_stale_leader(partition, end.epoch, known);
+        }
+        self.end_stalls(|kind| kind == StallKind::StaleLeader);
+        self.learn_epochs(ends.iter().map(|end| end.epoch));
+        let asked_positions = std::mem::take(&mut self.positions_at_ask);
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        let below = |(position, end): (&Offset, &PartitionEnd)| end.high_watermark < *position;
+        if asked_positions.iter().zip(ends).any(below) {
+            // The log ends below what had been read when it was asked: it lost records.
+            return self.lose();
+        }
+        for (reader, end) in reading.readers.iter_mut().zip(ends) {
+            reader.on_end(end, asked);
+        }
+        let settled = self.awaits.on_ends(number, ends);
+        self.settle(settled);
+    }
+
+    fn deposed<'a>(
+        &self,
+        ends: &'a [PartitionEnd],
+    ) -> Option<(Partition, &'a PartitionEnd, crate::offset::Epoch)> {
+        let pairs = (0..).map(Partition).zip(ends).zip(&self.epochs_known);
+        pairs.into_iter().find_map(|((partition, end), known)| {
+            let known = (*known)?;
+            end.epoch.is_some_and(|epoch| epoch < known).then_some((partition, end, known))
+        })
+    }
+
+    fn save_confirmations(&mut self) {
+        let Stage::Reading(reading) = &mut self.stage else {
+            return;
+        };
+        let generation = reading.generation;
+        for reader in &mut reading.readers {
+            let interval = confirm_interval(&self.limits, reader.fetched().delete_retention_ms_min);
+            if let Some(lineage) = reader.unsaved_confirmation(interval) {
+                let partition = reader.partition;
+                let call = StoreCall::Confirm { generation, partition, lineage };
+                self.effects.push_back(Effect::Store(call));
+                reading.unflushed_since.get_or_insert(self.now.mono);
+            }
+        }
+    }
+
+    fn name_stalls(&mut self) {
+        let Stage::Reading(reading) = &self.stage else {
+            return;
+        };
+        let idle = self.now.mono.saturating_sub(reading.progress_at) >= self.limits.stall_after;
+        let hidden = reading
+            .readers
+            .iter()
+            .find_map(|reader| Some((reader.partition, reader.hidden_from()?)));
+        match hidden {
+            Some((partition, offset)) if idle => {
+                let detail =
+                    format!("partition {partition}: a transaction is open at offset {offset}");
+                self.begin_stall(StallKind::OpenTransaction, detail);
+            }
+            Some(_) => {}
+            None => self.end_stalls(|kind| kind == StallKind::OpenTransaction),
+        }
+        let Stage::Reading(reading) = &self.stage else {
+            return;
+        };
+        let waiting = reading.readers.iter().find(|reader| !reader.reached_target());
+        if let Some(reader) = waiting
+            && idle
+            && !self.stalls.any()
+        {
+            let (partition, position, target) =
+                (reader.partition, reader.applied().position, reader.target);
+            let detail = format!(
+                "partition {partition}: nothing arrives at position {position} of {target}"
+            );
+            self.begin_stall(StallKind::NoProgress, detail);
+        }
+    }
+
+    /// When something of a reading node is due beside the questions.
+    pub(super) fn reading_timer(&self, reading: &Reading) -> Option<Duration> {
+        let flush = reading.unflushed_since.filter(|_| reading.durability == Durability::Idle);
+        let flush = flush.map(|since| since + self.limits.flush_interval);
+        let stalls = !reading.reached && !self.stalls.any();
+        let stall = stalls.then_some(reading.progress_at + self.limits.stall_after);
+        [flush, stall].into_iter().flatten().min()
+    }
+}
+
+/// A confirmation is worth a write once a twentieth of the retention it protects has passed.
+fn confirm_interval(limits: &Limits, retention_ms: u64) -> Duration {
+    Duration::from_millis(retention_ms / 20).min(limits.confirm_interval_max)
+}

@@ -1,0 +1,297 @@
+//! One replica of one store: everything it knows, and the only code that changes it.
+//!
+//! A node is always in one [`Stage`]. Unexpected news from the log or the disk never patches the state in
+//! place: the node closes its generations without flushing, asks and opens again, and decides anew.
+//!
+//! ```text
+//! Asking -> Opening -> Preparing -> Reading        (restore, then the tail)
+//!    ^         |                       | anything unexpected
+//!    |         v                       v
+//!    +----- Waiting (stale leader, refused)   Suspended (disk) -> Closing -> Asking
+//! ```
+
+mod ask;
+mod awaits;
+mod drain;
+mod event;
+mod keep_up;
+mod open;
+mod publish;
+mod read;
+mod reader;
+mod reading;
+mod stalls;
+mod status;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::gate::Gate;
+use crate::limits::Limits;
+use crate::log::{LogCall, LogEvent};
+use crate::offset::{Epoch, Generation, Offset, Partition, RequestId};
+use crate::phase::Phase;
+use crate::store::{Found, StoreCall, StoreEvent};
+use crate::time::Now;
+use crate::topic::{Identity, LogFacts};
+
+use ask::Ask;
+use awaits::Awaits;
+use drain::Drain;
+pub use event::{Change, Command, Effect, Event, Notice, Outcome, PolicyWarning, Reply};
+use reading::{Reading, Served};
+pub use stalls::Stall;
+use stalls::Stalls;
+pub use status::{PartitionStatus, Progress, Status};
+
+#[derive(Debug)]
+pub struct Node {
+    store: String,
+    limits: Limits,
+    /// Of the event being handled.
+    now: Now,
+    effects: VecDeque<Effect>,
+    phase: Phase,
+    stage: Stage,
+    facts: Option<LogFacts>,
+    /// Highest leader epoch that an answer has shown, per partition.
+    epochs_known: Vec<Option<Epoch>>,
+    /// When the question that `facts` answer was asked.
+    asked_at: Now,
+    describe: Ask,
+    ends: Ask,
+    /// Fetched positions when the outstanding question for the ends was asked.
+    positions_at_ask: Vec<Offset>,
+    topic_id: Ask,
+    /// Generations open in the store.
+    open: BTreeSet<Generation>,
+    evidence: Evidence,
+    stalls: Stalls,
+    awaits: Awaits,
+    writes: BTreeSet<RequestId>,
+    drain: Option<Drain>,
+    /// Tries to get going that failed in a row.
+    failures: u32,
+    ignored: u64,
+    gate: Gate,
+    gate_changed: bool,
+}
+
+/// What neither the disk nor the log's facts show, learned from what they refused.
+#[derive(Debug, Default)]
+struct Evidence {
+    diverged: BTreeSet<Partition>,
+    corrupt: BTreeMap<Generation, String>,
+    /// A running copy met its tombstone horizon by a clock that a restart cannot ask.
+    past_horizon: bool,
+    /// Times in a row that the log refused the offset a copy starts from.
+    out_of_range: BTreeMap<Partition, u32>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// For the log's facts.
+    Asking,
+    /// For what is on disk, judged against this identity.
+    Opening {
+        expected: Identity,
+    },
+    /// The plan's store calls one after another, then reading.
+    Preparing {
+        calls: VecDeque<StoreCall>,
+        reading: Box<Reading>,
+    },
+    Reading(Box<Reading>),
+    /// Until the log's facts allow another plan for what was found.
+    Waiting {
+        found: Found,
+        identity: Identity,
+        served: Option<Served>,
+    },
+    /// The disk failed: reads go on as they can, nothing is applied until it is opened again.
+    Suspended {
+        until: Duration,
+        served: Option<Served>,
+    },
+    Closing,
+    Stopped,
+}
+
+impl Node {
+    /// A node of `store`; drain its first effects with `poll`.
+    pub fn new(store: String, limits: Limits, now: Now) -> Node {
+        let mut node = Node {
+            store,
+            limits,
+            now,
+            effects: VecDeque::new(),
+            phase: Phase::Opening,
+            stage: Stage::Asking,
+            facts: None,
+            epochs_known: Vec::new(),
+            asked_at: now,
+            describe: Ask::default(),
+            ends: Ask::default(),
+            positions_at_ask: Vec::new(),
+            topic_id: Ask::default(),
+            open: BTreeSet::new(),
+            evidence: Evidence::default(),
+            stalls: Stalls::default(),
+            awaits: Awaits::default(),
+            writes: BTreeSet::new(),
+            drain: None,
+            failures: 0,
+            ignored: 0,
+            gate: Gate::closed(),
+            gate_changed: true,
+        };
+        node.advance();
+        node
+    }
+
+    pub fn handle(&mut self, now: Now, event: Event) {
+        assert!(now.mono >= self.now.mono, "the monotonic clock went back");
+        self.now = now;
+        match event {
+            Event::Log(event) => self.on_log(event),
+            Event::Store(event) => self.on_store(event),
+            Event::Command(id, command) => self.on_command(id, command),
+            Event::Gone(id) => self.awaits.remove(id),
+            Event::Damaged { generation, detail } => self.on_damaged(generation, detail),
+            Event::Timer => {}
+        }
+        self.advance();
+    }
+
+    /// The next thing to carry out. Between two polls lies a crash point.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Monotonic time at which `Event::Timer` is wanted at the latest.
+    pub fn next_timer(&self) -> Option<Duration> {
+        let asks = match &self.stage {
+            Stage::Asking | Stage::Waiting { .. } => [self.describe.timer(), None, None],
+            Stage::Reading(_) => [self.describe.timer(), self.ends.timer(), self.topic_id.timer()],
+            Stage::Opening { .. }
+            | Stage::Preparing { .. }
+            | Stage::Suspended { .. }
+            | Stage::Closing
+            | Stage::Stopped => [None; 3],
+        };
+        let own = match &self.stage {
+            Stage::Reading(reading) => self.reading_timer(reading),
+            Stage::Suspended { until, .. } => Some(*until),
+            Stage::Asking
+            | Stage::Opening { .. }
+            | Stage::Preparing { .. }
+            | Stage::Waiting { .. }
+            | Stage::Closing
+            | Stage::Stopped => None,
+        };
+        let drain =
+            self.drain.as_ref().map(|drain| drain.until).filter(|until| *until > self.now.mono);
+        asks.into_iter().chain([own, drain, self.awaits.timer()]).flatten().min()
+    }
+
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The gate, once per change.
+    pub fn changed_gate(&mut self) -> Option<Gate> {
+        std::mem::take(&mut self.gate_changed).then(|| self.gate.clone())
+    }
+
+    fn on_log(&mut self, event: LogEvent) {
+        match event {
+            LogEvent::Facts(facts) => self.on_facts(facts),
+            LogEvent::Assigned { partition } => self.on_assigned(partition),
+            LogEvent::Fetched(batch) => self.on_fetched(batch),
+            LogEvent::Lost { partition, loss } => self.on_lost(partition, loss),
+            LogEvent::Ends(ends) => self.on_ends(&ends),
+            LogEvent::TopicId(topic) => self.on_topic_id(topic),
+            LogEvent::Appended { id, results } => self.on_appended(id, results),
+            LogEvent::Failed { call, error } => self.on_log_failed(call, &error),
+            LogEvent::Trouble(error) => self.on_trouble(&error),
+        }
+    }
+
+    fn on_store(&mut self, event: StoreEvent) {
+        match event {
+            StoreEvent::Found(found) => self.on_found(found),
+            StoreEvent::Applied { generation, partition, position } => {
+                self.on_applied(generation, partition, position);
+            }
+            StoreEvent::Done { call, generation } => self.on_done(call, generation),
+            StoreEvent::Failed { call, error } => self.on_store_failed(call, &error),
+        }
+    }
+
+    /// Everything that is due, whatever the event was: decisions stand in one place, not in each handler.
+    fn advance(&mut self) {
+        self.advance_stage();
+        self.advance_drain();
+        self.assess();
+        self.publish();
+        self.settle_awaits();
+        if let Stage::Reading(reading) = &self.stage {
+            reading.readers.iter().for_each(reader::Reader::assert_ordered);
+        }
+    }
+
+    fn advance_stage(&mut self) {
+        match &self.stage {
+            Stage::Asking | Stage::Waiting { .. } => {
+                if self.describe.ask(self.now) {
+                    self.log(LogCall::Describe);
+                }
+            }
+            Stage::Reading(_) => self.keep_up(),
+            Stage::Suspended { until, .. } if *until <= self.now.mono => self.reopen(),
+            Stage::Suspended { .. }
+            | Stage::Opening { .. }
+            | Stage::Preparing { .. }
+            | Stage::Closing
+            | Stage::Stopped => {}
+        }
+    }
+
+    fn log(&mut self, call: LogCall) {
+        self.effects.push_back(Effect::Log(call));
+    }
+
+    fn store(&mut self, call: StoreCall) {
+        self.effects.push_back(Effect::Store(call));
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.effects.push_back(Effect::Notice(notice));
+    }
+
+    fn become_phase(&mut self, next: Phase) {
+        if self.phase == next {
+            return;
+        }
+        assert!(self.phase.may_become(&next), "{} may not become {next}", self.phase);
+        self.phase = next;
+        self.notice(Notice::Phase(self.phase.clone()));
+    }
+
+    fn reading(&mut self) -> Option<&mut Reading> {
+        match &mut self.stage {
+            Stage::Reading(reading) => Some(reading),
+            Stage::Asking
+            | Stage::Opening { .. }
+            | Stage::Preparing { .. }
+            | Stage::Waiting { .. }
+            | Stage::Suspended { .. }
+            | Stage::Closing
+            | Stage::Stopped => None,
+        }
+    }
+}

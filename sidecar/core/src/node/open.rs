@@ -1,0 +1,407 @@
+//! From nothing known to a generation that is read into: ask, open, decide, prepare.
+
+use std::collections::VecDeque;
+
+use crate::decide::{Old, Plan, Situation, decide, policy_fault};
+use crate::lineage::Lineage;
+use crate::log::{KafkaError, LogCall, LogCallKind};
+use crate::offset::{Epoch, Generation, Partition};
+use crate::phase::{Cause, Phase};
+use crate::stall::StallKind;
+use crate::store::{
+    Found, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError, StoreErrorKind,
+};
+use crate::topic::{Identity, LogFacts};
+
+use super::reading::{Reading, Served, Start, Usage};
+use super::{Effect, Evidence, Node, Notice, PolicyWarning, Stage};
+
+impl Node {
+    pub(super) fn on_facts(&mut self, facts: LogFacts) {
+        self.end_stalls(StallKind::ends_with_an_answer);
+        let asked = self.describe.answered(self.now, self.limits.ends_interval);
+        self.asked_at = asked.unwrap_or(self.now);
+        self.warn_of(&facts);
+        self.facts = Some(facts.clone());
+        match &self.stage {
+            // Nothing is open of what belongs to something else: an operator may have moved it away.
+            Stage::Asking | Stage::Waiting { found: Found::Foreign { .. }, .. } => {
+                self.open_copy(&facts)
+            }
+            Stage::Waiting { identity, .. } if *identity == facts.identity(&self.store) => {
+                self.decide_again(&facts)
+            }
+            Stage::Waiting { .. } => self.reopen(),
+            Stage::Reading(_) => self.audit(&facts),
+            Stage::Opening { .. }
+            | Stage::Preparing { .. }
+            | Stage::Suspended { .. }
+            | Stage::Closing
+            | Stage::Stopped => {}
+        }
+    }
+
+    pub(super) fn on_log_failed(&mut self, call: LogCallKind, error: &KafkaError) {
+        self.begin_stall(StallKind::of(error), error.to_string());
+        let ask = match call {
+            LogCallKind::Describe => &mut self.describe,
+            LogCallKind::Ends => &mut self.ends,
+            LogCallKind::TopicId => &mut self.topic_id,
+        };
+        ask.failed(self.now, &self.limits);
+    }
+
+    pub(super) fn on_trouble(&mut self, error: &KafkaError) {
+        self.begin_stall(StallKind::of(error), error.to_string());
+    }
+
+    fn open_copy(&mut self, facts: &LogFacts) {
+        let expected = facts.identity(&self.store);
+        self.store(StoreCall::Open { expected: expected.clone() });
+        self.stage = Stage::Opening { expected };
+    }
+
+    pub(super) fn on_found(&mut self, mut found: Found) {
+        let Stage::Opening { expected } = &self.stage else {
+            return;
+        };
+        let identity = expected.clone();
+        if let Found::Copy(copy) = &mut found {
+            for generation in [&mut copy.current, &mut copy.building].into_iter().flatten() {
+                self.note_generation(generation);
+            }
+        }
+        let facts = self.facts.clone().expect("the copy is opened only after the log's facts came");
+        self.act_on(found, identity, &facts);
+    }
+
+    /// What this process saw of a generation outweighs what opening it shows.
+    fn note_generation(&mut self, found: &mut FoundGeneration) {
+        if let GenerationState::Intact(_) = found.state {
+            self.open.insert(found.generation);
+            if let Some(detail) = self.evidence.corrupt.get(&found.generation) {
+                found.state = GenerationState::Corrupt(detail.clone());
+            }
+        }
+    }
+
+    fn decide_again(&mut self, facts: &LogFacts) {
+        let Stage::Waiting { found, identity, .. } = &self.stage else {
+            return;
+        };
+        let (found, identity) = (found.clone(), identity.clone());
+        self.act_on(found, identity, facts);
+    }
+
+    fn act_on(&mut self, found: Found, identity: Identity, facts: &LogFacts) {
+        self.epochs_known.resize(facts.partitions.len(), None);
+        let plan = decide(Situation {
+            store: &self.store,
+            found: &found,
+            facts,
+            epochs_known: &self.epochs_known,
+            diverged: &self.evidence.diverged,
+            past_horizon: self.evidence.past_horizon,
+            wall_ms: self.now.wall_ms,
+            limits: &self.limits,
+        });
+        if let Plan::Wait { partition, answered, known } = plan {
+            self.stall_on_stale_leader(partition, answered, known);
+            self.become_phase(Phase::Opening);
+            self.stage = Stage::Waiting { found, identity, served: None };
+            return;
+        }
+        self.learn_epochs(facts.partitions.iter().map(|facts| facts.epoch));
+        let served = |generation| Served {
+            generation,
+            confirmed_at_ms: confirmed_at_ms(&found, generation),
+        };
+        match plan {
+            Plan::Wait { .. } => unreachable!("handled above"),
+            Plan::Refuse { refusal, serve } => {
+                let served = serve.map(served);
+                self.become_phase(Phase::Refused(refusal));
+                self.stage = Stage::Waiting { found, identity, served };
+            }
+            Plan::Resume { generation, lineages, discard } => {
+                let start = Start {
+                    identity,
+                    generation,
+                    lineages,
+                    cause: Cause::Resume,
+                    usage: Usage::Active,
+                };
+                let calls = discard
+                    .into_iter()
+                    .map(|generation| StoreCall::Remove { generation })
+                    .collect();
+                self.prepare(calls, start, facts);
+            }
+            Plan::Continue { building, lineages, serve } => {
+                let usage = Usage::Building {
+                    serve: serve.map(served),
+                    replaced: replaced_by(&found, building),
+                };
+                let start = Start {
+                    identity,
+                    generation: building,
+                    lineages,
+                    cause: Cause::Unfinished,
+                    usage,
+                };
+                self.prepare(VecDeque::new(), start, facts);
+            }
+            Plan::Rebuild { generation, cause, old } => {
+                let stale = old
+                    .iter()
+                    .find(|(_, old)| *old == Old::ServeStale)
+                    .map(|(generation, _)| *generation);
+                let usage = Usage::Building {
+                    serve: stale.map(served),
+                    replaced: stale.into_iter().collect(),
+                };
+                let lineages = vec![self.empty_lineage(facts); facts.partitions.len()];
+                let start = Start { identity, generation, lineages, cause, usage };
+                self.rebuild(old, start, facts);
+            }
+        }
+    }
+
+    /// What a generation starts with: the horizon counts from before its first fetch.
+    fn empty_lineage(&self, facts: &LogFacts) -> Lineage {
+        Lineage::empty(self.now.wall_ms, facts.policy.delete_retention_ms)
+    }
+
+    fn rebuild(&mut self, old: Vec<(Generation, Old)>, start: Start, facts: &LogFacts) {
+        let mut calls = VecDeque::new();
+        for (generation, old) in old {
+            match old {
+                Old::ServeStale => {}
+                Old::Discard => calls.push_back(StoreCall::Remove { generation }),
+                Old::Quarantine(why) => {
+                    self.notice(Notice::Quarantined { generation, why: why.clone() });
+                    calls.push_back(StoreCall::Quarantine { generation, why });
+                }
+            }
+        }
+        calls.push_back(StoreCall::Create {
+            generation: start.generation,
+            identity: start.identity.clone(),
+            lineages: start.lineages.clone(),
+        });
+        self.evidence = Evidence::default();
+        self.prepare(calls, start, facts);
+    }
+
+    fn prepare(&mut self, calls: VecDeque<StoreCall>, start: Start, facts: &LogFacts) {
+        let reading = Box::new(Reading::new(start, facts, self.asked_at, self.now));
+        self.stage = Stage::Preparing { calls, reading };
+        self.prepare_next();
+    }
+
+    fn prepare_next(&mut self) {
+        let Stage::Preparing { calls, .. } = &mut self.stage else {
+            return;
+        };
+        match calls.pop_front() {
+            Some(call) => self.store(call),
+            None => self.begin_reading(),
+        }
+    }
+
+    fn begin_reading(&mut self) {
+        let Stage::Preparing { reading, .. } = std::mem::replace(&mut self.stage, Stage::Asking)
+        else {
+            return;
+        };
+        self.open.insert(reading.generation);
+        for reader in &reading.readers {
+            let lineage = reader.fetched();
+            let (partition, at, epoch) =
+                (reader.partition, lineage.position, lineage.epochs.latest());
+            self.effects.push_back(Effect::Log(LogCall::Assign { partition, at, epoch }));
+        }
+        self.become_phase(Phase::Restoring(reading.cause));
+        self.stage = Stage::Reading(reading);
+        self.end_stalls(|kind| {
+            matches!(kind, StallKind::StaleLeader | StallKind::StoreFull | StallKind::StoreFailed)
+        });
+        self.positions_at_ask.clear();
+        self.describe.rest(self.now, self.limits.describe_interval);
+        self.ends.hurry();
+        self.topic_id.hurry();
+    }
+
+    pub(super) fn on_done(&mut self, call: StoreCallKind, generation: Generation) {
+        match call {
+            StoreCallKind::Close | StoreCallKind::Remove | StoreCallKind::Quarantine => {
+                self.open.remove(&generation);
+            }
+            StoreCallKind::Open
+            | StoreCallKind::Create
+            | StoreCallKind::Apply
+            | StoreCallKind::Confirm
+            | StoreCallKind::Flush
+            | StoreCallKind::Activate => {}
+        }
+        match &self.stage {
+            Stage::Preparing { .. } => self.prepare_next(),
+            Stage::Reading(_) => self.on_reading_done(call, generation),
+            Stage::Closing if call == StoreCallKind::Close && self.open.is_empty() => self.closed(),
+            Stage::Asking
+            | Stage::Opening { .. }
+            | Stage::Waiting { .. }
+            | Stage::Suspended { .. }
+            | Stage::Closing
+            | Stage::Stopped => {}
+        }
+    }
+
+    pub(super) fn on_store_failed(&mut self, call: StoreCallKind, error: &StoreError) {
+        let kind = match error.kind {
+            StoreErrorKind::Full => StallKind::StoreFull,
+            StoreErrorKind::Io | StoreErrorKind::Corrupt => StallKind::StoreFailed,
+        };
+        if let Stage::Closing | Stage::Stopped | Stage::Suspended { .. } = self.stage {
+            // Calls that were under way when the stage changed. Closing itself cannot be refused.
+            return self.on_close_failed(call);
+        }
+        if let (Stage::Reading(_), StoreCallKind::Remove) = (&self.stage, call) {
+            // What a rebuild replaced; the next opening removes it.
+            return;
+        }
+        self.begin_stall(kind, error.to_string());
+        if error.kind == StoreErrorKind::Corrupt
+            && let Stage::Reading(reading) = &self.stage
+        {
+            self.evidence.corrupt.insert(reading.generation, error.detail.clone());
+        }
+        self.suspend();
+    }
+
+    /// Pauses before everything is opened again; reads go on as they can.
+    pub(super) fn suspend(&mut self) {
+        let served = self.served();
+        let until = self.now.mono + self.limits.retry_after(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        self.stage = Stage::Suspended { until, served };
+    }
+
+    fn on_close_failed(&mut self, call: StoreCallKind) {
+        if let Stage::Closing = self.stage
+            && call == StoreCallKind::Close
+        {
+            self.open.clear();
+            self.closed();
+        }
+    }
+
+    pub(super) fn on_damaged(&mut self, generation: Generation, detail: String) {
+        if self.open.contains(&generation) && !self.evidence.corrupt.contains_key(&generation) {
+            self.begin_stall(StallKind::StoreFailed, detail.clone());
+            self.evidence.corrupt.insert(generation, detail);
+            if let Stage::Reading(_) | Stage::Waiting { .. } = self.stage {
+                self.reopen();
+            }
+        }
+    }
+
+    /// Forgets what is not on disk and decides anew from what is.
+    pub(super) fn reopen(&mut self) {
+        if !matches!(self.phase, Phase::Refused(_)) {
+            self.become_phase(Phase::Opening);
+        }
+        self.stage = Stage::Closing;
+        if self.open.is_empty() {
+            return self.closed();
+        }
+        for generation in self.open.clone() {
+            self.store(StoreCall::Close { generation });
+        }
+    }
+
+    fn closed(&mut self) {
+        if self.drain.is_some() {
+            return self.drained();
+        }
+        self.stage = Stage::Asking;
+        self.describe.hurry();
+    }
+
+    /// The topic as it is now, against what this copy was accepted for.
+    fn audit(&mut self, facts: &LogFacts) {
+        let Stage::Reading(reading) = &mut self.stage else {
+            return;
+        };
+        let same = reading.identity == facts.identity(&self.store);
+        let safe = policy_fault(&facts.policy, &self.limits).is_none();
+        if !(same && safe) {
+            return self.reopen();
+        }
+        self.describe.rest(self.now, self.limits.describe_interval);
+        for reader in &mut reading.readers {
+            reader.see_retention(facts.policy.delete_retention_ms);
+        }
+    }
+
+    pub(super) fn learn_epochs(&mut self, answered: impl Iterator<Item = Option<Epoch>>) {
+        for (known, answered) in self.epochs_known.iter_mut().zip(answered) {
+            *known = (*known).max(answered);
+        }
+    }
+
+    pub(super) fn stall_on_stale_leader(
+        &mut self,
+        partition: Partition,
+        answered: Option<Epoch>,
+        known: Epoch,
+    ) {
+        let answered = answered.map_or("none".to_owned(), |epoch| epoch.to_string());
+        let detail =
+            format!("partition {partition}: leader epoch {answered} answers, {known} is known");
+        self.begin_stall(StallKind::StaleLeader, detail);
+    }
+
+    /// Says once what changed in the topic that an operator should know.
+    fn warn_of(&mut self, facts: &LogFacts) {
+        let before = self.facts.as_ref();
+        let partitions = (0..).map(Partition).zip(&facts.partitions);
+        let incomplete = partitions.filter(|(partition, now)| {
+            let known = before.and_then(|before| before.partitions.get(partition.index()));
+            now.log_start.0 > 0 && known.is_none_or(|known| known.log_start < now.log_start)
+        });
+        let mut notices: Vec<_> = incomplete
+            .map(|(partition, now)| Notice::LogIncomplete { partition, log_start: now.log_start })
+            .collect();
+        if before.is_none_or(|before| before.policy != facts.policy) {
+            let warnings = PolicyWarning::of(&facts.policy, &self.limits);
+            notices.extend(warnings.into_iter().map(Notice::Policy));
+        }
+        notices.into_iter().for_each(|notice| self.notice(notice));
+    }
+}
+
+fn confirmed_at_ms(found: &Found, generation: Generation) -> u64 {
+    let Found::Copy(copy) = found else { return 0 };
+    let generations = [&copy.current, &copy.building].into_iter().flatten();
+    let lineages =
+        generations.filter(|found| found.generation == generation).filter_map(|found| match &found
+            .state
+        {
+            GenerationState::Intact(lineages) => Some(lineages),
+            GenerationState::UnknownFormat(_) | GenerationState::Corrupt(_) => None,
+        });
+    lineages.flatten().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0)
+}
+
+/// What a finished rebuild in `building` makes superfluous: the generation that was in use.
+fn replaced_by(found: &Found, building: Generation) -> Vec<Generation> {
+    let Found::Copy(copy) = found else {
+        return Vec::new();
+    };
+    copy.current
+        .iter()
+        .map(|found| found.generation)
+        .filter(|current| *current != building)
+        .collect()
+}

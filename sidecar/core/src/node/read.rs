@@ -1,0 +1,154 @@
+//! Batches on their way: credits to the log, what it fetched to the store.
+
+use crate::batch::Batch;
+use crate::log::{LogCall, Loss};
+use crate::offset::{Generation, Offset, Partition};
+use crate::phase::Phase;
+use crate::stall::StallKind;
+use crate::store::StoreCall;
+
+use super::reader::Fetch;
+use super::reading::Reading;
+use super::{Effect, Node, Notice, Stage};
+
+/// Refusals of an offset that lies inside the log's own ends before it counts as another history.
+const OUT_OF_RANGE_MAX: u32 = 3;
+
+impl Node {
+    pub(super) fn on_assigned(&mut self, partition: Partition) {
+        if let Some(reading) = self.reading() {
+            reading.reader(partition).fetch = Fetch::Idle;
+        }
+    }
+
+    pub(super) fn on_fetched(&mut self, batch: Batch) {
+        let now = self.now.mono;
+        self.end_stalls(|kind| matches!(kind, StallKind::PoisonBatch | StallKind::NoProgress));
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        let reader = &mut reading.readers[batch.partition.index()];
+        // What an older assignment fetched: its position is not this one's.
+        if reader.fetch != Fetch::Waiting {
+            return;
+        }
+        reader.fetch = Fetch::Idle;
+        reading.progress_at = now;
+        self.report_ignored(&batch);
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        if reading.holds_back() {
+            return reading.reader(batch.partition).hold(batch);
+        }
+        self.apply(batch);
+    }
+
+    fn report_ignored(&mut self, batch: &Batch) {
+        let Batch { partition, misplaced, keyless, .. } = *batch;
+        if misplaced + keyless > 0 {
+            self.ignored += u64::from(misplaced) + u64::from(keyless);
+            self.notice(Notice::Ignored { partition, misplaced, keyless });
+        }
+    }
+
+    /// Sends a batch to the store, unless a tombstone may be missing from it.
+    pub(super) fn apply(&mut self, batch: Batch) {
+        let Stage::Reading(reading) = &mut self.stage else {
+            return;
+        };
+        let facts = self.facts.as_ref().expect("reading follows the log's facts");
+        let reader = &mut reading.readers[batch.partition.index()];
+        if reader.past_horizon(self.now, &self.limits) {
+            self.evidence.past_horizon = true;
+            return self.reopen();
+        }
+        if reader.knows(&batch) {
+            return;
+        }
+        reading.records += u64::try_from(batch.records().len()).expect("lengths fit 64 bits");
+        reading.bytes += u64::try_from(batch.bytes()).expect("lengths fit 64 bits");
+        reading.unflushed_bytes += batch.bytes();
+        reading.unflushed_since.get_or_insert(self.now.mono);
+        let generation = reading.generation;
+        let (batch, lineage) = reader.accept(batch, &facts.policy, self.now, &self.limits);
+        let (partition, latest) = (batch.partition, lineage.epochs.latest());
+        self.store(StoreCall::Apply { generation, batch, lineage });
+        let known = &mut self.epochs_known[partition.index()];
+        *known = (*known).max(latest);
+    }
+
+    pub(super) fn on_applied(
+        &mut self,
+        generation: Generation,
+        partition: Partition,
+        position: Offset,
+    ) {
+        if let Some(reading) = self.reading()
+            && reading.generation == generation
+        {
+            reading.reader(partition).on_applied(position);
+        }
+    }
+
+    pub(super) fn on_lost(&mut self, partition: Partition, loss: Loss) {
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        let reader = reading.reader(partition);
+        if reader.fetch == Fetch::Assigning {
+            return;
+        }
+        let position = reader.fetched().position;
+        let at_assign = position == reader.position_at_assign;
+        self.notice(Notice::PositionLost { partition, position });
+        if at_assign {
+            self.note_loss(partition, loss);
+        }
+        self.lose();
+    }
+
+    /// The log no longer has what this copy read: on from what is on disk, whose position it may still have.
+    pub(super) fn lose(&mut self) {
+        self.become_phase(Phase::Opening);
+        self.suspend();
+    }
+
+    /// The log refused the very position that it was asked to start from.
+    fn note_loss(&mut self, partition: Partition, loss: Loss) {
+        let tries = self.evidence.out_of_range.entry(partition).or_default();
+        *tries += 1;
+        if loss == Loss::Diverged || *tries >= OUT_OF_RANGE_MAX {
+            self.evidence.diverged.insert(partition);
+        }
+    }
+
+    /// Credits for every partition that can take a batch.
+    pub(super) fn give_credits(&mut self) {
+        let Stage::Reading(reading) = &mut self.stage else {
+            return;
+        };
+        if reading.holds_back() || self.drain.is_some() {
+            return;
+        }
+        let bytes_max = self.limits.fetch_bytes_max;
+        for reader in &mut reading.readers {
+            if reader.wants_batch(&self.limits) {
+                reader.fetch = Fetch::Waiting;
+                self.effects.push_back(Effect::Log(LogCall::Fetch {
+                    partition: reader.partition,
+                    bytes_max,
+                }));
+            }
+        }
+    }
+
+    /// Applies what was held back during a check.
+    pub(super) fn release_held(&mut self) {
+        let held = |reading: &mut Reading| -> Vec<Batch> {
+            reading.readers.iter_mut().filter_map(super::reader::Reader::release).collect()
+        };
+        let batches = self.reading().map(held).unwrap_or_default();
+        batches.into_iter().for_each(|batch| self.apply(batch));
+    }
+}

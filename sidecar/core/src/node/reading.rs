@@ -1,0 +1,152 @@
+//! One generation being filled or kept up with the log: every partition's reader and what they share.
+
+use std::time::Duration;
+
+use crate::limits::Limits;
+use crate::lineage::Lineage;
+use crate::offset::{Generation, Offset, Partition};
+use crate::phase::Cause;
+use crate::time::Now;
+use crate::topic::{Identity, LogFacts};
+
+use super::reader::Reader;
+
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) identity: Identity,
+    pub(super) generation: Generation,
+    pub(super) cause: Cause,
+    pub(super) usage: Usage,
+    pub(super) readers: Vec<Reader>,
+    /// Every target was reached once; lag alone does not end READY.
+    pub(super) reached: bool,
+    pub(super) durability: Durability,
+    pub(super) unflushed_bytes: usize,
+    /// Monotonic: since when something applied is not flushed.
+    pub(super) unflushed_since: Option<Duration>,
+    pub(super) started: Now,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    /// Monotonic: when a batch last came or the restore began.
+    pub(super) progress_at: Duration,
+}
+
+/// What a plan reads into.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) identity: Identity,
+    pub(super) generation: Generation,
+    /// Indexed by partition.
+    pub(super) lineages: Vec<Lineage>,
+    pub(super) cause: Cause,
+    pub(super) usage: Usage,
+}
+
+/// An old generation that answers STALE reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Served {
+    pub(super) generation: Generation,
+    pub(super) confirmed_at_ms: u64,
+}
+
+/// Whether CURRENT names the generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Usage {
+    Active,
+    /// A rebuild. `serve` answers STALE reads meanwhile; `replaced` goes once this one is in use.
+    Building {
+        serve: Option<Served>,
+        replaced: Vec<Generation>,
+    },
+    Activating {
+        serve: Option<Served>,
+        replaced: Vec<Generation>,
+    },
+}
+
+/// Nothing becomes durable before the topic's id was asked for after its fetch and found unchanged.
+/// While a check that a flush waits for is under way, nothing is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    Idle,
+    /// Wanted: the next check holds new batches back.
+    Wanted,
+    Checking,
+    /// These positions are durable when the flush is answered.
+    Flushing(Vec<Offset>),
+}
+
+impl Reading {
+    /// `facts` answer a question asked at `asked`: their high watermarks are the targets.
+    pub(super) fn new(start: Start, facts: &LogFacts, asked: Now, now: Now) -> Reading {
+        let Start { identity, generation, lineages, cause, usage } = start;
+        let partitions = (0..).map(Partition).zip(lineages).zip(&facts.partitions);
+        let readers = partitions
+            .map(|((partition, lineage), facts)| {
+                Reader::new(partition, lineage, facts.high_watermark, asked, now)
+            })
+            .collect();
+        Reading {
+            identity,
+            generation,
+            cause,
+            usage,
+            readers,
+            reached: false,
+            durability: Durability::Idle,
+            unflushed_bytes: 0,
+            unflushed_since: None,
+            started: now,
+            records: 0,
+            bytes: 0,
+            progress_at: now.mono,
+        }
+    }
+
+    pub(super) fn reader(&mut self, partition: Partition) -> &mut Reader {
+        &mut self.readers[partition.index()]
+    }
+
+    pub(super) fn holds_back(&self) -> bool {
+        self.durability == Durability::Checking
+    }
+
+    pub(super) fn exact(&self) -> bool {
+        self.readers.iter().all(|reader| reader.applied().exact())
+    }
+
+    pub(super) fn applied(&self) -> Vec<Offset> {
+        self.readers.iter().map(|reader| reader.applied().position).collect()
+    }
+
+    fn confirmed_at_ms(&self) -> u64 {
+        self.readers.iter().map(|reader| reader.applied().confirmed_at_ms).min().unwrap_or(0)
+    }
+
+    pub(super) fn all_durable(&self) -> bool {
+        self.readers.iter().all(|reader| reader.durable() == reader.fetched().position)
+    }
+
+    /// Fully read and exact, but CURRENT does not name it yet.
+    pub(super) fn ready_to_activate(&self) -> bool {
+        self.reached && self.exact() && matches!(self.usage, Usage::Building { .. })
+    }
+
+    pub(super) fn wants_flush(&self, now: Now, limits: &Limits) -> bool {
+        let old = |since: Duration| now.mono >= since + limits.flush_interval;
+        let much = self.unflushed_bytes >= limits.flush_bytes_max;
+        self.durability == Durability::Idle
+            && (much || self.unflushed_since.is_some_and(old) || self.ready_to_activate())
+    }
+
+    /// The generation that reads see.
+    pub(super) fn served(&self) -> Option<Served> {
+        match &self.usage {
+            Usage::Active => Some(Served {
+                generation: self.generation,
+                confirmed_at_ms: self.confirmed_at_ms(),
+            }),
+            Usage::Building { serve, .. } | Usage::Activating { serve, .. } => *serve,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What an operator sees of a node.
+
+use std::time::Duration;
+
+use crate::offset::{Epoch, Generation, Offset};
+use crate::phase::{Cause, Phase};
+use crate::topic::{Identity, TopicPolicy};
+
+use super::reading::Reading;
+use super::{Node, Stage, Stall};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    pub store: String,
+    pub phase: Phase,
+    pub stalls: Vec<Stall>,
+    pub identity: Option<Identity>,
+    pub policy: Option<TopicPolicy>,
+    /// The generation that reads see.
+    pub served: Option<Generation>,
+    /// The generation that the log is applied to.
+    pub live: Option<Generation>,
+    pub exact: bool,
+    pub confirmed_at_ms: u64,
+    /// Indexed by partition.
+    pub partitions: Vec<PartitionStatus>,
+    /// Of the restore that runs or ran last.
+    pub progress: Option<Progress>,
+    pub writes_in_flight: usize,
+    pub awaits: usize,
+    /// Records ignored since the start: misplaced or without a key.
+    pub ignored: u64,
+    /// The process's monotonic clock when this was taken.
+    pub mono: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionStatus {
+    pub applied: Offset,
+    pub durable: Offset,
+    pub target: Offset,
+    pub log_start: Offset,
+    /// The newest that an answer told.
+    pub high_watermark: Offset,
+    pub exact_from: Offset,
+    pub epoch: Option<Epoch>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub cause: Cause,
+    /// Monotonic.
+    pub started: Duration,
+    pub records: u64,
+    pub bytes: u64,
+    /// Offsets to read in all and those already read. Offsets that compaction emptied count too, so this
+    /// is a bound, not a share of the work.
+    pub offsets: u64,
+    pub offsets_read: u64,
+}
+
+impl Node {
+    pub fn status(&self) -> Status {
+        let reading = match &self.stage {
+            Stage::Preparing { reading, .. } | Stage::Reading(reading) => Some(reading.as_ref()),
+            Stage::Asking
+            | Stage::Opening { .. }
+            | Stage::Waiting { .. }
+            | Stage::Suspended { .. }
+            | Stage::Closing
+            | Stage::Stopped => None,
+        };
+        Status {
+            store: self.store.clone(),
+            phase: self.phase.clone(),
+            stalls: self.stalls.all().cloned().collect(),
+            identity: self.facts.as_ref().map(|facts| facts.identity(&self.store)),
+            policy: self.facts.as_ref().map(|facts| facts.policy.clone()),
+            served: self.gate.generation,
+            live: reading.map(|reading| reading.generation),
+            exact: self.gate.exact,
+            confirmed_at_ms: self.gate.confirmed_at_ms,
+            partitions: reading.map(|reading| self.partition_status(reading)).unwrap_or_default(),
+            progress: reading.map(progress),
+            writes_in_flight: self.writes.len(),
+            awaits: self.awaits.len(),
+            ignored: self.ignored,
+            mono: self.now.mono,
+        }
+    }
+
+    fn partition_status(&self, reading: &Reading) -> Vec<PartitionStatus> {
+        let facts = self.facts.as_ref().expect("reading follows the log's facts");
+        let partitions = reading.readers.iter().zip(&facts.partitions);
+        partitions
+            .map(|(reader, facts)| PartitionStatus {
+                applied: reader.applied().position,
+                durable: reader.durable(),
+                target: reader.target,
+                log_start: facts.log_start,
+                high_watermark: reader.end_known().max(facts.high_watermark),
+                exact_from: reader.applied().exact_from,
+                epoch: reader.applied().epochs.latest(),
+            })
+            .collect()
+    }
+}
+
+fn progress(reading: &Reading) -> Progress {
+    let sum = |each: fn(&super::reader::Reader) -> u64| reading.readers.iter().map(each).sum();
+    Progress {
+        cause: reading.cause,
+        started: reading.started.mono,
+        records: reading.records,
+        bytes: reading.bytes,
+        offsets: sum(|reader| reader.target.since(reader.position_at_assign)),
+        offsets_read: sum(|reader| {
+            reader.applied().position.min(reader.target).since(reader.position_at_assign)
+        }),
+    }
+}

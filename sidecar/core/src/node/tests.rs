@@ -1,0 +1,155 @@
+//! Orders of effects that no oracle on contents would see.
+
+use std::time::Duration;
+
+use super::*;
+use crate::batch::{Batch, BatchBuilder};
+use crate::store::StoreCallKind;
+use crate::topic::{PartitionFacts, TopicId, TopicPolicy};
+
+const P0: Partition = Partition(0);
+const G1: Generation = Generation(1);
+
+struct Driven {
+    node: Node,
+    now: Now,
+}
+
+fn facts() -> LogFacts {
+    let policy = TopicPolicy {
+        cleanup: "compact".to_owned(),
+        delete_retention_ms: 86_400_000,
+        min_compaction_lag_ms: 60_000,
+        log_append_time: true,
+        min_insync_replicas: 2,
+        replication: 3,
+        unclean_election: false,
+        message_bytes_max: 1_048_588,
+    };
+    let partition = PartitionFacts { log_start: Offset(0), high_watermark: Offset(0), epoch: None };
+    let (cluster, topic) = ("c".to_owned(), TopicId([1; 16]));
+    LogFacts { cluster, topic, policy, partitions: vec![partition] }
+}
+
+fn batch(from: u64, key: &[u8]) -> Batch {
+    let mut builder = BatchBuilder::new(P0, 1, Offset(from));
+    builder.push(Offset(from), None, Some(key), Some(b"v"));
+    builder.finish(Offset(from + 1))
+}
+
+impl Driven {
+    /// A READY node of an empty log, with a credit out.
+    fn reading() -> Driven {
+        let now = Now { mono: Duration::from_secs(10), wall_ms: 1_000_000 };
+        let mut driven = Driven { node: Node::new("s".to_owned(), Limits::PRODUCTION, now), now };
+        driven.log(LogEvent::Facts(facts()));
+        driven.store(StoreEvent::Found(Found::Nothing));
+        driven.done(StoreCallKind::Create);
+        driven.log(LogEvent::Assigned { partition: P0 });
+        // The question of the start, then the one that the first flush waits for.
+        driven.log(LogEvent::TopicId(TopicId([1; 16])));
+        driven.log(LogEvent::TopicId(TopicId([1; 16])));
+        driven.done(StoreCallKind::Flush);
+        driven.done(StoreCallKind::Activate);
+        driven.effects();
+        assert_eq!(driven.node.phase, Phase::Ready);
+        driven
+    }
+
+    fn event(&mut self, event: Event) {
+        self.node.handle(self.now, event);
+    }
+
+    fn log(&mut self, event: LogEvent) {
+        self.event(Event::Log(event));
+    }
+
+    fn store(&mut self, event: StoreEvent) {
+        self.event(Event::Store(event));
+    }
+
+    fn done(&mut self, call: StoreCallKind) {
+        self.store(StoreEvent::Done { call, generation: G1 });
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.mono += time;
+        self.now.wall_ms += u64::try_from(time.as_millis()).unwrap();
+        self.event(Event::Timer);
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        std::iter::from_fn(|| self.node.poll()).collect()
+    }
+}
+
+fn applies(effects: &[Effect]) -> usize {
+    let apply = |effect: &&Effect| matches!(effect, Effect::Store(StoreCall::Apply { .. }));
+    effects.iter().filter(apply).count()
+}
+
+fn flushes(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Store(StoreCall::Flush { .. })))
+}
+
+/// librdkafka does not notice a recreated topic: what was fetched after the question may be foreign.
+#[test]
+fn nothing_fetched_after_the_topic_was_asked_for_is_in_the_flush() {
+    let mut driven = Driven::reading();
+    driven.log(LogEvent::Fetched(batch(0, b"a")));
+    assert_eq!(applies(&driven.effects()), 1);
+    driven.store(StoreEvent::Applied { generation: G1, partition: P0, position: Offset(1) });
+
+    driven.pass(Limits::PRODUCTION.flush_interval);
+    assert!(driven.effects().contains(&Effect::Log(LogCall::TopicId)), "asked before the flush");
+    driven.log(LogEvent::Fetched(batch(1, b"b")));
+    let held = driven.effects();
+    assert!(applies(&held) == 0 && !flushes(&held), "held back until the answer: {held:?}");
+
+    driven.log(LogEvent::TopicId(TopicId([1; 16])));
+    let released = driven.effects();
+    let flush =
+        released.iter().position(|effect| matches!(effect, Effect::Store(StoreCall::Flush { .. })));
+    let apply =
+        released.iter().position(|effect| matches!(effect, Effect::Store(StoreCall::Apply { .. })));
+    assert!(flush.unwrap() < apply.unwrap(), "first the flush, then what was held: {released:?}");
+}
+
+#[test]
+fn a_recreated_topic_is_closed_without_a_flush() {
+    let mut driven = Driven::reading();
+    driven.log(LogEvent::Fetched(batch(0, b"a")));
+    driven.pass(Limits::PRODUCTION.flush_interval);
+    driven.effects();
+    driven.log(LogEvent::TopicId(TopicId([2; 16])));
+    let effects = driven.effects();
+    assert!(!flushes(&effects), "{effects:?}");
+    assert!(effects.contains(&Effect::Store(StoreCall::Close { generation: G1 })), "{effects:?}");
+}
+
+#[test]
+fn a_slow_store_is_not_overrun() {
+    let mut driven = Driven::reading();
+    let bytes_max = Limits::PRODUCTION.fetch_bytes_max;
+    let credit = Effect::Log(LogCall::Fetch { partition: P0, bytes_max });
+    let mut sent = 0;
+    loop {
+        driven.log(LogEvent::Fetched(batch(sent, b"a")));
+        sent += 1;
+        if !driven.effects().contains(&credit) {
+            break;
+        }
+    }
+    assert_eq!(usize::try_from(sent).unwrap(), Limits::PRODUCTION.applying_batches_max);
+}
+
+#[test]
+fn a_drain_does_not_wait_for_ever_for_the_log() {
+    let mut driven = Driven::reading();
+    driven.event(Event::Command(RequestId(1), Command::Write(Vec::new())));
+    driven.event(Event::Command(RequestId(2), Command::Drain));
+    driven.pass(Limits::PRODUCTION.drain_max);
+    assert!(driven.effects().contains(&Effect::Store(StoreCall::Close { generation: G1 })));
+    driven.done(StoreCallKind::Close);
+    assert!(driven.effects().contains(&Effect::Reply(RequestId(2), Reply::Drained)));
+}

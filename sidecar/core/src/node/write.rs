@@ -1,0 +1,68 @@
+//! Writes: to the log and nowhere else. They come back through the reader like everyone's.
+
+use std::sync::Arc;
+
+use crate::log::{KafkaError, LogCall, Write};
+use crate::offset::{RequestId, Revision};
+use crate::partitioner::partition_of;
+use crate::phase::Operation;
+
+use super::{Change, Command, Effect, Node, Outcome, Reply};
+
+impl Node {
+    pub(super) fn on_command(&mut self, id: RequestId, command: Command) {
+        match command {
+            Command::Write(changes) => self.write(id, changes),
+            Command::Await { until, deadline } => self.wait_for(id, until, deadline),
+            Command::Drain => self.begin_drain(id),
+        }
+    }
+
+    fn write(&mut self, id: RequestId, changes: Vec<Change>) {
+        if let Err(rejection) = self.gate.admit_operation(Operation::Write) {
+            return self.reply(id, Reply::Rejected(rejection));
+        }
+        let partitions = self.partitions();
+        let writes: Arc<[Write]> = changes
+            .into_iter()
+            .map(|Change { key, value }| Write {
+                partition: partition_of(&key, partitions),
+                key,
+                value,
+            })
+            .collect();
+        self.writes.insert(id);
+        self.log(LogCall::Append { id, writes });
+    }
+
+    pub(super) fn on_appended(
+        &mut self,
+        id: RequestId,
+        results: Vec<Result<Revision, KafkaError>>,
+    ) {
+        assert!(self.writes.remove(&id), "an append is answered once");
+        let facts = self.facts.as_ref().expect("writes are admitted after the log's facts came");
+        let outcomes = results.into_iter().map(outcome).collect();
+        let reply = Reply::Written { topic: facts.topic, partitions: self.partitions(), outcomes };
+        self.reply(id, reply);
+    }
+
+    pub(super) fn reply(&mut self, id: RequestId, reply: Reply) {
+        self.effects.push_back(Effect::Reply(id, reply));
+    }
+
+    fn partitions(&self) -> u32 {
+        let facts = self.facts.as_ref().expect("writes are admitted after the log's facts came");
+        u32::try_from(facts.partitions.len()).expect("Kafka counts partitions in 31 bits")
+    }
+}
+
+/// "Did not happen" needs proof: librdkafka's message status NOT_PERSISTED, which is sticky over its hidden
+/// retries. An error code alone lies: one try may have landed before the next was refused.
+fn outcome(result: Result<Revision, KafkaError>) -> Outcome {
+    match result {
+        Ok(revision) => Outcome::Appended(revision),
+        Err(error) if error.not_persisted => Outcome::DidNotHappen(error),
+        Err(error) => Outcome::Unknown(error),
+    }
+}

@@ -1,0 +1,112 @@
+//! Names for what a node waits for: no wait without one.
+
+use crate::log::KafkaError;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StallKind {
+    LogUnreachable,
+    LeaderUnavailable,
+    Authorisation,
+    TopicGone,
+    /// The leader that answers was deposed: its epoch is below one already seen.
+    StaleLeader,
+    /// Somebody's transaction is open at the offset that the detail names, and hides what follows.
+    OpenTransaction,
+    /// A batch fails its checksum or cannot be decompressed; it is asked for again, never skipped.
+    PoisonBatch,
+    StoreFull,
+    StoreFailed,
+    /// Nothing arrives and nobody says why.
+    NoProgress,
+}
+
+impl StallKind {
+    pub const ALL: [StallKind; 10] = [
+        StallKind::LogUnreachable,
+        StallKind::LeaderUnavailable,
+        StallKind::Authorisation,
+        StallKind::TopicGone,
+        StallKind::StaleLeader,
+        StallKind::OpenTransaction,
+        StallKind::PoisonBatch,
+        StallKind::StoreFull,
+        StallKind::StoreFailed,
+        StallKind::NoProgress,
+    ];
+
+    /// Stable, for metrics and Status.
+    pub fn name(self) -> &'static str {
+        match self {
+            StallKind::LogUnreachable => "log_unreachable",
+            StallKind::LeaderUnavailable => "leader_unavailable",
+            StallKind::Authorisation => "authorisation",
+            StallKind::TopicGone => "topic_gone",
+            StallKind::StaleLeader => "stale_leader",
+            StallKind::OpenTransaction => "open_transaction",
+            StallKind::PoisonBatch => "poison_batch",
+            StallKind::StoreFull => "store_full",
+            StallKind::StoreFailed => "store_failed",
+            StallKind::NoProgress => "no_progress",
+        }
+    }
+
+    pub fn what_to_do(self) -> &'static str {
+        match self {
+            StallKind::LogUnreachable => {
+                "check that the brokers run and that `bootstrap` names them"
+            }
+            StallKind::LeaderUnavailable => {
+                "the partition has no leader: check the brokers and the in-sync replicas"
+            }
+            StallKind::Authorisation => {
+                "check the credentials and the ACLs of this principal on the topic"
+            }
+            StallKind::TopicGone => {
+                "create the topic, or start with `--create`; a recreated topic is refused"
+            }
+            StallKind::StaleLeader => {
+                "a deposed leader still answers: check the network between the brokers"
+            }
+            StallKind::OpenTransaction => {
+                "a foreign transaction is open: end its producer or wait for its timeout"
+            }
+            StallKind::PoisonBatch => {
+                "a batch in the log is damaged: check the partition's replicas"
+            }
+            StallKind::StoreFull => "free disk space; the node goes on by itself",
+            StallKind::StoreFailed => "check the disk; the node tries again by itself",
+            StallKind::NoProgress => "check the brokers' logs and this node's network",
+        }
+    }
+
+    /// What an error of the log means for whoever waits for it.
+    pub fn of(error: &KafkaError) -> StallKind {
+        match error.code {
+            // UNKNOWN_TOPIC_OR_PART, UNKNOWN_TOPIC_ID, _UNKNOWN_TOPIC, _UNKNOWN_PARTITION
+            3 | 100 | -188 | -190 => StallKind::TopicGone,
+            // TOPIC_, GROUP_, CLUSTER_AUTHORIZATION_FAILED, SASL_AUTHENTICATION_FAILED, _AUTHENTICATION, _SSL
+            29 | 30 | 31 | 58 | -169 | -181 => StallKind::Authorisation,
+            // LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, FENCED_ and UNKNOWN_LEADER_EPOCH, OFFSET_NOT_AVAILABLE
+            5 | 6 | 74 | 75 | 78 => StallKind::LeaderUnavailable,
+            // CORRUPT_MESSAGE, _BAD_MSG, _BAD_COMPRESSION
+            2 | -199 | -198 => StallKind::PoisonBatch,
+            _ => StallKind::LogUnreachable,
+        }
+    }
+
+    /// An answer from the log ends this stall.
+    pub fn ends_with_an_answer(self) -> bool {
+        match self {
+            StallKind::LogUnreachable
+            | StallKind::LeaderUnavailable
+            | StallKind::Authorisation
+            | StallKind::TopicGone => true,
+            StallKind::StaleLeader
+            | StallKind::OpenTransaction
+            | StallKind::PoisonBatch
+            | StallKind::StoreFull
+            | StallKind::StoreFailed
+            | StallKind::NoProgress => false,
+        }
+    }
+}

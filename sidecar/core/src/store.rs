@@ -1,0 +1,155 @@
+//! The seam to the copy on disk. Production: `RocksStore`; model: `StoreModel`. One conformance suite.
+//!
+//! Calls of one store are carried out in order, each answered by exactly one event, in order.
+//! `Apply` and `Confirm` are atomic; only `Flush` makes them durable. After a crash a generation holds
+//! what some prefix of its `Apply`s and `Confirm`s made, per partition, at least the last flushed one.
+
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::lineage::Lineage;
+use crate::offset::{Generation, Offset, Partition, Revision};
+use crate::topic::Identity;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreCall {
+    /// Compares IDENTITY with `expected` before anything else; opens the generations only when they agree.
+    /// Leftovers of an interrupted `Remove`, `Quarantine` or `Create` are finished. Answer: `Found`.
+    Open { expected: Identity },
+    /// A new, empty generation with these lineages, durable; writes IDENTITY when there is none. Answer: `Done`.
+    Create { generation: Generation, identity: Identity, lineages: Vec<Lineage> },
+    /// The batch's records, in order, and `lineage`, as one atomic unit. Answer: `Applied`.
+    Apply { generation: Generation, batch: Arc<Batch>, lineage: Lineage },
+    /// A lineage alone, as an `Apply` without records. Answer: `Done`.
+    Confirm { generation: Generation, partition: Partition, lineage: Lineage },
+    /// Everything before this call is on disk when it is answered. Answer: `Done`.
+    Flush { generation: Generation },
+    /// `CURRENT` names this generation, durably and atomically. Answer: `Done`.
+    Activate { generation: Generation },
+    /// Moves a generation aside, kept until an operator drops it; its number is not used again. Answer: `Done`.
+    Quarantine { generation: Generation, why: String },
+    /// Deletes a generation; one that is not there is no error. Answer: `Done`.
+    Remove { generation: Generation },
+    /// Closes an open generation WITHOUT flushing: what was not flushed is forgotten. Readers that hold a
+    /// snapshot keep it. Answer: `Done`.
+    Close { generation: Generation },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreEvent {
+    Found(Found),
+    Applied {
+        generation: Generation,
+        partition: Partition,
+        position: Offset,
+    },
+    Done {
+        call: StoreCallKind,
+        generation: Generation,
+    },
+    /// The call had no effect that a later `Open` would show, or all of it (a flush may be in part).
+    Failed {
+        call: StoreCallKind,
+        error: StoreError,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StoreCallKind {
+    Open,
+    Create,
+    Apply,
+    Confirm,
+    Flush,
+    Activate,
+    Quarantine,
+    Remove,
+    Close,
+}
+
+/// What `Open` found on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No IDENTITY and no generation.
+    Nothing,
+    /// IDENTITY belongs to something else, or cannot be read: nothing was opened. `is` is what it says.
+    Foreign {
+        is: String,
+    },
+    Copy(FoundCopy),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundCopy {
+    /// The generation that CURRENT names.
+    pub current: Option<FoundGeneration>,
+    /// A newer generation whose rebuild did not end.
+    pub building: Option<FoundGeneration>,
+    /// Above every generation on disk, quarantined ones included.
+    pub next: Generation,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundGeneration {
+    pub generation: Generation,
+    pub state: GenerationState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GenerationState {
+    /// Open, with one lineage per partition.
+    Intact(Vec<Lineage>),
+    /// Written by another version; never migrated. Not opened.
+    UnknownFormat(String),
+    /// Cannot be opened or lacks its lineage. Not open.
+    Corrupt(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}: {detail}")]
+pub struct StoreError {
+    pub kind: StoreErrorKind,
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreErrorKind {
+    #[error("no space left for the copy")]
+    Full,
+    #[error("the disk failed")]
+    Io,
+    #[error("the copy is corrupt")]
+    Corrupt,
+}
+
+/// One snapshot of one generation, for handlers, never for the Node: token and rows are of the same moment.
+pub trait View {
+    /// Indexed by partition, read inside the snapshot.
+    fn lineages(&self) -> Result<Vec<Lineage>, StoreError>;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError>;
+
+    /// Rows of `start..end` (`end` none: no bound) in key order, backwards when `reverse`, until `row` says stop.
+    fn scan(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        reverse: bool,
+        row: Visit<'_>,
+    ) -> Result<(), StoreError>;
+}
+
+/// Takes a row's key, revision and value.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], Revision, &[u8]) -> Scan;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    Continue,
+    Stop,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub revision: Revision,
+    pub value: Vec<u8>,
+}

@@ -1,0 +1,136 @@
+//! Why a command failed: what is told, and the exit code. The only place that maps one to the other.
+
+use std::error::Error as _;
+use std::fmt::{self, Write as _};
+use std::io;
+
+use outrigger_client::{Error as CallError, ErrorKind, Reason};
+
+use crate::config::ConfigError;
+use crate::exit::Exit;
+use crate::serve::ServeError;
+use crate::telemetry::{LogError, MetricsError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{}", full(.0))]
+    Read(CallError),
+    #[error("{}\n  {}", full(.0), outcome(.0))]
+    Write(CallError),
+    /// Of many writes at once; each kind was told where it happened.
+    #[error("{0}")]
+    Load(LoadFailure),
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    #[error("cannot read {what}: {error}")]
+    Input { what: String, error: io::Error },
+    #[error("{0}")]
+    BadInput(String),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+}
+
+/// Writes of a load that were not acknowledged.
+#[derive(Debug)]
+pub struct LoadFailure {
+    pub not_written: u64,
+    pub unknown: u64,
+    pub first: CallError,
+}
+
+impl Failure {
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Usage(_) => Exit::Usage,
+            Failure::Config(_) => Exit::Config,
+            Failure::Read(error) | Failure::Write(error) => exit_of_call(error),
+            Failure::Load(LoadFailure { unknown: 0, first, .. }) => exit_of_call(first),
+            Failure::Load(_) => Exit::Unknown,
+            // Who reads the output has seen enough, as `head` does.
+            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+            Failure::Output(_) | Failure::Input { .. } => Exit::InputOutput,
+            Failure::BadInput(_) => Exit::Refused,
+            Failure::Log(_) | Failure::Metrics(MetricsError::Install { .. }) => Exit::Internal,
+            Failure::Metrics(MetricsError::Listen { .. }) => Exit::Unavailable,
+            Failure::Serve(error) => error.exit(),
+            Failure::Start(_) => Exit::TryAgain,
+        }
+    }
+
+    /// Tells people, on standard error, with every cause that the message does not have itself.
+    pub fn report(&self) {
+        if self.exit() == Exit::Success {
+            return;
+        }
+        eprintln!("outrigger: {self}");
+        for cause in std::iter::successors(self.source(), |&error| error.source()) {
+            eprintln!("  because: {cause}");
+        }
+    }
+}
+
+impl fmt::Display for LoadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LoadFailure { not_written, unknown, first } = self;
+        write!(
+            f,
+            "{not_written} writes did not happen, {unknown} may have happened; the first failure was:\n  "
+        )?;
+        write!(f, "{}", full(first))
+    }
+}
+
+fn exit_of_call(error: &CallError) -> Exit {
+    if error.may_have_happened() {
+        return Exit::Unknown;
+    }
+    match (error.reason(), error.kind()) {
+        (Some(Reason::Authorisation), _) => Exit::Forbidden,
+        (Some(Reason::StoreFailed), _) => Exit::InputOutput,
+        (_, ErrorKind::Address) => Exit::Usage,
+        (_, ErrorKind::Unreachable | ErrorKind::Broken) => Exit::Unavailable,
+        (_, ErrorKind::Invalid | ErrorKind::SessionLost | ErrorKind::Refused) => Exit::Refused,
+        (
+            _,
+            ErrorKind::Unavailable
+            | ErrorKind::Overloaded
+            | ErrorKind::Deadline
+            | ErrorKind::NotWritten,
+        ) => Exit::TryAgain,
+        (_, ErrorKind::Unknown) => Exit::Unknown,
+        // The client's list may grow; what it grows by is some way of not being served.
+        (_, _) => Exit::Unavailable,
+    }
+}
+
+/// The message with what to do, and the names that can be looked up.
+fn full(error: &CallError) -> String {
+    let mut text = error.to_string();
+    if let Some(reason) = error.reason() {
+        write!(text, "\n  reason: {}", reason.as_str_name()).expect("a String takes every text");
+    }
+    if let Some(kafka_error) = error.kafka_error() {
+        write!(text, "\n  Kafka's error: {kafka_error}").expect("a String takes every text");
+    }
+    if error.kind() == ErrorKind::Unreachable {
+        text.push_str("\n  is a node running there? give its address with --server, or start one: `outrigger serve`");
+    }
+    text
+}
+
+fn outcome(error: &CallError) -> &'static str {
+    match error.may_have_happened() {
+        true => "the write may have happened: read before writing again",
+        false => "the write did not happen",
+    }
+}

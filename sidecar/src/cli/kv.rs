@@ -1,0 +1,92 @@
+//! `put`, `get`, `delete`: one key. Bytes go in and come out as they are.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+
+use outrigger_client::Revision;
+
+use super::failure::Failure;
+use super::output::Output;
+use super::target::{Freshness, Target};
+use crate::exit::Exit;
+
+/// Sets the value of a key; prints the revision as PARTITION:OFFSET
+#[derive(Debug, clap::Args)]
+pub(super) struct PutArgs {
+    /// The key, byte for byte; may be empty
+    key: OsString,
+    /// The value, byte for byte; may be empty. `-` reads it from standard input
+    value: OsString,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Prints the value of a key, byte for byte; exits with 1 when the key does not exist
+#[derive(Debug, clap::Args)]
+pub(super) struct GetArgs {
+    /// The key, byte for byte; may be empty
+    key: OsString,
+    #[command(flatten)]
+    freshness: Freshness,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Deletes a key, whether or not it exists; prints the revision as PARTITION:OFFSET
+#[derive(Debug, clap::Args)]
+pub(super) struct DeleteArgs {
+    /// The key, byte for byte; may be empty
+    key: OsString,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) async fn put(args: PutArgs) -> Result<Exit, Failure> {
+    let value = match args.value.to_str() {
+        Some("-") => standard_input()?,
+        Some(_) | None => args.value.into_vec(),
+    };
+    let store = args.target.store().await?;
+    let revision = store.put(args.key.into_vec(), value).await.map_err(Failure::Write)?;
+    print_revision(revision)
+}
+
+pub(super) async fn get(args: GetArgs) -> Result<Exit, Failure> {
+    let store = args.target.store().await?.with_level(args.freshness.level());
+    let Some(entry) = store.get(args.key.into_vec()).await.map_err(Failure::Read)? else {
+        eprintln!("outrigger: the key does not exist");
+        return Ok(Exit::Negative);
+    };
+    let mut out = Output::open();
+    let written =
+        out.bytes(&entry.value).and_then(|()| out.end_for_people()).and_then(|()| out.flush());
+    written.map_err(Failure::Output)?;
+    Ok(Exit::Success)
+}
+
+pub(super) async fn delete(args: DeleteArgs) -> Result<Exit, Failure> {
+    let store = args.target.store().await?;
+    let revision = store.delete(args.key.into_vec()).await.map_err(Failure::Write)?;
+    print_revision(revision)
+}
+
+fn standard_input() -> Result<Vec<u8>, Failure> {
+    let mut value = Vec::new();
+    let input = |error| Failure::Input { what: "the value from standard input".to_owned(), error };
+    // One byte more than any node accepts: it says so better than we can.
+    let limit = u64::try_from(outrigger_client::proto::limits::PAYLOAD_BYTES_MAX)
+        .expect("a size fits 64 bits")
+        + 1;
+    io::stdin().lock().take(limit).read_to_end(&mut value).map_err(input)?;
+    Ok(value)
+}
+
+fn print_revision(revision: Revision) -> Result<Exit, Failure> {
+    let mut out = Output::open();
+    let Revision { partition, offset } = revision;
+    out.line(&format!("{partition}:{offset}"))
+        .and_then(|()| out.flush())
+        .map_err(Failure::Output)?;
+    Ok(Exit::Success)
+}

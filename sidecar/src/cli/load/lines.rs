@@ -1,0 +1,115 @@
+//! Rows of a file, `KEY<tab>VALUE` a line in the escaped form of `scan`, read with bounded memory.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+
+use super::workload::Change;
+use crate::cli::escape::unescape;
+use crate::cli::failure::Failure;
+
+/// The largest row that a node accepts, each byte escaped (`\xNN`).
+const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+pub(super) struct Lines {
+    name: PathBuf,
+    input: BufReader<Box<dyn AsyncRead + Unpin>>,
+    number: u64,
+}
+
+impl Lines {
+    pub(super) async fn open(file: &OsStr) -> Result<Lines, Failure> {
+        if file == "-" {
+            return Ok(Lines::over("standard input", Box::new(tokio::io::stdin())));
+        }
+        match tokio::fs::File::open(file).await {
+            Ok(opened) => Ok(Lines::over(Path::new(file), Box::new(opened))),
+            Err(error) => {
+                Err(Failure::Input { what: Path::new(file).display().to_string(), error })
+            }
+        }
+    }
+
+    fn over(name: impl AsRef<Path>, input: Box<dyn AsyncRead + Unpin>) -> Lines {
+        Lines { name: name.as_ref().to_owned(), input: BufReader::new(input), number: 0 }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Change>, Failure> {
+        let mut line = Vec::new();
+        let read = (&mut self.input).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await;
+        read.map_err(|error| Failure::Input { what: self.name.display().to_string(), error })?;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        self.number += 1;
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        } else if u64::try_from(line.len()).expect("a size fits 64 bits") == LINE_BYTES_MAX {
+            return Err(self.bad(&format!("it is longer than {LINE_BYTES_MAX} bytes")));
+        }
+        let change = row(&line).map_err(|fault| self.bad(&fault))?;
+        Ok(Some(change))
+    }
+
+    fn bad(&self, fault: &str) -> Failure {
+        Failure::BadInput(format!(
+            "line {} of {} is not a row: {fault}; nothing from this line on was written",
+            self.number,
+            self.name.display()
+        ))
+    }
+}
+
+fn row(line: &[u8]) -> Result<Change, String> {
+    let no_tab = || "it has no tab between key and value".to_owned();
+    let tab = line.iter().position(|byte| *byte == b'\t').ok_or_else(no_tab)?;
+    let key = unescape(&line[..tab]).map_err(|error| format!("in its key, {error}"))?;
+    let value = unescape(&line[tab + 1..]).map_err(|error| format!("in its value, {error}"))?;
+    Ok(Change { key, value: Some(value) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8]) -> Result<Vec<Change>, String> {
+        let mut lines = Lines::over("rows.tsv", Box::new(std::io::Cursor::new(text.to_vec())));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut changes = Vec::new();
+            while let Some(change) = lines.next().await.map_err(|failure| failure.to_string())? {
+                changes.push(change);
+            }
+            Ok(changes)
+        })
+    }
+
+    fn put(key: &[u8], value: &[u8]) -> Change {
+        Change { key: key.to_vec(), value: Some(value.to_vec()) }
+    }
+
+    #[test]
+    fn rows_are_read_with_or_without_a_last_line_end() {
+        let rows = vec![put(b"a", b"1"), put(b"", b""), put(b"b\t", b"x\ty")];
+        assert_eq!(read(b"a\t1\n\t\nb\\t\tx\ty\n"), Ok(rows.clone()));
+        assert_eq!(read(b"a\t1\n\t\nb\\t\tx\ty"), Ok(rows));
+        assert_eq!(read(b""), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_bad_row_is_named_by_its_line() {
+        for (text, fault) in
+            [(&b"a\t1\nb\n"[..], "no tab"), (b"a\t1\n\n", "no tab"), (b"a\t1\nb\t\\q\n", "`\\q`")]
+        {
+            let message = read(text).unwrap_err();
+            assert!(message.contains("line 2 of rows.tsv") && message.contains(fault), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_does_not_fill_the_memory() {
+        let endless = vec![b'x'; usize::try_from(LINE_BYTES_MAX).unwrap() + 10];
+        assert!(read(&endless).unwrap_err().contains("longer than"));
+    }
+}

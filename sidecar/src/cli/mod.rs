@@ -1,0 +1,164 @@
+//! The command line: every command, its help, and what it ends with.
+//!
+//! A command is an `Args` and an async `run` that returns what the process exits with. Client
+//! commands know a node only through `outrigger-client`, as every application does.
+
+mod escape;
+mod failure;
+mod kv;
+mod load;
+mod output;
+mod scan;
+mod serve;
+mod status;
+mod target;
+
+use std::ffi::OsString;
+use std::sync::LazyLock;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::config::ServeArgs;
+use crate::exit::Exit;
+
+pub use self::failure::Failure;
+
+/// Keeps a node's state in a compacted Kafka topic, and brings it back.
+#[derive(Debug, Parser)]
+#[command(name = "outrigger", version = version(), after_help = Exit::table(), disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    // Boxed: its settings are many times larger than those of the others.
+    Serve(Box<ServeArgs>),
+    Put(kv::PutArgs),
+    Get(kv::GetArgs),
+    Delete(kv::DeleteArgs),
+    Scan(scan::ScanArgs),
+    Load(load::LoadArgs),
+    Status(status::StatusArgs),
+}
+
+impl Cli {
+    /// Help and version were printed and are a success; what clap refuses was explained.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Exit> {
+        Cli::try_parse_from(arguments).map_err(|error| {
+            // Where even this cannot be written, the exit code still tells.
+            let _printed = error.print();
+            exit_of(error.kind())
+        })
+    }
+
+    pub async fn run(self) -> Result<Exit, Failure> {
+        match self.command {
+            Command::Serve(args) => serve::run(*args).await,
+            Command::Put(args) => kv::put(args).await,
+            Command::Get(args) => kv::get(args).await,
+            Command::Delete(args) => kv::delete(args).await,
+            Command::Scan(args) => scan::run(args).await,
+            Command::Load(args) => load::run(args).await,
+            Command::Status(args) => status::run(args).await,
+        }
+    }
+}
+
+fn exit_of(refusal: ErrorKind) -> Exit {
+    match refusal {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Success,
+        _ => Exit::Usage,
+    }
+}
+
+/// librdkafka's is what it says at run time. RocksDB's C interface does not say its own.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let (_number, librdkafka) = rdkafka::util::get_rdkafka_version();
+        format!("{} (librdkafka {librdkafka})", env!("CARGO_PKG_VERSION"))
+    });
+    &VERSION
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, Exit> {
+        Cli::try_parse_from(line.split(' ')).map_err(|error| exit_of(error.kind()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_and_version_are_a_success() {
+        assert_eq!(read("outrigger --help").unwrap_err(), Exit::Success);
+        assert_eq!(read("outrigger --version").unwrap_err(), Exit::Success);
+        assert_eq!(read("outrigger scan --help").unwrap_err(), Exit::Success);
+    }
+
+    #[test]
+    fn help_explains_the_exit_codes() {
+        assert!(Cli::command().render_help().to_string().contains("78  wrong configuration"));
+    }
+
+    #[test]
+    fn the_version_names_the_libraries() {
+        assert!(
+            version().contains(env!("CARGO_PKG_VERSION")) && version().contains("librdkafka 2."),
+            "{}",
+            version()
+        );
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_a_usage_error() {
+        let lines = [
+            "outrigger",
+            "outrigger fly",
+            "outrigger put key",
+            "outrigger get",
+            "outrigger get k --level exact",
+            "outrigger get k --timeout 5",
+            "outrigger scan --prefix a --from b",
+            "outrigger scan --limit 0",
+            "outrigger scan --limit many",
+            "outrigger load",
+            "outrigger load --count 0",
+            "outrigger load --count 5 -",
+            "outrigger load - --deletes 3",
+            "outrigger load --count 5 --rate 0",
+            "outrigger status --follow --digest",
+        ];
+        for line in lines {
+            assert_eq!(read(line).expect_err(line), Exit::Usage, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_client_command_takes_its_documented_flags() {
+        let lines = [
+            "outrigger put k v --server unix:///s --store s --timeout 5s",
+            "outrigger put k -",
+            "outrigger get k --level latest",
+            "outrigger delete k",
+            "outrigger scan --prefix a --limit 5 --keys-only --reverse --level stale",
+            "outrigger scan --from a --to b",
+            "outrigger load --count 5 --value-bytes 0 --overwrites 1 --deletes 2 --rate 3 --seed 4",
+            "outrigger load -",
+            "outrigger status --follow --json",
+            "outrigger status --digest",
+        ];
+        for line in lines {
+            assert!(read(line).is_ok(), "{line}");
+        }
+    }
+}

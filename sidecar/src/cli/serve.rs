@@ -1,0 +1,16 @@
+//! `serve`: a node until a signal ends it.
+
+use super::failure::Failure;
+use crate::config::ServeArgs;
+use crate::exit::Exit;
+use crate::{serve, telemetry};
+
+pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
+    let config = args.resolve()?;
+    telemetry::start_logging(&config.log)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let _endpoint = config.metrics.map(telemetry::start_metrics).transpose()?;
+    Ok(serve::run(config).await?)
+}

@@ -1,0 +1,104 @@
+//! `status`: how a node and its stores are, once or as it changes, for people or as JSON.
+
+mod follow;
+mod json;
+mod text;
+
+use std::time::Duration;
+
+use outrigger_client::proto::v1::{self, cause::Why};
+use outrigger_client::{Client, NodeStatus, StoreStatus};
+
+use super::failure::Failure;
+use super::output::Output;
+use super::target::Target;
+use crate::exit::Exit;
+
+/// A bar that moves several times a second looks alive.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Shows phase, lag, age and restore of the node's stores (all, or the one of --store)
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// Show every change until interrupted, as a progress bar on a terminal
+    #[arg(long)]
+    follow: bool,
+    /// One JSON object; with --follow one a line
+    #[arg(long)]
+    json: bool,
+    /// Also the digest of each copy, to compare nodes with; reads every row
+    #[arg(long, conflicts_with = "follow")]
+    digest: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) async fn run(args: StatusArgs) -> Result<Exit, Failure> {
+    let client = args.target.client().await?;
+    match args.follow {
+        true => follow::run(&client, args.target.name(), args.json).await,
+        false => once(&client, &args).await,
+    }
+}
+
+async fn once(client: &Client, args: &StatusArgs) -> Result<Exit, Failure> {
+    let mut node = client.status().await.map_err(Failure::Read)?;
+    select(client, &mut node, args.target.name()).await?;
+    if args.digest {
+        for store in &mut node.stores {
+            let with_digest = client.store(&store.store).status_with_digest().await;
+            *store = with_digest.map_err(Failure::Read)?;
+        }
+    }
+    let mut out = Output::open();
+    let printed = match args.json {
+        true => out.line(&json::node(&node).to_string()),
+        false => out.bytes(text::node(&node).as_bytes()),
+    };
+    printed.and_then(|()| out.flush()).map_err(Failure::Output)?;
+    Ok(Exit::Success)
+}
+
+/// Leaves only the store that was asked for; an unknown one fails as the node says it.
+async fn select(client: &Client, node: &mut NodeStatus, name: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    let store = client.store(name).status().await.map_err(Failure::Read)?;
+    node.stores = vec![store];
+    Ok(())
+}
+
+/// `READY`; a number, when it is a phase that this version does not know.
+fn phase_name(store: &StoreStatus) -> String {
+    let known = v1::Phase::try_from(store.phase).map(|phase| phase.as_str_name());
+    named(known.ok(), "PHASE_", store.phase)
+}
+
+/// Why the store is in its phase: a `RestoreCause` or a `Reason`, without the prefix.
+fn cause_name(cause: &v1::Cause) -> Option<String> {
+    Some(match cause.why? {
+        Why::Restore(number) => {
+            let known = v1::RestoreCause::try_from(number).map(|cause| cause.as_str_name());
+            named(known.ok(), "RESTORE_CAUSE_", number)
+        }
+        Why::Refusal(number) => {
+            let known = v1::Reason::try_from(number).map(|reason| reason.as_str_name());
+            named(known.ok(), "REASON_", number)
+        }
+    })
+}
+
+fn stall_name(stall: &v1::Stall) -> String {
+    let known = v1::StallKind::try_from(stall.kind).map(|kind| kind.as_str_name());
+    named(known.ok(), "STALL_KIND_", stall.kind)
+}
+
+fn named(known: Option<&str>, prefix: &str, number: i32) -> String {
+    match known {
+        Some(name) => name.trim_start_matches(prefix).to_owned(),
+        None => number.to_string(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

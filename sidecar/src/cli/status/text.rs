@@ -1,0 +1,186 @@
+//! Status for people: what is wrong first, then where the copy stands.
+
+use std::fmt::Write as _;
+
+use indicatif::{HumanBytes, HumanCount};
+use outrigger_client::proto::v1::{PartitionStatus, RestoreProgress};
+use outrigger_client::{NodeStatus, StoreStatus};
+
+use super::{cause_name, hex, phase_name, stall_name};
+
+const INFALLIBLE: &str = "a String takes every text";
+
+pub(super) fn node(node: &NodeStatus) -> String {
+    let mut text = format!("outrigger {}\n", node.version);
+    for each in &node.stores {
+        text.push('\n');
+        store(each, &mut text);
+    }
+    text
+}
+
+/// One line: phase, lag, age, restore. What a progress bar says beside itself.
+pub(super) fn summary(store: &StoreStatus) -> String {
+    let mut parts = vec![phase_name(store)];
+    if let Some(cause) = store.cause.as_ref().and_then(cause_name) {
+        parts.push(cause);
+    }
+    if let Some(restore) = &store.restore {
+        parts.push(progress(restore));
+    }
+    if let Some(lag) = store.lag_records {
+        parts.push(format!("lag {}", HumanCount(lag)));
+    }
+    if let Some(age) = store.confirmed_age_ms {
+        parts.push(format!("confirmed {} ago", seconds(age)));
+    }
+    let stalls = store.stalls.iter();
+    parts.extend(stalls.map(|stall| format!("STALLED: {} ({})", stall_name(stall), stall.detail)));
+    parts.join("  ")
+}
+
+fn store(store: &StoreStatus, text: &mut String) {
+    writeln!(text, "{}  {}", store.store, summary(store)).expect(INFALLIBLE);
+    if let Some(cause) = &store.cause {
+        advice(&cause.detail, &cause.what_to_do, text);
+    }
+    for stall in &store.stalls {
+        advice(&stall.detail, &stall.what_to_do, text);
+    }
+    for warning in &store.warnings {
+        writeln!(text, "  warning: {warning}").expect(INFALLIBLE);
+    }
+    write!(text, "  topic {}", store.topic).expect(INFALLIBLE);
+    if !store.topic_id.is_empty() {
+        write!(text, " (id {}), cluster {}", hex(&store.topic_id), store.cluster_id)
+            .expect(INFALLIBLE);
+    }
+    match (store.generation, store.live_generation) {
+        (None, None) => text.push('\n'),
+        (None, Some(live)) => writeln!(text, ", fills g{live}").expect(INFALLIBLE),
+        (Some(served), Some(live)) if live != served => {
+            writeln!(text, ", reads from g{served}, fills g{live}").expect(INFALLIBLE);
+        }
+        (Some(served), _) => writeln!(text, ", reads from g{served}").expect(INFALLIBLE),
+    }
+    let (writes, reads, ignored) =
+        (store.writes_in_flight, store.reads_waiting, store.ignored_records);
+    writeln!(text, "  {writes} writes in flight, {reads} reads waiting, {ignored} records ignored")
+        .expect(INFALLIBLE);
+    store.partitions.iter().for_each(|each| partition(each, text));
+    if let Some(digest) = &store.digest {
+        let rows = HumanCount(digest.rows);
+        writeln!(text, "  digest {} of {rows} keys", hex(&digest.sum)).expect(INFALLIBLE);
+    }
+}
+
+fn advice(detail: &str, what_to_do: &str, text: &mut String) {
+    for line in [detail, what_to_do].into_iter().filter(|line| !line.is_empty()) {
+        writeln!(text, "  {line}").expect(INFALLIBLE);
+    }
+}
+
+fn partition(partition: &PartitionStatus, text: &mut String) {
+    let PartitionStatus { position, durable, log_start, log_end, exact_from, .. } = partition;
+    let number = partition.partition;
+    write!(text, "  partition {number}: position {position} of {log_end}, durable {durable}")
+        .expect(INFALLIBLE);
+    if exact_from > position {
+        write!(text, ", exact from {exact_from} on").expect(INFALLIBLE);
+    }
+    if *log_start > 0 {
+        write!(text, ", log starts at {log_start}: records were deleted").expect(INFALLIBLE);
+    }
+    text.push('\n');
+}
+
+fn progress(restore: &RestoreProgress) -> String {
+    let mut text = format!(
+        "{} records ({}), {} a second",
+        HumanCount(restore.records_read),
+        HumanBytes(restore.bytes_read),
+        HumanCount(restore.records_per_second)
+    );
+    if let Some(fraction) = restore.fraction {
+        write!(text, ", {:.0} %", fraction * 100.0).expect(INFALLIBLE);
+    }
+    if let Some(seconds) = restore.eta_seconds {
+        write!(text, ", {seconds} s to go").expect(INFALLIBLE);
+    }
+    text
+}
+
+fn seconds(millis: u64) -> String {
+    format!("{}.{} s", millis / 1_000, millis % 1_000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_client::proto::v1::{
+        Cause, Phase, Reason, RestoreCause, Stall, StallKind, cause::Why,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_restore_is_told_with_phase_records_rate_and_time_to_go() {
+        let restore = RestoreProgress {
+            records_read: 1_234_567,
+            bytes_read: 1 << 20,
+            records_per_second: 98_765,
+            fraction: Some(0.25),
+            eta_seconds: Some(7),
+            ..RestoreProgress::default()
+        };
+        let status = StoreStatus {
+            phase: Phase::Restoring.into(),
+            cause: Some(Cause {
+                why: Some(Why::Restore(RestoreCause::Empty.into())),
+                ..Cause::default()
+            }),
+            restore: Some(restore),
+            lag_records: Some(4_000),
+            ..StoreStatus::default()
+        };
+        let expected = "RESTORING  EMPTY  1,234,567 records (1.00 MiB), 98,765 a second, 25 %, \
+                        7 s to go  lag 4,000";
+        assert_eq!(summary(&status), expected);
+    }
+
+    #[test]
+    fn a_refusal_says_why_and_what_to_do() {
+        let cause = Cause {
+            why: Some(Why::Refusal(Reason::RefusedTopicPolicy.into())),
+            detail: "cleanup.policy is delete".to_owned(),
+            what_to_do: "set it to compact".to_owned(),
+        };
+        let status = StoreStatus {
+            phase: Phase::Refused.into(),
+            cause: Some(cause),
+            ..StoreStatus::default()
+        };
+        let text = node(&NodeStatus { version: "1".to_owned(), stores: vec![status] });
+        for part in
+            ["REFUSED  REFUSED_TOPIC_POLICY", "cleanup.policy is delete", "set it to compact"]
+        {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stall_and_an_unknown_phase_are_told() {
+        let stall = Stall {
+            kind: StallKind::StoreFull.into(),
+            detail: "2 KiB left".to_owned(),
+            ..Stall::default()
+        };
+        let status = StoreStatus {
+            phase: 99,
+            stalls: vec![stall],
+            confirmed_age_ms: Some(1_250),
+            ..StoreStatus::default()
+        };
+        let text = summary(&status);
+        assert_eq!(text, "99  confirmed 1.2 s ago  STALLED: STORE_FULL (2 KiB left)");
+    }
+}

@@ -1,0 +1,72 @@
+//! Configuration of `outrigger serve`: what an operator may choose, merged, checked and resolved.
+//!
+//! `settings` is what flags, environment and file say; `resolve` turns it into a `ServeConfig` or
+//! into a list of everything that is wrong. Nothing is opened, bound or created meanwhile: a
+//! `ServeConfig` is only data. The order of precedence is flag, then environment, then file.
+
+mod kafka;
+mod names;
+mod problem;
+mod resolve;
+mod settings;
+mod stores;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::kafka::KafkaConfig;
+
+pub use self::names::{StoreName, TopicName};
+pub use self::problem::{ConfigError, Problem};
+pub use self::settings::ServeArgs;
+pub use self::units::{DurationError, parse_duration};
+
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// One directory per store below it.
+    pub data: PathBuf,
+    pub kafka: KafkaConfig,
+    /// gRPC over TCP.
+    pub listen: Option<SocketAddr>,
+    /// gRPC over a Unix socket, to be created with mode 0600.
+    pub socket: Option<PathBuf>,
+    /// The Prometheus endpoint.
+    pub metrics: Option<SocketAddr>,
+    /// Readiness (not READY itself) needs a lag of at most so many offsets.
+    pub ready_lag_max: Option<u64>,
+    pub log: LogConfig,
+    /// At least one; names and topics are unique.
+    pub stores: Vec<StoreConfig>,
+    /// What is allowed and probably not wanted, each as a sentence to be logged once.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    pub name: StoreName,
+    pub topic: TopicName,
+    /// Create the topic when it does not exist.
+    pub create: Option<Creation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Creation {
+    pub partitions: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`, known to parse.
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,110 @@
+//! Everything that can be wrong with a configuration. Each message says what to do.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::kafka::BadProperty;
+use super::names::NameError;
+use super::stores::{PARTITIONS_MAX, STORES_MAX};
+
+/// All problems of one configuration.
+#[derive(Debug)]
+pub struct ConfigError {
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    #[error("config: cannot read {}: {error}", .path.display())]
+    FileUnreadable { path: PathBuf, error: io::Error },
+    #[error("config: {} is not a valid configuration file: {error}", .path.display())]
+    FileInvalid { path: PathBuf, error: Box<toml::de::Error> },
+    #[error("data: no data directory: give --data, or `data` in the file")]
+    DataMissing,
+    #[error("data: the path is empty: give a directory for the copies")]
+    DataEmpty,
+    #[error("bootstrap: no broker: give --bootstrap HOST:PORT, or `bootstrap` in the file")]
+    BootstrapMissing,
+    #[error(
+        "bootstrap: `{broker}` is not a broker's address: give HOST:PORT, several separated by commas"
+    )]
+    Bootstrap { broker: String },
+    #[error(
+        "{key}: `{value}` is not an address: give an IP address and a port such as 127.0.0.1:7400, or `off`"
+    )]
+    Address { key: &'static str, value: String },
+    #[error("metrics: {address} is the address of the gRPC server: give another port")]
+    MetricsOnListen { address: std::net::SocketAddr },
+    #[error(
+        "listen: it is `off` and there is no socket, so nobody could call this node: give one of the two"
+    )]
+    NowhereToListen,
+    #[error("socket: the path is empty: give a path, or leave the setting out")]
+    SocketEmpty,
+    #[error("socket: {} has {length} bytes, a Unix socket's path may have {limit}: give a shorter one", .path.display())]
+    SocketTooLong { path: PathBuf, length: usize, limit: usize },
+    #[error("socket: {} is not a directory: create it, or give another path", .directory.display())]
+    SocketDirectory { directory: PathBuf },
+    #[error("socket: {} exists and is not a socket: remove it, or give another path", .path.display())]
+    SocketTaken { path: PathBuf },
+    #[error(
+        "log: `{filter}` is not a log filter ({error}): give a level such as `info`, or `info,outrigger=debug`"
+    )]
+    LogFilter { filter: String, error: tracing_subscriber::filter::ParseError },
+    #[error("store: no store: give --store NAME, or [[store]] tables in the file")]
+    NoStore,
+    #[error(
+        "store: --store (OUTRIGGER_STORE) names `{flag}` and the file has [[store]] tables: use one of the two, \
+         more stores go into the file"
+    )]
+    StoresTwice { flag: String },
+    #[error(
+        "{flag}: it belongs to --store, which is missing: give --store too, or move it into a [[store]] table"
+    )]
+    StoreFlagAlone { flag: &'static str },
+    #[error(
+        "store: {count} stores, at most {STORES_MAX} are allowed in one process: run another node for the rest"
+    )]
+    TooManyStores { count: usize },
+    #[error("store: `{name}` is not a name for a store: {error}")]
+    StoreName { name: String, error: NameError },
+    #[error("topic: `{topic}` of store `{store}` is not a name for a topic: {error}")]
+    TopicName { store: String, topic: String, error: NameError },
+    #[error("store: `{name}` is given twice: remove or rename one of them")]
+    DuplicateStore { name: String },
+    #[error(
+        "store: `{name}` and `{other}` differ only in case, so some file systems would mix them: rename one"
+    )]
+    AlikeStores { name: String, other: String },
+    #[error(
+        "topic: `{topic}` is the topic of both `{first}` and `{second}`: one topic is one store, remove one"
+    )]
+    DuplicateTopic { topic: String, first: String, second: String },
+    #[error(
+        "partitions: store `{store}` has partitions but not create: add create, or leave partitions to the topic \
+         that exists"
+    )]
+    PartitionsWithoutCreate { store: String },
+    #[error("partitions: store `{store}` has {partitions}: give 1 to {PARTITIONS_MAX}")]
+    Partitions { store: String, partitions: u32 },
+    #[error("kafka: {0}")]
+    Kafka(#[from] BadProperty),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.len() {
+            1 => write!(f, "the configuration is wrong, nothing was opened:")?,
+            count => {
+                write!(f, "the configuration is wrong in {count} places, nothing was opened:")?
+            }
+        }
+        for problem in &self.problems {
+            write!(f, "\n  - {}", problem.to_string().trim_end().replace('\n', "\n    "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,154 @@
+//! From what was said to what holds: one pass that collects every problem.
+
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use tracing_subscriber::EnvFilter;
+
+use super::problem::{ConfigError, Problem};
+use super::settings::{File, ServeArgs, Settings};
+use super::{LogConfig, LogFormat, ServeConfig, kafka, stores};
+use crate::kafka::KafkaConfig;
+
+const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
+/// Nothing is opened that nobody asked for; and the second node on a machine needs no flag to avoid it.
+const METRICS_DEFAULT: &str = "off";
+const LOG_DEFAULT: &str = "info";
+
+/// `sockaddr_un.sun_path` of Linux less its final NUL.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+impl ServeArgs {
+    /// Reads the file, if one is named, and judges everything; opens nothing else.
+    pub fn resolve(self) -> Result<ServeConfig, ConfigError> {
+        let file = match &self.config {
+            None => File::default(),
+            // Without the file nothing can be said about the rest.
+            Some(path) => {
+                File::read(path).map_err(|problem| ConfigError { problems: vec![problem] })?
+            }
+        };
+        self.resolve_over(file)
+    }
+
+    fn resolve_over(self, file: File) -> Result<ServeConfig, ConfigError> {
+        let mut problems = Vec::new();
+        let settings = self.settings.over(&file);
+        let bootstrap = brokers(settings.bootstrap.as_deref(), &mut problems);
+        let config = ServeConfig {
+            data: data(settings.data.clone(), &mut problems),
+            listen: address(
+                "listen",
+                settings.listen.as_deref().unwrap_or(LISTEN_DEFAULT),
+                &mut problems,
+            ),
+            metrics: address(
+                "metrics",
+                settings.metrics.as_deref().unwrap_or(METRICS_DEFAULT),
+                &mut problems,
+            ),
+            socket: settings.socket.clone(),
+            ready_lag_max: settings.ready_lag_max,
+            log: log(&settings, &mut problems),
+            kafka: KafkaConfig {
+                bootstrap,
+                properties: kafka::properties(&file.kafka, &self.kafka, &mut problems),
+            },
+            stores: stores::resolve(self.single, file.store, &mut problems),
+            warnings: Vec::new(),
+        };
+        check_socket(config.socket.as_deref(), &mut problems);
+        check_endpoints(&config, settings.listen.as_deref(), &mut problems);
+        match problems.is_empty() {
+            true => Ok(ServeConfig { warnings: warnings(&config), ..config }),
+            false => Err(ConfigError { problems }),
+        }
+    }
+}
+
+fn data(path: Option<PathBuf>, problems: &mut Vec<Problem>) -> PathBuf {
+    let problem = match path {
+        None => Problem::DataMissing,
+        Some(path) if path.as_os_str().is_empty() => Problem::DataEmpty,
+        Some(path) => return path,
+    };
+    problems.push(problem);
+    PathBuf::new()
+}
+
+fn brokers(text: Option<&str>, problems: &mut Vec<Problem>) -> String {
+    kafka::bootstrap(text.unwrap_or_default()).unwrap_or_else(|wrong| {
+        problems.extend(wrong);
+        String::new()
+    })
+}
+
+/// No name is looked up: what is listened on must not depend on a resolver.
+fn address(key: &'static str, text: &str, problems: &mut Vec<Problem>) -> Option<SocketAddr> {
+    if text == "off" {
+        return None;
+    }
+    text.parse().map_err(|_| problems.push(Problem::Address { key, value: text.to_owned() })).ok()
+}
+
+fn log(settings: &Settings, problems: &mut Vec<Problem>) -> LogConfig {
+    let filter = settings.log.clone().unwrap_or_else(|| LOG_DEFAULT.to_owned());
+    if let Err(error) = EnvFilter::try_new(&filter) {
+        problems.push(Problem::LogFilter { filter: filter.clone(), error });
+    }
+    LogConfig { format: settings.log_format.unwrap_or(LogFormat::Text), filter }
+}
+
+fn check_socket(path: Option<&Path>, problems: &mut Vec<Problem>) {
+    let Some(path) = path else { return };
+    let length = path.as_os_str().as_bytes().len();
+    if length == 0 {
+        problems.push(Problem::SocketEmpty);
+        return;
+    }
+    if length > SOCKET_PATH_BYTES_MAX {
+        problems.push(Problem::SocketTooLong {
+            path: path.to_owned(),
+            length,
+            limit: SOCKET_PATH_BYTES_MAX,
+        });
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        problems.push(Problem::SocketDirectory { directory: directory.to_owned() });
+    }
+    // A socket left by a crashed process is replaced later; anything else is somebody's file.
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+        problems.push(Problem::SocketTaken { path: path.to_owned() });
+    }
+}
+
+fn check_endpoints(config: &ServeConfig, listen: Option<&str>, problems: &mut Vec<Problem>) {
+    if listen == Some("off") && config.socket.is_none() {
+        problems.push(Problem::NowhereToListen);
+    }
+    // Port 0 asks the system for a free one, each time another.
+    if let Some(address) = config.metrics.filter(|address| address.port() != 0)
+        && config.listen == Some(address)
+    {
+        problems.push(Problem::MetricsOnListen { address });
+    }
+}
+
+fn warnings(config: &ServeConfig) -> Vec<String> {
+    let open = |what: &str, address: Option<SocketAddr>| {
+        let address = address.filter(|address| !address.ip().is_loopback())?;
+        Some(format!(
+            "{what} {address} can be reached from other machines, without encryption or authentication: \
+             protect it with a firewall or a proxy"
+        ))
+    };
+    [open("listen", config.listen), open("metrics", config.metrics)].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

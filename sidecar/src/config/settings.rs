@@ -1,0 +1,148 @@
+//! What was said, not yet judged: the settings of the command line, the environment and the file.
+//!
+//! One struct carries a name through all three (a flag's `-` is the file's `_`). clap has merged
+//! flags over environment before this module sees them; `over` lays them over the file.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::BoolishValueParser;
+
+use super::LogFormat;
+use super::problem::Problem;
+
+/// Runs a node: one copy of each store, served over gRPC.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ServeArgs {
+    /// Configuration file (TOML); its keys are the long flags below with `_` for `-`, a table `[kafka]`,
+    /// and one table `[[store]]` for each store with name, topic, create and partitions
+    #[arg(long, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+
+    #[command(flatten)]
+    pub(super) single: SingleStore,
+
+    /// Passes a setting to librdkafka, for TLS and SASL above all; may be repeated. Put secrets into the file's
+    /// table [kafka] or into the environment (one key=value a line): flags can be seen by every user of the machine
+    #[arg(
+        long = "kafka",
+        env = "OUTRIGGER_KAFKA",
+        value_name = "KEY=VALUE",
+        hide_env_values = true
+    )]
+    pub(super) kafka: Vec<String>,
+}
+
+/// Settings with the same name in flags, environment and file.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Settings {
+    /// Data directory; each store has its own directory below it
+    #[arg(long, env = "OUTRIGGER_DATA", value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+
+    /// Kafka brokers to begin with, separated by commas
+    #[arg(long, env = "OUTRIGGER_BOOTSTRAP", value_name = "HOST:PORT,…")]
+    pub(super) bootstrap: Option<String>,
+
+    /// Address of the gRPC server, or `off` [default: 127.0.0.1:7400]
+    #[arg(long, env = "OUTRIGGER_LISTEN", value_name = "IP:PORT")]
+    pub(super) listen: Option<String>,
+
+    /// Also serve gRPC on this Unix socket, for this user only (mode 0600)
+    #[arg(long, env = "OUTRIGGER_SOCKET", value_name = "PATH")]
+    pub(super) socket: Option<PathBuf>,
+
+    /// Address of the Prometheus endpoint, such as 127.0.0.1:7401 [default: off]
+    #[arg(long, env = "OUTRIGGER_METRICS", value_name = "IP:PORT")]
+    pub(super) metrics: Option<String>,
+
+    /// Report healthy only while at most so many offsets behind the end of the log [default: any number]
+    #[arg(long, env = "OUTRIGGER_READY_LAG_MAX", value_name = "OFFSETS")]
+    pub(super) ready_lag_max: Option<u64>,
+
+    /// What to log: a level, or directives such as `info,outrigger=debug` [default: info]
+    #[arg(long, env = "OUTRIGGER_LOG", value_name = "FILTER")]
+    pub(super) log: Option<String>,
+
+    /// How to log, to standard error [default: text]
+    #[arg(long, env = "OUTRIGGER_LOG_FORMAT", value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
+}
+
+/// The only store, when the file has none.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct SingleStore {
+    /// Name of the store, for a node with one store; more go into the file
+    #[arg(long, env = "OUTRIGGER_STORE", value_name = "NAME")]
+    pub(super) store: Option<String>,
+
+    /// Its topic [default: the store's name]
+    #[arg(long, env = "OUTRIGGER_TOPIC", value_name = "NAME")]
+    pub(super) topic: Option<String>,
+
+    /// Create the topic when it does not exist
+    #[arg(long, env = "OUTRIGGER_CREATE", value_parser = BoolishValueParser::new())]
+    pub(super) create: bool,
+
+    /// Number of partitions of a created topic [default: 1]
+    #[arg(long, env = "OUTRIGGER_PARTITIONS", value_name = "NUMBER")]
+    pub(super) partitions: Option<u32>,
+}
+
+/// The file. Unknown keys are errors, because a misspelt setting would be a setting silently missing.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    data: Option<PathBuf>,
+    bootstrap: Option<String>,
+    listen: Option<String>,
+    socket: Option<PathBuf>,
+    metrics: Option<String>,
+    ready_lag_max: Option<u64>,
+    log: Option<String>,
+    log_format: Option<LogFormat>,
+    #[serde(default)]
+    pub(super) kafka: toml::Table,
+    #[serde(default)]
+    pub(super) store: Vec<StoreTable>,
+}
+
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreTable {
+    pub(super) name: String,
+    pub(super) topic: Option<String>,
+    #[serde(default)]
+    pub(super) create: bool,
+    pub(super) partitions: Option<u32>,
+}
+
+impl Settings {
+    /// These settings, and the file's where these say nothing.
+    pub(super) fn over(self, file: &File) -> Settings {
+        Settings {
+            data: self.data.or_else(|| file.data.clone()),
+            bootstrap: self.bootstrap.or_else(|| file.bootstrap.clone()),
+            listen: self.listen.or_else(|| file.listen.clone()),
+            socket: self.socket.or_else(|| file.socket.clone()),
+            metrics: self.metrics.or_else(|| file.metrics.clone()),
+            ready_lag_max: self.ready_lag_max.or(file.ready_lag_max),
+            log: self.log.or_else(|| file.log.clone()),
+            log_format: self.log_format.or(file.log_format),
+        }
+    }
+}
+
+impl File {
+    pub(super) fn read(path: &Path) -> Result<File, Problem> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Problem::FileUnreadable { path: path.to_owned(), error })?;
+        File::parse(&text).map_err(|error| Problem::FileInvalid { path: path.to_owned(), error })
+    }
+
+    pub(super) fn parse(text: &str) -> Result<File, Box<toml::de::Error>> {
+        toml::from_str(text).map_err(Box::new)
+    }
+}

@@ -1,0 +1,119 @@
+//! The stores of a node: from the file's tables or the flags of a single one.
+
+use std::collections::BTreeMap;
+
+use super::names::{StoreName, TopicName};
+use super::problem::Problem;
+use super::settings::{SingleStore, StoreTable};
+use super::{Creation, StoreConfig};
+
+/// Every store has its own databases, readers and buffers; beyond this, memory is the bound to look at.
+pub(super) const STORES_MAX: usize = 64;
+
+/// Every partition is a column family with its own memtable in each generation.
+pub(super) const PARTITIONS_MAX: u32 = 256;
+
+/// The stores, with everything wrong about them appended to `problems`.
+pub(super) fn resolve(
+    single: SingleStore,
+    tables: Vec<StoreTable>,
+    problems: &mut Vec<Problem>,
+) -> Vec<StoreConfig> {
+    let tables = gather(single, tables, problems);
+    if tables.len() > STORES_MAX {
+        problems.push(Problem::TooManyStores { count: tables.len() });
+    }
+    let stores: Vec<StoreConfig> =
+        tables.iter().filter_map(|table| store(table, problems)).collect();
+    report_duplicates(&stores, problems);
+    stores
+}
+
+fn gather(
+    single: SingleStore,
+    tables: Vec<StoreTable>,
+    problems: &mut Vec<Problem>,
+) -> Vec<StoreTable> {
+    let SingleStore { store, topic, create, partitions } = single;
+    let Some(name) = store else {
+        let alone = [
+            ("--topic", topic.is_some()),
+            ("--create", create),
+            ("--partitions", partitions.is_some()),
+        ];
+        let alone = alone.into_iter().filter(|(_, given)| *given);
+        problems.extend(alone.map(|(flag, _)| Problem::StoreFlagAlone { flag }));
+        if tables.is_empty() {
+            problems.push(Problem::NoStore);
+        }
+        return tables;
+    };
+    if !tables.is_empty() {
+        problems.push(Problem::StoresTwice { flag: name });
+        return tables;
+    }
+    vec![StoreTable { name, topic, create, partitions }]
+}
+
+fn store(table: &StoreTable, problems: &mut Vec<Problem>) -> Option<StoreConfig> {
+    let StoreTable { name, topic, create, partitions } = table;
+    let before = problems.len();
+    let parsed_name = StoreName::parse(name)
+        .map_err(|error| problems.push(Problem::StoreName { name: name.clone(), error }))
+        .ok();
+    // Without a topic of its own a bad name would be reported twice.
+    let parsed_topic = match topic {
+        None => TopicName::parse(name).ok(),
+        Some(topic) => TopicName::parse(topic)
+            .map_err(|error| {
+                problems.push(Problem::TopicName {
+                    store: name.clone(),
+                    topic: topic.clone(),
+                    error,
+                });
+            })
+            .ok(),
+    };
+    if let Some(partitions) = *partitions {
+        if !create {
+            problems.push(Problem::PartitionsWithoutCreate { store: name.clone() });
+        }
+        if !(1..=PARTITIONS_MAX).contains(&partitions) {
+            problems.push(Problem::Partitions { store: name.clone(), partitions });
+        }
+    }
+    if problems.len() > before {
+        return None;
+    }
+    // With one partition revisions are a total order, which most applications want.
+    let create = create.then(|| Creation { partitions: partitions.unwrap_or(1) });
+    Some(StoreConfig { name: parsed_name?, topic: parsed_topic?, create })
+}
+
+fn report_duplicates(stores: &[StoreConfig], problems: &mut Vec<Problem>) {
+    let mut names: BTreeMap<String, &StoreName> = BTreeMap::new();
+    let mut topics: BTreeMap<&TopicName, &StoreName> = BTreeMap::new();
+    for StoreConfig { name, topic, .. } in stores {
+        match names.insert(name.as_str().to_ascii_lowercase(), name) {
+            None => {}
+            // Its topic is usually the same too: one problem says it.
+            Some(other) if other == name => {
+                problems.push(Problem::DuplicateStore { name: name.to_string() });
+                continue;
+            }
+            Some(other) => {
+                problems.push(Problem::AlikeStores {
+                    name: name.to_string(),
+                    other: other.to_string(),
+                });
+            }
+        }
+        if let Some(first) = topics.insert(topic, name) {
+            problems.push(Problem::DuplicateTopic {
+                topic: topic.to_string(),
+                first: first.to_string(),
+                second: name.to_string(),
+            });
+        }
+    }
+}

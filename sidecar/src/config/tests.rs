@@ -1,0 +1,341 @@
+//! Each bad input gives its own message, and the message says what to do.
+
+use clap::Parser;
+
+use super::super::{Creation, LogFormat, StoreConfig};
+use super::*;
+
+const MINIMAL: &str = r#"
+    data = "/var/lib/outrigger"
+    bootstrap = "127.0.0.1:9092"
+    [[store]]
+    name = "orders"
+"#;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+fn resolve(flags: &[&str], file: &str) -> Result<ServeConfig, ConfigError> {
+    let line = Line::try_parse_from([&["outrigger"], flags].concat()).unwrap();
+    line.serve.resolve_over(File::parse(file).unwrap())
+}
+
+/// The only problem's message.
+fn problem(flags: &[&str], file: &str) -> String {
+    let problems = problems(flags, file);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    problems.into_iter().next().unwrap()
+}
+
+fn problems(flags: &[&str], file: &str) -> Vec<String> {
+    let error = resolve(flags, file).expect_err("the configuration is wrong");
+    error.problems.iter().map(Problem::to_string).collect()
+}
+
+/// `MINIMAL` with `store` instead of its store.
+fn with_stores(stores: &str) -> String {
+    format!("data = '/d'\nbootstrap = 'b:9092'\n{stores}")
+}
+
+fn store(name: &str, topic: &str, create: Option<u32>) -> StoreConfig {
+    StoreConfig {
+        name: super::super::StoreName::parse(name).unwrap(),
+        topic: super::super::TopicName::parse(topic).unwrap(),
+        create: create.map(|partitions| Creation { partitions }),
+    }
+}
+
+#[test]
+fn little_is_needed_and_the_rest_has_defaults() {
+    let config = resolve(&[], MINIMAL).unwrap();
+    assert_eq!(config.data, Path::new("/var/lib/outrigger"));
+    assert_eq!(config.kafka.bootstrap, "127.0.0.1:9092");
+    assert_eq!(config.listen, Some("127.0.0.1:7400".parse().unwrap()));
+    assert_eq!((config.socket, config.metrics, config.ready_lag_max), (None, None, None));
+    assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: "info".to_owned() });
+    assert_eq!(config.stores, [store("orders", "orders", None)]);
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn flags_alone_describe_a_node_with_one_store() {
+    let flags = "--data /d --bootstrap a:1,b:2 --store s --topic t --create --partitions 6 --listen off --socket /tmp/o";
+    let config = resolve(&flags.split(' ').collect::<Vec<_>>(), "").unwrap();
+    assert_eq!(config.kafka.bootstrap, "a:1,b:2");
+    assert_eq!((config.listen, config.socket.as_deref()), (None, Some(Path::new("/tmp/o"))));
+    assert_eq!(config.stores, [store("s", "t", Some(6))]);
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let file = format!("listen = '127.0.0.1:1'\nmetrics = '127.0.0.1:2'\nlog = 'warn'\n{MINIMAL}");
+    let config = resolve(&["--listen", "127.0.0.1:3", "--log-format", "json"], &file).unwrap();
+    assert_eq!(config.listen, Some("127.0.0.1:3".parse().unwrap()));
+    assert_eq!(config.metrics, Some("127.0.0.1:2".parse().unwrap()));
+    assert_eq!(config.log, LogConfig { format: LogFormat::Json, filter: "warn".to_owned() });
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let file = "listen = 'here'\n[kafka]\nacks = 1\n[[store]]\nname = 'a/b'\n";
+    let problems = problems(&["--log", "loud=very"], file);
+    let topics = ["bootstrap:", "data:", "listen:", "log:", "kafka: ", "store: `a/b`"];
+    for topic in topics {
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(topic)),
+            "{topic} in {problems:#?}"
+        );
+    }
+    assert_eq!(problems.len(), topics.len(), "{problems:#?}");
+    let text = resolve(&[], file).unwrap_err().to_string();
+    assert!(text.starts_with("the configuration is wrong in 5 places"), "{text}");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    for (text, key) in
+        [("data = 'd'\nlistn = 'x'", "listn"), ("[[store]]\nname = 's'\nreplicas = 3", "replicas")]
+    {
+        let error = File::parse(text).unwrap_err().to_string();
+        assert!(error.contains(&format!("unknown field `{key}`")), "{error}");
+        assert!(error.contains("line"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_parsed_is_named() {
+    let missing = ServeArgs { config: Some("/nonexistent/o.toml".into()), ..ServeArgs::default() };
+    let text = missing.resolve().unwrap_err().to_string();
+    assert!(text.contains("cannot read /nonexistent/o.toml"), "{text}");
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "data = ").unwrap();
+    let broken = ServeArgs { config: Some(file.path().to_owned()), ..ServeArgs::default() };
+    let text = broken.resolve().unwrap_err().to_string();
+    assert!(
+        text.contains("is not a valid configuration file") && text.contains("line 1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_node_needs_data_brokers_and_a_store() {
+    let problems = problems(&[], "");
+    for (problem, advice) in problems.iter().zip(["--bootstrap", "--data", "--store"]) {
+        assert!(problem.contains(advice), "{problems:#?}");
+    }
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+    let text = problem(&[], "data = ''\nbootstrap = 'b:9092'\n[[store]]\nname = 's'");
+    assert!(text.starts_with("data: the path is empty"), "{text}");
+}
+
+#[test]
+fn a_broker_is_a_host_and_a_port() {
+    for good in ["a:1", " a:1 , b:2,", "[::1]:9092", "10.0.0.1:65535"] {
+        assert!(resolve(&["--bootstrap", good], MINIMAL).is_ok(), "{good}");
+    }
+    for bad in
+        ["a", "a:", ":1", "a:0", "a:65536", "a b:1", "::1:9092", "[x]:1", "kafka://a:1", "a:1;b:2"]
+    {
+        let text = problem(&["--bootstrap", bad], MINIMAL);
+        assert!(text.contains(&format!("`{bad}`")) && text.contains("HOST:PORT"), "{text}");
+    }
+    assert!(problem(&["--bootstrap", " , "], MINIMAL).starts_with("bootstrap: no broker"));
+    assert_eq!(problems(&["--bootstrap", "a,b:1,c"], MINIMAL).len(), 2);
+}
+
+#[test]
+fn an_address_is_a_number_and_a_port_or_off() {
+    for key in ["listen", "metrics"] {
+        for bad in ["localhost:7400", "7400", "127.0.0.1", "127.0.0.1:70000", "", "on"] {
+            let text = problem(&[&format!("--{key}"), bad], MINIMAL);
+            assert!(text.starts_with(&format!("{key}: `{bad}` is not an address")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_nobody_could_call_is_refused() {
+    assert!(problem(&["--listen", "off"], MINIMAL).starts_with("listen: it is `off`"));
+}
+
+#[test]
+fn one_address_cannot_serve_two_things() {
+    let text = problem(&["--metrics", "127.0.0.1:7400"], MINIMAL);
+    assert!(text.starts_with("metrics: 127.0.0.1:7400"), "{text}");
+    assert!(resolve(&["--metrics", "127.0.0.1:0", "--listen", "127.0.0.1:0"], MINIMAL).is_ok());
+}
+
+#[test]
+fn an_open_address_is_allowed_and_warned_about() {
+    let warnings =
+        resolve(&["--listen", "0.0.0.0:7400", "--metrics", "[::]:1"], MINIMAL).unwrap().warnings;
+    assert!(warnings[0].starts_with("listen 0.0.0.0:7400"), "{warnings:?}");
+    assert!(warnings[1].starts_with("metrics [::]:1"), "{warnings:?}");
+}
+
+#[test]
+fn a_sockets_path_is_short_in_a_directory_and_free() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let long = directory.path().join("x".repeat(100));
+    let cases = [
+        (long.as_path(), "bytes, a Unix socket's path may have 107"),
+        (Path::new("/nonexistent/s"), "socket: /nonexistent is not a directory"),
+        (file.as_path(), "exists and is not a socket"),
+    ];
+    for (path, message) in cases {
+        let text = problem(&["--socket", path.to_str().unwrap()], MINIMAL);
+        assert!(text.contains(message), "{text}");
+    }
+    let text = problem(&[], &format!("socket = ''\n{MINIMAL}"));
+    assert!(text.starts_with("socket: the path is empty"), "{text}");
+    let stale = directory.path().join("stale");
+    drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+    assert!(resolve(&["--socket", stale.to_str().unwrap()], MINIMAL).is_ok());
+}
+
+#[test]
+fn names_of_stores_and_topics_are_checked() {
+    for bad in ["", ".", "..", "a/b", "a b", &"x".repeat(250)] {
+        let text = problem(&[], &with_stores(&format!("[[store]]\nname = '{bad}'")));
+        assert!(text.starts_with(&format!("store: `{bad}` is not a name for a store")), "{text}");
+        let text = problem(&[], &with_stores(&format!("[[store]]\nname = 's'\ntopic = '{bad}'")));
+        assert!(text.starts_with(&format!("topic: `{bad}` of store `s`")), "{text}");
+    }
+}
+
+#[test]
+fn stores_and_topics_are_unique() {
+    let twice = |first: &str, second: &str| {
+        problem(&[], &with_stores(&format!("[[store]]\n{first}\n[[store]]\n{second}")))
+    };
+    assert!(twice("name = 'a'", "name = 'a'").starts_with("store: `a` is given twice"));
+    assert!(
+        twice("name = 'a'", "name = 'A'").starts_with("store: `A` and `a` differ only in case")
+    );
+    let text = twice("name = 'a'", "name = 'b'\ntopic = 'a'");
+    assert!(text.starts_with("topic: `a` is the topic of both `a` and `b`"), "{text}");
+}
+
+#[test]
+fn a_node_has_a_bounded_number_of_stores() {
+    let stores = |count: usize| {
+        (0..count).map(|number| format!("[[store]]\nname = 's{number}'\n")).collect::<String>()
+    };
+    assert!(resolve(&[], &with_stores(&stores(64))).is_ok());
+    assert!(problem(&[], &with_stores(&stores(65))).starts_with("store: 65 stores, at most 64"));
+}
+
+#[test]
+fn partitions_belong_to_a_topic_that_is_created() {
+    let partitions =
+        |lines: &str| problem(&[], &with_stores(&format!("[[store]]\nname = 's'\n{lines}")));
+    assert!(
+        partitions("partitions = 3")
+            .starts_with("partitions: store `s` has partitions but not create")
+    );
+    assert!(
+        partitions("create = true\npartitions = 0")
+            .starts_with("partitions: store `s` has 0: give 1 to 256")
+    );
+    assert!(
+        partitions("create = true\npartitions = 257").starts_with("partitions: store `s` has 257")
+    );
+}
+
+#[test]
+fn flags_of_a_single_store_are_not_mixed_with_tables() {
+    let text = problem(&["--store", "s"], MINIMAL);
+    assert!(text.contains("`s`") && text.contains("OUTRIGGER_STORE"), "{text}");
+    for (flag, value) in [("--topic", Some("t")), ("--create", None), ("--partitions", Some("1"))] {
+        let flags: Vec<&str> = [flag].into_iter().chain(value).collect();
+        let text = problem(&flags, MINIMAL);
+        assert!(text.starts_with(&format!("{flag}: it belongs to --store")), "{text}");
+    }
+}
+
+#[test]
+fn a_log_filter_that_does_not_parse_is_refused() {
+    let text = problem(&["--log", "outrigger=loud"], MINIMAL);
+    assert!(text.starts_with("log: `outrigger=loud`"), "{text}");
+}
+
+#[test]
+fn settings_for_librdkafka_are_passed_through() {
+    let file = format!(
+        "{MINIMAL}\n[kafka]\nsecurity.protocol = 'SASL_SSL'\n'sasl.mechanism' = 'PLAIN'\n\
+         sasl.password = 'from the file'\nenable.ssl.certificate.verification = false\nsasl.kerberos.min.time.before.relogin = 1000\n"
+    );
+    let config =
+        resolve(&["--kafka", "sasl.password=a=b, c", "--kafka", "client.id=me"], &file).unwrap();
+    let properties: Vec<(&str, &str)> =
+        config.kafka.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let expected = [
+        ("client.id", "me"),
+        ("enable.ssl.certificate.verification", "false"),
+        ("sasl.kerberos.min.time.before.relogin", "1000"),
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.password", "a=b, c"),
+        ("security.protocol", "SASL_SSL"),
+    ];
+    assert_eq!(properties, expected);
+}
+
+#[test]
+fn one_variable_holds_several_settings_for_librdkafka_one_a_line() {
+    let config =
+        resolve(&["--kafka", "client.id=me\nclient.dns.lookup=use_all_dns_ips\n"], MINIMAL)
+            .unwrap();
+    assert_eq!(
+        config.kafka.properties.into_keys().collect::<Vec<_>>(),
+        ["client.dns.lookup", "client.id"]
+    );
+}
+
+#[test]
+fn a_secret_is_not_in_the_debug_form() {
+    let config = resolve(&["--kafka", "sasl.password=hunter2"], MINIMAL).unwrap();
+    let text = format!("{config:?}");
+    assert!(text.contains("sasl.password") && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn what_the_guarantees_rest_on_is_not_an_operators_to_set() {
+    for key in [
+        "acks",
+        "enable.idempotence",
+        "isolation.level",
+        "bootstrap.servers",
+        "group.id",
+        "partitioner",
+    ] {
+        let text = problem(&["--kafka", &format!("{key}=1")], MINIMAL);
+        assert!(text.contains(key) && text.contains("remove it"), "{text}");
+    }
+}
+
+#[test]
+fn what_librdkafka_would_refuse_is_refused_before_it_connects() {
+    let cases = [
+        ("nonsense", "kafka: `nonsense` is not a setting"),
+        ("=x", "kafka: `=x` is not a setting"),
+        ("ssl.ca.locaton=x", "kafka: ssl.ca.locaton: No such configuration property"),
+        ("security.protocol=TLS", "kafka: security.protocol: Invalid value"),
+        (
+            "ssl.ca.location=/nonexistent.pem",
+            "kafka: ssl.ca.location: /nonexistent.pem does not exist",
+        ),
+        ("client.id=a\0b", "kafka: client.id: it contains a NUL byte"),
+    ];
+    for (pair, message) in cases {
+        let text = problem(&["--kafka", pair], MINIMAL);
+        assert!(text.starts_with(message), "{text}");
+    }
+    let text = problem(&[], &format!("{MINIMAL}\n[kafka]\n'client.id' = [1]\n"));
+    assert!(text.starts_with("kafka: client.id: its value is neither text"), "{text}");
+}

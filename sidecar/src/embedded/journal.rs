@@ -1,0 +1,354 @@
+//! The journal's file: a header, then frames, each synced before the next one is begun.
+//!
+//! ```text
+//! header  "ORLOG", version u8, topic id 16, partitions u32, cluster (length u32, UTF-8), xxh3 u64
+//! frame   length u32, xxh3 of the payload u64, payload (entries)
+//! ```
+//! A frame that does not check and reaches the file's end was cut off by a crash before anything in
+//! it was acknowledged: it is dropped. With bytes behind it, it was acknowledged once: damage.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use outrigger_core::topic::TopicId;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::entry::{Entry, decode_all};
+
+const MAGIC: &[u8; 5] = b"ORLOG";
+const VERSION: u8 = 1;
+const FRAME_HEAD: usize = 12;
+/// Payload bytes per frame of a rewritten journal.
+const FRAME_BYTES: usize = 4 << 20;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) cluster: String,
+    pub(super) topic: TopicId,
+    pub(super) partitions: u32,
+}
+
+pub(super) struct Journal {
+    path: PathBuf,
+    header: Header,
+    file: File,
+    bytes: u64,
+    /// Size after the last rewriting.
+    bytes_rewritten: u64,
+}
+
+/// What an existing journal held.
+pub(super) struct Kept {
+    pub(super) header: Header,
+    pub(super) entries: Vec<Entry>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenJournalError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("not a journal of this version")]
+    Foreign,
+    #[error("damaged at byte {at}")]
+    Damaged { at: u64 },
+    #[error("made with {found} partitions")]
+    Partitions { found: u32 },
+}
+
+impl Journal {
+    /// Reads what is there, or begins a new journal with new ids.
+    pub(super) fn open(path: &Path, partitions: u32) -> Result<(Journal, Kept), OpenJournalError> {
+        let kept = match fs::read(path) {
+            Ok(bytes) => read(&bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => begin(path, partitions)?,
+            Err(error) => return Err(error.into()),
+        };
+        if kept.0.header.partitions != partitions {
+            return Err(OpenJournalError::Partitions { found: kept.0.header.partitions });
+        }
+        let (kept, bytes) = kept;
+        let file = OpenOptions::new().append(true).open(path)?;
+        file.set_len(bytes)?;
+        let header = kept.header.clone();
+        let journal =
+            Journal { path: path.to_owned(), header, file, bytes, bytes_rewritten: bytes };
+        Ok((journal, kept))
+    }
+
+    /// Appends one frame; it is on disk when this returns.
+    pub(super) fn append(&mut self, payload: &[u8]) -> io::Result<()> {
+        let frame = frame(payload);
+        self.file.write_all(&frame)?;
+        self.file.sync_data()?;
+        self.bytes += u64::try_from(frame.len()).expect("lengths fit 64 bits");
+        Ok(())
+    }
+
+    /// Bytes since the last rewriting, and at it.
+    pub(super) fn growth(&self) -> (u64, u64) {
+        (self.bytes - self.bytes_rewritten.min(self.bytes), self.bytes_rewritten)
+    }
+
+    /// Replaces everything by what `fill` writes, entry by entry. A crash leaves the old or the new.
+    /// After an error the journal is not to be used: which of the two it is may be unknown.
+    pub(super) fn rewrite(
+        &mut self,
+        fill: impl FnOnce(&mut dyn FnMut(&dyn Fn(&mut Vec<u8>)) -> io::Result<()>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let temporary = self.path.with_extension("tmp");
+        let mut file = File::create(&temporary)?;
+        file.write_all(&self.header.encode())?;
+        let mut payload = Vec::new();
+        fill(&mut |encode| {
+            encode(&mut payload);
+            if payload.len() < FRAME_BYTES {
+                return Ok(());
+            }
+            file.write_all(&frame(&payload))?;
+            payload.clear();
+            Ok(())
+        })?;
+        if !payload.is_empty() {
+            file.write_all(&frame(&payload))?;
+        }
+        file.sync_all()?;
+        fs::rename(&temporary, &self.path)?;
+        sync_directory(&self.path)?;
+        self.bytes = file.metadata()?.len();
+        self.file = file;
+        self.bytes_rewritten = self.bytes;
+        Ok(())
+    }
+}
+
+/// Renamed into place whole, so that a header is never torn.
+fn begin(path: &Path, partitions: u32) -> io::Result<(Kept, u64)> {
+    let id = random()?;
+    let cluster = TopicId(random()?).to_string();
+    let header = Header { cluster, topic: TopicId(id), partitions };
+    let bytes = header.encode();
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_directory(path)?;
+    let len = u64::try_from(bytes.len()).expect("lengths fit 64 bits");
+    Ok((Kept { header, entries: Vec::new() }, len))
+}
+
+fn random() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path.parent().expect("the journal is in a directory"))?.sync_all()
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).expect("a frame is bounded by admission, below 4 GiB");
+    let mut frame = Vec::with_capacity(FRAME_HEAD + payload.len());
+    frame.extend_from_slice(&len.to_le_bytes());
+    frame.extend_from_slice(&xxh3_64(payload).to_le_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// What is kept, and how many bytes of the file are.
+fn read(bytes: &[u8]) -> Result<(Kept, u64), OpenJournalError> {
+    let (header, mut at) = Header::decode(bytes).ok_or(OpenJournalError::Foreign)?;
+    let mut entries = Vec::new();
+    while at < bytes.len() {
+        match payload(&bytes[at..]) {
+            Next::Frame(payload) => {
+                let damaged = OpenJournalError::Damaged { at: byte(at) };
+                entries.extend(decode_all(payload).ok_or(damaged)?);
+                at += FRAME_HEAD + payload.len();
+            }
+            Next::Torn => break,
+            Next::Damaged => return Err(OpenJournalError::Damaged { at: byte(at) }),
+        }
+    }
+    Ok((Kept { header, entries }, byte(at)))
+}
+
+enum Next<'a> {
+    Frame(&'a [u8]),
+    Torn,
+    Damaged,
+}
+
+fn payload(rest: &[u8]) -> Next<'_> {
+    let Some((head, body)) = rest.split_first_chunk::<FRAME_HEAD>() else { return Next::Torn };
+    let (len, sum) = head.split_first_chunk::<4>().expect("twelve bytes have four");
+    let len = usize::try_from(u32::from_le_bytes(*len)).expect("usize holds 32 bits");
+    let sum = u64::from_le_bytes(sum.try_into().expect("twelve bytes less four are eight"));
+    match body.split_at_checked(len) {
+        Some((payload, _)) if xxh3_64(payload) == sum && len > 0 => Next::Frame(payload),
+        // Length zero: the file had grown, its bytes had not come.
+        Some((_, behind)) if !behind.is_empty() && len > 0 => Next::Damaged,
+        Some(_) | None => Next::Torn,
+    }
+}
+
+fn byte(at: usize) -> u64 {
+    u64::try_from(at).expect("lengths fit 64 bits")
+}
+
+impl Header {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        out.push(VERSION);
+        out.extend_from_slice(&self.topic.0);
+        out.extend_from_slice(&self.partitions.to_le_bytes());
+        let len = u32::try_from(self.cluster.len()).expect("a cluster id is short");
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(self.cluster.as_bytes());
+        out.extend_from_slice(&xxh3_64(&out).to_le_bytes());
+        out
+    }
+
+    /// The header and its length.
+    fn decode(bytes: &[u8]) -> Option<(Header, usize)> {
+        let rest = bytes.strip_prefix(MAGIC)?.strip_prefix(&[VERSION])?;
+        let (topic, rest) = rest.split_first_chunk::<16>()?;
+        let (partitions, rest) = rest.split_first_chunk::<4>()?;
+        let (len, rest) = rest.split_first_chunk::<4>()?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+        let (cluster, rest) = rest.split_at_checked(len)?;
+        let (sum, rest) = rest.split_first_chunk::<8>()?;
+        let summed = bytes.len() - rest.len() - sum.len();
+        (xxh3_64(&bytes[..summed]) == u64::from_le_bytes(*sum)).then_some(())?;
+        let header = Header {
+            cluster: String::from_utf8(cluster.to_vec()).ok()?,
+            topic: TopicId(*topic),
+            partitions: u32::from_le_bytes(*partitions),
+        };
+        Some((header, summed + sum.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Journal {
+        /// As a full or failing disk does.
+        pub(in super::super) fn refuse_writes(&mut self) {
+            self.file = File::open(&self.path).unwrap();
+        }
+    }
+
+    /// A partition entry with this log end: enough to tell frames apart.
+    fn payload(log_end: u64) -> Vec<u8> {
+        let state = outrigger_model::log::PartitionState {
+            log_start: outrigger_core::offset::Offset(0),
+            log_end: outrigger_core::offset::Offset(log_end),
+            cleaned_to: outrigger_core::offset::Offset(0),
+            epochs: vec![(outrigger_core::offset::Epoch(0), outrigger_core::offset::Offset(0))],
+        };
+        let mut out = Vec::new();
+        super::super::entry::encode_partition(
+            outrigger_core::offset::Partition(0),
+            &state,
+            &mut out,
+        );
+        out
+    }
+
+    fn three_frames(path: &Path) -> (Vec<u8>, Vec<usize>) {
+        let (mut journal, kept) = Journal::open(path, 1).unwrap();
+        assert!(kept.entries.is_empty());
+        let mut ends = vec![fs::read(path).unwrap().len()];
+        for frame in 1..=3 {
+            journal.append(&payload(frame)).unwrap();
+            ends.push(fs::read(path).unwrap().len());
+        }
+        (fs::read(path).unwrap(), ends)
+    }
+
+    #[test]
+    fn a_crash_at_any_byte_keeps_every_whole_frame_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (bytes, ends) = three_frames(&path);
+        for cut in ends[0]..=bytes.len() {
+            fs::write(&path, &bytes[..cut]).unwrap();
+            let (mut journal, kept) = Journal::open(&path, 1).unwrap();
+            let whole = ends[1..].iter().filter(|end| **end <= cut).count();
+            assert_eq!(kept.entries.len(), whole, "cut at {cut}");
+            journal.append(&payload(9)).unwrap();
+            let (_, kept) = Journal::open(&path, 1).unwrap();
+            assert_eq!(kept.entries.len(), whole + 1, "goes on after the cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_last_frame_of_zeros_or_rubbish_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (bytes, ends) = three_frames(&path);
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        let zeros = [&bytes[..ends[2]], &[0; 100]].concat();
+        for torn in [flipped, zeros] {
+            fs::write(&path, &torn).unwrap();
+            assert_eq!(Journal::open(&path, 1).unwrap().1.entries.len(), 2);
+        }
+    }
+
+    #[test]
+    fn damage_before_the_last_frame_is_refused_not_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut bytes, ends) = three_frames(&path);
+        bytes[ends[1] + FRAME_HEAD] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let refused = Journal::open(&path, 1).err().unwrap();
+        let at = byte(ends[1]);
+        assert!(
+            matches!(refused, OpenJournalError::Damaged { at: told } if told == at),
+            "{refused}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), bytes, "and left as it is");
+    }
+
+    #[test]
+    fn the_ids_stay_and_the_partitions_must() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let first = Journal::open(&path, 2).unwrap().1.header;
+        assert_eq!(Journal::open(&path, 2).unwrap().1.header, first);
+        let refused = Journal::open(&path, 3).err().unwrap();
+        assert!(matches!(refused, OpenJournalError::Partitions { found: 2 }), "{refused}");
+    }
+
+    #[test]
+    fn another_file_is_not_taken_for_a_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        for other in [&b""[..], b"ORLOG", b"ORLOG\x02 of a later version", b"something else"] {
+            fs::write(&path, other).unwrap();
+            let refused = Journal::open(&path, 1).err().unwrap();
+            assert!(matches!(refused, OpenJournalError::Foreign), "{other:?}: {refused}");
+        }
+    }
+
+    /// It is on disks: a change here needs a new version.
+    #[test]
+    fn the_header_and_the_frame_are_what_they_always_were() {
+        let header = Header { cluster: "c1".to_owned(), topic: TopicId([7; 16]), partitions: 3 };
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let golden =
+            ["4f524c4f4701", "07070707070707070707070707070707", "03000000", "020000006331"]
+                .concat();
+        let encoded = header.encode();
+        assert_eq!(hex(&encoded[..encoded.len() - 8]), golden);
+        assert_eq!(Header::decode(&encoded), Some((header, encoded.len())));
+        // xxh3 of nothing but one zero byte, little-endian.
+        assert_eq!(hex(&frame(&[0])), ["01000000", "dbec4e07f4df4bc4", "00"].concat());
+    }
+}

@@ -1,0 +1,89 @@
+//! The answers of a streaming call. They end well only when their maker said so: a stream that merely stops
+//! would look like a complete one.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use outrigger_proto::v1::{ErrorDetail, Reason};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::error;
+
+pub(super) enum Part<T> {
+    Message(T),
+    Last(Result<(), Status>),
+}
+
+pub(super) struct Answers<T> {
+    parts: mpsc::Receiver<Part<T>>,
+    ending: CancellationToken,
+    over: bool,
+}
+
+impl<T> Answers<T> {
+    /// `ending`: the node stops, and streams may break off.
+    pub(super) fn channel(
+        ahead: usize,
+        ending: &CancellationToken,
+    ) -> (mpsc::Sender<Part<T>>, Answers<T>) {
+        let (sender, parts) = mpsc::channel(ahead);
+        (sender, Answers { parts, ending: ending.clone(), over: false })
+    }
+
+    fn broken_off(&self) -> ErrorDetail {
+        match self.ending.is_cancelled() {
+            true => error::draining(),
+            false => {
+                ErrorDetail::new(Reason::StoreFailed, "the answers broke off: a defect of the node")
+            }
+        }
+    }
+}
+
+impl<T> Stream for Answers<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let last = match ready!(self.parts.poll_recv(context)) {
+            Some(Part::Message(message)) => return Poll::Ready(Some(Ok(message))),
+            Some(Part::Last(last)) => last,
+            None => Err(self.broken_off().into()),
+        };
+        self.over = true;
+        Poll::Ready(last.err().map(Err))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    async fn last_of(parts: Vec<Part<u8>>, ending: &CancellationToken) -> Result<Vec<u8>, Reason> {
+        let (sender, answers) = Answers::channel(8, ending);
+        for part in parts {
+            sender.try_send(part).ok().expect("there is a place");
+        }
+        drop(sender);
+        let answers: Result<Vec<u8>, Status> = answers.collect().await;
+        answers.map_err(|status| ErrorDetail::from_status(&status).expect("with details").reason())
+    }
+
+    #[tokio::test]
+    async fn only_a_finished_stream_ends_well() {
+        let ending = CancellationToken::new();
+        let done = || Part::Last(Ok(()));
+        assert_eq!(last_of(vec![Part::Message(1), done()], &ending).await, Ok(vec![1]));
+        assert_eq!(last_of(vec![Part::Message(1)], &ending).await, Err(Reason::StoreFailed));
+        ending.cancel();
+        assert_eq!(last_of(vec![Part::Message(1)], &ending).await, Err(Reason::Draining));
+        assert_eq!(last_of(vec![done()], &ending).await, Ok(vec![]));
+    }
+}

@@ -1,0 +1,359 @@
+//! Protobuf to core and back, for reads and writes: the one place that knows both forms.
+//!
+//! What comes in is checked here, before anything is touched; what goes out cannot fail. Status has its own
+//! file, because it only goes out.
+
+use bytes::Bytes;
+use outrigger_core::gate::{Gate, ReadLevel, Rejection};
+use outrigger_core::limits::Limits;
+use outrigger_core::node::Change;
+use outrigger_core::offset::{Epoch, Offset, Partition, Revision};
+use outrigger_core::token::Token;
+use outrigger_core::topic::TopicId;
+use outrigger_proto::v1;
+use outrigger_proto::v1::scan_request::Keys;
+use outrigger_proto::v1::write_item::Action;
+use outrigger_proto::v1::{ErrorDetail, KeyRange, ReadOptions, WriteItem};
+
+use super::error;
+
+/// Kafka's offsets are 63 bits wide.
+const POSITION_MAX: u64 = i64::MAX.unsigned_abs();
+
+/// What a read asks of the copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Demand {
+    /// To be met before `level` is: LATEST with a token.
+    pub(super) first: Option<Token>,
+    pub(super) level: ReadLevel,
+    pub(super) staleness_ms_max: Option<u64>,
+    pub(super) wait_ms_max: Option<u64>,
+}
+
+/// `start..end` of keys; `end` none: no bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) start: Vec<u8>,
+    pub(super) end: Option<Vec<u8>>,
+}
+
+pub(super) fn demand(options: Option<ReadOptions>, gate: &Gate) -> Result<Demand, ErrorDetail> {
+    let options = options.unwrap_or_default();
+    let level = v1::Level::try_from(options.level).map_err(|_| {
+        let message = format!("the level {} is not known to this node", options.level);
+        error::invalid_request(message, "use one of the levels of outrigger.v1, or a newer node")
+    })?;
+    let token = options.token.map(|token| core_token(token, gate)).transpose()?;
+    let (first, level) = match (level, token) {
+        (v1::Level::Stale, None) => (None, ReadLevel::Stale),
+        (v1::Level::Unspecified | v1::Level::Local, None) => (None, ReadLevel::Local),
+        (v1::Level::AtLeast, Some(token)) => (None, ReadLevel::AtLeast(token)),
+        (v1::Level::Latest, first) => (first, ReadLevel::Latest),
+        (v1::Level::AtLeast, None) => {
+            let what_to_do = "give the token that the answer must include, or read at LEVEL_LOCAL";
+            return Err(error::invalid_request("LEVEL_AT_LEAST needs a token", what_to_do));
+        }
+        (level @ (v1::Level::Unspecified | v1::Level::Stale | v1::Level::Local), Some(_)) => {
+            let message = format!("{} does not keep the promise of a token", level.as_str_name());
+            return Err(error::invalid_request(
+                message,
+                "read at LEVEL_AT_LEAST, or without the token",
+            ));
+        }
+    };
+    let (staleness_ms_max, wait_ms_max) = (options.max_staleness_ms, options.wait_ms_max);
+    Ok(Demand { first, level, staleness_ms_max, wait_ms_max })
+}
+
+/// A token as the store's topic understands it: one position for each partition.
+fn core_token(token: v1::Token, gate: &Gate) -> Result<Token, ErrorDetail> {
+    let topic = TopicId(<[u8; 16]>::try_from(&token.topic_id[..]).map_err(|_| {
+        error::token_invalid(format!(
+            "the token's topic id has {} bytes, not 16",
+            token.topic_id.len()
+        ))
+    })?);
+    if let Some(own) = gate.topic
+        && own != topic
+    {
+        return Err(error::of_rejection(&Rejection::TokenOfAnotherTopic {
+            token: topic,
+            topic: own,
+        }));
+    }
+    // Without positions no phase admits a read that has a token: the gate refuses it by name.
+    let partitions = gate.positions.len();
+    let mut positions = vec![None; partitions];
+    for at in &token.positions {
+        if at.position > POSITION_MAX {
+            let message =
+                format!("the token's position in partition {} is above 2^63 - 1", at.partition);
+            return Err(error::token_invalid(message));
+        }
+        let index =
+            usize::try_from(at.partition).expect("usize holds 32 bits on every supported platform");
+        match positions.get_mut(index) {
+            Some(free @ None) => *free = Some((Offset(at.position), at.leader_epoch.map(Epoch))),
+            Some(Some(_)) => {
+                return Err(error::token_invalid(format!(
+                    "the token names partition {} twice",
+                    at.partition
+                )));
+            }
+            None if partitions == 0 => {}
+            None => {
+                let message = format!(
+                    "the token names partition {}, and the topic has {partitions}",
+                    at.partition
+                );
+                return Err(error::token_invalid(message));
+            }
+        }
+    }
+    let positions = positions.into_iter().map(|at| at.unwrap_or((Offset::ZERO, None))).collect();
+    Ok(Token { topic, positions })
+}
+
+pub(super) fn token(token: &Token) -> v1::Token {
+    let positions = (0_u32..).zip(&token.positions).map(|(partition, (position, epoch))| {
+        v1::PartitionPosition {
+            partition,
+            position: position.0,
+            leader_epoch: epoch.map(|epoch| epoch.0),
+        }
+    });
+    v1::Token { topic_id: topic_id(token.topic), positions: positions.collect() }
+}
+
+/// What a session must include to see its own writes: a position for each partition that has one.
+pub(super) fn token_of_writes(
+    topic: TopicId,
+    written: impl IntoIterator<Item = (Partition, Offset)>,
+) -> v1::Token {
+    let positions = written.into_iter().map(|(partition, position)| v1::PartitionPosition {
+        partition: partition.0,
+        position: position.0,
+        leader_epoch: None,
+    });
+    v1::Token { topic_id: topic_id(topic), positions: positions.collect() }
+}
+
+pub(super) fn topic_id(topic: TopicId) -> Bytes {
+    Bytes::copy_from_slice(&topic.0)
+}
+
+pub(super) fn revision(revision: Revision) -> v1::Revision {
+    v1::Revision { partition: revision.partition.0, offset: revision.offset.0 }
+}
+
+pub(super) fn range(keys: Option<Keys>) -> Result<Range, ErrorDetail> {
+    match keys {
+        None => Ok(Range { start: Vec::new(), end: None }),
+        Some(Keys::Prefix(prefix)) => {
+            Ok(Range { end: after_prefix(&prefix), start: prefix.into() })
+        }
+        Some(Keys::Range(KeyRange { start, end })) => {
+            if end.as_ref().is_some_and(|end| *end < start) {
+                return Err(error::invalid_range());
+            }
+            Ok(Range { start: start.into(), end: end.map(Vec::from) })
+        }
+    }
+}
+
+/// The first key after all that begin with `prefix`; none when there is no such key.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+pub(super) fn change(item: WriteItem, limits: &Limits) -> Result<Change, ErrorDetail> {
+    match item.action {
+        Some(Action::Put(value)) => put(item.key, value, limits),
+        Some(Action::Delete(v1::Tombstone {})) => delete(item.key, limits),
+        None => Err(error::invalid_request("the item has no action", "set put or delete")),
+    }
+}
+
+pub(super) fn put(key: Bytes, value: Bytes, limits: &Limits) -> Result<Change, ErrorDetail> {
+    check_key(&key, limits)?;
+    if value.len() > limits.value_bytes_max {
+        return Err(error::value_too_large(value.len(), limits.value_bytes_max));
+    }
+    Ok(Change { key, value: Some(value) })
+}
+
+pub(super) fn delete(key: Bytes, limits: &Limits) -> Result<Change, ErrorDetail> {
+    check_key(&key, limits)?;
+    Ok(Change { key, value: None })
+}
+
+fn check_key(key: &Bytes, limits: &Limits) -> Result<(), ErrorDetail> {
+    match key.len() > limits.key_bytes_max {
+        true => Err(error::key_too_large(key.len(), limits.key_bytes_max)),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_proto::v1::{Level, Reason};
+
+    use super::*;
+
+    const TOPIC: TopicId = TopicId([7; 16]);
+
+    fn gate(partitions: usize) -> Gate {
+        Gate { topic: Some(TOPIC), positions: vec![Offset(100); partitions], ..Gate::closed() }
+    }
+
+    fn wire_token(topic: &[u8], positions: &[(u32, u64, Option<u32>)]) -> v1::Token {
+        let position = |&(partition, position, leader_epoch): &(u32, u64, Option<u32>)| {
+            v1::PartitionPosition { partition, position, leader_epoch }
+        };
+        v1::Token {
+            topic_id: Bytes::copy_from_slice(topic),
+            positions: positions.iter().map(position).collect(),
+        }
+    }
+
+    fn options(level: Level, token: Option<v1::Token>) -> Option<ReadOptions> {
+        Some(ReadOptions { level: level.into(), token, ..ReadOptions::default() })
+    }
+
+    fn reason(result: Result<Demand, ErrorDetail>) -> Reason {
+        let detail = result.expect_err("a wrong request");
+        assert!(!detail.message.is_empty() && !detail.what_to_do.is_empty(), "{detail:?}");
+        assert!(!detail.may_have_happened);
+        detail.reason()
+    }
+
+    #[test]
+    fn each_level_is_the_cores() {
+        let here = Token {
+            topic: TOPIC,
+            positions: vec![(Offset(5), Some(Epoch(2))), (Offset::ZERO, None)],
+        };
+        let wire = wire_token(&[7; 16], &[(0, 5, Some(2))]);
+        let table = [
+            (None, None, ReadLevel::Local),
+            (options(Level::Unspecified, None), None, ReadLevel::Local),
+            (options(Level::Local, None), None, ReadLevel::Local),
+            (options(Level::Stale, None), None, ReadLevel::Stale),
+            (options(Level::Latest, None), None, ReadLevel::Latest),
+            (options(Level::Latest, Some(wire.clone())), Some(here.clone()), ReadLevel::Latest),
+            (options(Level::AtLeast, Some(wire)), None, ReadLevel::AtLeast(here)),
+        ];
+        for (options, first, level) in table {
+            let demand = demand(options.clone(), &gate(2)).expect("a right request");
+            assert_eq!((demand.first, demand.level), (first, level), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_and_a_token_that_contradict_are_refused() {
+        let token = Some(wire_token(&[7; 16], &[]));
+        for level in [Level::Unspecified, Level::Local, Level::Stale] {
+            assert_eq!(
+                reason(demand(options(level, token.clone()), &gate(1))),
+                Reason::InvalidRequest
+            );
+        }
+        assert_eq!(reason(demand(options(Level::AtLeast, None), &gate(1))), Reason::InvalidRequest);
+        let later = ReadOptions { level: 99, ..ReadOptions::default() };
+        assert_eq!(reason(demand(Some(later), &gate(1))), Reason::InvalidRequest);
+    }
+
+    #[test]
+    fn a_token_that_is_none_is_refused_by_name() {
+        let table = [
+            (wire_token(b"", &[]), Reason::TokenInvalid),
+            (wire_token(b"fifteen bytes!!", &[]), Reason::TokenInvalid),
+            (wire_token(&[7; 16], &[(0, 1, None), (0, 2, None)]), Reason::TokenInvalid),
+            (wire_token(&[7; 16], &[(2, 1, None)]), Reason::TokenInvalid),
+            (wire_token(&[7; 16], &[(u32::MAX, 1, None)]), Reason::TokenInvalid),
+            (wire_token(&[7; 16], &[(0, POSITION_MAX + 1, None)]), Reason::TokenInvalid),
+            (wire_token(&[8; 16], &[(5, 1, None)]), Reason::TokenOfAnotherTopic),
+        ];
+        for (token, expected) in table {
+            assert_eq!(
+                reason(demand(options(Level::AtLeast, Some(token.clone())), &gate(2))),
+                expected,
+                "{token:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn before_the_topic_is_known_a_token_waits_for_the_gates_word() {
+        let token = wire_token(&[7; 16], &[(u32::MAX, 1, None)]);
+        let demand =
+            demand(options(Level::AtLeast, Some(token)), &Gate::closed()).expect("well formed");
+        assert_eq!(demand.level, ReadLevel::AtLeast(Token { topic: TOPIC, positions: Vec::new() }));
+    }
+
+    #[test]
+    fn a_token_survives_the_way_out_and_in() {
+        let positions =
+            vec![(Offset(5), Some(Epoch(2))), (Offset::ZERO, None), (Offset(POSITION_MAX), None)];
+        let before = Token { topic: TOPIC, positions };
+        assert_eq!(core_token(token(&before), &gate(3)), Ok(before));
+    }
+
+    #[test]
+    fn a_prefix_is_the_range_of_its_keys() {
+        let table: [(&[u8], Option<&[u8]>); 5] = [
+            (b"", None),
+            (b"a", Some(b"b")),
+            (b"a\xff", Some(b"b")),
+            (b"a\xfe\xff\xff", Some(b"a\xff")),
+            (b"\xff\xff", None),
+        ];
+        for (prefix, end) in table {
+            let range = range(Some(Keys::Prefix(Bytes::from_static(prefix))))
+                .expect("every prefix is legal");
+            assert_eq!((&range.start[..], range.end.as_deref()), (prefix, end), "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_may_be_empty_or_open_but_not_backwards() {
+        let keys = |start: &'static [u8], end: Option<&'static [u8]>| {
+            Some(Keys::Range(KeyRange { start: start.into(), end: end.map(Bytes::from_static) }))
+        };
+        assert!(
+            range(None).is_ok()
+                && range(keys(b"a", None)).is_ok()
+                && range(keys(b"a", Some(b"a"))).is_ok()
+        );
+        let refused = range(keys(b"b", Some(b"a"))).expect_err("it ends before it starts");
+        assert_eq!(refused.reason(), Reason::InvalidRange);
+        let empty_end =
+            range(keys(b"a", Some(b""))).expect_err("an empty end is before every other key");
+        assert_eq!(empty_end.reason(), Reason::InvalidRange);
+    }
+
+    #[test]
+    fn a_write_up_to_the_limits_is_accepted_and_one_byte_more_is_not() {
+        let limits = Limits { key_bytes_max: 3, value_bytes_max: 4, ..Limits::PRODUCTION };
+        let bytes = |count: usize| Bytes::from(vec![b'x'; count]);
+        assert!(put(bytes(3), bytes(4), &limits).is_ok() && delete(bytes(3), &limits).is_ok());
+        let reason = |result: Result<Change, ErrorDetail>| result.expect_err("too large").reason();
+        assert_eq!(reason(put(bytes(4), bytes(0), &limits)), Reason::KeyTooLarge);
+        assert_eq!(reason(delete(bytes(4), &limits)), Reason::KeyTooLarge);
+        assert_eq!(reason(put(bytes(0), bytes(5), &limits)), Reason::ValueTooLarge);
+    }
+
+    #[test]
+    fn an_empty_value_is_not_a_delete() {
+        let limits = Limits::PRODUCTION;
+        let empty = |action| change(WriteItem { key: Bytes::new(), action }, &limits);
+        let put = empty(Some(Action::Put(Bytes::new()))).expect("legal");
+        assert_eq!(put, Change { key: Bytes::new(), value: Some(Bytes::new()) });
+        let delete = empty(Some(Action::Delete(v1::Tombstone {}))).expect("legal");
+        assert_eq!(delete, Change { key: Bytes::new(), value: None });
+        assert_eq!(empty(None).expect_err("no action").reason(), Reason::InvalidRequest);
+    }
+}

@@ -1,0 +1,239 @@
+//! A scan's place in its snapshot: reads one batch at a time and knows where the next one begins.
+
+use bytes::{Bytes, BytesMut};
+use outrigger_core::offset::Revision;
+use outrigger_core::store::{Scan, StoreError, View};
+use outrigger_proto::limits::{BATCH_BYTES, BATCH_LEN_MAX};
+use outrigger_proto::v1::Row;
+
+use super::convert::{self, Range};
+
+/// Which rows of a snapshot, and what of them.
+pub(super) struct Selection {
+    pub(super) range: Range,
+    pub(super) reverse: bool,
+    pub(super) keys_only: bool,
+    pub(super) rows_max: Option<u64>,
+}
+
+pub(super) struct Cursor {
+    view: Box<dyn View + Send>,
+    /// What is left.
+    selection: Selection,
+    at_end: bool,
+}
+
+/// Rows in one arena: a scan allocates per batch, not per row.
+#[derive(Default)]
+struct Batch {
+    arena: BytesMut,
+    rows: Vec<RowInArena>,
+}
+
+struct RowInArena {
+    key_len: usize,
+    value_len: usize,
+    revision: Revision,
+}
+
+impl Cursor {
+    pub(super) fn new(view: Box<dyn View + Send>, selection: Selection) -> Cursor {
+        Cursor { view, selection, at_end: false }
+    }
+
+    /// No row is left.
+    pub(super) fn at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// The next rows, none only at the end. Blocks on the disk.
+    pub(super) fn next_batch(&mut self) -> Result<Vec<Row>, StoreError> {
+        let Selection { range, reverse, keys_only, rows_max } = &mut self.selection;
+        let mut batch = Batch::default();
+        let mut more = false;
+        let mut row = |key: &[u8], revision: Revision, value: &[u8]| {
+            if *rows_max == Some(0) {
+                return Scan::Stop;
+            }
+            let value = if *keys_only { b"" } else { value };
+            if !batch.has_room(key, value) {
+                more = true;
+                return Scan::Stop;
+            }
+            batch.push(key, revision, value);
+            if let Some(rows_max) = rows_max {
+                *rows_max -= 1;
+            }
+            Scan::Continue
+        };
+        self.view.scan(&range.start, range.end.as_deref(), *reverse, &mut row)?;
+        let rows = batch.into_rows();
+        self.at_end = !more;
+        if let (true, Some(last)) = (more, rows.last()) {
+            range.continue_after(&last.key, *reverse);
+        }
+        Ok(rows)
+    }
+}
+
+impl Range {
+    fn continue_after(&mut self, key: &[u8], reverse: bool) {
+        match reverse {
+            true => self.end = Some(key.to_vec()),
+            // The smallest key above this one.
+            false => self.start = [key, b"\0"].concat(),
+        }
+    }
+}
+
+impl Batch {
+    /// A row of any size fits an empty batch.
+    fn has_room(&self, key: &[u8], value: &[u8]) -> bool {
+        let fits = self.arena.len() + key.len() + value.len() <= BATCH_BYTES;
+        self.rows.is_empty() || (self.rows.len() < BATCH_LEN_MAX && fits)
+    }
+
+    fn push(&mut self, key: &[u8], revision: Revision, value: &[u8]) {
+        self.arena.extend_from_slice(key);
+        self.arena.extend_from_slice(value);
+        self.rows.push(RowInArena { key_len: key.len(), value_len: value.len(), revision });
+    }
+
+    fn into_rows(self) -> Vec<Row> {
+        let mut arena: Bytes = self.arena.freeze();
+        let row = |row: RowInArena| Row {
+            key: arena.split_to(row.key_len),
+            value: arena.split_to(row.value_len),
+            revision: Some(convert::revision(row.revision)),
+        };
+        self.rows.into_iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::Bound;
+
+    use outrigger_core::lineage::Lineage;
+    use outrigger_core::offset::{Offset, Partition};
+    use outrigger_core::store;
+
+    use super::*;
+
+    struct Rows(BTreeMap<Vec<u8>, Vec<u8>>);
+
+    const REVISION: Revision = Revision { partition: Partition(0), offset: Offset(7) };
+
+    impl View for Rows {
+        fn lineages(&self) -> Result<Vec<Lineage>, StoreError> {
+            Ok(vec![])
+        }
+
+        fn get(&self, _key: &[u8]) -> Result<Option<store::Row>, StoreError> {
+            Ok(None)
+        }
+
+        fn scan(
+            &self,
+            start: &[u8],
+            end: Option<&[u8]>,
+            reverse: bool,
+            row: &mut dyn FnMut(&[u8], Revision, &[u8]) -> Scan,
+        ) -> Result<(), StoreError> {
+            assert!(end.is_none_or(|end| start <= end), "{start:?}..{end:?}");
+            let range = self.0.range::<[u8], _>((
+                Bound::Included(start),
+                end.map_or(Bound::Unbounded, Bound::Excluded),
+            ));
+            let mut rows: Vec<_> = range.collect();
+            if reverse {
+                rows.reverse();
+            }
+            let _stopped =
+                rows.into_iter().any(|(key, value)| row(key, REVISION, value) == Scan::Stop);
+            Ok(())
+        }
+    }
+
+    fn numbered(count: u32, value: &[u8]) -> Rows {
+        Rows((0..count).map(|number| (number.to_be_bytes().to_vec(), value.to_vec())).collect())
+    }
+
+    fn all() -> Selection {
+        let range = Range { start: vec![], end: None };
+        Selection { range, reverse: false, keys_only: false, rows_max: None }
+    }
+
+    fn batches(rows: Rows, selection: Selection) -> Vec<Vec<Row>> {
+        let mut cursor = Cursor::new(Box::new(rows), selection);
+        let mut batches = vec![];
+        while !cursor.at_end() {
+            batches.push(cursor.next_batch().expect("rows in memory"));
+        }
+        batches
+    }
+
+    fn keys(batches: &[Vec<Row>]) -> Vec<u32> {
+        let key = |row: &Row| u32::from_be_bytes(row.key[..].try_into().expect("four bytes"));
+        batches.iter().flatten().map(key).collect()
+    }
+
+    #[test]
+    fn every_row_comes_once_in_order_over_any_number_of_batches() {
+        for count in [0, 1, 999, 1_000, 1_001, 2_000, 2_500] {
+            let up = batches(numbered(count, b"v"), all());
+            assert_eq!(keys(&up), (0..count).collect::<Vec<_>>(), "{count}");
+            let down = batches(numbered(count, b"v"), Selection { reverse: true, ..all() });
+            assert_eq!(keys(&down), (0..count).rev().collect::<Vec<_>>(), "{count}");
+            assert!(up.iter().all(|batch| batch.len() <= BATCH_LEN_MAX));
+        }
+    }
+
+    #[test]
+    fn a_limit_is_exact_wherever_it_falls() {
+        for rows_max in [1, 999, 1_000, 1_001, 2_499, 2_500, 2_501] {
+            let found = keys(&batches(
+                numbered(2_500, b""),
+                Selection { rows_max: Some(rows_max), ..all() },
+            ));
+            let expected = u32::try_from(rows_max.min(2_500)).expect("small");
+            assert_eq!(found, (0..expected).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_range_holds_for_every_batch() {
+        let range = || Range {
+            start: 100_u32.to_be_bytes().to_vec(),
+            end: Some(2_400_u32.to_be_bytes().to_vec()),
+        };
+        let up = batches(numbered(2_500, b""), Selection { range: range(), ..all() });
+        assert_eq!(keys(&up), (100..2_400).collect::<Vec<_>>());
+        let down =
+            batches(numbered(2_500, b""), Selection { range: range(), reverse: true, ..all() });
+        assert_eq!(keys(&down), (100..2_400).rev().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_message_is_bounded_in_bytes_and_a_large_row_travels_alone() {
+        let large = vec![0; BATCH_BYTES * 3];
+        let mut rows = numbered(3, b"small").0;
+        rows.insert(1_u32.to_be_bytes().to_vec(), large.clone());
+        let batches = batches(Rows(rows), all());
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(batches[1][0].value, large);
+        let many = self::batches(numbered(900, &[0; 1_000]), all());
+        assert!(many.len() > 1 && keys(&many).len() == 900);
+    }
+
+    #[test]
+    fn keys_only_leaves_values_out_and_keeps_empty_keys_and_revisions() {
+        let rows =
+            Rows(BTreeMap::from([(vec![], b"value".to_vec()), (vec![0], b"value".to_vec())]));
+        let found = batches(rows, Selection { keys_only: true, ..all() }).concat();
+        assert_eq!(found.iter().map(|row| row.key.len()).collect::<Vec<_>>(), [0, 1]);
+        assert!(found.iter().all(|row| row.value.is_empty()));
+        assert!(found.iter().all(|row| row.revision == Some(convert::revision(REVISION))));
+    }
+}

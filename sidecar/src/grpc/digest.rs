@@ -1,0 +1,63 @@
+//! The digest of a whole copy, over one snapshot, on a blocking thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use outrigger_core::digest::Digest;
+use outrigger_core::store::{Scan, StoreError, View};
+use outrigger_proto::v1::{self, ErrorDetail, Level, ReadOptions, Reason};
+
+use super::deadline::CallDeadline;
+use super::error;
+use super::read::{self, Snapshot};
+use super::service::Service;
+use crate::runtime::StoreHandle;
+
+/// Absent when there is no exact copy.
+pub(super) async fn of(
+    service: &Service,
+    store: &StoreHandle,
+) -> Result<Option<v1::Digest>, ErrorDetail> {
+    let _one_at_a_time = service.digests.acquire().await.expect("the semaphore is never closed");
+    let options = ReadOptions { level: Level::Stale.into(), ..ReadOptions::default() };
+    let snapshot = match read::open(store, Some(options), CallDeadline::NONE).await {
+        Ok(snapshot) if snapshot.copy.exact => snapshot,
+        Ok(_inexact) => return Ok(None),
+        Err(detail) if detail.reason() == Reason::StoreFailed => return Err(detail),
+        Err(_no_copy) => return Ok(None),
+    };
+    let Snapshot { view, copy, origin } = snapshot;
+    let asked = Asked(Arc::new(AtomicBool::new(true)));
+    let still_asked = asked.0.clone();
+    let summed = tokio::task::spawn_blocking(move || sum(&*view, &still_asked)).await;
+    let digest = match summed {
+        Ok(summed) => summed.map_err(|error| origin.failed(&error))?,
+        Err(_stopped) => return Err(error::draining()),
+    };
+    Ok(Some(v1::Digest {
+        sum: digest.sum.to_be_bytes().to_vec().into(),
+        rows: digest.rows,
+        token: copy.token,
+    }))
+}
+
+/// Somebody waits for the digest. A caller that went away must not leave a thread that reads a whole copy.
+struct Asked(Arc<AtomicBool>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+fn sum(view: &dyn View, asked: &AtomicBool) -> Result<Digest, StoreError> {
+    let mut digest = Digest::default();
+    view.scan(b"", None, false, &mut |key, revision, value| {
+        digest.add(key, revision, value);
+        match asked.load(Ordering::Relaxed) {
+            true => Scan::Continue,
+            false => Scan::Stop,
+        }
+    })?;
+    Ok(digest)
+}

@@ -1,0 +1,311 @@
+//! What each failure is called on the wire: the one place that turns the core's words into a `Reason`.
+//!
+//! Every text says what happened, with the facts, and what to do. "Did not happen" is said only where it is
+//! proven; the core has the proof, and this file passes it on.
+
+use outrigger_core::gate::Rejection;
+use outrigger_core::log::KafkaError;
+use outrigger_core::phase::{Phase, Refusal};
+use outrigger_core::stall::StallKind;
+use outrigger_core::store::{StoreError, StoreErrorKind};
+use outrigger_proto::v1::{ErrorDetail, Reason};
+
+/// `MSG_SIZE_TOO_LARGE`, `RECORD_LIST_TOO_LARGE`.
+const RECORD_TOO_LARGE: [i32; 2] = [10, 18];
+/// `_QUEUE_FULL`: librdkafka's queue has no room; the record never entered it.
+const QUEUE_FULL: i32 = -184;
+
+pub(super) fn unknown_store(name: &str, known: &[&str]) -> ErrorDetail {
+    let message = format!("no store {name:?} is configured on this node");
+    advised(Reason::UnknownStore, message, format!("use one of: {}", known.join(", ")))
+}
+
+pub(super) fn store_not_named(known: &[&str]) -> ErrorDetail {
+    let message = "the request names no store, and this node has several";
+    advised(Reason::StoreNotNamed, message, format!("name one of: {}", known.join(", ")))
+}
+
+pub(super) fn key_too_large(bytes: usize, bytes_max: usize) -> ErrorDetail {
+    let message = format!("the key has {bytes} bytes, and at most {bytes_max} are accepted");
+    advised(Reason::KeyTooLarge, message, "use a shorter key, such as a hash of this one")
+}
+
+pub(super) fn value_too_large(bytes: usize, bytes_max: usize) -> ErrorDetail {
+    let message = format!("the value has {bytes} bytes, and at most {bytes_max} are accepted");
+    advised(Reason::ValueTooLarge, message, "split the value over several keys, or compress it")
+}
+
+pub(super) fn invalid_range() -> ErrorDetail {
+    let message = "the range ends before it starts";
+    advised(
+        Reason::InvalidRange,
+        message,
+        "exchange start and end; for descending order set reverse",
+    )
+}
+
+pub(super) fn invalid_request(
+    message: impl Into<String>,
+    what_to_do: impl Into<String>,
+) -> ErrorDetail {
+    advised(Reason::InvalidRequest, message, what_to_do)
+}
+
+pub(super) fn token_invalid(message: impl Into<String>) -> ErrorDetail {
+    advised(Reason::TokenInvalid, message, "pass a token on as a node gave it")
+}
+
+pub(super) fn draining() -> ErrorDetail {
+    of_rejection(&Rejection::Draining)
+}
+
+pub(super) fn overloaded(what: &str) -> ErrorDetail {
+    advised(Reason::Overloaded, format!("too many {what} are open"), "try again after a moment")
+}
+
+pub(super) fn of_rejection(rejection: &Rejection) -> ErrorDetail {
+    advised(reason_of_rejection(rejection), rejection.to_string(), what_to_do_about(rejection))
+}
+
+pub(super) fn of_refusal(refusal: &Refusal) -> Reason {
+    match refusal {
+        Refusal::Identity { .. } => Reason::RefusedIdentity,
+        Refusal::Policy(_) => Reason::RefusedTopicPolicy,
+        Refusal::LogIncomplete { .. } => Reason::RefusedLogIncomplete,
+    }
+}
+
+pub(super) fn of_store_error(error: &StoreError) -> ErrorDetail {
+    let what_to_do = match error.kind {
+        StoreErrorKind::Full => "free disk space on the node",
+        StoreErrorKind::Io => "check the node's disk; another node can answer meanwhile",
+        StoreErrorKind::Corrupt => {
+            "nothing: the node rebuilds its copy; another node can answer meanwhile"
+        }
+    };
+    advised(Reason::StoreFailed, error.to_string(), what_to_do)
+}
+
+/// In no log, now and ever.
+pub(super) fn write_did_not_happen(error: &KafkaError) -> ErrorDetail {
+    let detail = match (error.code, StallKind::of(error)) {
+        (QUEUE_FULL, _) => advised(
+            Reason::Overloaded,
+            "too many writes wait for the log",
+            "try again after a moment",
+        ),
+        (code, _) if RECORD_TOO_LARGE.contains(&code) => advised(
+            Reason::WriteDidNotHappen,
+            "the log refused the record as too large",
+            "raise the topic's max.message.bytes, or write smaller values",
+        ),
+        (_, kind @ StallKind::Authorisation) => advised(
+            Reason::Authorisation,
+            "Kafka does not allow this node to write",
+            kind.what_to_do(),
+        ),
+        (_, kind) => advised(
+            Reason::WriteDidNotHappen,
+            "the log has not taken the write and never will",
+            format!("it is safe to write again; {}", kind.what_to_do()),
+        ),
+    };
+    named(detail, error)
+}
+
+/// May be in the log, or may still get there.
+pub(super) fn write_unknown(error: &KafkaError) -> ErrorDetail {
+    let message = "it is not known whether the log has taken the write, and it may still appear";
+    let detail = advised(Reason::WriteUnknown, message, "read the key before writing again");
+    ErrorDetail { may_have_happened: true, ..named(detail, error) }
+}
+
+fn reason_of_rejection(rejection: &Rejection) -> Reason {
+    match rejection {
+        Rejection::NotReady(phase) => match phase {
+            Phase::Restoring(_) | Phase::CatchingUp => Reason::Restoring,
+            // A refusal that reaches a read at STALE: it is not turned away for the refusal, there is no copy.
+            Phase::Opening | Phase::Ready | Phase::Refused(_) => Reason::NotReady,
+            Phase::Stopped => Reason::Draining,
+        },
+        Rejection::Refused(refusal) => of_refusal(refusal),
+        Rejection::Draining => Reason::Draining,
+        Rejection::TooStale { .. } => Reason::TooStale,
+        Rejection::TokenOfAnotherTopic { .. } => Reason::TokenOfAnotherTopic,
+        Rejection::TokenMalformed { .. } => Reason::TokenInvalid,
+        Rejection::TokenOfAnotherHistory => Reason::TokenOfAnotherHistory,
+        Rejection::TokenBeyondLog { .. } => Reason::TokenBeyondLog,
+        Rejection::Overloaded => Reason::Overloaded,
+        Rejection::Deadline { stall } => reason_of_deadline(*stall),
+    }
+}
+
+/// A wait that ended for a known reason has that reason's name: it tells more than that time ran out.
+fn reason_of_deadline(stall: Option<StallKind>) -> Reason {
+    match stall {
+        Some(StallKind::LogUnreachable | StallKind::LeaderUnavailable | StallKind::TopicGone) => {
+            Reason::LogUnavailable
+        }
+        Some(StallKind::Authorisation) => Reason::Authorisation,
+        Some(
+            StallKind::StaleLeader
+            | StallKind::OpenTransaction
+            | StallKind::PoisonBatch
+            | StallKind::StoreFull
+            | StallKind::StoreFailed
+            | StallKind::NoProgress,
+        )
+        | None => Reason::DeadlineExceeded,
+    }
+}
+
+fn what_to_do_about(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::NotReady(Phase::Refused(refusal)) | Rejection::Refused(refusal) => {
+            refusal.what_to_do()
+        }
+        Rejection::NotReady(Phase::Restoring(_) | Phase::CatchingUp) => {
+            "wait until the store is READY, or ask another node; Status tells how far it is"
+        }
+        Rejection::NotReady(Phase::Opening | Phase::Ready) => {
+            "try again after a moment, or ask another node; Status tells what the store waits for"
+        }
+        Rejection::NotReady(Phase::Stopped) | Rejection::Draining => {
+            "use another node, or this one after its restart"
+        }
+        Rejection::TooStale { .. } => "ask another node, or accept an older copy",
+        Rejection::TokenOfAnotherTopic { .. }
+        | Rejection::TokenOfAnotherHistory
+        | Rejection::TokenBeyondLog { .. } => {
+            "begin a new session: what this one saw is not in the log any more"
+        }
+        Rejection::TokenMalformed { .. } => "pass a token on as a node gave it",
+        Rejection::Overloaded => "try again after a moment",
+        Rejection::Deadline { stall: Some(kind) } => kind.what_to_do(),
+        Rejection::Deadline { stall: None } => "allow more time, or ask another node",
+    }
+}
+
+fn advised(
+    reason: Reason,
+    message: impl Into<String>,
+    what_to_do: impl Into<String>,
+) -> ErrorDetail {
+    ErrorDetail { what_to_do: what_to_do.into(), ..ErrorDetail::new(reason, message) }
+}
+
+fn named(detail: ErrorDetail, error: &KafkaError) -> ErrorDetail {
+    ErrorDetail { kafka_error: error.name.clone(), ..detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_core::offset::{Offset, Partition};
+    use outrigger_core::phase::{Cause, PolicyFault};
+    use outrigger_core::topic::{Identity, TopicId};
+
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            store: "notes".to_owned(),
+            cluster: "c1".to_owned(),
+            topic: TopicId([7; 16]),
+            partitions: 3,
+        }
+    }
+
+    fn deadline(stall: Option<StallKind>) -> Rejection {
+        Rejection::Deadline { stall }
+    }
+
+    #[test]
+    fn every_rejection_has_its_name_and_says_what_to_do() {
+        let policy = Refusal::Policy(PolicyFault::Cleanup("delete".to_owned()));
+        let incomplete = Refusal::LogIncomplete {
+            partition: Partition(0),
+            log_start: Offset(5),
+            position: None,
+        };
+        let (token, topic) = (TopicId([1; 16]), TopicId([2; 16]));
+        let table = [
+            (Rejection::NotReady(Phase::Opening), Reason::NotReady),
+            (Rejection::NotReady(Phase::Ready), Reason::NotReady),
+            (Rejection::NotReady(Phase::Restoring(Cause::Empty)), Reason::Restoring),
+            (Rejection::NotReady(Phase::CatchingUp), Reason::Restoring),
+            (Rejection::NotReady(Phase::Refused(policy.clone())), Reason::NotReady),
+            (Rejection::NotReady(Phase::Stopped), Reason::Draining),
+            (Rejection::Refused(policy), Reason::RefusedTopicPolicy),
+            (Rejection::Refused(incomplete), Reason::RefusedLogIncomplete),
+            (Rejection::Draining, Reason::Draining),
+            (Rejection::TooStale { age_ms: 5, max_ms: 4 }, Reason::TooStale),
+            (Rejection::TokenOfAnotherTopic { token, topic }, Reason::TokenOfAnotherTopic),
+            (Rejection::TokenMalformed { has: 2, partitions: 1 }, Reason::TokenInvalid),
+            (Rejection::TokenOfAnotherHistory, Reason::TokenOfAnotherHistory),
+            (
+                Rejection::TokenBeyondLog { position: Offset(9), end: Offset(3) },
+                Reason::TokenBeyondLog,
+            ),
+            (Rejection::Overloaded, Reason::Overloaded),
+            (deadline(None), Reason::DeadlineExceeded),
+            (deadline(Some(StallKind::LogUnreachable)), Reason::LogUnavailable),
+            (deadline(Some(StallKind::LeaderUnavailable)), Reason::LogUnavailable),
+            (deadline(Some(StallKind::TopicGone)), Reason::LogUnavailable),
+            (deadline(Some(StallKind::Authorisation)), Reason::Authorisation),
+            (deadline(Some(StallKind::OpenTransaction)), Reason::DeadlineExceeded),
+            (deadline(Some(StallKind::StoreFull)), Reason::DeadlineExceeded),
+        ];
+        for (rejection, reason) in table {
+            let detail = of_rejection(&rejection);
+            assert_eq!(detail.reason(), reason, "{rejection:?}");
+            assert!(!detail.may_have_happened, "{rejection:?} changed nothing");
+            assert!(!detail.message.is_empty() && !detail.what_to_do.is_empty(), "{rejection:?}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_copy_is_refused_with_both_names() {
+        let found = Identity { cluster: "c2".to_owned(), ..identity() }.to_string();
+        let refusal = Refusal::Identity { found: found.clone(), expected: identity() };
+        let detail = of_rejection(&Rejection::Refused(refusal));
+        assert_eq!(detail.reason(), Reason::RefusedIdentity);
+        assert!(
+            detail.message.contains(&found) && detail.message.contains(&identity().to_string()),
+            "{detail:?}"
+        );
+    }
+
+    fn kafka(code: i32, name: &str) -> KafkaError {
+        KafkaError { code, name: name.to_owned(), not_persisted: true }
+    }
+
+    #[test]
+    fn a_write_that_did_not_happen_and_one_in_doubt_are_apart() {
+        let table = [
+            (kafka(-192, "_MSG_TIMED_OUT"), Reason::WriteDidNotHappen),
+            (kafka(19, "NOT_ENOUGH_REPLICAS"), Reason::WriteDidNotHappen),
+            (kafka(10, "MSG_SIZE_TOO_LARGE"), Reason::WriteDidNotHappen),
+            (kafka(29, "TOPIC_AUTHORIZATION_FAILED"), Reason::Authorisation),
+            (kafka(-184, "_QUEUE_FULL"), Reason::Overloaded),
+        ];
+        for (error, reason) in table {
+            let definite = write_did_not_happen(&error);
+            assert_eq!(definite.reason(), reason, "{error}");
+            assert!(!definite.may_have_happened, "{error}");
+            assert_eq!(definite.kafka_error, error.name);
+            let doubt = write_unknown(&error);
+            assert_eq!(doubt.reason(), Reason::WriteUnknown, "{error}");
+            assert!(doubt.may_have_happened, "{error}");
+            assert_eq!(doubt.kafka_error, error.name);
+        }
+    }
+
+    #[test]
+    fn a_failed_disk_is_named_and_not_the_callers_fault() {
+        for kind in [StoreErrorKind::Full, StoreErrorKind::Io, StoreErrorKind::Corrupt] {
+            let detail = of_store_error(&StoreError { kind, detail: "block 7".to_owned() });
+            assert_eq!(detail.reason(), Reason::StoreFailed);
+            assert!(detail.message.contains("block 7") && !detail.what_to_do.is_empty());
+        }
+    }
+}

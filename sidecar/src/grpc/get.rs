@@ -1,0 +1,26 @@
+//! Get: one key from one snapshot.
+
+use bytes::Bytes;
+use outrigger_proto::v1::{ErrorDetail, GetRequest, GetResponse, Value};
+
+use super::convert;
+use super::deadline::CallDeadline;
+use super::read;
+use super::stores::Stores;
+
+/// The look-up runs on the async worker: from RocksDB's cache or the page cache it takes microseconds, less than
+/// a thread hop costs.
+pub(super) async fn get(
+    stores: &Stores,
+    request: GetRequest,
+    deadline: CallDeadline,
+) -> Result<GetResponse, ErrorDetail> {
+    let store = stores.one(&request.store)?;
+    let snapshot = read::open(&store.handle, request.read, deadline).await?;
+    let row = snapshot.view.get(&request.key).map_err(|error| snapshot.origin.failed(&error))?;
+    let found = row.map(|row| Value {
+        value: Bytes::from(row.value),
+        revision: Some(convert::revision(row.revision)),
+    });
+    Ok(GetResponse { found, copy: Some(snapshot.copy) })
+}

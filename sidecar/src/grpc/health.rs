@@ -1,0 +1,109 @@
+//! `grpc.health.v1`: liveness and readiness, apart.
+//!
+//! | service | SERVING means |
+//! |---|---|
+//! | (empty), `liveness`, `outrigger.v1.Admin` | the process answers: restart it only when this fails |
+//! | `readiness`, `outrigger.v1.Store` | every store is READY, and near enough to the end of the log |
+//! | `outrigger.v1.Store/<name>` | this store is |
+
+use outrigger_core::node::Status;
+use outrigger_core::phase::Phase;
+use outrigger_proto::v1::{admin_server, store_server};
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::changes::{Changes, Closed};
+use super::state;
+use super::stores::{Store, Stores};
+
+const LIVE: [&str; 3] = ["", "liveness", admin_server::SERVICE_NAME];
+const READY: [&str; 2] = ["readiness", store_server::SERVICE_NAME];
+
+pub(super) struct Health {
+    pub(super) reporter: HealthReporter,
+    pub(super) stores: Stores,
+    /// The largest lag of a store that counts as ready; none: any.
+    pub(super) ready_lag_max: Option<u64>,
+}
+
+impl Health {
+    /// Reports until the node stops; then nothing is served, and watchers are let go.
+    pub(super) async fn follow(mut self, ending: CancellationToken) {
+        let mut changes = Changes::of(self.stores.all());
+        for service in LIVE {
+            self.set(service, true).await;
+        }
+        loop {
+            self.report().await;
+            match ending.run_until_cancelled(changes.next()).await {
+                Some(Ok(())) => {}
+                Some(Err(Closed)) | None => break,
+            }
+        }
+        self.end().await;
+    }
+
+    async fn report(&self) {
+        let mut all_ready = true;
+        for store in self.stores.all() {
+            let ready = is_ready(&store.handle.status(), self.ready_lag_max);
+            all_ready &= ready;
+            self.set(&service_of(store), ready).await;
+        }
+        for service in READY {
+            self.set(service, all_ready).await;
+        }
+    }
+
+    async fn set(&self, service: &str, serving: bool) {
+        let status = match serving {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        self.reporter.set_service_status(service, status).await;
+    }
+
+    async fn end(&mut self) {
+        let stores: Vec<_> = self.stores.all().iter().map(service_of).collect();
+        for service in stores.iter().map(String::as_str).chain(READY).chain(LIVE) {
+            self.set(service, false).await;
+            // Ends the streams of its watchers, which would otherwise hold up the server's own end.
+            self.reporter.clear_service_status(service).await;
+        }
+    }
+}
+
+fn service_of(store: &Store) -> String {
+    format!("{}/{}", store_server::SERVICE_NAME, store.handle.name())
+}
+
+/// READY says that a copy has everything from the start of its restore on; `lag_max` asks for more: that it is at most
+/// so many offsets behind the end that was last heard of.
+fn is_ready(status: &Status, lag_max: Option<u64>) -> bool {
+    let near = lag_max.is_none_or(|lag_max| state::lag(status).is_some_and(|lag| lag <= lag_max));
+    status.phase == Phase::Ready && near
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::state::tests::ready;
+
+    #[test]
+    fn only_a_ready_store_is_ready() {
+        assert!(is_ready(&ready(), None));
+        for phase in [Phase::Opening, Phase::CatchingUp, Phase::Stopped] {
+            assert!(!is_ready(&Status { phase, ..ready() }, None));
+        }
+    }
+
+    #[test]
+    fn lag_counts_over_all_partitions_when_a_bound_is_set() {
+        let behind_by_forty = ready();
+        assert!(is_ready(&behind_by_forty, Some(40)));
+        assert!(!is_ready(&behind_by_forty, Some(39)));
+        let unknown = Status { partitions: vec![], ..ready() };
+        assert!(!is_ready(&unknown, Some(1_000)));
+    }
+}

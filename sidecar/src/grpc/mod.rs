@@ -1,0 +1,153 @@
+//! The gRPC server: `outrigger.v1`, health and reflection, on sockets that are bound already.
+//!
+//! It checks what callers send, hands it to the stores through their handles, and tells the outcome in the words of
+//! the protocol. It knows nothing of Kafka, RocksDB or the core thread. Everything it holds for a caller is bounded,
+//! and ends with the caller.
+
+mod answers;
+mod changes;
+mod convert;
+mod cursor;
+mod deadline;
+mod digest;
+mod error;
+mod get;
+mod health;
+mod listen;
+mod progress;
+mod read;
+mod replies;
+mod scan;
+mod service;
+mod state;
+mod stores;
+mod watch;
+mod write;
+mod write_stream;
+
+use std::time::Duration;
+
+use outrigger_proto::FILE_DESCRIPTOR_SET;
+use outrigger_proto::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
+use outrigger_proto::v1::admin_server::AdminServer;
+use outrigger_proto::v1::store_server::StoreServer;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Router;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use self::health::Health;
+use self::service::Service;
+use self::stores::Stores;
+use crate::runtime::StoreHandle;
+
+pub use self::listen::Listener;
+
+/// What a stream may send ahead of us. The default would let each buffer 1 MiB here before a slow log is felt.
+const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+/// Of a whole connection: a few full streams must not starve the others.
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// Fewer and larger frames: what one write or read brings is handled at once.
+const FRAME_BYTES_MAX: u32 = 256 * 1024;
+/// Calls of one connection at the same time.
+const CALLS_MAX: u32 = 1_024;
+
+/// A caller whose machine vanished must not keep its streams and snapshots.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long open calls may go on once the server ends: longer than a write waits for the log, so that its outcome is
+/// told.
+const GRACE: Duration = Duration::from_secs(12);
+/// How long connections that were cut have to notice it.
+const CUT_MAX: Duration = Duration::from_secs(1);
+
+pub struct Server {
+    /// Bound and listening.
+    pub listeners: Vec<Listener>,
+    /// With different names.
+    pub stores: Vec<StoreHandle>,
+    /// The largest lag of a store that health reports as ready; none: any.
+    pub ready_lag_max: Option<u64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the gRPC server failed")]
+    Transport(#[from] tonic::transport::Error),
+    #[error("the reflection service cannot be built")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Serves until `stop`; then accepts nothing, ends the streams by name, lets open calls end for 12 s at most, and cuts
+/// what is left. Dropped, it cuts all connections at once.
+pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeError> {
+    let ending = stop.child_token();
+    let stores = Stores::new(server.stores);
+    let service = Service::new(stores.clone(), ending.clone());
+    let reporter = HealthReporter::new();
+    let router = router(&service, reporter.clone())?;
+    let health = Health { reporter, stores, ready_lag_max: server.ready_lag_max };
+
+    let cut = CancellationToken::new();
+    let _cut_when_dropped = cut.clone().drop_guard();
+    let (incoming, accepting) = listen::accept(server.listeners, &cut);
+    let stopped = ending.clone();
+    let serving = router.serve_with_incoming_shutdown(incoming, async move {
+        stopped.cancelled().await;
+        // Closes the sockets: nobody must be accepted who would not be served.
+        drop(accepting);
+    });
+    let serving = async {
+        let served = within_grace(serving, &ending, &cut).await;
+        ending.cancel();
+        served
+    };
+    let (served, ()) = tokio::join!(serving, health.follow(ending.clone()));
+    service.tasks.close();
+    service.tasks.wait().await;
+    Ok(served?)
+}
+
+/// Once the server ends, open calls have their grace; then the connections are cut.
+async fn within_grace(
+    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
+    ending: &CancellationToken,
+    cut: &CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let cutting = async {
+        ending.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+        tracing::warn!("some calls did not end in time; their connections are cut");
+        cut.cancel();
+        tokio::time::sleep(CUT_MAX).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = cutting => Ok(()),
+    }
+}
+
+fn router(service: &Service, reporter: HealthReporter) -> Result<Router, ServeError> {
+    let store = StoreServer::new(service.clone())
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(RESPONSE_BYTES_MAX);
+    let admin = AdminServer::new(service.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let health = HealthServer::new(HealthService::from_health_reporter(reporter));
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let router = tonic::transport::Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_concurrent_streams(CALLS_MAX)
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .add_service(store)
+        .add_service(admin)
+        .add_service(health)
+        .add_service(reflection);
+    Ok(router)
+}

@@ -1,0 +1,296 @@
+//! The replies of a Write stream: in the order of the items, however many writes are under way.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use outrigger_core::gate::Rejection;
+use outrigger_core::offset::{Offset, Partition};
+use outrigger_core::topic::TopicId;
+use outrigger_proto::limits::BATCH_LEN_MAX;
+use outrigger_proto::v1::write_reply::Outcome;
+use outrigger_proto::v1::{ErrorDetail, WriteReply, WriteResponse};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tonic::Status;
+
+use super::write::appended;
+use super::{convert, error};
+use crate::runtime::{PendingWrite, Written};
+
+/// In the order of the requests.
+pub(super) enum InFlight {
+    Flight(Flight),
+    /// Everything before it is answered first.
+    End(Result<(), Status>),
+}
+
+/// Items that were taken in together.
+pub(super) struct Flight {
+    /// Of the items that did not fail; absent when all did.
+    pub(super) pending: Option<PendingWrite>,
+    /// By their place among the items, ascending.
+    pub(super) failed: Vec<(usize, ErrorDetail)>,
+    pub(super) items: usize,
+}
+
+pub(super) struct Replies {
+    in_flight: mpsc::Receiver<InFlight>,
+    /// The oldest that is not answered.
+    oldest: Option<InFlight>,
+    over: bool,
+}
+
+/// What is sent in one message.
+#[derive(Default)]
+struct Answer {
+    replies: Vec<WriteReply>,
+    topic: Option<TopicId>,
+    written: BTreeMap<Partition, Offset>,
+}
+
+impl Replies {
+    pub(super) fn new(in_flight: mpsc::Receiver<InFlight>) -> Replies {
+        Replies { in_flight, oldest: None, over: false }
+    }
+
+    /// Adds what is answered already, as long as it fits one message.
+    fn gather(
+        &mut self,
+        answer: &mut Answer,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Status>> {
+        loop {
+            let oldest = match self.oldest.take() {
+                Some(oldest) => oldest,
+                None => match ready!(self.in_flight.poll_recv(context)) {
+                    Some(next) => next,
+                    // Without details: each write that is not answered may have happened.
+                    None => {
+                        return Poll::Ready(Err(Status::internal(
+                            "the replies broke off: a defect of the node",
+                        )));
+                    }
+                },
+            };
+            let mut flight = match oldest {
+                InFlight::Flight(flight) => flight,
+                InFlight::End(end) if answer.replies.is_empty() => return Poll::Ready(end),
+                end @ InFlight::End(_) => {
+                    self.oldest = Some(end);
+                    return Poll::Pending;
+                }
+            };
+            let full =
+                answer.replies.len() + flight.items > BATCH_LEN_MAX && !answer.replies.is_empty();
+            match full {
+                false if flight.poll(answer, context).is_ready() => {}
+                false | true => {
+                    self.oldest = Some(InFlight::Flight(flight));
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl Stream for Replies {
+    type Item = Result<WriteResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let mut answer = Answer::default();
+        let end = self.gather(&mut answer, context);
+        if !answer.replies.is_empty() {
+            return Poll::Ready(Some(Ok(answer.into())));
+        }
+        let end = ready!(end);
+        self.over = true;
+        Poll::Ready(end.err().map(Err))
+    }
+}
+
+impl Flight {
+    fn poll(&mut self, answer: &mut Answer, context: &mut Context<'_>) -> Poll<()> {
+        let outcome = match &mut self.pending {
+            Some(pending) => Some(ready!(Pin::new(pending).poll(context))),
+            None => None,
+        };
+        answer.add(self.items, std::mem::take(&mut self.failed), outcome);
+        Poll::Ready(())
+    }
+}
+
+impl Answer {
+    /// One reply for each item: those of `failed` at their places, the others as the log answered.
+    fn add(
+        &mut self,
+        items: usize,
+        failed: Vec<(usize, ErrorDetail)>,
+        outcome: Option<Result<Written, Rejection>>,
+    ) {
+        let mut failed = failed.into_iter().peekable();
+        let (mut outcomes, rejected) = match outcome {
+            Some(Ok(written)) => {
+                self.topic = Some(written.topic);
+                (written.outcomes.into_iter(), None)
+            }
+            Some(Err(rejection)) => (Vec::new().into_iter(), Some(error::of_rejection(&rejection))),
+            None => (Vec::new().into_iter(), None),
+        };
+        for index in 0..items {
+            let failed = failed.next_if(|(failed, _)| *failed == index);
+            let reply = match (failed, &rejected) {
+                (Some((_, detail)), _) => Outcome::Error(detail),
+                (None, Some(rejected)) => Outcome::Error(rejected.clone()),
+                (None, None) => {
+                    let outcome =
+                        outcomes.next().expect("one outcome for each change that was submitted");
+                    self.outcome(&outcome)
+                }
+            };
+            self.replies.push(WriteReply { outcome: Some(reply) });
+        }
+    }
+
+    fn outcome(&mut self, outcome: &outrigger_core::node::Outcome) -> Outcome {
+        match appended(outcome) {
+            Ok(revision) => {
+                let position = self.written.entry(revision.partition).or_default();
+                *position = revision.offset.next().max(*position);
+                Outcome::Revision(convert::revision(revision))
+            }
+            Err(detail) => Outcome::Error(detail),
+        }
+    }
+}
+
+impl From<Answer> for WriteResponse {
+    fn from(answer: Answer) -> WriteResponse {
+        let Answer { replies, topic, written } = answer;
+        let topic = topic.filter(|_| !written.is_empty());
+        WriteResponse {
+            replies,
+            token: topic.map(|topic| convert::token_of_writes(topic, written)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_core::log::KafkaError;
+    use outrigger_core::node::Outcome as CoreOutcome;
+    use outrigger_core::offset::Revision;
+    use outrigger_core::phase::Phase;
+    use outrigger_proto::v1::Reason;
+    use tokio_stream::StreamExt;
+
+    use super::*;
+
+    const TOPIC: TopicId = TopicId([7; 16]);
+
+    fn appended_at(partition: u32, offset: u64) -> CoreOutcome {
+        CoreOutcome::Appended(Revision { partition: Partition(partition), offset: Offset(offset) })
+    }
+
+    fn written(outcomes: Vec<CoreOutcome>) -> Option<Result<Written, Rejection>> {
+        Some(Ok(Written { topic: TOPIC, partitions: 4, outcomes }))
+    }
+
+    fn too_large() -> ErrorDetail {
+        error::key_too_large(9, 8)
+    }
+
+    fn outline(response: &WriteResponse) -> Vec<Result<u64, Reason>> {
+        let outline = |reply: &WriteReply| match reply
+            .outcome
+            .as_ref()
+            .expect("every reply has an outcome")
+        {
+            Outcome::Revision(revision) => Ok(revision.offset),
+            Outcome::Error(detail) => Err(detail.reason()),
+        };
+        response.replies.iter().map(outline).collect()
+    }
+
+    #[test]
+    fn failed_items_keep_their_places_among_the_others() {
+        let mut answer = Answer::default();
+        let failed = vec![(0, too_large()), (2, too_large()), (4, too_large())];
+        answer.add(5, failed, written(vec![appended_at(0, 10), appended_at(0, 11)]));
+        let large = Err(Reason::KeyTooLarge);
+        assert_eq!(outline(&answer.into()), [large, Ok(10), large, Ok(11), large]);
+    }
+
+    #[test]
+    fn the_token_covers_every_write_of_the_message_and_nothing_else() {
+        let error =
+            KafkaError { code: -192, name: "_MSG_TIMED_OUT".to_owned(), not_persisted: false };
+        let mut answer = Answer::default();
+        answer.add(2, vec![], written(vec![appended_at(3, 7), appended_at(1, 5)]));
+        answer.add(2, vec![], written(vec![appended_at(3, 6), CoreOutcome::Unknown(error)]));
+        let response = WriteResponse::from(answer);
+        assert_eq!(outline(&response), [Ok(7), Ok(5), Ok(6), Err(Reason::WriteUnknown)]);
+        let expected =
+            convert::token_of_writes(TOPIC, [(Partition(1), Offset(6)), (Partition(3), Offset(8))]);
+        assert_eq!(response.token, Some(expected));
+    }
+
+    #[test]
+    fn a_rejected_write_fails_each_of_its_items_and_has_no_token() {
+        let mut answer = Answer::default();
+        answer.add(3, vec![(1, too_large())], Some(Err(Rejection::NotReady(Phase::Opening))));
+        let response = WriteResponse::from(answer);
+        let not_ready = Err(Reason::NotReady);
+        assert_eq!(outline(&response), [not_ready, Err(Reason::KeyTooLarge), not_ready]);
+        assert_eq!(response.token, None);
+    }
+
+    fn all_failed(items: usize) -> InFlight {
+        let failed = (0..items).map(|index| (index, too_large())).collect();
+        InFlight::Flight(Flight { pending: None, failed, items })
+    }
+
+    async fn replies(in_flight: Vec<InFlight>) -> (Vec<usize>, Option<Status>) {
+        let (sender, receiver) = mpsc::channel(16);
+        for flight in in_flight {
+            sender.try_send(flight).ok().expect("there is a place");
+        }
+        drop(sender);
+        let mut replies = Replies::new(receiver);
+        let mut lengths = vec![];
+        loop {
+            match replies.next().await {
+                Some(Ok(response)) => lengths.push(response.replies.len()),
+                Some(Err(status)) => return (lengths, Some(status)),
+                None => return (lengths, None),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn small_messages_are_answered_together_up_to_a_batch() {
+        let flights = vec![all_failed(600), all_failed(400), all_failed(1), InFlight::End(Ok(()))];
+        let (lengths, end) = replies(flights).await;
+        assert_eq!(lengths, [1_000, 1]);
+        assert!(end.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_end_comes_after_all_replies() {
+        let (lengths, end) =
+            replies(vec![all_failed(2), InFlight::End(Err(error::draining().into()))]).await;
+        assert_eq!(lengths, [2]);
+        let detail = ErrorDetail::from_status(&end.expect("an error")).expect("with details");
+        assert_eq!((detail.reason(), detail.may_have_happened), (Reason::Draining, false));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_off_leaves_its_writes_in_doubt() {
+        let (lengths, end) = replies(vec![all_failed(2)]).await;
+        assert_eq!(lengths, [2]);
+        assert_eq!(ErrorDetail::from_status(&end.expect("an error")), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! The two services of the protocol: each call goes to its own file, each failure becomes a status here.
+
+use std::sync::Arc;
+
+use outrigger_proto::v1::admin_server::Admin;
+use outrigger_proto::v1::store_server::Store;
+use outrigger_proto::v1::{
+    DeleteRequest, DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ScanRequest,
+    ScanResponse, StatusRequest, StatusResponse, WatchStatusRequest, WatchStatusResponse,
+    WriteRequest,
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::answers::Answers;
+use super::deadline::CallDeadline;
+use super::replies::Replies;
+use super::stores::Stores;
+use super::{get, scan, watch, write, write_stream};
+
+/// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces.
+const SCANS_MAX: usize = 256;
+
+/// A digest reads a whole copy: two at once only take turns on the disk.
+const DIGESTS_MAX: usize = 1;
+
+/// What all calls share. A clone is a reference.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) stores: Stores,
+    pub(super) scans: Arc<Semaphore>,
+    pub(super) digests: Arc<Semaphore>,
+    /// The node stops: streams end.
+    pub(super) ending: CancellationToken,
+    /// The tasks behind the streams.
+    pub(super) tasks: TaskTracker,
+}
+
+impl Service {
+    pub(super) fn new(stores: Stores, ending: CancellationToken) -> Service {
+        Service {
+            stores,
+            scans: Arc::new(Semaphore::new(SCANS_MAX)),
+            digests: Arc::new(Semaphore::new(DIGESTS_MAX)),
+            ending,
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Store for Service {
+    type ScanStream = Answers<ScanResponse>;
+    type WriteStream = Replies;
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        let deadline = CallDeadline::of(request.metadata());
+        Ok(Response::new(get::get(&self.stores, request.into_inner(), deadline).await?))
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        Ok(Response::new(write::put(&self.stores, request.into_inner()).await?))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<DeleteRequest>,
+    ) -> Result<Response<DeleteResponse>, Status> {
+        Ok(Response::new(write::delete(&self.stores, request.into_inner()).await?))
+    }
+
+    async fn scan(
+        &self,
+        request: Request<ScanRequest>,
+    ) -> Result<Response<Self::ScanStream>, Status> {
+        let deadline = CallDeadline::of(request.metadata());
+        Ok(Response::new(scan::scan(self, request.into_inner(), deadline).await?))
+    }
+
+    async fn write(
+        &self,
+        request: Request<Streaming<WriteRequest>>,
+    ) -> Result<Response<Self::WriteStream>, Status> {
+        Ok(Response::new(write_stream::open(self, request.into_inner())))
+    }
+}
+
+#[tonic::async_trait]
+impl Admin for Service {
+    type WatchStatusStream = Answers<WatchStatusResponse>;
+
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        Ok(Response::new(watch::status(self, request.into_inner()).await?))
+    }
+
+    async fn watch_status(
+        &self,
+        request: Request<WatchStatusRequest>,
+    ) -> Result<Response<Self::WatchStatusStream>, Status> {
+        Ok(Response::new(watch::watch(self, request.into_inner())?))
+    }
+}

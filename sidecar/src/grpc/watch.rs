@@ -1,0 +1,109 @@
+//! Status, once and as a stream.
+
+use std::time::Duration;
+
+use outrigger_proto::v1::{
+    ErrorDetail, NodeStatus, StatusRequest, StatusResponse, WatchStatusRequest, WatchStatusResponse,
+};
+use tokio::sync::mpsc;
+
+use super::answers::{Answers, Part};
+use super::changes::{Changes, Closed};
+use super::service::Service;
+use super::stores::{Store, Stores};
+use super::{digest, state};
+use crate::runtime::clock;
+
+const INTERVAL_DEFAULT_MS: u32 = 1_000;
+const INTERVAL_MIN_MS: u32 = 100;
+
+pub(super) async fn status(
+    service: &Service,
+    request: StatusRequest,
+) -> Result<StatusResponse, ErrorDetail> {
+    let stores = service.stores.named(&request.store)?;
+    let mut node = node_status(stores);
+    if request.with_digest {
+        for (status, store) in node.stores.iter_mut().zip(stores) {
+            status.digest = digest::of(service, &store.handle).await?;
+        }
+    }
+    Ok(StatusResponse { node: Some(node) })
+}
+
+pub(super) fn watch(
+    service: &Service,
+    request: WatchStatusRequest,
+) -> Result<Answers<WatchStatusResponse>, ErrorDetail> {
+    let changes = Changes::of(service.stores.named(&request.store)?);
+    let (parts, answers) = Answers::channel(1, &service.ending);
+    let watch = Watch {
+        stores: service.stores.clone(),
+        store: request.store,
+        interval: interval(request.interval_ms),
+        changes,
+        parts,
+    };
+    let ending = service.ending.clone();
+    service.tasks.spawn(async move { ending.run_until_cancelled(watch.send()).await });
+    Ok(answers)
+}
+
+struct Watch {
+    stores: Stores,
+    /// Known to be a store's name, or empty.
+    store: String,
+    interval: Duration,
+    changes: Changes,
+    parts: mpsc::Sender<Part<WatchStatusResponse>>,
+}
+
+impl Watch {
+    /// Ends when nobody reads any more, or when a store was closed: the node stops.
+    async fn send(mut self) {
+        while let Ok(place) = self.parts.reserve().await {
+            let node = self.stores.named(&self.store).ok().map(node_status);
+            place.send(Part::Message(WatchStatusResponse { node }));
+            tokio::select! {
+                () = tokio::time::sleep(self.interval) => {}
+                () = self.parts.closed() => return,
+            }
+            tokio::select! {
+                changed = self.changes.next() => match changed {
+                    Ok(()) => {}
+                    Err(Closed) => return,
+                },
+                () = self.parts.closed() => return,
+            }
+        }
+    }
+}
+
+fn node_status(stores: &[Store]) -> NodeStatus {
+    let now = clock::now();
+    NodeStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        stores: stores.iter().map(|store| state::of(store, now)).collect(),
+    }
+}
+
+fn interval(asked_ms: u32) -> Duration {
+    let ms = match asked_ms {
+        0 => INTERVAL_DEFAULT_MS,
+        asked_ms => asked_ms.max(INTERVAL_MIN_MS),
+    };
+    Duration::from_millis(ms.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_bounded_below_and_has_a_default() {
+        let table = [(0, 1_000), (1, 100), (99, 100), (100, 100), (5_000, 5_000)];
+        for (asked_ms, ms) in table {
+            assert_eq!(interval(asked_ms), Duration::from_millis(ms), "{asked_ms}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Write: a stream of items in, one reply for each out, in order.
+//!
+//! ```text
+//!  requests ──> Intake ──(submit: admission, order)──> log
+//!                 │                                     │
+//!                 └──> channel of Flights ──> Replies <─┘
+//! ```
+//! What one message brings enters the core as one write. `Intake` stops reading when the store has no room or
+//! `Replies` is far behind: HTTP/2 then stops the caller. Every item that was taken in is answered before the
+//! stream ends, so that whoever has no answer then knows that nothing happened.
+
+use outrigger_proto::limits::BATCH_LEN_MAX;
+use outrigger_proto::v1::{ErrorDetail, Reason, WriteItem, WriteRequest};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+
+use super::replies::{Flight, InFlight, Replies};
+use super::service::Service;
+use super::stores::Stores;
+use super::{convert, error};
+use crate::runtime::StoreHandle;
+
+/// Writes of one stream that wait for the log. Their bytes are bounded by admission; this bounds their number.
+const FLIGHTS_MAX: usize = 256;
+
+pub(super) fn open(service: &Service, requests: Streaming<WriteRequest>) -> Replies {
+    let (flights, in_flight) = mpsc::channel(FLIGHTS_MAX);
+    let intake = Intake {
+        stores: service.stores.clone(),
+        requests,
+        store: None,
+        flights,
+        ending: service.ending.clone(),
+    };
+    service.tasks.spawn(intake.run());
+    Replies::new(in_flight)
+}
+
+struct Intake {
+    stores: Stores,
+    requests: Streaming<WriteRequest>,
+    /// Of the whole stream, once the first message named it.
+    store: Option<StoreHandle>,
+    flights: mpsc::Sender<InFlight>,
+    ending: CancellationToken,
+}
+
+/// Why no more is taken in.
+enum Stop {
+    /// The caller closed its side.
+    Finished,
+    Failed(ErrorDetail),
+    /// The caller is gone.
+    Gone,
+}
+
+impl Intake {
+    async fn run(mut self) {
+        let end = match self.take_all().await {
+            Stop::Finished => Ok(()),
+            Stop::Failed(detail) => Err(detail.into()),
+            Stop::Gone => return,
+        };
+        let _gone = self.flights.send(InFlight::End(end)).await;
+    }
+
+    async fn take_all(&mut self) -> Stop {
+        loop {
+            let request = tokio::select! {
+                biased;
+                () = self.ending.cancelled() => return Stop::Failed(error::draining()),
+                request = self.requests.message() => request,
+            };
+            let taken = match request {
+                Ok(Some(request)) => self.take(request).await,
+                Ok(None) => return Stop::Finished,
+                // Of a caller that is gone nobody reads this; else the message is malformed or too large.
+                Err(status) => {
+                    Err(Stop::Failed(ErrorDetail::new(Reason::InvalidRequest, status.message())))
+                }
+            };
+            if let Err(stop) = taken {
+                return stop;
+            }
+        }
+    }
+
+    async fn take(&mut self, request: WriteRequest) -> Result<(), Stop> {
+        let store = self.store_of(&request.store).map_err(Stop::Failed)?;
+        let mut items = request.items.into_iter();
+        // More than a batch in one message is legal, and its replies are bounded all the same.
+        while items.len() > 0 {
+            let batch = items.by_ref().take(BATCH_LEN_MAX);
+            self.submit(&store, batch).await?;
+        }
+        Ok(())
+    }
+
+    fn store_of(&mut self, name: &str) -> Result<StoreHandle, ErrorDetail> {
+        if let Some(store) = &self.store {
+            if name.is_empty() || name == store.name() {
+                return Ok(store.clone());
+            }
+            let message = format!(
+                "the stream is of store {:?}, and a later message names {name:?}",
+                store.name()
+            );
+            return Err(error::invalid_request(message, "open one stream for each store"));
+        }
+        let store = self.stores.one(name)?.handle.clone();
+        self.store = Some(store.clone());
+        Ok(store)
+    }
+
+    async fn submit(
+        &mut self,
+        store: &StoreHandle,
+        items: impl Iterator<Item = WriteItem>,
+    ) -> Result<(), Stop> {
+        let mut changes = Vec::with_capacity(items.size_hint().0);
+        let mut failed = Vec::new();
+        for (index, item) in items.enumerate() {
+            match convert::change(item, store.limits()) {
+                Ok(change) => changes.push(change),
+                Err(detail) => failed.push((index, detail)),
+            }
+        }
+        let items = changes.len() + failed.len();
+        let pending = match changes.is_empty() {
+            true => None,
+            false => tokio::select! {
+                biased;
+                // What still waits for room has not entered the core, and never will.
+                () = self.ending.cancelled() => return Err(Stop::Failed(error::draining())),
+                pending = store.submit(changes) => Some(pending),
+            },
+        };
+        let flight = InFlight::Flight(Flight { pending, failed, items });
+        self.flights.send(flight).await.map_err(|_| Stop::Gone)
+    }
+}

@@ -1,0 +1,202 @@
+//! Questions to the cluster: one thread that asks asynchronously and puts the answers together.
+//!
+//! Any number of stores' questions are under way at the same time; each request ends within its
+//! timeout. A question whose parts did not all succeed has failed, with the first error.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use outrigger_core::log::{LogCallKind, LogEvent};
+
+use super::config::KafkaConfig;
+use super::facts::Findings;
+use super::raw::{Client, ClientError, Code, Event, OffsetSpec, Queue, Timeout};
+use super::settings::ADMIN_TIMEOUT;
+use super::trouble::{Troubles, kafka_error};
+use super::{LogSink, PartitionCounts};
+use crate::index::StoreIndex;
+
+pub(super) enum ToAdmin {
+    Ask {
+        store: StoreIndex,
+        kind: LogCallKind,
+    },
+    /// Something arrived in the empty queue of answers.
+    Answers,
+    /// Something arrived in the empty queue of the client's events.
+    Events,
+    Stop,
+}
+
+/// Fields in the order in which they may go: queues before their client.
+pub(super) struct Admin {
+    answers: Queue,
+    events: Queue,
+    client: Client,
+    topics: Arc<[CString]>,
+    counts: PartitionCounts,
+    questions: BTreeMap<usize, Question>,
+    asked: usize,
+    sink: LogSink,
+    troubles: Troubles,
+}
+
+struct Question {
+    store: StoreIndex,
+    kind: LogCallKind,
+    unanswered: usize,
+    findings: Findings,
+    error: Option<Code>,
+}
+
+/// An event's tag: the question, and which of its two offset requests this is.
+#[derive(Clone, Copy)]
+struct Tag {
+    question: usize,
+    spec: OffsetSpec,
+}
+
+impl Tag {
+    fn packed(self) -> usize {
+        self.question << 1 | usize::from(self.spec == OffsetSpec::LogStart)
+    }
+
+    fn unpacked(tag: usize) -> Tag {
+        let spec = if tag & 1 == 1 { OffsetSpec::LogStart } else { OffsetSpec::HighWatermark };
+        Tag { question: tag >> 1, spec }
+    }
+}
+
+impl Admin {
+    pub(super) fn new(
+        config: &KafkaConfig,
+        topics: Arc<[CString]>,
+        counts: PartitionCounts,
+        inbox: Sender<ToAdmin>,
+        sink: LogSink,
+    ) -> Result<Admin, ClientError> {
+        let client = config.admin()?;
+        let to_self = inbox.clone();
+        // Both fail only when the thread has ended, which then has no use for answers.
+        let answers = client.new_queue().wake_with(move || {
+            to_self.send(ToAdmin::Answers).ok();
+        });
+        let events = client.main_queue().wake_with(move || {
+            inbox.send(ToAdmin::Events).ok();
+        });
+        let troubles = Troubles::new(Arc::clone(&sink), topics.len());
+        let questions = BTreeMap::new();
+        Ok(Admin { answers, events, client, topics, counts, questions, asked: 0, sink, troubles })
+    }
+
+    pub(super) fn run(mut self, inbox: &Receiver<ToAdmin>) {
+        while let Ok(next) = inbox.recv() {
+            match next {
+                ToAdmin::Ask { store, kind } => self.ask(store, kind),
+                ToAdmin::Answers => self.take_answers(),
+                ToAdmin::Events => {
+                    let Admin { events, troubles, .. } = &mut self;
+                    while events.poll(Duration::ZERO, |event| troubles.hear(&event)) {}
+                }
+                ToAdmin::Stop => break,
+            }
+        }
+    }
+
+    fn ask(&mut self, store: StoreIndex, kind: LogCallKind) {
+        self.asked += 1;
+        let number = self.asked;
+        let mut question =
+            Question { store, kind, unanswered: 0, findings: Findings::default(), error: None };
+        let tag = Tag { question: number, spec: OffsetSpec::HighWatermark };
+        let (name, timeout) = (&self.topics[store.0], Timeout(ADMIN_TIMEOUT));
+        match kind {
+            LogCallKind::Describe => {
+                question.unanswered = 3;
+                self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
+                self.client.describe_cluster(tag.packed(), timeout, &self.answers);
+                self.client.describe_configs(name, tag.packed(), timeout, &self.answers);
+            }
+            LogCallKind::TopicId => {
+                question.unanswered = 1;
+                self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
+            }
+            LogCallKind::Ends => {
+                let partitions = self.counts[store.0].load(Ordering::Acquire);
+                assert!(partitions > 0, "ends are asked for after the store's first facts");
+                self.list_offsets(tag, &mut question, partitions);
+            }
+        }
+        self.questions.insert(number, question);
+    }
+
+    fn list_offsets(&self, tag: Tag, question: &mut Question, partitions: u32) {
+        question.unanswered += 1;
+        let name = &self.topics[question.store.0];
+        let timeout = Timeout(ADMIN_TIMEOUT);
+        self.client.list_offsets(name, partitions, tag.spec, tag.packed(), timeout, &self.answers);
+    }
+
+    fn take_answers(&mut self) {
+        let mut answers = Vec::new();
+        let take = |event: Event<'_>| answers.extend(Answer::of(event));
+        let mut take = take;
+        while self.answers.poll(Duration::ZERO, &mut take) {}
+        for (tag, answer) in answers {
+            self.take_answer(Tag::unpacked(tag), answer);
+        }
+    }
+
+    fn take_answer(&mut self, tag: Tag, answer: Answer) {
+        let mut question = self.questions.remove(&tag.question).expect("an open question");
+        question.unanswered -= 1;
+        let topic_known = matches!(answer, Answer::Topic(Ok(_)));
+        if let Err(code) = question.findings.add(tag.spec, answer) {
+            question.error.get_or_insert(code);
+        }
+        if topic_known && question.kind == LogCallKind::Describe {
+            let partitions = question.findings.partitions();
+            self.counts[question.store.0].store(partitions, Ordering::Release);
+            for spec in [OffsetSpec::LogStart, OffsetSpec::HighWatermark] {
+                self.list_offsets(Tag { spec, ..tag }, &mut question, partitions);
+            }
+        }
+        if question.unanswered > 0 {
+            self.questions.insert(tag.question, question);
+            return;
+        }
+        let Question { store, kind, findings, error, .. } = question;
+        let event = match error.map_or_else(|| findings.into_event(kind), Err) {
+            Ok(event) => event,
+            Err(code) => LogEvent::Failed { call: kind, error: kafka_error(code, false) },
+        };
+        (self.sink)(store, event);
+    }
+}
+
+/// One of the answers that make up a question's.
+pub(super) enum Answer {
+    Topic(Result<super::raw::TopicDescription, Code>),
+    Cluster(Result<super::raw::ClusterDescription, Code>),
+    Configs(Result<BTreeMap<String, String>, Code>),
+    Offsets(Result<Vec<super::raw::ListedOffset>, Code>),
+}
+
+impl Answer {
+    fn of(event: Event<'_>) -> Option<(usize, Answer)> {
+        match event {
+            Event::Topic { tag, answer } => Some((tag, Answer::Topic(answer))),
+            Event::Cluster { tag, answer } => Some((tag, Answer::Cluster(answer))),
+            Event::Configs { tag, answer } => Some((tag, Answer::Configs(answer))),
+            Event::Offsets { tag, answer } => Some((tag, Answer::Offsets(answer))),
+            Event::Deliveries(_)
+            | Event::Error { .. }
+            | Event::Log { .. }
+            | Event::Created { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Reading: one thread, one consumer client without a group, one queue per assigned partition.
+//!
+//! The thread sleeps in its inbox, where calls arrive and librdkafka says that a queue stopped being
+//! empty. It alone speaks of partitions, so nothing of an older assignment can follow `Assigned`: an
+//! assignment has its own queue, which goes with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Instant;
+
+use outrigger_core::log::LogEvent;
+use outrigger_core::offset::{Epoch, Offset, Partition};
+
+use super::config::KafkaConfig;
+use super::raw::{Client, ClientError, Code, PartitionQueue, Queue, Topic};
+use super::reader::{Progress, Reader, Start};
+use super::settings::WATERMARK_AGAIN;
+use super::trouble::Troubles;
+use super::{LogSink, PartitionCounts};
+use crate::index::StoreIndex;
+
+pub(super) enum ToConsumer {
+    Assign {
+        store: StoreIndex,
+        partition: Partition,
+        at: Offset,
+        epoch: Option<Epoch>,
+    },
+    Fetch {
+        store: StoreIndex,
+        partition: Partition,
+        bytes_max: u32,
+    },
+    /// Something arrived in the empty queue of this partition.
+    Ready(Place),
+    /// Something arrived in the empty queue of the client's events.
+    Events,
+    Stop,
+}
+
+/// A partition of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    store: StoreIndex,
+    partition: Partition,
+}
+
+/// Fields in the order in which they may go: queues and topics before their client.
+pub(super) struct Consumer {
+    readers: BTreeMap<Place, Reader>,
+    /// Indexed by store.
+    topics: Vec<Topic>,
+    events: Queue,
+    client: Client,
+    /// When to look at a partition although nothing arrives.
+    timers: BTreeSet<(Instant, Place)>,
+    counts: PartitionCounts,
+    inbox: Sender<ToConsumer>,
+    sink: LogSink,
+    troubles: Troubles,
+}
+
+impl Consumer {
+    pub(super) fn new(
+        config: &KafkaConfig,
+        topics: &[CString],
+        counts: PartitionCounts,
+        inbox: Sender<ToConsumer>,
+        sink: LogSink,
+    ) -> Result<Consumer, ClientError> {
+        let client = config.consumer()?;
+        let to_self = inbox.clone();
+        let events = client.main_queue().wake_with(move || {
+            // Fails only when the thread has ended, which then has no use for events.
+            to_self.send(ToConsumer::Events).ok();
+        });
+        Ok(Consumer {
+            readers: BTreeMap::new(),
+            topics: topics.iter().map(|name| client.topic(name)).collect(),
+            events,
+            client,
+            timers: BTreeSet::new(),
+            counts,
+            inbox,
+            troubles: Troubles::new(Arc::clone(&sink), topics.len()),
+            sink,
+        })
+    }
+
+    pub(super) fn run(mut self, inbox: &Receiver<ToConsumer>) {
+        while let Some(next) = self.receive(inbox) {
+            match next {
+                ToConsumer::Assign { store, partition, at, epoch } => {
+                    self.assign(Place { store, partition }, at, epoch);
+                }
+                ToConsumer::Fetch { store, partition, bytes_max } => {
+                    let place = Place { store, partition };
+                    let reader = self.readers.get_mut(&place);
+                    reader.expect("a fetch follows an assignment").grant(bytes_max);
+                    self.serve(place);
+                }
+                ToConsumer::Ready(place) => self.serve(place),
+                ToConsumer::Events => self.hear(),
+                ToConsumer::Stop => break,
+            }
+        }
+        for place in self.readers.keys() {
+            // Refused only when it was never started.
+            self.topics[place.store.0].stop(place.partition).ok();
+        }
+    }
+
+    /// The next message; timers that become due meanwhile are served. None when there will be none.
+    fn receive(&mut self, inbox: &Receiver<ToConsumer>) -> Option<ToConsumer> {
+        loop {
+            let Some((due, _)) = self.timers.first() else { return inbox.recv().ok() };
+            match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.serve_timers(),
+            }
+        }
+    }
+
+    fn serve_timers(&mut self) {
+        let now = Instant::now();
+        while let Some((due, place)) = self.timers.first().copied() {
+            if due > now {
+                return;
+            }
+            self.timers.pop_first();
+            if let Some(again) = self.readers.get(&place).and_then(|reader| reader.due(now)) {
+                self.read_again(place, &again);
+            }
+            self.serve(place);
+        }
+    }
+
+    fn assign(&mut self, place: Place, at: Offset, epoch: Option<Epoch>) {
+        let partitions = self.counts[place.store.0].load(Ordering::Acquire);
+        assert!(partitions > 0, "an assignment follows the store's first facts");
+        let start = Start { partition: place.partition, partitions, at, epoch };
+        if self.readers.contains_key(&place) {
+            self.stop(place);
+        }
+        let (queue, started) = self.start(place, &start);
+        self.readers.insert(place, Reader::new(start, queue));
+        (self.sink)(place.store, LogEvent::Assigned { partition: place.partition });
+        self.started(place, started);
+    }
+
+    fn read_again(&mut self, place: Place, start: &Start) {
+        self.stop(place);
+        let (queue, started) = self.start(place, start);
+        let reader = self.readers.get_mut(&place).expect("its start was just read");
+        reader.read_again(queue);
+        self.started(place, started);
+    }
+
+    fn stop(&mut self, place: Place) {
+        if let Err(code) = self.topics[place.store.0].stop(place.partition) {
+            self.troubles.of_store(place.store, code, "cannot stop reading a partition");
+        }
+    }
+
+    fn start(&self, place: Place, start: &Start) -> (PartitionQueue, Result<(), Code>) {
+        let inbox = self.inbox.clone();
+        let queue = self.client.new_queue().wake_with(move || {
+            // Fails only when the thread has ended, which then has no use for records.
+            inbox.send(ToConsumer::Ready(place)).ok();
+        });
+        let topic = &self.topics[place.store.0];
+        let started = topic.start(place.partition, start.at, &queue).and_then(|()| {
+            // Only with something below the position and its epoch there is something to check.
+            match start.epoch {
+                Some(_) if start.at > Offset::ZERO => {
+                    topic.seek(place.partition, start.at, start.epoch)
+                }
+                Some(_) | None => Ok(()),
+            }
+        });
+        (PartitionQueue::new(queue), started)
+    }
+
+    fn started(&mut self, place: Place, started: Result<(), Code>) {
+        if let Err(code) = started {
+            self.troubles.of_store(place.store, code, "cannot start reading a partition");
+            let reader = self.readers.get_mut(&place).expect("just started");
+            self.timers.insert((reader.fault(), place));
+        }
+    }
+
+    /// Tells everything that credit and queue of this partition allow.
+    fn serve(&mut self, place: Place) {
+        let Place { store, partition } = place;
+        // A queue may have spoken just before its assignment went.
+        let Some(reader) = self.readers.get_mut(&place) else { return };
+        loop {
+            match reader.advance(&self.topics[store.0]) {
+                Progress::Batch(batch) => (self.sink)(store, LogEvent::Fetched(batch)),
+                Progress::Lost(loss) => (self.sink)(store, LogEvent::Lost { partition, loss }),
+                Progress::Fault { fault, until } => {
+                    self.timers.insert((until, place));
+                    self.troubles.of_store(store, fault.code, &fault.text);
+                }
+                Progress::AwaitsWatermark => {
+                    self.timers.insert((Instant::now() + WATERMARK_AGAIN, place));
+                    return;
+                }
+                Progress::Nothing => return,
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        let Consumer { events, troubles, .. } = self;
+        while events.poll(std::time::Duration::ZERO, |event| troubles.hear(&event)) {}
+    }
+}

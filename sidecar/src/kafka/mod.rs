@@ -1,0 +1,198 @@
+//! The log seam on librdkafka: `KafkaLog`.
+//!
+//! One set of clients per process, each with its own thread: a producer, a consumer without a group,
+//! and one for admin questions, so that none waits for another. Calls go to the threads' inboxes and
+//! never block; answers come through the sink, from any of the threads. Promises what
+//! `outrigger_core::log` says of every engine. Must not know what a Node does with an answer.
+
+#![deny(unsafe_code)]
+
+mod admin;
+mod config;
+mod consumer;
+mod create;
+mod facts;
+mod ledger;
+mod producer;
+#[expect(unsafe_code, reason = "librdkafka is a C library; everything unsafe is in there")]
+mod raw;
+mod reader;
+mod settings;
+mod trouble;
+
+use std::ffi::CString;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicU32;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+
+use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
+
+use self::admin::{Admin, ToAdmin};
+use self::consumer::{Consumer, ToConsumer};
+use self::producer::{Producer, ToProducer};
+use crate::index::StoreIndex;
+
+pub use self::config::{KafkaConfig, KafkaStartError};
+pub use self::create::{CreateTopicError, Created, TopicSettings, create_topic};
+
+/// Where answers go, from any of the engine's threads. Must not block.
+pub type LogSink = Arc<dyn Fn(StoreIndex, LogEvent) + Send + Sync>;
+
+/// Partitions of each store's topic as last described; zero until then.
+type PartitionCounts = Arc<[AtomicU32]>;
+
+pub struct KafkaLog {
+    producer: Thread<ToProducer>,
+    consumer: Thread<ToConsumer>,
+    admin: Thread<ToAdmin>,
+}
+
+impl KafkaLog {
+    /// `topics` are indexed by store. Returns at once: clients connect in the background.
+    pub fn start(
+        config: &KafkaConfig,
+        topics: &[String],
+        sink: LogSink,
+    ) -> Result<KafkaLog, KafkaStartError> {
+        config.check()?;
+        let topics = topics.iter().map(|name| topic_name(name));
+        let topics: Arc<[CString]> = topics.collect::<Result<Vec<_>, _>>()?.into();
+        let counts: PartitionCounts = topics.iter().map(|_| AtomicU32::new(0)).collect();
+
+        let (to_producer, inbox) = mpsc::channel();
+        let producer =
+            Producer::new(config, Arc::clone(&topics), to_producer.clone(), Arc::clone(&sink))?;
+        let producer =
+            Thread::start("kafka-produce", to_producer, inbox, |inbox| producer.run(inbox))?;
+
+        let (to_consumer, inbox) = mpsc::channel();
+        let consumer = Consumer::new(
+            config,
+            &topics,
+            Arc::clone(&counts),
+            to_consumer.clone(),
+            Arc::clone(&sink),
+        )?;
+        let consumer =
+            Thread::start("kafka-consume", to_consumer, inbox, |inbox| consumer.run(inbox))?;
+
+        let (to_admin, inbox) = mpsc::channel();
+        let admin = Admin::new(config, topics, counts, to_admin.clone(), sink)?;
+        let admin = Thread::start("kafka-admin", to_admin, inbox, |inbox| admin.run(inbox))?;
+        Ok(KafkaLog { producer, consumer, admin })
+    }
+
+    /// Never blocks. `Assign`, `Fetch` and `Ends` only after the store's first `Facts`.
+    pub fn call(&self, store: StoreIndex, call: LogCall) {
+        match call {
+            LogCall::Describe => {
+                self.admin.send(ToAdmin::Ask { store, kind: LogCallKind::Describe })
+            }
+            LogCall::Ends => self.admin.send(ToAdmin::Ask { store, kind: LogCallKind::Ends }),
+            LogCall::TopicId => self.admin.send(ToAdmin::Ask { store, kind: LogCallKind::TopicId }),
+            LogCall::Assign { partition, at, epoch } => {
+                self.consumer.send(ToConsumer::Assign { store, partition, at, epoch });
+            }
+            LogCall::Fetch { partition, bytes_max } => {
+                self.consumer.send(ToConsumer::Fetch { store, partition, bytes_max });
+            }
+            LogCall::Append { id, writes } => {
+                self.producer.send(ToProducer::Append { store, id, writes });
+            }
+        }
+    }
+}
+
+impl Drop for KafkaLog {
+    /// All threads end at the same time; each is waited for by its own drop.
+    fn drop(&mut self) {
+        self.producer.stop();
+        self.consumer.stop();
+        self.admin.stop();
+    }
+}
+
+fn topic_name(name: &str) -> Result<CString, KafkaStartError> {
+    let refused = || KafkaStartError::Topic(name.to_owned());
+    if config::is_topic_name(name) {
+        CString::new(name).map_err(|_| refused())
+    } else {
+        Err(refused())
+    }
+}
+
+/// A message that ends a thread.
+trait Stop {
+    const STOP: Self;
+}
+
+impl Stop for ToProducer {
+    const STOP: ToProducer = ToProducer::Stop;
+}
+
+impl Stop for ToConsumer {
+    const STOP: ToConsumer = ToConsumer::Stop;
+}
+
+impl Stop for ToAdmin {
+    const STOP: ToAdmin = ToAdmin::Stop;
+}
+
+/// A thread with an inbox. Dropped, it is told to stop and waited for, for a bounded time.
+struct Thread<M: Stop> {
+    name: &'static str,
+    inbox: Sender<M>,
+    /// Read by `drop` alone; a lock only because a receiver may not be shared.
+    ended: Mutex<Receiver<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<M: Stop + Send + 'static> Thread<M> {
+    fn start(
+        name: &'static str,
+        inbox: Sender<M>,
+        messages: Receiver<M>,
+        run: impl FnOnce(&Receiver<M>) + Send + 'static,
+    ) -> Result<Thread<M>, KafkaStartError> {
+        let (end, ended) = mpsc::channel::<()>();
+        let body = move || {
+            // Gone with the thread, however it ends: that is what `drop` waits for.
+            let _end = end;
+            run(&messages);
+        };
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
+        let thread = thread.map_err(KafkaStartError::Thread)?;
+        Ok(Thread { name, inbox, ended: Mutex::new(ended), thread: Some(thread) })
+    }
+}
+
+impl<M: Stop> Thread<M> {
+    fn send(&self, message: M) {
+        let sent = self.inbox.send(message);
+        assert!(sent.is_ok(), "{} ended before its KafkaLog", self.name);
+    }
+
+    fn stop(&self) {
+        // Fails only when the thread has ended already.
+        self.inbox.send(M::STOP).ok();
+    }
+}
+
+impl<M: Stop> Drop for Thread<M> {
+    fn drop(&mut self) {
+        self.stop();
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match ended.recv_timeout(settings::STOP_MAX) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                tracing::warn!(thread = self.name, "does not end; left behind");
+            }
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let ended = self.thread.take().map(JoinHandle::join);
+                if matches!(ended, Some(Err(_))) {
+                    tracing::error!(thread = self.name, "ended by a panic");
+                }
+            }
+        }
+    }
+}

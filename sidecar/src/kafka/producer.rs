@@ -1,0 +1,234 @@
+//! Appends: one thread that hands records to the producer and collects its deliveries.
+//!
+//! Order per partition: one thread takes appends in the order of their calls, one idempotent
+//! producer writes them in the order it was handed them. A producer that broke is replaced only
+//! after each of its records has an outcome; one whose outcome is unknown may land later than
+//! records of its successor, as any write with an unknown outcome may.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use outrigger_core::log::{KafkaError, LogEvent, Write};
+use outrigger_core::offset::{RequestId, Revision};
+
+use super::LogSink;
+use super::config::KafkaConfig;
+use super::ledger::{Answer, Ledger};
+use super::raw::{Client, ClientError, Code, Deliveries, Delivery, Event, Queue, Topic};
+use super::settings::PURGE_MAX;
+use super::trouble::{Troubles, kafka_error};
+use crate::index::StoreIndex;
+
+pub(super) enum ToProducer {
+    Append {
+        store: StoreIndex,
+        id: RequestId,
+        writes: Arc<[Write]>,
+    },
+    /// Something arrived in the empty queue of events.
+    Events,
+    Stop,
+}
+
+pub(super) struct Producer {
+    config: KafkaConfig,
+    topics: Arc<[CString]>,
+    inbox: Sender<ToProducer>,
+    sink: LogSink,
+    troubles: Troubles,
+    ledger: Ledger,
+    /// None while a broken one could not be replaced.
+    running: Option<Running>,
+    broken: bool,
+}
+
+/// A producer client. Fields in the order in which they may go.
+struct Running {
+    /// Indexed by store.
+    topics: Vec<Topic>,
+    events: Queue,
+    client: Client,
+}
+
+impl Running {
+    fn start(
+        config: &KafkaConfig,
+        topics: &[CString],
+        inbox: &Sender<ToProducer>,
+    ) -> Result<Running, ClientError> {
+        let client = config.producer()?;
+        let inbox = inbox.clone();
+        let events = client.main_queue().wake_with(move || {
+            // Fails only when the thread has ended, which then has no use for events.
+            inbox.send(ToProducer::Events).ok();
+        });
+        let topics = topics.iter().map(|name| client.topic(name)).collect();
+        Ok(Running { topics, events, client })
+    }
+}
+
+impl Producer {
+    pub(super) fn new(
+        config: &KafkaConfig,
+        topics: Arc<[CString]>,
+        inbox: Sender<ToProducer>,
+        sink: LogSink,
+    ) -> Result<Producer, ClientError> {
+        let running = Running::start(config, &topics, &inbox)?;
+        Ok(Producer {
+            config: config.clone(),
+            troubles: Troubles::new(Arc::clone(&sink), topics.len()),
+            topics,
+            inbox,
+            sink,
+            ledger: Ledger::default(),
+            running: Some(running),
+            broken: false,
+        })
+    }
+
+    pub(super) fn run(mut self, inbox: &Receiver<ToProducer>) {
+        while let Ok(next) = inbox.recv() {
+            match next {
+                ToProducer::Append { store, id, writes } => self.append(store, id, &writes),
+                ToProducer::Events => self.drain(Duration::ZERO),
+                ToProducer::Stop => break,
+            }
+            if self.broken {
+                self.replace();
+            }
+        }
+        self.give_up();
+    }
+
+    fn append(&mut self, store: StoreIndex, id: RequestId, writes: &[Write]) {
+        if writes.is_empty() {
+            (self.sink)(store, LogEvent::Appended { id, results: Vec::new() });
+            return;
+        }
+        let slot = self.ledger.open(store, id, writes.len());
+        for (index, write) in writes.iter().enumerate() {
+            let ticket = slot.ticket(index);
+            if let Err(code) = self.produce(store, write, ticket) {
+                self.broken |= code == Code::FATAL;
+                // Not taken at all: it cannot be in any log.
+                let outcome = Err(kafka_error(code, true));
+                answer(&self.sink, self.ledger.settle(ticket, outcome));
+            }
+        }
+    }
+
+    fn produce(&self, store: StoreIndex, write: &Write, ticket: usize) -> Result<(), Code> {
+        let topic = &self.running.as_ref().ok_or(Code::FATAL)?.topics[store.0];
+        topic.produce(write.partition, &write.key, write.value.as_deref(), ticket)
+    }
+
+    /// Takes what is there, waiting up to `wait` for the first of it.
+    fn drain(&mut self, mut wait: Duration) {
+        let Producer { running, ledger, sink, troubles, broken, .. } = self;
+        let Some(running) = running else { return };
+        while running.events.poll(wait, |event| {
+            troubles.hear(&event);
+            match event {
+                Event::Deliveries(deliveries) => settle(ledger, sink, deliveries),
+                Event::Error { code, .. } => *broken |= code == Code::FATAL,
+                Event::Log { .. }
+                | Event::Topic { .. }
+                | Event::Cluster { .. }
+                | Event::Configs { .. }
+                | Event::Offsets { .. }
+                | Event::Created { .. } => {}
+            }
+        }) {
+            wait = Duration::ZERO;
+        }
+    }
+
+    /// The client has met an error after which it refuses everything.
+    fn replace(&mut self) {
+        self.give_up();
+        // Gone before anything else is appended: no late delivery of it meets another's ticket.
+        self.running = None;
+        match Running::start(&self.config, &self.topics, &self.inbox) {
+            Ok(running) => {
+                self.running = Some(running);
+                self.broken = false;
+            }
+            // Appends are refused meanwhile; each of them comes here again.
+            Err(error) => self.troubles.of_client(Code::FATAL, &error.to_string()),
+        }
+    }
+
+    /// Every open record gets its outcome: from librdkafka, or "unknown" when that takes too long.
+    fn give_up(&mut self) {
+        if self.ledger.is_empty() {
+            return;
+        }
+        if let Some(running) = &self.running {
+            running.client.purge();
+        }
+        let until = Instant::now() + PURGE_MAX;
+        while !self.ledger.is_empty() && Instant::now() < until {
+            self.drain(Duration::from_millis(100));
+        }
+        for open in self.ledger.settle_all(&kafka_error(Code::DESTROY, false)) {
+            answer(&self.sink, Some(open));
+        }
+    }
+}
+
+fn settle(ledger: &mut Ledger, sink: &LogSink, deliveries: Deliveries<'_>) {
+    for delivery in deliveries {
+        answer(sink, ledger.settle(delivery.ticket, outcome(&delivery)));
+    }
+}
+
+fn answer(sink: &LogSink, answer: Option<Answer>) {
+    if let Some(Answer { store, event }) = answer {
+        sink(store, event);
+    }
+}
+
+/// An error code alone says nothing about the log: only the message's status does. An
+/// acknowledgement without an offset is a retry's, of a record that landed somewhere.
+fn outcome(delivery: &Delivery) -> Result<Revision, KafkaError> {
+    match (delivery.code, delivery.offset) {
+        (Code::NONE, Some(offset)) => Ok(Revision { partition: delivery.partition, offset }),
+        (Code::NONE, None) => Err(kafka_error(Code::NO_OFFSET, false)),
+        (code, _) => Err(kafka_error(code, delivery.not_persisted)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use outrigger_core::offset::{Offset, Partition};
+
+    fn delivery(code: Code, not_persisted: bool, offset: Option<u64>) -> Delivery {
+        let offset = offset.map(Offset);
+        Delivery { ticket: 0, code, not_persisted, partition: Partition(2), offset }
+    }
+
+    #[test]
+    fn only_the_status_makes_a_failure_definite() {
+        let timed_out = Code(-192);
+        assert!(outcome(&delivery(timed_out, true, None)).unwrap_err().not_persisted);
+        assert!(!outcome(&delivery(timed_out, false, None)).unwrap_err().not_persisted);
+        let refused = Code(29);
+        let error = outcome(&delivery(refused, false, None)).unwrap_err();
+        assert_eq!(
+            (error.name.as_str(), error.not_persisted),
+            ("TOPIC_AUTHORIZATION_FAILED", false)
+        );
+    }
+
+    #[test]
+    fn an_acknowledgement_without_an_offset_is_not_a_revision() {
+        let error = outcome(&delivery(Code::NONE, false, None)).unwrap_err();
+        assert_eq!((error.name.as_str(), error.not_persisted), ("_NO_OFFSET", false));
+        let revision = outcome(&delivery(Code::NONE, false, Some(9))).unwrap();
+        assert_eq!(revision, Revision { partition: Partition(2), offset: Offset(9) });
+    }
+}

@@ -1,0 +1,20 @@
+//! The functions of librdkafka that answer an error code, declared with a number for it.
+//!
+//! The generated bindings answer a Rust enum, which a code of a newer broker would make undefined.
+
+use std::ffi::{c_char, c_int};
+
+use rdkafka::bindings::{
+    rd_kafka_ConfigResource_t, rd_kafka_error_t, rd_kafka_event_t, rd_kafka_topic_result_t,
+};
+
+unsafe extern "C" {
+    pub(super) fn rd_kafka_err2name(code: c_int) -> *const c_char;
+    pub(super) fn rd_kafka_last_error() -> c_int;
+    pub(super) fn rd_kafka_event_error(event: *mut rd_kafka_event_t) -> c_int;
+    pub(super) fn rd_kafka_error_code(error: *const rd_kafka_error_t) -> c_int;
+    pub(super) fn rd_kafka_ConfigResource_error(
+        resource: *const rd_kafka_ConfigResource_t,
+    ) -> c_int;
+    pub(super) fn rd_kafka_topic_result_error(result: *const rd_kafka_topic_result_t) -> c_int;
+}

@@ -1,0 +1,99 @@
+//! Every setting of librdkafka that we decide, with its reason, and every bound of this engine.
+//!
+//! Nothing else in the crate knows a property's name, except `config`, which passes the user's on.
+
+use std::time::Duration;
+
+/// How long librdkafka keeps trying to deliver a record. Then its outcome is unknown, or definite
+/// when it never left: a client that waits longer than this for an answer waits for nothing.
+const DELIVERY_MS: &str = "10000";
+
+/// An admin question without an answer for this long has failed; the Node asks again.
+pub(super) const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a new topic may take to be known by every broker.
+pub(super) const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Pause before a partition that reported an error is read again from its position.
+pub(super) const REREAD_AFTER: Duration = Duration::from_secs(1);
+
+/// Pause before the fetched high watermark is looked at again, when a failed fetch has hidden it
+/// while a batch waits for it.
+pub(super) const WATERMARK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The same trouble is not told again before this.
+pub(super) const TROUBLE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a producer that broke may take to give up its records before their outcomes are called
+/// unknown.
+pub(super) const PURGE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a thread may take to end; the clients' own threads may hang in a name lookup.
+pub(super) const STOP_MAX: Duration = Duration::from_secs(10);
+
+type Settings = [(&'static str, &'static str)];
+
+/// For all three clients.
+pub(super) const COMMON: &Settings = &[
+    ("client.id", "outrigger"),
+    // A topic that is gone must be seen as gone: a producer creates it again by default.
+    ("allow.auto.create.topics", "false"),
+    // The defaults, 60 s and 30 s, are how long a frozen broker would be waited for.
+    ("socket.timeout.ms", "10000"),
+    ("socket.connection.setup.timeout.ms", "5000"),
+    ("socket.keepalive.enable", "true"),
+    ("socket.nagle.disable", "true"),
+    // Back within a second after a broker is; the default backs off to 10 s.
+    ("reconnect.backoff.max.ms", "1000"),
+    // The log arrives as events and goes to `tracing`, instead of to standard error.
+    ("log.queue", "true"),
+];
+
+pub(super) const PRODUCER: &Settings = &[
+    // Order and no duplicates over hidden retries.
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // 1.6 M records/s in a burst with 0 as with 5, and 0.33 ms instead of 6 ms for one alone.
+    ("linger.ms", "0"),
+    ("delivery.timeout.ms", DELIVERY_MS),
+    // How long a leader waits for its in-sync replicas: below the delivery's, so that it is tried twice.
+    ("request.timeout.ms", "4000"),
+    // Admission bounds what is in flight; these are behind it, so that a mistake there cannot eat
+    // the memory: refused records are definite failures. A record costs about 200 bytes beside itself.
+    ("queue.buffering.max.kbytes", "65536"),
+    ("queue.buffering.max.messages", "262144"),
+    // The topic's own max.message.bytes decides, at the broker; ours is checked before. The default
+    // is below Kafka's own default.
+    ("message.max.bytes", "16777216"),
+    ("compression.type", "lz4"),
+];
+
+pub(super) const CONSUMER: &Settings = &[
+    ("isolation.level", "read_committed"),
+    // Anything else jumps silently over a truncation.
+    ("auto.offset.reset", "error"),
+    ("enable.partition.eof", "true"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("check.crcs", "true"),
+    // Both bound how late the tail is: an end follows an empty fetch, and a full queue is looked at
+    // again after this pause (default 1000).
+    ("fetch.wait.max.ms", "10"),
+    ("fetch.queue.backoff.ms", "5"),
+    // A broken fetch is tried again sooner than the default of 500.
+    ("fetch.error.backoff.ms", "100"),
+    // 1 MiB with a process-wide jemalloc measured fastest; larger ones cost page faults.
+    ("fetch.message.max.bytes", "1048576"),
+    // One answer holds all partitions of a broker: the bound on its memory.
+    ("fetch.max.bytes", "8388608"),
+    // Per partition, for each has its own queue: 8 MiB are 20 ms at 400 MB/s, four times the pause
+    // of a full queue. The count must not be the tighter bound.
+    ("queued.max.messages.kbytes", "8192"),
+    ("queued.min.messages", "1000000"),
+];
+
+pub(super) const ADMIN: &Settings = &[
+    // ListOffsets goes to the leader in this client's metadata and does not refresh it when that is
+    // the leader no more: older than this, it is asked for first.
+    ("metadata.max.age.ms", "1000"),
+];

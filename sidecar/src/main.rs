@@ -1,0 +1,37 @@
+//! The binary `outrigger`: signals, a runtime, a command, an exit code.
+
+use std::process::ExitCode;
+
+use outrigger::cli::{Cli, Failure};
+use outrigger::exit::Exit;
+
+// librdkafka and RocksDB allocate through it as well; with glibc's a restore is half as fast.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    ignore_file_size_signal();
+    let exit = match Cli::read(std::env::args_os()) {
+        Ok(cli) => run(cli).unwrap_or_else(|failure| {
+            failure.report();
+            failure.exit()
+        }),
+        Err(exit) => exit,
+    };
+    exit.into()
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Start)?;
+    let outcome = runtime.block_on(cli.run());
+    // A read of standard input cannot be cancelled, and must not keep a finished command alive.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// A file-size limit must surface as a failed write, which is handled, and not end the process.
+fn ignore_file_size_signal() {
+    // SAFETY: no thread runs yet, and SIG_IGN installs no code that could run in a signal's context.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}

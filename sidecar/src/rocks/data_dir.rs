@@ -1,0 +1,105 @@
+//! The data directory: used by one process at a time.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Holds the directory until it is dropped, or the process ends in whatever way.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// `flock`ed: the kernel lets go of it with the process, so a crash leaves no stale lock.
+    _lock: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error(
+        "data directory {} is in use by process {holder}: stop that process, or choose another directory",
+        path.display()
+    )]
+    InUse { path: PathBuf, holder: String },
+    #[error("{} is not a directory: move it away, or choose another data directory", path.display())]
+    NotADirectory { path: PathBuf },
+    #[error("this user may not write to data directory {}: change its owner, or choose another", path.display())]
+    Forbidden { path: PathBuf },
+    #[error("cannot use {} as the data directory", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl DataDir {
+    /// Makes the directory when it is missing.
+    pub fn lock(path: &Path) -> Result<DataDir, DataDirError> {
+        let failed = |source| failed(path, source);
+        fs::create_dir_all(path).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut lock = options.open(path.join("LOCK")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        lock.set_len(0).map_err(failed)?;
+        writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+        Ok(DataDir { path: path.to_owned(), _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn in_use(path: &Path, lock: &mut File) -> DataDirError {
+    let mut holder = String::new();
+    let read = lock.read_to_string(&mut holder);
+    let holder = match read.is_ok() && !holder.trim().is_empty() {
+        true => holder.trim().to_owned(),
+        false => "unknown".to_owned(),
+    };
+    DataDirError::InUse { path: path.to_owned(), holder }
+}
+
+fn failed(path: &Path, source: io::Error) -> DataDirError {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            DataDirError::NotADirectory { path }
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            DataDirError::Forbidden { path }
+        }
+        _ => DataDirError::Io { path, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_in_use_is_refused_and_names_its_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let held = DataDir::lock(&path).unwrap();
+        let refused = DataDir::lock(&path).unwrap_err();
+        assert!(
+            refused.to_string().contains(&format!("process {}", std::process::id())),
+            "{refused}"
+        );
+        drop(held);
+        assert_eq!(DataDir::lock(&path).unwrap().path(), path);
+    }
+
+    #[test]
+    fn a_file_where_the_directory_should_be_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("data");
+        fs::write(&file, "mine").unwrap();
+        let at_it = DataDir::lock(&file).unwrap_err();
+        assert!(matches!(at_it, DataDirError::NotADirectory { .. }), "{at_it}");
+        let below_it = DataDir::lock(&file.join("deeper")).unwrap_err();
+        assert!(matches!(below_it, DataDirError::NotADirectory { .. }), "{below_it}");
+        assert_eq!(fs::read(&file).unwrap(), b"mine");
+    }
+}

@@ -1,0 +1,275 @@
+//! A store's directory: its names, and the steps that a crash may interrupt.
+//!
+//! Every step becomes visible by one rename, so a generation is there or not. What an interrupted step
+//! left is told by its name, or by WHY inside of a generation, and finished when the store is opened.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use outrigger_core::offset::Generation;
+use outrigger_core::store::StoreError;
+use outrigger_core::topic::Identity;
+
+use super::error::{io as failed, refused};
+use super::files;
+use super::identity::{self, IdentityError};
+
+const CREATING: &str = "creating-";
+const REMOVING: &str = "removing-";
+const QUARANTINED: &str = "quarantined-";
+const WHY: &str = "WHY";
+
+#[derive(Debug)]
+pub(super) struct StoreDirectory {
+    path: PathBuf,
+}
+
+/// What a store's directory holds.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) generations: BTreeSet<Generation>,
+    pub(super) quarantined: BTreeSet<Generation>,
+    /// Halves of an interrupted `Create` or `Remove`.
+    debris: Vec<PathBuf>,
+}
+
+impl StoreDirectory {
+    pub(super) fn new(data: &Path, store: &str) -> StoreDirectory {
+        let mut parts = Path::new(store).components();
+        let one_name =
+            matches!(parts.next(), Some(std::path::Component::Normal(name)) if name == store);
+        assert!(one_name && parts.next().is_none(), "{store:?} cannot name a directory");
+        StoreDirectory { path: data.join(store) }
+    }
+
+    /// False: there is no directory. A file in its place is an error.
+    pub(super) fn exists(&self) -> Result<bool, StoreError> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if metadata.is_dir() => Ok(true),
+            Ok(_) => Err(failed("use", &self.path, &io::ErrorKind::NotADirectory.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed("look at", &self.path, &error)),
+        }
+    }
+
+    pub(super) fn list(&self) -> Result<Listing, StoreError> {
+        let failed = |error| failed("list", &self.path, &error);
+        let mut listing = Listing::default();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if let Some(generation) = parse(name) {
+                listing.generations.insert(generation);
+            } else if let Some(generation) = name.strip_prefix(QUARANTINED).and_then(parse) {
+                listing.quarantined.insert(generation);
+            } else if name.starts_with(CREATING) || name.starts_with(REMOVING) {
+                listing.debris.push(entry.path());
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Finishes what a crash interrupted.
+    pub(super) fn sweep(&self, listing: &mut Listing) -> Result<(), StoreError> {
+        for debris in listing.debris.drain(..) {
+            fs::remove_dir_all(&debris).map_err(|error| failed("remove", &debris, &error))?;
+        }
+        for generation in listing.generations.clone() {
+            if self.generation(generation).join(WHY).exists() {
+                self.move_aside(generation)?;
+                listing.generations.remove(&generation);
+                listing.quarantined.insert(generation);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn generation(&self, generation: Generation) -> PathBuf {
+        self.path.join(generation.to_string())
+    }
+
+    fn quarantined(&self, generation: Generation) -> PathBuf {
+        self.path.join(format!("{QUARANTINED}{generation}"))
+    }
+
+    /// What IDENTITY says, when there is one.
+    pub(super) fn identity(&self) -> Result<Option<Result<Identity, IdentityError>>, StoreError> {
+        let path = self.path.join("IDENTITY");
+        let bytes = files::read(&path).map_err(|error| failed("read", &path, &error))?;
+        Ok(bytes.map(|bytes| identity::decode(&bytes)))
+    }
+
+    /// Writes IDENTITY when the directory is nobody's yet; refuses any other than `identity`.
+    pub(super) fn claim(&self, identity: &Identity) -> Result<(), StoreError> {
+        if !self.exists()? {
+            let parent = self.path.parent().expect("it is inside of the data directory");
+            let made = fs::create_dir_all(&self.path).and_then(|()| files::sync_dir(parent));
+            made.map_err(|error| failed("create", &self.path, &error))?;
+        }
+        match self.identity()? {
+            Some(Ok(is)) if is == *identity => Ok(()),
+            Some(Ok(is)) => Err(refused(format!("{} belongs to {is}", self.path.display()))),
+            Some(Err(error)) => {
+                Err(refused(format!("IDENTITY in {} cannot be read: {error}", self.path.display())))
+            }
+            None if self.list()?.is_empty() => {
+                let path = self.path.join("IDENTITY");
+                let text =
+                    identity::encode(identity).map_err(|error| refused(error.to_string()))?;
+                files::replace(&path, text.as_bytes())
+                    .map_err(|error| failed("write", &path, &error))
+            }
+            None => {
+                Err(refused(format!("{} has generations and no IDENTITY", self.path.display())))
+            }
+        }
+    }
+
+    /// What CURRENT names, whether it is there or not. An unreadable CURRENT names nothing.
+    pub(super) fn current(&self) -> Result<Option<Generation>, StoreError> {
+        let path = self.path.join("CURRENT");
+        let bytes = files::read(&path).map_err(|error| failed("read", &path, &error))?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let current =
+            std::str::from_utf8(&bytes).ok().and_then(|text| parse(text.strip_suffix('\n')?));
+        if current.is_none() {
+            tracing::warn!(file = %path.display(), "names no generation: ignored");
+        }
+        Ok(current)
+    }
+
+    pub(super) fn set_current(&self, generation: Generation) -> Result<(), StoreError> {
+        let database = self.generation(generation);
+        if !database.is_dir() {
+            return Err(refused(format!("{} is not there to be activated", database.display())));
+        }
+        let path = self.path.join("CURRENT");
+        let text = format!("{generation}\n");
+        files::replace(&path, text.as_bytes()).map_err(|error| failed("write", &path, &error))
+    }
+
+    /// An empty directory in which a generation is made, out of sight until [`Self::reveal`].
+    pub(super) fn begin(&self, generation: Generation) -> Result<PathBuf, StoreError> {
+        let listing = self.list()?;
+        if listing.generations.contains(&generation) || listing.quarantined.contains(&generation) {
+            return Err(refused(format!(
+                "{generation} is there already in {}",
+                self.path.display()
+            )));
+        }
+        let path = self.path.join(format!("{CREATING}{generation}"));
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(|error| failed("remove", &path, &error))?;
+        }
+        fs::create_dir(&path).map_err(|error| failed("create", &path, &error))?;
+        Ok(path)
+    }
+
+    pub(super) fn reveal(&self, creating: &Path, generation: Generation) -> Result<(), StoreError> {
+        let revealed = files::sync_dir(creating)
+            .and_then(|()| files::rename(creating, &self.generation(generation)));
+        revealed.map_err(|error| failed("rename", creating, &error))
+    }
+
+    pub(super) fn quarantine(&self, generation: Generation, why: &str) -> Result<(), StoreError> {
+        let path = self.generation(generation);
+        if !path.exists() {
+            return match self.quarantined(generation).exists() {
+                true => Ok(()),
+                false => Err(refused(format!("{} is not there to be set aside", path.display()))),
+            };
+        }
+        if path.is_dir() {
+            let file = path.join(WHY);
+            let written = files::replace(&file, format!("{why}\n").as_bytes());
+            written.map_err(|error| failed("write", &file, &error))?;
+        }
+        self.move_aside(generation)
+    }
+
+    fn move_aside(&self, generation: Generation) -> Result<(), StoreError> {
+        let path = self.generation(generation);
+        let moved = files::rename(&path, &self.quarantined(generation));
+        moved.map_err(|error| failed("rename", &path, &error))
+    }
+
+    pub(super) fn remove(&self, generation: Generation) -> Result<(), StoreError> {
+        let path = self.generation(generation);
+        if !path.exists() {
+            return Ok(());
+        }
+        let removing = self.path.join(format!("{REMOVING}{generation}"));
+        files::rename(&path, &removing).map_err(|error| failed("rename", &path, &error))?;
+        if let Err(error) = fs::remove_dir_all(&removing) {
+            tracing::warn!(path = %removing.display(), %error, "its files remain until the next start");
+        }
+        Ok(())
+    }
+}
+
+impl Listing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.generations.is_empty() && self.quarantined.is_empty()
+    }
+}
+
+/// `g<N>`, spelled in exactly one way.
+fn parse(name: &str) -> Option<Generation> {
+    let generation = Generation(name.strip_prefix('g')?.parse().ok()?);
+    (generation.to_string() == name).then_some(generation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_spelling_names_a_generation() {
+        assert_eq!(parse("g12"), Some(Generation(12)));
+        for other in ["g", "g012", "g+1", "g1.new", "G1", "1", "g99999999999999999999"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_directory_says_what_to_do() {
+        let data = tempfile::tempdir().unwrap();
+        fs::write(data.path().join("orders"), "mine").unwrap();
+        let error = StoreDirectory::new(data.path(), "orders").exists().unwrap_err();
+        assert!(error.detail.contains("move it away"), "{error}");
+    }
+
+    #[test]
+    fn an_unreadable_current_names_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let store = StoreDirectory::new(data.path(), "orders");
+        fs::create_dir(data.path().join("orders")).unwrap();
+        assert_eq!(store.current().unwrap(), None);
+        fs::create_dir(store.generation(Generation(3))).unwrap();
+        store.set_current(Generation(3)).unwrap();
+        assert_eq!(store.current().unwrap(), Some(Generation(3)));
+        for text in ["", "g3", "g3\n\n", "\u{fffd}"] {
+            fs::write(data.path().join("orders/CURRENT"), text).unwrap();
+            assert_eq!(store.current().unwrap(), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_quarantined_generation_keeps_its_files_and_says_why() {
+        let data = tempfile::tempdir().unwrap();
+        let store = StoreDirectory::new(data.path(), "orders");
+        let generation = store.generation(Generation(3));
+        fs::create_dir_all(&generation).unwrap();
+        fs::write(generation.join("rows"), "kept").unwrap();
+        store.quarantine(Generation(3), "the log lost records that it has").unwrap();
+        let aside = data.path().join("orders/quarantined-g3");
+        assert_eq!(
+            fs::read_to_string(aside.join("WHY")).unwrap(),
+            "the log lost records that it has\n"
+        );
+        assert_eq!(fs::read_to_string(aside.join("rows")).unwrap(), "kept");
+    }
+}

@@ -1,0 +1,220 @@
+//! One generation: a database that is open, and how it is made and opened.
+
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use outrigger_core::batch::Batch;
+use outrigger_core::lineage::Lineage;
+use outrigger_core::offset::{Generation, Partition};
+use outrigger_core::store::{GenerationState, StoreError};
+use rocksdb::{BoundColumnFamily, DB, WriteBatch};
+
+use super::directory::StoreDirectory;
+use super::error::{corrupt, io, of_open, rocks};
+use super::lineage::LineageError;
+use super::options::{Shared, checked_reads, column_family_name, unlogged, waiting};
+use super::{files, lineage, row};
+
+/// Says which layout the database has; in a file, so that an unknown one is never opened.
+const FORMAT: &str = "FORMAT";
+const FORMAT_TEXT: &str = "format = 1\n";
+
+/// What a write of a record costs a `WriteBatch` beside key and value: tag, column family, lengths,
+/// our prefix and offset.
+const RECORD_OVERHEAD_BYTES: usize = 24;
+
+/// Shared by the store, which writes, and its readers. The last of them closes the database.
+pub(super) struct OpenGeneration {
+    // Fields are dropped in this order: `closed` speaks only when the database is closed.
+    db: DB,
+    partitions: u32,
+    _closed: SyncSender<()>,
+}
+
+/// Told when the last user of a generation is gone.
+pub(super) struct Closed(Receiver<()>);
+
+impl Closed {
+    /// False: somebody still reads after `limit`.
+    pub(super) fn wait(&self, limit: Duration) -> bool {
+        self.0.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+pub(super) enum Opening {
+    Open(OpenGeneration, Closed, Vec<Lineage>),
+    /// `UnknownFormat` or `Corrupt`.
+    Unusable(GenerationState),
+}
+
+/// Makes an empty generation that is durable, and not open yet.
+pub(super) fn create(
+    directory: &StoreDirectory,
+    generation: Generation,
+    lineages: &[Lineage],
+    shared: &Shared,
+) -> Result<(), StoreError> {
+    let creating = directory.begin(generation)?;
+    fill(&creating, lineages, shared).map_err(|error| rocks(&error))?;
+    let format = creating.join(FORMAT);
+    files::replace(&format, FORMAT_TEXT.as_bytes())
+        .map_err(|error| io("write", &format, &error))?;
+    directory.reveal(&creating, generation)
+}
+
+fn fill(path: &Path, lineages: &[Lineage], shared: &Shared) -> Result<(), rocksdb::Error> {
+    let mut options = shared.database()?;
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    let partitions = u32::try_from(lineages.len()).expect("Kafka counts partitions in 31 bits");
+    let db = DB::open_cf_descriptors(&options, path, shared.column_families(partitions))?;
+    let (open, _) = OpenGeneration::new(db, partitions);
+    for (partition, lineage) in Partition::all(partitions).zip(lineages) {
+        open.confirm(partition, lineage)?;
+    }
+    open.flush()
+}
+
+/// Opens a generation that is on disk. `Err`: the disk failed, which says nothing of the generation.
+pub(super) fn open(path: &Path, partitions: u32, shared: &Shared) -> Result<Opening, StoreError> {
+    let format = path.join(FORMAT);
+    match files::read(&format) {
+        Ok(Some(text)) if text == FORMAT_TEXT.as_bytes() => {}
+        Ok(Some(text)) => {
+            let text = String::from_utf8_lossy(&text).trim().chars().take(100).collect();
+            return Ok(Opening::Unusable(GenerationState::UnknownFormat(text)));
+        }
+        Ok(None) => return Ok(unusable(format!("{} is missing", format.display()))),
+        Err(_) if !path.is_dir() => {
+            return Ok(unusable(format!("{} is no directory", path.display())));
+        }
+        Err(error) => return Err(io("read", &format, &error)),
+    }
+    let options = shared.database().map_err(|error| rocks(&error))?;
+    let db = match DB::open_cf_descriptors(&options, path, shared.column_families(partitions)) {
+        Ok(db) => db,
+        Err(error) => return of_open(&error).map(Opening::Unusable),
+    };
+    let (open, closed) = OpenGeneration::new(db, partitions);
+    match open.lineages() {
+        Ok(lineages) => Ok(Opening::Open(open, closed, lineages)),
+        Err(LineagesError::Version(detail)) => {
+            Ok(Opening::Unusable(GenerationState::UnknownFormat(detail)))
+        }
+        Err(LineagesError::Lost(detail)) => Ok(unusable(detail)),
+        Err(LineagesError::Read(error)) => of_open(&error).map(Opening::Unusable),
+    }
+}
+
+fn unusable(detail: String) -> Opening {
+    Opening::Unusable(GenerationState::Corrupt(detail))
+}
+
+/// Why a generation that opened has no readable lineages.
+pub(super) enum LineagesError {
+    Version(String),
+    Lost(String),
+    Read(rocksdb::Error),
+}
+
+impl From<LineagesError> for StoreError {
+    fn from(error: LineagesError) -> StoreError {
+        match error {
+            LineagesError::Version(detail) | LineagesError::Lost(detail) => corrupt(detail),
+            LineagesError::Read(error) => rocks(&error),
+        }
+    }
+}
+
+/// What was read under a lineage's key of `partition`.
+pub(super) fn read_lineage(
+    partition: Partition,
+    read: Result<Option<Vec<u8>>, rocksdb::Error>,
+) -> Result<Lineage, LineagesError> {
+    let Some(bytes) = read.map_err(LineagesError::Read)? else {
+        return Err(LineagesError::Lost(format!("partition {partition} has no lineage")));
+    };
+    lineage::decode(&bytes).map_err(|error| match error {
+        LineageError::Version(_) => LineagesError::Version(error.to_string()),
+        LineageError::Malformed => {
+            LineagesError::Lost(format!("partition {partition} has {error}"))
+        }
+    })
+}
+
+impl OpenGeneration {
+    fn new(db: DB, partitions: u32) -> (OpenGeneration, Closed) {
+        let (closed, receiver) = mpsc::sync_channel(0);
+        (OpenGeneration { db, partitions, _closed: closed }, Closed(receiver))
+    }
+
+    pub(super) fn db(&self) -> &DB {
+        &self.db
+    }
+
+    pub(super) fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    pub(super) fn column_family(
+        &self,
+        partition: Partition,
+    ) -> std::sync::Arc<BoundColumnFamily<'_>> {
+        let name = column_family_name(partition.0);
+        self.db.cf_handle(&name).expect("a generation is opened with all its column families")
+    }
+
+    fn lineages(&self) -> Result<Vec<Lineage>, LineagesError> {
+        let read = |partition| {
+            let family = self.column_family(partition);
+            read_lineage(partition, self.db.get_cf_opt(&family, lineage::KEY, &checked_reads()))
+        };
+        Partition::all(self.partitions).map(read).collect()
+    }
+
+    /// Records and lineage as one write: both are there after a crash, or neither.
+    pub(super) fn apply(&self, batch: &Batch, lineage: &Lineage) -> Result<(), rocksdb::Error> {
+        let family = self.column_family(batch.partition);
+        let records = batch.records();
+        let bytes = batch.bytes() + (records.len() + 1) * RECORD_OVERHEAD_BYTES;
+        let mut records_and_lineage = WriteBatch::with_capacity_bytes(bytes);
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for record in records {
+            row::write_key(&mut key, record.key);
+            match record.value {
+                Some(raw) => {
+                    row::write_value(&mut value, record.offset, raw);
+                    records_and_lineage.put_cf(&family, &key, &value);
+                }
+                None => records_and_lineage.delete_cf(&family, &key),
+            }
+        }
+        records_and_lineage.put_cf(&family, lineage::KEY, lineage::encode(lineage));
+        self.db.write_opt(records_and_lineage, &unlogged())
+    }
+
+    pub(super) fn confirm(
+        &self,
+        partition: Partition,
+        lineage: &Lineage,
+    ) -> Result<(), rocksdb::Error> {
+        let family = self.column_family(partition);
+        self.db.put_cf_opt(&family, lineage::KEY, lineage::encode(lineage), &unlogged())
+    }
+
+    pub(super) fn flush(&self) -> Result<(), rocksdb::Error> {
+        let families: Vec<_> = Partition::all(self.partitions)
+            .map(|partition| self.column_family(partition))
+            .collect();
+        let families: Vec<_> = families.iter().collect();
+        self.db.flush_cfs_opt(&families, &waiting())
+    }
+
+    /// From now on nothing of it changes on disk, whoever still reads it: its directory may be renamed,
+    /// removed or, when the last reader is gone, opened again.
+    pub(super) fn freeze(&self) {
+        let wait = true;
+        self.db.cancel_all_background_work(wait);
+    }
+}

@@ -1,0 +1,130 @@
+//! The stored form of a lineage, one per partition, under [`KEY`] beside the rows it speaks of.
+//!
+//! All numbers big-endian:
+//! ```text
+//! version u8 = 1 | position u64 | exact_from u64 | confirmed_at_ms u64 | delete_retention_ms_min u64
+//! epochs u8 | that many times: epoch u32, first offset u64
+//! ```
+
+use outrigger_core::lineage::{EpochChain, Lineage};
+use outrigger_core::offset::{Epoch, Offset};
+
+/// The meta prefix, which no row's key begins with, and a name.
+pub(super) const KEY: &[u8] = b"\x00lineage";
+
+const VERSION: u8 = 1;
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LineageError {
+    #[error("lineage of version {0}, and this version knows {VERSION} only")]
+    Version(u8),
+    #[error("bytes that are no lineage")]
+    Malformed,
+}
+
+pub(super) fn encode(lineage: &Lineage) -> Vec<u8> {
+    let Lineage { position, epochs, exact_from, confirmed_at_ms, delete_retention_ms_min } =
+        lineage;
+    let starts = epochs.starts();
+    let mut bytes = Vec::with_capacity(34 + 12 * starts.len());
+    bytes.push(VERSION);
+    for number in [position.0, exact_from.0, *confirmed_at_ms, *delete_retention_ms_min] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    bytes.push(u8::try_from(starts.len()).expect("a chain is bounded far below 256"));
+    for (epoch, offset) in starts {
+        bytes.extend_from_slice(&epoch.0.to_be_bytes());
+        bytes.extend_from_slice(&offset.0.to_be_bytes());
+    }
+    bytes
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Lineage, LineageError> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => decode_known(rest).ok_or(LineageError::Malformed),
+        Some((version, _)) => Err(LineageError::Version(*version)),
+        None => Err(LineageError::Malformed),
+    }
+}
+
+fn decode_known(mut bytes: &[u8]) -> Option<Lineage> {
+    let bytes = &mut bytes;
+    let position = Offset(u64::from_be_bytes(take(bytes)?));
+    let exact_from = Offset(u64::from_be_bytes(take(bytes)?));
+    let confirmed_at_ms = u64::from_be_bytes(take(bytes)?);
+    let delete_retention_ms_min = u64::from_be_bytes(take(bytes)?);
+    let [count] = take(bytes)?;
+    let mut starts = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        let epoch = Epoch(u32::from_be_bytes(take(bytes)?));
+        starts.push((epoch, Offset(u64::from_be_bytes(take(bytes)?))));
+    }
+    let epochs = EpochChain::from_starts(starts)?;
+    let lineage =
+        Lineage { position, epochs, exact_from, confirmed_at_ms, delete_retention_ms_min };
+    bytes.is_empty().then_some(lineage)
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = bytes.split_first_chunk()?;
+    *bytes = tail;
+    Some(*head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_bytes_are_those_that_older_copies_have() {
+        let lineage = Lineage {
+            position: Offset(0x0102_0304),
+            epochs: EpochChain::from_starts(vec![(Epoch(3), Offset(0)), (Epoch(7), Offset(0x100))])
+                .unwrap(),
+            exact_from: Offset(5),
+            confirmed_at_ms: 0x0a0b,
+            delete_retention_ms_min: 600_000,
+        };
+        let golden = b"\x01\0\0\0\0\x01\x02\x03\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\x0a\x0b\0\0\0\0\0\x09\x27\xc0\
+            \x02\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\x01\0";
+        assert_eq!(encode(&lineage), golden);
+        assert_eq!(decode(golden), Ok(lineage));
+    }
+
+    #[test]
+    fn another_version_is_told_from_damage() {
+        assert_eq!(decode(b"\x02anything"), Err(LineageError::Version(2)));
+        assert_eq!(decode(b""), Err(LineageError::Malformed));
+    }
+
+    fn chain() -> impl Strategy<Value = EpochChain> {
+        prop::collection::vec((0_u32..1_000, 0_u64..1 << 40), 0..40).prop_map(|mut starts| {
+            starts.sort_unstable();
+            let mut chain = EpochChain::default();
+            let mut highest = 0;
+            for (epoch, offset) in starts {
+                highest = highest.max(offset);
+                chain.observe(Epoch(epoch), Offset(highest));
+            }
+            chain
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_lineage_comes_back(
+            epochs in chain(),
+            [position, exact_from, confirmed_at_ms, delete_retention_ms_min] in any::<[u64; 4]>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let (position, exact_from) = (Offset(position), Offset(exact_from));
+            let lineage = Lineage { position, epochs, exact_from, confirmed_at_ms, delete_retention_ms_min };
+            let bytes = encode(&lineage);
+            prop_assert_eq!(decode(&bytes), Ok(lineage));
+            prop_assert!(decode(&bytes[..cut.index(bytes.len())]).is_err());
+            let longer = [&bytes[..], b"\0"].concat();
+            prop_assert_eq!(decode(&longer), Err(LineageError::Malformed));
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The store seam on RocksDB: one directory per store, one database per generation.
+//!
+//! ```text
+//! <data>/LOCK                      one process per data directory   (data_dir)
+//! <data>/<store>/IDENTITY          what the copy belongs to         (identity)
+//! <data>/<store>/CURRENT           the generation in use            (directory)
+//! <data>/<store>/g<N>/             a database, with FORMAT          (generation, row, lineage)
+//! <data>/<store>/quarantined-g<N>/ set aside, with WHY, until an operator drops it
+//! ```
+//!
+//! There is no write-ahead log, for the topic is one: what is not flushed is read again. Nothing here
+//! decides anything; [`store::RocksStore`] carries calls out in order and says what came of them.
+
+mod data_dir;
+mod directory;
+mod error;
+mod files;
+mod generation;
+mod identity;
+mod lineage;
+mod merge;
+mod options;
+mod row;
+mod store;
+mod view;
+
+pub use data_dir::{DataDir, DataDirError};
+pub use options::{Resources, Shared};
+pub use store::RocksStore;
+pub use view::{GenerationViews, RocksView};

@@ -1,0 +1,162 @@
+//! Every option of RocksDB that we depend on, with its reason, and what all databases share.
+//!
+//! Memory of all databases together: the block cache, plus per open generation what was applied since
+//! its last flush (core flushes at `Limits::flush_bytes_max`; a record costs about 50 bytes more in a
+//! memtable than its key and value), plus one such set while closed generations are still read.
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DBCompressionType,
+    FlushOptions, LogLevel, Options, ReadOptions, WriteOptions,
+};
+
+/// Larger than what is ever applied between two flushes, by far. A memtable that fills up is flushed by
+/// RocksDB itself, and rows would be durable before the topic's id was confirmed (DESIGN section 5).
+/// It is a bound, not a reservation: memory is taken in blocks of [`ARENA_BLOCK_BYTES`].
+const WRITE_BUFFER_BYTES: usize = 2 * 1024 * MIB;
+
+/// Unit in which a memtable takes memory: what a column family costs that holds a few rows.
+const ARENA_BLOCK_BYTES: usize = 256 * KIB;
+
+/// With 64 MiB per file, a copy of a terabyte has 16,000 of them.
+const FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// What a process gives to all its stores together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resources {
+    pub block_cache_bytes: usize,
+    /// Threads that flush and compact, at least 2: one of each.
+    pub background_threads: u8,
+}
+
+/// Shared by all databases of the process.
+pub struct Shared {
+    block_cache: Cache,
+    background_threads: u8,
+}
+
+impl Shared {
+    pub fn new(resources: Resources) -> Shared {
+        let Resources { block_cache_bytes, background_threads } = resources;
+        assert!(background_threads >= 2, "one thread flushes while another compacts");
+        Shared { block_cache: Cache::new_lru_cache(block_cache_bytes), background_threads }
+    }
+
+    /// Bytes of blocks, indexes and filters in memory.
+    pub fn block_cache_used_bytes(&self) -> usize {
+        self.block_cache.get_usage()
+    }
+
+    pub(super) fn database(&self) -> Result<Options, rocksdb::Error> {
+        // Neither has a setter of its own.
+        // Closing must not make durable what was not confirmed.
+        // After a failed flush RocksDB would flush on its own as soon as there is space; here a
+        // generation that failed takes no more writes until it is opened again.
+        let strings = "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0";
+        let mut options = Options::default().get_options_from_string(strings)?;
+        // Databases are made by `Create`, on purpose, and in one place.
+        options.create_if_missing(false);
+        options.create_missing_column_families(false);
+        // Damage is an error at once, not a surprise later.
+        options.set_paranoid_checks(true);
+        // All files stay open. A reader that outlives its generation reads on after the files were
+        // unlinked, a missing file is found at open, and no read pays for a lookup of its file.
+        options.set_max_open_files(-1);
+        options.set_max_background_jobs(i32::from(self.background_threads));
+        // One compaction must not take every core of the application's machine.
+        options.set_max_subcompactions(1);
+        // Data and lineage of a partition are in one column family: no flush needs to span several.
+        options.set_atomic_flush(false);
+        // A bound over all memtables would flush when it likes.
+        options.set_db_write_buffer_size(0);
+        // Written data reaches the disk steadily: no stall when a large file is synced at its end.
+        options.set_bytes_per_sync(1024 * 1024);
+        // A generation's manifest is small, and so is a full disk's last space.
+        options.set_manifest_preallocation_size(64 * KIB);
+        // The time to open must not grow with the number of files.
+        options.set_skip_stats_update_on_db_open(true);
+        // RocksDB's own log: warnings only, bounded, no periodic dumps.
+        options.set_log_level(LogLevel::Warn);
+        options.set_max_log_file_size(MIB);
+        options.set_keep_log_file_num(2);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        Ok(options)
+    }
+
+    fn column_family(&self) -> Options {
+        let mut options = Options::default();
+        options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+        options.set_arena_block_size(ARENA_BLOCK_BYTES);
+        // The one that is written and the one that is being flushed.
+        options.set_max_write_buffer_number(2);
+        options.set_min_write_buffer_number_to_merge(1);
+        // A flushed memtable is no cache.
+        options.set_max_write_buffer_size_to_maintain(0);
+        // Size of the levels follows the data: little space is lost to overwritten rows.
+        options.set_level_compaction_dynamic_level_bytes(true);
+        options.set_max_bytes_for_level_base(4 * FILE_BYTES);
+        options.set_target_file_size_base(FILE_BYTES);
+        // Reads look into every file of level 0: few of them, and back-pressure well before many.
+        options.set_level_zero_file_num_compaction_trigger(4);
+        options.set_level_zero_slowdown_writes_trigger(20);
+        options.set_level_zero_stop_writes_trigger(36);
+        // Fast enough to be bound by the disk. Better ratios cost the application's CPU.
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_block_based_table_factory(&self.tables());
+        options
+    }
+
+    fn tables(&self) -> BlockBasedOptions {
+        let mut tables = BlockBasedOptions::default();
+        tables.set_block_cache(&self.block_cache);
+        // One budget for blocks, indexes and filters; those of level 0, which every read needs, stay.
+        tables.set_cache_index_and_filter_blocks(true);
+        tables.set_cache_index_and_filter_blocks_with_high_priority(true);
+        tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        tables.set_block_size(16 * KIB);
+        // 1 % false positives: a Get of an absent key reads no block.
+        tables.set_bloom_filter(10.0, false);
+        tables.set_whole_key_filtering(true);
+        tables.set_optimize_filters_for_memory(true);
+        // Pinned: a later RocksDB must not change what our files look like. Version 6 also finds a
+        // block that is whole but in the wrong place.
+        tables.set_format_version(6);
+        tables.set_checksum_type(ChecksumType::XXH3);
+        tables
+    }
+
+    /// One column family per partition, and RocksDB's own, which cannot be left out and stays empty.
+    pub(super) fn column_families(&self, partitions: u32) -> Vec<ColumnFamilyDescriptor> {
+        let options = self.column_family();
+        let own = rocksdb::DEFAULT_COLUMN_FAMILY_NAME.to_owned();
+        let names = std::iter::once(own).chain((0..partitions).map(column_family_name));
+        names.map(|name| ColumnFamilyDescriptor::new(name, options.clone())).collect()
+    }
+}
+
+pub(super) fn column_family_name(partition: u32) -> String {
+    format!("p{partition}")
+}
+
+/// The topic is the write-ahead log.
+pub(super) fn unlogged() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
+}
+
+pub(super) fn waiting() -> FlushOptions {
+    let mut options = FlushOptions::default();
+    // The answer means: on disk.
+    options.set_wait(true);
+    options
+}
+
+pub(super) fn checked_reads() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_verify_checksums(true);
+    options
+}

@@ -1,0 +1,303 @@
+//! Carries the calls of one store out, in order, on the thread that it is given.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_core::batch::Batch;
+use outrigger_core::lineage::Lineage;
+use outrigger_core::offset::{Generation, Partition};
+use outrigger_core::store::{
+    Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError,
+    StoreEvent,
+};
+use outrigger_core::topic::Identity;
+
+use super::directory::{Listing, StoreDirectory};
+use super::error::{refused, rocks};
+use super::generation::{self, Closed, OpenGeneration, Opening};
+use super::options::Shared;
+use super::view::GenerationViews;
+
+/// How long `Open` waits for readers of a generation that was closed before: RocksDB opens a directory
+/// once. Readers that take longer make it fail, to be tried again.
+const READERS_WAIT: Duration = Duration::from_secs(2);
+
+pub struct RocksStore {
+    directory: StoreDirectory,
+    shared: Arc<Shared>,
+    open: BTreeMap<Generation, Opened>,
+    views: GenerationViews,
+    /// Closed here, perhaps still read.
+    closing: BTreeMap<Generation, Closed>,
+    /// Highest number that this process has seen: one that was removed is not used again either.
+    highest: u64,
+}
+
+struct Opened {
+    generation: Arc<OpenGeneration>,
+    closed: Closed,
+    /// Were a batch applied after one that failed, its position would hide a hole: what fails once
+    /// fails everything that follows, until the next `Open`.
+    failed: Option<StoreError>,
+}
+
+type Answer = Result<StoreEvent, StoreError>;
+
+impl RocksStore {
+    /// The copies of `store` inside of a data directory that this process has locked. Touches nothing.
+    pub fn new(data: &Path, store: &str, shared: Arc<Shared>) -> RocksStore {
+        RocksStore {
+            directory: StoreDirectory::new(data, store),
+            shared,
+            open: BTreeMap::new(),
+            views: GenerationViews::default(),
+            closing: BTreeMap::new(),
+            highest: 0,
+        }
+    }
+
+    /// For readers on other threads.
+    pub fn views(&self) -> GenerationViews {
+        self.views.clone()
+    }
+
+    pub fn handle(&mut self, call: StoreCall) -> StoreEvent {
+        let (kind, answer) = match call {
+            StoreCall::Open { expected } => (StoreCallKind::Open, self.open(&expected)),
+            StoreCall::Create { generation, identity, lineages } => {
+                (StoreCallKind::Create, self.create(generation, &identity, &lineages))
+            }
+            StoreCall::Apply { generation, batch, lineage } => {
+                (StoreCallKind::Apply, self.apply(generation, &batch, &lineage))
+            }
+            StoreCall::Confirm { generation, partition, lineage } => {
+                (StoreCallKind::Confirm, self.confirm(generation, partition, &lineage))
+            }
+            StoreCall::Flush { generation } => (StoreCallKind::Flush, self.flush(generation)),
+            StoreCall::Activate { generation } => {
+                (StoreCallKind::Activate, self.activate(generation))
+            }
+            StoreCall::Quarantine { generation, why } => {
+                (StoreCallKind::Quarantine, self.quarantine(generation, &why))
+            }
+            StoreCall::Remove { generation } => (StoreCallKind::Remove, self.remove(generation)),
+            StoreCall::Close { generation } => {
+                self.close(generation);
+                (
+                    StoreCallKind::Close,
+                    Ok(StoreEvent::Done { call: StoreCallKind::Close, generation }),
+                )
+            }
+        };
+        answer.unwrap_or_else(|error| StoreEvent::Failed { call: kind, error })
+    }
+
+    fn open(&mut self, expected: &Identity) -> Answer {
+        self.close_all();
+        let found = self.judge(expected);
+        if found.is_err() {
+            self.close_all();
+        }
+        found.map(StoreEvent::Found)
+    }
+
+    /// Nothing is opened or changed before IDENTITY was read and is the expected one.
+    fn judge(&mut self, expected: &Identity) -> Result<Found, StoreError> {
+        if !self.directory.exists()? {
+            return Ok(Found::Nothing);
+        }
+        let mut listing = self.directory.list()?;
+        match self.directory.identity()? {
+            Some(Ok(is)) if is == *expected => {}
+            Some(Ok(is)) => return Ok(Found::Foreign { is: is.to_string() }),
+            Some(Err(error)) => {
+                return Ok(Found::Foreign {
+                    is: format!("an IDENTITY that cannot be read: {error}"),
+                });
+            }
+            None if listing.is_empty() => return Ok(Found::Nothing),
+            None => {
+                return Ok(Found::Foreign { is: "generations without an IDENTITY".to_owned() });
+            }
+        }
+        self.directory.sweep(&mut listing)?;
+        self.open_copy(&mut listing, expected.partitions).map(Found::Copy)
+    }
+
+    fn open_copy(
+        &mut self,
+        listing: &mut Listing,
+        partitions: u32,
+    ) -> Result<FoundCopy, StoreError> {
+        let named = self.directory.current()?;
+        let current = named.filter(|named| listing.generations.contains(named));
+        let newest = listing.generations.last().copied();
+        let building = newest.filter(|newest| Some(*newest) > current);
+        // The number of a CURRENT whose generation is gone counts too: a new generation of that number
+        // would be the current one before it is complete.
+        let seen = listing.generations.iter().chain(&listing.quarantined).chain(&named);
+        self.highest = seen.map(|generation| generation.0).fold(self.highest, u64::max);
+        self.set_superseded_aside(listing, [current, building]);
+        let current =
+            current.map(|generation| self.open_generation(generation, partitions)).transpose()?;
+        let building =
+            building.map(|generation| self.open_generation(generation, partitions)).transpose()?;
+        self.publish();
+        Ok(FoundCopy { current, building, next: Generation(self.highest + 1) })
+    }
+
+    /// A crash between an `Activate` and what was to become of the generation before: nobody will ask
+    /// for it again. It is kept, as it may be the only one that has what the log lost.
+    fn set_superseded_aside(&self, listing: &Listing, kept: [Option<Generation>; 2]) {
+        let superseded =
+            listing.generations.iter().filter(|generation| !kept.contains(&Some(**generation)));
+        for generation in superseded {
+            if let Err(error) =
+                self.directory.quarantine(*generation, "superseded by a newer generation")
+            {
+                tracing::warn!(%generation, %error, "not in use, and could not be set aside");
+            }
+        }
+    }
+
+    fn open_generation(
+        &mut self,
+        generation: Generation,
+        partitions: u32,
+    ) -> Result<FoundGeneration, StoreError> {
+        if let Some(closed) = self.closing.get(&generation) {
+            if !closed.wait(READERS_WAIT) {
+                return Err(refused(format!(
+                    "{generation} is still read from before it was closed"
+                )));
+            }
+            self.closing.remove(&generation);
+        }
+        let path = self.directory.generation(generation);
+        let state = match generation::open(&path, partitions, &self.shared)? {
+            Opening::Open(open, closed, lineages) => {
+                self.open.insert(
+                    generation,
+                    Opened { generation: Arc::new(open), closed, failed: None },
+                );
+                GenerationState::Intact(lineages)
+            }
+            Opening::Unusable(state) => state,
+        };
+        Ok(FoundGeneration { generation, state })
+    }
+
+    fn create(
+        &mut self,
+        generation: Generation,
+        identity: &Identity,
+        lineages: &[Lineage],
+    ) -> Answer {
+        assert_eq!(
+            u32::try_from(lineages.len()),
+            Ok(identity.partitions),
+            "one lineage per partition"
+        );
+        self.directory.claim(identity)?;
+        generation::create(&self.directory, generation, lineages, &self.shared)?;
+        self.highest = self.highest.max(generation.0);
+        let found = self.open_generation(generation, identity.partitions)?;
+        self.publish();
+        match found.state {
+            GenerationState::Intact(_) => {
+                Ok(StoreEvent::Done { call: StoreCallKind::Create, generation })
+            }
+            GenerationState::UnknownFormat(detail) | GenerationState::Corrupt(detail) => {
+                Err(super::error::corrupt(detail))
+            }
+        }
+    }
+
+    fn apply(&mut self, generation: Generation, batch: &Batch, lineage: &Lineage) -> Answer {
+        self.write(generation, |open| open.apply(batch, lineage))?;
+        let (partition, position) = (batch.partition, lineage.position);
+        Ok(StoreEvent::Applied { generation, partition, position })
+    }
+
+    fn confirm(
+        &mut self,
+        generation: Generation,
+        partition: Partition,
+        lineage: &Lineage,
+    ) -> Answer {
+        self.write(generation, |open| open.confirm(partition, lineage))?;
+        Ok(StoreEvent::Done { call: StoreCallKind::Confirm, generation })
+    }
+
+    fn flush(&mut self, generation: Generation) -> Answer {
+        self.write(generation, OpenGeneration::flush)?;
+        Ok(StoreEvent::Done { call: StoreCallKind::Flush, generation })
+    }
+
+    fn write(
+        &mut self,
+        generation: Generation,
+        write: impl FnOnce(&OpenGeneration) -> Result<(), rocksdb::Error>,
+    ) -> Result<(), StoreError> {
+        let Some(opened) = self.open.get_mut(&generation) else {
+            return Err(refused(format!("{generation} is not open")));
+        };
+        if let Some(error) = &opened.failed {
+            return Err(error.clone());
+        }
+        write(&opened.generation).map_err(|error| {
+            // Else RocksDB might flush or compact on its own when the disk works again.
+            opened.generation.freeze();
+            opened.failed.insert(rocks(&error)).clone()
+        })
+    }
+
+    fn activate(&mut self, generation: Generation) -> Answer {
+        self.directory.set_current(generation)?;
+        Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
+    }
+
+    fn quarantine(&mut self, generation: Generation, why: &str) -> Answer {
+        self.close(generation);
+        self.directory.quarantine(generation, why)?;
+        Ok(StoreEvent::Done { call: StoreCallKind::Quarantine, generation })
+    }
+
+    fn remove(&mut self, generation: Generation) -> Answer {
+        self.close(generation);
+        self.directory.remove(generation)?;
+        Ok(StoreEvent::Done { call: StoreCallKind::Remove, generation })
+    }
+
+    fn close(&mut self, generation: Generation) {
+        let Some(opened) = self.open.remove(&generation) else {
+            return;
+        };
+        self.publish();
+        opened.generation.freeze();
+        self.closing.insert(generation, opened.closed);
+    }
+
+    fn close_all(&mut self) {
+        while let Some(generation) = self.open.keys().next().copied() {
+            self.close(generation);
+        }
+    }
+
+    fn publish(&self) {
+        let open = self
+            .open
+            .iter()
+            .map(|(generation, opened)| (*generation, Arc::clone(&opened.generation)));
+        self.views.publish(open.collect());
+    }
+}
+
+/// What was not flushed is forgotten, as after a crash.
+impl Drop for RocksStore {
+    fn drop(&mut self) {
+        self.close_all();
+    }
+}

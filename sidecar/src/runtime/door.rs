@@ -1,0 +1,52 @@
+//! What the core thread and the handles of one store share: the way in, and what is published.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+
+use arc_swap::ArcSwap;
+use outrigger_core::gate::{Gate, Rejection};
+use outrigger_core::limits::Limits;
+use outrigger_core::node::{Command, Status};
+use outrigger_core::offset::{Generation, RequestId};
+use tokio::sync::watch;
+
+use super::admission::Admission;
+use super::inbox::{Input, Waiter};
+use crate::index::StoreIndex;
+use crate::rocks::GenerationViews;
+
+pub(super) struct Door {
+    pub(super) index: StoreIndex,
+    pub(super) name: String,
+    pub(super) topic: String,
+    pub(super) limits: Limits,
+    pub(super) admission: Admission,
+    pub(super) gate: ArcSwap<Gate>,
+    pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) views: GenerationViews,
+    pub(super) inbox: Sender<Input>,
+    pub(super) ids: AtomicU64,
+    /// A report is in the inbox: one is enough, and a burst of failing reads must not fill it.
+    pub(super) damage_reported: AtomicBool,
+}
+
+impl Door {
+    pub(super) fn enter(&self, command: Command, waiter: Waiter) -> Result<RequestId, Rejection> {
+        let id = RequestId(self.ids.fetch_add(1, Ordering::Relaxed));
+        let input = Input::Command { store: self.index, id, command, waiter };
+        self.inbox.send(input).map_err(|_| Rejection::Draining)?;
+        Ok(id)
+    }
+
+    pub(super) fn send(&self, input: Input) {
+        // Without a core nobody is left who would want to know.
+        let _ended = self.inbox.send(input);
+    }
+
+    pub(super) fn report_damage(&self, generation: Generation, detail: String) {
+        if !self.damage_reported.swap(true, Ordering::AcqRel) {
+            self.send(Input::Damaged { store: self.index, generation, detail });
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The door of one store for everything outside of the core thread: handlers, health, metrics.
+//!
+//! Commands enter the core's inbox only with a permit, which is kept until their answer: that bounds
+//! the inbox. Reads do not pass through the core unless they must wait for a position.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use outrigger_core::gate::{Admit, Gate, ReadLevel, Rejection, Until};
+use outrigger_core::limits::Limits;
+use outrigger_core::log::KafkaError;
+use outrigger_core::node::{Change, Command, Outcome, Reply, Status};
+use outrigger_core::offset::{Generation, RequestId};
+use outrigger_core::store::View;
+use outrigger_core::topic::TopicId;
+use tokio::sync::{oneshot, watch};
+
+use super::admission::Permit;
+use super::clock;
+use super::door::Door;
+use super::inbox::{Input, Waiter};
+
+/// A clone is a reference to the same store.
+#[derive(Clone)]
+pub struct StoreHandle {
+    door: Arc<Door>,
+}
+
+/// What the log answered, one outcome per change in the same order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub topic: TopicId,
+    pub partitions: u32,
+    pub outcomes: Vec<Outcome>,
+}
+
+/// An admitted read: one snapshot, whose lineages are the token to answer with.
+pub struct Read {
+    pub view: Box<dyn View + Send>,
+    pub generation: Generation,
+    pub topic: TopicId,
+    /// As it was when the read was admitted.
+    pub gate: Arc<Gate>,
+}
+
+/// The answer to a write that has entered the core. Dropping it changes nothing: the write goes on.
+#[must_use = "the outcome of a write is known only here"]
+pub struct PendingWrite {
+    state: Pending,
+}
+
+enum Pending {
+    Waiting { reply: oneshot::Receiver<Reply>, changes: usize, door: Arc<Door> },
+    Rejected(Rejection),
+}
+
+/// Tries to open the view of a generation that the gate names. A gate that is read after a generation
+/// was closed names another or none, so that more than a few in a row are no accident.
+const VIEW_TRIES: u32 = 4;
+
+impl StoreHandle {
+    pub(super) fn new(door: Arc<Door>) -> StoreHandle {
+        StoreHandle { door }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.door.name
+    }
+
+    /// Name of the store's topic.
+    pub fn topic(&self) -> &str {
+        &self.door.topic
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.door.limits
+    }
+
+    pub fn gate(&self) -> Arc<Gate> {
+        self.door.gate.load_full()
+    }
+
+    pub fn status(&self) -> Arc<Status> {
+        self.door.status.borrow().clone()
+    }
+
+    /// Wakes after changes: at once for a phase or a stall, else a few times a second while things move.
+    pub fn status_changes(&self) -> watch::Receiver<Arc<Status>> {
+        self.door.status.subscribe()
+    }
+
+    /// Writes and waits for the log's answer. Without room it is refused at once (`Overloaded`): a single
+    /// call has its own deadline and a caller that can try again, and waiting calls would be the unbounded
+    /// queue that admission is there to prevent. Dropping the future does not stop the write.
+    pub async fn write(&self, changes: Vec<Change>) -> Result<Written, Rejection> {
+        let permit = self.door.admission.call(&changes).ok_or(Rejection::Overloaded)?;
+        self.enter(changes, permit).await
+    }
+
+    /// Waits for room, then hands the write to the core and returns: writes of one caller are appended in
+    /// the order of these calls. For streams, which are told to wait by not being read from; they have
+    /// their own room, so that a bulk load cannot turn single calls away.
+    pub async fn submit(&self, changes: Vec<Change>) -> PendingWrite {
+        let permit = self.door.admission.stream(&changes).await;
+        self.enter(changes, permit)
+    }
+
+    /// A snapshot that is as fresh as `level` asks for, waiting for it no longer than `deadline`.
+    pub async fn read(
+        &self,
+        level: ReadLevel,
+        staleness_ms_max: Option<u64>,
+        deadline: Duration,
+    ) -> Result<Read, Rejection> {
+        let until = clock::now().mono + deadline;
+        let mut level = level;
+        let mut tries = 0;
+        loop {
+            let gate = self.gate();
+            match gate.admit(&level, staleness_ms_max, clock::now())? {
+                Admit::Now(generation) => match self.open(generation, &gate) {
+                    Some(read) => return Ok(read),
+                    None if tries == VIEW_TRIES => return Err(Rejection::NotReady(gate.phase.clone())),
+                    None => tries += 1,
+                },
+                Admit::Wait(wait) => {
+                    let latest = wait == Until::Latest;
+                    self.reach(wait, until.saturating_sub(clock::now().mono)).await?;
+                    if latest {
+                        // The end that was asked for is applied, and a snapshot is never behind the gate.
+                        level = ReadLevel::Local;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A read met damage: the core decides what becomes of the generation.
+    pub fn report_damage(&self, generation: Generation, detail: String) {
+        self.door.report_damage(generation, detail);
+    }
+
+    fn enter(&self, changes: Vec<Change>, permit: Permit) -> PendingWrite {
+        let (answer, reply) = oneshot::channel();
+        let count = changes.len();
+        let entered = self.door.enter(Command::Write(changes), Waiter { answer, permit: Some(permit) });
+        let state = match entered {
+            Ok(_) => Pending::Waiting { reply, changes: count, door: self.door.clone() },
+            Err(rejection) => Pending::Rejected(rejection),
+        };
+        PendingWrite { state }
+    }
+
+    async fn reach(&self, until: Until, deadline: Duration) -> Result<(), Rejection> {
+        let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
+        let (answer, reply) = oneshot::channel();
+        let id = self.door.enter(Command::Await { until, deadline }, Waiter { answer, permit: Some(permit) })?;
+        let gone = Gone { door: &self.door, id };
+        let reply = reply.await;
+        std::mem::forget(gone);
+        match reply {
+            Ok(Reply::Reached) => Ok(()),
+            Ok(Reply::Rejected(rejection)) => Err(rejection),
+            Ok(Reply::Written { .. } | Reply::Drained) => unreachable!("an await is answered as one"),
+            Err(_) => Err(Rejection::Draining),
+        }
+    }
+
+    fn open(&self, generation: Generation, gate: &Arc<Gate>) -> Option<Read> {
+        let topic = gate.topic.expect("a copy is opened only after the log told the topic's id");
+        let view = Box::new(self.door.views.view(generation)?);
+        Some(Read { view, generation, topic, gate: gate.clone() })
+    }
+}
+
+/// Tells the core that nobody waits any more, unless the answer came first.
+struct Gone<'a> {
+    door: &'a Door,
+    id: RequestId,
+}
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.door.send(Input::Gone(self.door.index, self.id));
+    }
+}
+
+impl Future for PendingWrite {
+    type Output = Result<Written, Rejection>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            Pending::Rejected(rejection) => Poll::Ready(Err(rejection.clone())),
+            Pending::Waiting { reply, changes, door } => {
+                Pin::new(reply).poll(context).map(|reply| match reply {
+                    Ok(Reply::Written { topic, partitions, outcomes }) => Ok(Written { topic, partitions, outcomes }),
+                    Ok(Reply::Rejected(rejection)) => Err(rejection),
+                    Ok(Reply::Reached | Reply::Drained) => unreachable!("a write is answered as one"),
+                    Err(_) => unanswered(*changes, &door.gate.load()),
+                })
+            }
+        }
+    }
+}
+
+/// The core ended before the log answered: what it had been given may be in the log.
+fn unanswered(changes: usize, gate: &Gate) -> Result<Written, Rejection> {
+    // Without a known topic no write was ever handed to the log.
+    let topic = gate.topic.ok_or(Rejection::Draining)?;
+    let partitions = u32::try_from(gate.positions.len()).expect("Kafka counts partitions in 31 bits");
+    // RD_KAFKA_RESP_ERR__DESTROY
+    let error = KafkaError { code: -197, name: "_DESTROY".to_owned(), not_persisted: false };
+    Ok(Written { topic, partitions, outcomes: vec![Outcome::Unknown(error); changes] })
+}

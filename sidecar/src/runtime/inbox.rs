@@ -1,0 +1,31 @@
+//! What the core thread takes in.
+//!
+//! Bounded by construction: a command holds a permit until its answer, a `Gone` follows a command at
+//! most once, damage is reported once until it was taken out, and everything else answers a call that
+//! a node made. So the channel itself needs no bound, and neither commands nor answers block the other.
+
+use outrigger_core::log::LogEvent;
+use outrigger_core::node::{Command, Reply};
+use outrigger_core::offset::{Generation, RequestId};
+use outrigger_core::store::StoreEvent;
+use tokio::sync::oneshot;
+
+use super::admission::Permit;
+use crate::index::StoreIndex;
+
+pub(super) enum Input {
+    Command { store: StoreIndex, id: RequestId, command: Command, waiter: Waiter },
+    Gone(StoreIndex, RequestId),
+    Damaged { store: StoreIndex, generation: Generation, detail: String },
+    Log(StoreIndex, LogEvent),
+    Store(StoreIndex, StoreEvent),
+    /// Ends the core thread where it stands.
+    Stop,
+}
+
+/// Whoever asked, with what admitted the question.
+pub(super) struct Waiter {
+    pub(super) answer: oneshot::Sender<Reply>,
+    /// `None`: a drain, of which there is one.
+    pub(super) permit: Option<Permit>,
+}

@@ -1,0 +1,23 @@
+//! The seam to the log as the runtime drives it: calls one way, events the other.
+
+use std::sync::Arc;
+
+use outrigger_core::log::{LogCall, LogEvent};
+
+use crate::index::StoreIndex;
+use crate::kafka::KafkaLog;
+
+/// Promises what `outrigger_core::log` says of every engine, for all stores of a process. Called by one thread.
+pub trait Log: Send {
+    /// Never blocks.
+    fn call(&self, store: StoreIndex, call: LogCall);
+}
+
+/// Where a log's events go, from any thread. Never blocks; events after the end are dropped.
+pub type LogSink = Arc<dyn Fn(StoreIndex, LogEvent) + Send + Sync>;
+
+impl Log for KafkaLog {
+    fn call(&self, store: StoreIndex, call: LogCall) {
+        KafkaLog::call(self, store, call);
+    }
+}

@@ -1,0 +1,208 @@
+//! The core thread: runs every node of the process off one inbox, and carries out what they ask for.
+//!
+//! Never waits for anything but its inbox. After each event the gate is published before the effects go
+//! out: no reader that looks again finds a generation whose `Close` was sent, and no answer overtakes the
+//! state that it speaks of.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use outrigger_core::node::{Effect, Event, Node, Reply};
+use outrigger_core::offset::RequestId;
+
+use super::clock;
+use super::disks::Disks;
+use super::door::Door;
+use super::inbox::{Input, Waiter};
+use super::log::Log;
+use super::notices::Notices;
+use crate::index::StoreIndex;
+use crate::telemetry;
+
+/// Inputs handled before timers and statuses have their turn.
+const BURST_MAX: usize = 256;
+
+/// How often the status of a busy store is published.
+const STATUS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The pause after a timer that stays due, such as a drain's that waits for a slow disk.
+const PATIENCE_MIN: Duration = Duration::from_millis(1);
+
+/// Longest wait without any timer; nothing depends on it.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
+
+pub(super) struct Machine {
+    inbox: Receiver<Input>,
+    log: Box<dyn Log>,
+    disks: Disks,
+    /// By store index.
+    seats: Vec<Seat>,
+}
+
+/// A node and everything that belongs to it.
+struct Seat {
+    node: Node,
+    door: Arc<Door>,
+    waiters: BTreeMap<RequestId, Waiter>,
+    notices: Notices,
+    status: StatusClock,
+}
+
+/// When a status is published next.
+#[derive(Default)]
+struct StatusClock {
+    changed: bool,
+    urgent: bool,
+    /// Monotonic.
+    published: Duration,
+}
+
+impl Machine {
+    pub(super) fn new(inbox: Receiver<Input>, log: Box<dyn Log>, disks: Disks, seats: Vec<(Node, Arc<Door>)>) -> Machine {
+        let seats = seats.into_iter().map(|(node, door)| Seat {
+            notices: Notices::new(door.name.clone()),
+            node,
+            door,
+            waiters: BTreeMap::new(),
+            status: StatusClock::default(),
+        });
+        Machine { inbox, log, disks, seats: seats.collect() }
+    }
+
+    pub(super) fn run(mut self) {
+        for index in (0..self.seats.len()).map(StoreIndex) {
+            self.carry_out(index);
+        }
+        loop {
+            match self.inbox.recv_timeout(self.patience()) {
+                Ok(Input::Stop) => return,
+                Ok(input) => self.take(input),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the doors hold senders"),
+            }
+            for _ in 1..BURST_MAX {
+                match self.inbox.try_recv() {
+                    Ok(Input::Stop) => return,
+                    Ok(input) => self.take(input),
+                    Err(_) => break,
+                }
+            }
+            self.fire_timers();
+            self.publish_statuses();
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Command { store, id, command, waiter } => {
+                self.seats[store.0].waiters.insert(id, waiter);
+                self.step(store, Event::Command(id, command));
+            }
+            Input::Gone(store, id) => {
+                self.seats[store.0].waiters.remove(&id);
+                self.step(store, Event::Gone(id));
+            }
+            Input::Damaged { store, generation, detail } => {
+                self.step(store, Event::Damaged { generation, detail });
+                self.seats[store.0].door.damage_reported.store(false, Ordering::Release);
+            }
+            Input::Log(store, event) => self.step(store, Event::Log(event)),
+            Input::Store(store, event) => self.step(store, Event::Store(event)),
+            Input::Stop => unreachable!("ends the loop that takes inputs"),
+        }
+    }
+
+    fn step(&mut self, store: StoreIndex, event: Event) {
+        self.seats[store.0].node.handle(clock::now(), event);
+        self.carry_out(store);
+    }
+
+    fn carry_out(&mut self, store: StoreIndex) {
+        let seat = &mut self.seats[store.0];
+        seat.status.changed = true;
+        if let Some(gate) = seat.node.changed_gate() {
+            seat.door.gate.store(Arc::new(gate));
+        }
+        while let Some(effect) = seat.node.poll() {
+            match effect {
+                Effect::Log(call) => self.log.call(store, call),
+                Effect::Store(call) => self.disks.call(store, call),
+                Effect::Reply(id, reply) => seat.reply(id, reply),
+                Effect::Notice(notice) => {
+                    seat.notices.tell(&notice);
+                    seat.status.urgent = true;
+                }
+            }
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = clock::now().mono;
+        for index in (0..self.seats.len()).map(StoreIndex) {
+            if self.seats[index.0].node.next_timer().is_some_and(|timer| timer <= now) {
+                self.step(index, Event::Timer);
+            }
+        }
+    }
+
+    fn publish_statuses(&mut self) {
+        let now = clock::now().mono;
+        for seat in &mut self.seats {
+            if seat.status.due().is_some_and(|due| due <= now) {
+                seat.status = StatusClock { published: now, ..StatusClock::default() };
+                seat.door.status.send_replace(Arc::new(seat.node.status()));
+            }
+        }
+    }
+
+    /// How long nothing has to be done.
+    fn patience(&self) -> Duration {
+        let timers = self.seats.iter().flat_map(|seat| [seat.node.next_timer(), seat.status.due()]);
+        let now = clock::now().mono;
+        let next = timers.flatten().min().map(|timer| timer.saturating_sub(now));
+        next.unwrap_or(PATIENCE_MAX).clamp(PATIENCE_MIN, PATIENCE_MAX)
+    }
+}
+
+impl Seat {
+    fn reply(&mut self, id: RequestId, reply: Reply) {
+        if let Reply::Written { outcomes, .. } = &reply {
+            telemetry::metrics::writes(&self.door.name, outcomes);
+        }
+        if let Some(Waiter { answer, permit }) = self.waiters.remove(&id) {
+            // Nobody may be there any more: a write goes on without its caller.
+            let _gone = answer.send(reply);
+            drop(permit);
+        }
+    }
+}
+
+impl StatusClock {
+    /// Monotonic; none while nothing changed.
+    fn due(&self) -> Option<Duration> {
+        match (self.changed, self.urgent) {
+            (false, _) => None,
+            (true, true) => Some(Duration::ZERO),
+            (true, false) => Some(self.published + STATUS_INTERVAL),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_is_told_at_once_and_progress_a_few_times_a_second() {
+        let published = Duration::from_secs(100);
+        let quiet = StatusClock { published, ..StatusClock::default() };
+        assert_eq!(quiet.due(), None);
+        let moving = StatusClock { changed: true, urgent: false, published };
+        assert_eq!(moving.due(), Some(published + STATUS_INTERVAL));
+        let notable = StatusClock { changed: true, urgent: true, published };
+        assert_eq!(notable.due(), Some(Duration::ZERO));
+    }
+}

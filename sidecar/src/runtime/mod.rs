@@ -1,0 +1,31 @@
+//! Everything that runs the nodes of a process: their thread, their disks, their clocks, their doors.
+//!
+//! ```text
+//! handlers -> StoreHandle -> inbox -> core thread (all nodes) -> Log
+//!    ^            |            ^           |  `-> disk threads (each store on one)
+//!    |   views    | gate       '-----------+---- answers of both
+//!    '------------'<-----------------------'
+//! ```
+//!
+//! Every bound is taken before something enters: a command holds an admission permit until it is answered
+//! (writes by bytes, waiting reads by number), and whatever else comes in answers a call that a node made,
+//! of which it has few. So no queue in here is bounded by its length, and none can fill or block another.
+
+mod admission;
+pub mod clock;
+mod disks;
+mod door;
+mod handle;
+mod inbox;
+mod log;
+mod machine;
+mod notices;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod vital;
+
+pub use admission::WRITE_BYTES_MAX;
+pub use handle::{PendingWrite, Read, StoreHandle, Written};
+pub use log::{Log, LogSink};
+pub use threads::{Drained, Inbox, Runtime, RuntimeConfig, StoreSpec};

@@ -1,0 +1,177 @@
+//! The threads of a process, from their start to their end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use outrigger_core::limits::Limits;
+use outrigger_core::node::{Command, Node};
+use tokio::sync::{oneshot, watch};
+
+use super::admission::Admission;
+use super::clock;
+use super::disks::Disks;
+use super::door::Door;
+use super::handle::StoreHandle;
+use super::inbox::{Input, Waiter};
+use super::log::{Log, LogSink};
+use super::machine::Machine;
+use super::vital;
+use crate::index::StoreIndex;
+use crate::rocks::{DataDir, Resources, RocksStore, Shared};
+
+pub struct RuntimeConfig {
+    /// By store index.
+    pub stores: Vec<StoreSpec>,
+    pub limits: Limits,
+    pub resources: Resources,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSpec {
+    pub name: String,
+    pub topic: String,
+}
+
+/// What the nodes will read, before there are nodes: a log is started with its sink.
+pub struct Inbox {
+    sender: Sender<Input>,
+    receiver: Receiver<Input>,
+}
+
+/// Every node of a process. Dropped, it ends as in a crash, without waiting for its threads.
+pub struct Runtime {
+    doors: Vec<Arc<Door>>,
+    limits: Limits,
+    threads: Threads,
+}
+
+/// Told to stop when dropped.
+struct Threads {
+    inbox: Sender<Input>,
+    joins: Vec<JoinHandle<()>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every store has flushed and closed.
+    Flushed,
+    /// Time was up. As safe as a crash: what was not flushed is read again.
+    TimeUp,
+}
+
+/// What a drain may take beyond `Limits::drain_max`: its last flush.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+impl Inbox {
+    pub fn new() -> (Inbox, LogSink) {
+        let (sender, receiver) = channel();
+        let events = sender.clone();
+        let sink: LogSink = Arc::new(move |store, event| {
+            // The core may have ended before its log did.
+            let _ended = events.send(Input::Log(store, event));
+        });
+        (Inbox { sender, receiver }, sink)
+    }
+}
+
+impl Runtime {
+    /// `log` was started with the sink of `inbox`. Nodes begin at once; nothing on disk is touched before
+    /// the log has told what it is.
+    pub fn start(config: RuntimeConfig, data: DataDir, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Runtime> {
+        let Inbox { sender, receiver } = inbox;
+        let shared = Arc::new(Shared::new(config.resources));
+        let now = clock::now();
+        let (mut seats, mut disks) = (Vec::new(), Vec::new());
+        for (index, spec) in config.stores.iter().enumerate() {
+            let store = RocksStore::new(data.path(), &spec.name, shared.clone());
+            let node = Node::new(spec.name.clone(), config.limits.clone(), now);
+            let status = watch::Sender::new(Arc::new(node.status()));
+            let door = Door {
+                index: StoreIndex(index),
+                name: spec.name.clone(),
+                topic: spec.topic.clone(),
+                limits: config.limits.clone(),
+                admission: Admission::new(config.stores.len(), &config.limits),
+                gate: ArcSwap::from_pointee(node.gate().clone()),
+                status,
+                views: store.views(),
+                inbox: sender.clone(),
+                ids: AtomicU64::new(0),
+                damage_reported: AtomicBool::new(false),
+            };
+            seats.push((node, Arc::new(door)));
+            disks.push((spec.name.clone(), store));
+        }
+        let doors = seats.iter().map(|(_, door)| door.clone()).collect();
+        let (disks, mut joins) = Disks::start(disks, data, &sender)?;
+        let machine = Machine::new(receiver, log, disks, seats);
+        joins.push(vital::spawn("core".to_owned(), || machine.run())?);
+        Ok(Runtime { doors, limits: config.limits, threads: Threads { inbox: sender, joins } })
+    }
+
+    /// By store index.
+    pub fn handles(&self) -> Vec<StoreHandle> {
+        self.doors.iter().cloned().map(StoreHandle::new).collect()
+    }
+
+    /// Takes nothing new, waits for the writes under way, flushes and closes.
+    pub async fn drain(self) -> Drained {
+        let bound = self.limits.drain_max + CLOSE_MAX;
+        let answers: Vec<_> = self.doors.iter().map(|door| drain(door)).collect();
+        let all = async {
+            for answer in answers {
+                // The core answers every drain, unless it has ended.
+                let _drained = answer.await;
+            }
+        };
+        match tokio::time::timeout(bound, all).await {
+            Ok(()) => {
+                self.end().await;
+                Drained::Flushed
+            }
+            // A disk that hangs cannot be waited for.
+            Err(_) => Drained::TimeUp,
+        }
+    }
+
+    /// Ends without flushing, as kill -9 would: what was not flushed is forgotten.
+    pub async fn crash(self) {
+        self.end().await;
+    }
+
+    async fn end(mut self) {
+        let joins = self.threads.stop();
+        let joined = tokio::task::spawn_blocking(move || {
+            for join in joins {
+                join.join().expect("a vital thread that panics takes the process with it");
+            }
+        });
+        joined.await.expect("joining does not panic");
+    }
+}
+
+fn drain(door: &Door) -> oneshot::Receiver<outrigger_core::node::Reply> {
+    let (answer, drained) = oneshot::channel();
+    // Refused when the core has ended: then there is nothing to drain.
+    let _ended = door.enter(Command::Drain, Waiter { answer, permit: None });
+    drained
+}
+
+impl Threads {
+    fn stop(&mut self) -> Vec<JoinHandle<()>> {
+        // The core may have ended by itself.
+        let _ended = self.inbox.send(Input::Stop);
+        std::mem::take(&mut self.joins)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,147 @@
+//! `outrigger serve`: a sidecar on a real Kafka, from a checked configuration to its orderly end.
+//!
+//! What other processes may hold (directory, addresses) is claimed first, so that a start that cannot
+//! succeed has touched nothing. A Kafka that does not answer is not such a reason: the node starts, names
+//! what holds it up and answers Status.
+
+mod listen;
+mod observer;
+mod sidecar;
+mod topics;
+
+use std::io;
+
+use outrigger_core::limits::Limits;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::ServeConfig;
+use crate::exit::Exit;
+use crate::kafka::{KafkaLog, KafkaStartError};
+use crate::rocks::Resources;
+use crate::runtime::{Drained, Inbox, StoreSpec};
+
+pub use listen::ListenError;
+pub use sidecar::{ClaimError, Claims, Sidecar, SidecarConfig};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Kafka(#[from] KafkaStartError),
+    #[error("the system gives no more threads or signals")]
+    System(#[source] io::Error),
+    #[error("the gRPC server has ended: {0}")]
+    Server(String),
+}
+
+/// One node beside an application: modest, and enough for the indexes of some GiB.
+const RESOURCES: Resources = Resources { block_cache_bytes: 64 * 1024 * 1024, background_threads: 2 };
+
+/// Runs until a signal ends it.
+pub async fn run(config: ServeConfig) -> Result<Exit, ServeError> {
+    config.kafka.check()?;
+    let claims = Claims::take(sidecar_config(&config)).await?;
+    let _creations = topics::create(&config.kafka, &config.stores).await;
+    let (inbox, sink) = Inbox::new();
+    let topics: Vec<String> = config.stores.iter().map(|store| store.topic.as_str().to_owned()).collect();
+    let log = KafkaLog::start(&config.kafka, &topics, sink)?;
+    let mut signals = Signals::new().map_err(ServeError::System)?;
+    let mut sidecar = claims.start(inbox, Box::new(log)).map_err(ServeError::System)?;
+    announce(&config, &sidecar);
+    let failed = tokio::select! {
+        biased;
+        name = signals.next() => {
+            tracing::info!(signal = name, "draining; a second signal ends at once");
+            None
+        }
+        why = sidecar.failed() => Some(why),
+    };
+    tokio::select! {
+        biased;
+        name = signals.next() => tracing::warn!(signal = name, "ended at once: what was not flushed is read again"),
+        drained = sidecar.drain() => tell(drained),
+    }
+    match failed {
+        None => Ok(Exit::Success),
+        Some(why) => Err(ServeError::Server(why)),
+    }
+}
+
+impl ServeError {
+    pub fn exit(&self) -> Exit {
+        match self {
+            ServeError::Claim(ClaimError::Data(_)) => Exit::DataDirectory,
+            ServeError::Claim(ClaimError::Listen(_)) => Exit::Unavailable,
+            ServeError::Kafka(KafkaStartError::Thread(_)) | ServeError::System(_) => Exit::TryAgain,
+            ServeError::Kafka(
+                KafkaStartError::Property(_)
+                | KafkaStartError::NoBootstrap
+                | KafkaStartError::Bootstrap(_)
+                | KafkaStartError::Topic(_)
+                | KafkaStartError::Client(_),
+            ) => Exit::Config,
+            ServeError::Server(_) => Exit::Internal,
+        }
+    }
+}
+
+fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
+    let stores = config.stores.iter().map(|store| StoreSpec {
+        name: store.name.as_str().to_owned(),
+        topic: store.topic.as_str().to_owned(),
+    });
+    SidecarConfig {
+        data: config.data.clone(),
+        stores: stores.collect(),
+        limits: Limits::PRODUCTION,
+        resources: RESOURCES,
+        listen: config.listen,
+        socket: config.socket.clone(),
+        ready_lag_max: config.ready_lag_max,
+    }
+}
+
+fn announce(config: &ServeConfig, sidecar: &Sidecar) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        listen = sidecar.address().map(tracing::field::display),
+        socket = config.socket.as_ref().map(|path| tracing::field::display(path.display())),
+        data = %config.data.display(),
+        kafka = config.kafka.bootstrap,
+        "serving"
+    );
+    for store in &config.stores {
+        tracing::info!(store = %store.name, topic = %store.topic, "store");
+    }
+}
+
+fn tell(drained: Drained) {
+    match drained {
+        Drained::Flushed => tracing::info!("drained"),
+        Drained::TimeUp => {
+            tracing::warn!("the drain took too long and was cut: what was not flushed is read again");
+        }
+    }
+}
+
+/// What asks a service to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

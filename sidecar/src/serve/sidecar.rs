@@ -1,0 +1,146 @@
+//! One whole sidecar: runtime, gRPC server, health. Serve, dev and demo assemble it here, and only here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use outrigger_core::limits::Limits;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::listen::{self, ListenError, SocketFile};
+use super::observer;
+use crate::grpc::{self, Listener};
+use crate::rocks::{DataDir, DataDirError, Resources};
+use crate::runtime::{Drained, Inbox, Log, Runtime, RuntimeConfig, StoreHandle, StoreSpec};
+
+#[derive(Clone, Debug)]
+pub struct SidecarConfig {
+    pub data: PathBuf,
+    /// The order is that of `StoreIndex`.
+    pub stores: Vec<StoreSpec>,
+    pub limits: Limits,
+    pub resources: Resources,
+    pub listen: Option<SocketAddr>,
+    pub socket: Option<PathBuf>,
+    pub ready_lag_max: Option<u64>,
+}
+
+/// What a sidecar needs for itself alone, taken before anything else is touched.
+pub struct Claims {
+    config: SidecarConfig,
+    data: DataDir,
+    listeners: Vec<Listener>,
+    address: Option<SocketAddr>,
+    socket: Option<SocketFile>,
+}
+
+pub struct Sidecar {
+    runtime: Runtime,
+    address: Option<SocketAddr>,
+    socket: Option<SocketFile>,
+    server: Server,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    #[error(transparent)]
+    Data(#[from] DataDirError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+/// The tasks that answer requests and feed the metrics.
+struct Server {
+    /// Accept nothing more, end the streams, answer what is under way.
+    stop: CancellationToken,
+    grpc: JoinHandle<Result<(), grpc::ServeError>>,
+    observer: JoinHandle<()>,
+}
+
+impl Claims {
+    pub async fn take(config: SidecarConfig) -> Result<Claims, ClaimError> {
+        let data = DataDir::lock(&config.data)?;
+        let tcp = match config.listen {
+            Some(address) => Some(listen::tcp(address).await?),
+            None => None,
+        };
+        let (unix, socket) = match &config.socket {
+            Some(path) => Some(listen::unix(path)?).unzip(),
+            None => (None, None),
+        };
+        let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let listeners = tcp.map(Listener::Tcp).into_iter().chain(unix.map(Listener::Unix)).collect();
+        Ok(Claims { config, data, listeners, address, socket })
+    }
+
+    /// `log` was started with the sink of `inbox`. Fails only when the machine gives no thread.
+    ///
+    /// Must be called on a tokio runtime.
+    pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
+        let Claims { config, data, listeners, address, socket } = self;
+        let SidecarConfig { stores, limits, resources, ready_lag_max, .. } = config;
+        let runtime = Runtime::start(RuntimeConfig { stores, limits, resources }, data, inbox, log)?;
+        let stop = CancellationToken::new();
+        let observer = tokio::spawn(observer::run(runtime.handles()));
+        let server = grpc::Server { listeners, stores: runtime.handles(), ready_lag_max };
+        let grpc = tokio::spawn(grpc::serve(server, stop.clone()));
+        Ok(Sidecar { runtime, address, socket, server: Server { stop, grpc, observer } })
+    }
+}
+
+impl Sidecar {
+    /// By store index.
+    pub fn handles(&self) -> Vec<StoreHandle> {
+        self.runtime.handles()
+    }
+
+    /// With the port that the system chose, where it was left to it.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Waits until the server has ended by itself, which it does not do while all is well.
+    pub async fn failed(&mut self) -> String {
+        match (&mut self.server.grpc).await {
+            Ok(Ok(())) => "it stopped".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Takes nothing new, answers what is under way, flushes and ends. Bounded.
+    pub async fn drain(self) -> Drained {
+        let Sidecar { runtime, socket, server, .. } = self;
+        // Together: the answers that the server waits for come from the runtime.
+        let (drained, ()) = tokio::join!(runtime.drain(), server.end());
+        if let Some(socket) = socket {
+            socket.remove();
+        }
+        drained
+    }
+
+    /// Ends as `kill -9` would end it: nothing is answered, nothing is flushed.
+    pub async fn crash(self) {
+        self.server.grpc.abort();
+        self.server.observer.abort();
+        self.runtime.crash().await;
+    }
+}
+
+impl Server {
+    /// Bounded: the server cuts off whoever does not take its answers.
+    async fn end(self) {
+        self.observer.abort();
+        self.stop.cancel();
+        // One that failed was waited for and told already.
+        if self.grpc.is_finished() {
+            return;
+        }
+        match self.grpc.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the gRPC server did not end in order"),
+            Err(error) => tracing::error!(%error, "the gRPC server did not end in order"),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Creates the topics of stores that ask for it, in the background until Kafka has done so.
+//!
+//! That Kafka does not answer must not keep the node from starting: it names its stall by itself.
+
+use std::time::Duration;
+
+use outrigger_core::limits::Limits;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::config::StoreConfig;
+use crate::kafka::{CreateTopicError, Created, KafkaConfig, TopicSettings, create_topic};
+
+/// How long a start waits for it: a node whose topic is there has nothing to complain about.
+const FIRST_TRY: Duration = Duration::from_secs(2);
+
+/// Tasks that end when dropped.
+pub(super) struct Creations {
+    tasks: JoinSet<()>,
+}
+
+/// Begins, and returns when all are there or the patience is over.
+pub(super) async fn create(kafka: &KafkaConfig, stores: &[StoreConfig]) -> Creations {
+    let mut tasks = JoinSet::new();
+    for store in stores {
+        if let Some(creation) = store.create {
+            let settings = TopicSettings { partitions: creation.partitions };
+            tasks.spawn(insist(kafka.clone(), store.topic.as_str().to_owned(), settings));
+        }
+    }
+    let mut creations = Creations { tasks };
+    // Past it they go on beside the node.
+    let _elapsed = tokio::time::timeout(FIRST_TRY, creations.ended()).await;
+    creations
+}
+
+impl Creations {
+    async fn ended(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.expect("a creation does not panic");
+        }
+    }
+}
+
+async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings) {
+    let mut told = String::new();
+    for failures in 0.. {
+        match attempt(kafka.clone(), topic.clone(), settings).await.expect("creating a topic does not panic") {
+            Ok(Created::New) => return tracing::info!(topic, partitions = settings.partitions, "created the topic"),
+            Ok(Created::Existed) => return tracing::debug!(topic, "the topic exists"),
+            Err(error) => {
+                let error = error.to_string();
+                if error != told {
+                    tracing::warn!(topic, error, "the topic cannot be created yet: trying again");
+                    told = error;
+                }
+            }
+        }
+        tokio::time::sleep(Limits::PRODUCTION.retry_after(failures)).await;
+    }
+}
+
+async fn attempt(
+    kafka: KafkaConfig,
+    topic: String,
+    settings: TopicSettings,
+) -> Result<Result<Created, CreateTopicError>, JoinError> {
+    tokio::task::spawn_blocking(move || create_topic(&kafka, &topic, settings)).await
+}

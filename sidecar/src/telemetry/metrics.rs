@@ -1,0 +1,337 @@
+//! Every metric, named once, with what it counts and its unit; and how each is recorded.
+//!
+//! Names and labels are a contract with dashboards and alerts. All are labelled by `store`, none by
+//! key or request. Without a metrics endpoint recording costs next to nothing.
+
+use std::time::Duration;
+
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use outrigger_core::node::{Notice, Outcome, Status};
+use outrigger_core::phase::{Cause, Phase, Refusal};
+use outrigger_core::stall::StallKind;
+use outrigger_core::time::Now;
+use outrigger_proto::v1::Reason;
+
+struct Metric {
+    name: &'static str,
+    kind: Kind,
+    unit: Unit,
+    description: &'static str,
+}
+
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+macro_rules! metrics {
+    ($($constant:ident = $name:literal, $kind:ident, $unit:ident, $description:literal;)*) => {
+        $(const $constant: &str = $name;)*
+        const ALL: &[Metric] = &[$(Metric {
+            name: $name,
+            kind: Kind::$kind,
+            unit: Unit::$unit,
+            description: $description,
+        }),*];
+    };
+}
+
+metrics! {
+    BUILD = "outrigger_build_info", Gauge, Count, "1, with the versions of the binary as labels";
+    PHASE = "outrigger_phase", Gauge, Count, "1 for the phase that the store is in, 0 for the others";
+    STALL = "outrigger_stall", Gauge, Count, "1 for the stall that holds the store up, 0 for the others";
+    STALLS = "outrigger_stalls_total", Counter, Count, "stalls that began, by name";
+    REFUSALS = "outrigger_refusals_total", Counter, Count, "times that the store began to refuse, by reason";
+    POSITION = "outrigger_position", Gauge, Count, "position of the copy, by partition: everything below it is applied";
+    DURABLE = "outrigger_position_durable", Gauge, Count, "position that survives a crash of the machine, by partition";
+    LOG_END = "outrigger_log_end", Gauge, Count, "high watermark as last heard, by partition";
+    LAG = "outrigger_lag_offsets", Gauge, Count, "offsets between the copy and the end of the log, all partitions";
+    AGE = "outrigger_confirmed_age_seconds", Gauge, Seconds, "since the copy was last known to hold everything";
+    EXACT = "outrigger_exact", Gauge, Count, "1 while the copy equals the log's state at its position, else 0";
+    RESTORE_RECORDS = "outrigger_restore_records", Gauge, Count, "records read by the present or last restore";
+    RESTORE_BYTES = "outrigger_restore_bytes", Gauge, Bytes, "keys and values read by the present or last restore";
+    RESTORES = "outrigger_restores_total", Counter, Count, "restores that began, by cause";
+    WRITES = "outrigger_writes_total", Counter, Count, "writes answered, by outcome";
+    IN_FLIGHT = "outrigger_writes_in_flight", Gauge, Count, "writes accepted and not answered yet";
+    REJECTIONS = "outrigger_rejections_total", Counter, Count, "requests turned away, by reason";
+    MISPLACED = "outrigger_misplaced_records_total", Counter, Count, "records ignored: in another partition than their key's";
+    KEYLESS = "outrigger_keyless_records_total", Counter, Count, "records ignored: without a key";
+    QUARANTINED = "outrigger_quarantined_generations_total", Counter, Count, "damaged copies set aside";
+    POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
+}
+
+/// Tells the recorder what each metric is. Once, after it is installed.
+pub(super) fn describe() {
+    for Metric { name, kind, unit, description } in ALL {
+        match kind {
+            Kind::Counter => describe_counter!(*name, *unit, *description),
+            Kind::Gauge => describe_gauge!(*name, *unit, *description),
+        }
+    }
+    let (_number, librdkafka) = rdkafka::util::get_rdkafka_version();
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "librdkafka" => librdkafka).set(1.0);
+}
+
+/// The state of a store; to be called after changes and every second, for ages grow without one.
+pub fn status(status: &Status, now: Now) {
+    let store = &status.store;
+    for phase in PHASES {
+        gauge!(PHASE, "store" => store.clone(), "phase" => phase)
+            .set(one_if(status.phase.name() == phase));
+    }
+    for kind in StallKind::ALL {
+        let stalled = status.stalls.iter().any(|stall| stall.kind == kind);
+        gauge!(STALL, "store" => store.clone(), "stall" => kind.name()).set(one_if(stalled));
+    }
+    for (number, partition) in status.partitions.iter().enumerate() {
+        let labels = [("store", store.clone()), ("partition", number.to_string())];
+        gauge!(POSITION, &labels).set(float(partition.applied.0));
+        gauge!(DURABLE, &labels).set(float(partition.durable.0));
+        gauge!(LOG_END, &labels).set(float(partition.high_watermark.0));
+    }
+    let lag = status.partitions.iter().map(|each| each.high_watermark.since(each.applied)).sum();
+    gauge!(LAG, "store" => store.clone()).set(float(lag));
+    // 0 is never: an age since 1970 would only alarm.
+    if status.confirmed_at_ms > 0 {
+        let age = Duration::from_millis(now.wall_ms.saturating_sub(status.confirmed_at_ms));
+        gauge!(AGE, "store" => store.clone()).set(age.as_secs_f64());
+    }
+    gauge!(EXACT, "store" => store.clone()).set(one_if(status.exact));
+    let in_flight = u64::try_from(status.writes_in_flight).expect("a count fits 64 bits");
+    gauge!(IN_FLIGHT, "store" => store.clone()).set(float(in_flight));
+    if let Some(progress) = &status.progress {
+        gauge!(RESTORE_RECORDS, "store" => store.clone()).set(float(progress.records));
+        gauge!(RESTORE_BYTES, "store" => store.clone()).set(float(progress.bytes));
+    }
+}
+
+/// What a node noticed.
+pub fn notice(store: &str, notice: &Notice) {
+    let store = store.to_owned();
+    match notice {
+        Notice::Phase(Phase::Restoring(cause)) => {
+            counter!(RESTORES, "store" => store, "cause" => cause_label(*cause)).increment(1);
+        }
+        Notice::Phase(Phase::Refused(refusal)) => {
+            counter!(REFUSALS, "store" => store, "reason" => refusal_label(refusal)).increment(1);
+        }
+        Notice::StallBegan { kind, .. } => {
+            counter!(STALLS, "store" => store, "stall" => kind.name()).increment(1);
+        }
+        Notice::Ignored { misplaced, keyless, .. } => {
+            counter!(MISPLACED, "store" => store.clone()).increment(u64::from(*misplaced));
+            counter!(KEYLESS, "store" => store).increment(u64::from(*keyless));
+        }
+        Notice::Quarantined { .. } => counter!(QUARANTINED, "store" => store).increment(1),
+        Notice::PositionLost { .. } => counter!(POSITIONS_LOST, "store" => store).increment(1),
+        Notice::Phase(Phase::Opening | Phase::CatchingUp | Phase::Ready | Phase::Stopped)
+        | Notice::StallEnded { .. }
+        | Notice::LogIncomplete { .. }
+        | Notice::Policy(_) => {}
+    }
+}
+
+/// What became of writes that the node accepted.
+pub fn writes(store: &str, outcomes: &[Outcome]) {
+    let (mut appended, mut not_written, mut unknown) = (0, 0, 0);
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Appended(_) => appended += 1,
+            Outcome::DidNotHappen(_) => not_written += 1,
+            Outcome::Unknown(_) => unknown += 1,
+        }
+    }
+    for (outcome, count) in
+        [("appended", appended), ("did_not_happen", not_written), ("unknown", unknown)]
+    {
+        counter!(WRITES, "store" => store.to_owned(), "outcome" => outcome).increment(count);
+    }
+}
+
+/// A request that was turned away.
+pub fn rejected(store: &str, reason: Reason) {
+    let reason = reason.as_str_name().trim_start_matches("REASON_").to_ascii_lowercase();
+    counter!(REJECTIONS, "store" => store.to_owned(), "reason" => reason).increment(1);
+}
+
+/// `Phase::name` of every phase.
+const PHASES: [&str; 6] = ["OPENING", "RESTORING", "CATCHING_UP", "READY", "REFUSED", "STOPPED"];
+
+fn cause_label(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Resume => "resume",
+        Cause::Unfinished => "unfinished",
+        Cause::Empty => "empty",
+        Cause::PastHorizon => "past_horizon",
+        Cause::Truncated => "truncated",
+        Cause::Diverged => "diverged",
+        Cause::Corrupt => "corrupt",
+        Cause::UnknownFormat => "unknown_format",
+    }
+}
+
+fn refusal_label(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Identity { .. } => "identity",
+        Refusal::Policy(_) => "policy",
+        Refusal::LogIncomplete { .. } => "log_incomplete",
+    }
+}
+
+fn one_if(condition: bool) -> f64 {
+    f64::from(u8::from(condition))
+}
+
+/// The nearest float: exact below 2^53, which no log reaches. In halves, for `From` is lossless only.
+fn float(number: u64) -> f64 {
+    const HALF: f64 = 4_294_967_296.0;
+    let halves = [number >> 32, number & 0xffff_ffff]
+        .map(|half| u32::try_from(half).expect("32 bits of 64"));
+    f64::from(halves[0]) * HALF + f64::from(halves[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use outrigger_core::node::{PartitionStatus, Stall};
+    use outrigger_core::offset::{Generation, Offset, Partition, Revision};
+    use outrigger_core::phase::PolicyFault;
+
+    use super::*;
+
+    /// What Prometheus would read after `record`.
+    fn scraped(record: impl FnOnce()) -> String {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        ::metrics::with_local_recorder(&recorder, record);
+        handle.render()
+    }
+
+    fn assert_has(text: &str, lines: &[&str]) {
+        for line in lines {
+            assert!(text.lines().any(|found| found == *line), "{line} in\n{text}");
+        }
+    }
+
+    fn restoring() -> Status {
+        let partition = PartitionStatus {
+            applied: Offset(70),
+            durable: Offset(60),
+            target: Offset(90),
+            log_start: Offset(0),
+            high_watermark: Offset(100),
+            exact_from: Offset(90),
+            epoch: None,
+        };
+        let stall =
+            Stall { kind: StallKind::StoreFull, detail: String::new(), since: Duration::ZERO };
+        Status {
+            store: "s".to_owned(),
+            phase: Phase::Restoring(Cause::Empty),
+            stalls: vec![stall],
+            identity: None,
+            policy: None,
+            served: None,
+            live: None,
+            exact: false,
+            confirmed_at_ms: 1_000,
+            partitions: vec![partition.clone(), partition],
+            progress: None,
+            writes_in_flight: 3,
+            awaits: 0,
+            ignored: 0,
+            mono: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_status_becomes_gauges() {
+        let now = Now { mono: Duration::ZERO, wall_ms: 3_500 };
+        let text = scraped(|| status(&restoring(), now));
+        assert_has(
+            &text,
+            &[
+                r#"outrigger_phase{store="s",phase="RESTORING"} 1"#,
+                r#"outrigger_phase{store="s",phase="READY"} 0"#,
+                r#"outrigger_stall{store="s",stall="store_full"} 1"#,
+                r#"outrigger_stall{store="s",stall="log_unreachable"} 0"#,
+                r#"outrigger_position{store="s",partition="1"} 70"#,
+                r#"outrigger_position_durable{store="s",partition="0"} 60"#,
+                r#"outrigger_log_end{store="s",partition="0"} 100"#,
+                r#"outrigger_lag_offsets{store="s"} 60"#,
+                r#"outrigger_confirmed_age_seconds{store="s"} 2.5"#,
+                r#"outrigger_exact{store="s"} 0"#,
+                r#"outrigger_writes_in_flight{store="s"} 3"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn every_phase_has_its_gauge() {
+        let refused = Refusal::Policy(PolicyFault::Cleanup("delete".to_owned()));
+        let phases = [
+            Phase::Opening,
+            Phase::Restoring(Cause::Resume),
+            Phase::CatchingUp,
+            Phase::Ready,
+            Phase::Refused(refused),
+            Phase::Stopped,
+        ];
+        let names: BTreeSet<&str> = phases.iter().map(Phase::name).collect();
+        assert_eq!(names, BTreeSet::from(PHASES));
+    }
+
+    #[test]
+    fn what_happens_is_counted_by_name() {
+        let why = String::new();
+        let lost = Notice::PositionLost { partition: Partition(0), position: Offset(1) };
+        let notices = [
+            Notice::Phase(Phase::Restoring(Cause::PastHorizon)),
+            Notice::Phase(Phase::Refused(Refusal::Policy(PolicyFault::Cleanup(why.clone())))),
+            Notice::StallBegan { kind: StallKind::TopicGone, detail: why.clone() },
+            Notice::Ignored { partition: Partition(0), misplaced: 2, keyless: 1 },
+            Notice::Quarantined { generation: Generation(1), why },
+            lost,
+        ];
+        let appended = Outcome::Appended(Revision { partition: Partition(0), offset: Offset(0) });
+        let text = scraped(|| {
+            notices.iter().for_each(|each| notice("s", each));
+            writes("s", &[appended.clone(), appended]);
+            rejected("s", Reason::KeyTooLarge);
+        });
+        assert_has(
+            &text,
+            &[
+                r#"outrigger_restores_total{store="s",cause="past_horizon"} 1"#,
+                r#"outrigger_refusals_total{store="s",reason="policy"} 1"#,
+                r#"outrigger_stalls_total{store="s",stall="topic_gone"} 1"#,
+                r#"outrigger_misplaced_records_total{store="s"} 2"#,
+                r#"outrigger_keyless_records_total{store="s"} 1"#,
+                r#"outrigger_quarantined_generations_total{store="s"} 1"#,
+                r#"outrigger_positions_lost_total{store="s"} 1"#,
+                r#"outrigger_writes_total{store="s",outcome="appended"} 2"#,
+                r#"outrigger_writes_total{store="s",outcome="unknown"} 0"#,
+                r#"outrigger_rejections_total{store="s",reason="key_too_large"} 1"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn names_are_unique_and_counters_say_total() {
+        let names: BTreeSet<&str> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for Metric { name, kind, .. } in ALL {
+            let counter = matches!(kind, Kind::Counter);
+            assert_eq!(name.ends_with("_total"), counter, "{name}");
+        }
+    }
+
+    #[test]
+    fn large_numbers_keep_their_value() {
+        for number in [0, 1, u64::from(u32::MAX) + 1, (1 << 53) - 1] {
+            assert_eq!(format!("{}", float(number)), number.to_string());
+        }
+    }
+}

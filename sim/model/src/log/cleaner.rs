@@ -1,0 +1,150 @@
+//! The log cleaner of one replica, rule by rule as `LogCleaner` and `Cleaner` have them.
+//!
+//! Passes over `log start .. clean bound`: the newest record of a key stays, a newest tombstone until
+//! its batch's horizon, an aborted record never. Offsets stay, the log start stays (KAFKA-7556).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use outrigger_core::offset::Offset;
+use outrigger_core::topic::TopicPolicy;
+
+use super::CleanerPace;
+use super::replica::Replica;
+use super::segments::{Content, RecordBatch};
+use super::transactions::ProducerId;
+
+/// `LogCleanerManager.cleanableOffsets`: never past the last stable offset (KAFKA-5413), the active
+/// segment, or the first segment not cleaned yet that has a record younger than the lag (KIP-58).
+pub(super) fn clean_bound(replica: &Replica, policy: &TopicPolicy, now_ms: u64) -> Offset {
+    let young = |newest_ms: u64| newest_ms > now_ms.saturating_sub(policy.min_compaction_lag_ms);
+    let first_young = replica
+        .segments
+        .all()
+        .iter()
+        .filter(|segment| {
+            segment.batches.last().is_some_and(|last| last.last >= replica.cleaned_to)
+        })
+        .find(|segment| policy.min_compaction_lag_ms > 0 && young(segment.newest_ms()))
+        .map_or(replica.log_end, |segment| segment.base);
+    replica.last_stable().min(replica.segments.active().base).min(first_young)
+}
+
+/// A pass when enough is new to be worth it; tombstones whose horizon came wait for that, as in Kafka.
+pub(super) fn clean_if_dirty(
+    replica: &mut Replica,
+    policy: &TopicPolicy,
+    pace: CleanerPace,
+    now_ms: u64,
+) {
+    let bound = clean_bound(replica, policy, now_ms);
+    let dirty = bound.since(replica.cleaned_to);
+    let total = bound.since(replica.log_start);
+    if dirty > 0 && dirty * 100 >= total * pace.dirty_percent_min {
+        clean(replica, policy, now_ms);
+    }
+}
+
+/// One pass. Nothing below the log start comes back, nothing at or above the bound is touched.
+pub(super) fn clean(replica: &mut Replica, policy: &TopicPolicy, now_ms: u64) {
+    if !policy.cleanup.split(',').any(|policy| policy.trim() == "compact") {
+        return;
+    }
+    let bound = clean_bound(replica, policy, now_ms);
+    // A whole segment is cleaned or none of it: an open transaction inside one holds all of it back.
+    let Some(bound) = segment_bound(replica, bound) else {
+        return;
+    };
+    let mut pass = Pass::over(replica, bound, policy.delete_retention_ms, now_ms);
+    let cleaned =
+        replica.segments.batches_from(replica.log_start).take_while(|batch| batch.base < bound);
+    let kept: Vec<RecordBatch> =
+        cleaned.filter_map(|batch| pass.retained(replica, batch)).collect();
+    replica.segments.replace_below(bound, kept, replica.limits());
+    replica.cleaned_to = bound.max(replica.cleaned_to);
+}
+
+/// The largest segment boundary at or below `bound`, when there is anything below it.
+fn segment_bound(replica: &Replica, bound: Offset) -> Option<Offset> {
+    let mut bases = replica.segments.all().iter().map(|segment| segment.base);
+    let below = bases.rfind(|base| *base <= bound)?;
+    (below > replica.log_start).then_some(below)
+}
+
+struct Pass {
+    newest: BTreeMap<Bytes, Offset>,
+    now_ms: u64,
+    horizon_ms: u64,
+    /// Producers with records, in this pass, of the transaction that their next marker ends.
+    with_records: BTreeSet<ProducerId>,
+}
+
+impl Pass {
+    fn over(replica: &Replica, bound: Offset, retention_ms: u64, now_ms: u64) -> Pass {
+        let mut newest = BTreeMap::new();
+        let below =
+            replica.segments.batches_from(replica.log_start).take_while(|batch| batch.base < bound);
+        // Aborted records do not enter the map: they never shadow a value (Cleaner.buildOffsetMap).
+        for entry in below.filter(|batch| !replica.hidden(batch)).flat_map(RecordBatch::records) {
+            if let Some(key) = &entry.key {
+                newest.insert(key.clone(), entry.offset);
+            }
+        }
+        let horizon_ms = now_ms.saturating_add(retention_ms);
+        Pass { newest, now_ms, horizon_ms, with_records: BTreeSet::new() }
+    }
+
+    fn retained(&mut self, replica: &Replica, batch: &RecordBatch) -> Option<RecordBatch> {
+        match &batch.content {
+            Content::Marker(_) => self.marker(batch),
+            Content::Records(_) => self.records(replica, batch),
+        }
+    }
+
+    /// A marker stays while records of its transaction were met in this pass, then until its horizon,
+    /// which the first pass without them sets (KIP-534, KAFKA-8335).
+    fn marker(&mut self, batch: &RecordBatch) -> Option<RecordBatch> {
+        let producer = batch.producer.expect("a marker has a producer");
+        if self.with_records.remove(&producer) {
+            return Some(batch.clone());
+        }
+        (!self.expired(batch)).then(|| self.with_horizon(batch.clone()))
+    }
+
+    fn records(&mut self, replica: &Replica, batch: &RecordBatch) -> Option<RecordBatch> {
+        if let Some(producer) = batch.producer {
+            self.with_records.insert(producer);
+        }
+        if replica.hidden(batch) {
+            return None;
+        }
+        let expired = self.expired(batch);
+        // A keyless record has no place in a compacted log and goes (Cleaner.shouldRetainRecord).
+        let newest = |key: &Option<Bytes>, offset| {
+            key.as_ref()
+                .is_some_and(|key| self.newest.get(key).is_some_and(|newest| *newest == offset))
+        };
+        let mut records = batch.records().to_vec();
+        records.retain(|entry| {
+            newest(&entry.key, entry.offset) && (entry.value.is_some() || !expired)
+        });
+        let tombstones = records.iter().any(|entry| entry.value.is_none());
+        if records.is_empty() {
+            return None;
+        }
+        let kept = RecordBatch { content: Content::Records(records), ..batch.clone() };
+        Some(if tombstones { self.with_horizon(kept) } else { kept })
+    }
+
+    fn expired(&self, batch: &RecordBatch) -> bool {
+        batch.delete_horizon_ms.is_some_and(|horizon_ms| horizon_ms <= self.now_ms)
+    }
+
+    /// The first of two phases: the pass that keeps something dead says when a later one may drop it.
+    fn with_horizon(&self, batch: RecordBatch) -> RecordBatch {
+        RecordBatch {
+            delete_horizon_ms: batch.delete_horizon_ms.or(Some(self.horizon_ms)),
+            ..batch
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a test or the simulator makes the log do wrong. All state of it is here, none by default.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use outrigger_core::log::KafkaError;
+
+use super::append::LateAppend;
+
+/// What becomes of one `Append` call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendFate {
+    Acknowledged,
+    Fails(Failure),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What the client is told for each write.
+    pub error: KafkaError,
+    /// What is true.
+    pub landing: Landing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landing {
+    Never,
+    Now,
+    /// The request was on its way when its client gave up (FAULTS K5).
+    After(Duration),
+}
+
+impl Failure {
+    /// The acknowledgement was lost.
+    pub fn landed_but_unknown() -> Failure {
+        Failure { error: timed_out(false), landing: Landing::Now }
+    }
+
+    /// The request was lost after it had left.
+    pub fn lost_but_unknown() -> Failure {
+        Failure { error: timed_out(false), landing: Landing::Never }
+    }
+
+    /// It never left the client: status NOT_PERSISTED.
+    pub fn not_persisted() -> Failure {
+        Failure { error: timed_out(true), landing: Landing::Never }
+    }
+
+    pub fn lands_late(delay: Duration) -> Failure {
+        Failure { error: timed_out(false), landing: Landing::After(delay) }
+    }
+
+    /// Refused after it was appended: it may or may not survive (FAULTS K21).
+    pub fn not_enough_replicas_after_append(landing: Landing) -> Failure {
+        Failure { error: error(20, "NOT_ENOUGH_REPLICAS_AFTER_APPEND", false), landing }
+    }
+
+    pub(super) fn check(&self) {
+        let honest = !self.error.not_persisted || self.landing == Landing::Never;
+        assert!(honest, "NOT_PERSISTED is a promise: {self:?}");
+    }
+}
+
+/// No broker answers. Asks and appends wait, and fail when their time is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// What an ask fails with, and what `Trouble` says.
+    pub error: KafkaError,
+    pub append: Failure,
+}
+
+impl Outage {
+    pub fn unreachable() -> Outage {
+        let error = error(-187, "_ALL_BROKERS_DOWN", false);
+        Outage { error, append: Failure::lost_but_unknown() }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults {
+    pub(super) outage: Option<Outage>,
+    /// Clients that have not been told of the outage.
+    pub(super) untold: BTreeSet<u32>,
+    /// Fates of the next `Append` calls, whoever makes them.
+    pub(super) fates: VecDeque<AppendFate>,
+    pub(super) late: Vec<LateAppend>,
+    /// Clients whose fetches return nothing although there is something (FAULTS K23).
+    pub(super) stalled: BTreeSet<u32>,
+}
+
+impl Faults {
+    pub(super) fn next_fate(&mut self) -> AppendFate {
+        self.fates.pop_front().unwrap_or(AppendFate::Acknowledged)
+    }
+
+    /// What becomes of an append that met no answer.
+    pub(super) fn expiry(&self) -> Failure {
+        self.outage.as_ref().map_or_else(Failure::lost_but_unknown, |outage| outage.append.clone())
+    }
+}
+
+pub(super) fn error(code: i32, name: &str, not_persisted: bool) -> KafkaError {
+    KafkaError { code, name: name.to_owned(), not_persisted }
+}
+
+fn timed_out(not_persisted: bool) -> KafkaError {
+    error(-192, "_MSG_TIMED_OUT", not_persisted)
+}

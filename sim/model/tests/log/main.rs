@@ -1,0 +1,8 @@
+//! The log model: the suite that the real Kafka passes too, its own rules, and what folds must agree.
+
+mod appends;
+mod cleaning;
+mod conformance;
+mod folds;
+mod leaders;
+mod world;

@@ -1,0 +1,9 @@
+//! Scenarios on the production core over the models: what each rule of the protocol is for.
+
+mod exactness;
+mod fixture;
+mod reads;
+mod restore;
+mod store_faults;
+mod walk;
+mod writes;

@@ -1,0 +1,195 @@
+//! One broker: its directory, its ports, and its process while it has one.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use anyhow::{Context, Result, bail, ensure};
+use outrigger_core::offset::Partition;
+
+use super::java::Java;
+use super::ports;
+
+const STOP_MAX: Duration = Duration::from_secs(15);
+
+/// How much of a broker's log an error shows.
+const LAST_LINES: usize = 15;
+
+pub(super) struct Broker {
+    pub(super) id: usize,
+    pub(super) port: u16,
+    controller_port: u16,
+    home: PathBuf,
+    process: Option<Child>,
+    paused: bool,
+}
+
+impl Broker {
+    pub(super) fn new(id: usize, cluster: &Path) -> Result<Broker> {
+        let home = cluster.join(format!("broker-{id}"));
+        fs::create_dir(&home).with_context(|| format!("creating {}", home.display()))?;
+        Ok(Broker {
+            id,
+            port: ports::free()?,
+            controller_port: ports::free()?,
+            home,
+            process: None,
+            paused: false,
+        })
+    }
+
+    pub(super) fn voter(&self) -> String {
+        format!("{}@127.0.0.1:{}", self.id, self.controller_port)
+    }
+
+    pub(super) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    pub(super) fn should_serve(&self) -> bool {
+        self.process.is_some() && !self.paused
+    }
+
+    /// Writes its configuration: what makes it this broker, then the cluster's settings, the last of equal
+    /// names winning.
+    pub(super) fn configure(&self, voters: &str, settings: &[(String, String)]) -> Result<()> {
+        let Broker { id, port, controller_port, home, .. } = self;
+        let mut text = format!(
+            "process.roles=broker,controller\n\
+             node.id={id}\n\
+             controller.quorum.voters={voters}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             controller.listener.names=CONTROLLER\n\
+             log.dirs={}\n",
+            home.join("data").display()
+        );
+        for (key, value) in settings {
+            writeln!(text, "{key}={value}").expect("a string takes all that memory holds");
+        }
+        fs::write(self.properties(), text).context("writing server.properties")
+    }
+
+    /// Begins to format the storage; several brokers do it side by side.
+    pub(super) fn format(&self, java: &Java, cluster_id: &str) -> Result<Child> {
+        java.command("kafka.tools.StorageTool")
+            .args(["format", "--cluster-id", cluster_id, "--config"])
+            .arg(self.properties())
+            .stdout(self.log()?)
+            .stderr(self.log()?)
+            .spawn()
+            .context("starting java")
+    }
+
+    pub(super) fn spawn(&mut self, java: &Java) -> Result<()> {
+        ensure!(self.process.is_none(), "broker {} is running already", self.id);
+        let process = java
+            .command("kafka.Kafka")
+            .arg(self.properties())
+            .stdout(self.log()?)
+            .stderr(self.log()?)
+            .spawn()
+            .context("starting java")?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// An error with the end of its log when its process has ended by itself.
+    pub(super) fn check_alive(&mut self) -> Result<()> {
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
+        match process.try_wait().context("looking at a broker")? {
+            None => Ok(()),
+            Some(status) => bail!("broker {} ended with {status}:\n{}", self.id, self.last_lines()),
+        }
+    }
+
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        let Some(mut process) = self.process.take() else {
+            return Ok(());
+        };
+        self.paused = false;
+        process.kill()?;
+        process.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, which hands its leaderships over; SIGKILL when that takes too long.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        self.signal(libc::SIGTERM)?;
+        let deadline = Instant::now() + STOP_MAX;
+        while let Some(process) = &mut self.process {
+            if process.try_wait().context("waiting for a broker to stop")?.is_some() {
+                self.process = None;
+            } else if Instant::now() >= deadline {
+                self.kill().context("killing a broker that does not stop")?;
+            } else {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self) -> Result<()> {
+        self.signal(libc::SIGSTOP)?;
+        self.paused = true;
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self) -> Result<()> {
+        self.signal(libc::SIGCONT)?;
+        self.paused = false;
+        Ok(())
+    }
+
+    fn signal(&self, signal: libc::c_int) -> Result<()> {
+        let pid = self.pid().with_context(|| format!("broker {} is not running", self.id))?;
+        let pid = libc::pid_t::try_from(pid).expect("process ids fit pid_t");
+        // SAFETY: kill takes two numbers; the process is our child and not waited for, so the id is its.
+        let answer = unsafe { libc::kill(pid, signal) };
+        ensure!(answer == 0, "signal to broker {}: {}", self.id, io::Error::last_os_error());
+        Ok(())
+    }
+
+    /// Removes what this broker has of a partition, as a lost disk would.
+    pub(super) fn wipe(&self, topic: &str, partition: Partition) -> Result<()> {
+        ensure!(self.process.is_none(), "kill broker {} before wiping its disk", self.id);
+        let directory = self.home.join("data").join(format!("{topic}-{partition}"));
+        fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))
+    }
+
+    pub(super) fn last_lines(&self) -> String {
+        let text = match fs::read(self.home.join("broker.log")) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => return format!("its log cannot be read: {error}"),
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    }
+
+    fn properties(&self) -> PathBuf {
+        self.home.join("server.properties")
+    }
+
+    fn log(&self) -> Result<Stdio> {
+        let path = self.home.join("broker.log");
+        let file = File::options().create(true).append(true).open(&path);
+        Ok(file.with_context(|| format!("opening {}", path.display()))?.into())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            eprintln!("broker {} was not killed: {error}", self.id);
+        }
+    }
+}

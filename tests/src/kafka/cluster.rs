@@ -1,0 +1,201 @@
+//! Brokers that form one Kafka, and the ways to break and mend them.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{process, thread};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use outrigger_core::offset::Partition;
+use tempfile::TempDir;
+
+use super::broker::Broker;
+use super::client;
+use super::java::Java;
+use super::leash::Leash;
+use super::topic::{Topic, TopicSpec};
+
+const READY_MAX: Duration = Duration::from_secs(90);
+
+static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
+static CLUSTERS: AtomicU32 = AtomicU32::new(0);
+static TOPICS: AtomicU32 = AtomicU32::new(0);
+
+/// Brokers are numbered from 1. Field order is drop order: brokers, then what would end them otherwise.
+pub struct Cluster {
+    brokers: Vec<Broker>,
+    java: Java,
+    leash: Leash,
+    _directory: TempDir,
+}
+
+impl Cluster {
+    /// The test process's own single broker, started by whoever asks first. Its tests do not break it.
+    pub fn shared() -> Result<&'static Cluster> {
+        SHARED
+            .get_or_init(|| Cluster::start(1, &[]).map_err(|error| format!("{error:#}")))
+            .as_ref()
+            .map_err(|error| anyhow!("the shared cluster did not start: {error}"))
+    }
+
+    /// A new cluster, ready to be used. `overrides` are broker settings that win over the tests' own.
+    pub fn start(brokers: usize, overrides: &[(&str, &str)]) -> Result<Cluster> {
+        let directory = tempfile::Builder::new().prefix("outrigger-kafka-").tempdir()?;
+        let java = Java::find()?;
+        let leash = Leash::hold(directory.path())?;
+        let brokers = (1..=brokers)
+            .map(|id| Broker::new(id, directory.path()))
+            .collect::<Result<Vec<_>>>()?;
+        let mut cluster = Cluster { brokers, java, leash, _directory: directory };
+        cluster.format(overrides)?;
+        cluster.start_all()?;
+        Ok(cluster)
+    }
+
+    pub fn bootstrap(&self) -> String {
+        self.brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",")
+    }
+
+    pub fn brokers(&self) -> usize {
+        self.brokers.len()
+    }
+
+    /// A new topic whose name begins with `name` and is used by nobody else.
+    pub fn topic(&self, name: &str, spec: TopicSpec) -> Result<Topic> {
+        let number = TOPICS.fetch_add(1, Ordering::Relaxed);
+        self.topic_named(&format!("{name}-{}-{number}", process::id()), spec)
+    }
+
+    /// A new topic with exactly this name.
+    pub fn topic_named(&self, name: &str, spec: TopicSpec) -> Result<Topic> {
+        Topic::create(&self.bootstrap(), name, spec.replicated_up_to(self.brokers.len()))
+    }
+
+    /// SIGKILL: the broker is gone when this returns, the controller learns of it seconds later.
+    pub fn kill(&mut self, broker: usize) -> Result<()> {
+        let index = self.index(broker)?;
+        self.brokers[index].kill().context("killing a broker")?;
+        self.name_to_leash()
+    }
+
+    pub fn kill_all(&mut self) -> Result<()> {
+        (1..=self.brokers()).try_for_each(|broker| self.kill(broker))
+    }
+
+    /// SIGTERM, and its end awaited.
+    pub fn stop(&mut self, broker: usize) -> Result<()> {
+        let index = self.index(broker)?;
+        self.brokers[index].stop()?;
+        self.name_to_leash()
+    }
+
+    /// Starts a broker that is down, on the data it had, and waits until it serves. Of three brokers, one
+    /// alone never does: [`Cluster::start_all`].
+    pub fn start_broker(&mut self, broker: usize) -> Result<()> {
+        let index = self.index(broker)?;
+        self.spawn(index)?;
+        self.await_ready()
+    }
+
+    /// Starts every broker that is down and waits until all serve.
+    pub fn start_all(&mut self) -> Result<()> {
+        for index in 0..self.brokers.len() {
+            if self.brokers[index].pid().is_none() {
+                self.spawn(index)?;
+            }
+        }
+        self.await_ready()
+    }
+
+    /// SIGSTOP: connections stay open and nothing answers.
+    pub fn pause(&mut self, broker: usize) -> Result<()> {
+        let index = self.index(broker)?;
+        self.brokers[index].pause()
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self, broker: usize) -> Result<()> {
+        let index = self.index(broker)?;
+        self.brokers[index].resume()
+    }
+
+    /// Loses a partition's log on a broker that is down; on a single broker the topic is empty afterwards.
+    pub fn wipe_partition(&self, broker: usize, topic: &str, partition: Partition) -> Result<()> {
+        self.brokers[self.index(broker)?].wipe(topic, partition)
+    }
+
+    fn index(&self, broker: usize) -> Result<usize> {
+        ensure!((1..=self.brokers.len()).contains(&broker), "there is no broker {broker}");
+        Ok(broker - 1)
+    }
+
+    fn spawn(&mut self, index: usize) -> Result<()> {
+        self.brokers[index].spawn(&self.java)?;
+        self.name_to_leash()
+    }
+
+    fn name_to_leash(&mut self) -> Result<()> {
+        self.leash.name(self.brokers.iter().filter_map(Broker::pid))
+    }
+
+    fn format(&self, overrides: &[(&str, &str)]) -> Result<()> {
+        let voters = self.brokers.iter().map(Broker::voter).collect::<Vec<_>>().join(",");
+        let settings = settings(self.brokers.len(), overrides);
+        let id = unique_id();
+        let mut formatting = Vec::new();
+        for broker in &self.brokers {
+            broker.configure(&voters, &settings)?;
+            formatting.push((broker, broker.format(&self.java, &id)?));
+        }
+        for (broker, mut child) in formatting {
+            let status = child.wait().context("waiting for a format")?;
+            ensure!(status.success(), "formatting broker {}:\n{}", broker.id, broker.last_lines());
+        }
+        Ok(())
+    }
+
+    /// Every running broker is asked itself: one that just returned is in the others' lists from before.
+    fn await_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_MAX;
+        let serving = self.brokers.iter().filter(|broker| broker.should_serve()).count();
+        for index in 0..self.brokers.len() {
+            let broker = &mut self.brokers[index];
+            while broker.should_serve() && client::brokers_seen_by(&broker.address()) < serving {
+                broker.check_alive()?;
+                if Instant::now() >= deadline {
+                    let log = broker.last_lines();
+                    bail!("broker {} is not ready after {READY_MAX:?}:\n{log}", broker.id);
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// 16 bytes in the URL's base 64, whose last character holds two bits only.
+fn unique_id() -> String {
+    let number = CLUSTERS.fetch_add(1, Ordering::Relaxed);
+    format!("T{:010}x{number:09}A", process::id())
+}
+
+/// Small internal topics, quick failure detection, and a cleaner that looks twice a second.
+fn settings(brokers: usize, overrides: &[(&str, &str)]) -> Vec<(String, String)> {
+    let copies = brokers.min(3).to_string();
+    let majority = (brokers.min(3) / 2 + 1).to_string();
+    let ours = [
+        ("auto.create.topics.enable", "false"),
+        ("broker.heartbeat.interval.ms", "500"),
+        ("broker.session.timeout.ms", "3000"),
+        ("controlled.shutdown.enable", "true"),
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("log.cleaner.backoff.ms", "500"),
+        ("log.cleaner.dedupe.buffer.size", "8388608"),
+        ("offsets.topic.num.partitions", "1"),
+        ("offsets.topic.replication.factor", &copies),
+        ("transaction.state.log.min.isr", &majority),
+        ("transaction.state.log.num.partitions", "1"),
+        ("transaction.state.log.replication.factor", &copies),
+    ];
+    ours.iter().chain(overrides).map(|(key, value)| ((*key).into(), (*value).into())).collect()
+}

@@ -1,0 +1,56 @@
+//! The Java that runs Kafka and the jars it runs, as `./x setup kafka` left them.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, ensure};
+
+/// Small heaps and a quick start: three clusters at the same time fit a developer's machine.
+const FLAGS: [&str; 3] = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+pub(super) struct Java {
+    program: PathBuf,
+    class_path: String,
+}
+
+impl Java {
+    pub(super) fn find() -> Result<Java> {
+        let home = env::var_os("JAVA_HOME");
+        let program = home.map_or("java".into(), |home| Path::new(&home).join("bin/java"));
+        let lib = env::var("OUTRIGGER_KAFKA_LIB").unwrap_or_default();
+        Ok(Java { program, class_path: class_path(&lib)? })
+    }
+
+    pub(super) fn command(&self, class: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(FLAGS).arg("-cp").arg(&self.class_path).arg(class).stdin(Stdio::null());
+        command
+    }
+}
+
+fn class_path(lib: &str) -> Result<String> {
+    ensure!(
+        !lib.is_empty(),
+        "OUTRIGGER_KAFKA_LIB does not name the jars of Kafka: run the tests by `./x test`, or run \
+         `./x setup kafka` and set it to the kafka-*/lib below ~/.cache/outrigger"
+    );
+    ensure!(
+        Path::new(lib).is_dir(),
+        "there are no jars of Kafka at OUTRIGGER_KAFKA_LIB={lib}: run `./x setup kafka`"
+    );
+    Ok(format!("{lib}/*"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::class_path;
+
+    #[test]
+    fn missing_jars_are_named_with_the_command_that_fetches_them() {
+        for lib in ["", "/nowhere/kafka"] {
+            let error = class_path(lib).unwrap_err().to_string();
+            assert!(error.contains("./x setup kafka") && error.contains(lib), "{error}");
+        }
+    }
+}

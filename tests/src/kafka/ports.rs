@@ -1,0 +1,31 @@
+//! Ports for brokers, below the range from which the system takes ports of outgoing connections: a broker
+//! that was killed must find its port free when it returns.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Result, bail};
+
+const FIRST: u32 = 20_000;
+const COUNT: u32 = 12_000;
+
+/// Test processes that run side by side start their search this far apart.
+const PER_PROCESS: u32 = 97;
+
+static TRIED: AtomicU32 = AtomicU32::new(0);
+
+/// A free port that this process has not handed out before.
+pub(super) fn free() -> Result<u16> {
+    for _ in 0..COUNT {
+        let step = TRIED.fetch_add(1, Ordering::Relaxed);
+        let place = (process::id() % COUNT * PER_PROCESS + step) % COUNT;
+        let port = u16::try_from(FIRST + place).expect("the range ends below 2^16");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port on 127.0.0.1 in {FIRST}..{}", FIRST + COUNT)
+}
+
+const _: () = assert!(FIRST + COUNT <= 32_768, "where Linux begins to take ports for connections");

@@ -1,0 +1,3 @@
+//! What the integration tests and benches share.
+
+pub mod kafka;

@@ -1,0 +1,226 @@
+//! What `KafkaLog` owes to librdkafka's habits, pinned on a real broker: a new version of it that
+//! behaves otherwise fails here.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use outrigger::kafka::{CreateTopicError, Created, TopicSettings, create_topic};
+use outrigger_core::log::{LogCall, LogCallKind, LogEvent, Loss, Write};
+use outrigger_core::offset::{Epoch, Offset, Partition, RequestId};
+use outrigger_core::partitioner::partition_of;
+use outrigger_tests::kafka::{Cluster, Isolation, Topic, TopicSpec};
+
+use crate::log_client::{LogClient, config};
+
+const P0: Partition = Partition(0);
+const BROKER: usize = 1;
+
+fn put(key: &str, value: &str) -> Write {
+    let (key, value) = (Bytes::from(key.to_owned()), Bytes::from(value.to_owned()));
+    Write { partition: P0, key, value: Some(value) }
+}
+
+fn restart(cluster: &mut Cluster, topic: &Topic) {
+    cluster.kill(BROKER).unwrap();
+    cluster.start_broker(BROKER).unwrap();
+    topic.leader(P0).unwrap();
+}
+
+/// Aborts a transaction of one record and waits until its marker is in the log.
+fn abort_one(topic: &Topic, id: &str, end: Offset) {
+    let transaction = topic.begin(id, Duration::from_secs(60)).unwrap();
+    transaction.put(P0, b"aborted", Some(b"never seen")).unwrap();
+    transaction.abort().unwrap();
+    let until = Instant::now() + Duration::from_secs(10);
+    while topic.last_stable(P0).unwrap() < end {
+        assert!(Instant::now() < until, "no marker up to {end}");
+    }
+}
+
+#[test]
+fn the_end_is_exact_behind_aborted_records_and_markers() {
+    let cluster = Cluster::shared().unwrap();
+    let topic = cluster.topic("aborted-tail", TopicSpec::store()).unwrap();
+    let log = LogClient::start(&cluster.bootstrap(), topic.name());
+    topic.put(P0, b"a", Some(b"1")).unwrap();
+    abort_one(&topic, "aborted-tail", Offset(3));
+    abort_one(&topic, "aborted-tail", Offset(5));
+
+    log.assign(P0, Offset(0), None);
+    let batches = log.read_to(P0, Offset(5));
+    let last = batches.last().unwrap();
+    assert_eq!((last.range.end, last.clean_bound, last.at_end), (Offset(5), Offset(5), true));
+    assert_eq!(batches.iter().map(|batch| batch.records().len()).sum::<usize>(), 1);
+    assert!(batches.iter().any(|batch| batch.gap));
+}
+
+/// librdkafka's EOF says epoch 0, whatever the leader's is; the markers below it say the right one.
+/// Without that a copy whose last seen record is older than the last election would be told, at its
+/// next start, that its position is in another history.
+#[test]
+fn an_end_of_markers_alone_has_their_epoch_and_is_resumed() {
+    let mut cluster = Cluster::start(1, &[]).unwrap();
+    let topic = cluster.topic("marker-epoch", TopicSpec::store()).unwrap();
+    topic.put(P0, b"a", Some(b"1")).unwrap();
+    restart(&mut cluster, &topic);
+    restart(&mut cluster, &topic);
+    abort_one(&topic, "marker-epoch", Offset(3));
+
+    let log = LogClient::start(&cluster.bootstrap(), topic.name());
+    let leader = log.describe().partitions[0].epoch.unwrap();
+    log.assign(P0, Offset(0), None);
+    let epochs: Vec<_> = log.read_to(P0, Offset(3)).iter().flat_map(|batch| batch.epochs.clone()).collect();
+    assert_eq!(epochs.first().unwrap().1, Offset(0));
+    assert_eq!(epochs.last().unwrap(), &(leader, Offset(3)));
+    assert!(leader > epochs[0].0, "{epochs:?}");
+
+    log.assign(P0, Offset(3), Some(leader));
+    assert!(log.fetch(P0).unwrap().at_end);
+    // The older epoch ended below 3: this is what resuming with it would be told.
+    log.assign(P0, Offset(3), Some(epochs[0].0));
+    assert_eq!(log.fetch(P0), Err(Loss::Diverged));
+    // A refused position does not outlive its assignment.
+    log.assign(P0, Offset(0), None);
+    assert_eq!(log.read_to(P0, Offset(3)).last().unwrap().range.end, Offset(3));
+}
+
+/// An epoch is looked at on every assignment, also when the client knows the leader already:
+/// `rd_kafka_assign` alone would not.
+#[test]
+fn a_log_lost_and_regrown_is_refused_to_every_assignment_with_an_epoch() {
+    let mut cluster = Cluster::start(1, &[]).unwrap();
+    let topic = cluster.topic("regrown", TopicSpec::store()).unwrap();
+    let log = LogClient::start(&cluster.bootstrap(), topic.name());
+    log.append((0..10).map(|n| put(&format!("k{n}"), "first")).collect());
+    cluster.kill(BROKER).unwrap();
+    cluster.wipe_partition(BROKER, topic.name(), P0).unwrap();
+    cluster.start_broker(BROKER).unwrap();
+    topic.leader(P0).unwrap();
+
+    log.describe();
+    log.assign(P0, Offset(10), Some(Epoch(0)));
+    assert_eq!(log.fetch(P0), Err(Loss::Diverged));
+    log.assign(P0, Offset(10), None);
+    assert_eq!(log.fetch(P0), Err(Loss::OutOfRange));
+    let others: Vec<String> = (0..20).map(|n| format!("other{n}")).collect();
+    topic.put_all(others.iter().map(|key| (P0, key.as_bytes(), Some(&b"second"[..])))).unwrap();
+    for _ in 0..3 {
+        log.assign(P0, Offset(10), Some(Epoch(0)));
+        assert_eq!(log.fetch(P0), Err(Loss::Diverged));
+    }
+    // Answered again while nobody assigns: the assignment stays void.
+    assert_eq!(log.fetch(P0), Err(Loss::Diverged));
+}
+
+/// The same clients serve a topic that was deleted and created again, once told to.
+#[test]
+fn a_recreated_topic_has_a_new_id_and_is_read_and_written_anew() {
+    let cluster = Cluster::shared().unwrap();
+    let topic = cluster.topic("recreated", TopicSpec::store()).unwrap();
+    let log = LogClient::start(&cluster.bootstrap(), topic.name());
+    let before = log.describe();
+    log.append((0..10).map(|n| put(&format!("k{n}"), "old")).collect());
+    log.assign(P0, Offset(0), None);
+    log.read_to(P0, Offset(10));
+
+    topic.delete().unwrap();
+    log.call(LogCall::TopicId);
+    let gone = log.answer();
+    let LogEvent::Failed { call: LogCallKind::TopicId, error } = gone else { panic!("{gone:?}") };
+    assert_eq!(error.name, "UNKNOWN_TOPIC_OR_PART");
+    topic.create_again().unwrap();
+
+    log.call(LogCall::TopicId);
+    let LogEvent::TopicId(id) = log.answer() else { panic!("no id") };
+    assert_ne!(id, before.topic);
+    assert_eq!(log.describe().topic, id);
+    topic.put(P0, b"new", Some(b"1")).unwrap();
+    log.assign(P0, Offset(0), None);
+    let batches = log.read_to(P0, Offset(1));
+    assert_eq!(batches.last().unwrap().range.end, Offset(1));
+    let results = log.append(vec![put("new", "2")]);
+    assert_eq!(results[0].as_ref().map(|revision| revision.offset), Ok(Offset(1)));
+}
+
+/// The vectors are of Kafka's own `UtilsTest.testMurmur2`: hash with the sign bit cleared, modulo.
+#[test]
+fn partitions_equal_the_java_clients() {
+    let vectors: [(&[u8], u32); 5] =
+        [(b"21", 5), (b"foobar", 3), (b"abc", 3), (b"", 3), (b"a-little-bit-long-string", 2)];
+    let java = |hash: i32| (hash & 0x7fff_ffff) % 7;
+    let hashes = [-973_932_308, -790_332_482, 479_470_107, 275_646_681, -985_981_536];
+    for ((key, _), hash) in vectors.iter().zip(hashes) {
+        assert_eq!(i64::from(partition_of(key, 7).0), i64::from(java(hash)), "{key:?}");
+    }
+}
+
+#[test]
+fn an_existing_topic_is_left_as_it_is_and_a_new_one_is_a_stores() {
+    let cluster = Cluster::shared().unwrap();
+    let bootstrap = cluster.bootstrap();
+    let name = format!("created-{}", std::process::id());
+    let settings = TopicSettings { partitions: 3 };
+    assert_eq!(create_topic(&config(&bootstrap), &name, settings).unwrap(), Created::New);
+    let again = create_topic(&config(&bootstrap), &name, TopicSettings::default());
+    assert_eq!(again.unwrap(), Created::Existed);
+
+    let facts = LogClient::start(&bootstrap, &name).describe();
+    assert_eq!(facts.partitions.len(), 3);
+    assert_eq!(facts.policy.cleanup, "compact");
+    assert_eq!(facts.policy.delete_retention_ms, 604_800_000);
+    assert_eq!(facts.policy.min_compaction_lag_ms, 60_000);
+    assert_eq!((facts.policy.replication, facts.policy.min_insync_replicas), (1, 1));
+    assert!(facts.policy.log_append_time && !facts.policy.unclean_election);
+}
+
+#[test]
+fn a_kafka_that_does_not_answer_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    let error = create_topic(&config(&silent), "t", TopicSettings::default()).unwrap_err();
+    assert!(matches!(error, CreateTopicError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains(&silent), "{error}");
+}
+
+/// Thousands of records under way: nothing is lost, doubled or reordered, and each has its answer.
+#[test]
+fn many_appends_under_way_keep_their_order_and_are_all_answered() {
+    const CALLS: u64 = 200;
+    const RECORDS: usize = 500;
+    let cluster = Cluster::shared().unwrap();
+    let topic = cluster.topic("burst", TopicSpec::store()).unwrap();
+    let log = LogClient::start(&cluster.bootstrap(), topic.name());
+    for id in 0..CALLS {
+        let writes: Vec<Write> = (0..RECORDS).map(|n| put(&format!("{id}-{n}"), "value")).collect();
+        log.call(LogCall::Append { id: RequestId(id), writes: writes.into() });
+    }
+    let mut next = 0;
+    for _ in 0..CALLS {
+        let LogEvent::Appended { id, results } = log.answer() else { panic!("no answer") };
+        let first = id.0 * u64::try_from(RECORDS).unwrap();
+        let offsets: Vec<u64> = results.iter().map(|result| result.as_ref().unwrap().offset.0).collect();
+        assert_eq!(offsets, (first..).take(RECORDS).collect::<Vec<_>>());
+        next += 1;
+    }
+    assert_eq!(next, CALLS);
+    let records = topic.read(P0, Offset(0), Isolation::Committed).unwrap();
+    let in_order = (0..CALLS).flat_map(|id| (0..RECORDS).map(move |n| format!("{id}-{n}").into_bytes()));
+    assert!(records.into_iter().map(|record| record.key.unwrap()).eq(in_order));
+}
+
+/// A stuck broker must not hold up the end of a process.
+#[test]
+fn a_log_ends_within_bounded_time_while_its_broker_hangs() {
+    let cluster = Cluster::start(1, &[]).unwrap();
+    let topic = cluster.topic("hung", TopicSpec::store()).unwrap();
+    let log = LogClient::start(&cluster.bootstrap(), topic.name());
+    log.assign(P0, Offset(0), None);
+    log.call(LogCall::Fetch { partition: P0, bytes_max: 1 << 20 });
+    cluster.pause(BROKER).unwrap();
+    log.call(LogCall::Append { id: RequestId(1), writes: vec![put("a", "1")].into() });
+    log.call(LogCall::Describe);
+    let began = Instant::now();
+    drop(log);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    cluster.resume(BROKER).unwrap();
+}

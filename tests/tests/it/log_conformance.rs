@@ -1,0 +1,152 @@
+//! The conformance suite of the log seam over `KafkaLog`, on a real broker.
+
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::time::{Duration, Instant};
+
+use outrigger_core::conformance::log::{
+    Ability, CASES, Case, FILLER, Foreign, LogUnderTest, Shape, Verdict,
+};
+use outrigger_core::log::{LogCall, LogEvent};
+use outrigger_core::offset::{Offset, Partition};
+use outrigger_tests::kafka::{Cluster, Isolation, Topic, TopicSpec, Transaction};
+
+use crate::log_client::LogClient;
+
+/// A compacted topic refuses records without a key, so no other tool can write one.
+const LACKING: [Ability; 1] = [Ability::Keyless];
+const BROKER: usize = 1;
+const COMPACTED_MAX: Duration = Duration::from_secs(60);
+
+struct KafkaUnderTest<'a> {
+    cluster: &'a mut Cluster,
+    topic: Topic,
+    clients: BTreeMap<u32, LogClient>,
+    transaction: Option<Transaction>,
+    name: &'static str,
+}
+
+impl KafkaUnderTest<'_> {
+    /// A client appears when it is first spoken of: in an outage it could not introduce itself, so
+    /// both are made before.
+    fn new<'a>(cluster: &'a mut Cluster, case: &Case) -> KafkaUnderTest<'a> {
+        let topic = cluster.topic(case.name, spec(case.shape)).unwrap();
+        let bootstrap = cluster.bootstrap();
+        let client = |number| (number, LogClient::start(&bootstrap, topic.name()));
+        let clients = BTreeMap::from([client(1), client(2)]);
+        KafkaUnderTest { cluster, topic, clients, transaction: None, name: case.name }
+    }
+}
+
+fn spec(shape: Shape) -> TopicSpec {
+    let kind = if shape.eager_cleaner { TopicSpec::fast_compaction() } else { TopicSpec::store() };
+    kind.partitions(shape.partitions).set("delete.retention.ms", &shape.delete_retention_ms.to_string())
+}
+
+impl LogUnderTest for KafkaUnderTest<'_> {
+    fn call(&mut self, client: u32, call: LogCall) {
+        self.clients[&client].call(call);
+    }
+
+    fn next_event(&mut self, client: u32, within: Duration) -> Option<LogEvent> {
+        self.clients[&client].event(within)
+    }
+
+    fn append(&mut self, partition: Partition, records: &[Foreign]) -> Vec<Offset> {
+        let records = records.iter().map(|record| {
+            let key = record.key.as_deref().expect("Ability::Keyless is lacking");
+            (partition, key, record.value.as_deref())
+        });
+        self.topic.put_all(records).unwrap()
+    }
+
+    fn open_transaction(&mut self, partition: Partition, records: &[Foreign]) -> Vec<Offset> {
+        let transaction = self.topic.begin(self.name, Duration::from_secs(60)).unwrap();
+        let put = |record: &Foreign| {
+            let key = record.key.as_deref().expect("Ability::Keyless is lacking");
+            transaction.put(partition, key, record.value.as_deref()).unwrap()
+        };
+        let offsets = records.iter().map(put).collect();
+        self.transaction = Some(transaction);
+        offsets
+    }
+
+    fn end_transaction(&mut self, verdict: Verdict) {
+        let transaction = self.transaction.take().expect("an open transaction");
+        match verdict {
+            Verdict::Commit => transaction.commit().unwrap(),
+            Verdict::Abort => transaction.abort().unwrap(),
+        }
+    }
+
+    fn compact(&mut self, partition: Partition, gone: &[Offset]) {
+        let until = Instant::now() + COMPACTED_MAX;
+        let first = *gone.iter().min().expect("something is to go");
+        loop {
+            // Only an append rolls a segment, and only a rolled one is cleaned.
+            self.topic.put(partition, FILLER, Some(b"rolls the segment")).unwrap();
+            let left = self.topic.read(partition, first, Isolation::Uncommitted).unwrap();
+            if !left.iter().any(|record| gone.contains(&record.offset)) {
+                return;
+            }
+            assert!(Instant::now() < until, "{gone:?} not compacted within {COMPACTED_MAX:?}");
+        }
+    }
+
+    fn delete_records(&mut self, partition: Partition, before: Offset) {
+        self.topic.delete_records(partition, before).unwrap();
+    }
+
+    fn lose_log(&mut self, partition: Partition) {
+        self.cluster.kill(BROKER).unwrap();
+        self.cluster.wipe_partition(BROKER, self.topic.name(), partition).unwrap();
+        self.cluster.start_broker(BROKER).unwrap();
+        self.topic.leader(partition).unwrap();
+    }
+
+    fn recreate(&mut self) {
+        self.topic.delete().unwrap();
+        self.topic.create_again().unwrap();
+    }
+
+    fn set_delete_retention(&mut self, ms: u64) {
+        self.topic.alter("delete.retention.ms", &ms.to_string()).unwrap();
+    }
+
+    fn set_outage(&mut self, down: bool) {
+        if down {
+            self.cluster.kill(BROKER).unwrap();
+        } else {
+            self.cluster.start_broker(BROKER).unwrap();
+        }
+    }
+}
+
+fn passes(cluster: &mut Cluster, case: &Case) -> bool {
+    let began = Instant::now();
+    let mut under_test = KafkaUnderTest::new(cluster, case);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| (case.run)(&mut under_test)));
+    let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
+    println!("{verdict} {} in {:.1} s", case.name, began.elapsed().as_secs_f64());
+    outcome.is_ok()
+}
+
+/// One after the other: some of them kill the broker.
+#[test]
+fn kafka_log_does_what_every_log_engine_must_do() {
+    let mut cluster = Cluster::start(1, &[]).unwrap();
+    let possible = |case: &&Case| case.needs.iter().all(|need| !LACKING.contains(need));
+    let (possible, left_out): (Vec<&Case>, Vec<&Case>) = CASES.iter().partition(possible);
+    for case in &left_out {
+        println!("left out: {} needs {:?}", case.name, case.needs);
+    }
+    let only = std::env::var("CASE").ok();
+    let failed: Vec<_> = possible
+        .into_iter()
+        .filter(|case| only.as_ref().is_none_or(|only| case.name.contains(only)))
+
+        .filter(|case| !passes(&mut cluster, case))
+        .map(|case| case.name)
+        .collect();
+    assert_eq!(failed, [""; 0]);
+}

@@ -1,0 +1,9 @@
+//! Everything that needs a real Kafka, a real disk or real processes: one binary, so that it is linked once.
+
+mod embedded_conformance;
+mod kafka;
+mod log_client;
+mod log_conformance;
+mod store_conformance;
+mod store_full;
+mod store_kill;
