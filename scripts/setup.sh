@@ -42,6 +42,10 @@ setup_rust() {
   have=$(rustc --version | awk '{ print $2 }')
   [[ $(printf '%s\n' "$wanted" "$have" | sort -V | head -n 1) == "$wanted" ]] ||
     fail "Rust $have is too old, $wanted is needed: rustup update stable"
+}
+
+setup_lints() {
+  setup_rust
   { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 ||
     fail "rustfmt or clippy is missing: rustup component add rustfmt clippy"
 }
@@ -96,7 +100,7 @@ java_command() { echo "${JAVA_HOME:+$JAVA_HOME/bin/}java"; }
 java_package() {
   local version
   for version in 21 17; do
-    if apt-cache show "openjdk-$version-jre-headless" >/dev/null 2>&1; then
+    if apt-cache policy "openjdk-$version-jre-headless" | grep -q 'Candidate: [0-9]'; then
       echo "openjdk-$version-jre-headless"
       return
     fi
@@ -118,7 +122,7 @@ provide() {
   "$1"
   [[ ${#MISSING[@]} -gt 0 ]] || return 0
   if command -v apt-get >/dev/null && as_root true 2>/dev/null; then
-    install_packages
+    install_packages || true # what is missing after it is said below
     MISSING=() PACKAGES=()
     "$1"
     [[ ${#MISSING[@]} -gt 0 ]] || return 0

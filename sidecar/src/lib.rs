@@ -1,13 +1,16 @@
 //! The sidecar: everything that core must not know. `main.rs` is a thin door to this.
 
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod dev;
 pub mod embedded;
+pub mod exit;
+pub mod grpc;
 pub mod index;
 pub mod kafka;
 pub mod rocks;
-pub mod cli;
-pub mod config;
-pub mod exit;
-pub mod grpc;
-pub mod telemetry;
 pub mod runtime;
 pub mod serve;
+pub mod telemetry;
+mod workload;

@@ -1,3 +1,6 @@
 //! What the integration tests and benches share.
 
+pub mod bench;
 pub mod kafka;
+pub mod load;
+pub mod node;

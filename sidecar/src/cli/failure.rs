@@ -7,6 +7,8 @@ use std::io;
 use outrigger_client::{Error as CallError, ErrorKind, Reason};
 
 use crate::config::ConfigError;
+use crate::demo::DemoError;
+use crate::dev::DevError;
 use crate::exit::Exit;
 use crate::serve::ServeError;
 use crate::telemetry::{LogError, MetricsError};
@@ -36,6 +38,10 @@ pub enum Failure {
     Metrics(#[from] MetricsError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Dev(#[from] DevError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     #[error("cannot start: {0}")]
     Start(io::Error),
 }
@@ -63,6 +69,8 @@ impl Failure {
             Failure::Log(_) | Failure::Metrics(MetricsError::Install { .. }) => Exit::Internal,
             Failure::Metrics(MetricsError::Listen { .. }) => Exit::Unavailable,
             Failure::Serve(error) => error.exit(),
+            Failure::Dev(error) => error.exit(),
+            Failure::Demo(error) => error.exit(),
             Failure::Start(_) => Exit::TryAgain,
         }
     }

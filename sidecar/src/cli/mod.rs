@@ -3,6 +3,8 @@
 //! A command is an `Args` and an async `run` that returns what the process exits with. Client
 //! commands know a node only through `outrigger-client`, as every application does.
 
+mod demo;
+mod dev;
 mod escape;
 mod failure;
 mod kv;
@@ -42,6 +44,8 @@ enum Command {
     Scan(scan::ScanArgs),
     Load(load::LoadArgs),
     Status(status::StatusArgs),
+    Dev(dev::DevArgs),
+    Demo(demo::DemoArgs),
 }
 
 impl Cli {
@@ -63,6 +67,8 @@ impl Cli {
             Command::Scan(args) => scan::run(args).await,
             Command::Load(args) => load::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Dev(args) => dev::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
         }
     }
 }
@@ -137,6 +143,9 @@ mod tests {
             "outrigger load - --deletes 3",
             "outrigger load --count 5 --rate 0",
             "outrigger status --follow --digest",
+            "outrigger dev --nodes 0",
+            "outrigger dev --port 80",
+            "outrigger demo --keys 0",
         ];
         for line in lines {
             assert_eq!(read(line).expect_err(line), Exit::Usage, "{line}");

@@ -12,7 +12,7 @@ use crate::runtime::Drained;
 
 /// One of the cluster it was made for. People count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NodeNumber(usize);
+pub struct NodeNumber(usize);
 
 pub(crate) struct ClusterConfig {
     pub(crate) nodes: u16,
@@ -34,7 +34,7 @@ pub enum ClusterError {
     #[error(transparent)]
     Log(#[from] OpenLogError),
     #[error("node {number}")]
-    Node { number: usize, source: NodeError },
+    Node { number: NodeNumber, source: NodeError },
 }
 
 impl Cluster {
@@ -56,8 +56,8 @@ impl Cluster {
         (1..=self.nodes.len()).map(NodeNumber)
     }
 
-    pub(crate) fn number(&self, number: usize) -> Option<NodeNumber> {
-        (1..=self.nodes.len()).contains(&number).then_some(NodeNumber(number))
+    pub(crate) fn size(&self) -> usize {
+        self.nodes.len()
     }
 
     pub(crate) fn node(&self, number: NodeNumber) -> &Node {
@@ -67,19 +67,19 @@ impl Cluster {
     pub(crate) async fn start_node(&mut self, number: NodeNumber) -> Result<(), ClusterError> {
         let node = &mut self.nodes[number.0 - 1];
         let started = node.start(&self.log).await;
-        started.map_err(|source| ClusterError::Node { number: number.0, source })
+        started.map_err(|source| ClusterError::Node { number, source })
     }
 
     /// As `kill -9`: what the node had not flushed is forgotten.
     pub(crate) async fn kill(&mut self, number: NodeNumber) -> Result<(), ClusterError> {
         let killed = self.nodes[number.0 - 1].kill().await;
-        killed.map_err(|source| ClusterError::Node { number: number.0, source })
+        killed.map_err(|source| ClusterError::Node { number, source })
     }
 
     /// Removes everything that the node has on its disk. It must be stopped.
     pub(crate) fn wipe(&self, number: NodeNumber) -> Result<(), ClusterError> {
         let wiped = self.node(number).wipe();
-        wiped.map_err(|source| ClusterError::Node { number: number.0, source })
+        wiped.map_err(|source| ClusterError::Node { number, source })
     }
 
     /// Ends all nodes in order, then the log.
@@ -95,6 +95,13 @@ impl Cluster {
             true => Drained::TimeUp,
             false => Drained::Flushed,
         }
+    }
+}
+
+impl NodeNumber {
+    /// None when a cluster of so many nodes has no such node.
+    pub(crate) fn of(number: usize, nodes: usize) -> Option<NodeNumber> {
+        (1..=nodes).contains(&number).then_some(NodeNumber(number))
     }
 }
 

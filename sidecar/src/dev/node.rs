@@ -37,6 +37,10 @@ pub enum NodeError {
     Running,
     #[error("it is not running")]
     NotRunning,
+    #[error(
+        "its address {0} was taken by another process: stop that one, then start the node again"
+    )]
+    AddressTaken(SocketAddr),
     #[error(transparent)]
     Claim(#[from] ClaimError),
     #[error("the system gives no more threads")]
@@ -46,7 +50,8 @@ pub enum NodeError {
 }
 
 /// Several nodes share a machine that also runs what plays with them.
-const RESOURCES: Resources = Resources { block_cache_bytes: 32 * 1024 * 1024, background_threads: 2 };
+const RESOURCES: Resources =
+    Resources { block_cache_bytes: 32 * 1024 * 1024, background_threads: 2 };
 
 /// How long a killed node's port may still be held by the tasks that served it.
 const PORT_WAIT: Duration = Duration::from_secs(2);
@@ -119,14 +124,15 @@ impl Node {
         self.sidecar.take()
     }
 
-    async fn claim_again(&self, address: SocketAddr) -> Result<Claims, ClaimError> {
+    async fn claim_again(&self, address: SocketAddr) -> Result<Claims, NodeError> {
         let patience = Instant::now() + PORT_WAIT;
         loop {
             match self.claim(address).await {
                 Err(error) if is_taken(&error) && Instant::now() < patience => {
                     tokio::time::sleep(PORT_PAUSE).await;
                 }
-                claimed => return claimed,
+                Err(error) if is_taken(&error) => return Err(NodeError::AddressTaken(address)),
+                claimed => return Ok(claimed?),
             }
         }
     }

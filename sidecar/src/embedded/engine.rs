@@ -12,10 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use outrigger_core::log::{KafkaError, LogCall, LogCallKind, LogEvent, Write};
 use outrigger_core::offset::{Partition, Revision};
-use outrigger_model::log::{LogConfig, LogModel};
+use outrigger_model::log::{LogConfig, LogModel, RecordBatch};
 
 use super::entry::{Entry, encode_batch, encode_partition};
-use super::journal::Journal;
+use super::journal::{Journal, OpenJournalError};
 use crate::index::StoreIndex;
 use crate::runtime::{LogSink, clock};
 
@@ -35,40 +35,40 @@ pub(super) struct Engine {
     clients: BTreeMap<u32, (StoreIndex, LogSink)>,
     /// The disk refused a write: from then on nothing is taken or told but that.
     broken: Option<KafkaError>,
+    /// When the journal's size was last compared with what is in it.
+    looked: Duration,
 }
 
 /// Calls per round: bounds a frame, and how late the first of them is answered.
 const ROUND_MAX: usize = 4_096;
 /// Longest wait without a call, so that a clock that was set cannot hold the cleaner back.
 const IDLE_MAX: Duration = Duration::from_secs(1);
-/// Growth from which a rewriting is worth it, if it also is more than what was kept last time.
-const REWRITE_BYTES_MIN: u64 = 64 << 20;
+/// How often it is judged whether the journal is worth rewriting.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// It is when more than this, and more than half of it, was cleaned away.
+const WASTE_BYTES_MIN: u64 = 32 << 20;
 
 impl Engine {
     /// The model as the journal left it, in a new leader's term, as after a broker's restart.
     pub(super) fn start(
         config: LogConfig,
-        journal: Journal,
-        kept: Vec<Entry>,
-    ) -> io::Result<Engine> {
+        mut journal: Journal,
+    ) -> Result<Engine, OpenJournalError> {
         let partitions = config.partitions;
         let mut model = LogModel::new(config);
-        for entry in kept {
-            match entry {
-                Entry::Batch(partition, batch) => model.put(partition, batch),
-                Entry::Partition(partition, state) => model.restore(partition, &state),
-            }
-        }
-        let mut engine =
-            Engine { model, journal, partitions, clients: BTreeMap::new(), broken: None };
+        journal.replay(|entry| match entry {
+            Entry::Batch(partition, batch) => model.put(partition, batch),
+            Entry::Partition(partition, state) => model.restore(partition, &state),
+        })?;
         let mut terms = Vec::new();
         for partition in Partition::all(partitions) {
-            engine.model.elect(partition);
-            encode_partition(partition, &engine.model.state(partition), &mut terms);
+            model.elect(partition);
+            encode_partition(partition, &model.state(partition), &mut terms);
         }
-        engine.journal.append(&terms)?;
-        engine.model.keep_appended();
-        Ok(engine)
+        journal.append(&terms)?;
+        model.keep_appended();
+        let (clients, broken) = (BTreeMap::new(), None);
+        Ok(Engine { model, journal, partitions, clients, broken, looked: Duration::ZERO })
     }
 
     /// Until `Stop`, or until nobody is left to send.
@@ -119,7 +119,7 @@ impl Engine {
             }
         }
         self.deliver(out);
-        self.rewrite_when_grown();
+        self.rewrite_when_wasteful();
     }
 
     fn deliver(&self, out: Vec<(u32, LogEvent)>) {
@@ -154,15 +154,28 @@ impl Engine {
         kept
     }
 
-    fn rewrite_when_grown(&mut self) {
-        let (grown, before) = self.journal.growth();
-        if self.broken.is_some() || grown < REWRITE_BYTES_MIN.max(before) {
+    fn rewrite_when_wasteful(&mut self) {
+        let now = clock::now().mono;
+        if self.broken.is_some() || now < self.looked + LOOK_EVERY {
+            return;
+        }
+        self.looked = now;
+        let live = self.live_bytes();
+        if self.journal.bytes() - live.min(self.journal.bytes()) < WASTE_BYTES_MIN.max(live) {
             return;
         }
         if let Err(error) = self.rewrite() {
             let trouble = self.broke(&error, Vec::new());
             self.deliver(trouble);
         }
+    }
+
+    /// About what a rewritten journal would have: fixed fields are counted as 64 bytes a batch.
+    fn live_bytes(&self) -> u64 {
+        let bytes = |batch: &RecordBatch| 64 + batch.key_and_value_bytes();
+        let partition = |partition| self.model.batches(partition).map(bytes).sum::<usize>();
+        let live: usize = Partition::all(self.partitions).map(partition).sum();
+        u64::try_from(live).expect("lengths fit 64 bits")
     }
 
     fn rewrite(&mut self) -> io::Result<()> {
@@ -263,8 +276,8 @@ mod tests {
     }
 
     fn engine(dir: &std::path::Path) -> Engine {
-        let (journal, kept) = Journal::open(&dir.join("journal"), 1).unwrap();
-        Engine::start(config(kept.header.topic), journal, kept.entries).unwrap()
+        let journal = Journal::open(&dir.join("journal"), 1).unwrap();
+        Engine::start(config(journal.header().topic), journal).unwrap()
     }
 
     fn append(engine: &mut Engine, key: &str) {

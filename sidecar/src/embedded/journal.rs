@@ -8,7 +8,7 @@
 //! it was acknowledged: it is dropped. With bytes behind it, it was acknowledged once: damage.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use outrigger_core::topic::TopicId;
@@ -18,6 +18,7 @@ use super::entry::{Entry, decode_all};
 
 const MAGIC: &[u8; 5] = b"ORLOG";
 const VERSION: u8 = 1;
+const HEADER_BYTES_MAX: u64 = 1_024;
 const FRAME_HEAD: usize = 12;
 /// Payload bytes per frame of a rewritten journal.
 const FRAME_BYTES: usize = 4 << 20;
@@ -34,14 +35,6 @@ pub(super) struct Journal {
     header: Header,
     file: File,
     bytes: u64,
-    /// Size after the last rewriting.
-    bytes_rewritten: u64,
-}
-
-/// What an existing journal held.
-pub(super) struct Kept {
-    pub(super) header: Header,
-    pub(super) entries: Vec<Entry>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -57,23 +50,44 @@ pub(super) enum OpenJournalError {
 }
 
 impl Journal {
-    /// Reads what is there, or begins a new journal with new ids.
-    pub(super) fn open(path: &Path, partitions: u32) -> Result<(Journal, Kept), OpenJournalError> {
-        let kept = match fs::read(path) {
-            Ok(bytes) => read(&bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => begin(path, partitions)?,
-            Err(error) => return Err(error.into()),
-        };
-        if kept.0.header.partitions != partitions {
-            return Err(OpenJournalError::Partitions { found: kept.0.header.partitions });
+    /// Opens what is there, or begins a new journal with new ids. `replay` comes next.
+    pub(super) fn open(path: &Path, partitions: u32) -> Result<Journal, OpenJournalError> {
+        if !path.try_exists()? {
+            begin(path, partitions)?;
         }
-        let (kept, bytes) = kept;
-        let file = OpenOptions::new().append(true).open(path)?;
-        file.set_len(bytes)?;
-        let header = kept.header.clone();
-        let journal =
-            Journal { path: path.to_owned(), header, file, bytes, bytes_rewritten: bytes };
-        Ok((journal, kept))
+        let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+        let mut start = Vec::new();
+        Read::by_ref(&mut file).take(HEADER_BYTES_MAX).read_to_end(&mut start)?;
+        let (header, bytes) = Header::decode(&start).ok_or(OpenJournalError::Foreign)?;
+        if header.partitions != partitions {
+            return Err(OpenJournalError::Partitions { found: header.partitions });
+        }
+        Ok(Journal { path: path.to_owned(), header, file, bytes: wide(bytes) })
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Everything that was appended, in order; a frame that a crash cut off is dropped from the file.
+    pub(super) fn replay(&mut self, mut entry: impl FnMut(Entry)) -> Result<(), OpenJournalError> {
+        let end = self.file.metadata()?.len();
+        self.file.seek(SeekFrom::Start(self.bytes))?;
+        let mut frames = BufReader::new(&self.file);
+        let mut payload = Vec::new();
+        while self.bytes < end {
+            match next(&mut frames, end - self.bytes, &mut payload)? {
+                Next::Frame => {
+                    let damaged = OpenJournalError::Damaged { at: self.bytes };
+                    decode_all(&payload).ok_or(damaged)?.into_iter().for_each(&mut entry);
+                    self.bytes += wide(FRAME_HEAD + payload.len());
+                }
+                Next::Torn => break,
+                Next::Damaged => return Err(OpenJournalError::Damaged { at: self.bytes }),
+            }
+        }
+        self.file.set_len(self.bytes)?;
+        Ok(())
     }
 
     /// Appends one frame; it is on disk when this returns.
@@ -81,13 +95,12 @@ impl Journal {
         let frame = frame(payload);
         self.file.write_all(&frame)?;
         self.file.sync_data()?;
-        self.bytes += u64::try_from(frame.len()).expect("lengths fit 64 bits");
+        self.bytes += wide(frame.len());
         Ok(())
     }
 
-    /// Bytes since the last rewriting, and at it.
-    pub(super) fn growth(&self) -> (u64, u64) {
-        (self.bytes - self.bytes_rewritten.min(self.bytes), self.bytes_rewritten)
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Replaces everything by what `fill` writes, entry by entry. A crash leaves the old or the new.
@@ -117,25 +130,20 @@ impl Journal {
         sync_directory(&self.path)?;
         self.bytes = file.metadata()?.len();
         self.file = file;
-        self.bytes_rewritten = self.bytes;
         Ok(())
     }
 }
 
 /// Renamed into place whole, so that a header is never torn.
-fn begin(path: &Path, partitions: u32) -> io::Result<(Kept, u64)> {
-    let id = random()?;
+fn begin(path: &Path, partitions: u32) -> io::Result<()> {
     let cluster = TopicId(random()?).to_string();
-    let header = Header { cluster, topic: TopicId(id), partitions };
-    let bytes = header.encode();
+    let header = Header { cluster, topic: TopicId(random()?), partitions };
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary)?;
-    file.write_all(&bytes)?;
+    file.write_all(&header.encode())?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    sync_directory(path)?;
-    let len = u64::try_from(bytes.len()).expect("lengths fit 64 bits");
-    Ok((Kept { header, entries: Vec::new() }, len))
+    sync_directory(path)
 }
 
 fn random() -> io::Result<[u8; 16]> {
@@ -157,45 +165,35 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What is kept, and how many bytes of the file are.
-fn read(bytes: &[u8]) -> Result<(Kept, u64), OpenJournalError> {
-    let (header, mut at) = Header::decode(bytes).ok_or(OpenJournalError::Foreign)?;
-    let mut entries = Vec::new();
-    while at < bytes.len() {
-        match payload(&bytes[at..]) {
-            Next::Frame(payload) => {
-                let damaged = OpenJournalError::Damaged { at: byte(at) };
-                entries.extend(decode_all(payload).ok_or(damaged)?);
-                at += FRAME_HEAD + payload.len();
-            }
-            Next::Torn => break,
-            Next::Damaged => return Err(OpenJournalError::Damaged { at: byte(at) }),
-        }
-    }
-    Ok((Kept { header, entries }, byte(at)))
-}
-
-enum Next<'a> {
-    Frame(&'a [u8]),
+enum Next {
+    /// Its payload was read.
+    Frame,
     Torn,
     Damaged,
 }
 
-fn payload(rest: &[u8]) -> Next<'_> {
-    let Some((head, body)) = rest.split_first_chunk::<FRAME_HEAD>() else { return Next::Torn };
-    let (len, sum) = head.split_first_chunk::<4>().expect("twelve bytes have four");
-    let len = usize::try_from(u32::from_le_bytes(*len)).expect("usize holds 32 bits");
-    let sum = u64::from_le_bytes(sum.try_into().expect("twelve bytes less four are eight"));
-    match body.split_at_checked(len) {
-        Some((payload, _)) if xxh3_64(payload) == sum && len > 0 => Next::Frame(payload),
-        // Length zero: the file had grown, its bytes had not come.
-        Some((_, behind)) if !behind.is_empty() && len > 0 => Next::Damaged,
-        Some(_) | None => Next::Torn,
+/// The next of `left` bytes.
+fn next(frames: &mut impl Read, left: u64, payload: &mut Vec<u8>) -> io::Result<Next> {
+    let Some(behind) = left.checked_sub(wide(FRAME_HEAD)) else { return Ok(Next::Torn) };
+    let (mut len, mut sum) = ([0; 4], [0; 8]);
+    frames.read_exact(&mut len)?;
+    frames.read_exact(&mut sum)?;
+    let len = u32::from_le_bytes(len);
+    // Length zero: the file had grown, its bytes had not come.
+    if u64::from(len) > behind || len == 0 {
+        return Ok(Next::Torn);
     }
+    payload.resize(usize::try_from(len).expect("usize holds 32 bits"), 0);
+    frames.read_exact(payload)?;
+    Ok(match xxh3_64(payload) == u64::from_le_bytes(sum) {
+        true => Next::Frame,
+        false if u64::from(len) < behind => Next::Damaged,
+        false => Next::Torn,
+    })
 }
 
-fn byte(at: usize) -> u64 {
-    u64::try_from(at).expect("lengths fit 64 bits")
+fn wide(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("lengths fit 64 bits")
 }
 
 impl Header {
@@ -259,9 +257,17 @@ mod tests {
         out
     }
 
+    /// The header, and the entries that are still there.
+    fn open(path: &Path) -> Result<(Journal, usize), OpenJournalError> {
+        let mut journal = Journal::open(path, 1)?;
+        let mut entries = 0;
+        journal.replay(|_| entries += 1)?;
+        Ok((journal, entries))
+    }
+
     fn three_frames(path: &Path) -> (Vec<u8>, Vec<usize>) {
-        let (mut journal, kept) = Journal::open(path, 1).unwrap();
-        assert!(kept.entries.is_empty());
+        let (mut journal, entries) = open(path).unwrap();
+        assert_eq!(entries, 0);
         let mut ends = vec![fs::read(path).unwrap().len()];
         for frame in 1..=3 {
             journal.append(&payload(frame)).unwrap();
@@ -277,12 +283,12 @@ mod tests {
         let (bytes, ends) = three_frames(&path);
         for cut in ends[0]..=bytes.len() {
             fs::write(&path, &bytes[..cut]).unwrap();
-            let (mut journal, kept) = Journal::open(&path, 1).unwrap();
+            let (mut journal, entries) = open(&path).unwrap();
             let whole = ends[1..].iter().filter(|end| **end <= cut).count();
-            assert_eq!(kept.entries.len(), whole, "cut at {cut}");
+            assert_eq!(entries, whole, "cut at {cut}");
             journal.append(&payload(9)).unwrap();
-            let (_, kept) = Journal::open(&path, 1).unwrap();
-            assert_eq!(kept.entries.len(), whole + 1, "goes on after the cut at {cut}");
+            let (_, entries) = open(&path).unwrap();
+            assert_eq!(entries, whole + 1, "goes on after the cut at {cut}");
         }
     }
 
@@ -296,7 +302,7 @@ mod tests {
         let zeros = [&bytes[..ends[2]], &[0; 100]].concat();
         for torn in [flipped, zeros] {
             fs::write(&path, &torn).unwrap();
-            assert_eq!(Journal::open(&path, 1).unwrap().1.entries.len(), 2);
+            assert_eq!(open(&path).unwrap().1, 2);
         }
     }
 
@@ -307,8 +313,8 @@ mod tests {
         let (mut bytes, ends) = three_frames(&path);
         bytes[ends[1] + FRAME_HEAD] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        let refused = Journal::open(&path, 1).err().unwrap();
-        let at = byte(ends[1]);
+        let refused = open(&path).err().unwrap();
+        let at = wide(ends[1]);
         assert!(
             matches!(refused, OpenJournalError::Damaged { at: told } if told == at),
             "{refused}"
@@ -320,8 +326,8 @@ mod tests {
     fn the_ids_stay_and_the_partitions_must() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        let first = Journal::open(&path, 2).unwrap().1.header;
-        assert_eq!(Journal::open(&path, 2).unwrap().1.header, first);
+        let first = Journal::open(&path, 2).unwrap().header;
+        assert_eq!(Journal::open(&path, 2).unwrap().header, first);
         let refused = Journal::open(&path, 3).err().unwrap();
         assert!(matches!(refused, OpenJournalError::Partitions { found: 2 }), "{refused}");
     }

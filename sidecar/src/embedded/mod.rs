@@ -88,23 +88,21 @@ impl EmbeddedLog {
         fs::create_dir_all(dir).map_err(|source| io_error(dir, source))?;
         let lock = lock(dir)?;
         let path = dir.join(JOURNAL);
-        let opened = Journal::open(&path, config.partitions);
-        let (journal, kept) =
-            opened.map_err(|error| open_error(&path, error, config.partitions))?;
-        let (cluster, topic) = (kept.header.cluster.clone(), kept.header.topic);
-        let config = LogConfig {
+        let refused = |error| open_error(&path, error, config.partitions);
+        let journal = Journal::open(&path, config.partitions).map_err(refused)?;
+        let (cluster, topic) = (journal.header().cluster.clone(), journal.header().topic);
+        let topic_config = LogConfig {
             cluster,
             topic,
             partitions: config.partitions,
-            policy: config.policy,
+            policy: config.policy.clone(),
             segments: config.segments,
             cleaner: Some(config.cleaner),
             delivery_timeout: ANSWER_WITHIN,
             ask_timeout: ANSWER_WITHIN,
             end_with_records: true,
         };
-        let engine = Engine::start(config, journal, kept.entries)
-            .map_err(|source| io_error(&path, source))?;
+        let engine = Engine::start(topic_config, journal).map_err(refused)?;
         let (inbox, outbox) = channel();
         let thread = std::thread::Builder::new().name("embedded-log".to_owned());
         let thread =

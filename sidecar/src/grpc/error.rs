@@ -191,6 +191,7 @@ fn advised(
     message: impl Into<String>,
     what_to_do: impl Into<String>,
 ) -> ErrorDetail {
+    crate::telemetry::metrics::failed(reason);
     ErrorDetail { what_to_do: what_to_do.into(), ..ErrorDetail::new(reason, message) }
 }
 

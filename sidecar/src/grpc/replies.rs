@@ -54,7 +54,8 @@ impl Replies {
         Replies { in_flight, oldest: None, over: false }
     }
 
-    /// Adds what is answered already, as long as it fits one message.
+    /// Adds what is answered already. Ready with the end of the stream, when there is nothing before it; pending
+    /// too when the answer is full.
     fn gather(
         &mut self,
         answer: &mut Answer,
@@ -65,33 +66,31 @@ impl Replies {
                 Some(oldest) => oldest,
                 None => match ready!(self.in_flight.poll_recv(context)) {
                     Some(next) => next,
-                    // Without details: each write that is not answered may have happened.
-                    None => {
-                        return Poll::Ready(Err(Status::internal(
-                            "the replies broke off: a defect of the node",
-                        )));
-                    }
+                    None => return Poll::Ready(Err(broken_off())),
                 },
             };
-            let mut flight = match oldest {
-                InFlight::Flight(flight) => flight,
+            match oldest {
+                InFlight::Flight(mut flight) => {
+                    let added =
+                        answer.has_room(flight.items) && flight.poll(answer, context).is_ready();
+                    if !added {
+                        self.oldest = Some(InFlight::Flight(flight));
+                        return Poll::Pending;
+                    }
+                }
                 InFlight::End(end) if answer.replies.is_empty() => return Poll::Ready(end),
                 end @ InFlight::End(_) => {
                     self.oldest = Some(end);
                     return Poll::Pending;
                 }
-            };
-            let full =
-                answer.replies.len() + flight.items > BATCH_LEN_MAX && !answer.replies.is_empty();
-            match full {
-                false if flight.poll(answer, context).is_ready() => {}
-                false | true => {
-                    self.oldest = Some(InFlight::Flight(flight));
-                    return Poll::Pending;
-                }
             }
         }
     }
+}
+
+/// Without details: each write that is not answered may have happened.
+fn broken_off() -> Status {
+    Status::internal("the replies broke off: a defect of the node")
 }
 
 impl Stream for Replies {
@@ -124,6 +123,11 @@ impl Flight {
 }
 
 impl Answer {
+    /// An empty answer takes any number.
+    fn has_room(&self, items: usize) -> bool {
+        self.replies.is_empty() || self.replies.len() + items <= BATCH_LEN_MAX
+    }
+
     /// One reply for each item: those of `failed` at their places, the others as the log answered.
     fn add(
         &mut self,
@@ -131,6 +135,7 @@ impl Answer {
         failed: Vec<(usize, ErrorDetail)>,
         outcome: Option<Result<Written, Rejection>>,
     ) {
+        self.replies.reserve(items);
         let mut failed = failed.into_iter().peekable();
         let (mut outcomes, rejected) = match outcome {
             Some(Ok(written)) => {

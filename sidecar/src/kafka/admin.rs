@@ -125,11 +125,13 @@ impl Admin {
                 question.unanswered = 1;
                 self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
             }
-            LogCallKind::Ends => {
-                let partitions = self.counts[store.0].load(Ordering::Acquire);
-                assert!(partitions > 0, "ends are asked for after the store's first facts");
-                self.list_offsets(tag, &mut question, partitions);
-            }
+            LogCallKind::Ends => match self.counts[store.0].load(Ordering::Acquire) {
+                0 => {
+                    question.unanswered = 1;
+                    self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
+                }
+                partitions => self.list_offsets(tag, &mut question, partitions),
+            },
         }
         self.questions.insert(number, question);
     }
@@ -141,10 +143,23 @@ impl Admin {
         self.client.list_offsets(name, partitions, tag.spec, tag.packed(), timeout, &self.answers);
     }
 
+    /// The second round of a question whose first told how many partitions there are.
+    fn ask_for_offsets(&self, tag: Tag, question: &mut Question) {
+        let specs: &[OffsetSpec] = match question.kind {
+            LogCallKind::Describe => &[OffsetSpec::LogStart, OffsetSpec::HighWatermark],
+            LogCallKind::Ends => &[OffsetSpec::HighWatermark],
+            LogCallKind::TopicId => return,
+        };
+        let partitions = question.findings.partitions();
+        self.counts[question.store.0].store(partitions, Ordering::Release);
+        for spec in specs {
+            self.list_offsets(Tag { spec: *spec, ..tag }, question, partitions);
+        }
+    }
+
     fn take_answers(&mut self) {
         let mut answers = Vec::new();
-        let take = |event: Event<'_>| answers.extend(Answer::of(event));
-        let mut take = take;
+        let mut take = |event: Event<'_>| answers.extend(Answer::of(event));
         while self.answers.poll(Duration::ZERO, &mut take) {}
         for (tag, answer) in answers {
             self.take_answer(Tag::unpacked(tag), answer);
@@ -154,16 +169,12 @@ impl Admin {
     fn take_answer(&mut self, tag: Tag, answer: Answer) {
         let mut question = self.questions.remove(&tag.question).expect("an open question");
         question.unanswered -= 1;
-        let topic_known = matches!(answer, Answer::Topic(Ok(_)));
+        let described = matches!(answer, Answer::Topic(Ok(_)));
         if let Err(code) = question.findings.add(tag.spec, answer) {
             question.error.get_or_insert(code);
         }
-        if topic_known && question.kind == LogCallKind::Describe {
-            let partitions = question.findings.partitions();
-            self.counts[question.store.0].store(partitions, Ordering::Release);
-            for spec in [OffsetSpec::LogStart, OffsetSpec::HighWatermark] {
-                self.list_offsets(Tag { spec, ..tag }, &mut question, partitions);
-            }
+        if described {
+            self.ask_for_offsets(tag, &mut question);
         }
         if question.unanswered > 0 {
             self.questions.insert(tag.question, question);

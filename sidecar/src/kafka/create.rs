@@ -114,7 +114,7 @@ fn brokers(client: &Client, answers: &Queue) -> Result<usize, Code> {
 
 fn create(client: &Client, answers: &Queue, topic: &NewTopic) -> Result<(), (Code, String)> {
     let timeout = Timeout(CREATE_TIMEOUT);
-    client.create_topic(topic, timeout, answers).map_err(|detail| (Code::BAD_MSG, detail))?;
+    client.create_topic(topic, timeout, answers).map_err(|detail| (Code::FAIL, detail))?;
     let created = wait(answers, CREATE_TIMEOUT, |event| match event {
         Event::Created { answer } => Some(answer),
         Event::Deliveries(_)

@@ -48,30 +48,30 @@ impl Findings {
         match kind {
             LogCallKind::Describe => self.into_facts().map(LogEvent::Facts),
             LogCallKind::Ends => {
-                let ends = self.high_watermarks.ok_or(Code::BAD_MSG)?;
+                let ends = self.high_watermarks.ok_or(Code::FAIL)?;
                 let end = |(high_watermark, epoch)| PartitionEnd { high_watermark, epoch };
                 Ok(LogEvent::Ends(ends.into_iter().map(end).collect()))
             }
             LogCallKind::TopicId => {
-                let topic = self.topic.ok_or(Code::BAD_MSG)?;
+                let topic = self.topic.ok_or(Code::FAIL)?;
                 Ok(LogEvent::TopicId(TopicId(topic.id)))
             }
         }
     }
 
     fn into_facts(self) -> Result<LogFacts, Code> {
-        let topic = self.topic.ok_or(Code::BAD_MSG)?;
-        let cluster = self.cluster.ok_or(Code::BAD_MSG)?;
-        let policy = policy(&self.configs.ok_or(Code::BAD_MSG)?, &topic)?;
-        let starts = self.log_starts.ok_or(Code::BAD_MSG)?;
-        let ends = self.high_watermarks.ok_or(Code::BAD_MSG)?;
+        let topic = self.topic.ok_or(Code::FAIL)?;
+        let cluster = self.cluster.ok_or(Code::FAIL)?;
+        let policy = policy(&self.configs.ok_or(Code::FAIL)?, &topic)?;
+        let starts = self.log_starts.ok_or(Code::FAIL)?;
+        let ends = self.high_watermarks.ok_or(Code::FAIL)?;
         let partitions =
             starts.into_iter().zip(ends).map(|((log_start, _), (high_watermark, epoch))| {
                 PartitionFacts { log_start, high_watermark, epoch }
             });
         let partitions: Vec<PartitionFacts> = partitions.collect();
         if partitions.len() != topic.replicas.len() {
-            return Err(Code::BAD_MSG);
+            return Err(Code::FAIL);
         }
         Ok(LogFacts { cluster: cluster.id, topic: TopicId(topic.id), policy, partitions })
     }
@@ -88,21 +88,21 @@ fn policy(
     topic: &TopicDescription,
 ) -> Result<TopicPolicy, Code> {
     let replication = topic.replicas.iter().min().copied().unwrap_or(0);
-    let text = |name| configs.get(name).ok_or(Code::BAD_MSG);
+    let text = |name| configs.get(name).ok_or(Code::FAIL);
     Ok(TopicPolicy {
         cleanup: text("cleanup.policy")?.clone(),
         delete_retention_ms: number(text("delete.retention.ms")?)?,
         min_compaction_lag_ms: number(text("min.compaction.lag.ms")?)?,
         log_append_time: text("message.timestamp.type")? == "LogAppendTime",
         min_insync_replicas: number(text("min.insync.replicas")?)?,
-        replication: u32::try_from(replication).map_err(|_| Code::BAD_MSG)?,
+        replication: u32::try_from(replication).map_err(|_| Code::FAIL)?,
         unclean_election: text("unclean.leader.election.enable")? == "true",
         message_bytes_max: number(text("max.message.bytes")?)?,
     })
 }
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, Code> {
-    text.parse().map_err(|_| Code::BAD_MSG)
+    text.parse().map_err(|_| Code::FAIL)
 }
 
 #[cfg(test)]
@@ -162,11 +162,11 @@ mod tests {
         for name in configs().keys() {
             let mut missing = configs();
             missing.remove(name);
-            assert_eq!(described(missing), Err(Code::BAD_MSG), "{name}");
+            assert_eq!(described(missing), Err(Code::FAIL), "{name}");
         }
         let mut negative = configs();
         negative.insert("delete.retention.ms".to_owned(), "-1".to_owned());
-        assert_eq!(described(negative), Err(Code::BAD_MSG));
+        assert_eq!(described(negative), Err(Code::FAIL));
     }
 
     #[test]

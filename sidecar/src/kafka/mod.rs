@@ -21,9 +21,9 @@ mod settings;
 mod trouble;
 
 use std::ffi::CString;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
@@ -83,7 +83,7 @@ impl KafkaLog {
         Ok(KafkaLog { producer, consumer, admin })
     }
 
-    /// Never blocks. `Assign`, `Fetch` and `Ends` only after the store's first `Facts`.
+    /// Never blocks. `Assign` and `Fetch` only after the store's first `Facts`.
     pub fn call(&self, store: StoreIndex, call: LogCall) {
         match call {
             LogCall::Describe => {

@@ -1,9 +1,9 @@
 //! Appends: one thread that hands records to the producer and collects its deliveries.
 //!
 //! Order per partition: one thread takes appends in the order of their calls, one idempotent
-//! producer writes them in the order it was handed them. A producer that broke is replaced only
-//! after each of its records has an outcome; one whose outcome is unknown may land later than
-//! records of its successor, as any write with an unknown outcome may.
+//! producer writes them in the order it was handed them. A producer that broke ends with an outcome
+//! for each of its records before the next append makes another; a record whose outcome is unknown
+//! may land later than those of its successor, as any write with an unknown outcome may.
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::LogSink;
 use super::config::KafkaConfig;
 use super::ledger::{Answer, Ledger};
 use super::raw::{Client, ClientError, Code, Deliveries, Delivery, Event, Queue, Topic};
-use super::settings::PURGE_MAX;
+use super::settings::{PRODUCER_AGAIN, PURGE_MAX};
 use super::trouble::{Troubles, kafka_error};
 use crate::index::StoreIndex;
 
@@ -39,9 +39,15 @@ pub(super) struct Producer {
     sink: LogSink,
     troubles: Troubles,
     ledger: Ledger,
-    /// None while a broken one could not be replaced.
-    running: Option<Running>,
-    broken: bool,
+    client: State,
+    /// Of the last client.
+    started: Instant,
+}
+
+enum State {
+    Running(Running),
+    /// Met this error, after which a client refuses everything. The next append makes another.
+    Broken(Code),
 }
 
 /// A producer client. Fields in the order in which they may go.
@@ -84,8 +90,8 @@ impl Producer {
             inbox,
             sink,
             ledger: Ledger::default(),
-            running: Some(running),
-            broken: false,
+            client: State::Running(running),
+            started: Instant::now(),
         })
     }
 
@@ -93,11 +99,8 @@ impl Producer {
         while let Ok(next) = inbox.recv() {
             match next {
                 ToProducer::Append { store, id, writes } => self.append(store, id, &writes),
-                ToProducer::Events => self.drain(Duration::ZERO),
+                ToProducer::Events => self.hear(),
                 ToProducer::Stop => break,
-            }
-            if self.broken {
-                self.replace();
             }
         }
         self.give_up();
@@ -108,11 +111,11 @@ impl Producer {
             (self.sink)(store, LogEvent::Appended { id, results: Vec::new() });
             return;
         }
+        self.replace_broken();
         let slot = self.ledger.open(store, id, writes.len());
         for (index, write) in writes.iter().enumerate() {
             let ticket = slot.ticket(index);
             if let Err(code) = self.produce(store, write, ticket) {
-                self.broken |= code == Code::FATAL;
                 // Not taken at all: it cannot be in any log.
                 let outcome = Err(kafka_error(code, true));
                 answer(&self.sink, self.ledger.settle(ticket, outcome));
@@ -121,52 +124,55 @@ impl Producer {
     }
 
     fn produce(&self, store: StoreIndex, write: &Write, ticket: usize) -> Result<(), Code> {
-        let topic = &self.running.as_ref().ok_or(Code::FATAL)?.topics[store.0];
-        topic.produce(write.partition, &write.key, write.value.as_deref(), ticket)
+        match &self.client {
+            State::Running(running) => {
+                let value = write.value.as_deref();
+                running.topics[store.0].produce(write.partition, &write.key, value, ticket)
+            }
+            State::Broken(code) => Err(*code),
+        }
+    }
+
+    fn hear(&mut self) {
+        self.drain(Duration::ZERO);
+        let State::Running(running) = &self.client else { return };
+        let Some(code) = running.client.fatal_error() else { return };
+        self.give_up();
+        // Gone before anything else is appended: no late delivery of it meets another's ticket.
+        self.client = State::Broken(code);
+    }
+
+    /// At most once in a while: what broke one client may break the next at once.
+    fn replace_broken(&mut self) {
+        let due = self.started.elapsed() >= PRODUCER_AGAIN;
+        if due && matches!(self.client, State::Broken(_)) {
+            self.started = Instant::now();
+            match Running::start(&self.config, &self.topics, &self.inbox) {
+                Ok(running) => self.client = State::Running(running),
+                Err(error) => self.troubles.of_client(Code::FATAL, &error.to_string()),
+            }
+        }
     }
 
     /// Takes what is there, waiting up to `wait` for the first of it.
     fn drain(&mut self, mut wait: Duration) {
-        let Producer { running, ledger, sink, troubles, broken, .. } = self;
-        let Some(running) = running else { return };
+        let Producer { client, ledger, sink, troubles, .. } = self;
+        let State::Running(running) = client else { return };
         while running.events.poll(wait, |event| {
             troubles.hear(&event);
-            match event {
-                Event::Deliveries(deliveries) => settle(ledger, sink, deliveries),
-                Event::Error { code, .. } => *broken |= code == Code::FATAL,
-                Event::Log { .. }
-                | Event::Topic { .. }
-                | Event::Cluster { .. }
-                | Event::Configs { .. }
-                | Event::Offsets { .. }
-                | Event::Created { .. } => {}
+            if let Event::Deliveries(deliveries) = event {
+                settle(ledger, sink, deliveries);
             }
         }) {
             wait = Duration::ZERO;
         }
     }
 
-    /// The client has met an error after which it refuses everything.
-    fn replace(&mut self) {
-        self.give_up();
-        // Gone before anything else is appended: no late delivery of it meets another's ticket.
-        self.running = None;
-        match Running::start(&self.config, &self.topics, &self.inbox) {
-            Ok(running) => {
-                self.running = Some(running);
-                self.broken = false;
-            }
-            // Appends are refused meanwhile; each of them comes here again.
-            Err(error) => self.troubles.of_client(Code::FATAL, &error.to_string()),
-        }
-    }
-
     /// Every open record gets its outcome: from librdkafka, or "unknown" when that takes too long.
     fn give_up(&mut self) {
-        if self.ledger.is_empty() {
-            return;
-        }
-        if let Some(running) = &self.running {
+        if let State::Running(running) = &self.client
+            && !self.ledger.is_empty()
+        {
             running.client.purge();
         }
         let until = Instant::now() + PURGE_MAX;
@@ -230,5 +236,49 @@ mod tests {
         assert_eq!((error.name.as_str(), error.not_persisted), ("_NO_OFFSET", false));
         let revision = outcome(&delivery(Code::NONE, false, Some(9))).unwrap();
         assert_eq!(revision, Revision { partition: Partition(2), offset: Offset(9) });
+    }
+
+    /// librdkafka's own mock of a broker is enough here: what counts is which client is used.
+    #[test]
+    fn a_producer_that_broke_answers_everything_and_makes_room_for_another() {
+        let config = KafkaConfig {
+            bootstrap: "127.0.0.1:9".to_owned(),
+            properties: [("test.mock.num.brokers", "1"), ("allow.auto.create.topics", "true")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        };
+        let (sender, answers) = std::sync::mpsc::channel();
+        let sink = move |_, event| sender.send(event).unwrap();
+        let (inbox, _events) = std::sync::mpsc::channel();
+        let topics = [CString::new("topic").unwrap()].into();
+        let mut producer = Producer::new(&config, topics, inbox, Arc::new(sink)).unwrap();
+        let append = |producer: &mut Producer, id| {
+            let key = bytes::Bytes::from_static(b"key");
+            let write = Write { partition: Partition(0), key, value: None };
+            producer.append(StoreIndex(0), RequestId(id), &[write]);
+            let until = Instant::now() + Duration::from_secs(20);
+            while Instant::now() < until {
+                producer.drain(Duration::from_millis(10));
+                producer.hear();
+                if let Ok(LogEvent::Appended { mut results, .. }) = answers.try_recv() {
+                    return results.remove(0);
+                }
+            }
+            panic!("append {id} was not answered");
+        };
+        append(&mut producer, 1).unwrap();
+
+        let State::Running(running) = &producer.client else { panic!("it works") };
+        let cluster_authorization_failed = Code(31);
+        running.client.break_fatally(cluster_authorization_failed);
+        producer.hear();
+        assert!(
+            matches!(producer.client, State::Broken(code) if code == cluster_authorization_failed)
+        );
+        producer.started = Instant::now();
+        let refused = append(&mut producer, 2).unwrap_err();
+        assert_eq!((refused.code, refused.not_persisted), (31, true));
+        producer.started -= PRODUCER_AGAIN;
+        append(&mut producer, 3).unwrap();
     }
 }

@@ -151,11 +151,11 @@ impl Reader {
         if filling.is_empty() {
             return Progress::Nothing;
         }
-        match filling.finish(topic.fetched_high_watermark(self.start.partition)) {
-            Ok(filled) => self.deliver(filled),
+        match filling.clean_bound(topic.fetched_high_watermark(self.start.partition)) {
+            Some(bound) => self.deliver(filling.finish(bound)),
             // Dropped when a fault follows: it is read again.
-            Err(_) if self.pending.is_some() => Progress::Nothing,
-            Err(filling) => {
+            None if self.pending.is_some() => Progress::Nothing,
+            None => {
                 self.filling = Some(filling);
                 Progress::AwaitsWatermark
             }
@@ -259,14 +259,12 @@ impl Filling {
 
     /// `high_watermark` is that of the newest fetch. Without it nothing is known about how far the
     /// cleaner had come, which matters exactly when there is a gap.
-    fn finish(self, high_watermark: Option<Offset>) -> Result<Filled, Filling> {
-        match (high_watermark, self.gap) {
-            (None, true) => Err(self),
-            (None, false) => {
-                Ok(Filled { batch: self.builder.finish(self.next), epoch: self.epoch })
-            }
-            (Some(bound), _) => Ok(Filled { batch: self.builder.finish(bound), epoch: self.epoch }),
-        }
+    fn clean_bound(&self, high_watermark: Option<Offset>) -> Option<Offset> {
+        high_watermark.or((!self.gap).then_some(self.next))
+    }
+
+    fn finish(self, clean_bound: Offset) -> Filled {
+        Filled { batch: self.builder.finish(clean_bound), epoch: self.epoch }
     }
 }
 
@@ -302,20 +300,17 @@ mod tests {
 
     #[test]
     fn a_gap_waits_for_a_high_watermark_and_an_unbroken_batch_does_not() {
-        assert!(filled(&[10, 12]).finish(None).is_err());
-        let batch = filled(&[10, 12]).finish(Some(Offset(90))).ok().unwrap().batch;
-        assert!(batch.gap);
-        assert_eq!((batch.range, batch.clean_bound), (Offset(10)..Offset(13), Offset(90)));
-        let batch = filled(&[10, 11]).finish(None).ok().unwrap().batch;
-        assert!(!batch.gap);
+        assert_eq!(filled(&[10, 12]).clean_bound(None), None);
+        assert_eq!(filled(&[10, 12]).clean_bound(Some(Offset(90))), Some(Offset(90)));
+        assert_eq!(filled(&[10, 11]).clean_bound(None), Some(Offset(12)));
     }
 
     #[test]
     fn a_batch_starts_at_the_readers_position_also_behind_hidden_records() {
-        let filled = filled(&[15]).finish(Some(Offset(16))).ok().unwrap();
+        let filled = filled(&[15]).finish(Offset(90));
         assert_eq!(filled.batch.range, Offset(10)..Offset(16));
         assert!(filled.batch.gap);
-        assert_eq!(filled.epoch, Some(Epoch(3)));
+        assert_eq!((filled.batch.clean_bound, filled.epoch), (Offset(90), Some(Epoch(3))));
     }
 
     #[test]

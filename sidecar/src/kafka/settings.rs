@@ -24,9 +24,15 @@ pub(super) const WATERMARK_AGAIN: Duration = Duration::from_millis(10);
 /// The same trouble is not told again before this.
 pub(super) const TROUBLE_EVERY: Duration = Duration::from_secs(1);
 
+/// The same trouble is not written into the log again before this.
+pub(super) const TROUBLE_LOGGED_EVERY: Duration = Duration::from_secs(60);
+
 /// How long a producer that broke may take to give up its records before their outcomes are called
 /// unknown.
 pub(super) const PURGE_MAX: Duration = Duration::from_secs(5);
+
+/// Least time between a producer and its replacement.
+pub(super) const PRODUCER_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a thread may take to end; the clients' own threads may hang in a name lookup.
 pub(super) const STOP_MAX: Duration = Duration::from_secs(10);

@@ -1,34 +1,44 @@
 //! What the clients report of their own accord: named to the stores, without repeating itself.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::btree_map::Entry;
+use std::time::{Duration, Instant};
 
 use outrigger_core::log::{KafkaError, LogEvent};
 
 use super::LogSink;
 use super::raw::{Code, Event};
-use super::settings::TROUBLE_EVERY;
+use super::settings::{TROUBLE_EVERY, TROUBLE_LOGGED_EVERY};
 use crate::index::StoreIndex;
 
 pub(super) fn kafka_error(code: Code, not_persisted: bool) -> KafkaError {
     KafkaError { code: code.0, name: code.name(), not_persisted }
 }
 
-/// One per thread: says each trouble at most once in a while, to one store or to all.
+/// One per thread: says each trouble at most once in a while, to one store or to all, and writes it
+/// into the log less often still.
 pub(super) struct Troubles {
     sink: LogSink,
     stores: usize,
-    told: BTreeMap<(Option<StoreIndex>, Code), Instant>,
+    told: Recent,
+    logged: Recent,
 }
 
 impl Troubles {
     pub(super) fn new(sink: LogSink, stores: usize) -> Troubles {
-        Troubles { sink, stores, told: BTreeMap::new() }
+        Troubles {
+            sink,
+            stores,
+            told: Recent::new(TROUBLE_EVERY),
+            logged: Recent::new(TROUBLE_LOGGED_EVERY),
+        }
     }
 
     pub(super) fn of_client(&mut self, code: Code, text: &str) {
-        if self.due(None, code) {
+        if self.logged.admits((None, code)) {
             tracing::warn!(code = code.0, name = code.name(), "kafka client: {text}");
+        }
+        if self.told.admits((None, code)) {
             for store in (0..self.stores).map(StoreIndex) {
                 (self.sink)(store, LogEvent::Trouble(kafka_error(code, false)));
             }
@@ -36,8 +46,10 @@ impl Troubles {
     }
 
     pub(super) fn of_store(&mut self, store: StoreIndex, code: Code, text: &str) {
-        if self.due(Some(store), code) {
+        if self.logged.admits((Some(store), code)) {
             tracing::warn!(%store, code = code.0, name = code.name(), "kafka partition: {text}");
+        }
+        if self.told.admits((Some(store), code)) {
             (self.sink)(store, LogEvent::Trouble(kafka_error(code, false)));
         }
     }
@@ -58,14 +70,52 @@ impl Troubles {
             | Event::Created { .. } => {}
         }
     }
+}
 
-    fn due(&mut self, store: Option<StoreIndex>, code: Code) -> bool {
+type Subject = (Option<StoreIndex>, Code);
+
+/// Admits each subject once per `every`.
+struct Recent {
+    every: Duration,
+    admitted: BTreeMap<Subject, Instant>,
+}
+
+impl Recent {
+    fn new(every: Duration) -> Recent {
+        Recent { every, admitted: BTreeMap::new() }
+    }
+
+    fn admits(&mut self, subject: Subject) -> bool {
         let now = Instant::now();
-        self.told.retain(|_, at| now.duration_since(*at) < TROUBLE_EVERY);
-        let due = !self.told.contains_key(&(store, code));
-        if due {
-            self.told.insert((store, code), now);
+        self.admitted.retain(|_, at| now.duration_since(*at) < self.every);
+        match self.admitted.entry(subject) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(now);
+                true
+            }
         }
-        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_trouble_that_repeats_itself_is_told_once_and_to_each_store() {
+        let (sender, told) = mpsc::channel();
+        let sender = std::sync::Mutex::new(sender);
+        let sink = move |store, event| sender.lock().unwrap().send((store, event)).unwrap();
+        let mut troubles = Troubles::new(std::sync::Arc::new(sink), 2);
+        let down = Code(-187);
+        for _ in 0..5 {
+            troubles.of_client(down, "all brokers are down");
+            troubles.of_store(StoreIndex(1), down, "of one store");
+        }
+        drop(troubles);
+        let stores: Vec<usize> = told.iter().map(|(store, _)| store.0).collect();
+        assert_eq!(stores, [0, 1, 1]);
     }
 }

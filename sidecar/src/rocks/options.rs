@@ -5,8 +5,8 @@
 //! memtable than its key and value), plus one such set while closed generations are still read.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DBCompressionType,
-    FlushOptions, LogLevel, Options, ReadOptions, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor,
+    DBCompressionType, FlushOptions, LogLevel, LruCacheOptions, Options, ReadOptions, WriteOptions,
 };
 
 /// Larger than what is ever applied between two flushes, by far. A memtable that fills up is flushed by
@@ -16,6 +16,9 @@ const WRITE_BUFFER_BYTES: usize = 2 * 1024 * MIB;
 
 /// Unit in which a memtable takes memory: what a column family costs that holds a few rows.
 const ARENA_BLOCK_BYTES: usize = 256 * KIB;
+
+/// 16 parts, each with a lock of its own: few enough that none is too small for what is read often.
+const CACHE_SHARD_BITS: i32 = 4;
 
 /// With 64 MiB per file, a copy of a terabyte has 16,000 of them.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -41,7 +44,10 @@ impl Shared {
     pub fn new(resources: Resources) -> Shared {
         let Resources { block_cache_bytes, background_threads } = resources;
         assert!(background_threads >= 2, "one thread flushes while another compacts");
-        Shared { block_cache: Cache::new_lru_cache(block_cache_bytes), background_threads }
+        let mut cache = LruCacheOptions::default();
+        cache.set_capacity(block_cache_bytes);
+        cache.set_num_shard_bits(CACHE_SHARD_BITS);
+        Shared { block_cache: Cache::new_lru_cache_opts(&cache), background_threads }
     }
 
     /// Bytes of blocks, indexes and filters in memory.
@@ -112,10 +118,15 @@ impl Shared {
     fn tables(&self) -> BlockBasedOptions {
         let mut tables = BlockBasedOptions::default();
         tables.set_block_cache(&self.block_cache);
-        // One budget for blocks, indexes and filters; those of level 0, which every read needs, stay.
+        // One budget for blocks, indexes and filters. Those are cut into small parts under a pinned top:
+        // whole ones (600 KiB per file) would push each other out of a small cache at every read.
         tables.set_cache_index_and_filter_blocks(true);
         tables.set_cache_index_and_filter_blocks_with_high_priority(true);
         tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        tables.set_partition_filters(true);
+        tables.set_metadata_block_size(8 * KIB);
+        tables.set_pin_top_level_index_and_filter(true);
         tables.set_block_size(16 * KIB);
         // 1 % false positives: a Get of an absent key reads no block.
         tables.set_bloom_filter(10.0, false);

@@ -9,8 +9,9 @@ use outrigger_core::limits::Limits;
 use outrigger_core::node::Change;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Writes of all stores that were accepted and not answered yet. librdkafka's own queue is as large.
-pub const WRITE_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Writes of all stores that were accepted and not answered yet. librdkafka's own queue is as large: what is
+/// admitted here is not refused there.
+pub const WRITE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a write costs beside its key and value: its place in queues and maps, here and in librdkafka.
 const CHANGE_BYTES: usize = 256;
@@ -61,7 +62,8 @@ impl Admission {
 impl Bytes {
     fn new(max: usize) -> Bytes {
         let max = u32::try_from(max).expect("WRITE_BYTES_MAX is below 2^32");
-        let permits = usize::try_from(max).expect("usize holds 32 bits on every supported platform");
+        let permits =
+            usize::try_from(max).expect("usize holds 32 bits on every supported platform");
         Bytes { semaphore: Arc::new(Semaphore::new(permits)), max }
     }
 
@@ -111,10 +113,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_largest_write_fits_the_smallest_share() {
-        let limits = Limits::PRODUCTION;
-        let largest = limits.key_bytes_max + limits.value_bytes_max + CHANGE_BYTES;
-        assert!(largest <= WRITE_BYTES_MAX / 64 / 2);
+    async fn what_is_larger_than_all_the_room_goes_alone() {
+        let admission = Admission::new(64, &Limits::PRODUCTION);
+        let held = admission.call(&change(900_000)).expect("it is below the bound of a value");
+        assert!(admission.call(&change(1)).is_none());
+        drop(held);
+        assert!(admission.call(&change(1)).is_some());
     }
 
     #[tokio::test]

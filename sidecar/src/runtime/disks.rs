@@ -40,9 +40,11 @@ impl Disks {
         inbox: &Sender<Input>,
     ) -> io::Result<(Disks, Vec<JoinHandle<()>>)> {
         let count = stores.len().clamp(1, THREADS_MAX);
-        let mut shares: Vec<BTreeMap<StoreIndex, Disk>> = (0..count).map(|_| BTreeMap::new()).collect();
+        let mut shares: Vec<BTreeMap<StoreIndex, Disk>> =
+            (0..count).map(|_| BTreeMap::new()).collect();
         for (index, (name, store)) in stores.into_iter().enumerate() {
-            shares[index % count].insert(StoreIndex(index), Disk { name, store, failing: BTreeMap::new() });
+            shares[index % count]
+                .insert(StoreIndex(index), Disk { name, store, failing: BTreeMap::new() });
         }
         let data = Arc::new(data);
         let (mut threads, mut joins) = (Vec::new(), Vec::new());
@@ -61,7 +63,9 @@ impl Disks {
 
     pub(super) fn call(&self, store: StoreIndex, call: StoreCall) {
         let thread = &self.threads[store.0 % self.threads.len()];
-        thread.send((store, call)).expect("a disk thread ends after the core, or takes the process with it");
+        thread
+            .send((store, call))
+            .expect("a disk thread ends after the core, or takes the process with it");
     }
 }
 

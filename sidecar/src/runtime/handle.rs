@@ -123,7 +123,9 @@ impl StoreHandle {
             match gate.admit(&level, staleness_ms_max, clock::now())? {
                 Admit::Now(generation) => match self.open(generation, &gate) {
                     Some(read) => return Ok(read),
-                    None if tries == VIEW_TRIES => return Err(Rejection::NotReady(gate.phase.clone())),
+                    None if tries == VIEW_TRIES => {
+                        return Err(Rejection::NotReady(gate.phase.clone()));
+                    }
                     None => tries += 1,
                 },
                 Admit::Wait(wait) => {
@@ -146,7 +148,8 @@ impl StoreHandle {
     fn enter(&self, changes: Vec<Change>, permit: Permit) -> PendingWrite {
         let (answer, reply) = oneshot::channel();
         let count = changes.len();
-        let entered = self.door.enter(Command::Write(changes), Waiter { answer, permit: Some(permit) });
+        let entered =
+            self.door.enter(Command::Write(changes), Waiter { answer, permit: Some(permit) });
         let state = match entered {
             Ok(_) => Pending::Waiting { reply, changes: count, door: self.door.clone() },
             Err(rejection) => Pending::Rejected(rejection),
@@ -157,14 +160,18 @@ impl StoreHandle {
     async fn reach(&self, until: Until, deadline: Duration) -> Result<(), Rejection> {
         let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
         let (answer, reply) = oneshot::channel();
-        let id = self.door.enter(Command::Await { until, deadline }, Waiter { answer, permit: Some(permit) })?;
+        let id = self
+            .door
+            .enter(Command::Await { until, deadline }, Waiter { answer, permit: Some(permit) })?;
         let gone = Gone { door: &self.door, id };
         let reply = reply.await;
         std::mem::forget(gone);
         match reply {
             Ok(Reply::Reached) => Ok(()),
             Ok(Reply::Rejected(rejection)) => Err(rejection),
-            Ok(Reply::Written { .. } | Reply::Drained) => unreachable!("an await is answered as one"),
+            Ok(Reply::Written { .. } | Reply::Drained) => {
+                unreachable!("an await is answered as one")
+            }
             Err(_) => Err(Rejection::Draining),
         }
     }
@@ -196,9 +203,13 @@ impl Future for PendingWrite {
             Pending::Rejected(rejection) => Poll::Ready(Err(rejection.clone())),
             Pending::Waiting { reply, changes, door } => {
                 Pin::new(reply).poll(context).map(|reply| match reply {
-                    Ok(Reply::Written { topic, partitions, outcomes }) => Ok(Written { topic, partitions, outcomes }),
+                    Ok(Reply::Written { topic, partitions, outcomes }) => {
+                        Ok(Written { topic, partitions, outcomes })
+                    }
                     Ok(Reply::Rejected(rejection)) => Err(rejection),
-                    Ok(Reply::Reached | Reply::Drained) => unreachable!("a write is answered as one"),
+                    Ok(Reply::Reached | Reply::Drained) => {
+                        unreachable!("a write is answered as one")
+                    }
                     Err(_) => unanswered(*changes, &door.gate.load()),
                 })
             }
@@ -210,7 +221,8 @@ impl Future for PendingWrite {
 fn unanswered(changes: usize, gate: &Gate) -> Result<Written, Rejection> {
     // Without a known topic no write was ever handed to the log.
     let topic = gate.topic.ok_or(Rejection::Draining)?;
-    let partitions = u32::try_from(gate.positions.len()).expect("Kafka counts partitions in 31 bits");
+    let partitions =
+        u32::try_from(gate.positions.len()).expect("Kafka counts partitions in 31 bits");
     // RD_KAFKA_RESP_ERR__DESTROY
     let error = KafkaError { code: -197, name: "_DESTROY".to_owned(), not_persisted: false };
     Ok(Written { topic, partitions, outcomes: vec![Outcome::Unknown(error); changes] })

@@ -14,9 +14,18 @@ use super::admission::Permit;
 use crate::index::StoreIndex;
 
 pub(super) enum Input {
-    Command { store: StoreIndex, id: RequestId, command: Command, waiter: Waiter },
+    Command {
+        store: StoreIndex,
+        id: RequestId,
+        command: Command,
+        waiter: Waiter,
+    },
     Gone(StoreIndex, RequestId),
-    Damaged { store: StoreIndex, generation: Generation, detail: String },
+    Damaged {
+        store: StoreIndex,
+        generation: Generation,
+        detail: String,
+    },
     Log(StoreIndex, LogEvent),
     Store(StoreIndex, StoreEvent),
     /// Ends the core thread where it stands.

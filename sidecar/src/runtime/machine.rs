@@ -61,7 +61,12 @@ struct StatusClock {
 }
 
 impl Machine {
-    pub(super) fn new(inbox: Receiver<Input>, log: Box<dyn Log>, disks: Disks, seats: Vec<(Node, Arc<Door>)>) -> Machine {
+    pub(super) fn new(
+        inbox: Receiver<Input>,
+        log: Box<dyn Log>,
+        disks: Disks,
+        seats: Vec<(Node, Arc<Door>)>,
+    ) -> Machine {
         let seats = seats.into_iter().map(|(node, door)| Seat {
             notices: Notices::new(door.name.clone()),
             node,

@@ -25,7 +25,13 @@ impl Notices {
         match notice {
             Notice::Phase(phase) => tell_phase(store, phase),
             Notice::StallBegan { kind, detail } => {
-                tracing::warn!(store, stall = kind.name(), detail, what_to_do = kind.what_to_do(), "held up");
+                tracing::warn!(
+                    store,
+                    stall = kind.name(),
+                    detail,
+                    what_to_do = kind.what_to_do(),
+                    "held up"
+                );
             }
             Notice::StallEnded { kind } => {
                 tracing::info!(store, stall = kind.name(), "goes on");

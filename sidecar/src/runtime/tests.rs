@@ -40,7 +40,8 @@ fn runtime(log: &EmbeddedLog, data: &Path) -> (Runtime, StoreHandle) {
         limits: Limits::PRODUCTION,
         resources: Resources { block_cache_bytes: 1 << 20, background_threads: 2 },
     };
-    let runtime = Runtime::start(config, DataDir::lock(data).unwrap(), inbox, Box::new(client)).unwrap();
+    let runtime =
+        Runtime::start(config, DataDir::lock(data).unwrap(), inbox, Box::new(client)).unwrap();
     let handle = runtime.handles().remove(0);
     (runtime, handle)
 }
@@ -87,10 +88,13 @@ async fn latest_waits_for_everything_that_is_in_the_log() {
     ready(&writes).await;
     ready(&reads).await;
     for number in 0..50 {
-        let value = Bytes::from(format!("{number}"));
-        writes.write(vec![Change { key: "k".into(), value: Some(value.clone()) }]).await.unwrap();
+        let expected = Bytes::from(format!("{number}"));
+        writes
+            .write(vec![Change { key: "k".into(), value: Some(expected.clone()) }])
+            .await
+            .unwrap();
         let read = reads.read(ReadLevel::Latest, None, SOON).await.unwrap();
-        assert_eq!(self::value(&read, "k"), Some(value));
+        assert_eq!(value(&read, "k"), Some(expected));
     }
     writer.crash().await;
     reader.crash().await;
@@ -141,7 +145,8 @@ async fn a_token_that_is_not_reached_ends_at_the_deadline_and_frees_its_place() 
     let written = store.write(vec![put("k", "v")]).await.unwrap();
     let mut future = token(&written);
     future.positions[0].0.0 += 1_000;
-    let late = store.read(ReadLevel::AtLeast(future.clone()), None, Duration::from_millis(10)).await;
+    let late =
+        store.read(ReadLevel::AtLeast(future.clone()), None, Duration::from_millis(10)).await;
     assert!(matches!(late, Err(Rejection::Deadline { .. })), "{:?}", late.err());
     // A caller that leaves is forgotten: the core does not keep its await until the deadline.
     let abandoned = tokio::time::timeout(
@@ -181,7 +186,8 @@ async fn a_drained_store_turns_everything_away_and_resumes_where_it_ended() {
     let data = dir.path().join("data");
     let (first, store) = runtime(&log, &data);
     ready(&store).await;
-    store.write(vec![put("k", "v")]).await.unwrap();
+    let written = store.write(vec![put("k", "v")]).await.unwrap();
+    drop(store.read(ReadLevel::AtLeast(token(&written)), None, SOON).await.unwrap());
     assert_eq!(first.drain().await, Drained::Flushed);
     assert_eq!(store.write(vec![put("k", "w")]).await, Err(Rejection::Draining));
     assert!(matches!(store.read(ReadLevel::Local, None, SOON).await, Err(Rejection::Draining)));

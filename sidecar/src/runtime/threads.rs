@@ -82,7 +82,12 @@ impl Inbox {
 impl Runtime {
     /// `log` was started with the sink of `inbox`. Nodes begin at once; nothing on disk is touched before
     /// the log has told what it is.
-    pub fn start(config: RuntimeConfig, data: DataDir, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Runtime> {
+    pub fn start(
+        config: RuntimeConfig,
+        data: DataDir,
+        inbox: Inbox,
+        log: Box<dyn Log>,
+    ) -> io::Result<Runtime> {
         let Inbox { sender, receiver } = inbox;
         let shared = Arc::new(Shared::new(config.resources));
         let now = clock::now();

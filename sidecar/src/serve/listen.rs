@@ -19,7 +19,9 @@ pub(super) struct SocketFile {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("{address} is in use by another process: stop it, or choose another address with --listen")]
+    #[error(
+        "{address} is in use by another process: stop it, or choose another address with --listen"
+    )]
     AddressInUse { address: SocketAddr },
     #[error("cannot listen on {address}: choose another address with --listen")]
     Address { address: SocketAddr, source: io::Error },
@@ -104,7 +106,10 @@ mod tests {
         let held = tcp(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = held.local_addr().unwrap();
         let refused = tcp(address).await.unwrap_err();
-        assert!(matches!(refused, ListenError::AddressInUse { address: taken } if taken == address), "{refused}");
+        assert!(
+            matches!(refused, ListenError::AddressInUse { address: taken } if taken == address),
+            "{refused}"
+        );
     }
 
     #[tokio::test]

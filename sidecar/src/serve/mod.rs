@@ -36,7 +36,8 @@ pub enum ServeError {
 }
 
 /// One node beside an application: modest, and enough for the indexes of some GiB.
-const RESOURCES: Resources = Resources { block_cache_bytes: 64 * 1024 * 1024, background_threads: 2 };
+const RESOURCES: Resources =
+    Resources { block_cache_bytes: 64 * 1024 * 1024, background_threads: 2 };
 
 /// Runs until a signal ends it.
 pub async fn run(config: ServeConfig) -> Result<Exit, ServeError> {
@@ -44,7 +45,8 @@ pub async fn run(config: ServeConfig) -> Result<Exit, ServeError> {
     let claims = Claims::take(sidecar_config(&config)).await?;
     let _creations = topics::create(&config.kafka, &config.stores).await;
     let (inbox, sink) = Inbox::new();
-    let topics: Vec<String> = config.stores.iter().map(|store| store.topic.as_str().to_owned()).collect();
+    let topics: Vec<String> =
+        config.stores.iter().map(|store| store.topic.as_str().to_owned()).collect();
     let log = KafkaLog::start(&config.kafka, &topics, sink)?;
     let mut signals = Signals::new().map_err(ServeError::System)?;
     let mut sidecar = claims.start(inbox, Box::new(log)).map_err(ServeError::System)?;
@@ -121,23 +123,28 @@ fn tell(drained: Drained) {
     match drained {
         Drained::Flushed => tracing::info!("drained"),
         Drained::TimeUp => {
-            tracing::warn!("the drain took too long and was cut: what was not flushed is read again");
+            tracing::warn!(
+                "the drain took too long and was cut: what was not flushed is read again"
+            );
         }
     }
 }
 
 /// What asks a service to end.
-struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    pub(crate) fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             biased;
             _ = self.terminate.recv() => "SIGTERM",

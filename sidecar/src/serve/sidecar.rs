@@ -70,7 +70,8 @@ impl Claims {
             None => (None, None),
         };
         let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
-        let listeners = tcp.map(Listener::Tcp).into_iter().chain(unix.map(Listener::Unix)).collect();
+        let listeners =
+            tcp.map(Listener::Tcp).into_iter().chain(unix.map(Listener::Unix)).collect();
         Ok(Claims { config, data, listeners, address, socket })
     }
 
@@ -80,7 +81,8 @@ impl Claims {
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, address, socket } = self;
         let SidecarConfig { stores, limits, resources, ready_lag_max, .. } = config;
-        let runtime = Runtime::start(RuntimeConfig { stores, limits, resources }, data, inbox, log)?;
+        let runtime =
+            Runtime::start(RuntimeConfig { stores, limits, resources }, data, inbox, log)?;
         let stop = CancellationToken::new();
         let observer = tokio::spawn(observer::run(runtime.handles()));
         let server = grpc::Server { listeners, stores: runtime.handles(), ready_lag_max };

@@ -44,8 +44,17 @@ impl Creations {
 async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings) {
     let mut told = String::new();
     for failures in 0.. {
-        match attempt(kafka.clone(), topic.clone(), settings).await.expect("creating a topic does not panic") {
-            Ok(Created::New) => return tracing::info!(topic, partitions = settings.partitions, "created the topic"),
+        match attempt(kafka.clone(), topic.clone(), settings)
+            .await
+            .expect("creating a topic does not panic")
+        {
+            Ok(Created::New) => {
+                return tracing::info!(
+                    topic,
+                    partitions = settings.partitions,
+                    "created the topic"
+                );
+            }
             Ok(Created::Existed) => return tracing::debug!(topic, "the topic exists"),
             Err(error) => {
                 let error = error.to_string();

@@ -1,7 +1,7 @@
 //! Every metric, named once, with what it counts and its unit; and how each is recorded.
 //!
-//! Names and labels are a contract with dashboards and alerts. All are labelled by `store`, none by
-//! key or request. Without a metrics endpoint recording costs next to nothing.
+//! Names and labels are a contract with dashboards and alerts. Those of a store are labelled by
+//! `store`; none is labelled by key or request. Without a metrics endpoint recording costs next to nothing.
 
 use std::time::Duration;
 
@@ -48,12 +48,12 @@ metrics! {
     LAG = "outrigger_lag_offsets", Gauge, Count, "offsets between the copy and the end of the log, all partitions";
     AGE = "outrigger_confirmed_age_seconds", Gauge, Seconds, "since the copy was last known to hold everything";
     EXACT = "outrigger_exact", Gauge, Count, "1 while the copy equals the log's state at its position, else 0";
-    RESTORE_RECORDS = "outrigger_restore_records", Gauge, Count, "records read by the present or last restore";
-    RESTORE_BYTES = "outrigger_restore_bytes", Gauge, Bytes, "keys and values read by the present or last restore";
+    RESTORE_RECORDS = "outrigger_restore_records", Gauge, Count, "records read since the last restore began, what followed it included";
+    RESTORE_BYTES = "outrigger_restore_bytes", Gauge, Bytes, "keys and values read since the last restore began, what followed it included";
     RESTORES = "outrigger_restores_total", Counter, Count, "restores that began, by cause";
     WRITES = "outrigger_writes_total", Counter, Count, "writes answered, by outcome";
     IN_FLIGHT = "outrigger_writes_in_flight", Gauge, Count, "writes accepted and not answered yet";
-    REJECTIONS = "outrigger_rejections_total", Counter, Count, "requests turned away, by reason";
+    FAILURES = "outrigger_failures_total", Counter, Count, "calls and items of streams answered with an error, by reason";
     MISPLACED = "outrigger_misplaced_records_total", Counter, Count, "records ignored: in another partition than their key's";
     KEYLESS = "outrigger_keyless_records_total", Counter, Count, "records ignored: without a key";
     QUARANTINED = "outrigger_quarantined_generations_total", Counter, Count, "damaged copies set aside";
@@ -148,10 +148,10 @@ pub fn writes(store: &str, outcomes: &[Outcome]) {
     }
 }
 
-/// A request that was turned away.
-pub fn rejected(store: &str, reason: Reason) {
+/// A call, or an item of a stream, is answered with an error. Without the store: its name may be anything.
+pub fn failed(reason: Reason) {
     let reason = reason.as_str_name().trim_start_matches("REASON_").to_ascii_lowercase();
-    counter!(REJECTIONS, "store" => store.to_owned(), "reason" => reason).increment(1);
+    counter!(FAILURES, "reason" => reason).increment(1);
 }
 
 /// `Phase::name` of every phase.
@@ -299,7 +299,7 @@ mod tests {
         let text = scraped(|| {
             notices.iter().for_each(|each| notice("s", each));
             writes("s", &[appended.clone(), appended]);
-            rejected("s", Reason::KeyTooLarge);
+            failed(Reason::KeyTooLarge);
         });
         assert_has(
             &text,
@@ -313,7 +313,7 @@ mod tests {
                 r#"outrigger_positions_lost_total{store="s"} 1"#,
                 r#"outrigger_writes_total{store="s",outcome="appended"} 2"#,
                 r#"outrigger_writes_total{store="s",outcome="unknown"} 0"#,
-                r#"outrigger_rejections_total{store="s",reason="key_too_large"} 1"#,
+                r#"outrigger_failures_total{reason="key_too_large"} 1"#,
             ],
         );
     }

@@ -34,6 +34,16 @@ fn an_empty_node_reads_the_whole_log() {
 }
 
 #[test]
+fn a_rebuild_that_has_read_all_does_not_wait_for_the_next_question() {
+    let mut world = world(1, 1);
+    append(&mut world, &[("a", Some("1")), ("b", Some("2")), ("c", Some("3"))]);
+    let started = world.now.mono;
+    world.start(0);
+    world.until_ready(0);
+    assert!(world.now.mono - started < Limits::PRODUCTION.ends_interval);
+}
+
+#[test]
 fn an_empty_log_is_ready_at_once() {
     assert_exact(&ready(3), 0);
 }

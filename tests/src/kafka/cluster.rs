@@ -15,7 +15,7 @@ use super::java::Java;
 use super::leash::Leash;
 use super::topic::{Topic, TopicSpec};
 
-const READY_MAX: Duration = Duration::from_secs(90);
+const READY_MAX: Duration = Duration::from_secs(120);
 
 static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
 static CLUSTERS: AtomicU32 = AtomicU32::new(0);

@@ -1,5 +1,6 @@
 //! What a partition really holds, record by record, and where it ends.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -83,10 +84,22 @@ impl Topic {
     }
 
     fn watermarks(&self, partition: Partition, isolation: Isolation) -> Result<(Offset, Offset)> {
-        let (low, high) = client::consumer(&self.bootstrap, isolation)?
-            .fetch_watermarks(&self.name, kafka_partition(partition), READ_MAX)
-            .with_context(|| format!("ends of {}-{partition}", self.name))?;
-        Ok((Offset(u64::try_from(low)?), Offset(u64::try_from(high)?)))
+        let client = client::consumer(&self.bootstrap, isolation)?;
+        let deadline = Instant::now() + READ_MAX;
+        loop {
+            match client.fetch_watermarks(&self.name, kafka_partition(partition), client::ASK_MAX) {
+                Ok((low, high)) => {
+                    return Ok((Offset(u64::try_from(low)?), Offset(u64::try_from(high)?)));
+                }
+                Err(error) if passes(&error) && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("ends of {}-{partition}", self.name));
+                }
+            }
+        }
     }
 
     fn read_while(
@@ -96,6 +109,9 @@ impl Topic {
         isolation: Isolation,
         mut more: impl FnMut(Record) -> bool,
     ) -> Result<()> {
+        // A leader that has just restarted ends its fetches at the high watermark it once wrote down, below
+        // what it acknowledged; asked for its end, it refuses until it knows better (KIP-207).
+        self.ends(partition)?;
         let consumer = client::consumer(&self.bootstrap, isolation)?;
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(
@@ -123,12 +139,25 @@ fn next(consumer: &BaseConsumer, deadline: Instant) -> Result<Option<Record>> {
             None => bail!("no end within {READ_MAX:?}"),
             Some(Ok(message)) => return Ok(Some(record(&message)?)),
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
-            Some(Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
-            ))) => {}
+            Some(Err(error)) if passes(&error) => {}
             Some(Err(error)) => return Err(error.into()),
         }
     }
+}
+
+/// What a broker's death and return look like from a client: asking again helps.
+fn passes(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::OffsetNotAvailable
+                | RDKafkaErrorCode::OperationTimedOut
+        )
+    )
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Result<Record> {

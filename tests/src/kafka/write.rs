@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::client;
 use super::topic::{Topic, kafka_partition};
 
-const DELIVERY_MAX: Duration = Duration::from_secs(30);
+const DELIVERY_MAX: Duration = Duration::from_secs(60);
 
 /// Which record of a call, and where it went.
 type Ack = (usize, Result<Offset, KafkaError>);

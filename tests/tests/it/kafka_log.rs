@@ -1,6 +1,10 @@
 //! What `KafkaLog` owes to librdkafka's habits, pinned on a real broker: a new version of it that
 //! behaves otherwise fails here.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,18 +25,19 @@ fn put(key: &str, value: &str) -> Write {
 }
 
 fn restart(cluster: &mut Cluster, topic: &Topic) {
-    cluster.kill(BROKER).unwrap();
-    cluster.start_broker(BROKER).unwrap();
-    topic.leader(P0).unwrap();
+    cluster.kill(BROKER).expect("a broker comes back");
+    cluster.start_broker(BROKER).expect("a broker comes back");
+    topic.leader(P0).expect("a broker comes back");
 }
 
 /// Aborts a transaction of one record and waits until its marker is in the log.
 fn abort_one(topic: &Topic, id: &str, end: Offset) {
-    let transaction = topic.begin(id, Duration::from_secs(60)).unwrap();
-    transaction.put(P0, b"aborted", Some(b"never seen")).unwrap();
-    transaction.abort().unwrap();
+    let transaction =
+        topic.begin(id, Duration::from_secs(60)).expect("a broker takes transactions");
+    transaction.put(P0, b"aborted", Some(b"never seen")).expect("a broker takes transactions");
+    transaction.abort().expect("a broker takes transactions");
     let until = Instant::now() + Duration::from_secs(10);
-    while topic.last_stable(P0).unwrap() < end {
+    while topic.last_stable(P0).expect("a broker takes transactions") < end {
         assert!(Instant::now() < until, "no marker up to {end}");
     }
 }
@@ -69,7 +74,8 @@ fn an_end_of_markers_alone_has_their_epoch_and_is_resumed() {
     let log = LogClient::start(&cluster.bootstrap(), topic.name());
     let leader = log.describe().partitions[0].epoch.unwrap();
     log.assign(P0, Offset(0), None);
-    let epochs: Vec<_> = log.read_to(P0, Offset(3)).iter().flat_map(|batch| batch.epochs.clone()).collect();
+    let epochs: Vec<_> =
+        log.read_to(P0, Offset(3)).iter().flat_map(|batch| batch.epochs.clone()).collect();
     assert_eq!(epochs.first().unwrap().1, Offset(0));
     assert_eq!(epochs.last().unwrap(), &(leader, Offset(3)));
     assert!(leader > epochs[0].0, "{epochs:?}");
@@ -142,15 +148,104 @@ fn a_recreated_topic_has_a_new_id_and_is_read_and_written_anew() {
     assert_eq!(results[0].as_ref().map(|revision| revision.offset), Ok(Offset(1)));
 }
 
-/// The vectors are of Kafka's own `UtilsTest.testMurmur2`: hash with the sign bit cleared, modulo.
+/// Kafka's own console producer writes; every record is where we look for it.
 #[test]
 fn partitions_equal_the_java_clients() {
-    let vectors: [(&[u8], u32); 5] =
-        [(b"21", 5), (b"foobar", 3), (b"abc", 3), (b"", 3), (b"a-little-bit-long-string", 2)];
-    let java = |hash: i32| (hash & 0x7fff_ffff) % 7;
-    let hashes = [-973_932_308, -790_332_482, 479_470_107, 275_646_681, -985_981_536];
-    for ((key, _), hash) in vectors.iter().zip(hashes) {
-        assert_eq!(i64::from(partition_of(key, 7).0), i64::from(java(hash)), "{key:?}");
+    const PARTITIONS: u32 = 7;
+    let cluster = Cluster::shared().unwrap();
+    let topic = cluster.topic("java", TopicSpec::store().partitions(PARTITIONS)).unwrap();
+    let keys: Vec<String> = (0..200).map(|n| "x".repeat(n % 9) + &n.to_string()).collect();
+    produce_with_java(&cluster.bootstrap(), topic.name(), &keys);
+    let mut found = 0;
+    for partition in Partition::all(PARTITIONS) {
+        for record in topic.read(partition, Offset(0), Isolation::Committed).unwrap() {
+            let key = record.key.unwrap();
+            assert_eq!(
+                partition_of(&key, PARTITIONS),
+                partition,
+                "{}",
+                String::from_utf8_lossy(&key)
+            );
+            found += 1;
+        }
+    }
+    assert_eq!(found, keys.len());
+}
+
+fn produce_with_java(bootstrap: &str, topic: &str, keys: &[String]) {
+    let jars =
+        std::env::var("OUTRIGGER_KAFKA_LIB").expect("Java and the jars that the broker runs on");
+    let mut java = Command::new("java")
+        .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", &format!("{jars}/*")])
+        .args(["org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", bootstrap])
+        .args(["--topic", topic, "--reader-property", "parse.key=true"])
+        .args(["--reader-property", "key.separator=:"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("Java and the jars that the broker runs on");
+    let lines: String = keys.iter().map(|key| format!("{key}:value\n")).collect();
+    java.stdin
+        .take()
+        .expect("Java and the jars that the broker runs on")
+        .write_all(lines.as_bytes())
+        .expect("Java and the jars that the broker runs on");
+    assert!(java.wait().expect("Java and the jars that the broker runs on").success());
+}
+
+/// librdkafka reports a batch with a wrong checksum and goes on behind it: records would be missing.
+#[test]
+fn a_damaged_batch_is_named_and_never_stepped_over() {
+    let cluster = Cluster::start(1, &[]).unwrap();
+    let topic = cluster.topic("damaged", TopicSpec::store()).unwrap();
+    for value in [&b"first"[..], b"to be damaged", b"third"] {
+        topic.put(P0, value, Some(value)).unwrap();
+    }
+    let mut segment = Segment::of(topic.name());
+    segment.replace(b"to be damaged", b"to be DAMAGED");
+
+    let log = LogClient::start(&cluster.bootstrap(), topic.name());
+    log.assign(P0, Offset(0), None);
+    let batch = log.fetch(P0).unwrap();
+    assert_eq!((batch.range, batch.at_end), (Offset(0)..Offset(1), false));
+    log.call(LogCall::Fetch { partition: P0, bytes_max: 1 << 20 });
+    for _ in 0..2 {
+        let trouble = log.event(Duration::from_secs(10)).unwrap();
+        let LogEvent::Trouble(error) = trouble else { panic!("stepped over: {trouble:?}") };
+        assert_eq!(error.name, "_BAD_MSG");
+    }
+    segment.replace(b"to be DAMAGED", b"to be damaged");
+    let LogEvent::Fetched(batch) = log.answer() else { panic!("read again once it is whole") };
+    assert_eq!(batch.range, Offset(1)..Offset(3));
+    assert_eq!(batch.records().next().unwrap().value, Some(&b"to be damaged"[..]));
+}
+
+/// The only segment of a topic's first partition, on the disk of a broker of this machine's tests.
+struct Segment(File);
+
+impl Segment {
+    fn of(topic: &str) -> Segment {
+        let clusters = std::fs::read_dir(std::env::temp_dir()).expect("a file on this machine");
+        let path = clusters
+            .map(|cluster| cluster.expect("a file on this machine").path().join("broker-1/data"))
+            .map(|data| data.join(format!("{topic}-0/00000000000000000000.log")))
+            .find(|path| path.is_file());
+        let path = path.expect("the segment of a topic whose name nobody else has");
+        Segment(File::options().read(true).write(true).open(path).expect("a file on this machine"))
+    }
+
+    fn replace(&mut self, old: &[u8], new: &[u8]) {
+        let mut bytes = Vec::new();
+        self.0.rewind().expect("a file on this machine");
+        self.0.read_to_end(&mut bytes).expect("a file on this machine");
+        let at = bytes
+            .windows(old.len())
+            .rposition(|window| window == old)
+            .expect("a file on this machine");
+        self.0
+            .write_all_at(new, u64::try_from(at).expect("a file on this machine"))
+            .expect("a file on this machine");
     }
 }
 
@@ -198,20 +293,22 @@ fn many_appends_under_way_keep_their_order_and_are_all_answered() {
     for _ in 0..CALLS {
         let LogEvent::Appended { id, results } = log.answer() else { panic!("no answer") };
         let first = id.0 * u64::try_from(RECORDS).unwrap();
-        let offsets: Vec<u64> = results.iter().map(|result| result.as_ref().unwrap().offset.0).collect();
+        let offsets: Vec<u64> =
+            results.iter().map(|result| result.as_ref().unwrap().offset.0).collect();
         assert_eq!(offsets, (first..).take(RECORDS).collect::<Vec<_>>());
         next += 1;
     }
     assert_eq!(next, CALLS);
     let records = topic.read(P0, Offset(0), Isolation::Committed).unwrap();
-    let in_order = (0..CALLS).flat_map(|id| (0..RECORDS).map(move |n| format!("{id}-{n}").into_bytes()));
+    let in_order =
+        (0..CALLS).flat_map(|id| (0..RECORDS).map(move |n| format!("{id}-{n}").into_bytes()));
     assert!(records.into_iter().map(|record| record.key.unwrap()).eq(in_order));
 }
 
 /// A stuck broker must not hold up the end of a process.
 #[test]
 fn a_log_ends_within_bounded_time_while_its_broker_hangs() {
-    let cluster = Cluster::start(1, &[]).unwrap();
+    let mut cluster = Cluster::start(1, &[]).unwrap();
     let topic = cluster.topic("hung", TopicSpec::store()).unwrap();
     let log = LogClient::start(&cluster.bootstrap(), topic.name());
     log.assign(P0, Offset(0), None);

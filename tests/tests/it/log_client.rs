@@ -34,7 +34,8 @@ impl LogClient {
             // Nobody receives any more when a test has ended.
             drop(sender.send(event));
         });
-        let log = KafkaLog::start(&config(bootstrap), &[topic.to_owned()], sink).unwrap();
+        let log = KafkaLog::start(&config(bootstrap), &[topic.to_owned()], sink);
+        let log = log.expect("a bootstrap and a topic name are all it needs");
         let client = LogClient { log, events };
         client.describe();
         client

@@ -1,7 +1,10 @@
 //! Everything that needs a real Kafka, a real disk or real processes: one binary, so that it is linked once.
 
+mod api;
+mod e2e;
 mod embedded_conformance;
 mod kafka;
+mod kafka_log;
 mod log_client;
 mod log_conformance;
 mod store_conformance;

@@ -194,6 +194,7 @@ pub const CASES: &[Case] = cases![
     },
     history(PLAIN, &[])::{
         a_position_above_the_end_is_lost,
+        a_position_with_its_epoch_is_valid,
     },
     history(PLAIN, &[Ability::DeleteRecords])::{
         a_position_below_the_log_start_is_lost,
@@ -202,11 +203,13 @@ pub const CASES: &[Case] = cases![
     history(PLAIN, &[Ability::LoseLog])::{
         a_position_in_a_lost_log_is_lost,
         a_log_that_grew_again_is_another_history,
+        a_running_reader_is_told_that_its_history_is_lost,
     },
     history(PLAIN, &[Ability::Recreate])::{
         a_recreated_topic_has_another_id,
     },
     outage(PLAIN, &[Ability::Outage])::{
+        a_position_with_its_epoch_outlives_a_leader,
         asks_fail_while_nobody_answers_and_work_again_after,
         reading_goes_on_after_an_outage,
         every_outcome_told_in_an_outage_is_true,

@@ -31,6 +31,8 @@ impl Node {
         let Stage::Reading(reading) = &mut self.stage else {
             return;
         };
+        // Or the flush that ends a rebuild would wait for the next event.
+        reading.note_targets();
         let last = draining && !reading.all_durable() && reading.durability == Durability::Idle;
         if last || reading.wants_flush(self.now, &self.limits) {
             reading.durability = Durability::Wanted;
@@ -196,13 +198,13 @@ impl Node {
         let Stage::Reading(reading) = &self.stage else {
             return;
         };
-        let idle = self.now.mono.saturating_sub(reading.progress_at) >= self.limits.stall_after;
-        let hidden = reading
-            .readers
-            .iter()
-            .find_map(|reader| Some((reader.partition, reader.hidden_from()?)));
+        let long = |since: Duration| self.now.mono.saturating_sub(since) >= self.limits.stall_after;
+        let idle = long(reading.progress_at);
+        let hidden =
+            reading.readers.iter().find_map(|reader| Some((reader.partition, reader.hidden()?)));
         match hidden {
-            Some((partition, offset)) if idle => {
+            // After a quiet time the end moves before the records come: that alone hides nothing.
+            Some((partition, (offset, since))) if idle && long(since) => {
                 let detail =
                     format!("partition {partition}: a transaction is open at offset {offset}");
                 self.begin_stall(StallKind::OpenTransaction, detail);

@@ -19,7 +19,7 @@ impl Node {
         let Stage::Reading(reading) = &mut self.stage else {
             return;
         };
-        reading.reached |= reading.readers.iter().all(|reader| reader.reached_target());
+        reading.note_targets();
         let next = match (reading.reached, reading.exact() && reading.usage == Usage::Active) {
             (false, _) => Phase::Restoring(reading.cause),
             (true, false) => Phase::CatchingUp,

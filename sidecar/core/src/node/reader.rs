@@ -234,11 +234,12 @@ impl Reader {
     }
 
     /// The end was met below an offset that is known to be committed: something hides what follows.
-    pub(super) fn hidden_from(&self) -> Option<Offset> {
-        let wanted =
-            self.confirming.map_or(self.target, |confirming| confirming.end.max(self.target));
+    /// Where, and since when (monotonic) that end is known.
+    pub(super) fn hidden(&self) -> Option<(Offset, Duration)> {
+        let Confirming { asked, end } = self.confirming?;
         let position = self.applied.position;
-        (self.end_met == Some(position) && position < wanted).then_some(position)
+        let hides = self.end_met == Some(position) && position < end.max(self.target);
+        hides.then_some((position, asked.mono))
     }
 
     pub(super) fn assert_ordered(&self) {

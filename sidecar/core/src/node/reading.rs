@@ -107,6 +107,10 @@ impl Reading {
         &mut self.readers[partition.index()]
     }
 
+    pub(super) fn note_targets(&mut self) {
+        self.reached |= self.readers.iter().all(Reader::reached_target);
+    }
+
     pub(super) fn holds_back(&self) -> bool {
         self.durability == Durability::Checking
     }

@@ -40,7 +40,7 @@ pub struct PartitionStatus {
     pub durable: Offset,
     pub target: Offset,
     pub log_start: Offset,
-    /// The newest that an answer told.
+    /// The newest that an answer told, and never below what was read.
     pub high_watermark: Offset,
     pub exact_from: Offset,
     pub epoch: Option<Epoch>,
@@ -98,7 +98,10 @@ impl Node {
                 durable: reader.durable(),
                 target: reader.target,
                 log_start: facts.log_start,
-                high_watermark: reader.end_known().max(facts.high_watermark),
+                high_watermark: reader
+                    .end_known()
+                    .max(facts.high_watermark)
+                    .max(reader.applied().position),
                 exact_from: reader.applied().exact_from,
                 epoch: reader.applied().epochs.latest(),
             })

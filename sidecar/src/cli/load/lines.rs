@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
-use super::workload::Change;
 use crate::cli::escape::unescape;
 use crate::cli::failure::Failure;
+use crate::workload::Change;
 
 /// The largest row that a node accepts, each byte escaped (`\xNN`).
 const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;

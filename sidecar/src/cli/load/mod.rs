@@ -3,7 +3,6 @@
 mod answers;
 mod lines;
 mod pace;
-mod workload;
 
 use std::ffi::OsString;
 use std::time::Instant;
@@ -16,11 +15,11 @@ use tokio::sync::mpsc;
 use self::answers::Answers;
 use self::lines::Lines;
 use self::pace::Pace;
-use self::workload::{Change, Mix, Workload};
 use super::failure::Failure;
 use super::output::Output;
 use super::target::Target;
 use crate::exit::Exit;
+use crate::workload::{Change, Mix, Workload};
 
 /// Writes generated keys, or the rows of a file, as fast as the node takes them
 #[derive(Debug, clap::Args)]

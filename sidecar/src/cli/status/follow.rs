@@ -1,11 +1,13 @@
 //! `status --follow`: a bar for each store on a terminal, a line for each change elsewhere.
+//!
+//! A node that stops is waited for: its restore, once it is back, is what one follows it for.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use outrigger_client::proto::v1::Phase;
-use outrigger_client::{Client, NodeStatus, StoreStatus};
+use outrigger_client::{Client, Error as CallError, ErrorKind, NodeStatus, StoreStatus};
 
 use super::{FOLLOW_INTERVAL, json, select, text};
 use crate::cli::failure::Failure;
@@ -19,14 +21,31 @@ pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Resu
     let mut node = client.status().await.map_err(Failure::Read)?;
     select(client, &mut node, name).await?;
     let mut view = View::choose(json);
+    loop {
+        match follow(client, name, &mut view).await {
+            Ok(()) => {}
+            Err(Failure::Read(error)) if is_gone(&error) => {}
+            Err(failure) => return Err(failure),
+        }
+        view.lose().map_err(Failure::Output)?;
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
+    }
+}
+
+/// Until the node stops.
+async fn follow(client: &Client, name: Option<&str>, view: &mut View) -> Result<(), Failure> {
     let mut changes = client.watch_status(FOLLOW_INTERVAL).await.map_err(Failure::Read)?;
     while let Some(change) = changes.next().await {
         let mut node = change.map_err(Failure::Read)?;
         node.stores.retain(|store| name.is_none_or(|name| store.store == name));
         view.show(&node)?;
     }
-    eprintln!("outrigger: the node has stopped");
-    Ok(Exit::Success)
+    Ok(())
+}
+
+fn is_gone(error: &CallError) -> bool {
+    use ErrorKind::{Broken, Deadline, Unavailable, Unreachable};
+    matches!(error.kind(), Unreachable | Broken | Unavailable | Deadline)
 }
 
 enum View {
@@ -49,10 +68,12 @@ impl View {
         let shown = match self {
             View::Json => out.line(&json::node(node).to_string()),
             View::Lines { last } => node.stores.iter().try_for_each(|store| {
-                let line = text::summary(store);
-                match last.insert(store.store.clone(), line.clone()) {
-                    Some(before) if before == line => Ok(()),
-                    Some(_) | None => out.line(&format!("{}  {line}", store.store)),
+                let state = text::state(store);
+                match last.insert(store.store.clone(), state.clone()) {
+                    Some(before) if before == state => Ok(()),
+                    Some(_) | None => {
+                        out.line(&format!("{}  {}", store.store, text::summary(store)))
+                    }
                 }
             }),
             View::Bars(bars) => {
@@ -61,6 +82,24 @@ impl View {
             }
         };
         shown.and_then(|()| out.flush()).map_err(Failure::Output)
+    }
+
+    /// The node does not answer; said once. A reader of JSON sees that nothing comes.
+    fn lose(&mut self) -> io::Result<()> {
+        const LOST: &str = "the node does not answer: waiting for it";
+        match self {
+            View::Json => Ok(()),
+            View::Bars(bars) => {
+                bars.bars.values().for_each(|bar| bar.set_message(LOST));
+                Ok(())
+            }
+            View::Lines { last } => {
+                let mut out = Output::open();
+                let mut stores = std::mem::take(last).into_keys();
+                stores.try_for_each(|store| out.line(&format!("{store}  {LOST}")))?;
+                out.flush()
+            }
+        }
     }
 }
 
@@ -100,8 +139,10 @@ fn done(store: &StoreStatus) -> f64 {
 
 /// Through its digits, for floats have no checked conversion to integers; what is no number is 0.
 fn steps(fraction: f64) -> u64 {
-    let share = (fraction * BAR_STEPS).max(0.0).min(BAR_STEPS);
-    format!("{share:.0}").parse().expect("a number from 0 to BAR_STEPS without a fraction")
+    let known = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+    format!("{:.0}", known * BAR_STEPS)
+        .parse()
+        .expect("a number from 0 to BAR_STEPS without a fraction")
 }
 
 #[cfg(test)]

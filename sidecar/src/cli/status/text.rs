@@ -19,8 +19,16 @@ pub(super) fn node(node: &NodeStatus) -> String {
     text
 }
 
-/// One line: phase, lag, age, restore. What a progress bar says beside itself.
+/// One line: phase, restore, lag, stalls, age. What a progress bar says beside itself.
 pub(super) fn summary(store: &StoreStatus) -> String {
+    match store.confirmed_age_ms {
+        Some(age) => format!("{}  confirmed {} ago", state(store), seconds(age)),
+        None => state(store),
+    }
+}
+
+/// The summary without the age, which changes all the time.
+pub(super) fn state(store: &StoreStatus) -> String {
     let mut parts = vec![phase_name(store)];
     if let Some(cause) = store.cause.as_ref().and_then(cause_name) {
         parts.push(cause);
@@ -30,9 +38,6 @@ pub(super) fn summary(store: &StoreStatus) -> String {
     }
     if let Some(lag) = store.lag_records {
         parts.push(format!("lag {}", HumanCount(lag)));
-    }
-    if let Some(age) = store.confirmed_age_ms {
-        parts.push(format!("confirmed {} ago", seconds(age)));
     }
     let stalls = store.stalls.iter();
     parts.extend(stalls.map(|stall| format!("STALLED: {} ({})", stall_name(stall), stall.detail)));
@@ -81,7 +86,9 @@ fn advice(detail: &str, what_to_do: &str, text: &mut String) {
 }
 
 fn partition(partition: &PartitionStatus, text: &mut String) {
-    let PartitionStatus { position, durable, log_start, log_end, exact_from, .. } = partition;
+    let PartitionStatus { position, durable, log_start, exact_from, .. } = partition;
+    // What was read is proof of an end that nobody has told yet.
+    let log_end = position.max(&partition.log_end);
     let number = partition.partition;
     write!(text, "  partition {number}: position {position} of {log_end}, durable {durable}")
         .expect(INFALLIBLE);
@@ -181,6 +188,6 @@ mod tests {
             ..StoreStatus::default()
         };
         let text = summary(&status);
-        assert_eq!(text, "99  confirmed 1.2 s ago  STALLED: STORE_FULL (2 KiB left)");
+        assert_eq!(text, "99  STALLED: STORE_FULL (2 KiB left)  confirmed 1.2 s ago");
     }
 }

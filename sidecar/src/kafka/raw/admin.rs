@@ -244,7 +244,7 @@ pub(super) unsafe fn topic_result(
     unsafe {
         let result = rd::rd_kafka_event_DescribeTopics_result(event);
         let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        let topic = *array(topics, count).first().ok_or(Code::BAD_MSG)?;
+        let topic = *array(topics, count).first().ok_or(Code::FAIL)?;
         let error = rd::rd_kafka_TopicDescription_error(topic);
         if !error.is_null() && Code(ffi::rd_kafka_error_code(error)) != Code::NONE {
             return Err(Code(ffi::rd_kafka_error_code(error)));
@@ -279,7 +279,7 @@ pub(super) unsafe fn cluster_result(
         let result = rd::rd_kafka_event_DescribeCluster_result(event);
         rd::rd_kafka_DescribeCluster_result_nodes(result, &raw mut brokers);
         let id = text(rd::rd_kafka_DescribeCluster_result_cluster_id(result));
-        if id.is_empty() { Err(Code::BAD_MSG) } else { Ok(ClusterDescription { id, brokers }) }
+        if id.is_empty() { Err(Code::FAIL) } else { Ok(ClusterDescription { id, brokers }) }
     }
 }
 
@@ -293,7 +293,7 @@ pub(super) unsafe fn configs_result(
     unsafe {
         let result = rd::rd_kafka_event_DescribeConfigs_result(event);
         let resources = rd::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
-        let topic = *array(resources, count).first().ok_or(Code::BAD_MSG)?;
+        let topic = *array(resources, count).first().ok_or(Code::FAIL)?;
         let code = Code(ffi::rd_kafka_ConfigResource_error(topic));
         if code != Code::NONE {
             return Err(code);
@@ -330,7 +330,8 @@ unsafe fn listed(info: *const rd::rd_kafka_ListOffsetsResultInfo_t) -> ListedOff
     unsafe {
         let entry = rd::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
         let code = Code((&raw const (*entry).err).cast::<i32>().read());
-        let offset = u64::try_from((*entry).offset).map(Offset).map_err(|_| Code::BAD_MSG);
+        // librdkafka loses the error of a leader that it could not ask: an entry without an answer.
+        let offset = u64::try_from((*entry).offset).map(Offset).map_err(|_| Code::TRANSPORT);
         let epoch = rd::rd_kafka_topic_partition_get_leader_epoch(entry);
         ListedOffset {
             partition: Partition(u32::try_from((*entry).partition).unwrap_or(u32::MAX)),
@@ -351,7 +352,7 @@ pub(super) unsafe fn created_result(
         let result = rd::rd_kafka_event_CreateTopics_result(event);
         let topics = rd::rd_kafka_CreateTopics_result_topics(result, &raw mut count);
         let first = array(topics, count).first();
-        let topic = *first.ok_or_else(|| (Code::BAD_MSG, "no answer inside".to_owned()))?;
+        let topic = *first.ok_or_else(|| (Code::FAIL, "no answer inside".to_owned()))?;
         match Code(ffi::rd_kafka_topic_result_error(topic)) {
             Code::NONE => Ok(()),
             code => Err((code, text(rd::rd_kafka_topic_result_error_string(topic)))),

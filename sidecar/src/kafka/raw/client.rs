@@ -9,7 +9,7 @@ use rdkafka::bindings as rd;
 
 use super::event;
 use super::queue::Queue;
-use super::{Code, ErrorText};
+use super::{Code, ErrorText, ffi};
 
 /// What a client is for. Admin requests work on both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,13 @@ impl Client {
         Topic { topic, name: name.to_owned(), handle: self.handle() }
     }
 
+    /// What this client met that it cannot recover from: it refuses everything.
+    pub(in crate::kafka) fn fatal_error(&self) -> Option<Code> {
+        // SAFETY: the client is live; the text is not wanted, so its buffer has no length.
+        let code = unsafe { ffi::rd_kafka_fatal_error(self.as_ptr(), ptr::null_mut(), 0) };
+        (code != 0).then_some(Code(code))
+    }
+
     /// Gives up every record that is not acknowledged yet: each gets its delivery, on the main queue.
     pub(in crate::kafka) fn purge(&self) {
         let flags = rd::RD_KAFKA_PURGE_F_QUEUE
@@ -115,6 +122,17 @@ impl Client {
             | rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the client is live.
         let _refused_for_a_consumer_only = unsafe { rd::rd_kafka_purge(self.as_ptr(), flags) };
+    }
+}
+
+#[cfg(test)]
+impl Client {
+    /// As if librdkafka had met an error that it cannot recover from.
+    pub(in crate::kafka) fn break_fatally(&self, code: Code) {
+        // SAFETY: the client is live and the reason is a C string.
+        unsafe {
+            ffi::rd_kafka_test_fatal_error(self.as_ptr(), code.0, c"a test broke it".as_ptr());
+        }
     }
 }
 

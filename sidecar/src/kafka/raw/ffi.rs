@@ -5,12 +5,24 @@
 use std::ffi::{c_char, c_int};
 
 use rdkafka::bindings::{
-    rd_kafka_ConfigResource_t, rd_kafka_error_t, rd_kafka_event_t, rd_kafka_topic_result_t,
+    rd_kafka_ConfigResource_t, rd_kafka_error_t, rd_kafka_event_t, rd_kafka_t,
+    rd_kafka_topic_result_t,
 };
 
 unsafe extern "C" {
     pub(super) fn rd_kafka_err2name(code: c_int) -> *const c_char;
     pub(super) fn rd_kafka_last_error() -> c_int;
+    pub(super) fn rd_kafka_fatal_error(
+        client: *mut rd_kafka_t,
+        text: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    #[cfg(test)]
+    pub(super) fn rd_kafka_test_fatal_error(
+        client: *mut rd_kafka_t,
+        code: c_int,
+        reason: *const c_char,
+    ) -> c_int;
     pub(super) fn rd_kafka_event_error(event: *mut rd_kafka_event_t) -> c_int;
     pub(super) fn rd_kafka_error_code(error: *const rd_kafka_error_t) -> c_int;
     pub(super) fn rd_kafka_ConfigResource_error(

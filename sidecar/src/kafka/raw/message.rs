@@ -55,7 +55,6 @@ impl PartitionQueue {
         PartitionQueue { current: None, queue }
     }
 
-
     /// The next message, when one is there now. One by one on purpose: a batch would step over
     /// control records without their epoch, see `Topic::epoch_read`.
     pub(in crate::kafka) fn next(&mut self) -> Option<Message<'_>> {

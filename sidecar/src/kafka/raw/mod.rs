@@ -29,6 +29,9 @@ impl Code {
     pub(super) const NONE: Code = Code(0);
     pub(super) const BAD_MSG: Code = Code(-199);
     pub(super) const DESTROY: Code = Code(-197);
+    /// Where nothing better fits: an answer that lacks what was asked for.
+    pub(super) const FAIL: Code = Code(-196);
+    pub(super) const TRANSPORT: Code = Code(-195);
     pub(super) const PARTITION_EOF: Code = Code(-191);
     pub(super) const TIMED_OUT: Code = Code(-185);
     pub(super) const NO_OFFSET: Code = Code(-168);

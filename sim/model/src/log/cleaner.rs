@@ -14,6 +14,9 @@ use super::replica::Replica;
 use super::segments::{Content, RecordBatch};
 use super::transactions::ProducerId;
 
+/// `DefaultRecordBatch.RECORD_BATCH_OVERHEAD`.
+const BATCH_BYTES: usize = 61;
+
 /// `LogCleanerManager.cleanableOffsets`: never past the last stable offset (KAFKA-5413), the active
 /// segment, or the first segment not cleaned yet that has a record younger than the lag (KIP-58).
 pub(super) fn clean_bound(replica: &Replica, policy: &TopicPolicy, now_ms: u64) -> Offset {
@@ -38,9 +41,17 @@ pub(super) fn clean_if_dirty(
     now_ms: u64,
 ) {
     let bound = clean_bound(replica, policy, now_ms);
-    let dirty = bound.since(replica.cleaned_to);
-    let total = bound.since(replica.log_start);
-    if dirty > 0 && dirty * 100 >= total * pace.dirty_percent_min {
+    let below = replica.segments.batches().take_while(|batch| batch.base < bound);
+    let (mut clean_bytes, mut dirty_bytes) = (0, 0);
+    for batch in below {
+        let bytes = BATCH_BYTES + batch.key_and_value_bytes();
+        match batch.base < replica.cleaned_to {
+            true => clean_bytes += bytes,
+            false => dirty_bytes += bytes,
+        }
+    }
+    if dirty_bytes > 0 && dirty_bytes * 100 >= (clean_bytes + dirty_bytes) * pace.dirty_percent_min
+    {
         clean(replica, policy, now_ms);
     }
 }

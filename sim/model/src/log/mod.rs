@@ -57,8 +57,9 @@ pub struct LogConfig {
 pub struct CleanerPace {
     /// `log.cleaner.backoff.ms`.
     pub every: Duration,
-    /// A partition is cleaned when at least this share of it is new (`min.cleanable.dirty.ratio`).
-    pub dirty_percent_min: u64,
+    /// A partition is cleaned when at least this share of its bytes is new
+    /// (`min.cleanable.dirty.ratio`).
+    pub dirty_percent_min: usize,
 }
 
 #[derive(Clone, Debug)]

@@ -39,6 +39,11 @@ pub struct Entry {
 }
 
 impl RecordBatch {
+    pub fn key_and_value_bytes(&self) -> usize {
+        let len = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        self.records().iter().map(|record| len(&record.key) + len(&record.value)).sum()
+    }
+
     pub(super) fn records(&self) -> &[Entry] {
         match &self.content {
             Content::Records(records) => records,

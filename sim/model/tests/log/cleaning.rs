@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use outrigger_core::conformance::log::read_to;
+use outrigger_core::conformance::log::{LogUnderTest, read_to};
 use outrigger_core::lineage::Lineage;
 use outrigger_core::log::{LogCall, LogEvent};
 use outrigger_core::offset::{Offset, Partition};
-use outrigger_model::log::{Foreign, ProducerId, SegmentLimits, Verdict};
+use outrigger_model::log::{CleanerPace, Foreign, ProducerId, SegmentLimits, Verdict};
 
 use crate::world::{World, config, foreign};
 
@@ -157,8 +157,6 @@ fn a_topic_that_is_not_compacted_is_not_cleaned() {
 /// DESIGN section 5: at its target the reader holds a value that the log had replaced before it.
 #[test]
 fn a_copy_that_met_a_gap_is_exact_only_beyond_the_clean_bound() {
-    use outrigger_core::conformance::log::LogUnderTest;
-
     let mut world = world();
     world.put("k", Some("v0"));
     world.put("x", Some("x"));
@@ -191,4 +189,27 @@ fn a_copy_that_met_a_gap_is_exact_only_beyond_the_clean_bound() {
     let v0 = Some(b"v0".to_vec());
     assert_eq!(at_target, Some((v0, false)), "v1 was committed below the target and is not there");
     assert_eq!(lineage.exact_from, Offset(5), "exact again where v2 has been read");
+}
+
+#[test]
+fn the_cleaner_starts_by_itself_when_enough_is_new() {
+    let mut config = config(1);
+    let pace = CleanerPace { every: Duration::from_secs(10), dirty_percent_min: 50 };
+    (config.cleaner, config.segments.offsets_max) = (Some(pace), 1);
+    let mut world = World::new(config);
+    let idle = |world: &mut World| assert_eq!(world.next_event(9, Duration::from_secs(11)), None);
+    for key in ["a", "b", "c", "a", "active"] {
+        world.put(key, Some("1"));
+    }
+    assert_eq!(readable(&mut world), [0, 1, 2, 3, 4], "not before its time");
+    idle(&mut world);
+    assert_eq!(readable(&mut world), [1, 2, 3, 4]);
+    world.put("b", Some("2"));
+    world.put("active", Some("2"));
+    idle(&mut world);
+    assert_eq!(readable(&mut world), [1, 2, 3, 4, 5, 6], "two new of five are too few");
+    world.put("c", Some("2"));
+    world.put("active", Some("3"));
+    idle(&mut world);
+    assert_eq!(readable(&mut world), [3, 5, 6, 7, 8]);
 }

@@ -2,9 +2,10 @@
 
 use super::LogUnderTest;
 use super::fixture::{
-    ONE, P0, TWO, appended, describe, ends, expected, foreign, loss, put, read_to, texts, topic_id,
+    CREDIT, ONE, P0, TWO, appended, assign, describe, ends, expected, fetched, foreign, loss, put,
+    read_on, read_to, texts, topic_id,
 };
-use crate::log::{Loss, Write};
+use crate::log::{LogCall, Loss, Write};
 use crate::offset::Offset;
 
 fn ten(log: &mut dyn LogUnderTest) {
@@ -16,6 +17,15 @@ pub(super) fn a_position_above_the_end_is_lost(log: &mut dyn LogUnderTest) {
     ten(log);
     assert_eq!(loss(log, ONE, Offset(11), None), Loss::OutOfRange);
     assert_eq!(read_to(log, ONE, P0, Offset(10), Offset(10)).position, Offset(10));
+}
+
+pub(super) fn a_position_with_its_epoch_is_valid(log: &mut dyn LogUnderTest) {
+    ten(log);
+    let epoch = read_to(log, ONE, P0, Offset(0), Offset(10)).epochs.last().expect("an epoch").0;
+    for at in [4, 10].map(Offset) {
+        assign(log, TWO, P0, at, Some(epoch));
+        assert_eq!(read_on(log, TWO, P0, at, Offset(10)).position, Offset(10), "from {at}");
+    }
 }
 
 pub(super) fn a_position_below_the_log_start_is_lost(log: &mut dyn LogUnderTest) {
@@ -56,6 +66,20 @@ pub(super) fn a_log_that_grew_again_is_another_history(log: &mut dyn LogUnderTes
     // Without an epoch nothing can tell: the offset is valid.
     let seen = read_to(log, TWO, P0, Offset(19), Offset(20));
     assert_eq!(texts(&seen), expected(&[(19, "other19", Some("value"))]));
+}
+
+pub(super) fn a_running_reader_is_told_that_its_history_is_lost(log: &mut dyn LogUnderTest) {
+    ten(log);
+    read_to(log, ONE, P0, Offset(0), Offset(10));
+    log.call(ONE, LogCall::Fetch { partition: P0, bytes_max: CREDIT });
+    log.lose_log(P0);
+    let others: Vec<_> = (0..20).map(|n| foreign(&format!("other{n}"), "value")).collect();
+    log.append(P0, &others);
+    // Out of range where it looked before the log had grown again; never the other history's records.
+    match fetched(log, ONE, P0) {
+        Err(Loss::OutOfRange | Loss::Diverged) => {}
+        Ok(batch) => panic!("the other history was read on: {batch:?}"),
+    }
 }
 
 pub(super) fn a_recreated_topic_has_another_id(log: &mut dyn LogUnderTest) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::LogUnderTest;
 use super::fixture::{
-    CREDIT, ONE, P0, appended, ends, fetched, foreign, next, put, read_on, read_to, silence,
+    CREDIT, ONE, P0, TWO, appended, assign, ends, fetched, foreign, next, put, read_on, read_to,
+    silence,
 };
 use crate::log::{LogCall, LogCallKind, LogEvent};
 use crate::offset::{Offset, RequestId};
@@ -57,6 +58,16 @@ pub(super) fn reading_goes_on_after_an_outage(log: &mut dyn LogUnderTest) {
     if at < Offset(2) {
         assert_eq!(read_on(log, ONE, P0, at, Offset(2)).offsets(), [1]);
     }
+}
+
+pub(super) fn a_position_with_its_epoch_outlives_a_leader(log: &mut dyn LogUnderTest) {
+    appended(log, &[put("a", "1"), put("b", "2")]);
+    let epoch = read_to(log, ONE, P0, Offset(0), Offset(2)).epochs.last().expect("an epoch").0;
+    log.set_outage(true);
+    log.set_outage(false);
+    log.append(P0, &[foreign("c", "3")]);
+    assign(log, TWO, P0, Offset(2), Some(epoch));
+    assert_eq!(read_on(log, TWO, P0, Offset(2), Offset(3)).offsets(), [2]);
 }
 
 pub(super) fn every_outcome_told_in_an_outage_is_true(log: &mut dyn LogUnderTest) {

@@ -1,0 +1,138 @@
+//! The demo's writes: through several nodes at once, each answer folded into the reference.
+
+use indicatif::HumanCount;
+use outrigger_client::{Error as CallError, Pending, Store, Writer};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::DemoError;
+use super::reference::Reference;
+use super::report::Report;
+use crate::dev::cluster::NodeNumber;
+use crate::workload::{Change, Mix, Workload};
+
+/// A load under way, in tasks of its own. Every write must be acknowledged: nothing here may fail.
+pub(super) struct Load {
+    writes: u64,
+    /// Writes that may be sent: what they must not outrun happens before more are allowed.
+    allowed: watch::Sender<u64>,
+    acknowledged: watch::Receiver<u64>,
+    task: JoinHandle<Result<Reference, DemoError>>,
+}
+
+struct Sent {
+    node: NodeNumber,
+    change: Change,
+    answer: Pending,
+}
+
+/// Sent and not yet folded: as many as two writers keep on their way.
+const SENT_MAX: usize = 1 << 15;
+/// Acknowledgements between two tellings.
+const TELL_EVERY: u64 = 64;
+/// Equal demos write equal things.
+const SEED: u64 = 1;
+
+impl Load {
+    pub(super) fn start(stores: Vec<(NodeNumber, Store)>, mix: Mix) -> Load {
+        let (allowed, allowance) = watch::channel(0);
+        let (teller, acknowledged) = watch::channel(0);
+        let task = tokio::spawn(async move {
+            let (sender, sent) = mpsc::channel(SENT_MAX);
+            let sending = send(stores, Workload::new(mix, SEED), allowance, sender);
+            let (sending, folded) = tokio::join!(sending, fold(sent, teller));
+            let reference = folded?;
+            sending.map(|()| reference)
+        });
+        Load { writes: mix.writes(), allowed, acknowledged, task }
+    }
+
+    /// Lets so many writes be sent, in all.
+    pub(super) fn allow(&self, writes: u64) {
+        self.allowed.send_replace(writes);
+    }
+
+    pub(super) fn acknowledged(&self) -> u64 {
+        *self.acknowledged.borrow()
+    }
+
+    /// Shows how far it is until so many writes are acknowledged; fails when the load does.
+    pub(super) async fn reached(&mut self, writes: u64, report: &Report) -> Result<(), DemoError> {
+        let meter = report.meter();
+        while self.acknowledged() < writes {
+            let (done, of) = (self.acknowledged(), self.writes);
+            let text = format!("{} of {} writes acknowledged", HumanCount(done), HumanCount(of));
+            meter.show(done, of, &text);
+            if self.acknowledged.changed().await.is_err() {
+                // It has ended: all of it is acknowledged, or it failed.
+                return match self.acknowledged() < writes {
+                    true => Err(failure(&mut self.task).await),
+                    false => Ok(()),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the rest.
+    pub(super) async fn finish(mut self, report: &Report) -> Result<Reference, DemoError> {
+        self.allow(self.writes);
+        self.reached(self.writes, report).await?;
+        self.task.await.expect("the load does not panic")
+    }
+}
+
+async fn failure(task: &mut JoinHandle<Result<Reference, DemoError>>) -> DemoError {
+    let outcome = task.await.expect("the load does not panic");
+    outcome.expect_err("a load that stops early has failed")
+}
+
+/// In turns through each of the stores.
+async fn send(
+    stores: Vec<(NodeNumber, Store)>,
+    workload: Workload,
+    mut allowance: watch::Receiver<u64>,
+    sender: mpsc::Sender<Sent>,
+) -> Result<(), DemoError> {
+    let writers: Vec<(NodeNumber, Writer)> =
+        stores.iter().map(|(node, store)| (*node, store.writer())).collect();
+    for ((number, change), (node, writer)) in (0..).zip(workload).zip(writers.iter().cycle()) {
+        let node = *node;
+        if *allowance.borrow() <= number
+            && allowance.wait_for(|allowed| *allowed > number).await.is_err()
+        {
+            // The demo has ended early, which its end explains.
+            return Ok(());
+        }
+        let answer =
+            write(writer, &change).await.map_err(|error| DemoError::Call { node, error })?;
+        if sender.send(Sent { node, change, answer }).await.is_err() {
+            // A write failed, which is told where it was noticed.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn write(writer: &Writer, change: &Change) -> Result<Pending, CallError> {
+    match &change.value {
+        Some(value) => writer.put(&change.key, value).await,
+        None => writer.delete(&change.key).await,
+    }
+}
+
+async fn fold(
+    mut sent: mpsc::Receiver<Sent>,
+    teller: watch::Sender<u64>,
+) -> Result<Reference, DemoError> {
+    let mut reference = Reference::default();
+    while let Some(Sent { node, change, answer }) = sent.recv().await {
+        let revision = answer.await.map_err(|error| DemoError::Call { node, error })?;
+        reference.acknowledge(change, revision);
+        if reference.writes() % TELL_EVERY == 0 {
+            teller.send_replace(reference.writes());
+        }
+    }
+    teller.send_replace(reference.writes());
+    Ok(reference)
+}

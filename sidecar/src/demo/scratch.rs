@@ -1,0 +1,52 @@
+//! The demo's directory: made for this run alone, and removed with it.
+
+use std::env;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::DemoError;
+
+pub(super) struct Scratch {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Scratch {
+    /// Below the system's place for temporary files, for this user alone.
+    pub(super) fn make() -> Result<Scratch, DemoError> {
+        let below = env::temp_dir();
+        let id = std::process::id();
+        // A killed process of the same id may have left its own.
+        let names = (0..).map(|number: u32| below.join(format!("outrigger-demo-{id}-{number}")));
+        for path in names {
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Scratch { path, keep: false }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(DemoError::Scratch { below, source }),
+            }
+        }
+        unreachable!("there are more names than directories")
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn keep(&mut self) -> &Path {
+        self.keep = true;
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!("outrigger: {} could not be removed: {error}", self.path.display());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+../../../tests/tests/it/api.rs

@@ -1,0 +1,234 @@
+//! A sidecar as its users run it: the built binary, as a child process, on a data directory of its own.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use outrigger_client::proto::v1::Phase;
+use outrigger_client::{Client, Store, StoreStatus};
+
+const STARTED_MAX: Duration = Duration::from_secs(20);
+const ENDED_MAX: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+/// The name of the store in every test.
+pub const STORE: &str = "state";
+
+/// One node: its directory and port stay the same however often its process starts.
+pub struct Node {
+    dir: PathBuf,
+    port: u16,
+    args: Vec<String>,
+    file_bytes_max: Option<u64>,
+    process: Option<Child>,
+    starts: usize,
+}
+
+impl Node {
+    /// A node of `topic` below `parent`, not started.
+    pub fn new(parent: &Path, name: &str, bootstrap: &str, topic: &str) -> Result<Node> {
+        let dir = parent.join(name);
+        std::fs::create_dir_all(&dir)?;
+        let args = ["--bootstrap", bootstrap, "--store", STORE, "--topic", topic];
+        let args = args.map(str::to_owned).to_vec();
+        Ok(Node { dir, port: free_port()?, args, file_bytes_max: None, process: None, starts: 0 })
+    }
+
+    pub fn with_args(mut self, args: &[&str]) -> Node {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// The process may write no file longer than this: a disk that is full where it matters.
+    pub fn limit_files(&mut self, bytes: Option<u64>) {
+        self.file_bytes_max = bytes;
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Everything that this process has logged since its last start.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.join(format!("log-{}", self.starts))
+    }
+
+    /// Starts the process and waits until its port answers.
+    pub async fn start(&mut self) -> Result<()> {
+        self.spawn()?;
+        let deadline = Instant::now() + STARTED_MAX;
+        while Client::connect(&self.url()).await.is_err() {
+            if let Some(status) = self.process_mut()?.try_wait()? {
+                bail!("the node ended at once with {status}:\n{}", self.log());
+            }
+            ensure!(Instant::now() < deadline, "no answer within {STARTED_MAX:?}:\n{}", self.log());
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "the node runs already");
+        self.starts += 1;
+        let log = File::create(self.log_path())?;
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.process = Some(command.spawn().context("starting outrigger")?);
+        Ok(())
+    }
+
+    fn command(&self) -> Command {
+        let binary = binary();
+        let mut command = match self.file_bytes_max {
+            None => Command::new(&binary),
+            Some(bytes) => {
+                // `ulimit -f` counts blocks of 1,024 bytes in bash.
+                let mut shell = Command::new("bash");
+                let script = format!("ulimit -f {}; exec \"$0\" \"$@\"", bytes / 1_024);
+                shell.arg("-c").arg(script).arg(&binary);
+                shell
+            }
+        };
+        command.arg("serve").arg("--data").arg(self.data());
+        command.arg("--listen").arg(format!("127.0.0.1:{}", self.port)).args(&self.args);
+        command
+    }
+
+    /// Runs the process to its end, which must come by itself; for starts that must fail.
+    pub fn run(&self) -> Result<Output> {
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_of(command.spawn().context("starting outrigger")?)
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut child = self.process.take().context("the node does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and how the process ended.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        self.signal(libc::SIGTERM)?;
+        let child = self.process.take().context("the node does not run")?;
+        Ok(end_of(child)?.status)
+    }
+
+    pub fn pause(&mut self) -> Result<()> {
+        self.signal(libc::SIGSTOP)
+    }
+
+    pub fn resume(&mut self) -> Result<()> {
+        self.signal(libc::SIGCONT)
+    }
+
+    /// The disk is lost.
+    pub fn wipe(&self) -> Result<()> {
+        ensure!(self.process.is_none(), "a running node's disk is not wiped");
+        Ok(std::fs::remove_dir_all(self.data())?)
+    }
+
+    fn signal(&mut self, signal: libc::c_int) -> Result<()> {
+        let id = i32::try_from(self.process_mut()?.id())?;
+        // SAFETY: kill takes two integers; the process is a child that was not waited for yet.
+        let result = unsafe { libc::kill(id, signal) };
+        ensure!(result == 0, "kill: {}", std::io::Error::last_os_error());
+        Ok(())
+    }
+
+    /// One of the sizes of the process in bytes, as /proc/<pid>/status names it: `VmHWM:` (peak), `VmRSS:`.
+    pub fn memory(&mut self, name: &str) -> Result<f64> {
+        let id = self.process_mut()?.id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(name)).context("no such size")?;
+        let kib: u32 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(f64::from(kib) * 1_024.0)
+    }
+
+    fn process_mut(&mut self) -> Result<&mut Child> {
+        self.process.as_mut().context("the node does not run")
+    }
+
+    /// A new session with this node.
+    pub async fn store(&self) -> Result<Store> {
+        Ok(Client::connect(&self.url()).await?.store(STORE))
+    }
+
+    pub async fn status(&self) -> Result<StoreStatus> {
+        Ok(self.store().await?.status().await?)
+    }
+
+    /// Waits until the status is as wanted.
+    pub async fn until(
+        &self,
+        what: &str,
+        within: Duration,
+        wanted: impl Fn(&StoreStatus) -> bool,
+    ) -> Result<StoreStatus> {
+        let deadline = Instant::now() + within;
+        loop {
+            let status = self.status().await;
+            match status {
+                Ok(status) if wanted(&status) => return Ok(status),
+                status if Instant::now() >= deadline => {
+                    bail!("{what}: not within {within:?}; {status:#?}\n{}", self.log())
+                }
+                Ok(_) | Err(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+    }
+
+    pub async fn until_ready(&self) -> Result<StoreStatus> {
+        self.until("READY", Duration::from_secs(90), |status| status.phase() == Phase::Ready).await
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// The built `outrigger`, beside the directory of this test's own executable.
+pub fn binary() -> PathBuf {
+    let own = std::env::current_exe().expect("a running program knows its file");
+    let directory = own.ancestors().find(|path| path.join("outrigger").is_file());
+    let directory = directory
+        .expect("`outrigger` is not built: run `cargo build --release -p outrigger`, or ./x test");
+    directory.join("outrigger")
+}
+
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Waits for a child that ends by itself; kills it when it does not.
+fn end_of(mut child: Child) -> Result<Output> {
+    let deadline = Instant::now() + ENDED_MAX;
+    while child.try_wait()?.is_none() {
+        if Instant::now() >= deadline {
+            child.kill()?;
+            bail!("the process did not end within {ENDED_MAX:?}: {:?}", child.wait_with_output()?);
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(child.wait_with_output()?)
+}

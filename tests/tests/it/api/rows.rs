@@ -1,0 +1,185 @@
+//! Get, Put, Delete and Scan on the bytes that applications and other tools bring.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use outrigger::embedded::EmbeddedLog;
+use outrigger::index::StoreIndex;
+use outrigger::runtime::Log;
+use outrigger_client::{Level, Scan, Store};
+use outrigger_core::log::{LogCall, LogEvent, Write};
+use outrigger_core::offset::{Partition, RequestId};
+use outrigger_proto::v1::ScanRequest;
+
+use super::{One, SOON, in_time};
+
+async fn keys(store: &Store, scan: Scan) -> Vec<String> {
+    let mut rows = store.scan(scan).await.expect("a scan");
+    let mut keys = vec![];
+    while let Some(row) = rows.next().await {
+        keys.push(String::from_utf8(row.expect("a row").key.to_vec()).expect("text"));
+    }
+    keys
+}
+
+/// Appends as another tool would, past every limit of ours.
+fn append(log: &EmbeddedLog, key: Bytes, value: Bytes) {
+    let (told, events) = std::sync::mpsc::channel();
+    let sink = std::sync::Arc::new(move |_, event| {
+        if let LogEvent::Appended { results, .. } = event {
+            told.send(results).expect("the test waits");
+        }
+    });
+    let client = log.client(StoreIndex(0), sink);
+    let writes = [Write { partition: Partition(0), key, value: Some(value) }];
+    client.call(StoreIndex(0), LogCall::Append { id: RequestId(1), writes: writes.into() });
+    let results = events.recv_timeout(SOON).expect("an answer");
+    results.into_iter().for_each(|result| drop(result.expect("appended")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_bytes_are_a_key_and_a_value_and_none_is_not_empty() {
+    let one = One::ready().await;
+    let client = one.node.client().await;
+    let store = client.store("notes");
+    let all_bytes: Vec<u8> = (0..=u8::MAX).collect();
+    let keys: [&[u8]; 5] = [b"", b"\0", b"\xff\xff", "snöwman ☃".as_bytes(), &all_bytes];
+    for key in keys {
+        assert!(store.get(key).await.expect("a read").is_none(), "{key:?}");
+        for value in [&b""[..], b"\0", &all_bytes] {
+            let revision = store.put(key, value).await.expect("a write");
+            let found = store.get(key).await.expect("a read").expect("it was written");
+            assert_eq!((&found.value[..], found.revision), (value, revision), "{key:?}");
+        }
+    }
+    for key in keys {
+        store.delete(key).await.expect("a delete");
+        assert!(store.get(key).await.expect("a read").is_none(), "{key:?}");
+        store.delete(key).await.expect("a delete of what is not there");
+    }
+    assert_eq!(self::keys(&store, Scan::all()).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_option_of_a_scan_does_what_it_says() {
+    let one = One::ready().await;
+    let client = one.node.client().await;
+    let store = client.store("notes");
+    for key in ["", "a", "a1", "a2", "b", "b\u{7f}", "c"] {
+        store.put(key, format!("value of {key}")).await.expect("a write");
+    }
+    let table: [(Scan, &[&str]); 11] = [
+        (Scan::all(), &["", "a", "a1", "a2", "b", "b\u{7f}", "c"]),
+        (Scan::all().reverse(), &["c", "b\u{7f}", "b", "a2", "a1", "a", ""]),
+        (Scan::prefix("a"), &["a", "a1", "a2"]),
+        (Scan::prefix("a").reverse().limit(2), &["a2", "a1"]),
+        (Scan::prefix(""), &["", "a", "a1", "a2", "b", "b\u{7f}", "c"]),
+        (Scan::prefix("z"), &[]),
+        (Scan::range("a1", "b"), &["a1", "a2"]),
+        (Scan::range("a1", "b").reverse(), &["a2", "a1"]),
+        (Scan::starting_at("b"), &["b", "b\u{7f}", "c"]),
+        (Scan::range("a", "a"), &[]),
+        (Scan::all().limit(3), &["", "a", "a1"]),
+    ];
+    for (scan, expected) in table {
+        assert_eq!(keys(&store, scan.clone()).await, expected, "{scan:?}");
+        let mut rows = store.scan(scan.clone().keys_only()).await.expect("a scan");
+        let mut count = 0;
+        while let Some(row) = rows.next().await {
+            assert!(row.expect("a row").value.is_empty());
+            count += 1;
+        }
+        assert_eq!(count, expected.len(), "{scan:?}");
+    }
+    let mut rows = store.scan(Scan::prefix("b").limit(1)).await.expect("a scan");
+    let row = rows.next().await.expect("a row").expect("a row");
+    let alone = store.get("b").await.expect("a read").expect("it was written");
+    assert_eq!((row.value, row.revision), (alone.value, alone.revision));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_is_one_snapshot_however_long_it_takes() {
+    const ROWS: usize = 6_000;
+    let one = One::ready().await;
+    let client = one.node.client().await;
+    let store = client.store("notes");
+    fill(&store, ROWS, "before").await;
+    let mut rows = store.scan(Scan::all()).await.expect("a scan");
+    let first = rows.next().await.expect("a row").expect("a row");
+    fill(&store, ROWS, "after").await;
+    let last = format!("{:06}", ROWS - 1);
+    let after = store.get(&last).await.expect("a read").expect("it was written");
+    assert!(after.value.starts_with(b"after"));
+    assert!(first.value.starts_with(b"before"));
+    let mut count = 1;
+    while let Some(row) = rows.next().await {
+        let row = row.expect("a row");
+        assert!(row.value.starts_with(b"before"), "{row:?}");
+        count += 1;
+    }
+    assert_eq!(count, ROWS);
+}
+
+/// More than the windows of a connection hold, so that a scan is still under way.
+async fn fill(store: &Store, rows: usize, value: &str) {
+    let writer = store.writer();
+    let value = value.repeat(600);
+    for number in 0..rows {
+        drop(writer.put(format!("{number:06}"), &value).await.expect("room"));
+    }
+    writer.finish().await.expect("all answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_other_tools_beyond_our_limits_are_served() {
+    let one = One::ready().await;
+    let (key, value) = (Bytes::from(vec![b'k'; 100_000]), Bytes::from(vec![b'v'; 6_000_000]));
+    append(&one.log, key.clone(), value.clone());
+    append(&one.log, Bytes::from_static(b"small"), Bytes::from_static(b"one"));
+    let client = one.node.client().await;
+    let store = client.store("notes").with_level(Level::Latest);
+    let found = in_time(store.get(&key)).await.expect("a read").expect("it was appended");
+    assert_eq!(found.value, value);
+    let mut rows = store.scan(Scan::all()).await.expect("a scan");
+    let row = rows.next().await.expect("a row").expect("a row");
+    assert_eq!((row.key, row.value), (key, value));
+    assert_eq!(rows.next().await.expect("a row").expect("a row").value, "one");
+    assert!(rows.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_scan_are_bounded() {
+    let one = One::ready().await;
+    let client = one.node.client().await;
+    let store = client.store("notes");
+    let writer = store.writer();
+    for number in 0..2_500 {
+        drop(writer.put(format!("{number:06}"), "v").await.expect("room"));
+    }
+    writer.finish().await.expect("all answered");
+    let latest = outrigger_proto::v1::Level::Latest;
+    let scan = ScanRequest { read: Some(super::at(latest, None)), ..ScanRequest::default() };
+    let mut answers = one.node.rows().await.scan(scan).await.expect("a scan").into_inner();
+    let mut lengths = vec![];
+    while let Some(answer) = answers.message().await.expect("an answer") {
+        assert_eq!(answer.copy.is_some(), lengths.is_empty(), "only in the first message");
+        lengths.push(answer.rows.len());
+    }
+    assert_eq!(lengths, [1_000, 1_000, 500]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unix_socket_serves_this_user_only() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let one = One::ready().await;
+    let socket: &Path = &one.node.socket;
+    let mode = std::fs::metadata(socket).expect("the socket's file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let address = format!("unix://{}", socket.display());
+    let client = outrigger_client::Client::connect(&address).await.expect("it listens");
+    let store = client.store("notes");
+    store.put("over", "unix").await.expect("a write");
+    let found = store.get("over").await.expect("a read").expect("it was written");
+    assert_eq!(found.value, "unix");
+}

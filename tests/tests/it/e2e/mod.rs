@@ -1,0 +1,64 @@
+//! The main job end to end: real brokers, real processes, and what callers were told against what is there.
+
+mod bad_input;
+mod cluster;
+mod compaction;
+mod interop;
+mod outage;
+mod refusals;
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Result;
+use outrigger_client::proto::v1::Phase;
+use outrigger_client::{StoreStatus, proto::v1::StallKind};
+use outrigger_tests::kafka::{Cluster, Topic, TopicSpec};
+use outrigger_tests::node::Node;
+use tempfile::TempDir;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Runs a test to its end; a panic in it fails the test like an error does.
+fn run(test: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(test)
+}
+
+/// A topic on the shared broker and a directory for nodes.
+struct Place {
+    topic: Topic,
+    bootstrap: String,
+    dir: TempDir,
+}
+
+impl Place {
+    fn new(name: &str, spec: TopicSpec) -> Result<Place> {
+        let cluster = Cluster::shared()?;
+        let topic = cluster.topic(name, spec)?;
+        Ok(Place { topic, bootstrap: cluster.bootstrap(), dir: TempDir::new()? })
+    }
+
+    fn node(&self, name: &str) -> Result<Node> {
+        Node::new(self.dir.path(), name, &self.bootstrap, self.topic.name())
+    }
+
+    async fn ready_node(&self, name: &str) -> Result<Node> {
+        let mut node = self.node(name)?;
+        node.start().await?;
+        node.until_ready().await?;
+        Ok(node)
+    }
+}
+
+fn has_stall(status: &StoreStatus, kind: StallKind) -> bool {
+    status.stalls.iter().any(|stall| stall.kind() == kind)
+}
+
+fn refused(status: &StoreStatus) -> bool {
+    status.phase() == Phase::Refused
+}
+
+/// The newest position that the node has put on disk.
+fn durable(status: &StoreStatus) -> u64 {
+    status.partitions.iter().map(|partition| partition.durable).min().unwrap_or(0)
+}

@@ -1,0 +1,81 @@
+//! Kafka goes away and comes back; the node does neither.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use outrigger_client::proto::v1::{Phase, StallKind};
+use outrigger_client::{Client, ErrorKind, Level};
+use outrigger_tests::kafka::{Cluster, TopicSpec};
+use outrigger_tests::node::Node;
+use tempfile::TempDir;
+
+use super::{MINUTE, has_stall, run};
+
+#[test]
+fn with_kafka_stopped_reads_go_on_writes_fail_clearly_and_nothing_needs_a_restart() -> Result<()> {
+    run(async {
+        let mut cluster = Cluster::start(1, &[])?;
+        let topic = cluster.topic("outage", TopicSpec::store())?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
+        node.start().await?;
+        node.until_ready().await?;
+        let store = node.store().await?;
+        store.put("before", "1").await?;
+        ensure!(store.get("before").await?.is_some());
+
+        cluster.kill_all()?;
+        let stopped = Instant::now();
+        let write = store.put("during", "2").await;
+        let error =
+            write.err().ok_or_else(|| anyhow::anyhow!("a write without a broker succeeded"))?;
+        ensure!(
+            matches!(error.kind(), ErrorKind::NotWritten | ErrorKind::Unknown),
+            "named: {error:?}"
+        );
+        let local = store.clone().with_level(Level::Local);
+        while stopped.elapsed() < Duration::from_secs(20) {
+            ensure!(local.get("before").await?.is_some(), "reads go on");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let status = node
+            .until("the stall", MINUTE, |status| has_stall(status, StallKind::LogUnreachable))
+            .await?;
+        ensure!(status.phase() == Phase::Ready, "lag alone does not end READY: {status:?}");
+        let old = local.clone().with_max_staleness(Duration::from_secs(1)).get("before").await;
+        ensure!(
+            old.is_err_and(|error| error.kind() == ErrorKind::Unavailable),
+            "too old is an error"
+        );
+
+        cluster.start_all()?;
+        node.until("no stall", MINUTE, |status| status.stalls.is_empty()).await?;
+        let fresh = Client::connect(&node.url()).await?.store(outrigger_tests::node::STORE);
+        fresh.put("after", "3").await?;
+        ensure!(fresh.get("after").await?.is_some(), "a session reads its own write");
+        let during = fresh.with_level(Level::Latest).get("during").await?;
+        ensure!(error.may_have_happened() || during.is_none(), "what did not happen is not there");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_node_that_starts_before_kafka_says_so_and_comes_up_with_it() -> Result<()> {
+    run(async {
+        let mut cluster = Cluster::start(1, &[])?;
+        let topic = cluster.topic("late", TopicSpec::store())?;
+        topic.put(outrigger_core::offset::Partition(0), b"k", Some(b"v"))?;
+        cluster.kill_all()?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
+        node.start().await?;
+        let status = node
+            .until("the stall", MINUTE, |status| has_stall(status, StallKind::LogUnreachable))
+            .await?;
+        ensure!(status.phase() == Phase::Opening, "{status:?}");
+        cluster.start_all()?;
+        node.until_ready().await?;
+        ensure!(node.store().await?.get("k").await?.is_some());
+        Ok(())
+    })
+}
