@@ -11,6 +11,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     ignore_file_size_signal();
+    allow_all_open_files();
     let exit = match Cli::read(std::env::args_os()) {
         Ok(cli) => run(cli).unwrap_or_else(|failure| {
             failure.report();
@@ -34,4 +35,17 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
 fn ignore_file_size_signal() {
     // SAFETY: no thread runs yet, and SIG_IGN installs no code that could run in a signal's context.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// RocksDB keeps every file of a copy open, one per 64 MiB or so; the usual soft limit of 1,024 is not meant
+/// for that. Where raising it fails the limit stays, and a copy too large for it fails by name.
+fn allow_all_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls only read and write the struct, which outlives them.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
 }

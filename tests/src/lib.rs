@@ -4,3 +4,4 @@ pub mod bench;
 pub mod kafka;
 pub mod load;
 pub mod node;
+pub mod process;

@@ -52,7 +52,7 @@ async fn write(number: usize, address: String, keys: u64, stop: Arc<AtomicBool>)
         while !stop.load(Ordering::Relaxed) {
             step += 1;
             let key = key(number, step.wrapping_mul(0x9e37_79b9) % keys);
-            let value = (step % 4 != 0).then(|| format!("{number}-{step}"));
+            let value = (!step.is_multiple_of(4)).then(|| format!("{number}-{step}"));
             let answer = match &value {
                 Some(value) => store.put(&key, value.clone()).await,
                 None => store.delete(&key).await,

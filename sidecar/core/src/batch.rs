@@ -58,6 +58,12 @@ impl Batch {
     pub fn bytes(&self) -> usize {
         self.arena.len()
     }
+
+    /// About what a store keeps in memory for it until it is flushed: tiny records cost more than their bytes.
+    pub fn unflushed_bytes(&self) -> usize {
+        const PER_RECORD: usize = 50;
+        self.arena.len() + PER_RECORD * self.records.len()
+    }
 }
 
 /// Fills a batch record by record in offset order.

@@ -13,7 +13,7 @@ pub struct Limits {
     /// Batches of one partition sent to the store and not yet answered: keeps the store busy while
     /// the next one is fetched, and bounds what a slow disk holds in memory.
     pub applying_batches_max: usize,
-    /// Applied bytes of one store after which it is flushed: what a crash reads again.
+    /// Applied bytes of one store, with what each record costs beside its own, after which it is flushed: what a crash reads again.
     pub flush_bytes_max: usize,
     /// Age of unflushed data after which it is flushed: with little traffic a crash reads little again (KAFKA-20663).
     pub flush_interval: Duration,

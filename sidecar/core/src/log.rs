@@ -1,5 +1,6 @@
 //! The seam to the log. Production: `KafkaLog`; model: `LogModel`. One conformance suite for both.
 //!
+//! A `Describe` that was answered comes before any other call: it tells how many partitions there are.
 //! Calls of one store are carried out in order per partition. Every call is answered by exactly one
 //! final event, with one exception: an `Assign` voids the partition's outstanding `Fetch`. Nothing that
 //! belongs to an older assignment follows its `Assigned`. At most one `Describe`, one `Ends`, one

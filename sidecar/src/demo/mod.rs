@@ -62,7 +62,7 @@ pub enum DemoError {
 const NODES: u16 = 3;
 /// Quick, so that there is something to see: the log is compacted while the demo runs.
 const CLEANER: CleanerPace =
-    CleanerPace { every: Duration::from_millis(250), dirty_percent_min: 20 };
+    CleanerPace { every: Duration::from_millis(500), dirty_percent_min: 30 };
 const MIN_COMPACTION_LAG_MS: u64 = 200;
 const VALUE_BYTES: usize = 100;
 

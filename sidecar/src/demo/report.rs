@@ -62,7 +62,7 @@ impl Report {
         say(
             "  outrigger dev               such a cluster, kept on disk, with a prompt to break it",
         );
-        say("  outrigger demo --keys 1000000 --keep");
+        say("  outrigger demo --keep       the same, and leaves its files to look at");
         say(
             "  outrigger serve --help      a node on a real Kafka; `./x kafka` in the sources starts one",
         );

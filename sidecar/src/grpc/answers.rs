@@ -69,7 +69,7 @@ mod tests {
     async fn last_of(parts: Vec<Part<u8>>, ending: &CancellationToken) -> Result<Vec<u8>, Reason> {
         let (sender, answers) = Answers::channel(8, ending);
         for part in parts {
-            sender.try_send(part).ok().expect("there is a place");
+            assert!(sender.try_send(part).is_ok(), "there is a place");
         }
         drop(sender);
         let answers: Result<Vec<u8>, Status> = answers.collect().await;

@@ -261,7 +261,7 @@ mod tests {
     async fn replies(in_flight: Vec<InFlight>) -> (Vec<usize>, Option<Status>) {
         let (sender, receiver) = mpsc::channel(16);
         for flight in in_flight {
-            sender.try_send(flight).ok().expect("there is a place");
+            assert!(sender.try_send(flight).is_ok(), "there is a place");
         }
         drop(sender);
         let mut replies = Replies::new(receiver);

@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outrigger_core::log::LogEvent;
 use outrigger_core::offset::{Epoch, Offset, Partition};
@@ -113,19 +113,24 @@ impl Consumer {
         }
     }
 
-    /// The next message; timers that become due meanwhile are served. None when there will be none.
+    /// The next message; timers that are due come first, however many messages wait. None when there
+    /// will be none.
     fn receive(&mut self, inbox: &Receiver<ToConsumer>) -> Option<ToConsumer> {
         loop {
+            self.serve_timers();
             let Some((due, _)) = self.timers.first() else { return inbox.recv().ok() };
             match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.serve_timers(),
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
     fn serve_timers(&mut self) {
+        if self.timers.is_empty() {
+            return;
+        }
         let now = Instant::now();
         while let Some((due, place)) = self.timers.first().copied() {
             if due > now {
@@ -217,6 +222,6 @@ impl Consumer {
 
     fn hear(&mut self) {
         let Consumer { events, troubles, .. } = self;
-        while events.poll(std::time::Duration::ZERO, |event| troubles.hear(&event)) {}
+        while events.poll(Duration::ZERO, |event| troubles.hear(&event)) {}
     }
 }

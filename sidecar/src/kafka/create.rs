@@ -99,15 +99,8 @@ fn new_topic(name: &str, settings: TopicSettings, brokers: usize) -> NewTopic {
 
 fn brokers(client: &Client, answers: &Queue) -> Result<usize, Code> {
     client.describe_cluster(0, Timeout(ADMIN_TIMEOUT), answers);
-    let described = wait(answers, ADMIN_TIMEOUT, |event| match event {
-        Event::Cluster { answer, .. } => Some(answer),
-        Event::Deliveries(_)
-        | Event::Error { .. }
-        | Event::Log { .. }
-        | Event::Topic { .. }
-        | Event::Configs { .. }
-        | Event::Offsets { .. }
-        | Event::Created { .. } => None,
+    let described = wait(answers, ADMIN_TIMEOUT, |event| {
+        if let Event::Cluster { answer, .. } = event { Some(answer) } else { None }
     });
     described.unwrap_or(Err(Code::TIMED_OUT)).map(|cluster| cluster.brokers)
 }
@@ -115,15 +108,8 @@ fn brokers(client: &Client, answers: &Queue) -> Result<usize, Code> {
 fn create(client: &Client, answers: &Queue, topic: &NewTopic) -> Result<(), (Code, String)> {
     let timeout = Timeout(CREATE_TIMEOUT);
     client.create_topic(topic, timeout, answers).map_err(|detail| (Code::FAIL, detail))?;
-    let created = wait(answers, CREATE_TIMEOUT, |event| match event {
-        Event::Created { answer } => Some(answer),
-        Event::Deliveries(_)
-        | Event::Error { .. }
-        | Event::Log { .. }
-        | Event::Topic { .. }
-        | Event::Cluster { .. }
-        | Event::Configs { .. }
-        | Event::Offsets { .. } => None,
+    let created = wait(answers, CREATE_TIMEOUT, |event| {
+        if let Event::Created { answer } = event { Some(answer) } else { None }
     });
     created.unwrap_or_else(|| Err((Code::TIMED_OUT, "no answer".to_owned())))
 }

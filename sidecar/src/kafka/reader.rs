@@ -1,8 +1,8 @@
 //! One assigned partition: its position, its credit, and the batch that is being filled.
 //!
-//! Takes from librdkafka's queue only against a credit, so that what waits is bounded there.
-//! Promises that a record is never stepped over: librdkafka reports a corrupt batch and goes on behind it, so any
-//! error makes the partition be read again from the end of what was delivered.
+//! Takes from librdkafka's queue only against a credit, so that what waits is bounded there. Promises
+//! that a record is never stepped over: librdkafka reports a corrupt batch and goes on behind it, so
+//! any error makes the partition be read again from the end of what was delivered.
 
 use std::time::Instant;
 

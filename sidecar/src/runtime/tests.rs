@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use outrigger_core::gate::{ReadLevel, Rejection};
 use outrigger_core::limits::Limits;
+use outrigger_core::log::LogCall;
 use outrigger_core::node::{Change, Outcome};
 use outrigger_core::phase::Phase;
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicPolicy;
 
-use super::{Drained, Inbox, Read, Runtime, RuntimeConfig, StoreHandle, StoreSpec, Written};
-use crate::embedded::{EmbeddedConfig, EmbeddedLog};
+use super::{Drained, Inbox, Log, Read, Runtime, RuntimeConfig, StoreHandle, StoreSpec, Written};
+use crate::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use crate::index::StoreIndex;
 use crate::rocks::{DataDir, Resources};
 
@@ -35,15 +36,29 @@ fn log(dir: &Path) -> EmbeddedLog {
 fn runtime(log: &EmbeddedLog, data: &Path) -> (Runtime, StoreHandle) {
     let (inbox, sink) = Inbox::new();
     let client = log.client(StoreIndex(0), sink);
+    start(data, Limits::PRODUCTION, inbox, Box::new(client))
+}
+
+fn start(data: &Path, limits: Limits, inbox: Inbox, log: Box<dyn Log>) -> (Runtime, StoreHandle) {
     let config = RuntimeConfig {
         stores: vec![StoreSpec { name: "notes".to_owned(), topic: "notes".to_owned() }],
-        limits: Limits::PRODUCTION,
+        limits,
         resources: Resources { block_cache_bytes: 1 << 20, background_threads: 2 },
     };
-    let runtime =
-        Runtime::start(config, DataDir::lock(data).unwrap(), inbox, Box::new(client)).unwrap();
+    let runtime = Runtime::start(config, DataDir::lock(data).unwrap(), inbox, log).unwrap();
     let handle = runtime.handles().remove(0);
     (runtime, handle)
+}
+
+/// Never tells the topic's id again, without which nothing becomes durable.
+struct Unconfirmed(EmbeddedClient);
+
+impl Log for Unconfirmed {
+    fn call(&self, store: StoreIndex, call: LogCall) {
+        if call != LogCall::TopicId {
+            self.0.call(store, call);
+        }
+    }
 }
 
 async fn ready(store: &StoreHandle) {
@@ -196,4 +211,21 @@ async fn a_drained_store_turns_everything_away_and_resumes_where_it_ended() {
     let status = store.status();
     assert!(status.partitions[0].durable.0 >= 1, "{status:?}");
     second.crash().await;
+}
+
+#[tokio::test]
+async fn a_drain_that_could_not_flush_says_so_when_its_time_is_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(&dir.path().join("log"));
+    let (inbox, sink) = Inbox::new();
+    let client = Unconfirmed(log.client(StoreIndex(0), sink));
+    let limits = Limits { drain_max: Duration::from_millis(50), ..Limits::PRODUCTION };
+    let (runtime, store) = start(&dir.path().join("data"), limits, inbox, Box::new(client));
+    let mut changes = store.status_changes();
+    let open = changes.wait_for(|status| status.phase == Phase::CatchingUp);
+    drop(tokio::time::timeout(SOON, open).await.expect("open in time").unwrap());
+    store.write(vec![put("k", "v")]).await.unwrap();
+    let applied = changes.wait_for(|status| status.partitions[0].applied.0 == 1);
+    drop(tokio::time::timeout(SOON, applied).await.expect("applied in time").unwrap());
+    assert_eq!(runtime.drain().await, Drained::TimeUp);
 }

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use outrigger_core::limits::Limits;
 use outrigger_core::node::{Command, Node};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::admission::Admission;
 use super::clock;
@@ -126,7 +127,8 @@ impl Runtime {
 
     /// Takes nothing new, waits for the writes under way, flushes and closes.
     pub async fn drain(self) -> Drained {
-        let bound = self.limits.drain_max + CLOSE_MAX;
+        let started = Instant::now();
+        let drain_max = self.limits.drain_max;
         let answers: Vec<_> = self.doors.iter().map(|door| drain(door)).collect();
         let all = async {
             for answer in answers {
@@ -134,14 +136,14 @@ impl Runtime {
                 let _drained = answer.await;
             }
         };
-        match tokio::time::timeout(bound, all).await {
-            Ok(()) => {
-                self.end().await;
-                Drained::Flushed
-            }
+        if tokio::time::timeout(drain_max + CLOSE_MAX, all).await.is_err() {
             // A disk that hangs cannot be waited for.
-            Err(_) => Drained::TimeUp,
+            return Drained::TimeUp;
         }
+        // A node that cannot flush closes without it when its time is up: the log has not confirmed it.
+        let in_time = started.elapsed() < drain_max;
+        self.end().await;
+        if in_time { Drained::Flushed } else { Drained::TimeUp }
     }
 
     /// Ends without flushing, as kill -9 would: what was not flushed is forgotten.

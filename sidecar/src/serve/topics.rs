@@ -44,18 +44,9 @@ impl Creations {
 async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings) {
     let mut told = String::new();
     for failures in 0.. {
-        match attempt(kafka.clone(), topic.clone(), settings)
-            .await
-            .expect("creating a topic does not panic")
-        {
-            Ok(Created::New) => {
-                return tracing::info!(
-                    topic,
-                    partitions = settings.partitions,
-                    "created the topic"
-                );
-            }
-            Ok(Created::Existed) => return tracing::debug!(topic, "the topic exists"),
+        let tried = attempt(kafka.clone(), topic.clone(), settings).await;
+        match tried.expect("creating a topic does not panic") {
+            Ok(created) => return tell(&topic, settings, created),
             Err(error) => {
                 let error = error.to_string();
                 if error != told {
@@ -65,6 +56,15 @@ async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings) {
             }
         }
         tokio::time::sleep(Limits::PRODUCTION.retry_after(failures)).await;
+    }
+}
+
+fn tell(topic: &str, settings: TopicSettings, created: Created) {
+    match created {
+        Created::New => {
+            tracing::info!(topic, partitions = settings.partitions, "created the topic")
+        }
+        Created::Existed => tracing::debug!(topic, "the topic exists"),
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn config(partitions: u32) -> LogConfig {
         partitions,
         policy: TopicPolicy {
             cleanup: "compact".to_owned(),
-            delete_retention_ms: u64::try_from(RETENTION.as_millis()).unwrap(),
+            delete_retention_ms: u64::try_from(RETENTION.as_millis()).expect("a short time"),
             min_compaction_lag_ms: 0,
             log_append_time: true,
             min_insync_replicas: 2,
@@ -93,7 +93,8 @@ pub(crate) fn write(world: &mut World, index: usize, key: &str, value: Option<&s
 
 pub(crate) fn get(world: &World, index: usize, level: &ReadLevel, key: &str) -> Option<String> {
     let rows = world.rows(index, level);
-    rows.get(key.as_bytes()).map(|(_, value)| String::from_utf8(value.clone()).unwrap())
+    rows.get(key.as_bytes())
+        .map(|(_, value)| String::from_utf8(value.clone()).expect("tests write text"))
 }
 
 /// The READY copy holds exactly what the log says.

@@ -41,7 +41,7 @@ impl Dice {
     }
 
     fn index(&mut self, below: usize) -> usize {
-        usize::try_from(self.roll(u64::try_from(below).unwrap())).unwrap()
+        usize::try_from(self.roll(u64::try_from(below).expect("small"))).expect("below a usize")
     }
 }
 
@@ -62,7 +62,7 @@ impl Walk {
     fn new(seed: u64) -> Walk {
         let mut config = config(PARTITIONS);
         config.policy.min_compaction_lag_ms =
-            [0, 5_000, 60_000][usize::try_from(seed % 3).unwrap()];
+            [0, 5_000, 60_000][usize::try_from(seed % 3).expect("below 3")];
         let limits = Limits { fetch_bytes_max: 24, ..Limits::PRODUCTION };
         Walk {
             world: World::new(config, NODES, limits),
@@ -180,7 +180,8 @@ impl Walk {
     }
 
     fn turn_log(&mut self) {
-        let partition = Partition(u32::try_from(self.dice.roll(u64::from(PARTITIONS))).unwrap());
+        let partition =
+            Partition(u32::try_from(self.dice.roll(u64::from(PARTITIONS))).expect("below a u32"));
         match self.dice.roll(7) {
             0 | 1 => {
                 Partition::all(PARTITIONS).for_each(|partition| self.world.log.roll(partition));
@@ -188,7 +189,7 @@ impl Walk {
             }
             2 => self.world.log.elect(partition),
             3 => {
-                let client = u32::try_from(self.dice.roll(3)).unwrap();
+                let client = u32::try_from(self.dice.roll(3)).expect("below 3");
                 self.world.log.depose_leader(partition, [client]);
             }
             4 => self.world.log.reunite(partition),
@@ -212,7 +213,7 @@ impl Walk {
                 let producer = ProducerId(self.producers);
                 self.producers += 1;
                 let record = foreign(&format!("t{}", self.dice.roll(4)), Some("t"));
-                let key: Bytes = record.key.clone().unwrap();
+                let key: Bytes = record.key.clone().expect("it was made with a key");
                 let partition = outrigger_core::partitioner::partition_of(&key, PARTITIONS);
                 self.world.log.append_in_transaction(
                     self.world.now,

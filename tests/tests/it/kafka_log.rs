@@ -305,6 +305,46 @@ fn many_appends_under_way_keep_their_order_and_are_all_answered() {
     assert!(records.into_iter().map(|record| record.key.unwrap()).eq(in_order));
 }
 
+/// Reading and writing go on under the next leader: nothing acknowledged is missing, nothing is lost.
+#[test]
+fn a_leader_killed_is_followed_without_a_loss() {
+    const WRITES: u64 = 300;
+    let mut cluster = Cluster::start(3, &[]).unwrap();
+    let topic = cluster.topic("failover", TopicSpec::store()).unwrap();
+    let log = LogClient::start(&cluster.bootstrap(), topic.name());
+    log.assign(P0, Offset(0), None);
+    log.call(LogCall::Fetch { partition: P0, bytes_max: 1 << 20 });
+    let (mut written, mut answered, mut read) = (0, 0, Vec::new());
+    let mut acknowledged = Vec::new();
+    let (mut position, mut killed) = (Offset(0), false);
+    while answered < WRITES || acknowledged.iter().any(|offset| *offset >= position) {
+        if written < WRITES && written == answered {
+            let writes = vec![put(&format!("k{written}"), "value")];
+            log.call(LogCall::Append { id: RequestId(written), writes: writes.into() });
+            written += 1;
+        }
+        if written == WRITES / 2 && !killed {
+            killed = true;
+            cluster.kill(topic.leader(P0).unwrap()).unwrap();
+        }
+        match log.answer() {
+            LogEvent::Appended { results, .. } => {
+                acknowledged.extend(results.iter().flatten().map(|revision| revision.offset));
+                answered += 1;
+            }
+            LogEvent::Fetched(batch) => {
+                assert_eq!(batch.range.start, position);
+                position = batch.range.end;
+                read.extend(batch.records().map(|record| record.offset));
+                log.call(LogCall::Fetch { partition: P0, bytes_max: 1 << 20 });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(acknowledged.len() > 200, "{} acknowledged", acknowledged.len());
+    assert!(acknowledged.iter().all(|offset| read.contains(offset)));
+}
+
 /// A stuck broker must not hold up the end of a process.
 #[test]
 fn a_log_ends_within_bounded_time_while_its_broker_hangs() {

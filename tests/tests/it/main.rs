@@ -1,6 +1,7 @@
 //! Everything that needs a real Kafka, a real disk or real processes: one binary, so that it is linked once.
 
 mod api;
+mod dev;
 mod e2e;
 mod embedded_conformance;
 mod kafka;

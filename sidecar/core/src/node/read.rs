@@ -68,7 +68,7 @@ impl Node {
         }
         reading.records += u64::try_from(batch.records().len()).expect("lengths fit 64 bits");
         reading.bytes += u64::try_from(batch.bytes()).expect("lengths fit 64 bits");
-        reading.unflushed_bytes += batch.bytes();
+        reading.unflushed_bytes += batch.unflushed_bytes();
         reading.unflushed_since.get_or_insert(self.now.mono);
         let generation = reading.generation;
         let (batch, lineage) = reader.accept(batch, &facts.policy, self.now, &self.limits);

@@ -4,6 +4,7 @@ mod bad_input;
 mod cluster;
 mod compaction;
 mod interop;
+mod losses;
 mod outage;
 mod refusals;
 

@@ -1,0 +1,109 @@
+//! A child process that one talks to by lines: what `outrigger dev` and `demo` are to whoever runs them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::node::binary;
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Killed when dropped.
+pub struct Process {
+    child: Child,
+    /// Closed by `end`.
+    input: Option<ChildStdin>,
+    /// Of standard output and standard error, as they come.
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Process {
+    /// The built `outrigger` with these arguments.
+    pub fn outrigger(args: &[&str]) -> Result<Process> {
+        let mut command = Command::new(binary());
+        command.args(args).env_remove("OUTRIGGER_SERVER").env_remove("OUTRIGGER_STORE");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("starting outrigger")?;
+        let (sender, lines) = channel();
+        let output = child.stdout.take().expect("it is piped");
+        let errors = child.stderr.take().expect("it is piped");
+        for stream in [Box::new(output) as Box<dyn Read + Send>, Box::new(errors)] {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        let input = child.stdin.take();
+        Ok(Process { child, input, lines, seen: Vec::new() })
+    }
+
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.input.as_mut().context("the input was closed")?;
+        Ok(writeln!(input, "{line}")?)
+    }
+
+    /// The next line that has all of these in it.
+    pub fn line_with(&mut self, parts: &[&str], within: Duration) -> Result<String> {
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = match self.lines.recv_timeout(left) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("no line with {parts:?} within {within:?}:\n{}", self.transcript())
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("it ended without a line with {parts:?}:\n{}", self.transcript())
+                }
+            };
+            self.seen.push(line.clone());
+            if parts.iter().all(|part| line.contains(part)) {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Closes its input, waits for its end and gives everything it said.
+    pub fn end(mut self, within: Duration) -> Result<(ExitStatus, String)> {
+        drop(self.input.take());
+        let deadline = Instant::now() + within;
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            if Instant::now() >= deadline {
+                bail!("it did not end within {within:?}:\n{}", self.transcript());
+            }
+            std::thread::sleep(POLL);
+        };
+        self.seen.extend(self.lines.iter());
+        Ok((status, self.transcript()))
+    }
+
+    fn transcript(&self) -> String {
+        self.seen.join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
