@@ -82,8 +82,8 @@ impl StallKind {
     /// What an error of the log means for whoever waits for it.
     pub fn of(error: &KafkaError) -> StallKind {
         match error.code {
-            // UNKNOWN_TOPIC_OR_PART, UNKNOWN_TOPIC_ID, _UNKNOWN_TOPIC, _UNKNOWN_PARTITION
-            3 | 100 | -188 | -190 => StallKind::TopicGone,
+            // UNKNOWN_TOPIC_OR_PART, UNKNOWN_TOPIC_ID, _NOENT, _UNKNOWN_TOPIC, _UNKNOWN_PARTITION
+            3 | 100 | -156 | -188 | -190 => StallKind::TopicGone,
             // TOPIC_, GROUP_, CLUSTER_AUTHORIZATION_FAILED, SASL_AUTHENTICATION_FAILED, _AUTHENTICATION, _SSL
             29 | 30 | 31 | 58 | -169 | -181 => StallKind::Authorisation,
             // LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, FENCED_ and UNKNOWN_LEADER_EPOCH, OFFSET_NOT_AVAILABLE

@@ -253,7 +253,7 @@ impl Show {
         }
         let (rows, deleted) = (HumanCount(reference.rows()), HumanCount(reference.deleted()));
         self.report.line(&format!(
-            "each holds exactly the {rows} rows that were acknowledged last, and none of the {deleted} deleted keys"
+            "each holds exactly the {rows} rows acknowledged last, none of the {deleted} deleted keys"
         ));
         Ok(())
     }

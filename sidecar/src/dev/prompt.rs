@@ -27,12 +27,13 @@ pub(super) enum OrderError {
     TooMuch(String),
 }
 
-pub(super) const HELP: &str = "\
-  kill N    ends node N as kill -9 would: nothing is flushed
-  wipe N    removes everything on node N's disk (kills it first)
-  start N   starts node N with what is on its disk
-  status    every node's phase and position
-  quit      ends all in order and keeps the data; so do ctrl-c and ctrl-d";
+pub(super) const HELP: &str = concat!(
+    "  kill N    ends node N as kill -9 would: nothing is flushed\n",
+    "  wipe N    removes everything on node N's disk (kills it first)\n",
+    "  start N   starts node N with what is on its disk\n",
+    "  status    every node's phase and position\n",
+    "  quit      ends all in order and keeps the data; so do ctrl-c and ctrl-d",
+);
 
 /// Far above any order; bounds what a file on standard input can put into memory.
 const LINE_BYTES_MAX: u64 = 1_024;

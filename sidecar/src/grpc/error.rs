@@ -9,11 +9,25 @@ use outrigger_core::phase::{Phase, Refusal};
 use outrigger_core::stall::StallKind;
 use outrigger_core::store::{StoreError, StoreErrorKind};
 use outrigger_proto::v1::{ErrorDetail, Reason};
+use tonic::Status;
+
+use crate::telemetry::metrics;
 
 /// `MSG_SIZE_TOO_LARGE`, `RECORD_LIST_TOO_LARGE`.
 const RECORD_TOO_LARGE: [i32; 2] = [10, 18];
 /// `_QUEUE_FULL`: librdkafka's queue has no room; the record never entered it.
 const QUEUE_FULL: i32 = -184;
+
+/// How a call ends.
+pub(super) fn status(detail: ErrorDetail) -> Status {
+    counted(detail).into()
+}
+
+/// Whatever goes to a caller passes here once.
+pub(super) fn counted(detail: ErrorDetail) -> ErrorDetail {
+    metrics::failed(detail.reason());
+    detail
+}
 
 pub(super) fn unknown_store(name: &str, known: &[&str]) -> ErrorDetail {
     let message = format!("no store {name:?} is configured on this node");

@@ -148,8 +148,8 @@ impl Answer {
         for index in 0..items {
             let failed = failed.next_if(|(failed, _)| *failed == index);
             let reply = match (failed, &rejected) {
-                (Some((_, detail)), _) => Outcome::Error(detail),
-                (None, Some(rejected)) => Outcome::Error(rejected.clone()),
+                (Some((_, detail)), _) => Outcome::Error(error::counted(detail)),
+                (None, Some(rejected)) => Outcome::Error(error::counted(rejected.clone())),
                 (None, None) => {
                     let outcome =
                         outcomes.next().expect("one outcome for each change that was submitted");
@@ -167,7 +167,7 @@ impl Answer {
                 *position = revision.offset.next().max(*position);
                 Outcome::Revision(convert::revision(revision))
             }
-            Err(detail) => Outcome::Error(detail),
+            Err(detail) => Outcome::Error(error::counted(detail)),
         }
     }
 }

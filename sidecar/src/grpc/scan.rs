@@ -71,8 +71,9 @@ impl Rows {
                 Ok(rows) => {
                     place.send(Part::Message(ScanResponse { copy: self.copy.take(), rows }))
                 }
-                Err(error) => {
-                    place.send(Part::Last(Err(self.origin.failed(&error).into())));
+                Err(failure) => {
+                    let detail = self.origin.failed(&failure);
+                    place.send(Part::Last(Err(error::status(detail))));
                     return;
                 }
             }

@@ -18,7 +18,7 @@ use super::answers::Answers;
 use super::deadline::CallDeadline;
 use super::replies::Replies;
 use super::stores::Stores;
-use super::{get, scan, watch, write, write_stream};
+use super::{error, get, scan, watch, write, write_stream};
 
 /// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces.
 const SCANS_MAX: usize = 256;
@@ -57,18 +57,21 @@ impl Store for Service {
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
-        Ok(Response::new(get::get(&self.stores, request.into_inner(), deadline).await?))
+        let answer = get::get(&self.stores, request.into_inner(), deadline).await;
+        answer.map(Response::new).map_err(error::status)
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        Ok(Response::new(write::put(&self.stores, request.into_inner()).await?))
+        let answer = write::put(&self.stores, request.into_inner()).await;
+        answer.map(Response::new).map_err(error::status)
     }
 
     async fn delete(
         &self,
         request: Request<DeleteRequest>,
     ) -> Result<Response<DeleteResponse>, Status> {
-        Ok(Response::new(write::delete(&self.stores, request.into_inner()).await?))
+        let answer = write::delete(&self.stores, request.into_inner()).await;
+        answer.map(Response::new).map_err(error::status)
     }
 
     async fn scan(
@@ -76,7 +79,8 @@ impl Store for Service {
         request: Request<ScanRequest>,
     ) -> Result<Response<Self::ScanStream>, Status> {
         let deadline = CallDeadline::of(request.metadata());
-        Ok(Response::new(scan::scan(self, request.into_inner(), deadline).await?))
+        let answer = scan::scan(self, request.into_inner(), deadline).await;
+        answer.map(Response::new).map_err(error::status)
     }
 
     async fn write(
@@ -95,13 +99,15 @@ impl Admin for Service {
         &self,
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
-        Ok(Response::new(watch::status(self, request.into_inner()).await?))
+        let answer = watch::status(self, request.into_inner()).await;
+        answer.map(Response::new).map_err(error::status)
     }
 
     async fn watch_status(
         &self,
         request: Request<WatchStatusRequest>,
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
-        Ok(Response::new(watch::watch(self, request.into_inner())?))
+        let answer = watch::watch(self, request.into_inner());
+        answer.map(Response::new).map_err(error::status)
     }
 }

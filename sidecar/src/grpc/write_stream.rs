@@ -59,7 +59,7 @@ impl Intake {
     async fn run(mut self) {
         let end = match self.take_all().await {
             Stop::Finished => Ok(()),
-            Stop::Failed(detail) => Err(detail.into()),
+            Stop::Failed(detail) => Err(error::status(detail)),
             Stop::Gone => return,
         };
         let _gone = self.flights.send(InFlight::End(end)).await;

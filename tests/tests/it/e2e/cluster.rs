@@ -87,6 +87,7 @@ fn sigterm_drains_and_the_next_start_reads_nothing_again() -> Result<()> {
         for number in 0..50 {
             store.put(format!("key {number}"), format!("{number}")).await?;
         }
+        node.until("applied", MINUTE, |status| status.partitions[0].position >= 50).await?;
         let began = Instant::now();
         ensure!(node.stop()?.success(), "a drain ends with 0:\n{}", node.log());
         ensure!(began.elapsed() < Duration::from_secs(25), "a drain is bounded");

@@ -69,8 +69,9 @@ fn a_recreated_topic_is_refused_and_the_disk_keeps_what_it_had() -> Result<()> {
         node.until_ready().await?;
         let store = node.store().await?;
         ensure!(store.get("foreign").await?.is_some() && store.get("mine").await?.is_none());
-        store.resume(token_store.token().expect("the session wrote"))?;
-        let lost = store.get("foreign").await;
+        let session = node.store().await?;
+        session.resume(token_store.token().expect("the session wrote"))?;
+        let lost = session.get("foreign").await;
         ensure!(
             lost.is_err_and(|error| error.reason() == Some(Reason::TokenOfAnotherTopic)),
             "a token of the old topic is refused by name"
