@@ -50,13 +50,14 @@ pub(super) fn consume(bootstrap: &str, topic: &str, end: u64) -> Result<Duration
 unsafe fn read_to(topic: *mut rdsys::rd_kafka_topic_t, end: u64) -> Result<()> {
     let mut messages = vec![ptr::null_mut(); BATCH];
     let deadline = Instant::now() + READ_MAX;
-    let mut position = 0;
+    let (mut position, mut records) = (0, 0);
     while position < end {
         ensure!(Instant::now() < deadline, "not read within {READ_MAX:?}");
         // SAFETY: the array has room for BATCH pointers; each message is destroyed once.
         let count =
             unsafe { rdsys::rd_kafka_consume_batch(topic, 0, 10, messages.as_mut_ptr(), BATCH) };
         let count = usize::try_from(count).context("consuming")?;
+        records += u64::try_from(count)?;
         for message in &messages[..count] {
             // SAFETY: as above; the offset is read before the message goes.
             unsafe {
@@ -65,5 +66,9 @@ unsafe fn read_to(topic: *mut rdsys::rd_kafka_topic_t, end: u64) -> Result<()> {
             }
         }
     }
+    ensure!(
+        records == end,
+        "{records} of {end} records were read: nothing may be missing in this topic"
+    );
     Ok(())
 }
