@@ -21,7 +21,7 @@ impl Node {
             return self.reply(id, Reply::Drained);
         }
         self.drain = Some(Drain { id, until: self.now.mono + self.limits.drain_max });
-        self.draining_gate();
+        self.publish();
         let settled = self.awaits.reject_all(&Rejection::Draining);
         self.settle(settled);
     }

@@ -85,10 +85,6 @@ impl Node {
         }
     }
 
-    pub(super) fn draining_gate(&mut self) {
-        self.publish();
-    }
-
     pub(super) fn wait_for(&mut self, id: RequestId, until: Until, deadline: Duration) {
         if let Err(rejection) = self.gate.admit_operation(Operation::Read) {
             return self.reply(id, Reply::Rejected(rejection));
