@@ -33,6 +33,10 @@ kafka_needs() {
   want "kcat" kcat "kcat, from a package manager" command -v kcat
 }
 
+network_needs() {
+  want "ip" iproute2 "iproute2, from a package manager" command -v ip
+}
+
 setup_rust() {
   local wanted have
   if ! command -v cargo || ! command -v rustc; then
@@ -60,6 +64,11 @@ setup_build() {
 setup_kafka() {
   provide kafka_needs
   kafka_jars
+}
+
+# Network namespaces are Linux's. Without root there are none either: then no leader is isolated, and the run says so.
+setup_network() {
+  [[ $(uname) != Linux ]] || provide network_needs
 }
 
 # The copy is made beside its place and moved: complete or absent, never half.

@@ -1,8 +1,22 @@
-//! Virtual-time worlds of nodes, logs and disks, and the oracles that judge them.
+//! The deterministic simulator: production nodes over models of Kafka and of disks, in virtual time.
 //!
-//! [`world`] runs the production core byte for byte over the models; [`history`] and [`reference`] say what a
-//! copy may hold. Knows no network, no runtime and not the sidecar.
+//! A [`plan`] is expanded from a seed; [`run`] plays it in a [`world`]; the [`oracle`]s judge what they see
+//! inside, [`history`] what callers saw. A failing plan is shrunk, explained and drawn. A run is a pure
+//! function of its plan. Knows no network, no runtime and not the sidecar.
 
+pub mod canaries;
+pub mod cli;
+mod columns;
+pub mod dice;
+pub mod failures;
 pub mod history;
+pub mod marks;
+pub mod oracle;
+pub mod plan;
 pub mod reference;
+pub mod run;
+pub mod shrink;
+pub mod swarm;
+pub mod timeline;
+pub mod trace;
 pub mod world;

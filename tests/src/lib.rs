@@ -1,7 +1,9 @@
 //! What the integration tests and benches share.
 
 pub mod bench;
+pub mod host;
 pub mod kafka;
 pub mod load;
 pub mod node;
 pub mod process;
+pub mod real;

@@ -1,73 +1,141 @@
-//! Writers that remember what they were told, and readers that hold a node to it.
+//! Callers that remember what they were told, and readers that hold a node to it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use outrigger_client::{Client, Error, Level, Revision, Scan};
-use outrigger_sim::history::{History, Operation, Row, Told};
+use outrigger_client::{Client, Entry, Error, Level, Read, Revision, Scan, Store, Token};
+use outrigger_sim::history::{self, Call, Evidence, History, Row, Rows, Told};
 use tokio::task::JoinHandle;
 
 use crate::node::{Node, STORE};
 
 /// Tasks that write until they are stopped: puts and deletes of few keys, so that most are overwritten.
+/// Now and then they read, their own keys and the others', in sessions.
 pub struct Load {
     writers: Vec<JoinHandle<History>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Load {
-    /// One writer per address; each has keys of its own, so that its order of calls is the order of effects.
+    /// One writer per address; each has keys of its own.
     pub fn start(addresses: Vec<String>, keys: u64) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
-        let writers = addresses.into_iter().enumerate();
-        let writers = writers
-            .map(|(number, address)| tokio::spawn(write(number, address, keys, Arc::clone(&stop))))
-            .collect();
+        let (writers, began) = (addresses.len(), Instant::now());
+        let start = |(number, address)| {
+            let writer = Writer { number, writers, address, keys, began, connections: 0, step: 0 };
+            tokio::spawn(writer.run(Arc::clone(&stop)))
+        };
+        let writers = addresses.into_iter().enumerate().map(start).collect();
         Load { writers, stop }
     }
 
-    /// What every writer was told, in the order of the addresses.
-    pub async fn stop(self) -> Result<Vec<History>> {
+    /// What all of them were told.
+    pub async fn stop(self) -> Result<History> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut histories = Vec::new();
+        let mut history = History::default();
         for writer in self.writers {
-            histories.push(writer.await.context("a writer panicked")?);
+            history.merge(writer.await.context("a writer panicked")?);
         }
-        Ok(histories)
+        Ok(history)
     }
 }
 
-async fn write(number: usize, address: String, keys: u64, stop: Arc<AtomicBool>) -> History {
-    let mut history = History::default();
-    let mut step: u64 = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let Ok(client) = Client::connect(&address).await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let store = client.store(STORE);
+struct Writer {
+    number: usize,
+    writers: usize,
+    address: String,
+    keys: u64,
+    /// The history's clock counts from here.
+    began: Instant,
+    connections: u32,
+    step: u64,
+}
+
+/// A connection is a session of its own.
+struct Connection {
+    store: Store,
+    partitions: u32,
+    session: u32,
+    node: u32,
+}
+
+impl Writer {
+    async fn run(mut self, stop: Arc<AtomicBool>) -> History {
+        let mut history = History::default();
         while !stop.load(Ordering::Relaxed) {
-            step += 1;
-            let key = key(number, step.wrapping_mul(0x9e37_79b9) % keys);
-            let value = (!step.is_multiple_of(4)).then(|| format!("{number}-{step}"));
-            let answer = match &value {
-                Some(value) => store.put(&key, value.clone()).await,
-                None => store.delete(&key).await,
+            let Ok(connection) = self.connect().await else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
             };
-            let failed = answer.is_err();
-            let value = value.map(String::into_bytes);
-            history.record(key.as_bytes(), Operation { value, told: told(answer) });
-            if failed {
-                // The node may be down: connect anew.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                break;
+            let mut works = true;
+            while works && !stop.load(Ordering::Relaxed) {
+                self.step += 1;
+                works = self.write(&connection, &mut history).await;
+                if works && self.step.is_multiple_of(3) {
+                    works = self.read(&connection, &mut history).await;
+                }
             }
+            // The node may be down.
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        history
     }
-    history
+
+    async fn connect(&mut self) -> Result<Connection, Error> {
+        let store = Client::connect(&self.address).await?.store(STORE);
+        let partitions = u32::try_from(store.status().await?.partitions.len());
+        let partitions = partitions.expect("Kafka counts partitions in 31 bits");
+        let node = u32::try_from(self.number).expect("a test has few nodes");
+        let session = node << 16 | self.connections;
+        self.connections += 1;
+        Ok(Connection { store, partitions, session, node })
+    }
+
+    /// Whether the node answered.
+    async fn write(&self, connection: &Connection, history: &mut History) -> bool {
+        let key = key(self.number, self.step.wrapping_mul(0x9e37_79b9) % self.keys);
+        let value =
+            (!self.step.is_multiple_of(4)).then(|| format!("{}-{}", self.number, self.step));
+        let call = match &value {
+            Some(value) => Call::Put { key: key.clone().into(), value: value.clone().into() },
+            None => Call::Delete { key: key.clone().into() },
+        };
+        let Connection { store, session, node, .. } = connection;
+        let operation = history.invoke(*session, *node, call, self.now());
+        let answer = match value {
+            Some(value) => store.put(&key, value).await,
+            None => store.delete(&key).await,
+        };
+        let works = answer.is_ok();
+        history.complete(operation, self.now(), told(answer));
+        works
+    }
+
+    async fn read(&self, connection: &Connection, history: &mut History) -> bool {
+        let Connection { store, partitions, session, node } = connection;
+        let of = self.step.wrapping_mul(0x85eb_ca6b);
+        let writers = u64::try_from(self.writers).expect("a test has few nodes");
+        let number = usize::try_from(of % writers).expect("below a usize");
+        let key = key(number, of / writers % self.keys);
+        let seen = store.token().map(|token| positions(&token, *partitions));
+        let level = seen.map_or(history::Level::Local, history::Level::AtLeast);
+        let call = Call::Get { key: key.clone().into(), level };
+        let operation = history.invoke(*session, *node, call, self.now());
+        let answer = store.read(&key).await;
+        let works = answer.is_ok();
+        let told = answer.map_or(Told::DidNotHappen, |Read { entry, copy }| Told::Row {
+            row: entry.map(row),
+            positions: positions(&copy.token, *partitions),
+        });
+        history.complete(operation, self.now(), told);
+        works
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).expect("a test takes no centuries")
+    }
 }
 
 fn key(number: usize, key: u64) -> String {
@@ -76,16 +144,24 @@ fn key(number: usize, key: u64) -> String {
 
 fn told(answer: Result<Revision, Error>) -> Told {
     match answer {
-        Ok(revision) => Told::Offset(revision.offset),
+        Ok(Revision { partition, offset }) => Told::Appended { partition, offset },
         Err(error) if error.may_have_happened() => Told::Unknown,
         Err(_) => Told::DidNotHappen,
     }
 }
 
+fn row(entry: Entry) -> Row {
+    Row { offset: entry.revision.offset, value: entry.value.to_vec() }
+}
+
+fn positions(token: &Token, partitions: u32) -> Vec<u64> {
+    (0..partitions).map(|partition| token.position(partition)).collect()
+}
+
 /// Everything that a node serves at the log's present end.
-pub async fn rows(node: &Node) -> Result<BTreeMap<Vec<u8>, Row>> {
+pub async fn rows(node: &Node) -> Result<Rows> {
     let store = node.store().await?.with_level(Level::Latest);
-    let mut rows = BTreeMap::new();
+    let mut rows = Rows::new();
     let mut scan = store.scan(Scan::all()).await?;
     while let Some(row) = scan.next().await {
         let row = row?;
@@ -96,7 +172,7 @@ pub async fn rows(node: &Node) -> Result<BTreeMap<Vec<u8>, Row>> {
 }
 
 /// Every node holds what its callers were told, all hold the same, and their digests say so.
-pub async fn judge(nodes: &[Node], histories: &[History]) -> Result<()> {
+pub async fn judge(nodes: &[Node], history: &History) -> Result<()> {
     let mut digests = Vec::new();
     let mut contents = Vec::new();
     for node in nodes {
@@ -108,12 +184,10 @@ pub async fn judge(nodes: &[Node], histories: &[History]) -> Result<()> {
         ensure!(*content == contents[0], "the nodes' contents differ");
     }
     ensure!(digests.iter().all(|digest| *digest == digests[0]), "the digests differ: {digests:?}");
-    for (number, history) in histories.iter().enumerate() {
-        let own = format!("writer-{number}/");
-        let rows = contents[0].iter().filter(|(key, _)| key.starts_with(own.as_bytes()));
-        let rows = rows.map(|(key, row)| (key.clone(), row.clone())).collect();
-        let violations = history.violations(&rows);
-        ensure!(violations.is_empty(), "writer {number}: {violations:#?}");
-    }
+    // All are equal, and what others wrote is no part of the history.
+    contents.truncate(1);
+    contents[0].retain(|key, _| key.starts_with(b"writer-"));
+    let violations = history.judge(&Evidence { contents, ..Evidence::default() });
+    ensure!(violations.is_empty(), "{violations:#?}");
     Ok(())
 }

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use outrigger_client::proto::v1::Phase;
 use outrigger_client::{Client, Store, StoreStatus};
 
+use crate::host::Host;
+
 const STARTED_MAX: Duration = Duration::from_secs(20);
 const ENDED_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
@@ -20,6 +22,7 @@ pub const STORE: &str = "state";
 /// One node: its directory and port stay the same however often its process starts.
 pub struct Node {
     dir: PathBuf,
+    host: Host,
     port: u16,
     args: Vec<String>,
     file_bytes_max: Option<u64>,
@@ -34,11 +37,24 @@ impl Node {
         std::fs::create_dir_all(&dir)?;
         let args = ["--bootstrap", bootstrap, "--store", STORE, "--topic", topic];
         let args = args.map(str::to_owned).to_vec();
-        Ok(Node { dir, port: free_port()?, args, file_bytes_max: None, process: None, starts: 0 })
+        Ok(Node {
+            dir,
+            host: Host::local(),
+            port: free_port()?,
+            args,
+            file_bytes_max: None,
+            process: None,
+            starts: 0,
+        })
     }
 
     pub fn with_args(mut self, args: &[&str]) -> Node {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    pub fn on(mut self, host: Host) -> Node {
+        self.host = host;
         self
     }
 
@@ -52,7 +68,7 @@ impl Node {
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}:{}", self.host.address, self.port)
     }
 
     /// Everything that this process has logged since its last start.
@@ -91,18 +107,29 @@ impl Node {
     fn command(&self) -> Command {
         let binary = binary();
         let mut command = match self.file_bytes_max {
-            None => Command::new(&binary),
+            None => self.host.command(&binary),
             Some(bytes) => {
                 // `ulimit -f` counts blocks of 1,024 bytes in bash.
-                let mut shell = Command::new("bash");
+                let mut shell = self.host.command("bash");
                 let script = format!("ulimit -f {}; exec \"$0\" \"$@\"", bytes / 1_024);
                 shell.arg("-c").arg(script).arg(&binary);
                 shell
             }
         };
         command.arg("serve").arg("--data").arg(self.data());
-        command.arg("--listen").arg(format!("127.0.0.1:{}", self.port)).args(&self.args);
+        let listen = format!("{}:{}", self.host.address, self.port);
+        command.arg("--listen").arg(listen).args(&self.args);
         command
+    }
+
+    /// Whether a process was started and not yet ended from here; it may have ended by itself.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// How the process ended, when it did so by itself.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.process.as_mut().map(Child::try_wait).transpose()?.flatten())
     }
 
     /// Runs the process to its end, which must come by itself; for starts that must fail.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use outrigger_core::log::{KafkaError, LogCall, LogCallKind, LogEvent, Write};
 use outrigger_core::offset::{Partition, Revision};
-use outrigger_model::log::{LogConfig, LogModel, RecordBatch};
+use outrigger_model::log::{LogChange, LogConfig, LogModel, RecordBatch};
 
 use super::entry::{Entry, encode_batch, encode_partition};
 use super::journal::{Journal, OpenJournalError};
@@ -66,7 +66,7 @@ impl Engine {
             encode_partition(partition, &model.state(partition), &mut terms);
         }
         journal.append(&terms)?;
-        model.keep_appended();
+        model.keep_history();
         let (clients, broken) = (BTreeMap::new(), None);
         Ok(Engine { model, journal, partitions, clients, broken, looked: Duration::ZERO })
     }
@@ -131,13 +131,15 @@ impl Engine {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let appended = self.model.take_appended();
-        if appended.is_empty() {
-            return Ok(());
-        }
         let mut payload = Vec::new();
-        for (partition, batch) in &appended {
-            encode_batch(*partition, batch, &mut payload);
+        for change in self.model.take_history() {
+            // Nobody elects, deletes or recreates anything in here.
+            if let LogChange::Appended { partition, batch } = change {
+                encode_batch(partition, &batch, &mut payload);
+            }
+        }
+        if payload.is_empty() {
+            return Ok(());
         }
         self.journal.append(&payload)
     }
@@ -248,7 +250,7 @@ mod tests {
 
     use outrigger_core::offset::RequestId;
     use outrigger_core::topic::{TopicId, TopicPolicy};
-    use outrigger_model::log::SegmentLimits;
+    use outrigger_model::log::{BrokerConfig, SegmentLimits};
 
     use super::*;
 
@@ -268,6 +270,8 @@ mod tests {
                 message_bytes_max: 1_000_000,
             },
             segments: SegmentLimits { offsets_max: 10, age_ms: 60_000 },
+            brokers: BrokerConfig::single(),
+            transaction_timeout: None,
             cleaner: None,
             delivery_timeout: Duration::from_secs(10),
             ask_timeout: Duration::from_secs(10),

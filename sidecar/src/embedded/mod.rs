@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use outrigger_core::log::LogCall;
 use outrigger_core::topic::{TopicId, TopicPolicy};
-use outrigger_model::log::{CleanerPace, LogConfig, SegmentLimits};
+use outrigger_model::log::{BrokerConfig, CleanerPace, LogConfig, SegmentLimits};
 
 use self::engine::{Engine, Input};
 use self::journal::{Journal, OpenJournalError};
@@ -97,6 +97,8 @@ impl EmbeddedLog {
             partitions: config.partitions,
             policy: config.policy.clone(),
             segments: config.segments,
+            brokers: BrokerConfig::single(),
+            transaction_timeout: None,
             cleaner: Some(config.cleaner),
             delivery_timeout: ANSWER_WITHIN,
             ask_timeout: ANSWER_WITHIN,

@@ -2,8 +2,8 @@
 
 use outrigger_core::conformance::store::{CASES, Case, Damage, FAULT_CASES, Fault, StoreUnderTest};
 use outrigger_core::offset::{Generation, Partition};
-use outrigger_core::store::{StoreCall, StoreEvent, View};
-use outrigger_model::store::StoreModel;
+use outrigger_core::store::{StoreCall, StoreCallKind, StoreEvent, View};
+use outrigger_model::store::{Image, StoreModel};
 
 /// How many of a partition's unflushed steps a crash keeps.
 type Keep = fn(Partition, usize) -> usize;
@@ -11,6 +11,15 @@ type Keep = fn(Partition, usize) -> usize;
 struct Model {
     store: StoreModel,
     keep: Keep,
+    /// An interrupted call came as far as it can without having ended, not only to its first step.
+    late: bool,
+    kept: Image,
+}
+
+impl Model {
+    fn new(keep: Keep) -> Model {
+        Model { store: StoreModel::default(), keep, late: false, kept: Image::default() }
+    }
 }
 
 impl StoreUnderTest for Model {
@@ -32,14 +41,22 @@ impl StoreUnderTest for Model {
         self.store.crash(|_, _, _| 0);
     }
 
-    /// The model's calls are atomic: what is left of a half one is either all of it or nothing, except
-    /// that IDENTITY is written before the generation.
     fn crash_during(&mut self, call: StoreCall) {
-        self.store.handle(call.clone());
-        if let StoreCall::Create { generation, .. } = call {
-            self.store.handle(StoreCall::Remove { generation });
-        }
-        self.crash();
+        let steps = match (&call, self.late) {
+            (StoreCall::Activate { .. }, false) => 0,
+            (_, false) | (StoreCall::Activate { .. }, true) => 1,
+            (_, true) => 2,
+        };
+        let keep = self.keep;
+        self.store.crash_during(call, steps, |_, partition, steps| keep(partition, steps));
+    }
+
+    fn keep_volume(&mut self) {
+        self.kept = self.store.image();
+    }
+
+    fn mount_kept_volume(&mut self) {
+        self.store.mount(self.kept.clone());
     }
 
     fn damage(&mut self, damage: Damage) {
@@ -54,7 +71,7 @@ impl StoreUnderTest for Model {
 fn run(cases: &[Case], keep: Keep) {
     for case in cases {
         println!("{}", case.name);
-        (case.run)(&mut Model { store: StoreModel::default(), keep });
+        (case.run)(&mut Model::new(keep));
     }
 }
 
@@ -74,6 +91,27 @@ fn the_model_conforms_when_a_crash_keeps_another_prefix_of_each_partition() {
 }
 
 #[test]
+fn the_model_conforms_when_a_crash_comes_late_in_a_call() {
+    for case in CASES {
+        println!("{}", case.name);
+        (case.run)(&mut Model { late: true, ..Model::new(|_, _| 0) });
+    }
+}
+
+#[test]
+fn the_model_conforms_when_a_refused_call_was_done_in_part() {
+    for call in [StoreCallKind::Quarantine, StoreCallKind::Remove, StoreCallKind::Open] {
+        for steps in 0..4 {
+            for case in FAULT_CASES {
+                let mut model = Model::new(|_, _| 0);
+                model.store.tear_next(call, steps);
+                (case.run)(&mut model);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_model_conforms_when_its_disk_refuses() {
     run(FAULT_CASES, |_, _| 0);
 }
@@ -82,9 +120,9 @@ fn the_model_conforms_when_its_disk_refuses() {
 fn the_model_conforms_when_a_failed_flush_was_done_in_part() {
     for partitions in 0..4 {
         for case in FAULT_CASES {
-            let mut store = StoreModel::default();
-            store.tear_next_flush(partitions);
-            (case.run)(&mut Model { store, keep: |_, _| 0 });
+            let mut model = Model::new(|_, _| 0);
+            model.store.tear_next_flush(partitions);
+            (case.run)(&mut model);
         }
     }
 }
@@ -117,6 +155,14 @@ fn the_suite_notices_a_store_that_flushes_at_close() {
             self.0.crash_during(call);
         }
 
+        fn keep_volume(&mut self) {
+            self.0.keep_volume();
+        }
+
+        fn mount_kept_volume(&mut self) {
+            self.0.mount_kept_volume();
+        }
+
         fn damage(&mut self, damage: Damage) {
             self.0.damage(damage);
         }
@@ -129,7 +175,7 @@ fn the_suite_notices_a_store_that_flushes_at_close() {
     let case = CASES.iter().find(|case| case.name == "close_forgets_what_was_not_flushed");
     let run = case.expect("the case is listed").run;
     let caught = std::panic::catch_unwind(|| {
-        run(&mut FlushesAtClose(Model { store: StoreModel::default(), keep: |_, _| 0 }));
+        run(&mut FlushesAtClose(Model::new(|_, _| 0)));
     });
     assert!(caught.is_err());
 }

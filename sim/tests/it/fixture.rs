@@ -9,7 +9,7 @@ use outrigger_core::node::{Change, Command, Outcome, Reply};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::phase::{Cause, Phase};
 use outrigger_core::topic::{TopicId, TopicPolicy};
-use outrigger_model::log::{Foreign, LogConfig, SegmentLimits};
+use outrigger_model::log::{BrokerConfig, Foreign, LogConfig, SegmentLimits};
 use outrigger_sim::world::World;
 
 pub(crate) const P0: Partition = Partition(0);
@@ -31,6 +31,8 @@ pub(crate) fn config(partitions: u32) -> LogConfig {
             message_bytes_max: 1_048_588,
         },
         segments: SegmentLimits { offsets_max: 1_000_000, age_ms: u64::MAX },
+        brokers: BrokerConfig { count: 3, ..BrokerConfig::single() },
+        transaction_timeout: None,
         cleaner: None,
         delivery_timeout: Duration::from_secs(10),
         ask_timeout: Duration::from_secs(5),
@@ -107,5 +109,5 @@ pub(crate) fn cause(world: &World, index: usize) -> Cause {
     world.node(index).status().progress.expect("the node reads").cause
 }
 
-pub(crate) const EVERYTHING: fn(usize) -> usize = |steps| steps;
-pub(crate) const NOTHING: fn(usize) -> usize = |_| 0;
+pub(crate) const EVERYTHING: fn(Partition, usize) -> usize = |_, steps| steps;
+pub(crate) const NOTHING: fn(Partition, usize) -> usize = |_, _| 0;

@@ -5,5 +5,4 @@ mod fixture;
 mod reads;
 mod restore;
 mod store_faults;
-mod walk;
 mod writes;

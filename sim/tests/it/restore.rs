@@ -5,7 +5,7 @@ use std::time::Duration;
 use outrigger_core::gate::{ReadLevel, Rejection};
 use outrigger_core::limits::Limits;
 use outrigger_core::node::Notice;
-use outrigger_core::offset::Offset;
+use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::phase::{Cause, Phase, PolicyFault, Refusal};
 use outrigger_core::stall::StallKind;
 use outrigger_core::topic::TopicId;
@@ -16,7 +16,7 @@ use crate::fixture::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn restarted(world: &mut World, keep: fn(usize) -> usize) {
+fn restarted(world: &mut World, keep: fn(Partition, usize) -> usize) {
     world.crash(0, keep);
     world.start(0);
     world.until_ready(0);
@@ -50,7 +50,7 @@ fn an_empty_log_is_ready_at_once() {
 
 #[test]
 fn a_crash_loses_nothing_whatever_reached_the_disk() {
-    for keep in [NOTHING, EVERYTHING, |steps| steps / 2] {
+    for keep in [NOTHING, EVERYTHING, |_, steps| steps / 2] {
         let mut world = ready(1);
         append(&mut world, &[("a", Some("1")), ("b", Some("2"))]);
         world.advance(Limits::PRODUCTION.flush_interval * 2);
@@ -87,7 +87,7 @@ fn a_rebuild_that_crashes_again_and_again_still_ends() {
     }
     for _ in 0..3 {
         world.start(0);
-        world.crash(0, |steps| steps / 2);
+        world.crash(0, |_, steps| steps / 2);
     }
     world.start(0);
     world.until_ready(0);

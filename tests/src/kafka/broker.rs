@@ -12,6 +12,7 @@ use outrigger_core::offset::Partition;
 
 use super::java::Java;
 use super::ports;
+use crate::host::Host;
 
 const STOP_MAX: Duration = Duration::from_secs(15);
 
@@ -20,6 +21,7 @@ const LAST_LINES: usize = 15;
 
 pub(super) struct Broker {
     pub(super) id: usize,
+    host: Host,
     pub(super) port: u16,
     controller_port: u16,
     home: PathBuf,
@@ -28,11 +30,12 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    pub(super) fn new(id: usize, cluster: &Path) -> Result<Broker> {
+    pub(super) fn new(id: usize, host: Host, cluster: &Path) -> Result<Broker> {
         let home = cluster.join(format!("broker-{id}"));
         fs::create_dir(&home).with_context(|| format!("creating {}", home.display()))?;
         Ok(Broker {
             id,
+            host,
             port: ports::free()?,
             controller_port: ports::free()?,
             home,
@@ -42,11 +45,11 @@ impl Broker {
     }
 
     pub(super) fn voter(&self) -> String {
-        format!("{}@127.0.0.1:{}", self.id, self.controller_port)
+        format!("{}@{}:{}", self.id, self.host.address, self.controller_port)
     }
 
     pub(super) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host.address, self.port)
     }
 
     pub(super) fn pid(&self) -> Option<u32> {
@@ -60,13 +63,14 @@ impl Broker {
     /// Writes its configuration: what makes it this broker, then the cluster's settings, the last of equal
     /// names winning.
     pub(super) fn configure(&self, voters: &str, settings: &[(String, String)]) -> Result<()> {
-        let Broker { id, port, controller_port, home, .. } = self;
+        let Broker { id, host, port, controller_port, home, .. } = self;
+        let address = host.address;
         let mut text = format!(
             "process.roles=broker,controller\n\
              node.id={id}\n\
              controller.quorum.voters={voters}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listeners=PLAINTEXT://{address}:{port},CONTROLLER://{address}:{controller_port}\n\
+             advertised.listeners=PLAINTEXT://{address}:{port}\n\
              controller.listener.names=CONTROLLER\n\
              log.dirs={}\n",
             home.join("data").display()
@@ -79,7 +83,7 @@ impl Broker {
 
     /// Begins to format the storage; several brokers do it side by side.
     pub(super) fn format(&self, java: &Java, cluster_id: &str) -> Result<Child> {
-        java.command("kafka.tools.StorageTool")
+        java.command(&self.host, "kafka.tools.StorageTool")
             .args(["format", "--cluster-id", cluster_id, "--config"])
             .arg(self.properties())
             .stdout(self.log()?)
@@ -91,7 +95,7 @@ impl Broker {
     pub(super) fn spawn(&mut self, java: &Java) -> Result<()> {
         ensure!(self.process.is_none(), "broker {} is running already", self.id);
         let process = java
-            .command("kafka.Kafka")
+            .command(&self.host, "kafka.Kafka")
             .arg(self.properties())
             .stdout(self.log()?)
             .stderr(self.log()?)

@@ -1,5 +1,6 @@
 //! Brokers that form one Kafka, and the ways to break and mend them.
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use super::client;
 use super::java::Java;
 use super::leash::Leash;
 use super::topic::{Topic, TopicSpec};
+use crate::host::Host;
 
 const READY_MAX: Duration = Duration::from_secs(120);
 
@@ -26,7 +28,7 @@ pub struct Cluster {
     brokers: Vec<Broker>,
     java: Java,
     leash: Leash,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Cluster {
@@ -40,13 +42,19 @@ impl Cluster {
 
     /// A new cluster, ready to be used. `overrides` are broker settings that win over the tests' own.
     pub fn start(brokers: usize, overrides: &[(&str, &str)]) -> Result<Cluster> {
+        Cluster::start_on(&vec![Host::local(); brokers], overrides)
+    }
+
+    /// The same with a broker on each of these hosts.
+    pub fn start_on(hosts: &[Host], overrides: &[(&str, &str)]) -> Result<Cluster> {
         let directory = tempfile::Builder::new().prefix("outrigger-kafka-").tempdir()?;
         let java = Java::find()?;
         let leash = Leash::hold(directory.path())?;
-        let brokers = (1..=brokers)
-            .map(|id| Broker::new(id, directory.path()))
+        let brokers = (1..)
+            .zip(hosts)
+            .map(|(id, host)| Broker::new(id, host.clone(), directory.path()))
             .collect::<Result<Vec<_>>>()?;
-        let mut cluster = Cluster { brokers, java, leash, _directory: directory };
+        let mut cluster = Cluster { brokers, java, leash, directory };
         cluster.format(overrides)?;
         cluster.start_all()?;
         Ok(cluster)
@@ -54,6 +62,11 @@ impl Cluster {
 
     pub fn bootstrap(&self) -> String {
         self.brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// Removed with everything in it when this process ends, however it does.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub fn brokers(&self) -> usize {
@@ -95,6 +108,17 @@ impl Cluster {
         let index = self.index(broker)?;
         self.spawn(index)?;
         self.await_ready()
+    }
+
+    /// Starts a broker that is down and does not wait for it.
+    pub fn spawn_broker(&mut self, broker: usize) -> Result<()> {
+        let index = self.index(broker)?;
+        self.spawn(index)
+    }
+
+    /// Whether the broker has a process.
+    pub fn is_running(&self, broker: usize) -> Result<bool> {
+        Ok(self.brokers[self.index(broker)?].pid().is_some())
     }
 
     /// Starts every broker that is down and waits until all serve.

@@ -39,7 +39,7 @@ impl Topic {
     }
 
     /// A key that belongs where it is written: one in a foreign partition would be warned about.
-    fn filler_key(&self, partition: Partition) -> Result<String> {
+    pub fn filler_key(&self, partition: Partition) -> Result<String> {
         (0..10_000)
             .map(|number| format!("{FILLER_KEYS}{number}"))
             .find(|key| partition_of(key.as_bytes(), self.partitions()) == partition)

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
 
+use crate::host::Host;
+
 /// Small heaps and a quick start: three clusters at the same time fit a developer's machine.
 const FLAGS: [&str; 3] = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
@@ -22,8 +24,8 @@ impl Java {
         Ok(Java { program, class_path: class_path(&lib)? })
     }
 
-    pub(super) fn command(&self, class: &str) -> Command {
-        let mut command = Command::new(&self.program);
+    pub(super) fn command(&self, host: &Host, class: &str) -> Command {
+        let mut command = host.command(&self.program);
         command.args(FLAGS).arg("-cp").arg(&self.class_path).arg(class).stdin(Stdio::null());
         command
     }

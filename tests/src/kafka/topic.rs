@@ -178,6 +178,20 @@ impl Topic {
         self.leader_now(partition).context("the leader left again")
     }
 
+    /// The in-sync replicas that do not lead.
+    pub fn in_sync_followers(&self, partition: Partition) -> Result<Vec<usize>> {
+        let leader = self.leader(partition)?;
+        let in_sync = self.ask(partition, |known| known.isr().to_vec());
+        let in_sync = in_sync.with_context(|| format!("{} has no metadata", self.name))?;
+        let brokers = in_sync.into_iter().map(usize::try_from);
+        let brokers: Vec<usize> = brokers.collect::<Result<_, _>>().context("broker ids")?;
+        Ok(brokers.into_iter().filter(|broker| *broker != leader).collect())
+    }
+
+    pub fn replicas(&self) -> usize {
+        self.spec.replicas
+    }
+
     /// Waits until as many replicas are in sync: before that, losing a broker stops the partition.
     pub fn await_in_sync(&self, partition: Partition, replicas: usize) -> Result<()> {
         self.settle("has its replicas in sync", |topic| {

@@ -12,7 +12,8 @@ use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog, OpenLogEr
 use outrigger::index::StoreIndex;
 use outrigger::runtime::Log;
 use outrigger_core::conformance::log::{
-    Ability, CASES, FILLER, Foreign, LogUnderTest, MESSAGE_BYTES_MAX, Shape, Verdict, read_to,
+    Ability, CASES, Copies, FILLER, Foreign, LogUnderTest, MESSAGE_BYTES_MAX, Shape, Turn, Verdict,
+    read_to,
 };
 use outrigger_core::log::{LogCall, LogEvent, Write};
 use outrigger_core::offset::{Offset, Partition, RequestId};
@@ -53,7 +54,12 @@ fn config(shape: Shape) -> EmbeddedConfig {
 }
 
 fn plain() -> EmbeddedConfig {
-    config(Shape { partitions: 1, delete_retention_ms: 60_000, eager_cleaner: false })
+    config(Shape {
+        partitions: 1,
+        delete_retention_ms: 60_000,
+        eager_cleaner: false,
+        copies: Copies::Usual,
+    })
 }
 
 impl Embedded {
@@ -156,6 +162,10 @@ impl LogUnderTest for Embedded {
     }
 
     fn set_outage(&mut self, _: bool) {
+        unreachable!("not among the abilities")
+    }
+
+    fn turn_broker(&mut self, _: Partition, _: Turn) {
         unreachable!("not among the abilities")
     }
 }

@@ -8,6 +8,7 @@ mod kafka;
 mod kafka_log;
 mod log_client;
 mod log_conformance;
+mod real;
 mod store_conformance;
 mod store_full;
 mod store_kill;

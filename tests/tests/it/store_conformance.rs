@@ -72,6 +72,12 @@ impl OnDisk {
                 let creating = self.store_dir().join(format!("creating-{generation}"));
                 fs::rename(self.generation(generation), creating)
             }
+            StoreCall::Activate { generation } => {
+                self.crash();
+                // Torn, as it is before it is synced.
+                let half = &generation.to_string()[..1];
+                fs::write(self.store_dir().join("CURRENT.new"), half)
+            }
             StoreCall::Remove { generation } => {
                 self.crash();
                 let removing = self.store_dir().join(format!("removing-{generation}"));
@@ -86,11 +92,27 @@ impl OnDisk {
         }
     }
 
+    fn kept_volume(&self) -> PathBuf {
+        self.root.path().join("kept")
+    }
+
+    /// A copy on disk of its own; none where there is no volume yet.
+    fn copy_volume(&self, from: &Path, to: &Path) {
+        assert!(self.store.is_none(), "the volume of a running store is not exchanged");
+        if to.exists() {
+            fs::remove_dir_all(to).expect(OURS);
+        }
+        if from.exists() {
+            copy_as_it_is(from, to);
+        }
+    }
+
     fn do_damage(&self, damage: Damage) -> io::Result<()> {
         let identity = self.store_dir().join("IDENTITY");
         match damage {
             Damage::Identity => fs::write(identity, b"format = 1\nstore = \xff\xfe"),
             Damage::NoIdentity => fs::remove_file(identity),
+            Damage::Current => fs::write(self.store_dir().join("CURRENT"), b"g"),
             Damage::Format(generation) => {
                 fs::write(self.generation(generation).join("FORMAT"), "format = 999\n")
             }
@@ -132,6 +154,14 @@ impl StoreUnderTest for OnDisk {
 
     fn crash_during(&mut self, call: StoreCall) {
         self.leave_half(call).expect(OURS);
+    }
+
+    fn keep_volume(&mut self) {
+        self.copy_volume(&self.data(), &self.kept_volume());
+    }
+
+    fn mount_kept_volume(&mut self) {
+        self.copy_volume(&self.kept_volume(), &self.data());
     }
 
     fn damage(&mut self, damage: Damage) {

@@ -7,6 +7,7 @@
 mod abort_and_commit;
 mod appends;
 mod asks;
+mod brokers;
 mod compaction;
 mod fixture;
 mod history;
@@ -60,6 +61,24 @@ pub trait LogUnderTest {
 
     /// No broker answers, until it is called with false. `Ability::Outage`.
     fn set_outage(&mut self, down: bool);
+
+    /// Does something to a broker of the partition. `Ability::Brokers`.
+    fn turn_broker(&mut self, partition: Partition, turn: Turn);
+}
+
+/// What becomes of a broker that has a replica of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The leader dies.
+    KillLeader,
+    /// An in-sync follower dies. Returns when it is not held for in sync any more.
+    KillFollower,
+    /// An in-sync follower is cut off from everybody, and nobody has noticed.
+    CutOffFollower,
+    /// The broker that died first starts again, on its disk.
+    StartFirst,
+    /// All are up. Returns when all replicas are in sync.
+    Heal,
 }
 
 /// What another client writes: any key in any partition. No key needs `Ability::Keyless`.
@@ -89,6 +108,8 @@ pub enum Ability {
     Recreate,
     AlterPolicy,
     Outage,
+    /// Three brokers, which hold a silent one for dead after seconds.
+    Brokers,
 }
 
 /// The topic that a case wants: `cleanup.policy=compact`, `max.message.bytes` = [`MESSAGE_BYTES_MAX`].
@@ -98,15 +119,34 @@ pub struct Shape {
     pub delete_retention_ms: u64,
     /// Small segments and an eager cleaner, for `LogUnderTest::compact`.
     pub eager_cleaner: bool,
+    pub copies: Copies,
+}
+
+/// A topic's replicas, where there are enough brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copies {
+    /// Three, two of them in sync for an append.
+    Usual,
+    /// Three, all of them in sync for an append.
+    Strict,
+    /// Two, one of them enough, and either may lead uncleanly.
+    Careless,
 }
 
 /// Kafka's default.
 pub const MESSAGE_BYTES_MAX: usize = 1_048_588;
 
-const PLAIN: Shape = Shape { partitions: 1, delete_retention_ms: DAY_MS, eager_cleaner: false };
+const PLAIN: Shape = Shape {
+    partitions: 1,
+    delete_retention_ms: DAY_MS,
+    eager_cleaner: false,
+    copies: Copies::Usual,
+};
 const THREE: Shape = Shape { partitions: 3, ..PLAIN };
 const COMPACTED: Shape = Shape { eager_cleaner: true, ..PLAIN };
 const FORGETFUL: Shape = Shape { delete_retention_ms: 1_000, ..COMPACTED };
+const STRICT: Shape = Shape { copies: Copies::Strict, ..PLAIN };
+const CARELESS: Shape = Shape { copies: Copies::Careless, ..PLAIN };
 const DAY_MS: u64 = 86_400_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -213,5 +253,18 @@ pub const CASES: &[Case] = cases![
         asks_fail_while_nobody_answers_and_work_again_after,
         reading_goes_on_after_an_outage,
         every_outcome_told_in_an_outage_is_true,
+    },
+    brokers(PLAIN, &[Ability::Brokers])::{
+        appends_under_way_when_their_leader_dies_land_once,
+        a_record_that_a_replica_lacks_is_neither_read_nor_acknowledged,
+    },
+    brokers(PLAIN, &[Ability::Brokers, Ability::Transactions])::{
+        a_new_leader_hides_what_the_old_one_hid,
+    },
+    brokers(STRICT, &[Ability::Brokers])::{
+        too_few_replicas_in_sync_hold_an_append_back,
+    },
+    brokers(CARELESS, &[Ability::Brokers])::{
+        what_an_out_of_sync_leader_lacks_is_lost,
     },
 ];

@@ -11,6 +11,7 @@ mod generations;
 mod identity;
 mod ranges;
 mod rows;
+mod volumes;
 
 use crate::offset::Generation;
 use crate::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent, View};
@@ -28,8 +29,14 @@ pub trait StoreUnderTest {
     /// The process ends in good order. The next call is an `Open`.
     fn stop(&mut self);
 
-    /// The process is killed in the middle of this `Create`, `Remove` or `Quarantine`.
+    /// The process is killed in the middle of this `Create`, `Activate`, `Remove` or `Quarantine`.
     fn crash_during(&mut self, call: StoreCall);
+
+    /// Keeps a copy of the volume of a store that crashed or was stopped.
+    fn keep_volume(&mut self);
+
+    /// Puts that copy in the place of the volume of a store that crashed or was stopped.
+    fn mount_kept_volume(&mut self);
 
     /// Damages the disk of a store that crashed or was stopped.
     fn damage(&mut self, damage: Damage);
@@ -54,6 +61,8 @@ pub enum Damage {
     Identity,
     /// IDENTITY is gone.
     NoIdentity,
+    /// CURRENT cannot be read.
+    Current,
     /// The generation was written by a version that does not exist yet.
     Format(Generation),
     /// What names the generation's files is damaged.
@@ -121,6 +130,7 @@ pub const CASES: &[Case] = cases![
         a_current_that_is_gone_is_none,
         a_quarantined_generation_is_neither_open_nor_found,
         an_interrupted_create_leaves_nothing,
+        an_interrupted_activate_leaves_the_old_one_or_the_new_one,
         an_interrupted_remove_is_finished_at_open,
         an_interrupted_quarantine_is_finished_at_open,
         a_superseded_generation_is_set_aside_at_open,
@@ -128,11 +138,18 @@ pub const CASES: &[Case] = cases![
         a_call_to_a_generation_that_is_not_open_fails,
         a_view_outlives_close_and_remove,
     },
+    volumes::{
+        an_old_volume_is_what_it_was_then,
+        a_volume_from_before_there_was_a_copy_is_nothing,
+        an_old_volume_of_something_else_is_foreign,
+    },
     damage::{
         an_unknown_format_is_not_opened,
         a_damaged_index_is_found_at_open,
         a_missing_file_is_found_at_open,
         damaged_rows_are_found_and_never_served,
+        a_read_beside_damage_is_right_or_an_error,
+        a_current_that_cannot_be_read_names_nothing,
         a_corrupt_generation_can_be_set_aside_and_replaced,
     },
 ];
@@ -142,9 +159,12 @@ pub const FAULT_CASES: &[Case] = cases![
     faults::{
         after_a_failed_apply_nothing_is_applied_until_reopened,
         a_failed_confirm_stops_the_generation_too,
+        a_failed_flush_is_not_made_good_by_the_next_one,
         a_full_disk_fails_the_flush_and_a_reopened_copy_goes_on,
         a_failed_create_leaves_nothing,
         a_failed_activate_changes_nothing,
+        a_failed_quarantine_can_be_repeated,
+        a_failed_remove_can_be_repeated,
         a_failed_open_opens_nothing_and_can_be_repeated,
     },
 ];

@@ -36,6 +36,11 @@ impl Ask {
         self.outstanding.take()
     }
 
+    /// The outstanding question began before what it is wanted for.
+    pub(super) fn superseded(&self) -> bool {
+        self.again
+    }
+
     /// Not due before `interval` from now.
     pub(super) fn rest(&mut self, now: Now, interval: Duration) {
         self.due = now.mono + interval;

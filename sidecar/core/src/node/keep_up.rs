@@ -95,13 +95,19 @@ impl Node {
         match call {
             StoreCallKind::Flush => self.on_flushed(generation),
             StoreCallKind::Activate => self.on_activated(),
+            StoreCallKind::Confirm => self.on_confirmed(),
             StoreCallKind::Open
             | StoreCallKind::Create
             | StoreCallKind::Apply
-            | StoreCallKind::Confirm
             | StoreCallKind::Quarantine
             | StoreCallKind::Remove
             | StoreCallKind::Close => {}
+        }
+    }
+
+    fn on_confirmed(&mut self) {
+        if let Some(reading) = self.reading() {
+            reading.confirming -= 1;
         }
     }
 
@@ -182,6 +188,9 @@ impl Node {
         let Stage::Reading(reading) = &mut self.stage else {
             return;
         };
+        if reading.confirming > 0 {
+            return;
+        }
         let generation = reading.generation;
         for reader in &mut reading.readers {
             let interval = confirm_interval(&self.limits, reader.fetched().delete_retention_ms_min);
@@ -189,6 +198,7 @@ impl Node {
                 let partition = reader.partition;
                 let call = StoreCall::Confirm { generation, partition, lineage };
                 self.effects.push_back(Effect::Store(call));
+                reading.confirming += 1;
                 reading.unflushed_since.get_or_insert(self.now.mono);
             }
         }

@@ -67,6 +67,8 @@ pub struct Node {
     /// Fetched positions when the outstanding question for the ends was asked.
     positions_at_ask: Vec<Offset>,
     topic_id: Ask,
+    /// Assignments per partition that the log has not answered: only the last one's answer counts.
+    assigning: BTreeMap<Partition, u32>,
     /// Generations open in the store.
     open: BTreeSet<Generation>,
     evidence: Evidence,
@@ -138,6 +140,7 @@ impl Node {
             ends: Ask::default(),
             positions_at_ask: Vec::new(),
             topic_id: Ask::default(),
+            assigning: BTreeMap::new(),
             open: BTreeSet::new(),
             evidence: Evidence::default(),
             stalls: Stalls::default(),

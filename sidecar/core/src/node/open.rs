@@ -19,11 +19,20 @@ use super::{Effect, Evidence, Node, Notice, PolicyWarning, Stage};
 impl Node {
     pub(super) fn on_facts(&mut self, facts: LogFacts) {
         self.end_stalls(StallKind::ends_with_an_answer);
+        let superseded = self.describe.superseded();
         let asked = self.describe.answered(self.now, self.limits.ends_interval);
         self.asked_at = asked.unwrap_or(self.now);
         self.warn_of(&facts);
+        if self.facts.as_ref().is_some_and(|before| before.topic != facts.topic) {
+            // A recreated topic begins its epochs again, and what its predecessor refused says nothing.
+            self.epochs_known.clear();
+            self.evidence.diverged.clear();
+            self.evidence.out_of_range.clear();
+        }
         self.facts = Some(facts.clone());
         match &self.stage {
+            // Asked before the copy was closed, these ends may lie below what it holds: no proof of a loss.
+            Stage::Asking if superseded => {}
             // Nothing is open of what belongs to something else: an operator may have moved it away.
             Stage::Asking | Stage::Waiting { found: Found::Foreign { .. }, .. } => {
                 self.open_copy(&facts)
@@ -219,6 +228,7 @@ impl Node {
             let lineage = reader.fetched();
             let (partition, at, epoch) =
                 (reader.partition, lineage.position, lineage.epochs.latest());
+            *self.assigning.entry(partition).or_default() += 1;
             self.effects.push_back(Effect::Log(LogCall::Assign { partition, at, epoch }));
         }
         self.become_phase(Phase::Restoring(reading.cause));

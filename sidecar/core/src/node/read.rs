@@ -8,7 +8,7 @@ use crate::stall::StallKind;
 use crate::store::StoreCall;
 
 use super::reader::Fetch;
-use super::reading::Reading;
+use super::reading::{Reading, Usage};
 use super::{Effect, Node, Notice, Stage};
 
 /// Refusals of an offset that lies inside the log's own ends before it counts as another history.
@@ -16,7 +16,12 @@ const OUT_OF_RANGE_MAX: u32 = 3;
 
 impl Node {
     pub(super) fn on_assigned(&mut self, partition: Partition) {
-        if let Some(reading) = self.reading() {
+        let outstanding = self.assigning.entry(partition).or_default();
+        *outstanding = outstanding.checked_sub(1).expect("an assignment is answered once");
+        let last = *outstanding == 0;
+        if let Some(reading) = self.reading()
+            && last
+        {
             reading.reader(partition).fetch = Fetch::Idle;
         }
     }
@@ -71,7 +76,9 @@ impl Node {
         reading.unflushed_bytes += batch.unflushed_bytes();
         reading.unflushed_since.get_or_insert(self.now.mono);
         let generation = reading.generation;
-        let (batch, lineage) = reader.accept(batch, &facts.policy, self.now, &self.limits);
+        let rebuilding = reading.usage != Usage::Active;
+        let (batch, lineage) =
+            reader.accept(batch, rebuilding, &facts.policy, self.now, &self.limits);
         let (partition, latest) = (batch.partition, lineage.epochs.latest());
         self.store(StoreCall::Apply { generation, batch, lineage });
         let known = &mut self.epochs_known[partition.index()];

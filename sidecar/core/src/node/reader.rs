@@ -103,6 +103,11 @@ impl Reader {
         self.applied.position >= self.target
     }
 
+    /// What is durable reaches the target and is exact.
+    pub(super) fn complete_on_disk(&self) -> bool {
+        self.durable >= self.target.max(self.applied.exact_from)
+    }
+
     /// A credit may be given.
     pub(super) fn wants_batch(&self, limits: &Limits) -> bool {
         self.fetch == Fetch::Idle
@@ -146,15 +151,20 @@ impl Reader {
         known
     }
 
-    /// Takes a batch on its way to the store and gives what goes there.
+    /// Takes a batch on its way to the store and gives what goes there. `rebuilding`: into a generation
+    /// that is not in use yet.
     pub(super) fn accept(
         &mut self,
         batch: Batch,
+        rebuilding: bool,
         policy: &TopicPolicy,
         now: Now,
         limits: &Limits,
     ) -> (Arc<Batch>, Lineage) {
-        let next = self.fetched.after(&batch, self.gap_counts(policy, now, limits));
+        // Below a rebuild's target nothing is confirmed: its clock only bounds the tombstone horizon.
+        let unconfirmed = rebuilding && !self.reached_target();
+        let gap_counts = unconfirmed || self.gap_counts(policy, now, limits);
+        let next = self.fetched.after(&batch, gap_counts);
         if batch.at_end {
             self.end_met = Some(batch.range.end);
         }
@@ -192,6 +202,11 @@ impl Reader {
     /// The leader answered its end to a question asked at `asked`.
     pub(super) fn on_end(&mut self, end: &PartitionEnd, asked: Now) {
         self.end_known = end.high_watermark;
+        // The log lost records while this restore ran: nobody can reach an end that is no more.
+        self.target = self.target.min(end.high_watermark);
+        if let Some(confirming) = &mut self.confirming {
+            confirming.end = confirming.end.min(end.high_watermark);
+        }
         // An older end not yet reached stays: under steady writes a newer one would never be reached.
         if self.confirming.is_none() {
             self.confirming = Some(Confirming { asked, end: end.high_watermark });

@@ -21,6 +21,8 @@ pub(super) struct Reading {
     /// Every target was reached once; lag alone does not end READY.
     pub(super) reached: bool,
     pub(super) durability: Durability,
+    /// Confirmations sent to the store and not answered: the next ones wait for them.
+    pub(super) confirming: usize,
     pub(super) unflushed_bytes: usize,
     /// Monotonic: since when something applied is not flushed.
     pub(super) unflushed_since: Option<Duration>,
@@ -94,6 +96,7 @@ impl Reading {
             readers,
             reached: false,
             durability: Durability::Idle,
+            confirming: 0,
             unflushed_bytes: 0,
             unflushed_since: None,
             started: now,
@@ -132,15 +135,21 @@ impl Reading {
     }
 
     /// Fully read and exact, but CURRENT does not name it yet.
-    pub(super) fn ready_to_activate(&self) -> bool {
+    /// A rebuild is fully read: what is not durable of it yet may be flushed at once.
+    fn is_rebuilt(&self) -> bool {
         self.reached && self.exact() && matches!(self.usage, Usage::Building { .. })
+    }
+
+    /// What made the rebuild complete is durable too: a flush that began before may lack it.
+    pub(super) fn ready_to_activate(&self) -> bool {
+        self.is_rebuilt() && self.readers.iter().all(Reader::complete_on_disk)
     }
 
     pub(super) fn wants_flush(&self, now: Now, limits: &Limits) -> bool {
         let old = |since: Duration| now.mono >= since + limits.flush_interval;
         let much = self.unflushed_bytes >= limits.flush_bytes_max;
         self.durability == Durability::Idle
-            && (much || self.unflushed_since.is_some_and(old) || self.ready_to_activate())
+            && (much || self.unflushed_since.is_some_and(old) || self.is_rebuilt())
     }
 
     /// The generation that reads see.

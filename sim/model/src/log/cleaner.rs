@@ -4,6 +4,7 @@
 //! its batch's horizon, an aborted record never. Offsets stay, the log start stays (KAFKA-7556).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use outrigger_core::offset::Offset;
@@ -11,7 +12,7 @@ use outrigger_core::topic::TopicPolicy;
 
 use super::CleanerPace;
 use super::replica::Replica;
-use super::segments::{Content, RecordBatch};
+use super::segments::{Content, Entry, RecordBatch};
 use super::transactions::ProducerId;
 
 /// `DefaultRecordBatch.RECORD_BATCH_OVERHEAD`.
@@ -66,12 +67,18 @@ pub(super) fn clean(replica: &mut Replica, policy: &TopicPolicy, now_ms: u64) {
     let Some(bound) = segment_bound(replica, bound) else {
         return;
     };
+    assert!(bound <= replica.segments.active().base, "the active segment is never cleaned");
     let mut pass = Pass::over(replica, bound, policy.delete_retention_ms, now_ms);
     let cleaned =
         replica.segments.batches_from(replica.log_start).take_while(|batch| batch.base < bound);
-    let kept: Vec<RecordBatch> =
+    let kept: Vec<Arc<RecordBatch>> =
         cleaned.filter_map(|batch| pass.retained(replica, batch)).collect();
+    if cfg!(debug_assertions) {
+        pass.check(replica, bound, &kept);
+    }
+    let dropped_to = pass.dropped_to;
     replica.segments.replace_below(bound, kept, replica.limits());
+    replica.dropped_to = replica.dropped_to.max(dropped_to);
     replica.cleaned_to = bound.max(replica.cleaned_to);
 }
 
@@ -88,6 +95,8 @@ struct Pass {
     horizon_ms: u64,
     /// Producers with records, in this pass, of the transaction that their next marker ends.
     with_records: BTreeSet<ProducerId>,
+    /// Behind the last tombstone or marker that this pass dropped for good.
+    dropped_to: Offset,
 }
 
 impl Pass {
@@ -96,33 +105,45 @@ impl Pass {
         let below =
             replica.segments.batches_from(replica.log_start).take_while(|batch| batch.base < bound);
         // Aborted records do not enter the map: they never shadow a value (Cleaner.buildOffsetMap).
-        for entry in below.filter(|batch| !replica.hidden(batch)).flat_map(RecordBatch::records) {
+        let visible = below.filter(|batch| !replica.hidden(batch));
+        for entry in visible.flat_map(|batch| batch.records()) {
             if let Some(key) = &entry.key {
                 newest.insert(key.clone(), entry.offset);
             }
         }
         let horizon_ms = now_ms.saturating_add(retention_ms);
-        Pass { newest, now_ms, horizon_ms, with_records: BTreeSet::new() }
+        Pass { newest, now_ms, horizon_ms, with_records: BTreeSet::new(), dropped_to: Offset::ZERO }
     }
 
-    fn retained(&mut self, replica: &Replica, batch: &RecordBatch) -> Option<RecordBatch> {
-        match &batch.content {
+    fn retained(
+        &mut self,
+        replica: &Replica,
+        batch: &Arc<RecordBatch>,
+    ) -> Option<Arc<RecordBatch>> {
+        let kept = match &batch.content {
             Content::Marker(_) => self.marker(batch),
             Content::Records(_) => self.records(replica, batch),
-        }
+        };
+        // The last batch of the log stays, empty if need be: it alone says where the log ends
+        // (KAFKA-17076).
+        kept.or_else(|| (batch.last.next() == replica.log_end).then(|| emptied(batch)))
     }
 
     /// A marker stays while records of its transaction were met in this pass, then until its horizon,
     /// which the first pass without them sets (KIP-534, KAFKA-8335).
-    fn marker(&mut self, batch: &RecordBatch) -> Option<RecordBatch> {
+    fn marker(&mut self, batch: &Arc<RecordBatch>) -> Option<Arc<RecordBatch>> {
         let producer = batch.producer.expect("a marker has a producer");
         if self.with_records.remove(&producer) {
-            return Some(batch.clone());
+            return Some(Arc::clone(batch));
         }
-        (!self.expired(batch)).then(|| self.with_horizon(batch.clone()))
+        if self.expired(batch) {
+            self.dropped_to = batch.last.next();
+            return None;
+        }
+        Some(self.with_horizon(batch))
     }
 
-    fn records(&mut self, replica: &Replica, batch: &RecordBatch) -> Option<RecordBatch> {
+    fn records(&mut self, replica: &Replica, batch: &Arc<RecordBatch>) -> Option<Arc<RecordBatch>> {
         if let Some(producer) = batch.producer {
             self.with_records.insert(producer);
         }
@@ -130,21 +151,40 @@ impl Pass {
             return None;
         }
         let expired = self.expired(batch);
+        if expired {
+            self.dropped_to = batch.last.next();
+        }
         // A keyless record has no place in a compacted log and goes (Cleaner.shouldRetainRecord).
-        let newest = |key: &Option<Bytes>, offset| {
-            key.as_ref()
-                .is_some_and(|key| self.newest.get(key).is_some_and(|newest| *newest == offset))
+        let newest = |entry: &Entry| {
+            let newest = entry.key.as_ref().and_then(|key| self.newest.get(key));
+            newest.is_some_and(|newest| *newest == entry.offset)
         };
-        let mut records = batch.records().to_vec();
-        records.retain(|entry| {
-            newest(&entry.key, entry.offset) && (entry.value.is_some() || !expired)
-        });
-        let tombstones = records.iter().any(|entry| entry.value.is_none());
+        let stays = |entry: &&Entry| newest(entry) && (entry.value.is_some() || !expired);
+        let records: Vec<Entry> = batch.records().iter().filter(stays).cloned().collect();
         if records.is_empty() {
             return None;
         }
-        let kept = RecordBatch { content: Content::Records(records), ..batch.clone() };
-        Some(if tombstones { self.with_horizon(kept) } else { kept })
+        let tombstones = records.iter().any(|entry| entry.value.is_none());
+        let kept = match records.len() == batch.records().len() {
+            true => Arc::clone(batch),
+            false => Arc::new(RecordBatch { content: Content::Records(records), ..copy(batch) }),
+        };
+        Some(if tombstones { self.with_horizon(&kept) } else { kept })
+    }
+
+    /// No newest tombstone goes before its horizon, no newest value ever.
+    fn check(&self, replica: &Replica, bound: Offset, kept: &[Arc<RecordBatch>]) {
+        let kept: BTreeSet<Offset> =
+            kept.iter().flat_map(|batch| batch.records()).map(|entry| entry.offset).collect();
+        let cleaned = replica.segments.batches_from(replica.log_start);
+        for batch in cleaned.take_while(|batch| batch.base < bound) {
+            let gone = batch.records().iter().filter(|entry| !kept.contains(&entry.offset));
+            for Entry { offset, key, value } in gone.filter(|_| !replica.hidden(batch)) {
+                let newest = key.as_ref().is_some_and(|key| self.newest.get(key) == Some(offset));
+                let may_go = !newest || value.is_none() && self.expired(batch);
+                assert!(may_go, "the cleaner lost {offset}, the newest of its key");
+            }
+        }
     }
 
     fn expired(&self, batch: &RecordBatch) -> bool {
@@ -152,10 +192,25 @@ impl Pass {
     }
 
     /// The first of two phases: the pass that keeps something dead says when a later one may drop it.
-    fn with_horizon(&self, batch: RecordBatch) -> RecordBatch {
-        RecordBatch {
-            delete_horizon_ms: batch.delete_horizon_ms.or(Some(self.horizon_ms)),
-            ..batch
+    fn with_horizon(&self, batch: &Arc<RecordBatch>) -> Arc<RecordBatch> {
+        match batch.delete_horizon_ms {
+            Some(_) => Arc::clone(batch),
+            None => {
+                let delete_horizon_ms = Some(self.horizon_ms);
+                Arc::new(RecordBatch { delete_horizon_ms, ..RecordBatch::clone(batch) })
+            }
         }
     }
+}
+
+/// All of a batch but its content, which would be copied for nothing.
+fn copy(batch: &RecordBatch) -> RecordBatch {
+    let content = Content::Records(Vec::new());
+    let RecordBatch { base, last, epoch, timestamp_ms, producer, delete_horizon_ms, .. } = *batch;
+    RecordBatch { base, last, epoch, timestamp_ms, producer, delete_horizon_ms, content }
+}
+
+/// Offsets without records. Whose they were does not matter any more.
+fn emptied(batch: &RecordBatch) -> Arc<RecordBatch> {
+    Arc::new(RecordBatch { producer: None, delete_horizon_ms: None, ..copy(batch) })
 }

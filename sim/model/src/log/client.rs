@@ -3,23 +3,33 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
+use outrigger_core::log::{KafkaError, LogCall, LogCallKind, LogEvent};
 use outrigger_core::offset::Partition;
 use outrigger_core::time::Now;
 use outrigger_core::topic::LogFacts;
 
 use super::LogConfig;
-use super::append::{PendingAppend, PendingAppends};
-use super::faults::Faults;
+use super::cluster::Cluster;
+use super::faults::{Faults, all_brokers_down, error};
+use super::producer::Producer;
 use super::reader::{Place, Poll, Reader};
-use super::topic::Topic;
+use super::topic::Untold;
 
-/// What a client meets: the topic, and what is wrong with it now.
+/// What a client meets: the brokers, and what is wrong between it and them now.
 pub(super) struct World<'a> {
     pub(super) now: Now,
     pub(super) config: &'a LogConfig,
-    pub(super) topic: &'a mut Topic,
+    pub(super) cluster: &'a mut Cluster,
     pub(super) faults: &'a mut Faults,
+}
+
+impl World<'_> {
+    /// What a client that reaches no broker says of it.
+    fn trouble(&self, client: u32) -> Option<KafkaError> {
+        let down = !self.cluster.brokers.any_up();
+        let outage = self.faults.outage_of(client).map(|outage| outage.error);
+        outage.or_else(|| down.then(all_brokers_down))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -28,7 +38,7 @@ pub(super) struct Client {
     readers: BTreeMap<Partition, Reader>,
     /// Asks without an answer yet, by kind, with their deadline.
     asked: BTreeMap<LogCallKind, Duration>,
-    appends: PendingAppends,
+    producer: Producer,
 }
 
 impl Client {
@@ -37,7 +47,7 @@ impl Client {
             number,
             readers: BTreeMap::new(),
             asked: BTreeMap::new(),
-            appends: PendingAppends::new(),
+            producer: Producer::default(),
         }
     }
 
@@ -47,7 +57,8 @@ impl Client {
             LogCall::Ends => self.ask(world, LogCallKind::Ends, out),
             LogCall::TopicId => self.ask(world, LogCallKind::TopicId, out),
             LogCall::Assign { partition, at, epoch } => {
-                assert!(partition.0 < world.topic.count(), "partition {partition} does not exist");
+                let count = world.cluster.topic.count();
+                assert!(partition.0 < count, "partition {partition} does not exist");
                 self.readers.insert(partition, Reader::at(at, epoch));
                 out.push(LogEvent::Assigned { partition });
             }
@@ -57,28 +68,30 @@ impl Client {
                 self.serve(world, out);
             }
             LogCall::Append { id, writes } => {
-                let deadline = world.now.mono + world.config.delivery_timeout;
-                let fate = world.faults.next_fate();
-                self.appends.push_back(PendingAppend { id, writes, deadline, fate });
-                self.settle_appends(world, out);
+                self.producer.append(world, id, writes);
+                self.producer.send(self.number, world);
             }
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        let appends = self.appends.front().map(|append| append.deadline);
-        self.asked.values().copied().chain(appends).min()
+        self.asked.values().copied().chain(self.producer.next_deadline()).min()
+    }
+
+    /// Sends again what has to be sent again.
+    pub(super) fn send(&mut self, world: &mut World<'_>) {
+        self.producer.send(self.number, world);
     }
 
     /// Answers what can be answered, fails what waited too long.
     pub(super) fn settle(&mut self, world: &mut World<'_>, out: &mut Vec<LogEvent>) {
         if world.faults.untold.remove(&self.number)
-            && let Some(outage) = &world.faults.outage
+            && let Some(trouble) = world.trouble(self.number)
         {
-            out.push(LogEvent::Trouble(outage.error.clone()));
+            out.push(LogEvent::Trouble(trouble));
         }
         self.settle_asks(world, out);
-        self.settle_appends(world, out);
+        self.producer.settle(self.number, world, out);
     }
 
     fn ask(&mut self, world: &mut World<'_>, kind: LogCallKind, out: &mut Vec<LogEvent>) {
@@ -88,63 +101,53 @@ impl Client {
     }
 
     fn settle_asks(&mut self, world: &World<'_>, out: &mut Vec<LogEvent>) {
-        let Some(outage) = &world.faults.outage else {
-            let answered = std::mem::take(&mut self.asked);
-            out.extend(answered.into_keys().map(|kind| self.answer(world, kind)));
-            return;
-        };
-        let late = self.asked.extract_if(.., |_, deadline| *deadline <= world.now.mono);
-        out.extend(late.map(|(call, _)| LogEvent::Failed { call, error: outage.error.clone() }));
-    }
-
-    fn answer(&self, world: &World<'_>, kind: LogCallKind) -> LogEvent {
-        match kind {
-            LogCallKind::Describe => LogEvent::Facts(LogFacts {
-                cluster: world.config.cluster.clone(),
-                topic: world.topic.id,
-                policy: world.topic.policy.clone(),
-                partitions: world.topic.facts(self.number),
-            }),
-            LogCallKind::Ends => LogEvent::Ends(world.topic.ends(self.number)),
-            LogCallKind::TopicId => LogEvent::TopicId(world.topic.id),
-        }
-    }
-
-    fn settle_appends(&mut self, world: &mut World<'_>, out: &mut Vec<LogEvent>) {
-        while let Some(append) = self.appends.pop_front() {
-            let late = append.deadline <= world.now.mono;
-            if self.reaches_leaders(world, &append) {
-                out.push(append.arrive(world.topic, world.now, &mut world.faults.late));
-            } else if late {
-                let expiry = world.faults.expiry();
-                out.push(append.expire(&expiry, world.topic, world.now, &mut world.faults.late));
-            } else {
-                self.appends.push_front(append);
-                return;
+        let asked = std::mem::take(&mut self.asked);
+        for (call, deadline) in asked {
+            match self.answer(world, call) {
+                Ok(answer) => out.push(answer),
+                Err(error) if deadline <= world.now.mono => {
+                    out.push(LogEvent::Failed { call, error });
+                }
+                Err(_) => drop(self.asked.insert(call, deadline)),
             }
         }
     }
 
-    fn reaches_leaders(&self, world: &World<'_>, append: &PendingAppend) -> bool {
-        let reaches = |partition: Partition| {
-            let log = world.topic.partitions.get(partition.index());
-            log.is_none_or(|log| log.reaches_leader(self.number))
+    fn answer(&self, world: &World<'_>, kind: LogCallKind) -> Result<LogEvent, KafkaError> {
+        if let Some(trouble) = world.trouble(self.number) {
+            return Err(trouble);
+        }
+        let Cluster { brokers, topic, .. } = &*world.cluster;
+        let event = match kind {
+            LogCallKind::Describe => LogEvent::Facts(LogFacts {
+                cluster: world.config.cluster.clone(),
+                topic: topic.id,
+                policy: topic.policy.clone(),
+                partitions: topic.facts(self.number, brokers).map_err(untold)?,
+            }),
+            LogCallKind::Ends => LogEvent::Ends(topic.ends(self.number, brokers).map_err(untold)?),
+            LogCallKind::TopicId => LogEvent::TopicId(topic.id),
         };
-        world.faults.outage.is_none() && append.writes.iter().all(|write| reaches(write.partition))
+        Ok(event)
     }
 
     /// Gives waiting fetches what there is for them.
     pub(super) fn serve(&mut self, world: &mut World<'_>, out: &mut Vec<LogEvent>) {
-        if world.faults.outage.is_some() || world.faults.stalled.contains(&self.number) {
+        if world.faults.reaches_nobody(self.number) || world.faults.fetches_nothing(self.number) {
             return;
         }
-        let partitions = world.topic.count();
+        let Cluster { brokers, topic, .. } = &*world.cluster;
+        let partitions = topic.count();
         let end_with_records = world.config.end_with_records;
         let mut lost = Vec::new();
         for (partition, reader) in self.readers.iter_mut().filter(|(_, reader)| reader.waits()) {
             let partition = *partition;
-            let leader = world.topic.partitions[partition.index()].answering(self.number);
-            match reader.poll(leader, Place { partition, partitions, end_with_records }) {
+            let log = &topic.partitions[partition.index()];
+            let Some(answering) = log.answering(self.number, brokers) else {
+                continue;
+            };
+            let place = Place { partition, partitions, end_with_records };
+            match reader.poll(answering.replica, answering.stale, place) {
                 Poll::Nothing => {}
                 Poll::Batch(batch) => out.push(LogEvent::Fetched(batch)),
                 Poll::Lost(loss) => lost.push((partition, loss)),
@@ -154,5 +157,12 @@ impl Client {
             self.readers.remove(&partition);
             out.push(LogEvent::Lost { partition, loss });
         }
+    }
+}
+
+fn untold(untold: Untold) -> KafkaError {
+    match untold {
+        Untold::NoLeader => error(5, "LEADER_NOT_AVAILABLE", false),
+        Untold::NotKnown => error(78, "OFFSET_NOT_AVAILABLE", false),
     }
 }

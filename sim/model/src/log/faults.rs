@@ -1,11 +1,11 @@
 //! What a test or the simulator makes the log do wrong. All state of it is here, none by default.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use outrigger_core::log::KafkaError;
 
-use super::append::LateAppend;
+use super::request::LateAppend;
 
 /// What becomes of one `Append` call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,14 +71,15 @@ pub struct Outage {
 
 impl Outage {
     pub fn unreachable() -> Outage {
-        let error = error(-187, "_ALL_BROKERS_DOWN", false);
-        Outage { error, append: Failure::lost_but_unknown() }
+        Outage { error: all_brokers_down(), append: Failure::lost_but_unknown() }
     }
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     pub(super) outage: Option<Outage>,
+    /// Clients that reach no broker, although others do (FAULTS N4).
+    pub(super) cut_off: BTreeSet<u32>,
     /// Clients that have not been told of the outage.
     pub(super) untold: BTreeSet<u32>,
     /// Fates of the next `Append` calls, whoever makes them.
@@ -86,6 +87,8 @@ pub(super) struct Faults {
     pub(super) late: Vec<LateAppend>,
     /// Clients whose fetches return nothing although there is something (FAULTS K23).
     pub(super) stalled: BTreeSet<u32>,
+    /// The same until a moment.
+    pub(super) gaps: BTreeMap<u32, Duration>,
 }
 
 impl Faults {
@@ -93,9 +96,18 @@ impl Faults {
         self.fates.pop_front().unwrap_or(AppendFate::Acknowledged)
     }
 
-    /// What becomes of an append that met no answer.
-    pub(super) fn expiry(&self) -> Failure {
-        self.outage.as_ref().map_or_else(Failure::lost_but_unknown, |outage| outage.append.clone())
+    /// Why this client reaches no broker, if it does not.
+    pub(super) fn outage_of(&self, client: u32) -> Option<Outage> {
+        let cut_off = || self.cut_off.contains(&client).then(Outage::unreachable);
+        self.outage.clone().or_else(cut_off)
+    }
+
+    pub(super) fn reaches_nobody(&self, client: u32) -> bool {
+        self.outage.is_some() || self.cut_off.contains(&client)
+    }
+
+    pub(super) fn fetches_nothing(&self, client: u32) -> bool {
+        self.stalled.contains(&client) || self.gaps.contains_key(&client)
     }
 }
 
@@ -103,6 +115,10 @@ pub(super) fn error(code: i32, name: &str, not_persisted: bool) -> KafkaError {
     KafkaError { code, name: name.to_owned(), not_persisted }
 }
 
-fn timed_out(not_persisted: bool) -> KafkaError {
+pub(super) fn all_brokers_down() -> KafkaError {
+    error(-187, "_ALL_BROKERS_DOWN", false)
+}
+
+pub(super) fn timed_out(not_persisted: bool) -> KafkaError {
     error(-192, "_MSG_TIMED_OUT", not_persisted)
 }

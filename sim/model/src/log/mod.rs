@@ -2,18 +2,42 @@
 //!
 //! Sans-IO and deterministic: calls in, events out, time as an input. Each rule names its source (a
 //! KIP, an issue, Kafka's class). `handle` answers what a call itself can have at once; `tick`
-//! delivers what became possible since: fetched records, ends, late answers, cleaner passes.
+//! delivers what became possible since: replicated and fetched records, ends, late answers, cleaning.
 //!
-//! Not modelled, because no reader can tell: sequence numbers (an append lands once), empty batches,
-//! index files, compression. Not yet: a replica per broker with its own cleaner.
+//! The brokers' side is `Cluster`: `broker`, `partition` with its `replica`s, `replication`, `in_sync`,
+//! `election`, `cleaner`, `coordinator`, and `history`, which tells oracles what the log did. The
+//! clients' side has librdkafka's habits: `client`, `reader`, `producer` with its `request`s, `faults`.
+//!
+//! Not modelled:
+//! - the controller as a quorum, and its elections: it is always there for brokers that it reaches
+//! - eligible leader replicas (KIP-966), reassignment, reading from followers, quotas, authorisation
+//! - a broker's high watermark checkpoint: after a restart the replica has the watermark that it had
+//! - retry backoff and metadata refresh: a client learns of a new leader at once, unless cut off
+//! - more than one topic; growing partitions; `cleanup.policy=delete`; `max.compaction.lag.ms`
+//! - producer state expiry; empty batches that hold a producer's last sequence, which no reader can tell
+//!   from a hole; other clients' retries: what is refused to them did not happen
+//! - a producer that is given up takes all its partitions' batches with it; here one batch fails
+//! - index files, compression, corrupt batches
+//! - librdkafka's status NOT_PERSISTED of a batch that was appended and then answered with
+//!   NOT_LEADER_OR_FOLLOWER when its leader stepped down: here it is told truthfully
 
-mod append;
+mod broker;
 mod cleaner;
 mod client;
+mod cluster;
+mod coordinator;
+mod election;
 mod epochs;
 mod faults;
+mod history;
+mod in_sync;
+mod journal;
+mod partition;
+mod producer;
 mod reader;
 mod replica;
+mod replication;
+mod request;
 mod segments;
 mod topic;
 mod transactions;
@@ -23,18 +47,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outrigger_core::log::{LogCall, LogEvent};
-use outrigger_core::offset::Partition;
 use outrigger_core::time::Now;
 use outrigger_core::topic::{TopicId, TopicPolicy};
 
+pub use self::broker::{BrokerConfig, BrokerId, Stop};
 pub use self::faults::{AppendFate, Failure, Landing, Outage};
+pub use self::history::{LogChange, Truncation};
+pub use self::journal::{PartitionState, ReplicaState};
 pub use self::segments::{Content, Entry, RecordBatch, SegmentLimits};
 pub use self::transactions::{ProducerId, Verdict};
-pub use self::world::{Foreign, PartitionState};
+pub use self::world::Foreign;
 
-use self::client::Client;
+use self::client::{Client, World};
+use self::cluster::Cluster;
 use self::faults::Faults;
-use self::topic::Topic;
 
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -43,6 +69,9 @@ pub struct LogConfig {
     pub partitions: u32,
     pub policy: TopicPolicy,
     pub segments: SegmentLimits,
+    pub brokers: BrokerConfig,
+    /// Other clients' transactions are aborted after this (`transaction.timeout.ms`); none: never.
+    pub transaction_timeout: Option<Duration>,
     /// None: the log is cleaned only by `LogModel::clean`.
     pub cleaner: Option<CleanerPace>,
     /// An append without an answer fails after this (`delivery.timeout.ms`).
@@ -65,63 +94,63 @@ pub struct CleanerPace {
 #[derive(Clone, Debug)]
 pub struct LogModel {
     config: LogConfig,
-    topic: Topic,
+    cluster: Cluster,
     clients: BTreeMap<u32, Client>,
     faults: Faults,
     /// Something changed that a tick may have to tell.
     stirred: bool,
     next_clean: Option<Duration>,
-    /// Every batch since the last `take_appended`, when somebody wants them.
-    appended: Option<Vec<(Partition, RecordBatch)>>,
 }
 
 impl LogModel {
     pub fn new(config: LogConfig) -> LogModel {
-        let topic =
-            Topic::new(config.topic, config.policy.clone(), config.partitions, config.segments);
+        let cluster = Cluster::new(&config);
         LogModel {
             config,
-            topic,
+            cluster,
             clients: BTreeMap::new(),
             faults: Faults::default(),
             stirred: false,
             next_clean: None,
-            appended: None,
         }
     }
 
     pub fn handle(&mut self, now: Now, client: u32, call: LogCall, out: &mut Vec<(u32, LogEvent)>) {
-        let before = self.log_ends();
+        if self.stirred {
+            self.cluster.settle(now);
+        }
+        let appends = matches!(call, LogCall::Append { .. });
         let mut events = Vec::new();
-        let (topic, faults) = (&mut self.topic, &mut self.faults);
-        let state = self.clients.entry(client).or_insert_with(|| Client::new(client));
-        let mut world = client::World { now, config: &self.config, topic, faults };
-        state.handle(&mut world, call, &mut events);
+        self.with_client(now, client, |state, world| {
+            state.handle(world, call, &mut events);
+            if appends {
+                world.cluster.settle(now);
+                state.settle(world, &mut events);
+            }
+        });
+        self.stirred |= appends;
         out.extend(events.into_iter().map(|event| (client, event)));
-        self.note_appended(&before);
     }
 
     /// Delivers what became possible by `now`.
     pub fn tick(&mut self, now: Now, out: &mut Vec<(u32, LogEvent)>) {
-        self.stirred = false;
-        let before = self.log_ends();
+        self.faults.gaps.retain(|_, until| *until > now.mono);
         self.land_late(now);
         self.clean_when_due(now);
+        self.cluster.settle(now);
         let mut events = Vec::new();
-        for (client, state) in &mut self.clients {
-            let (topic, faults) = (&mut self.topic, &mut self.faults);
-            let mut world = client::World { now, config: &self.config, topic, faults };
-            state.settle(&mut world, &mut events);
-            out.extend(events.drain(..).map(|event| (*client, event)));
-        }
+        self.with_clients(now, |_, state, world| state.send(world));
+        self.cluster.settle(now);
+        self.with_clients(now, |client, state, world| {
+            state.settle(world, &mut events);
+            out.extend(events.drain(..).map(|event| (client, event)));
+        });
+        self.cluster.settle(now);
         // Readers go last: what any client's append did in this tick is there for all of them.
-        for (client, state) in &mut self.clients {
-            let (topic, faults) = (&mut self.topic, &mut self.faults);
-            let mut world = client::World { now, config: &self.config, topic, faults };
-            state.serve(&mut world, &mut events);
-            out.extend(events.drain(..).map(|event| (*client, event)));
-        }
-        self.note_appended(&before);
+        self.with_clients(now, |client, state, world| {
+            state.serve(world, &mut events);
+            out.extend(events.drain(..).map(|event| (client, event)));
+        });
         self.stirred = false;
     }
 
@@ -131,18 +160,39 @@ impl LogModel {
             return Some(Duration::ZERO);
         }
         let late = self.faults.late.iter().map(|late| late.at);
+        let gaps = self.faults.gaps.values().copied();
         let deadlines = self.clients.values().filter_map(Client::next_deadline);
-        late.chain(deadlines).chain(self.next_clean).min()
+        let own = self.next_clean.into_iter().chain(self.cluster.next_timer());
+        late.chain(gaps).chain(deadlines).chain(own).min()
+    }
+
+    /// Something changed on the brokers' side.
+    fn changed(&mut self) {
+        self.cluster.note();
+        self.stirred = true;
+    }
+
+    fn with_client(
+        &mut self,
+        now: Now,
+        client: u32,
+        act: impl FnOnce(&mut Client, &mut World<'_>),
+    ) {
+        let LogModel { config, cluster, clients, faults, .. } = self;
+        let state = clients.entry(client).or_insert_with(|| Client::new(client));
+        act(state, &mut World { now, config, cluster, faults });
+    }
+
+    fn with_clients(&mut self, now: Now, mut act: impl FnMut(u32, &mut Client, &mut World<'_>)) {
+        let LogModel { config, cluster, clients, faults, .. } = self;
+        let mut world = World { now, config, cluster, faults };
+        clients.iter_mut().for_each(|(client, state)| act(*client, state, &mut world));
     }
 
     /// Writes of calls that failed before: they land now.
     fn land_late(&mut self, now: Now) {
-        let (due, later) = self.faults.late.drain(..).partition(|late| late.at <= now.mono);
-        self.faults.late = later;
-        let due: Vec<append::LateAppend> = due;
-        for late in due {
-            append::append(&mut self.topic, now.wall_ms, &late.writes);
-        }
+        let due: Vec<_> = self.faults.late.extract_if(.., |late| late.at <= now.mono).collect();
+        due.into_iter().for_each(|late| late.land(now, &mut self.cluster));
     }
 
     fn clean_when_due(&mut self, now: Now) {
@@ -154,8 +204,12 @@ impl LogModel {
             return;
         }
         self.next_clean = Some(now.mono + pace.every);
-        for log in &mut self.topic.partitions {
-            cleaner::clean_if_dirty(&mut log.leader, &self.topic.policy, pace, now.wall_ms);
+        let Cluster { brokers, topic, .. } = &mut self.cluster;
+        for log in &mut topic.partitions {
+            let replicas = log.replicas.iter_mut().filter(|(broker, _)| brokers.up(**broker));
+            for (_, replica) in replicas {
+                cleaner::clean_if_dirty(replica, &topic.policy, pace, now.wall_ms);
+            }
         }
     }
 }

@@ -53,15 +53,15 @@ impl Reader {
     }
 
     /// Answers the waiting fetch when there is something to tell.
-    pub(super) fn poll(&mut self, leader: &Replica, place: Place) -> Poll {
+    pub(super) fn poll(&mut self, leader: &Replica, stale: bool, place: Place) -> Poll {
         let Some(bytes_max) = self.credit else {
             return Poll::Nothing;
         };
-        if let Some(loss) = self.loss(leader) {
-            return Poll::Lost(loss);
-        }
-        if self.unknown_to(leader) {
+        if stale && self.knows_more_than(leader) {
             return Poll::Nothing;
+        }
+        if let Some(loss) = self.loss(leader, stale) {
+            return Poll::Lost(loss);
         }
         self.validated = self.validated.max(Some(leader.epoch()));
         match self.read(leader, place, bytes_max) {
@@ -73,7 +73,7 @@ impl Reader {
         }
     }
 
-    fn loss(&self, leader: &Replica) -> Option<Loss> {
+    fn loss(&self, leader: &Replica, stale: bool) -> Option<Loss> {
         // A recreated topic starts its epochs again; metadata that goes back is ignored, so nothing is validated.
         let election_seen = self.validated.is_none_or(|validated| leader.epoch() > validated);
         if self.position < leader.log_start || self.position > leader.log_end {
@@ -82,13 +82,14 @@ impl Reader {
         let epoch = self.epoch.filter(|_| election_seen)?;
         match leader.epochs.end_of(epoch, leader.log_end) {
             Some(end) => (end < self.position).then_some(Loss::Diverged),
-            None => (!leader.deposed).then_some(Loss::Diverged),
+            None => (!stale).then_some(Loss::Diverged),
         }
     }
 
-    /// A deposed leader answers UNKNOWN_LEADER_EPOCH to who knows of a later one; the client asks again.
-    fn unknown_to(&self, leader: &Replica) -> bool {
-        leader.deposed && self.epoch.max(self.validated).is_some_and(|known| known > leader.epoch())
+    /// A deposed leader answers UNKNOWN_LEADER_EPOCH to who knows of a later one, before it looks at the
+    /// offset (`Partition.checkCurrentLeaderEpoch`); the client asks again.
+    fn knows_more_than(&self, leader: &Replica) -> bool {
+        self.epoch.max(self.validated).is_some_and(|known| known > leader.epoch())
     }
 
     fn read(&mut self, leader: &Replica, place: Place, bytes_max: u32) -> Option<Batch> {

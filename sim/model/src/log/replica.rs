@@ -1,15 +1,17 @@
 //! One replica of one partition: its log, its leader epochs, its transactions, its ends.
 //!
-//! `log start <= last stable offset <= high watermark <= log end`, asserted after every change.
-//! Today a partition has one replica, and a second one only while a deposed leader still answers.
+//! `log start <= last stable offset <= high watermark <= log end`, asserted after every change. It
+//! knows nothing of other replicas: `replication` moves batches between them.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use outrigger_core::offset::{Epoch, Offset};
 
 use super::epochs::EpochCache;
+use super::journal::PartitionState;
 use super::segments::{Content, Entry, RecordBatch, SegmentLimits, Segments};
 use super::transactions::{ProducerId, Transactions, Verdict};
-use super::world::PartitionState;
 
 #[derive(Clone, Debug)]
 pub(super) struct Replica {
@@ -21,8 +23,13 @@ pub(super) struct Replica {
     pub(super) log_end: Offset,
     /// The cleaner has been up to here.
     pub(super) cleaned_to: Offset,
-    /// No longer the leader, without knowing it: it still answers whom it can reach.
-    pub(super) deposed: bool,
+    /// Every tombstone and marker that its cleaner dropped is below this.
+    pub(super) dropped_to: Offset,
+    /// It fetched where a tombstone or a marker was gone already: should it lead, a deleted key may come
+    /// back or a transaction never end (KIP-534; FAULTS K14).
+    pub(super) missed: bool,
+    /// Its disk lost records that were below the high watermark: it may lead, and lose them for all.
+    pub(super) maimed: bool,
     limits: SegmentLimits,
 }
 
@@ -36,13 +43,16 @@ impl Replica {
             high_watermark: Offset::ZERO,
             log_end: Offset::ZERO,
             cleaned_to: Offset::ZERO,
-            deposed: false,
+            dropped_to: Offset::ZERO,
+            missed: false,
+            maimed: false,
             limits,
         }
     }
 
+    /// The term that it leads or led.
     pub(super) fn epoch(&self) -> Epoch {
-        self.epochs.current()
+        self.epochs.latest().expect("a leader has a term")
     }
 
     pub(super) fn limits(&self) -> SegmentLimits {
@@ -51,9 +61,9 @@ impl Replica {
 
     /// What readers of committed records may see ends here (KIP-98).
     pub(super) fn last_stable(&self) -> Offset {
-        self.transactions
-            .first_open()
-            .map_or(self.high_watermark, |open| open.min(self.high_watermark))
+        let unstable = self.transactions.first_unstable().unwrap_or(self.high_watermark);
+        // DeleteRecords may go into an open transaction (UnifiedLog.maybeIncrementFirstUnstableOffset).
+        unstable.min(self.high_watermark).max(self.log_start)
     }
 
     pub(super) fn append(
@@ -69,8 +79,13 @@ impl Replica {
         self.write(now_ms, producer, last, Content::Records(records))
     }
 
-    pub(super) fn end_transaction(&mut self, now_ms: u64, producer: ProducerId, verdict: Verdict) {
-        self.write(now_ms, Some(producer), self.log_end, Content::Marker(verdict));
+    pub(super) fn end_transaction(
+        &mut self,
+        now_ms: u64,
+        producer: ProducerId,
+        verdict: Verdict,
+    ) -> Offset {
+        self.write(now_ms, Some(producer), self.log_end, Content::Marker(verdict))
     }
 
     fn write(
@@ -81,7 +96,7 @@ impl Replica {
         content: Content,
     ) -> Offset {
         let base = self.log_end;
-        self.put(RecordBatch {
+        self.enter(Arc::new(RecordBatch {
             base,
             last,
             epoch: self.epoch(),
@@ -89,32 +104,32 @@ impl Replica {
             producer,
             delete_horizon_ms: None,
             content,
-        });
+        }));
         base
     }
 
-    /// A batch as it is: just written, or read back from a journal, possibly with holes before it.
-    pub(super) fn put(&mut self, batch: RecordBatch) {
-        assert!(
-            batch.base >= self.log_end,
-            "a batch at {} below the end {}",
-            batch.base,
-            self.log_end
-        );
-        self.index(&batch);
+    /// A batch as it is: just written, fetched from a leader, or read back from a journal; possibly
+    /// with holes before it.
+    pub(super) fn enter(&mut self, batch: Arc<RecordBatch>) {
+        let (base, end) = (batch.base, self.log_end);
+        assert!(base >= end, "a batch at {base} below the end {end}");
+        self.epochs.enter(batch.epoch, base);
+        self.transactions.enter(&batch);
         self.log_end = batch.last.next();
-        self.high_watermark = self.log_end;
         self.segments.push(batch, self.limits);
         self.check();
     }
 
-    fn index(&mut self, batch: &RecordBatch) {
-        match (batch.producer, &batch.content) {
-            (Some(producer), Content::Records(_)) => self.transactions.wrote(producer, batch.base),
-            (Some(producer), Content::Marker(verdict)) => {
-                self.transactions.ended(producer, *verdict, batch.base);
-            }
-            (None, _) => {}
+    /// Everything up to `end` was fetched; its last offsets are a hole.
+    pub(super) fn extend(&mut self, end: Offset) {
+        self.log_end = self.log_end.max(end);
+    }
+
+    pub(super) fn raise_high_watermark(&mut self, to: Offset) {
+        if to > self.high_watermark {
+            self.high_watermark = to.min(self.log_end);
+            self.transactions.replicated(self.high_watermark);
+            self.check();
         }
     }
 
@@ -122,40 +137,60 @@ impl Replica {
         self.epochs.begin(epoch, self.log_end);
     }
 
-    /// The log ends at `end` or, where that is inside a batch, before that batch.
-    pub(super) fn truncate(&mut self, end: Offset) {
+    /// The log ends at `end` or, where that is inside a batch, before that batch. Returns its end.
+    pub(super) fn truncate(&mut self, end: Offset) -> Offset {
         let end = self.segments.truncate(end.min(self.log_end));
         self.log_end = end;
-        self.high_watermark = end;
+        self.high_watermark = self.high_watermark.min(end);
         self.log_start = self.log_start.min(end);
         self.cleaned_to = self.cleaned_to.min(end);
-        self.transactions = Transactions::default();
-        for batch in self.segments.clone().batches() {
-            self.index(batch);
-        }
+        self.epochs.truncate(end);
+        self.transactions = Transactions::of(self.segments.batches());
+        self.transactions.replicated(self.high_watermark);
         self.check();
+        end
     }
 
-    pub(super) fn delete_records(&mut self, before: Offset) {
-        // Kafka refuses an offset above the high watermark.
-        assert!(before <= self.high_watermark, "{before} is above {}", self.high_watermark);
-        self.log_start = self.log_start.max(before);
-        self.cleaned_to = self.cleaned_to.max(self.log_start);
-        self.segments.delete_below(self.log_start);
-        self.check();
+    /// Power was lost before its last `batches` reached the disk.
+    pub(super) fn lose_tail(&mut self, batches: usize) {
+        let bases = self.segments.batches().rev().map(|batch| batch.base);
+        if let Some(first_lost) = bases.take(batches).last() {
+            self.truncate(first_lost);
+        }
+    }
+
+    /// Its leader has nothing that it could go on with (`ReplicaFetcherThread.truncateFullyAndStartAt`).
+    pub(super) fn start_over(&mut self, at: Offset) {
+        let limits = self.limits;
+        *self = Replica {
+            segments: Segments::starting(at),
+            epochs: self.epochs.clone(),
+            log_start: at,
+            high_watermark: at,
+            log_end: at,
+            cleaned_to: at,
+            ..Replica::new(limits)
+        };
+        self.epochs.truncate(at);
+    }
+
+    pub(super) fn raise_log_start(&mut self, to: Offset) {
+        if to > self.log_start {
+            self.log_start = to;
+            self.cleaned_to = self.cleaned_to.max(to);
+            self.segments.delete_below(to);
+            self.check();
+        }
     }
 
     /// What a journal kept beside the batches, which were `put` before.
     pub(super) fn restore(&mut self, state: &PartitionState) {
-        assert!(
-            state.log_end >= self.log_end,
-            "the log ends at {}, not {}",
-            self.log_end,
-            state.log_end
-        );
+        let (end, told) = (self.log_end, state.log_end);
+        assert!(told >= end, "the log ends at {end}, not {told}");
         self.epochs = EpochCache::restored(state.epochs.clone());
         self.log_end = state.log_end;
         self.high_watermark = state.log_end;
+        self.transactions.replicated(state.log_end);
         self.log_start = state.log_start;
         self.cleaned_to = state.cleaned_to;
         self.roll();
@@ -178,25 +213,18 @@ impl Replica {
     }
 
     fn check(&self) {
-        let stable = self.last_stable();
-        assert!(stable <= self.high_watermark, "LSO {stable} above HW {}", self.high_watermark);
-        assert!(
-            self.high_watermark <= self.log_end,
-            "HW {} above LEO {}",
-            self.high_watermark,
-            self.log_end
-        );
-        assert!(self.log_start <= self.high_watermark, "log start {} above HW", self.log_start);
-        let active = self.segments.active();
-        assert!(
-            self.cleaned_to <= active.base.max(self.log_start),
-            "the active segment was cleaned"
-        );
+        let (start, stable) = (self.log_start, self.last_stable());
+        let (watermark, end) = (self.high_watermark, self.log_end);
+        assert!(start <= stable, "log start {start} above LSO {stable}");
+        assert!(stable <= watermark, "LSO {stable} above HW {watermark}");
+        assert!(watermark <= end, "HW {watermark} above LEO {end}");
         if cfg!(debug_assertions) {
-            let mut tail = active.batches.iter().rev();
+            let mut tail = self.segments.active().batches.iter().rev();
             let (last, before) = (tail.next(), tail.next());
-            let ascends = before.zip(last).is_none_or(|(before, last)| before.last < last.base);
-            assert!(ascends, "offsets ascend: {before:?} then {last:?}");
+            let ascends = before
+                .zip(last)
+                .is_none_or(|(before, last)| before.last < last.base && before.epoch <= last.epoch);
+            assert!(ascends, "offsets and epochs ascend: {before:?} then {last:?}");
         }
     }
 }

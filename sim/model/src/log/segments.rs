@@ -1,7 +1,10 @@
 //! A partition's records on disk as Kafka lays them out: batches in segments, the last one active.
 //!
 //! Offsets never move. A batch keeps its offset range when compaction removes records from it, and
-//! goes when it is empty (a real broker keeps some as empty batches, which no reader can tell apart).
+//! goes when it is empty, except where its offsets are all that says where the log ends. Replicas share
+//! batches: a batch in a log is never changed, only replaced.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use outrigger_core::offset::{Epoch, Offset};
@@ -67,7 +70,7 @@ pub struct SegmentLimits {
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub(super) base: Offset,
-    pub(super) batches: Vec<RecordBatch>,
+    pub(super) batches: Vec<Arc<RecordBatch>>,
     opened_ms: Option<u64>,
     offsets: usize,
 }
@@ -81,7 +84,7 @@ impl Segment {
         self.batches.iter().map(|batch| batch.timestamp_ms).max().unwrap_or(0)
     }
 
-    fn push(&mut self, batch: RecordBatch) {
+    fn push(&mut self, batch: Arc<RecordBatch>) {
         self.opened_ms.get_or_insert(batch.timestamp_ms);
         self.offsets += batch.offsets();
         self.batches.push(batch);
@@ -112,7 +115,7 @@ impl Segments {
         self.list.last().expect("there is always an active segment")
     }
 
-    pub(super) fn push(&mut self, batch: RecordBatch, limits: SegmentLimits) {
+    pub(super) fn push(&mut self, batch: Arc<RecordBatch>, limits: SegmentLimits) {
         if self.active().full(limits, batch.timestamp_ms) {
             self.roll(batch.base);
         }
@@ -130,11 +133,11 @@ impl Segments {
     }
 
     pub(super) fn batches(&self) -> impl DoubleEndedIterator<Item = &RecordBatch> {
-        self.list.iter().flat_map(|segment| &segment.batches)
+        self.list.iter().flat_map(|segment| segment.batches.iter().map(Arc::as_ref))
     }
 
     /// Batches with an offset at or above `from`, in order.
-    pub(super) fn batches_from(&self, from: Offset) -> impl Iterator<Item = &RecordBatch> {
+    pub(super) fn batches_from(&self, from: Offset) -> impl Iterator<Item = &Arc<RecordBatch>> {
         let first = self.list.partition_point(|segment| segment.base <= from).saturating_sub(1);
         self.list[first..].iter().flat_map(move |segment| {
             let skip = segment.batches.partition_point(|batch| batch.last < from);
@@ -151,7 +154,7 @@ impl Segments {
     pub(super) fn replace_below(
         &mut self,
         bound: Offset,
-        kept: Vec<RecordBatch>,
+        kept: Vec<Arc<RecordBatch>>,
         limits: SegmentLimits,
     ) {
         let first_kept = self.list.partition_point(|segment| segment.base < bound);
@@ -171,7 +174,7 @@ impl Segments {
     pub(super) fn truncate(&mut self, end: Offset) -> Offset {
         let cut =
             self.batches().find(|batch| batch.last >= end).map_or(end, |batch| batch.base.min(end));
-        self.list.retain(|segment| segment.base < cut);
+        self.list.retain(|segment| segment.base <= cut);
         match self.list.last_mut() {
             Some(active) => active.batches.retain(|batch| batch.last < cut),
             None => self.list.push(Segment::starting(cut)),

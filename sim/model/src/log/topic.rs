@@ -1,11 +1,11 @@
-//! One topic: its id, its settings, and per partition the replica that answers each client.
-
-use std::collections::BTreeSet;
+//! One topic: its id, its settings, its partitions.
 
 use outrigger_core::log::PartitionEnd;
-use outrigger_core::offset::{Epoch, Partition};
+use outrigger_core::offset::Partition;
 use outrigger_core::topic::{PartitionFacts, TopicId, TopicPolicy};
 
+use super::broker::Brokers;
+use super::partition::PartitionLog;
 use super::replica::Replica;
 use super::segments::SegmentLimits;
 
@@ -16,18 +16,13 @@ pub(super) struct Topic {
     pub(super) partitions: Vec<PartitionLog>,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct PartitionLog {
-    pub(super) leader: Replica,
-    deposed: Option<Deposed>,
-}
-
-/// A leader that was voted out and has not heard of it: reads and asks of those who reach only it
-/// are answered with its old log, until it hears (KIP-320; tried: 24 s).
-#[derive(Clone, Debug)]
-struct Deposed {
-    replica: Replica,
-    clients: BTreeSet<u32>,
+/// Why a leader's ends cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// `LEADER_NOT_AVAILABLE`.
+    NoLeader,
+    /// `OFFSET_NOT_AVAILABLE`: its high watermark is not known to be as high as it was (KIP-207).
+    NotKnown,
 }
 
 impl Topic {
@@ -36,9 +31,11 @@ impl Topic {
         policy: TopicPolicy,
         partitions: u32,
         limits: SegmentLimits,
+        brokers: &Brokers,
     ) -> Topic {
-        let log = || PartitionLog { leader: Replica::new(limits), deposed: None };
-        Topic { id, policy, partitions: Partition::all(partitions).map(|_| log()).collect() }
+        let log = |partition| PartitionLog::new(partition, brokers, &policy, limits);
+        let partitions = Partition::all(partitions).map(log).collect();
+        Topic { id, policy, partitions }
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -49,50 +46,38 @@ impl Topic {
         &mut self.partitions[partition.index()]
     }
 
-    pub(super) fn facts(&self, client: u32) -> Vec<PartitionFacts> {
+    pub(super) fn facts(
+        &self,
+        client: u32,
+        brokers: &Brokers,
+    ) -> Result<Vec<PartitionFacts>, Untold> {
         let facts = |replica: &Replica| PartitionFacts {
             log_start: replica.log_start,
             high_watermark: replica.high_watermark,
             epoch: Some(replica.epoch()),
         };
-        self.partitions.iter().map(|log| facts(log.answering(client))).collect()
+        self.ask_all(client, brokers, facts)
     }
 
-    pub(super) fn ends(&self, client: u32) -> Vec<PartitionEnd> {
+    pub(super) fn ends(&self, client: u32, brokers: &Brokers) -> Result<Vec<PartitionEnd>, Untold> {
         let end = |replica: &Replica| PartitionEnd {
             high_watermark: replica.high_watermark,
             epoch: Some(replica.epoch()),
         };
-        self.partitions.iter().map(|log| end(log.answering(client))).collect()
-    }
-}
-
-impl PartitionLog {
-    pub(super) fn answering(&self, client: u32) -> &Replica {
-        match &self.deposed {
-            Some(deposed) if deposed.clients.contains(&client) => &deposed.replica,
-            Some(_) | None => &self.leader,
-        }
+        self.ask_all(client, brokers, end)
     }
 
-    pub(super) fn reaches_leader(&self, client: u32) -> bool {
-        self.deposed.as_ref().is_none_or(|deposed| !deposed.clients.contains(&client))
-    }
-
-    pub(super) fn elect(&mut self) {
-        let next = self.leader.epoch().0.checked_add(1).expect("fewer than 2^31 elections");
-        self.leader.elect(Epoch(next));
-    }
-
-    pub(super) fn depose(&mut self, clients: BTreeSet<u32>) {
-        let mut replica = self.leader.clone();
-        replica.deposed = true;
-        self.deposed = Some(Deposed { replica, clients });
-        self.elect();
-    }
-
-    /// The old leader hears of the new one and drops what only it had.
-    pub(super) fn reunite(&mut self) {
-        self.deposed = None;
+    fn ask_all<T>(
+        &self,
+        client: u32,
+        brokers: &Brokers,
+        answer: impl Fn(&Replica) -> T,
+    ) -> Result<Vec<T>, Untold> {
+        let ask = |log: &PartitionLog| {
+            let answering = log.answering(client, brokers).ok_or(Untold::NoLeader)?;
+            let known = answering.stale || answering.replica.high_watermark >= log.term_start;
+            if known { Ok(answer(answering.replica)) } else { Err(Untold::NotKnown) }
+        };
+        self.partitions.iter().map(ask).collect()
     }
 }

@@ -1,11 +1,14 @@
-//! Transactions of other clients in one partition: what is open, what was aborted.
+//! Transactions of other clients in one replica: what is open, what was aborted.
 //!
-//! The last stable offset is below every open transaction (KIP-98). Aborted records stay in the log
-//! until the cleaner drops them; readers of committed records skip them by this index.
+//! The last stable offset is below every open transaction, and below every ended one whose marker is
+//! not under the high watermark yet (KIP-98, `ProducerStateManager.firstUnstableOffset`). Aborted records
+//! stay in the log until the cleaner drops them; readers of committed records skip them by this index.
 
 use std::collections::BTreeMap;
 
 use outrigger_core::offset::Offset;
+
+use super::segments::{Content, RecordBatch};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProducerId(pub u64);
@@ -22,29 +25,52 @@ pub(super) struct Transactions {
     open: BTreeMap<ProducerId, Offset>,
     /// Marker's offset of each aborted transaction, by producer and first offset.
     aborted: BTreeMap<(ProducerId, Offset), Offset>,
+    /// Marker's offset of each ended transaction by first offset, until the marker is replicated.
+    unreplicated: BTreeMap<Offset, Offset>,
 }
 
 impl Transactions {
-    pub(super) fn wrote(&mut self, producer: ProducerId, at: Offset) {
-        self.open.entry(producer).or_insert(at);
+    pub(super) fn of<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> Transactions {
+        let mut transactions = Transactions::default();
+        batches.for_each(|batch| transactions.enter(batch));
+        transactions
     }
 
-    pub(super) fn ended(&mut self, producer: ProducerId, verdict: Verdict, marker: Offset) {
+    pub(super) fn enter(&mut self, batch: &RecordBatch) {
+        let Some(producer) = batch.producer else {
+            return;
+        };
+        match batch.content {
+            Content::Records(_) => drop(self.open.entry(producer).or_insert(batch.base)),
+            Content::Marker(verdict) => self.ended(producer, verdict, batch.base),
+        }
+    }
+
+    fn ended(&mut self, producer: ProducerId, verdict: Verdict, marker: Offset) {
         // A marker without an open transaction is legal: compaction removed its records, or it had none here.
         let Some(first) = self.open.remove(&producer) else {
             return;
         };
+        self.unreplicated.insert(first, marker);
         if verdict == Verdict::Abort {
             self.aborted.insert((producer, first), marker);
         }
     }
 
-    pub(super) fn open(&self, producer: ProducerId) -> bool {
-        self.open.contains_key(&producer)
+    /// The high watermark is at `end`.
+    pub(super) fn replicated(&mut self, end: Offset) {
+        if !self.unreplicated.is_empty() {
+            self.unreplicated.retain(|_, marker| *marker >= end);
+        }
     }
 
-    pub(super) fn first_open(&self) -> Option<Offset> {
-        self.open.values().min().copied()
+    pub(super) fn open(&self) -> impl Iterator<Item = ProducerId> {
+        self.open.keys().copied()
+    }
+
+    pub(super) fn first_unstable(&self) -> Option<Offset> {
+        let unreplicated = self.unreplicated.keys().next();
+        self.open.values().chain(unreplicated).min().copied()
     }
 
     pub(super) fn aborted(&self, producer: ProducerId, offset: Offset) -> bool {

@@ -1,20 +1,24 @@
-//! What others do to the topic: other clients, brokers, operators. Never a node's own calls.
+//! What others do to the topic: other clients and operators, and what is wrong between the nodes'
+//! clients and the brokers. Never a node's own calls.
 //!
 //! Used by tests, the simulator and the conformance suite. Nothing is delivered here: the next
 //! `tick` tells the nodes' clients what became of it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use outrigger_core::offset::{Epoch, Offset, Partition};
+use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::time::Now;
 use outrigger_core::topic::{TopicId, TopicPolicy};
 
+use super::LogModel;
+use super::broker::BrokerId;
 use super::cleaner;
 use super::faults::{AppendFate, Outage};
-use super::replica::{Replica, offset_at};
-use super::segments::RecordBatch;
+use super::history::LogChange;
+use super::replica::offset_at;
 use super::topic::Topic;
 use super::transactions::{ProducerId, Verdict};
-use super::{Content, LogModel};
 
 /// A record of another client: any key in any partition, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,17 +27,8 @@ pub struct Foreign {
     pub value: Option<Bytes>,
 }
 
-/// All of a partition but its batches: what a journal needs to bring it back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionState {
-    pub log_start: Offset,
-    pub log_end: Offset,
-    pub cleaned_to: Offset,
-    /// Leader epochs with their start offsets, ascending.
-    pub epochs: Vec<(Epoch, Offset)>,
-}
-
-/// Other clients.
+/// Other clients. They do not retry: what is refused, because nobody leads or too few are in sync, is
+/// not in the log and has no offsets.
 impl LogModel {
     /// One batch; returns the offsets of its records.
     pub fn append(&mut self, now: Now, partition: Partition, records: &[Foreign]) -> Vec<Offset> {
@@ -48,18 +43,22 @@ impl LogModel {
         producer: ProducerId,
         records: &[Foreign],
     ) -> Vec<Offset> {
-        self.append_as(now, partition, Some(producer), records)
+        if !self.cluster.coordinator.may_write(producer) {
+            return Vec::new();
+        }
+        let offsets = self.append_as(now, partition, Some(producer), records);
+        if !offsets.is_empty() {
+            self.cluster.coordinator.wrote(producer, partition, now);
+        }
+        offsets
     }
 
-    /// Writes a marker to each partition that the transaction wrote to (KIP-98).
+    /// Writes a marker to each partition that the transaction wrote to, as soon as that can take it
+    /// (KIP-98).
     pub fn end_transaction(&mut self, now: Now, producer: ProducerId, verdict: Verdict) {
-        let before = self.log_ends();
-        for log in &mut self.topic.partitions {
-            if log.leader.transactions.open(producer) {
-                log.leader.end_transaction(now.wall_ms, producer, verdict);
-            }
-        }
-        self.note_appended(&before);
+        self.cluster.coordinator.end(producer, verdict);
+        self.cluster.settle(now);
+        self.changed();
     }
 
     fn append_as(
@@ -69,63 +68,47 @@ impl LogModel {
         producer: Option<ProducerId>,
         records: &[Foreign],
     ) -> Vec<Offset> {
-        let before = self.log_ends();
+        let Topic { policy, partitions, .. } = &mut self.cluster.topic;
+        let log = &mut partitions[partition.index()];
+        let leader = log.reachable_leader(&self.cluster.brokers);
+        let Some(leader) = leader.filter(|_| log.enough_in_sync(policy)) else {
+            return Vec::new();
+        };
+        let replica = log.replicas.get_mut(&leader).expect("a leader has a replica");
         let pairs = records.iter().map(|record| (record.key.clone(), record.value.clone()));
-        let base = self.topic.log(partition).leader.append(now.wall_ms, producer, pairs);
-        self.note_appended(&before);
+        let base = replica.append(now.wall_ms, producer, pairs);
+        self.cluster.settle(now);
+        self.changed();
         (0..records.len()).map(|index| offset_at(base, index)).collect()
     }
 }
 
-/// Brokers.
+/// What is wrong between nodes' clients and brokers.
 impl LogModel {
-    pub fn roll(&mut self, partition: Partition) {
-        self.topic.log(partition).leader.roll();
-    }
-
-    /// One pass of the cleaner over every partition.
-    pub fn clean(&mut self, now: Now) {
-        for log in &mut self.topic.partitions {
-            cleaner::clean(&mut log.leader, &self.topic.policy, now.wall_ms);
-        }
-        self.stirred = true;
-    }
-
-    /// A clean election: nothing is lost.
-    pub fn elect(&mut self, partition: Partition) {
-        self.topic.log(partition).elect();
-        self.stirred = true;
-    }
-
-    /// An unclean election: the new leader's log ends at `end`, or before the batch around it.
-    /// Returns where it ends.
-    pub fn truncate(&mut self, partition: Partition, end: Offset) -> Offset {
-        let log = self.topic.log(partition);
-        log.leader.truncate(end);
-        log.elect();
-        self.stirred = true;
-        self.topic.log(partition).leader.log_end
-    }
-
-    /// A new leader is elected; `clients` reach only the old one, which does not know.
-    pub fn depose_leader(&mut self, partition: Partition, clients: impl IntoIterator<Item = u32>) {
-        self.topic.log(partition).depose(clients.into_iter().collect());
-        self.stirred = true;
-    }
-
-    /// Everybody reaches the leader again.
-    pub fn reunite(&mut self, partition: Partition) {
-        self.topic.log(partition).reunite();
-        self.stirred = true;
-    }
-
     pub fn set_outage(&mut self, outage: Option<Outage>) {
         if let Some(outage) = &outage {
             outage.append.check();
-            self.faults.untold = self.clients.keys().copied().collect();
+            self.tell_trouble();
         }
         self.faults.outage = outage;
-        self.stirred = true;
+        self.changed();
+    }
+
+    /// The client alone reaches no broker.
+    pub fn cut_off(&mut self, client: u32, cut_off: bool) {
+        match cut_off {
+            true => {
+                self.faults.untold.insert(client);
+                self.faults.cut_off.insert(client)
+            }
+            false => self.faults.cut_off.remove(&client),
+        };
+        self.changed();
+    }
+
+    /// The next `Append` calls meet nothing any more.
+    pub fn forget_fates(&mut self) {
+        self.faults.fates.clear();
     }
 
     /// What becomes of the next `Append` calls, in the order they are made.
@@ -144,103 +127,95 @@ impl LogModel {
             true => self.faults.stalled.insert(client),
             false => self.faults.stalled.remove(&client),
         };
-        self.stirred = true;
+        self.changed();
+    }
+
+    /// The client's fetches return nothing for a while, although there is something.
+    pub fn fetch_gap(&mut self, now: Now, client: u32, lasts: Duration) {
+        let until = self.faults.gaps.entry(client).or_default();
+        *until = (now.mono + lasts).max(*until);
     }
 
     /// The client's process ended: no answer goes to it any more, what it had queued is gone.
     pub fn forget(&mut self, client: u32) {
         self.clients.remove(&client);
     }
+
+    /// Every client says once what is wrong.
+    pub(super) fn tell_trouble(&mut self) {
+        self.faults.untold = self.clients.keys().copied().collect();
+    }
 }
 
 /// Operators.
 impl LogModel {
-    /// `DeleteRecords`: the log start moves up (KIP-107).
-    pub fn delete_records(&mut self, partition: Partition, before: Offset) {
-        self.topic.log(partition).leader.delete_records(before);
-        self.stirred = true;
+    /// `DeleteRecords`: the log start moves up (KIP-107). False when it is refused: nobody leads, or
+    /// `before` is above the high watermark.
+    pub fn delete_records(&mut self, partition: Partition, before: Offset) -> bool {
+        let log = self.cluster.topic.log(partition);
+        let leads = log.reachable_leader(&self.cluster.brokers).is_some();
+        let taken = leads && before <= log.log().high_watermark;
+        if taken {
+            log.log_mut().raise_log_start(before);
+        }
+        self.changed();
+        taken
+    }
+
+    /// `kafka-transactions.sh abort` for what a lost marker left open for ever (KIP-664).
+    pub fn abort_hanging(&mut self, partition: Partition) {
+        let replica = self.cluster.topic.partitions[partition.index()].log();
+        self.cluster.coordinator.abort_hanging(partition, replica.transactions.open());
+        self.changed();
     }
 
     /// Same name, another topic (KIP-516). Readers do not notice: librdkafka goes by name.
     pub fn recreate(&mut self, id: TopicId) {
-        assert!(id != self.topic.id, "a recreated topic has another id");
-        let (policy, count) = (self.topic.policy.clone(), self.topic.count());
-        self.topic = Topic::new(id, policy, count, self.config.segments);
-        self.stirred = true;
+        let topic = &self.cluster.topic;
+        assert!(id != topic.id, "a recreated topic has another id");
+        let (policy, count) = (topic.policy.clone(), topic.count());
+        let segments = self.config.segments;
+        self.cluster.topic = Topic::new(id, policy, count, segments, &self.cluster.brokers);
+        self.cluster.coordinator.forget();
+        if let Some(history) = &mut self.cluster.history {
+            history.push(LogChange::Recreated(id));
+        }
+        self.changed();
     }
 
     pub fn set_policy(&mut self, policy: TopicPolicy) {
-        self.topic.policy = policy;
-        self.stirred = true;
+        self.cluster.topic.policy = policy;
+        self.changed();
+    }
+
+    pub fn topic(&self) -> TopicId {
+        self.cluster.topic.id
     }
 
     pub fn policy(&self) -> &TopicPolicy {
-        &self.topic.policy
-    }
-}
-
-/// What a journal keeps, and oracles compare with.
-impl LogModel {
-    /// From now on `take_appended` tells every batch that enters the log.
-    pub fn keep_appended(&mut self) {
-        self.appended.get_or_insert_default();
+        &self.cluster.topic.policy
     }
 
-    pub fn take_appended(&mut self) -> Vec<(Partition, RecordBatch)> {
-        self.appended.as_mut().map(std::mem::take).unwrap_or_default()
+    /// The active segment of every live replica is full.
+    pub fn roll(&mut self, partition: Partition) {
+        let brokers = &self.cluster.brokers;
+        let log = &mut self.cluster.topic.partitions[partition.index()];
+        let live = log.replicas.iter_mut().filter(|(broker, _)| brokers.up(**broker));
+        live.for_each(|(_, replica)| replica.roll());
     }
 
-    pub fn batches(&self, partition: Partition) -> impl Iterator<Item = &RecordBatch> {
-        self.topic.partitions[partition.index()].leader.segments.batches()
+    /// One pass of every live broker's cleaner over every partition.
+    pub fn clean(&mut self, now: Now) {
+        let brokers: Vec<_> = self.brokers().collect();
+        brokers.into_iter().for_each(|broker| self.clean_replica(now, broker));
     }
 
-    pub fn last_stable(&self, partition: Partition) -> Offset {
-        self.topic.partitions[partition.index()].leader.last_stable()
-    }
-
-    pub fn state(&self, partition: Partition) -> PartitionState {
-        let Replica { log_start, log_end, cleaned_to, epochs, .. } =
-            &self.topic.partitions[partition.index()].leader;
-        PartitionState {
-            log_start: *log_start,
-            log_end: *log_end,
-            cleaned_to: *cleaned_to,
-            epochs: epochs.starts().to_vec(),
-        }
-    }
-
-    /// Puts a batch back as it was: the log ends after it.
-    pub fn put(&mut self, partition: Partition, batch: RecordBatch) {
-        self.topic.log(partition).leader.put(batch);
-    }
-
-    /// Ends the restoring of a partition: `put` its batches first.
-    pub fn restore(&mut self, partition: Partition, state: &PartitionState) {
-        self.topic.log(partition).leader.restore(state);
-    }
-
-    pub(super) fn log_ends(&self) -> Vec<Offset> {
-        self.topic.partitions.iter().map(|log| log.leader.log_end).collect()
-    }
-
-    pub(super) fn note_appended(&mut self, before: &[Offset]) {
-        for (partition, before) in Partition::all(self.topic.count()).zip(before) {
-            let leader = &self.topic.partitions[partition.index()].leader;
-            if leader.log_end == *before {
-                continue;
-            }
-            self.stirred = true;
-            if let Some(appended) = &mut self.appended {
-                let new = leader.segments.batches_from(*before).cloned();
-                appended.extend(new.map(|batch| (partition, batch)));
-            }
-        }
-    }
-}
-
-impl RecordBatch {
-    /// Ends a transaction instead of holding records.
-    pub fn is_marker(&self) -> bool {
-        matches!(self.content, Content::Marker(_))
+    /// One pass of one broker's cleaner over all its replicas: cleaners do not coordinate.
+    pub fn clean_replica(&mut self, now: Now, broker: BrokerId) {
+        let up = self.cluster.brokers.up(broker);
+        let Topic { policy, partitions, .. } = &mut self.cluster.topic;
+        let replicas = partitions.iter_mut().filter_map(|log| log.replicas.get_mut(&broker));
+        replicas.filter(|_| up).for_each(|replica| cleaner::clean(replica, policy, now.wall_ms));
+        self.changed();
     }
 }

@@ -1,6 +1,6 @@
 //! What a crash leaves: names, numbers and flushed rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use outrigger_core::conformance::store::Damage;
@@ -9,28 +9,39 @@ use outrigger_core::offset::{Generation, Offset};
 use outrigger_core::store::StoreError;
 use outrigger_core::topic::Identity;
 
+use super::contents::Contents;
+use super::fault::Reach;
 use super::io;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
     pub(super) owner: Option<Owner>,
+    /// What CURRENT names, whether it is there or not; none where CURRENT cannot be read.
     pub(super) current: Option<Generation>,
     pub(super) generations: BTreeMap<Generation, Stored>,
     pub(super) quarantined: BTreeMap<Generation, String>,
+    /// Halves of interrupted `Create`s and `Remove`s, out of sight.
+    pub(super) debris: BTreeSet<Generation>,
 }
 
 /// What IDENTITY says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Owner {
     Known(Identity),
     Unreadable,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) health: Health,
     pub(super) partitions: Vec<Contents>,
+    pub(super) rot: Arc<Rot>,
+    /// A `Quarantine` got as far as to say why.
+    pub(super) condemned: Option<String>,
 }
+
+/// Rows whose bytes on disk are wrong: by key, while it is the record at this offset that is read.
+pub(super) type Rot = BTreeMap<Vec<u8>, Offset>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
@@ -41,16 +52,6 @@ pub(super) enum Health {
     RowsDamaged,
 }
 
-/// One partition of one generation.
-#[derive(Clone, Debug)]
-pub(super) struct Contents {
-    pub(super) lineage: Lineage,
-    /// Copied on write while a view, or the other side of the last flush, shares them.
-    pub(super) rows: Arc<Rows>,
-}
-
-pub(super) type Rows = BTreeMap<Vec<u8>, (Offset, Vec<u8>)>;
-
 impl Disk {
     pub(super) fn is_empty(&self) -> bool {
         self.generations.is_empty() && self.quarantined.is_empty()
@@ -58,10 +59,6 @@ impl Disk {
 
     pub(super) fn stored(&mut self, generation: Generation) -> &mut Stored {
         self.generations.get_mut(&generation).expect("an open generation is on disk")
-    }
-
-    pub(super) fn health(&self, generation: Generation) -> Option<Health> {
-        self.generations.get(&generation).map(|stored| stored.health)
     }
 
     pub(super) fn current_there(&self) -> Option<Generation> {
@@ -81,6 +78,17 @@ impl Disk {
         there.map(|generation| generation.0).max().unwrap_or(0)
     }
 
+    /// Finishes what a crash interrupted.
+    pub(super) fn sweep(&mut self) {
+        self.debris.clear();
+        let condemned: Vec<(Generation, String)> = self
+            .generations
+            .iter()
+            .filter_map(|(generation, stored)| Some((*generation, stored.condemned.clone()?)))
+            .collect();
+        condemned.into_iter().for_each(|(generation, why)| self.move_aside(generation, why));
+    }
+
     pub(super) fn set_superseded_aside(&mut self) {
         let kept = [self.current_there(), self.building()];
         let superseded: Vec<Generation> = self
@@ -90,12 +98,11 @@ impl Disk {
             .filter(|generation| !kept.contains(&Some(*generation)))
             .collect();
         for generation in superseded {
-            self.generations.remove(&generation);
-            self.quarantined.insert(generation, "superseded".into());
+            self.move_aside(generation, "superseded".into());
         }
     }
 
-    pub(super) fn claim(&mut self, identity: Identity) -> Result<(), StoreError> {
+    fn claim(&mut self, identity: Identity) -> Result<(), StoreError> {
         match &self.owner {
             None if self.is_empty() => {
                 self.owner = Some(Owner::Known(identity));
@@ -110,15 +117,23 @@ impl Disk {
     pub(super) fn create(
         &mut self,
         generation: Generation,
+        identity: Identity,
         lineages: Vec<Lineage>,
+        reach: &mut Reach,
     ) -> Result<(), StoreError> {
+        reach.step()?;
+        self.claim(identity)?;
         if self.generations.contains_key(&generation) || self.quarantined.contains_key(&generation)
         {
             return Err(io(format!("{generation} is there already")));
         }
-        let empty = |lineage| Contents { lineage, rows: Arc::default() };
-        let partitions = lineages.into_iter().map(empty).collect();
-        self.generations.insert(generation, Stored { health: Health::Sound, partitions });
+        reach.step()?;
+        self.debris.insert(generation);
+        reach.step()?;
+        self.debris.remove(&generation);
+        let partitions = lineages.into_iter().map(Contents::empty).collect();
+        let (health, rot, condemned) = (Health::Sound, Arc::default(), None);
+        self.generations.insert(generation, Stored { health, partitions, rot, condemned });
         Ok(())
     }
 
@@ -126,25 +141,60 @@ impl Disk {
         &mut self,
         generation: Generation,
         why: String,
+        reach: &mut Reach,
     ) -> Result<(), StoreError> {
-        if self.generations.remove(&generation).is_some() {
-            self.quarantined.insert(generation, why);
+        reach.step()?;
+        match self.generations.get_mut(&generation) {
+            Some(stored) => stored.condemned = Some(why.clone()),
+            None if self.quarantined.contains_key(&generation) => return Ok(()),
+            None => return Err(io(format!("{generation} is not there to be set aside"))),
         }
-        match self.quarantined.contains_key(&generation) {
-            true => Ok(()),
-            false => Err(io(format!("{generation} is not there to be set aside"))),
+        reach.step()?;
+        self.move_aside(generation, why);
+        Ok(())
+    }
+
+    fn move_aside(&mut self, generation: Generation, why: String) {
+        self.generations.remove(&generation).expect("only what is there is moved");
+        let before = self.quarantined.insert(generation, why);
+        assert!(before.is_none(), "{generation} was used again after it was set aside");
+    }
+
+    /// Whatever of its files cannot be deleted stays out of sight until the next `Open`.
+    pub(super) fn remove(
+        &mut self,
+        generation: Generation,
+        reach: &mut Reach,
+    ) -> Result<(), StoreError> {
+        reach.step()?;
+        if self.generations.remove(&generation).is_some() && reach.step().is_err() {
+            self.debris.insert(generation);
         }
+        Ok(())
     }
 
     pub(super) fn damage(&mut self, damage: Damage) {
         match damage {
             Damage::Identity => self.owner = Some(Owner::Unreadable),
             Damage::NoIdentity => self.owner = None,
+            Damage::Current => self.current = None,
             Damage::Format(generation) => self.stored(generation).health = Health::UnknownFormat,
             Damage::Index(generation) | Damage::MissingFile(generation) => {
                 self.stored(generation).health = Health::Unreadable;
             }
             Damage::Rows(generation) => self.stored(generation).health = Health::RowsDamaged,
         }
+    }
+
+    /// The bytes of row number `number` (counted round) go bad. Its key, if there is any row.
+    pub(super) fn rot_row(&mut self, generation: Generation, number: usize) -> Option<Vec<u8>> {
+        let stored = self.stored(generation);
+        let count: usize = stored.partitions.iter().map(|contents| contents.rows().len()).sum();
+        let number = number.checked_rem(count)?;
+        let mut rows = stored.partitions.iter().flat_map(|contents| contents.rows());
+        let (key, (offset, _)) = rows.nth(number).expect("below the count");
+        let (key, offset) = (key.clone(), *offset);
+        Arc::make_mut(&mut stored.rot).insert(key.clone(), offset);
+        Some(key)
     }
 }

@@ -1,9 +1,15 @@
 //! A disk in memory behind the store seam: deterministic, and as forgetful as a real one.
 //!
 //! It keeps apart what a crash leaves ([`disk`]) and what only the running process sees ([`open`]).
-//! How much of the unflushed survives a crash, what fails and what rots is the caller's choice.
+//! How much of the unflushed survives a crash, what fails, how far it comes, and what rots is the caller's
+//! choice; so is how long a call takes: a slow disk is a late answer, which nothing here knows of.
+//! A clone is the whole model at that moment, and shares its rows.
 
+mod contents;
 mod disk;
+mod fault;
+mod image;
+mod inspect;
 mod open;
 mod view;
 
@@ -21,53 +27,54 @@ use outrigger_core::store::{
 use outrigger_core::topic::Identity;
 
 use disk::{Disk, Health, Owner};
+use fault::{Faults, Reach};
 use open::OpenGeneration;
 
+pub use contents::{Contents, Rows};
+pub use image::Image;
+pub use inspect::{LiveGeneration, StoredGeneration};
 pub use view::ModelView;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct StoreModel {
     disk: Disk,
     open: BTreeMap<Generation, OpenGeneration>,
     /// Highest number this process has seen: a removed one is not used again either.
     highest: u64,
-    failing: BTreeMap<StoreCallKind, StoreErrorKind>,
-    full: bool,
-    torn_flush: usize,
+    faults: Faults,
 }
 
 type Answer = Result<StoreEvent, StoreError>;
 
 impl StoreModel {
     pub fn handle(&mut self, call: StoreCall) -> StoreEvent {
-        let (kind, answer) = match call {
-            StoreCall::Open { expected } => (StoreCallKind::Open, self.open(&expected)),
+        let kind = kind(&call);
+        let answer = match call {
+            StoreCall::Open { expected } => self.open(&expected),
             StoreCall::Create { generation, identity, lineages } => {
-                (StoreCallKind::Create, self.create(generation, identity, lineages))
+                self.create(generation, identity, lineages)
             }
             StoreCall::Apply { generation, batch, lineage } => {
-                (StoreCallKind::Apply, self.apply(generation, batch, lineage))
+                self.apply(generation, batch, lineage)
             }
             StoreCall::Confirm { generation, partition, lineage } => {
-                (StoreCallKind::Confirm, self.confirm(generation, partition, lineage))
+                self.confirm(generation, partition, lineage)
             }
-            StoreCall::Flush { generation } => (StoreCallKind::Flush, self.flush(generation)),
-            StoreCall::Activate { generation } => {
-                (StoreCallKind::Activate, self.activate(generation))
-            }
-            StoreCall::Quarantine { generation, why } => {
-                (StoreCallKind::Quarantine, self.quarantine(generation, why))
-            }
-            StoreCall::Remove { generation } => (StoreCallKind::Remove, self.remove(generation)),
-            StoreCall::Close { generation } => (StoreCallKind::Close, self.close(generation)),
+            StoreCall::Flush { generation } => self.flush(generation),
+            StoreCall::Activate { generation } => self.activate(generation),
+            StoreCall::Quarantine { generation, why } => self.quarantine(generation, why),
+            StoreCall::Remove { generation } => self.remove(generation),
+            StoreCall::Close { generation } => self.close(generation),
         };
+        self.check();
         answer.unwrap_or_else(|error| StoreEvent::Failed { call: kind, error })
     }
 
     /// A snapshot, while the generation is open.
     pub fn view(&self, generation: Generation) -> Option<ModelView> {
-        let rotten = self.disk.health(generation) == Some(Health::RowsDamaged);
-        self.open.get(&generation).map(|open| open.view(rotten))
+        let open = self.open.get(&generation)?;
+        let stored = self.disk.generations.get(&generation)?;
+        Some(ModelView::new(open.live.clone(), stored))
     }
 
     /// The process is killed. `keep` says how many of a partition's unflushed steps, which it is given
@@ -78,25 +85,49 @@ impl StoreModel {
             open.keep_some(stored, |partition, steps| keep(generation, partition, steps));
         }
         self.highest = 0;
+        self.check();
     }
 
+    /// The process is killed in the middle of a call: after so many of its durable steps. More than it
+    /// has: all of it was done, and nobody heard.
+    pub fn crash_during(
+        &mut self,
+        call: StoreCall,
+        steps: usize,
+        keep: impl FnMut(Generation, Partition, usize) -> usize,
+    ) {
+        let kind = kind(&call);
+        self.faults.arm(Fault::Next(kind, StoreErrorKind::Io));
+        self.faults.tear(kind, steps);
+        self.handle(call);
+        self.crash(keep);
+    }
+
+    /// Also while the process runs, which learns of most of it only by a read or the next `Open`.
     pub fn damage(&mut self, damage: Damage) {
         self.disk.damage(damage);
     }
 
+    /// The bytes of one durable row go bad: row number `number`, counted round. Whoever reads that row is
+    /// told; nobody else, and nobody when it is written anew. Its key, if there is any row.
+    pub fn rot_row(&mut self, generation: Generation, number: usize) -> Option<Vec<u8>> {
+        self.disk.rot_row(generation, number)
+    }
+
     pub fn arm(&mut self, fault: Fault) {
-        match fault {
-            Fault::Next(call, kind) => {
-                self.failing.insert(call, kind);
-            }
-            Fault::Full => self.full = true,
-            Fault::Free => self.full = false,
-        }
+        self.faults.arm(fault);
+    }
+
+    /// The next call of this kind that fails does so after this many of its durable steps: `Create` has 3,
+    /// `Remove`, `Quarantine` and `Open` have 2, `Activate` has 1, `Flush` one per partition. A `Remove` that
+    /// comes as far as its first step does not fail: what it could not delete stays behind, out of sight.
+    pub fn tear_next(&mut self, call: StoreCallKind, steps: usize) {
+        self.faults.tear(call, steps);
     }
 
     /// The next flush that fails does so after this many partitions are on disk.
     pub fn tear_next_flush(&mut self, partitions: usize) {
-        self.torn_flush = partitions;
+        self.tear_next(StoreCallKind::Flush, partitions);
     }
 
     /// What was set aside, and why.
@@ -106,15 +137,21 @@ impl StoreModel {
 
     fn open(&mut self, expected: &Identity) -> Answer {
         self.open.clear();
-        self.refuse(StoreCallKind::Open, !self.disk.generations.is_empty())?;
+        let own = self.disk.identity() == Some(expected);
+        let needs_space = own && !self.disk.generations.is_empty();
+        let mut reach = self.faults.reach(StoreCallKind::Open, needs_space);
         match &self.disk.owner {
-            None if self.disk.is_empty() => return Ok(StoreEvent::Found(Found::Nothing)),
-            None => return Ok(foreign("no IDENTITY beside generations".into())),
-            Some(Owner::Unreadable) => return Ok(foreign("an unreadable IDENTITY".into())),
-            Some(Owner::Known(is)) if is != expected => return Ok(foreign(is.to_string())),
+            None if self.disk.is_empty() => return found(Found::Nothing, reach),
+            None => return foreign("no IDENTITY beside generations".into(), reach),
+            Some(Owner::Unreadable) => return foreign("an unreadable IDENTITY".into(), reach),
+            Some(Owner::Known(is)) if is != expected => return foreign(is.to_string(), reach),
             Some(Owner::Known(_)) => {}
         }
+        reach.step()?;
+        self.disk.sweep();
+        reach.step()?;
         self.disk.set_superseded_aside();
+        reach.end()?;
         let [current, building] = [self.disk.current_there(), self.disk.building()];
         let current = current.map(|generation| self.open_generation(generation));
         let building = building.map(|generation| self.open_generation(generation));
@@ -149,16 +186,16 @@ impl StoreModel {
             Ok(identity.partitions),
             "one lineage per partition"
         );
-        self.refuse(StoreCallKind::Create, true)?;
-        self.disk.claim(identity)?;
-        self.disk.create(generation, lineages)?;
+        let mut reach = self.faults.reach(StoreCallKind::Create, true);
+        self.disk.create(generation, identity, lineages, &mut reach)?;
+        reach.end()?;
         self.highest = self.highest.max(generation.0);
         self.open_generation(generation);
         Ok(StoreEvent::Done { call: StoreCallKind::Create, generation })
     }
 
     fn apply(&mut self, generation: Generation, batch: Arc<Batch>, lineage: Lineage) -> Answer {
-        let injected = self.refuse(StoreCallKind::Apply, false);
+        let injected = self.faults.reach(StoreCallKind::Apply, false).step();
         let (partition, position) = (batch.partition, lineage.position);
         self.writable(generation, injected)?.step(partition, lineage, Some(batch));
         Ok(StoreEvent::Applied { generation, partition, position })
@@ -170,22 +207,17 @@ impl StoreModel {
         partition: Partition,
         lineage: Lineage,
     ) -> Answer {
-        let injected = self.refuse(StoreCallKind::Confirm, false);
+        let injected = self.faults.reach(StoreCallKind::Confirm, false).step();
         self.writable(generation, injected)?.step(partition, lineage, None);
         Ok(StoreEvent::Done { call: StoreCallKind::Confirm, generation })
     }
 
     fn flush(&mut self, generation: Generation) -> Answer {
-        let injected = self.refuse(StoreCallKind::Flush, true);
-        let partitions = match injected {
-            Ok(()) => usize::MAX,
-            Err(_) => std::mem::take(&mut self.torn_flush),
-        };
+        let reach = self.faults.reach(StoreCallKind::Flush, true);
         self.writable(generation, Ok(()))?;
-        let stored = self.disk.stored(generation);
         let open = self.open.get_mut(&generation).expect("writable generations are open");
-        open.flush(stored, partitions);
-        self.writable(generation, injected)?;
+        let flushed = open.flush(self.disk.stored(generation), reach);
+        self.writable(generation, flushed)?;
         Ok(StoreEvent::Done { call: StoreCallKind::Flush, generation })
     }
 
@@ -207,45 +239,72 @@ impl StoreModel {
     }
 
     fn activate(&mut self, generation: Generation) -> Answer {
-        self.refuse(StoreCallKind::Activate, true)?;
+        let mut reach = self.faults.reach(StoreCallKind::Activate, true);
         if !self.disk.generations.contains_key(&generation) {
             return Err(io(format!("{generation} is not there to be activated")));
         }
+        reach.step()?;
         self.disk.current = Some(generation);
+        reach.end()?;
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }
 
     fn quarantine(&mut self, generation: Generation, why: String) -> Answer {
-        self.refuse(StoreCallKind::Quarantine, true)?;
         self.open.remove(&generation);
-        self.disk.set_aside(generation, why)?;
+        let mut reach = self.faults.reach(StoreCallKind::Quarantine, true);
+        self.disk.set_aside(generation, why, &mut reach)?;
+        reach.end()?;
         Ok(StoreEvent::Done { call: StoreCallKind::Quarantine, generation })
     }
 
     fn remove(&mut self, generation: Generation) -> Answer {
-        self.refuse(StoreCallKind::Remove, false)?;
         self.open.remove(&generation);
-        self.disk.generations.remove(&generation);
+        let mut reach = self.faults.reach(StoreCallKind::Remove, false);
+        self.disk.remove(generation, &mut reach)?;
         Ok(StoreEvent::Done { call: StoreCallKind::Remove, generation })
     }
 
     fn close(&mut self, generation: Generation) -> Answer {
-        self.refuse(StoreCallKind::Close, false)?;
+        self.faults.reach(StoreCallKind::Close, false).end()?;
         self.open.remove(&generation);
         Ok(StoreEvent::Done { call: StoreCallKind::Close, generation })
     }
 
-    fn refuse(&mut self, call: StoreCallKind, needs_space: bool) -> Result<(), StoreError> {
-        let armed = self.failing.remove(&call);
-        match armed.or((self.full && needs_space).then_some(StoreErrorKind::Full)) {
-            Some(kind) => Err(StoreError { kind, detail: format!("injected into {call:?}") }),
-            None => Ok(()),
+    /// What no call, no crash and no fault may break.
+    fn check(&self) {
+        let Disk { generations, quarantined, debris, .. } = &self.disk;
+        for (generation, open) in &self.open {
+            let stored = generations.get(generation).expect("an open generation is on disk");
+            assert_eq!(stored.partitions.len(), open.live.len(), "{generation}: partitions");
+        }
+        for generation in generations.keys() {
+            assert!(!quarantined.contains_key(generation), "{generation} is there and set aside");
+            assert!(!debris.contains(generation), "{generation} is there whole and half");
         }
     }
 }
 
-fn foreign(is: String) -> StoreEvent {
-    StoreEvent::Found(Found::Foreign { is })
+fn kind(call: &StoreCall) -> StoreCallKind {
+    match call {
+        StoreCall::Open { .. } => StoreCallKind::Open,
+        StoreCall::Create { .. } => StoreCallKind::Create,
+        StoreCall::Apply { .. } => StoreCallKind::Apply,
+        StoreCall::Confirm { .. } => StoreCallKind::Confirm,
+        StoreCall::Flush { .. } => StoreCallKind::Flush,
+        StoreCall::Activate { .. } => StoreCallKind::Activate,
+        StoreCall::Quarantine { .. } => StoreCallKind::Quarantine,
+        StoreCall::Remove { .. } => StoreCallKind::Remove,
+        StoreCall::Close { .. } => StoreCallKind::Close,
+    }
+}
+
+fn found(found: Found, reach: Reach) -> Answer {
+    reach.end()?;
+    Ok(StoreEvent::Found(found))
+}
+
+fn foreign(is: String, reach: Reach) -> Answer {
+    found(Found::Foreign { is }, reach)
 }
 
 fn io(detail: String) -> StoreError {

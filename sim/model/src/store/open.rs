@@ -7,22 +7,17 @@ use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::Partition;
 use outrigger_core::store::StoreError;
 
-use super::disk::{Contents, Stored};
-use super::view::ModelView;
+use super::contents::{Contents, Step};
+use super::disk::Stored;
+use super::fault::Reach;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OpenGeneration {
-    live: Vec<Contents>,
+    pub(super) live: Vec<Contents>,
     /// Per partition, in order, what is not flushed.
     unflushed: Vec<Vec<Step>>,
+    /// Whatever was not flushed when a call failed is suspect, however well the next call would go.
     pub(super) failed: Option<StoreError>,
-}
-
-/// An `Apply`, or a `Confirm`, which has no batch.
-#[derive(Debug)]
-struct Step {
-    lineage: Lineage,
-    batch: Option<Arc<Batch>>,
 }
 
 impl OpenGeneration {
@@ -32,11 +27,11 @@ impl OpenGeneration {
     }
 
     pub(super) fn lineages(&self) -> Vec<Lineage> {
-        self.live.iter().map(|contents| contents.lineage.clone()).collect()
+        self.live.iter().map(|contents| contents.lineage().clone()).collect()
     }
 
-    pub(super) fn view(&self, rotten: bool) -> ModelView {
-        ModelView::new(self.live.clone(), rotten)
+    pub(super) fn unflushed(&self, partition: Partition) -> usize {
+        self.unflushed[partition.index()].len()
     }
 
     pub(super) fn step(
@@ -50,13 +45,20 @@ impl OpenGeneration {
         self.unflushed[partition.index()].push(step);
     }
 
-    /// Makes the first `partitions` of the partitions durable.
-    pub(super) fn flush(&mut self, stored: &mut Stored, partitions: usize) {
-        for (contents, steps) in
-            stored.partitions.iter_mut().zip(&mut self.unflushed).take(partitions)
-        {
-            steps.drain(..).for_each(|step| contents.take(&step));
+    /// Makes partition after partition durable.
+    pub(super) fn flush(
+        &mut self,
+        stored: &mut Stored,
+        mut reach: Reach,
+    ) -> Result<(), StoreError> {
+        let partitions = stored.partitions.iter_mut().zip(&mut self.unflushed).zip(&self.live);
+        for ((durable, steps), live) in partitions {
+            reach.step()?;
+            durable.assert_behind(live, steps.len());
+            steps.drain(..).for_each(|step| durable.take(&step));
+            durable.assert_behind(live, 0);
         }
+        reach.end()
     }
 
     /// The end of the process: of each partition's unflushed steps the first `keep` reach the disk.
@@ -65,26 +67,11 @@ impl OpenGeneration {
         stored: &mut Stored,
         mut keep: impl FnMut(Partition, usize) -> usize,
     ) {
-        let partitions = (0_u32..).map(Partition);
-        for ((partition, steps), contents) in
-            partitions.zip(self.unflushed).zip(&mut stored.partitions)
-        {
-            let kept = keep(partition, steps.len());
-            steps.iter().take(kept).for_each(|step| contents.take(step));
-        }
-    }
-}
-
-impl Contents {
-    fn take(&mut self, step: &Step) {
-        self.lineage = step.lineage.clone();
-        let Some(batch) = &step.batch else { return };
-        let rows = Arc::make_mut(&mut self.rows);
-        for record in batch.records() {
-            match record.value {
-                Some(value) => rows.insert(record.key.to_vec(), (record.offset, value.to_vec())),
-                None => rows.remove(record.key),
-            };
+        let durable = stored.partitions.iter_mut().zip((0_u32..).map(Partition));
+        for (((durable, partition), steps), live) in durable.zip(self.unflushed).zip(&self.live) {
+            let kept = keep(partition, steps.len()).min(steps.len());
+            steps[..kept].iter().for_each(|step| durable.take(step));
+            durable.assert_behind(live, steps.len() - kept);
         }
     }
 }

@@ -2,49 +2,67 @@
 
 use std::iter::Peekable;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Offset, Partition, Revision};
 use outrigger_core::partitioner::partition_of;
 use outrigger_core::store::{Row, Scan, StoreError, StoreErrorKind, View};
 
-use super::disk::{Contents, Rows};
+use super::contents::{Contents, Rows};
+use super::disk::{Health, Rot, Stored};
 
 #[derive(Debug)]
 pub struct ModelView {
     partitions: Vec<Contents>,
-    rotten: bool,
+    rot: Arc<Rot>,
+    /// No row at all can be read.
+    damaged: bool,
 }
 
 impl ModelView {
-    pub(super) fn new(partitions: Vec<Contents>, rotten: bool) -> ModelView {
-        ModelView { partitions, rotten }
+    pub(super) fn new(partitions: Vec<Contents>, stored: &Stored) -> ModelView {
+        let damaged = stored.health == Health::RowsDamaged;
+        ModelView { partitions, rot: Arc::clone(&stored.rot), damaged }
     }
 
     fn rows(&self) -> Result<Vec<&Rows>, StoreError> {
-        match self.rotten {
-            true => {
-                Err(StoreError { kind: StoreErrorKind::Corrupt, detail: "damaged rows".into() })
+        match self.damaged {
+            true => Err(corrupt("damaged rows".into())),
+            false => Ok(self.partitions.iter().map(Contents::rows).collect()),
+        }
+    }
+
+    /// Every read is checked, and what was written again since is read from elsewhere.
+    fn check(&self, key: &[u8], offset: Offset) -> Result<(), StoreError> {
+        match self.rot.get(key) {
+            Some(rotten) if *rotten == offset => {
+                Err(corrupt(format!("a checksum near offset {offset} does not match")))
             }
-            false => Ok(self.partitions.iter().map(|contents| &*contents.rows).collect()),
+            Some(_) | None => Ok(()),
         }
     }
 }
 
+fn corrupt(detail: String) -> StoreError {
+    StoreError { kind: StoreErrorKind::Corrupt, detail }
+}
+
 impl View for ModelView {
     fn lineages(&self) -> Result<Vec<Lineage>, StoreError> {
-        Ok(self.partitions.iter().map(|contents| contents.lineage.clone()).collect())
+        Ok(self.partitions.iter().map(|contents| contents.lineage().clone()).collect())
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
         let rows = self.rows()?;
         let count = u32::try_from(rows.len()).expect("Kafka counts partitions in 31 bits");
         let partition = partition_of(key, count);
-        let row = rows[partition.index()].get(key);
-        Ok(row.map(|(offset, value)| Row {
-            revision: Revision { partition, offset: *offset },
-            value: value.clone(),
-        }))
+        let Some((offset, value)) = rows[partition.index()].get(key) else {
+            return Ok(None);
+        };
+        self.check(key, *offset)?;
+        let revision = Revision { partition, offset: *offset };
+        Ok(Some(Row { revision, value: value.clone() }))
     }
 
     fn scan(
@@ -66,6 +84,7 @@ impl View for ModelView {
         };
         while let Some(index) = next(&mut entries, reverse) {
             let (key, (offset, value)) = entries[index].next().expect("peeked");
+            self.check(key, *offset)?;
             let partition =
                 Partition(u32::try_from(index).expect("Kafka counts partitions in 31 bits"));
             if row(key, Revision { partition, offset: *offset }, value) == Scan::Stop {

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use outrigger_core::conformance::log::{
-    FILLER, Foreign as Wanted, LogUnderTest, MESSAGE_BYTES_MAX, Shape, Verdict as Wish,
+    Copies, FILLER, Foreign as Wanted, LogUnderTest, MESSAGE_BYTES_MAX, Shape, Turn,
+    Verdict as Wish,
 };
 use outrigger_core::log::{LogCall, LogEvent, Write};
 use outrigger_core::offset::{Offset, Partition, RequestId};
 use outrigger_core::time::Now;
 use outrigger_core::topic::{TopicId, TopicPolicy};
 use outrigger_model::log::{
-    Foreign, LogConfig, LogModel, Outage, ProducerId, SegmentLimits, Verdict,
+    BrokerConfig, BrokerId, Foreign, LogConfig, LogModel, Outage, ProducerId, SegmentLimits, Stop,
+    Verdict,
 };
 
 pub(crate) struct World {
@@ -19,6 +21,8 @@ pub(crate) struct World {
     pub(crate) now: Now,
     told: BTreeMap<u32, VecDeque<LogEvent>>,
     topics: u8,
+    /// Brokers that were killed, in that order.
+    dead: Vec<BrokerId>,
 }
 
 pub(crate) const WRITER: ProducerId = ProducerId(1);
@@ -43,11 +47,24 @@ pub(crate) fn config(partitions: u32) -> LogConfig {
         partitions,
         policy: policy(),
         segments: SegmentLimits { offsets_max: 1_000, age_ms: 3_600_000 },
+        brokers: BrokerConfig { count: 3, ..BrokerConfig::single() },
+        transaction_timeout: None,
         cleaner: None,
         delivery_timeout: Duration::from_secs(30),
         ask_timeout: Duration::from_secs(5),
         end_with_records: false,
     }
+}
+
+/// Three brokers that take their time.
+pub(crate) fn three_brokers() -> LogConfig {
+    let brokers = BrokerConfig {
+        count: 3,
+        pace: Duration::from_millis(10),
+        lag_max: Duration::from_secs(3),
+        session_timeout: Duration::from_secs(3),
+    };
+    LogConfig { brokers, ..config(1) }
 }
 
 pub(crate) fn foreign(key: &str, value: Option<&str>) -> Foreign {
@@ -58,13 +75,26 @@ pub(crate) fn foreign(key: &str, value: Option<&str>) -> Foreign {
 impl World {
     pub(crate) fn new(config: LogConfig) -> World {
         let now = Now { mono: Duration::from_secs(1), wall_ms: 1_700_000_000_000 };
-        World { model: LogModel::new(config), now, told: BTreeMap::new(), topics: 1 }
+        World {
+            model: LogModel::new(config),
+            now,
+            told: BTreeMap::new(),
+            topics: 1,
+            dead: Vec::new(),
+        }
     }
 
-    pub(crate) fn shaped(shape: Shape, end_with_records: bool) -> World {
-        let mut config = config(shape.partitions);
+    pub(crate) fn shaped(shape: Shape, end_with_records: bool, brokers: BrokerConfig) -> World {
+        let mut config = LogConfig { brokers, ..config(shape.partitions) };
         config.policy.delete_retention_ms = shape.delete_retention_ms;
         config.end_with_records = end_with_records;
+        let policy = &mut config.policy;
+        (policy.replication, policy.min_insync_replicas, policy.unclean_election) =
+            match shape.copies {
+                Copies::Usual => (3, 2, false),
+                Copies::Strict => (3, 3, false),
+                Copies::Careless => (2, 1, true),
+            };
         World::new(config)
     }
 
@@ -83,7 +113,27 @@ impl World {
         self.model.clean(self.now);
     }
 
-    fn tick(&mut self) {
+    /// Lets time pass from timer to timer.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        let until = self.now.mono + by;
+        self.tick();
+        let mut still = 0;
+        while let Some(next) = self.model.next_timer().filter(|next| *next <= until) {
+            still = if next > self.now.mono { 0 } else { still + 1 };
+            assert!(still < 100, "the model's timer never passes: {next:?}");
+            self.pass(next.saturating_sub(self.now.mono));
+            self.tick();
+        }
+        self.pass(until.saturating_sub(self.now.mono));
+        self.tick();
+    }
+
+    /// What `client` was told and nobody looked at yet.
+    pub(crate) fn heard(&mut self, client: u32) -> Vec<LogEvent> {
+        self.told.remove(&client).into_iter().flatten().collect()
+    }
+
+    pub(crate) fn tick(&mut self) {
         let mut out = Vec::new();
         self.model.tick(self.now, &mut out);
         self.keep(out);
@@ -93,6 +143,31 @@ impl World {
         for (client, event) in out {
             self.told.entry(client).or_default().push_back(event);
         }
+    }
+
+    /// Writes as soon as somebody takes it, and waits until it is committed.
+    fn committed(
+        &mut self,
+        partition: Partition,
+        write: impl Fn(&mut World) -> Vec<Offset>,
+    ) -> Vec<Offset> {
+        let mut offsets = Vec::new();
+        for _ in 0..1_000 {
+            if offsets.is_empty() {
+                offsets = write(self);
+            }
+            let watermark = self.model.high_watermark(partition);
+            if offsets.last().is_some_and(|last| *last < watermark) {
+                return offsets;
+            }
+            self.advance(Duration::from_millis(10));
+        }
+        panic!("{offsets:?} in {partition} are not committed");
+    }
+
+    fn kill(&mut self, broker: BrokerId) {
+        self.model.stop_broker(broker, Stop::Crash);
+        self.dead.push(broker);
     }
 
     fn readable(&self, partition: Partition, offset: Offset) -> bool {
@@ -127,11 +202,13 @@ impl LogUnderTest for World {
     }
 
     fn append(&mut self, partition: Partition, records: &[Wanted]) -> Vec<Offset> {
-        self.model.append(self.now, partition, &ours(records))
+        self.committed(partition, |world| world.model.append(world.now, partition, &ours(records)))
     }
 
     fn open_transaction(&mut self, partition: Partition, records: &[Wanted]) -> Vec<Offset> {
-        self.model.append_in_transaction(self.now, partition, WRITER, &ours(records))
+        self.committed(partition, |world| {
+            world.model.append_in_transaction(world.now, partition, WRITER, &ours(records))
+        })
     }
 
     fn end_transaction(&mut self, verdict: Wish) {
@@ -176,6 +253,34 @@ impl LogUnderTest for World {
     fn set_outage(&mut self, down: bool) {
         self.model.set_outage(down.then(Outage::unreachable));
         self.tick();
+    }
+
+    fn turn_broker(&mut self, partition: Partition, turn: Turn) {
+        let leader = self.model.leader(partition);
+        let follower = |world: &World| {
+            let mut in_sync = world.model.in_sync(partition).into_iter();
+            in_sync.find(|broker| Some(*broker) != leader).expect("a follower is in sync")
+        };
+        match turn {
+            Turn::KillLeader => self.kill(leader.expect("a leader")),
+            Turn::KillFollower => {
+                let follower = follower(self);
+                self.kill(follower);
+                self.advance(Duration::from_secs(5));
+            }
+            Turn::CutOffFollower => self.model.isolate_broker(follower(self), []),
+            Turn::StartFirst => self.model.start_broker(self.dead.remove(0)),
+            Turn::Heal => {
+                self.dead.clear();
+                self.model.brokers().for_each(|broker| {
+                    self.model.start_broker(broker);
+                    self.model.rejoin_broker(broker);
+                });
+                self.advance(Duration::from_secs(1));
+                let replicas = self.model.replicas(partition);
+                assert!(replicas.iter().all(|replica| replica.in_sync), "{replicas:?}");
+            }
+        }
     }
 }
 

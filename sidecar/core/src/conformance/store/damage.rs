@@ -6,15 +6,19 @@ use crate::digest::Digest;
 use crate::offset::Partition;
 use crate::store::{GenerationState, StoreCall, StoreErrorKind};
 
+const VALUE: [u8; 100] = [b'v'; 100];
+
+fn all_keys() -> impl Iterator<Item = Vec<u8>> {
+    Partition::all(PARTITIONS)
+        .flat_map(|partition| (0..200).map(move |seed| key_in(partition, seed)))
+}
+
 /// g1 is current, flushed and stopped.
 fn stopped(store: &mut dyn StoreUnderTest) -> Copy<'_> {
     let mut copy = Copy::first(store);
     done(copy.store, StoreCall::Activate { generation: G1 });
-    let keys: Vec<Vec<u8>> = Partition::all(PARTITIONS)
-        .flat_map(|partition| (0..200).map(move |seed| key_in(partition, seed)))
-        .collect();
-    let value = [b'v'; 100];
-    copy.write(&keys.iter().map(|key| (key.as_slice(), Some(&value[..]))).collect::<Vec<_>>());
+    let keys: Vec<Vec<u8>> = all_keys().collect();
+    copy.write(&keys.iter().map(|key| (key.as_slice(), Some(&VALUE[..]))).collect::<Vec<_>>());
     copy.flush();
     copy.store.stop();
     copy
@@ -65,6 +69,36 @@ pub(super) fn damaged_rows_are_found_and_never_served(store: &mut dyn StoreUnder
         }
         GenerationState::UnknownFormat(format) => panic!("damage is not another format: {format}"),
     }
+}
+
+/// A disk that rots may hide rows, never change them.
+pub(super) fn a_read_beside_damage_is_right_or_an_error(store: &mut dyn StoreUnderTest) {
+    let copy = stopped(store);
+    copy.store.damage(Damage::Rows(G1));
+    let GenerationState::Intact(_) = current(copy.store) else { return };
+    let view = view(copy.store, G1);
+    let mut errors = 0;
+    for key in all_keys() {
+        match view.get(&key) {
+            Ok(row) => assert_eq!(row.expect("every key was written").value, VALUE),
+            Err(error) => {
+                assert_eq!(error.kind, StoreErrorKind::Corrupt);
+                errors += 1;
+            }
+        }
+    }
+    assert!(errors > 0, "the damage hit no row");
+}
+
+pub(super) fn a_current_that_cannot_be_read_names_nothing(store: &mut dyn StoreUnderTest) {
+    let mut copy = stopped(store);
+    copy.store.damage(Damage::Current);
+    let found = open_copy(copy.store);
+    assert_eq!((number(&found.current), number(&found.building)), (None, Some(G1)));
+    copy.reopen();
+    copy.check();
+    done(copy.store, StoreCall::Activate { generation: G1 });
+    assert!(matches!(current(copy.store), GenerationState::Intact(_)));
 }
 
 pub(super) fn a_corrupt_generation_can_be_set_aside_and_replaced(store: &mut dyn StoreUnderTest) {

@@ -1,6 +1,6 @@
 //! Disks that refuse: a failed call had no effect, or all of it, and nothing is skipped after it.
 
-use super::fixture::{Copy, G1, G2, create, done, failed, identity, number, open_copy};
+use super::fixture::{Copy, G1, G2, G3, create, done, failed, identity, number, open_copy};
 use super::{Fault, StoreUnderTest};
 use crate::offset::Partition;
 use crate::store::{StoreCall, StoreCallKind, StoreErrorKind};
@@ -43,6 +43,28 @@ pub(super) fn a_failed_confirm_stops_the_generation_too(store: &mut dyn StoreUnd
     copy.check();
     copy.reopen();
     copy.confirm(Partition(1));
+    copy.check();
+}
+
+/// The system may forget what it could not write: the next sync succeeds, and the rows are not there.
+pub(super) fn a_failed_flush_is_not_made_good_by_the_next_one(store: &mut dyn StoreUnderTest) {
+    let mut copy = current(store);
+    copy.write(&[(b"a", Some(b"2")), (b"b", Some(b"2")), (b"c", Some(b"2"))]);
+    copy.store.arm(Fault::Next(StoreCallKind::Flush, StoreErrorKind::Io));
+    let flush = StoreCall::Flush { generation: G1 };
+    for _ in 0..2 {
+        let answer = copy.store.call(flush.clone());
+        assert_eq!(failed(answer, StoreCallKind::Flush), StoreErrorKind::Io);
+    }
+    let next = copy.apply_call((b"a", Some(b"3")));
+    failed(copy.store.call(next), StoreCallKind::Apply);
+    copy.check();
+    copy.store.crash();
+    copy.reopen();
+    copy.write(&[(b"a", Some(b"4"))]);
+    copy.flush();
+    copy.store.crash();
+    copy.reopen();
     copy.check();
 }
 
@@ -90,6 +112,34 @@ pub(super) fn a_failed_activate_changes_nothing(store: &mut dyn StoreUnderTest) 
     assert_eq!(number(&open_copy(copy.store).current), Some(G1));
     done(copy.store, activate);
     assert_eq!(number(&open_copy(copy.store).current), Some(G2));
+}
+
+/// Set aside or there: whatever became of it, asking again ends it.
+pub(super) fn a_failed_quarantine_can_be_repeated(store: &mut dyn StoreUnderTest) {
+    let copy = current(store);
+    done(copy.store, create(G2));
+    copy.store.arm(Fault::Next(StoreCallKind::Quarantine, StoreErrorKind::Io));
+    let quarantine = StoreCall::Quarantine { generation: G2, why: "it is in the way".into() };
+    let answer = copy.store.call(quarantine.clone());
+    assert_eq!(failed(answer, StoreCallKind::Quarantine), StoreErrorKind::Io);
+    open_copy(copy.store);
+    done(copy.store, quarantine);
+    let found = open_copy(copy.store);
+    assert_eq!((number(&found.current), number(&found.building)), (Some(G1), None));
+    assert_eq!(found.next, G3);
+}
+
+pub(super) fn a_failed_remove_can_be_repeated(store: &mut dyn StoreUnderTest) {
+    let copy = current(store);
+    done(copy.store, create(G2));
+    copy.store.arm(Fault::Next(StoreCallKind::Remove, StoreErrorKind::Io));
+    let remove = StoreCall::Remove { generation: G2 };
+    // A store that hides the generation first is done with it, whatever of its files is left.
+    copy.store.call(remove.clone());
+    open_copy(copy.store);
+    done(copy.store, remove);
+    assert!(copy.store.view(G2).is_none());
+    assert_eq!(number(&open_copy(copy.store).building), None);
 }
 
 pub(super) fn a_failed_open_opens_nothing_and_can_be_repeated(store: &mut dyn StoreUnderTest) {

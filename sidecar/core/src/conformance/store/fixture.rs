@@ -99,6 +99,8 @@ pub(super) struct Copy<'a> {
     histories: Vec<History>,
 }
 
+pub(super) struct Histories(Vec<History>);
+
 /// What one partition held after each call that changed it, from the last flushed state on.
 #[derive(Clone)]
 struct History {
@@ -254,6 +256,16 @@ impl Copy<'_> {
             Some(GenerationState::Intact(lineages)) => lineages,
             other => panic!("{} is {other:?}", self.generation),
         }
+    }
+
+    /// What `go_back_to` takes.
+    pub(super) fn histories(&self) -> Histories {
+        Histories(self.histories.clone())
+    }
+
+    /// From here on only what was right then is right.
+    pub(super) fn go_back_to(&mut self, then: Histories) {
+        self.histories = then.0;
     }
 
     /// From here on only the last flushed state is right.

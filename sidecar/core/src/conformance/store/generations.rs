@@ -104,6 +104,23 @@ pub(super) fn an_interrupted_create_leaves_nothing(store: &mut dyn StoreUnderTes
     assert_eq!(number(&open_copy(store).building), Some(found.next));
 }
 
+pub(super) fn an_interrupted_activate_leaves_the_old_one_or_the_new_one(
+    store: &mut dyn StoreUnderTest,
+) {
+    let mut copy = two(store);
+    copy.store.crash_during(StoreCall::Activate { generation: G2 });
+    let found = numbers(copy.store);
+    assert!(
+        found == (Some(G1), Some(G2), G3) || found == (Some(G2), None, G3),
+        "CURRENT is neither the old one nor the new one: {found:?}"
+    );
+    copy.reopen();
+    copy.check();
+    done(copy.store, StoreCall::Activate { generation: G2 });
+    copy.store.crash();
+    assert_eq!(numbers(copy.store), (Some(G2), None, G3));
+}
+
 pub(super) fn an_interrupted_remove_is_finished_at_open(store: &mut dyn StoreUnderTest) {
     let copy = two(store);
     copy.store.crash_during(StoreCall::Remove { generation: G2 });

@@ -1,0 +1,82 @@
+//! How a copy differs from the log: what the content oracles share.
+
+use outrigger_core::lineage::Lineage;
+use outrigger_core::offset::Partition;
+use outrigger_core::store::View;
+
+use super::{Moment, Wrong, show};
+use crate::reference::{Copied, Difference, Kind, Rows, rows_of};
+use crate::world::World;
+
+/// Differences of the kinds asked for, at a moment that compares contents.
+pub(super) fn judge(moment: &Moment<'_>, world: &World, kinds: &[Kind]) -> Result<(), Wrong> {
+    match moment {
+        // The topic was recreated and the node cannot know yet: what it reads is mixed, and never flushed.
+        Moment::Ready { node } | Moment::Read { node, .. } if !world.disk_is_its_own(*node) => {
+            Ok(())
+        }
+        Moment::Ready { node } => served(world, *node, false, kinds),
+        Moment::Audit { node } => served(world, *node, true, kinds),
+        Moment::Read { node, read } => {
+            let found = differences(world, read.lineages, read.rows, read.key, false);
+            wrong(*node, found, kinds)
+        }
+        Moment::Handled { .. }
+        | Moment::Effect { .. }
+        | Moment::Started { .. }
+        | Moment::Crashed { .. }
+        | Moment::DiskChanged { .. }
+        | Moment::LogChanged => Ok(()),
+    }
+}
+
+/// The copy that a READY node serves. `strict`: it must know of everything that the log lost.
+fn served(world: &World, node: usize, strict: bool, kinds: &[Kind]) -> Result<(), Wrong> {
+    let gate = world.node(node).gate();
+    let Some(generation) = gate.generation else {
+        return Err(Wrong::of(node, "READY without a generation to read from".to_owned()));
+    };
+    let view = world.view_of(node, generation);
+    let (lineages, rows) = match (view.lineages(), rows_of(&view)) {
+        (Ok(lineages), Ok(rows)) => (lineages, rows),
+        // By then everything was read once, and every damage met.
+        _ if strict => {
+            return Err(Wrong::of(node, "READY, but its rows cannot be read".to_owned()));
+        }
+        // Damaged rows cannot be compared; a read of them is answered with an error.
+        _ => return Ok(()),
+    };
+    wrong(node, differences(world, &lineages, &rows, None, strict), kinds)
+}
+
+pub(super) fn differences(
+    world: &World,
+    lineages: &[Lineage],
+    rows: &Rows,
+    key: Option<&[u8]>,
+    strict: bool,
+) -> Vec<Difference> {
+    let partitions = Partition::all(world.reference.count()).zip(lineages);
+    let each = |(partition, lineage): (Partition, &Lineage)| {
+        let (position, exact_from) = (lineage.position, lineage.exact_from);
+        let copy = Copied { position, exact_from, rows, key };
+        match strict {
+            true => world.reference.differences(partition, copy),
+            false => world.reference.differences_from_any(partition, copy),
+        }
+    };
+    partitions.flat_map(each).collect()
+}
+
+pub(super) fn wrong(node: usize, found: Vec<Difference>, kinds: &[Kind]) -> Result<(), Wrong> {
+    let of: Vec<_> = found.iter().filter(|difference| kinds.contains(&difference.kind)).collect();
+    let Some(first) = of.first() else {
+        return Ok(());
+    };
+    let keys = of.iter().map(|difference| show(&difference.key)).collect();
+    let what = match of.len() {
+        1 => first.to_string(),
+        more => format!("{first}; {} more", more - 1),
+    };
+    Err(Wrong { node: Some(node), keys, what })
+}

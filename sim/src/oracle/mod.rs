@@ -1,0 +1,256 @@
+//! The oracles that look inside: each judges a world at certain moments, one file each.
+//!
+//! Cheap ones judge after every event, those that compare contents when a node becomes READY, at audits and
+//! at the end. What needs only what callers saw is in `history`, so that tests on real processes judge with
+//! the same code. An oracle never changes the world.
+
+mod content;
+mod o01_needless;
+mod o04_content;
+mod o05_disk;
+mod o06_monotonic;
+mod o07_reads;
+mod o09_aborted;
+mod o11_ready;
+mod o13_resurrection;
+mod o14_foreign;
+mod o15_bounds;
+mod o21_skipped;
+
+use std::fmt;
+use std::time::Duration;
+
+use outrigger_core::gate::ReadLevel;
+use outrigger_core::lineage::Lineage;
+use outrigger_core::node::{Effect, Event};
+use serde::{Deserialize, Serialize};
+
+use crate::reference::Rows;
+use crate::world::World;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum OracleId {
+    O1,
+    O2,
+    O3,
+    O4,
+    O5,
+    O6,
+    O7,
+    O9,
+    O11,
+    O12,
+    O13,
+    O14,
+    O15,
+    O16,
+    O17,
+    O18,
+    O20,
+    O21,
+}
+
+/// What kind of promise was broken; each has an exit code of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    Safety,
+    Liveness,
+    Panic,
+    Bound,
+    NonDeterminism,
+    ModelSelfCheck,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    pub oracle: OracleId,
+    /// Since the run's start.
+    pub at: Duration,
+    pub node: Option<usize>,
+    /// The keys that it speaks of.
+    pub keys: Vec<String>,
+    pub what: String,
+}
+
+/// When an oracle is asked.
+#[derive(Debug)]
+pub enum Moment<'a> {
+    /// The node has handled an event.
+    Handled {
+        node: usize,
+        event: &'a Event,
+    },
+    /// The node wants this done; it is about to be.
+    Effect {
+        node: usize,
+        effect: &'a Effect,
+    },
+    /// A process was started on whatever is on its disk.
+    Started {
+        node: usize,
+    },
+    /// The process has ended; the disk holds what it holds.
+    Crashed {
+        node: usize,
+    },
+    Ready {
+        node: usize,
+    },
+    /// A client was answered from this snapshot.
+    Read {
+        node: usize,
+        read: &'a Read<'a>,
+    },
+    /// The node is READY and nothing is under way: a look at everything.
+    Audit {
+        node: usize,
+    },
+    /// The disk was changed from outside: wiped, an older image, or somebody else's.
+    DiskChanged {
+        node: usize,
+    },
+    /// The log lost records or is another topic: what was known of it does not hold any more.
+    LogChanged,
+}
+
+/// What a client was answered.
+#[derive(Debug)]
+pub struct Read<'a> {
+    pub level: &'a ReadLevel,
+    pub lineages: &'a [Lineage],
+    /// The keys that were asked for; none: all of them.
+    pub key: Option<&'a [u8]>,
+    pub rows: &'a Rows,
+}
+
+pub trait Oracle {
+    fn id(&self) -> OracleId;
+
+    /// What is wrong at this moment, with the node and keys it speaks of.
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong>;
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wrong {
+    pub node: Option<usize>,
+    pub keys: Vec<String>,
+    pub what: String,
+}
+
+impl Wrong {
+    pub fn of(node: usize, what: String) -> Wrong {
+        Wrong { node: Some(node), keys: Vec::new(), what }
+    }
+}
+
+/// Every oracle that looks inside; where several would speak, the first one does.
+pub struct Oracles(Vec<Box<dyn Oracle>>);
+
+impl Oracles {
+    pub fn all() -> Oracles {
+        Oracles(vec![
+            Box::new(o01_needless::Needless),
+            Box::new(o09_aborted::Aborted),
+            Box::new(o13_resurrection::Resurrection),
+            Box::new(o11_ready::HonestReady::default()),
+            Box::new(o14_foreign::Foreign::default()),
+            Box::new(o07_reads::Reads),
+            Box::new(o21_skipped::Skipped::default()),
+            Box::new(o04_content::Content),
+            Box::new(o05_disk::Disk),
+            Box::new(o06_monotonic::Monotonic::default()),
+            Box::new(o15_bounds::Bounds::default()),
+        ])
+    }
+
+    pub fn none() -> Oracles {
+        Oracles(Vec::new())
+    }
+
+    pub fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Option<(OracleId, Wrong)> {
+        self.0.iter_mut().find_map(|oracle| {
+            let wrong = oracle.judge(moment, world).err()?;
+            Some((oracle.id(), wrong))
+        })
+    }
+}
+
+impl fmt::Debug for Oracles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|oracle| oracle.id())).finish()
+    }
+}
+
+impl OracleId {
+    pub fn class(self) -> Class {
+        match self {
+            OracleId::O1
+            | OracleId::O2
+            | OracleId::O3
+            | OracleId::O4
+            | OracleId::O5
+            | OracleId::O6
+            | OracleId::O7
+            | OracleId::O9
+            | OracleId::O11
+            | OracleId::O13
+            | OracleId::O14
+            | OracleId::O21 => Class::Safety,
+            OracleId::O12 => Class::Liveness,
+            OracleId::O15 => Class::Bound,
+            OracleId::O16 => Class::Panic,
+            OracleId::O17 => Class::ModelSelfCheck,
+            OracleId::O18 | OracleId::O20 => Class::NonDeterminism,
+        }
+    }
+}
+
+impl Class {
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Class::Safety => 10,
+            Class::Liveness => 11,
+            Class::Panic => 12,
+            Class::Bound => 13,
+            Class::NonDeterminism => 14,
+            Class::ModelSelfCheck => 15,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Safety => "safety",
+            Class::Liveness => "liveness",
+            Class::Panic => "panic",
+            Class::Bound => "bound",
+            Class::NonDeterminism => "non-determinism",
+            Class::ModelSelfCheck => "model self-check",
+        }
+    }
+}
+
+impl fmt::Display for OracleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Violation { oracle, at, node, keys, what } = self;
+        write!(f, "{oracle} ({}) at {:.3} s", oracle.class().name(), at.as_secs_f64())?;
+        if let Some(node) = node {
+            write!(f, ", node {node}")?;
+        }
+        if !keys.is_empty() {
+            write!(f, ", {}", keys.join(" "))?;
+        }
+        write!(f, ": {what}")
+    }
+}
+
+/// A key as people read it.
+fn show(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).into_owned()
+}

@@ -1,0 +1,85 @@
+//! O5: whatever a crash leaves is consistent: each durable generation holds exactly what its positions say.
+//!
+//! Exactly, or, below the offset from which the copy counts as exact, with differences that records still to
+//! be read explain. What a node calls durable is on its disk.
+
+use outrigger_core::node::Event;
+use outrigger_core::offset::Partition;
+use outrigger_core::store::StoreEvent;
+use outrigger_model::store::StoredGeneration;
+
+use super::{Moment, Oracle, OracleId, Wrong, content};
+use crate::reference::{Kind, Rows};
+use crate::world::World;
+
+pub(super) struct Disk;
+
+const ALL: [Kind; 5] =
+    [Kind::Aborted, Kind::Resurrected, Kind::Stranger, Kind::Wrong, Kind::Missing];
+
+impl Oracle for Disk {
+    fn id(&self) -> OracleId {
+        OracleId::O5
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
+        match moment {
+            Moment::Crashed { node } | Moment::Audit { node } => everything(*node, world),
+            Moment::Handled { node, event: Event::Store(StoreEvent::Done { .. }) } => {
+                durable(*node, world)
+            }
+            Moment::Handled { .. }
+            | Moment::Effect { .. }
+            | Moment::Started { .. }
+            | Moment::Ready { .. }
+            | Moment::Read { .. }
+            | Moment::DiskChanged { .. }
+            | Moment::LogChanged => Ok(()),
+        }
+    }
+}
+
+fn everything(node: usize, world: &World) -> Result<(), Wrong> {
+    let disk = world.disk(node);
+    if disk.identity().is_some_and(|identity| identity.store != "store") {
+        return Ok(());
+    }
+    let sound = disk.generations().filter(|stored| stored.sound);
+    for stored in sound {
+        consistent(node, &stored, world).map_err(|wrong| Wrong {
+            what: format!("{} on disk: {}", stored.generation, wrong.what),
+            ..wrong
+        })?;
+    }
+    Ok(())
+}
+
+fn consistent(node: usize, stored: &StoredGeneration<'_>, world: &World) -> Result<(), Wrong> {
+    let lineages: Vec<_> =
+        stored.durable.iter().map(|contents| contents.lineage().clone()).collect();
+    let mut rows = Rows::new();
+    for (partition, contents) in (0..).map(Partition).zip(stored.durable) {
+        for (key, (offset, value)) in contents.rows() {
+            let revision = outrigger_core::offset::Revision { partition, offset: *offset };
+            rows.insert(key.clone(), (revision, value.clone()));
+        }
+    }
+    content::wrong(node, content::differences(world, &lineages, &rows, None, false), &ALL)
+}
+
+/// `durable` never runs ahead of the disk.
+fn durable(node: usize, world: &World) -> Result<(), Wrong> {
+    let status = world.node(node).status();
+    let mut stored = world.disk(node).generations();
+    let Some(stored) = stored.find(|stored| Some(stored.generation) == status.live) else {
+        return Ok(());
+    };
+    for (partition, (told, contents)) in status.partitions.iter().zip(stored.durable).enumerate() {
+        let (told, is) = (told.durable, contents.lineage().position);
+        if told > is {
+            let what = format!("partition {partition}: {told} is called durable, on disk is {is}");
+            return Err(Wrong::of(node, what));
+        }
+    }
+    Ok(())
+}

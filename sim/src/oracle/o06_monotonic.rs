@@ -1,0 +1,97 @@
+//! O6: what readers see of one generation never goes back, nor does the generation itself.
+//!
+//! A crash may go back to what was durable, and an opening decides anew: both are declared. Between them
+//! applied positions, leader epochs and generation numbers only grow.
+
+use std::collections::BTreeMap;
+
+use outrigger_core::offset::{Epoch, Generation, Offset};
+use outrigger_core::phase::Phase;
+
+use super::{Moment, Oracle, OracleId, Wrong};
+use crate::world::World;
+
+#[derive(Default)]
+pub(super) struct Monotonic {
+    seen: BTreeMap<usize, Seen>,
+}
+
+#[derive(Clone)]
+struct Seen {
+    generation: Option<Generation>,
+    positions: Vec<Offset>,
+    epochs: Vec<Option<Epoch>>,
+}
+
+impl Oracle for Monotonic {
+    fn id(&self) -> OracleId {
+        OracleId::O6
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
+        match moment {
+            Moment::Handled { node, .. } => self.look(*node, world),
+            Moment::Started { node } | Moment::Crashed { node } | Moment::DiskChanged { node } => {
+                self.seen.remove(node);
+                Ok(())
+            }
+            Moment::Effect { .. }
+            | Moment::Ready { .. }
+            | Moment::Read { .. }
+            | Moment::Audit { .. }
+            | Moment::LogChanged => Ok(()),
+        }
+    }
+}
+
+impl Monotonic {
+    fn look(&mut self, node: usize, world: &World) -> Result<(), Wrong> {
+        let gate = world.node(node).gate();
+        if gate.phase == Phase::Opening {
+            self.seen.remove(&node);
+            return Ok(());
+        }
+        if !gate.live {
+            return Ok(());
+        }
+        let same = self.seen.get(&node).is_some_and(|seen| {
+            seen.generation == gate.generation && seen.positions == gate.positions
+        });
+        if same {
+            return Ok(());
+        }
+        let epochs = gate.epochs.iter().map(|chain| chain.latest()).collect();
+        let now = Seen { generation: gate.generation, positions: gate.positions.clone(), epochs };
+        match self.seen.insert(node, now.clone()) {
+            Some(before) => compare(node, &before, &now),
+            None => Ok(()),
+        }
+    }
+}
+
+fn compare(node: usize, before: &Seen, now: &Seen) -> Result<(), Wrong> {
+    if now.generation < before.generation {
+        let what = format!("generation {:?} after {:?}", now.generation, before.generation);
+        return Err(Wrong::of(node, what));
+    }
+    if now.generation > before.generation {
+        return Ok(());
+    }
+    for (partition, (was, is)) in before.positions.iter().zip(&now.positions).enumerate() {
+        if is < was {
+            return Err(Wrong::of(
+                node,
+                format!("partition {partition}: position {is} after {was}"),
+            ));
+        }
+    }
+    for (partition, (was, is)) in before.epochs.iter().zip(&now.epochs).enumerate() {
+        if is < was {
+            return Err(Wrong::of(
+                node,
+                format!("partition {partition}: epoch {is:?} after {was:?}"),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! O7: a read beyond STALE is answered from an exact snapshot, at or after the token it brought.
+//!
+//! What sessions see of each other's writes is judged from their histories; this looks at the snapshot.
+
+use outrigger_core::gate::ReadLevel;
+use outrigger_core::token::Token;
+
+use super::{Moment, Oracle, OracleId, Read, Wrong};
+use crate::world::World;
+
+pub(super) struct Reads;
+
+impl Oracle for Reads {
+    fn id(&self) -> OracleId {
+        OracleId::O7
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, _world: &World) -> Result<(), Wrong> {
+        let Moment::Read { node, read } = moment else {
+            return Ok(());
+        };
+        match read.level {
+            ReadLevel::Stale => Ok(()),
+            ReadLevel::Local | ReadLevel::Latest => exact(*node, read),
+            ReadLevel::AtLeast(token) => {
+                exact(*node, read).and_then(|()| reached(*node, read, token))
+            }
+        }
+    }
+}
+
+fn exact(node: usize, read: &Read<'_>) -> Result<(), Wrong> {
+    match read.lineages.iter().position(|lineage| !lineage.exact()) {
+        None => Ok(()),
+        Some(partition) => Err(Wrong::of(
+            node,
+            format!("partition {partition}: answered from a copy that is not exact"),
+        )),
+    }
+}
+
+fn reached(node: usize, read: &Read<'_>, token: &Token) -> Result<(), Wrong> {
+    for (partition, ((wanted, epoch), lineage)) in
+        token.positions.iter().zip(read.lineages).enumerate()
+    {
+        if epoch.is_some_and(|epoch| !lineage.epochs.allows(epoch, *wanted)) {
+            let what = format!(
+                "partition {partition}: answers a token of a history that it does not have"
+            );
+            return Err(Wrong::of(node, what));
+        }
+        if lineage.position < *wanted {
+            let is = lineage.position;
+            return Err(Wrong::of(
+                node,
+                format!("partition {partition}: answered at {is}, asked for {wanted}"),
+            ));
+        }
+    }
+    Ok(())
+}

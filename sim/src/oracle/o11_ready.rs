@@ -1,0 +1,95 @@
+//! O11: READY is honest: everything is applied that the log had when the restore began.
+
+use std::collections::BTreeMap;
+
+use outrigger_core::log::LogEvent;
+use outrigger_core::node::{Effect, Event, Notice};
+use outrigger_core::offset::{Offset, Partition};
+use outrigger_core::phase::Phase;
+use outrigger_core::store::View;
+
+use super::{Moment, Oracle, OracleId, Wrong};
+use crate::world::World;
+
+#[derive(Default)]
+pub(super) struct HonestReady {
+    /// The ends that the log last answered to each node.
+    answered: BTreeMap<usize, Vec<Offset>>,
+    /// Of those, the ones that the running restore began with.
+    ends: BTreeMap<usize, Vec<Offset>>,
+}
+
+impl Oracle for HonestReady {
+    fn id(&self) -> OracleId {
+        OracleId::O11
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
+        match moment {
+            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) } => {
+                let ends = facts.partitions.iter().map(|facts| facts.high_watermark).collect();
+                self.answered.insert(*node, ends);
+                Ok(())
+            }
+            Moment::Effect { node, effect: Effect::Notice(Notice::Phase(Phase::Restoring(_))) } => {
+                self.ends.insert(*node, self.answered.get(node).cloned().unwrap_or_default());
+                Ok(())
+            }
+            Moment::Ready { node } => self.ready(*node, world),
+            Moment::LogChanged => {
+                self.cut(world);
+                Ok(())
+            }
+            Moment::Started { node } => {
+                self.answered.remove(node);
+                self.ends.remove(node);
+                Ok(())
+            }
+            Moment::Handled { .. }
+            | Moment::Effect { .. }
+            | Moment::Crashed { .. }
+            | Moment::Read { .. }
+            | Moment::Audit { .. }
+            | Moment::DiskChanged { .. } => Ok(()),
+        }
+    }
+}
+
+impl HonestReady {
+    /// The log lost records: nobody can reach an end that is no more.
+    fn cut(&mut self, world: &World) {
+        for ends in self.ends.values_mut().chain(self.answered.values_mut()) {
+            for (partition, end) in (0..).map(Partition).zip(ends) {
+                *end = (*end).min(world.log.state(partition).log_end);
+            }
+        }
+    }
+
+    fn ready(&self, node: usize, world: &World) -> Result<(), Wrong> {
+        let Some(ends) = self.ends.get(&node) else {
+            return Err(Wrong::of(node, "READY without a restore".to_owned()));
+        };
+        let generation = world.node(node).gate().generation;
+        let view = generation.map(|generation| world.view_of(node, generation));
+        let Some(Ok(lineages)) = view.map(|view| view.lineages()) else {
+            return Ok(());
+        };
+        for (partition, (end, lineage)) in ends.iter().zip(&lineages).enumerate() {
+            if lineage.position < *end {
+                let what = format!(
+                    "partition {partition}: READY at {}, the log ended at {end} when the restore began",
+                    lineage.position
+                );
+                return Err(Wrong::of(node, what));
+            }
+            if !lineage.exact() {
+                let what = format!(
+                    "partition {partition}: READY at {}, exact only from {}",
+                    lineage.position, lineage.exact_from
+                );
+                return Err(Wrong::of(node, what));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,307 @@
+//! What goes wrong, by the ids of the fault catalogue. The table with oracles is in sim/README.md.
+
+use serde::{Deserialize, Serialize};
+
+use super::{License, Setting};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    pub at_ms: u64,
+    /// 0: a moment, or for good where it cannot be undone. What lasts is undone after this time, or when
+    /// everything is healed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lasts_ms: u64,
+    #[serde(flatten)]
+    pub what: FaultKind,
+}
+
+fn is_zero(ms: &u64) -> bool {
+    *ms == 0
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum FaultKind {
+    /// Calls to the log and its answers take up to this long.
+    SlowLog {
+        node: usize,
+        up_to_ms: u64,
+    },
+    /// Nothing passes between a node and the log; what was sent arrives afterwards.
+    CutOff {
+        node: usize,
+    },
+    /// The node's answers to its callers are lost.
+    LoseReplies {
+        node: usize,
+    },
+    StopBroker {
+        broker: u32,
+        clean: bool,
+        unflushed_lost: u32,
+    },
+    Elect {
+        partition: u32,
+    },
+    /// The broker is cut off from the others, yet these nodes reach it and only it.
+    IsolateBroker {
+        broker: u32,
+        nodes: Vec<u32>,
+    },
+    /// The broker's followers fetch nothing and fall out of the in-sync sets.
+    LagBroker {
+        broker: u32,
+    },
+    ElectUnclean {
+        partition: u32,
+    },
+    /// The log ends so many records earlier on all replicas.
+    Truncate {
+        partition: u32,
+        records: u64,
+    },
+    /// What the next appends of any node meet.
+    Ambiguous {
+        appends: u32,
+        how: Ambiguity,
+    },
+    /// The last segment rolls and every replica is cleaned.
+    Clean,
+    CleanReplica {
+        broker: u32,
+    },
+    /// The log starts after this share of its records.
+    DeleteRecords {
+        partition: u32,
+        percent: u64,
+    },
+    Recreate,
+    /// Another policy for a time.
+    Cleanup {
+        policy: String,
+    },
+    Retention {
+        delete_retention_ms: u64,
+    },
+    StallFetches {
+        node: usize,
+    },
+    /// No broker answers anybody.
+    Outage,
+    /// A batch that cannot be read, for a time.
+    Poison {
+        node: usize,
+    },
+    /// The process ends after so many more effects; `keep_permille` of unflushed steps are on disk.
+    Crash {
+        node: usize,
+        effects: u32,
+        keep_permille: u32,
+    },
+    Pause {
+        node: usize,
+    },
+    /// The node's wall clock jumps by this and back when the fault ends.
+    Clock {
+        node: usize,
+        jump_ms: i64,
+    },
+    /// The disk's image of now is mounted when the fault ends, as the process restarts.
+    OldDisk {
+        node: usize,
+    },
+    WipeDisk {
+        node: usize,
+    },
+    /// A data directory of something else is mounted.
+    ForeignDisk {
+        node: usize,
+    },
+    DiskFull {
+        node: usize,
+    },
+    /// The next call of this kind fails.
+    DiskError {
+        node: usize,
+        call: Disk,
+    },
+    Rot {
+        node: usize,
+        what: Rot,
+    },
+    /// The next flush that fails had made so many partitions durable.
+    TornFlush {
+        node: usize,
+        partitions: usize,
+    },
+    SlowDisk {
+        node: usize,
+        up_to_ms: u64,
+    },
+    /// Crashes and restarts, one after another, this far apart.
+    CrashLoop {
+        node: usize,
+        every_ms: u64,
+    },
+    Drain {
+        node: usize,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ambiguity {
+    AcknowledgementLost,
+    RequestLost,
+    NotPersisted,
+    LandsAfterMs(u64),
+    NotEnoughReplicasAfterAppend { landed: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disk {
+    Open,
+    Create,
+    Apply,
+    Confirm,
+    Flush,
+    Activate,
+    Quarantine,
+    Remove,
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rot {
+    Identity,
+    Format,
+    Index,
+    MissingFile,
+    Rows,
+}
+
+impl FaultKind {
+    /// Its row in the catalogue.
+    pub fn id(&self) -> &'static str {
+        match self {
+            FaultKind::SlowLog { .. } => "N1",
+            FaultKind::CutOff { .. } => "N4",
+            FaultKind::LoseReplies { .. } => "N6",
+            FaultKind::StopBroker { .. } => "K1",
+            FaultKind::Elect { .. } => "K2",
+            FaultKind::LagBroker { .. } => "K3",
+            FaultKind::ElectUnclean { .. } => "K4",
+            FaultKind::Ambiguous {
+                how: Ambiguity::NotEnoughReplicasAfterAppend { .. }, ..
+            } => "K21",
+            FaultKind::Ambiguous { .. } => "K5",
+            FaultKind::Clean => "K12",
+            FaultKind::CleanReplica { .. } => "K14",
+            FaultKind::DeleteRecords { .. } => "K15",
+            FaultKind::Recreate => "K16",
+            FaultKind::Cleanup { .. } | FaultKind::Retention { .. } => "K18",
+            FaultKind::IsolateBroker { .. } => "K20",
+            FaultKind::Poison { .. } => "K22",
+            FaultKind::StallFetches { .. } => "K23",
+            FaultKind::Outage => "K24",
+            FaultKind::Crash { .. } => "D1",
+            FaultKind::Pause { .. } => "D2",
+            FaultKind::Clock { .. } => "D3",
+            FaultKind::OldDisk { .. } => "D4",
+            FaultKind::WipeDisk { .. } => "D5",
+            FaultKind::ForeignDisk { .. } => "D6",
+            FaultKind::DiskFull { .. } => "D7",
+            FaultKind::DiskError { .. } => "D8",
+            FaultKind::Rot { .. } => "D9",
+            FaultKind::TornFlush { .. } => "D10",
+            FaultKind::SlowDisk { .. } => "D11",
+            FaultKind::CrashLoop { .. } => "D12",
+            FaultKind::Drain { .. } => "P6",
+            FaultKind::Truncate { .. } => "P7",
+        }
+    }
+
+    /// What a run with this fault must be licensed for.
+    pub fn license(&self) -> License {
+        match self {
+            FaultKind::ElectUnclean { .. } | FaultKind::Truncate { .. } => License::MayLose,
+            FaultKind::StopBroker { unflushed_lost, .. } if *unflushed_lost > 0 => License::MayLose,
+            FaultKind::CleanReplica { .. } => License::MayDiverge,
+            _ => License::NoLoss,
+        }
+    }
+
+    pub fn node(&self) -> Option<usize> {
+        match self {
+            FaultKind::SlowLog { node, .. }
+            | FaultKind::CutOff { node }
+            | FaultKind::LoseReplies { node }
+            | FaultKind::StallFetches { node }
+            | FaultKind::Poison { node }
+            | FaultKind::Crash { node, .. }
+            | FaultKind::Pause { node }
+            | FaultKind::Clock { node, .. }
+            | FaultKind::OldDisk { node }
+            | FaultKind::WipeDisk { node }
+            | FaultKind::ForeignDisk { node }
+            | FaultKind::DiskFull { node }
+            | FaultKind::DiskError { node, .. }
+            | FaultKind::Rot { node, .. }
+            | FaultKind::TornFlush { node, .. }
+            | FaultKind::SlowDisk { node, .. }
+            | FaultKind::CrashLoop { node, .. }
+            | FaultKind::Drain { node } => Some(*node),
+            FaultKind::StopBroker { .. }
+            | FaultKind::Elect { .. }
+            | FaultKind::IsolateBroker { .. }
+            | FaultKind::LagBroker { .. }
+            | FaultKind::ElectUnclean { .. }
+            | FaultKind::Truncate { .. }
+            | FaultKind::Ambiguous { .. }
+            | FaultKind::Clean
+            | FaultKind::CleanReplica { .. }
+            | FaultKind::DeleteRecords { .. }
+            | FaultKind::Recreate
+            | FaultKind::Cleanup { .. }
+            | FaultKind::Retention { .. }
+            | FaultKind::Outage => None,
+        }
+    }
+
+    pub fn broker(&self) -> Option<u32> {
+        match self {
+            FaultKind::StopBroker { broker, .. }
+            | FaultKind::IsolateBroker { broker, .. }
+            | FaultKind::LagBroker { broker }
+            | FaultKind::CleanReplica { broker } => Some(*broker),
+            _ => None,
+        }
+    }
+
+    pub fn partition(&self) -> Option<u32> {
+        match self {
+            FaultKind::Elect { partition }
+            | FaultKind::ElectUnclean { partition }
+            | FaultKind::Truncate { partition, .. }
+            | FaultKind::DeleteRecords { partition, .. } => Some(*partition),
+            _ => None,
+        }
+    }
+}
+
+impl Fault {
+    pub(super) fn check(&self, setting: &Setting) -> Result<(), String> {
+        if self.what.node().is_some_and(|node| node >= setting.nodes) {
+            return Err(format!("there are {} nodes", setting.nodes));
+        }
+        if self.what.broker().is_some_and(|broker| broker >= setting.kafka.brokers) {
+            return Err(format!("there are {} brokers", setting.kafka.brokers));
+        }
+        if self.what.partition().is_some_and(|partition| partition >= setting.partitions) {
+            return Err(format!("there are {} partitions", setting.partitions));
+        }
+        Ok(())
+    }
+}

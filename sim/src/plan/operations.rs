@@ -1,0 +1,85 @@
+//! What clients ask for: of nodes, and of Kafka without asking a node.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Names the operation for good: it writes `v<id>`, and its draws are keyed by it.
+    pub id: u32,
+    pub at_ms: u64,
+    pub client: u32,
+    #[serde(flatten)]
+    pub act: Act,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum Act {
+    Put {
+        node: usize,
+        key: u32,
+    },
+    Delete {
+        node: usize,
+        key: u32,
+    },
+    /// One call with a put or (true) delete per entry.
+    Batch {
+        node: usize,
+        changes: Vec<(u32, bool)>,
+    },
+    Get {
+        node: usize,
+        key: u32,
+        level: Level,
+        wait_ms: u64,
+    },
+    Scan {
+        node: usize,
+        level: Level,
+        wait_ms: u64,
+    },
+    /// Another tool writes to the topic.
+    Foreign {
+        records: Vec<ForeignKey>,
+    },
+    /// Another tool's transaction: it ends `lasts_ms` later, or when everything is healed.
+    Transaction {
+        keys: Vec<u32>,
+        commit: bool,
+        lasts_ms: u64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForeignKey {
+    Put(u32),
+    Delete(u32),
+    /// In a partition that is not the key's.
+    Misplaced(u32),
+    Keyless,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    Stale,
+    Local,
+    /// At or after what the client's session has seen.
+    AtLeast,
+    Latest,
+}
+
+impl Act {
+    pub fn node(&self) -> Option<usize> {
+        match self {
+            Act::Put { node, .. }
+            | Act::Delete { node, .. }
+            | Act::Batch { node, .. }
+            | Act::Get { node, .. }
+            | Act::Scan { node, .. } => Some(*node),
+            Act::Foreign { .. } | Act::Transaction { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Plays a plan: operations and faults at their times, then healing, liveness, audit and judgement.
+//!
+//! A pure function of the plan. A panic is an outcome too: of core it is O16, of a model O17.
+
+mod clients;
+mod explain;
+mod faults;
+mod finish;
+mod losses;
+mod panics;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use outrigger_core::offset::RequestId;
+
+use crate::history::{self, Evidence, History};
+use crate::marks::Marks;
+use crate::oracle::{OracleId, Violation, Wrong};
+use crate::plan::Plan;
+use crate::trace::{Lane, Line, Trace};
+use crate::world::{Latencies, START, World};
+use clients::{Pending, Session};
+use faults::Active;
+use losses::Losses;
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub violation: Option<Violation>,
+    pub marks: Marks,
+    /// Simulated.
+    pub elapsed: Duration,
+    pub operations: usize,
+    /// Faults that took place, by catalogue id and the phase of the node that they hit.
+    pub faults: BTreeMap<(&'static str, &'static str), u64>,
+    /// What an explanation needs; filled when there is a violation.
+    pub explained: String,
+}
+
+/// Plays the plan; what happens is told to `trace`.
+pub fn run(plan: &Plan, trace: &Trace) -> Outcome {
+    let outcome = panics::caught(|| Run::new(plan, trace.clone()).play());
+    let outcome = outcome.unwrap_or_else(|violation| Outcome {
+        violation: Some(violation),
+        marks: Marks::default(),
+        elapsed: Duration::ZERO,
+        operations: plan.operations.len(),
+        faults: BTreeMap::new(),
+        explained: String::new(),
+    });
+    if let Some(violation) = &outcome.violation {
+        note_violation(trace, violation);
+    }
+    outcome
+}
+
+fn note_violation(trace: &Trace, violation: &Violation) {
+    let lane = violation.node.map_or(Lane::World, Lane::Node);
+    trace.note_with(violation.at, Line::NONE, lane, "violation", || {
+        let more = serde_json::json!({
+            "oracle": violation.oracle.to_string(),
+            "class": violation.oracle.class().name(),
+            "keys": violation.keys,
+        });
+        (violation.what.clone(), more)
+    });
+}
+
+/// A topic that is no more, as callers saw it.
+struct Past {
+    history: History,
+    evidence: Evidence,
+    /// Keys of which the log lost a record.
+    lost_some: BTreeSet<Vec<u8>>,
+}
+
+/// What is to be done at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Fault(usize),
+    Lift(usize),
+    Operation(usize),
+    EndTransaction(usize),
+    Restart(usize),
+    /// One more round of a crash loop.
+    CrashAgain(usize),
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    world: World,
+    agenda: BTreeSet<(Duration, Due)>,
+    history: History,
+    /// What callers saw of topics that are no more, with everything that those took.
+    past: Vec<Past>,
+    /// Operations that the history's violation speaks of.
+    accused: Vec<history::Operation>,
+    /// Counts what callers do and hear: finer than simulated time.
+    clock: u64,
+    sessions: BTreeMap<u32, Session>,
+    next_session: u32,
+    pending: BTreeMap<(usize, RequestId), Pending>,
+    active: BTreeMap<usize, Active>,
+    lossy: BTreeSet<usize>,
+    /// Faults whose process still has effects left.
+    crashing: BTreeMap<usize, usize>,
+    losses: Losses,
+    counts: BTreeMap<(&'static str, &'static str), u64>,
+    topics: u8,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, trace: Trace) -> Run<'a> {
+        let setting = &plan.setting;
+        let latencies = Latencies {
+            seed: plan.seed,
+            log_call: Duration::from_micros(setting.latencies.log_call_us),
+            log_answer: Duration::from_micros(setting.latencies.log_answer_us),
+            disk: Duration::from_micros(setting.latencies.disk_us),
+        };
+        let world = World::new(setting.log(), setting.nodes, setting.limits.limits())
+            .with_latencies(latencies)
+            .with_trace(trace)
+            .attentive();
+        let at = |ms: u64| START.mono + Duration::from_millis(ms);
+        let operations = plan.operations.iter().enumerate();
+        let operations =
+            operations.map(|(index, operation)| (at(operation.at_ms), Due::Operation(index)));
+        let faults = plan.faults.iter().enumerate();
+        let faults = faults.map(|(index, fault)| (at(fault.at_ms), Due::Fault(index)));
+        Run {
+            plan,
+            world,
+            agenda: operations.chain(faults).collect(),
+            history: History::default(),
+            past: Vec::new(),
+            accused: Vec::new(),
+            clock: 0,
+            sessions: BTreeMap::new(),
+            next_session: 0,
+            pending: BTreeMap::new(),
+            active: BTreeMap::new(),
+            lossy: BTreeSet::new(),
+            crashing: BTreeMap::new(),
+            losses: Losses::default(),
+            counts: BTreeMap::new(),
+            topics: 1,
+        }
+    }
+
+    fn play(mut self) -> Outcome {
+        for node in 0..self.world.count() {
+            self.world.start(node);
+        }
+        let heal = START.mono + Duration::from_millis(self.plan.heal_ms);
+        while let Some((at, due)) = self.agenda.first().copied().filter(|(at, _)| *at < heal) {
+            self.pass(at);
+            if self.world.violation().is_some() {
+                break;
+            }
+            self.agenda.remove(&(at, due));
+            self.take_up(due);
+        }
+        self.pass(heal);
+        self.finish();
+        self.outcome()
+    }
+
+    /// Lets time pass, hearing what nodes answer and burying those that crash.
+    fn pass(&mut self, until: Duration) {
+        loop {
+            self.world.advance_to(until);
+            self.attend();
+            if self.world.violation().is_some()
+                || !self.world.interrupted() && self.world.now.mono >= until
+            {
+                return;
+            }
+        }
+    }
+
+    /// Takes up whatever the world stopped for.
+    fn attend(&mut self) {
+        self.hear();
+        for node in 0..self.world.count() {
+            if self.world.must_crash(node) {
+                self.crash_as_planned(node);
+            }
+        }
+        self.note_losses();
+    }
+
+    fn take_up(&mut self, due: Due) {
+        match due {
+            Due::Fault(index) => self.begin_fault(index),
+            Due::Lift(index) => self.lift(index),
+            Due::Operation(index) => self.operate(index),
+            Due::EndTransaction(index) => self.end_transaction(index, None),
+            Due::Restart(node) => self.restart(node),
+            Due::CrashAgain(index) => self.crash_again(index),
+        }
+        self.attend();
+    }
+
+    fn later(&mut self, after: Duration, due: Due) {
+        self.agenda.insert((self.world.now.mono + after, due));
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn violate(&mut self, oracle: OracleId, wrong: Wrong) {
+        self.world.violate(oracle, wrong);
+    }
+
+    fn outcome(self) -> Outcome {
+        let violation = self.world.violation().cloned();
+        let explained =
+            violation.as_ref().map(|violation| self.explain(violation)).unwrap_or_default();
+        Outcome {
+            violation,
+            marks: self.world.marks.clone(),
+            elapsed: self.world.elapsed(),
+            operations: self.plan.operations.len(),
+            faults: self.counts,
+            explained,
+        }
+    }
+}
+
+impl From<history::Oracle> for OracleId {
+    fn from(oracle: history::Oracle) -> OracleId {
+        match oracle {
+            history::Oracle::O1 => OracleId::O1,
+            history::Oracle::O2 => OracleId::O2,
+            history::Oracle::O3 => OracleId::O3,
+            history::Oracle::O4 => OracleId::O4,
+            history::Oracle::O7 => OracleId::O7,
+            history::Oracle::O9 => OracleId::O9,
+            history::Oracle::O13 => OracleId::O13,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One node's process and disk, and what befalls them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use outrigger_core::node::{Event, Node, Notice, Reply};
+use outrigger_core::offset::{Offset, Partition, RequestId};
+use outrigger_model::store::StoreModel;
+
+use super::{World, client};
+use crate::oracle::Moment;
+use crate::trace::{Lane, Line};
+
+#[derive(Debug)]
+pub struct SimNode {
+    pub(super) process: Option<Process>,
+    pub disk: StoreModel,
+    pub replies: BTreeMap<RequestId, (Line, Reply)>,
+    pub notices: Vec<Notice>,
+    pub(super) paused: bool,
+    /// What this node's wall clock says more than the brokers'.
+    pub wall_offset_ms: i64,
+    /// Beside the world's own latencies.
+    pub slow_log: Duration,
+    pub slow_disk: Duration,
+    /// Process starts so far: what was on its way to an earlier one is lost.
+    pub(super) starts: u32,
+    /// Notices before the last start.
+    started_after: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) node: Node,
+    pub(super) inbox: VecDeque<(Line, Event)>,
+    /// What led to the effects that the node still has to give.
+    pub(super) cause: Line,
+    /// Effects until the process ends between two of them.
+    pub(super) crash_after: Option<u32>,
+    /// The node's own, as of its last event.
+    pub(super) timer: Option<Duration>,
+    /// Positions as the trace last told them, by partition.
+    pub(super) traced: BTreeMap<usize, (Offset, Offset, Offset, Offset)>,
+}
+
+impl SimNode {
+    pub(super) fn new() -> SimNode {
+        SimNode {
+            process: None,
+            disk: StoreModel::default(),
+            replies: BTreeMap::new(),
+            notices: Vec::new(),
+            paused: false,
+            wall_offset_ms: 0,
+            slow_log: Duration::ZERO,
+            slow_disk: Duration::ZERO,
+            starts: 0,
+            started_after: 0,
+        }
+    }
+
+    /// Process starts so far.
+    pub fn starts(&self) -> u32 {
+        self.starts
+    }
+}
+
+impl World {
+    /// Starts the node's process on whatever its disk holds.
+    pub fn start(&mut self, index: usize) {
+        assert!(self.nodes[index].process.is_none(), "node {index} runs already");
+        let cause = self.note(Line::NONE, Lane::Node(index), "start", String::new);
+        let node = Node::new("store".to_owned(), self.limits.clone(), self.now_of(index));
+        let process = Process {
+            timer: node.next_timer(),
+            node,
+            inbox: VecDeque::new(),
+            cause,
+            crash_after: None,
+            traced: BTreeMap::new(),
+        };
+        let sim = &mut self.nodes[index];
+        sim.starts += 1;
+        sim.started_after = sim.notices.len();
+        sim.process = Some(process);
+        self.judge(&Moment::Started { node: index });
+        self.settle();
+    }
+
+    /// The process ends now; of a partition's unflushed steps the first `keep` reached the disk.
+    pub fn crash(&mut self, index: usize, keep: impl Fn(Partition, usize) -> usize) {
+        if self.nodes[index].process.take().is_none() {
+            return;
+        }
+        self.note(Line::NONE, Lane::Node(index), "crash", String::new);
+        let sim = &mut self.nodes[index];
+        sim.paused = false;
+        sim.replies.clear();
+        sim.disk.crash(|_, partition, steps| keep(partition, steps));
+        self.log.forget(client(index));
+        self.queue.forget(index);
+        self.judge(&Moment::Crashed { node: index });
+    }
+
+    /// The process ends after so many more effects, between two of them: `crashed` then tells.
+    pub fn crash_after(&mut self, index: usize, effects: u32) {
+        if let Some(process) = &mut self.nodes[index].process {
+            process.crash_after = Some(effects);
+        }
+    }
+
+    /// The process does not end after all.
+    pub fn spare(&mut self, index: usize) {
+        if let Some(process) = &mut self.nodes[index].process {
+            process.crash_after = None;
+        }
+    }
+
+    /// The node met the end that `crash_after` set: `crash` it.
+    pub fn must_crash(&self, index: usize) -> bool {
+        let process = self.nodes[index].process.as_ref();
+        process.is_some_and(|process| process.crash_after == Some(0))
+    }
+
+    pub fn is_paused(&self, index: usize) -> bool {
+        self.nodes[index].paused
+    }
+
+    /// Whether the node's process was started anew after it had given `notices`.
+    pub fn restarted_since(&self, index: usize, notices: usize) -> bool {
+        self.nodes[index].started_after >= notices && self.nodes[index].starts > 1
+    }
+
+    pub fn pause(&mut self, index: usize) {
+        self.nodes[index].paused = true;
+    }
+
+    pub fn resume(&mut self, index: usize) {
+        self.nodes[index].paused = false;
+        let now = self.now.mono;
+        self.queue.unpark(index, now);
+        self.settle();
+    }
+}

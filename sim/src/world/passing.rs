@@ -1,0 +1,149 @@
+//! What is on its way between nodes, log and disks: in order per lane, each in its own time.
+//!
+//! The lanes are those of the real adapters: one consumer stream per partition, one producer, one kind of
+//! question at a time, one thread per disk.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
+use outrigger_core::offset::Partition;
+use outrigger_core::store::StoreCall;
+
+use crate::trace::Line;
+
+#[derive(Debug)]
+pub(super) enum Passing {
+    LogCall(LogCall),
+    LogEvent(LogEvent),
+    StoreCall(StoreCall),
+}
+
+#[derive(Debug)]
+pub(super) struct Due {
+    pub(super) at: Duration,
+    order: u64,
+    pub(super) node: usize,
+    pub(super) cause: Line,
+    pub(super) what: Passing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    AskOut(LogCallKind),
+    AskIn(LogCallKind),
+    AppendOut,
+    AppendIn,
+    ReadOut(Partition),
+    ReadIn(Partition),
+    Trouble,
+    Disk,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    due: BinaryHeap<Due>,
+    /// Due, but their node is paused.
+    parked: Vec<Due>,
+    /// When the newest of each lane arrives: what follows is not before it.
+    lanes: BTreeMap<(usize, Lane), Duration>,
+    sent: u64,
+}
+
+impl Queue {
+    pub(super) fn send(&mut self, node: usize, at: Duration, cause: Line, what: Passing) {
+        let newest = self.lanes.entry((node, lane(&what))).or_default();
+        let at = at.max(*newest);
+        *newest = at;
+        self.sent += 1;
+        self.due.push(Due { at, order: self.sent, node, cause, what });
+    }
+
+    /// Draws made for things sent so far: keys the next one.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// When the disk is free again.
+    pub(super) fn disk_free(&self, node: usize) -> Duration {
+        self.lanes.get(&(node, Lane::Disk)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.due.peek().map(|due| due.at)
+    }
+
+    pub(super) fn pop(&mut self, now: Duration) -> Option<Due> {
+        self.due.peek().filter(|due| due.at <= now)?;
+        self.due.pop()
+    }
+
+    pub(super) fn park(&mut self, due: Due) {
+        self.parked.push(due);
+    }
+
+    /// The node goes on: what waited for it is due now, in order.
+    pub(super) fn unpark(&mut self, node: usize, now: Duration) {
+        let parked = std::mem::take(&mut self.parked);
+        let (its, others) = parked.into_iter().partition(|due| due.node == node);
+        self.parked = others;
+        let its: Vec<Due> = its;
+        self.due.extend(its.into_iter().map(|due| Due { at: now, ..due }));
+    }
+
+    /// The process ended: nothing that it sent or that was sent to it arrives.
+    pub(super) fn forget(&mut self, node: usize) {
+        self.due.retain(|due| due.node != node);
+        self.parked.retain(|due| due.node != node);
+        self.lanes.retain(|(of, _), _| *of != node);
+    }
+}
+
+fn lane(what: &Passing) -> Lane {
+    match what {
+        Passing::LogCall(call) => match call {
+            LogCall::Describe => Lane::AskOut(LogCallKind::Describe),
+            LogCall::Ends => Lane::AskOut(LogCallKind::Ends),
+            LogCall::TopicId => Lane::AskOut(LogCallKind::TopicId),
+            LogCall::Append { .. } => Lane::AppendOut,
+            LogCall::Assign { partition, .. } | LogCall::Fetch { partition, .. } => {
+                Lane::ReadOut(*partition)
+            }
+        },
+        Passing::LogEvent(event) => match event {
+            LogEvent::Facts(_) => Lane::AskIn(LogCallKind::Describe),
+            LogEvent::Ends(_) => Lane::AskIn(LogCallKind::Ends),
+            LogEvent::TopicId(_) => Lane::AskIn(LogCallKind::TopicId),
+            LogEvent::Failed { call, .. } => Lane::AskIn(*call),
+            LogEvent::Appended { .. } => Lane::AppendIn,
+            LogEvent::Assigned { partition } | LogEvent::Lost { partition, .. } => {
+                Lane::ReadIn(*partition)
+            }
+            LogEvent::Fetched(batch) => Lane::ReadIn(batch.partition),
+            LogEvent::Trouble(_) => Lane::Trouble,
+        },
+        Passing::StoreCall(_) => Lane::Disk,
+    }
+}
+
+impl Ord for Due {
+    /// The heap's greatest is the earliest.
+    fn cmp(&self, other: &Due) -> Ordering {
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
