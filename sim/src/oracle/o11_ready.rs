@@ -75,6 +75,11 @@ impl HonestReady {
             return Ok(());
         };
         for (partition, (end, lineage)) in ends.iter().zip(&lineages).enumerate() {
+            // An end that an answer still told when the log had lost it already.
+            let lost = world.losses.iter().map(|loss| &loss.lost);
+            let lost =
+                lost.filter(|lost| lost.partition.index() == partition && *end <= lost.until);
+            let end = &lost.map(|lost| lost.from).fold(*end, Offset::min);
             if lineage.position < *end {
                 let what = format!(
                     "partition {partition}: READY at {}, the log ended at {end} when the restore began",

@@ -88,6 +88,10 @@ pub enum FaultKind {
     },
     /// No broker answers anybody.
     Outage,
+    /// Brokers answer everybody with this error: no topic (3), no right to it (29).
+    Denied {
+        code: i32,
+    },
     /// A batch that cannot be read, for a time.
     Poison {
         node: usize,
@@ -124,6 +128,8 @@ pub enum FaultKind {
     DiskError {
         node: usize,
         call: Disk,
+        /// It meets damage, not a failing disk.
+        corrupt: bool,
     },
     Rot {
         node: usize,
@@ -206,6 +212,7 @@ impl FaultKind {
             FaultKind::Poison { .. } => "K22",
             FaultKind::StallFetches { .. } => "K23",
             FaultKind::Outage => "K24",
+            FaultKind::Denied { .. } => "K19",
             FaultKind::Crash { .. } => "D1",
             FaultKind::Pause { .. } => "D2",
             FaultKind::Clock { .. } => "D3",
@@ -266,7 +273,8 @@ impl FaultKind {
             | FaultKind::Recreate
             | FaultKind::Cleanup { .. }
             | FaultKind::Retention { .. }
-            | FaultKind::Outage => None,
+            | FaultKind::Outage
+            | FaultKind::Denied { .. } => None,
         }
     }
 

@@ -21,6 +21,7 @@ use crate::oracle::{Moment, Read};
 use crate::plan::{Act, ForeignKey, Level, Operation};
 use crate::reference::{Rows, rows_of};
 use crate::trace::{Lane, Line};
+use crate::world::rejection_mark;
 
 /// One caller's view of the store.
 #[derive(Clone, Debug)]
@@ -168,6 +169,7 @@ impl Run<'_> {
     }
 
     fn reject(&mut self, read: &PendingRead, rejection: &Rejection) {
+        self.world.marks.hit(rejection_mark(rejection));
         self.tell(read.operation, Told::DidNotHappen, read.line, read.client, || {
             rejection.to_string()
         });

@@ -16,6 +16,9 @@ use crate::dice::Dice;
 use crate::plan::{Ambiguity, Disk, FaultKind, Rot};
 use crate::trace::{Lane, Line};
 
+/// A clock that is off by as much is off by more than any run takes: no age looks right.
+const HOURS_MS: u64 = 18_000_000;
+
 /// A fault that lasts.
 #[derive(Debug)]
 pub(super) struct Active {
@@ -29,6 +32,9 @@ impl Run<'_> {
     pub(super) fn begin_fault(&mut self, index: usize) {
         let fault = &self.plan.faults[index];
         let what = fault.what.clone();
+        if self.is_no_promise(&what) {
+            return;
+        }
         let phase = match what.node().filter(|node| self.world.is_running(*node)) {
             Some(node) => self.world.node(node).gate().phase.name(),
             None => "any",
@@ -43,6 +49,41 @@ impl Run<'_> {
             self.later(lasts, Due::Lift(index));
         }
         self.world.settle();
+    }
+
+    /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells
+    /// one that ends, or opens its copy anew, how long it was away (DESIGN section 5), nor that a retention was
+    /// lowered for a time. So these do not meet.
+    fn is_no_promise(&self, what: &FaultKind) -> bool {
+        let Some(node) = what.node() else {
+            let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
+            return matches!(what, FaultKind::Retention { .. }) && down;
+        };
+        let retention_ms = self.plan.setting.policy.delete_retention_ms;
+        let far = |what: &FaultKind| match what {
+            FaultKind::Clock { jump_ms, .. } => {
+                (retention_ms / 12..HOURS_MS).contains(&jump_ms.unsigned_abs())
+            }
+            _ => false,
+        };
+        let opens = |what: &FaultKind| {
+            what.id().starts_with(['D', 'P']) && !matches!(what.id(), "D2" | "D3" | "D11")
+        };
+        let active = self.active.keys().map(|index| &self.plan.faults[*index].what);
+        let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
+        if opens(what) && active.clone().any(lowered) {
+            return true;
+        }
+        let mut its = active.filter(|active| active.node() == Some(node));
+        if let FaultKind::Clock { .. } = what
+            && its.clone().any(|active| matches!(active, FaultKind::Clock { .. }))
+        {
+            return true;
+        }
+        match far(what) {
+            true => !self.world.is_running(node) || its.any(|active| opens(active) || far(active)),
+            false => opens(what) && its.any(far),
+        }
     }
 
     fn note_fault(&self, index: usize) -> Line {
@@ -163,8 +204,15 @@ impl Run<'_> {
                 self.world.start(*node);
             }
             FaultKind::DiskFull { node } => self.world.sim_node(*node).disk.arm(DiskFault::Full),
-            FaultKind::DiskError { node, call } => {
-                let fails = DiskFault::Next(call_kind(*call), StoreErrorKind::Io);
+            FaultKind::Denied { code } => {
+                let error =
+                    KafkaError { code: *code, name: "denied".to_owned(), not_persisted: false };
+                let append = Failure::not_persisted();
+                self.world.log.set_outage(Some(Outage { error, append }));
+            }
+            FaultKind::DiskError { node, call, corrupt } => {
+                let kind = if *corrupt { StoreErrorKind::Corrupt } else { StoreErrorKind::Io };
+                let fails = DiskFault::Next(call_kind(*call), kind);
                 self.world.sim_node(*node).disk.arm(fails);
             }
             FaultKind::Rot { node, what } => self.rot(*node, *what),
@@ -212,7 +260,7 @@ impl Run<'_> {
             FaultKind::StallFetches { node } | FaultKind::Poison { node } => {
                 self.world.log.stall_fetches(small(*node), false);
             }
-            FaultKind::Outage => self.world.log.set_outage(None),
+            FaultKind::Outage | FaultKind::Denied { .. } => self.world.log.set_outage(None),
             FaultKind::Pause { node } => self.world.resume(*node),
             FaultKind::Clock { node, jump_ms } => {
                 self.world.sim_node(*node).wall_offset_ms -= jump_ms

@@ -222,18 +222,22 @@ fn reply(reply: &Reply) -> &'static str {
         },
         Reply::Reached => "reply: reached",
         Reply::Drained => "reply: drained",
-        Reply::Rejected(rejection) => match rejection {
-            Rejection::NotReady(_)
-            | Rejection::TooStale { .. }
-            | Rejection::TokenMalformed { .. } => "reply: rejected (not ready)",
-            Rejection::Refused(_) => "reply: rejected (refused)",
-            Rejection::Draining => "reply: rejected (draining)",
-            Rejection::TokenOfAnotherTopic { .. } => "reply: rejected (token of another topic)",
-            Rejection::TokenOfAnotherHistory => "reply: rejected (token of another history)",
-            Rejection::TokenBeyondLog { .. } => "reply: rejected (token beyond the log)",
-            Rejection::Overloaded => "reply: rejected (overloaded)",
-            Rejection::Deadline { .. } => "reply: rejected (deadline)",
-        },
+        Reply::Rejected(rejection) => self::rejection(rejection),
+    }
+}
+
+pub(crate) fn rejection(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::NotReady(_) | Rejection::TooStale { .. } | Rejection::TokenMalformed { .. } => {
+            "reply: rejected (not ready)"
+        }
+        Rejection::Refused(_) => "reply: rejected (refused)",
+        Rejection::Draining => "reply: rejected (draining)",
+        Rejection::TokenOfAnotherTopic { .. } => "reply: rejected (token of another topic)",
+        Rejection::TokenOfAnotherHistory => "reply: rejected (token of another history)",
+        Rejection::TokenBeyondLog { .. } => "reply: rejected (token beyond the log)",
+        Rejection::Overloaded => "reply: rejected (overloaded)",
+        Rejection::Deadline { .. } => "reply: rejected (deadline)",
     }
 }
 

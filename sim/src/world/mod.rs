@@ -24,6 +24,7 @@ use outrigger_model::log::{LogConfig, LogModel, Truncation};
 use outrigger_model::store::{ModelView, StoreModel};
 
 pub use marking::ALL as ALL_MARKS;
+pub(crate) use marking::rejection as rejection_mark;
 pub use node::SimNode;
 
 use crate::marks::Marks;

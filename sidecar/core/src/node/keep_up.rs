@@ -9,6 +9,7 @@ use crate::stall::StallKind;
 use crate::store::{StoreCall, StoreCallKind};
 use crate::topic::TopicId;
 
+use super::reader::Reader;
 use super::reading::{Durability, Reading, Usage};
 use super::{Effect, Node, Stage};
 
@@ -168,6 +169,13 @@ impl Node {
         }
         for (reader, end) in reading.readers.iter_mut().zip(ends) {
             reader.on_end(end, asked);
+        }
+        let read = |(reader, end): (&Reader, &PartitionEnd)| {
+            reader.applied().position >= end.high_watermark
+        };
+        if reading.readers.iter().zip(ends).all(read) {
+            // Everything there is was read: nothing can be waited for, however long nothing more comes.
+            self.end_stalls(|kind| matches!(kind, StallKind::PoisonBatch | StallKind::NoProgress));
         }
         let settled = self.awaits.on_ends(number, ends);
         self.settle(settled);

@@ -198,7 +198,6 @@ impl Node {
             identity: start.identity.clone(),
             lineages: start.lineages.clone(),
         });
-        self.evidence = Evidence::default();
         self.prepare(calls, start, facts);
     }
 
@@ -224,6 +223,16 @@ impl Node {
             return;
         };
         self.open.insert(reading.generation);
+        match reading.cause {
+            Cause::Resume | Cause::Unfinished => {}
+            // The evidence was against what is set aside by now; had that failed, it would still count.
+            Cause::Empty
+            | Cause::PastHorizon
+            | Cause::Truncated
+            | Cause::Diverged
+            | Cause::Corrupt
+            | Cause::UnknownFormat => self.evidence = Evidence::default(),
+        }
         for reader in &reading.readers {
             let lineage = reader.fetched();
             let (partition, at, epoch) =

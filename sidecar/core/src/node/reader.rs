@@ -25,6 +25,8 @@ pub(super) struct Reader {
     durable: Offset,
     /// High watermark when this restore began.
     pub(super) target: Offset,
+    /// Monotonic: when the question was asked that the target answers.
+    target_asked: Duration,
     pub(super) fetch: Fetch,
     /// Came while nothing may be applied; at most one, for no credit is given meanwhile.
     held: Option<Batch>,
@@ -71,6 +73,7 @@ impl Reader {
             position_at_assign: lineage.position,
             end_known: target,
             target,
+            target_asked: asked.mono,
             fetch: Fetch::Assigning,
             held: None,
             end_met: None,
@@ -202,9 +205,13 @@ impl Reader {
     /// The leader answered its end to a question asked at `asked`.
     pub(super) fn on_end(&mut self, end: &PartitionEnd, asked: Now) {
         self.end_known = end.high_watermark;
-        // The log lost records while this restore ran: nobody can reach an end that is no more.
-        self.target = self.target.min(end.high_watermark);
-        if let Some(confirming) = &mut self.confirming {
+        // The log lost records since the target was told: nobody can reach an end that is no more.
+        if asked.mono > self.target_asked {
+            self.target = self.target.min(end.high_watermark);
+        }
+        if let Some(confirming) = &mut self.confirming
+            && asked.mono > confirming.asked.mono
+        {
             confirming.end = confirming.end.min(end.high_watermark);
         }
         // An older end not yet reached stays: under steady writes a newer one would never be reached.
