@@ -6,6 +6,7 @@
 
 mod draw;
 mod faults;
+mod kinds;
 mod operations;
 mod scenes;
 mod setting;

@@ -16,9 +16,6 @@ use crate::dice::Dice;
 use crate::plan::{Ambiguity, Disk, FaultKind, Rot};
 use crate::trace::{Lane, Line};
 
-/// A clock that is off by as much is off by more than any run takes: no age looks right.
-const HOURS_MS: u64 = 18_000_000;
-
 /// A fault that lasts.
 #[derive(Debug)]
 pub(super) struct Active {
@@ -49,41 +46,6 @@ impl Run<'_> {
             self.later(lasts, Due::Lift(index));
         }
         self.world.settle();
-    }
-
-    /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells
-    /// one that ends, or opens its copy anew, how long it was away (DESIGN section 5), nor that a retention was
-    /// lowered for a time. So these do not meet.
-    fn is_no_promise(&self, what: &FaultKind) -> bool {
-        let Some(node) = what.node() else {
-            let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
-            return matches!(what, FaultKind::Retention { .. }) && down;
-        };
-        let retention_ms = self.plan.setting.policy.delete_retention_ms;
-        let far = |what: &FaultKind| match what {
-            FaultKind::Clock { jump_ms, .. } => {
-                (retention_ms / 12..HOURS_MS).contains(&jump_ms.unsigned_abs())
-            }
-            _ => false,
-        };
-        let opens = |what: &FaultKind| {
-            what.id().starts_with(['D', 'P']) && !matches!(what.id(), "D2" | "D3" | "D11")
-        };
-        let active = self.active.keys().map(|index| &self.plan.faults[*index].what);
-        let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
-        if opens(what) && active.clone().any(lowered) {
-            return true;
-        }
-        let mut its = active.filter(|active| active.node() == Some(node));
-        if let FaultKind::Clock { .. } = what
-            && its.clone().any(|active| matches!(active, FaultKind::Clock { .. }))
-        {
-            return true;
-        }
-        match far(what) {
-            true => !self.world.is_running(node) || its.any(|active| opens(active) || far(active)),
-            false => opens(what) && its.any(far),
-        }
     }
 
     fn note_fault(&self, index: usize) -> Line {

@@ -7,7 +7,9 @@ mod explain;
 mod faults;
 mod finish;
 mod losses;
+mod others;
 mod panics;
+mod promises;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

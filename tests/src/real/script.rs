@@ -246,6 +246,7 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
         | FaultKind::Retention { .. }
         | FaultKind::StallFetches { .. }
         | FaultKind::Poison { .. }
+        | FaultKind::Denied { .. }
         | FaultKind::Clock { .. }
         | FaultKind::ForeignDisk { .. }
         | FaultKind::DiskFull { .. }
