@@ -35,6 +35,22 @@ pub enum StoreCall {
     Close { generation: Generation },
 }
 
+impl StoreCall {
+    pub fn kind(&self) -> StoreCallKind {
+        match self {
+            StoreCall::Open { .. } => StoreCallKind::Open,
+            StoreCall::Create { .. } => StoreCallKind::Create,
+            StoreCall::Apply { .. } => StoreCallKind::Apply,
+            StoreCall::Confirm { .. } => StoreCallKind::Confirm,
+            StoreCall::Flush { .. } => StoreCallKind::Flush,
+            StoreCall::Activate { .. } => StoreCallKind::Activate,
+            StoreCall::Quarantine { .. } => StoreCallKind::Quarantine,
+            StoreCall::Remove { .. } => StoreCallKind::Remove,
+            StoreCall::Close { .. } => StoreCallKind::Close,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreEvent {
     Found(Found),

@@ -27,7 +27,6 @@ pub fn draw(seed: u64) -> Plan {
     faults.sort_by_key(|fault| fault.at_ms);
     let mut operations = operations(seed, &setting, heal_ms);
     operations.extend(around(seed, &setting, &faults, heal_ms));
-    operations.sort_by_key(|operation| (operation.at_ms, operation.id));
     let (format, caught) = (FORMAT, String::new());
     let mut plan = Plan {
         format,

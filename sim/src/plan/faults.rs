@@ -27,7 +27,7 @@ pub enum FaultKind {
         node: usize,
         up_to_ms: u64,
     },
-    /// Nothing passes between a node and the log; what was sent arrives afterwards.
+    /// The node reaches no broker, although others do.
     CutOff {
         node: usize,
     },

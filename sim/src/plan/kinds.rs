@@ -207,12 +207,10 @@ pub(super) fn faults(seed: u64, license: License, setting: &Setting, heal_ms: u6
             // a deposed leader's among them, can hide from it.
             continue;
         }
-        // A replica that is away for longer than tombstones live misses them, as a node would, and brings
-        // deleted keys back when it leads; nobody can tell a deposed leader that nobody contradicts.
         let takes_a_broker =
             matches!(what, FaultKind::ElectUnclean { .. }) || what.broker().is_some();
         let lasts_ms = match takes_a_broker {
-            true => lasts_ms.min(setting.policy.delete_retention_ms / 8),
+            true => lasts_ms.min(broker_away_ms_max(setting)),
             false => lasts_ms,
         };
         let lossy = |what: &FaultKind| {
@@ -233,9 +231,15 @@ pub(super) fn faults(seed: u64, license: License, setting: &Setting, heal_ms: u6
     faults
 }
 
+/// A replica that is away for longer than tombstones live misses them, as a node would, and brings deleted keys
+/// back when it leads; nobody can tell a deposed leader that nobody contradicts.
+fn broker_away_ms_max(setting: &Setting) -> u64 {
+    setting.policy.delete_retention_ms / 8
+}
+
 /// What makes an unclean election possible: followers that fell behind before it.
 fn out_of_sync(dice: &mut Dice, setting: &Setting, at_ms: u64, lasts_ms: u64) -> Vec<Fault> {
-    let most_ms = setting.policy.delete_retention_ms / 8;
+    let most_ms = broker_away_ms_max(setting);
     let before = dice.scaled(500, 30_000).min(at_ms).min(most_ms);
     let lags = |broker| Fault {
         at_ms: at_ms - before,

@@ -15,6 +15,7 @@ use super::{Due, Run};
 use crate::dice::Dice;
 use crate::plan::{Ambiguity, Disk, FaultKind, Rot};
 use crate::trace::{Lane, Line};
+use crate::world::client;
 
 /// A fault that lasts.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Run<'_> {
             FaultKind::SlowLog { node, up_to_ms } => {
                 self.world.sim_node(*node).slow_log = Duration::from_millis(*up_to_ms);
             }
-            FaultKind::CutOff { node } => self.world.log.cut_off(small(*node), true),
+            FaultKind::CutOff { node } => self.world.log.cut_off(client(*node), true),
             FaultKind::LoseReplies { node } => {
                 self.lossy.insert(*node);
             }
@@ -139,7 +140,7 @@ impl Run<'_> {
                 changed.delete_retention_ms = *delete_retention_ms;
                 self.world.log.set_policy(changed);
             }
-            FaultKind::StallFetches { node } => self.world.log.stall_fetches(small(*node), true),
+            FaultKind::StallFetches { node } => self.world.log.stall_fetches(client(*node), true),
             FaultKind::Outage => {
                 self.world.log.set_outage(Some(Outage::unreachable()));
             }
@@ -203,7 +204,7 @@ impl Run<'_> {
         self.world.note(active.line, Lane::World, "lifted", || what.id().to_owned());
         match &what {
             FaultKind::SlowLog { node, .. } => self.world.sim_node(*node).slow_log = Duration::ZERO,
-            FaultKind::CutOff { node } => self.world.log.cut_off(small(*node), false),
+            FaultKind::CutOff { node } => self.world.log.cut_off(client(*node), false),
             FaultKind::LoseReplies { node } => {
                 self.lossy.remove(node);
             }
@@ -220,7 +221,7 @@ impl Run<'_> {
                 self.world.log.set_policy(self.plan.setting.policy.policy());
             }
             FaultKind::StallFetches { node } | FaultKind::Poison { node } => {
-                self.world.log.stall_fetches(small(*node), false);
+                self.world.log.stall_fetches(client(*node), false);
             }
             FaultKind::Outage | FaultKind::Denied { .. } => self.world.log.set_outage(None),
             FaultKind::Pause { node } => self.world.resume(*node),
@@ -279,7 +280,7 @@ impl Run<'_> {
     }
 
     fn poison(&mut self, node: usize) {
-        self.world.log.stall_fetches(small(node), true);
+        self.world.log.stall_fetches(client(node), true);
         if self.world.is_running(node) {
             let error =
                 KafkaError { code: 2, name: "CORRUPT_MESSAGE".to_owned(), not_persisted: false };
@@ -403,8 +404,4 @@ fn somebody_else(partitions: u32) -> Identity {
         partitions,
         store: "another".to_owned(),
     }
-}
-
-fn small(node: usize) -> u32 {
-    u32::try_from(node).expect("a world has few nodes")
 }

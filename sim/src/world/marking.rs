@@ -186,7 +186,7 @@ pub(super) fn effect(effect: &Effect) -> &'static str {
 }
 
 fn store_call(call: &StoreCall) -> &'static str {
-    match kind(call) {
+    match call.kind() {
         StoreCallKind::Open => "store call: open",
         StoreCallKind::Create => "store call: create",
         StoreCallKind::Apply => "store call: apply",
@@ -196,20 +196,6 @@ fn store_call(call: &StoreCall) -> &'static str {
         StoreCallKind::Quarantine => "store call: quarantine",
         StoreCallKind::Remove => "store call: remove",
         StoreCallKind::Close => "store call: close",
-    }
-}
-
-fn kind(call: &StoreCall) -> StoreCallKind {
-    match call {
-        StoreCall::Open { .. } => StoreCallKind::Open,
-        StoreCall::Create { .. } => StoreCallKind::Create,
-        StoreCall::Apply { .. } => StoreCallKind::Apply,
-        StoreCall::Confirm { .. } => StoreCallKind::Confirm,
-        StoreCall::Flush { .. } => StoreCallKind::Flush,
-        StoreCall::Activate { .. } => StoreCallKind::Activate,
-        StoreCall::Quarantine { .. } => StoreCallKind::Quarantine,
-        StoreCall::Remove { .. } => StoreCallKind::Remove,
-        StoreCall::Close { .. } => StoreCallKind::Close,
     }
 }
 
@@ -241,7 +227,7 @@ pub(crate) fn rejection(rejection: &Rejection) -> &'static str {
     }
 }
 
-pub(super) fn notice(notice: &Notice) -> &'static str {
+fn notice(notice: &Notice) -> &'static str {
     match notice {
         Notice::Phase(phase) => self::phase(phase),
         Notice::StallBegan { kind, .. } => stall(*kind),

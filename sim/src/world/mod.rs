@@ -249,13 +249,7 @@ impl World {
 
     pub fn violate(&mut self, oracle: OracleId, wrong: Wrong) {
         let Wrong { node, keys, what } = wrong;
-        self.violation.get_or_insert(Violation {
-            oracle,
-            at: self.now.mono - START.mono,
-            node,
-            keys,
-            what,
-        });
+        self.violation.get_or_insert(Violation { oracle, at: self.elapsed(), node, keys, what });
     }
 
     pub fn note(&self, cause: Line, lane: Lane, what: &str, text: impl FnOnce() -> String) -> Line {
@@ -271,6 +265,7 @@ impl World {
     }
 }
 
-fn client(index: usize) -> u32 {
+/// The node's client at the log.
+pub(crate) fn client(index: usize) -> u32 {
     u32::try_from(index).expect("a world has few nodes")
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use outrigger_core::log::LogEvent;
 use outrigger_core::node::{Effect, Event, Notice};
+use outrigger_core::offset::Partition;
 use outrigger_core::phase::Phase;
-use outrigger_core::store::{StoreCall, StoreEvent};
 use outrigger_model::log::{LogChange, Truncation};
 use serde_json::json;
 
@@ -168,7 +168,7 @@ impl World {
     }
 
     fn hear(&mut self, index: usize, notice: Notice, line: Line) {
-        let ready = notice == Notice::Phase(outrigger_core::phase::Phase::Ready);
+        let ready = notice == Notice::Phase(Phase::Ready);
         self.note_notice(index, &notice, line);
         self.nodes[index].notices.push(notice);
         if ready {
@@ -201,14 +201,10 @@ impl World {
             Passing::StoreCall(call) => {
                 let line =
                     self.note(cause, Lane::Disk(node), "call", || marking::show_store_call(&call));
-                let event = self.on_disk(node, call);
+                let event = self.nodes[node].disk.handle(call);
                 self.enqueue(node, Event::Store(event), line);
             }
         }
-    }
-
-    fn on_disk(&mut self, node: usize, call: StoreCall) -> StoreEvent {
-        self.nodes[node].disk.handle(call)
     }
 
     fn enqueue(&mut self, node: usize, event: Event, cause: Line) {
@@ -287,6 +283,7 @@ impl World {
         if !self.trace.is_kept() {
             return;
         }
+        let at = self.elapsed();
         let Some(process) = &mut self.nodes[index].process else {
             return;
         };
@@ -296,7 +293,7 @@ impl World {
             if process.traced.insert(partition, told) == Some(told) {
                 continue;
             }
-            self.trace.note_with(self.now.mono - super::START.mono, cause, Lane::Node(index), "copy", || {
+            self.trace.note_with(at, cause, Lane::Node(index), "copy", || {
                 let more = json!({
                     "partition": partition, "applied": status.applied.0, "durable": status.durable.0,
                     "target": status.target.0, "exact_from": status.exact_from.0,
@@ -307,7 +304,6 @@ impl World {
     }
 
     fn note_notice(&mut self, index: usize, notice: &Notice, cause: Line) {
-        self.marks.hit(marking::notice(notice));
         let lane = Lane::Node(index);
         let at = self.elapsed();
         match notice {
@@ -338,7 +334,7 @@ impl World {
         if !self.trace.is_kept() {
             return;
         }
-        for partition in outrigger_core::offset::Partition::all(self.reference.count()) {
+        for partition in Partition::all(self.reference.count()) {
             let state = self.log.state(partition);
             let epoch = state.epochs.last().map_or(0, |(epoch, _)| epoch.0);
             let leader = self.log.leader(partition).map(|broker| broker.0);
@@ -355,13 +351,7 @@ impl World {
             self.traced_ends.insert(partition, told);
             let text =
                 format!("p{partition} ends at {} (high watermark {high_watermark})", state.log_end);
-            self.trace.note_with(
-                self.now.mono - super::START.mono,
-                cause,
-                Lane::Log,
-                "log",
-                || (text, more),
-            );
+            self.trace.note_with(self.elapsed(), cause, Lane::Log, "log", || (text, more));
         }
     }
 }

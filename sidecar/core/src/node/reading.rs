@@ -135,7 +135,6 @@ impl Reading {
     }
 
     /// Fully read and exact, but CURRENT does not name it yet.
-    /// A rebuild is fully read: what is not durable of it yet may be flushed at once.
     fn is_rebuilt(&self) -> bool {
         self.reached && self.exact() && matches!(self.usage, Usage::Building { .. })
     }

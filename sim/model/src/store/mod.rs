@@ -48,7 +48,7 @@ type Answer = Result<StoreEvent, StoreError>;
 
 impl StoreModel {
     pub fn handle(&mut self, call: StoreCall) -> StoreEvent {
-        let kind = kind(&call);
+        let kind = call.kind();
         let answer = match call {
             StoreCall::Open { expected } => self.open(&expected),
             StoreCall::Create { generation, identity, lineages } => {
@@ -96,7 +96,7 @@ impl StoreModel {
         steps: usize,
         keep: impl FnMut(Generation, Partition, usize) -> usize,
     ) {
-        let kind = kind(&call);
+        let kind = call.kind();
         self.faults.arm(Fault::Next(kind, StoreErrorKind::Io));
         self.faults.tear(kind, steps);
         self.handle(call);
@@ -281,20 +281,6 @@ impl StoreModel {
             assert!(!quarantined.contains_key(generation), "{generation} is there and set aside");
             assert!(!debris.contains(generation), "{generation} is there whole and half");
         }
-    }
-}
-
-fn kind(call: &StoreCall) -> StoreCallKind {
-    match call {
-        StoreCall::Open { .. } => StoreCallKind::Open,
-        StoreCall::Create { .. } => StoreCallKind::Create,
-        StoreCall::Apply { .. } => StoreCallKind::Apply,
-        StoreCall::Confirm { .. } => StoreCallKind::Confirm,
-        StoreCall::Flush { .. } => StoreCallKind::Flush,
-        StoreCall::Activate { .. } => StoreCallKind::Activate,
-        StoreCall::Quarantine { .. } => StoreCallKind::Quarantine,
-        StoreCall::Remove { .. } => StoreCallKind::Remove,
-        StoreCall::Close { .. } => StoreCallKind::Close,
     }
 }
 
