@@ -9,13 +9,17 @@ use bytes::Bytes;
 use outrigger_core::offset::{Offset, Partition, Revision};
 use outrigger_core::partitioner::partition_of;
 use outrigger_core::store::{Scan, StoreError, View};
+use outrigger_core::topic::TopicId;
 use outrigger_model::log::{Content, LogChange, ProducerId, RecordBatch, Verdict};
 
 /// Rows with the revision that wrote them.
 pub type Rows = BTreeMap<Vec<u8>, (Revision, Vec<u8>)>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reference {
+    topic: TopicId,
+    /// What topics of the same name said that are no more.
+    predecessors: BTreeMap<TopicId, Reference>,
     partitions: Vec<History>,
     /// What each partition said before it lost records, oldest first.
     former: Vec<Vec<History>>,
@@ -92,9 +96,11 @@ pub enum Fate {
 }
 
 impl Reference {
-    pub fn new(partitions: u32) -> Reference {
+    pub fn new(topic: TopicId, partitions: u32) -> Reference {
         let each = || Partition::all(partitions);
         Reference {
+            topic,
+            predecessors: BTreeMap::new(),
             partitions: each().map(|_| History::default()).collect(),
             former: each().map(|_| Vec::new()).collect(),
             lost: each().map(|_| Vec::new()).collect(),
@@ -109,8 +115,8 @@ impl Reference {
         match change {
             LogChange::Appended { partition, batch } => self.append(*partition, batch),
             LogChange::Truncated(lost) => self.truncate(lost.partition, lost.from),
-            LogChange::Recreated(_) => self.recreate(),
-            LogChange::StartMoved { .. } => {}
+            LogChange::Recreated(topic) => self.recreate(*topic),
+            LogChange::StartMoved { .. } | LogChange::Cleaned(_) => {}
         }
     }
 
@@ -148,11 +154,18 @@ impl Reference {
     }
 
     /// Another topic of the same name.
-    fn recreate(&mut self) {
-        for (history, former) in self.partitions.iter_mut().zip(&mut self.former) {
-            former.push(std::mem::take(history));
+    fn recreate(&mut self, topic: TopicId) {
+        let mut old = std::mem::replace(self, Reference::new(topic, self.count()));
+        self.predecessors = std::mem::take(&mut old.predecessors);
+        self.predecessors.insert(old.topic, old);
+    }
+
+    /// What the topic of this id says, or said while it was.
+    pub fn of(&self, topic: TopicId) -> Option<&Reference> {
+        match topic == self.topic {
+            true => Some(self),
+            false => self.predecessors.get(&topic),
         }
-        self.lost.iter_mut().for_each(Vec::clear);
     }
 
     /// What an exact copy holds at these positions (exclusive, indexed by partition).

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | another IDENTITY | refuse |
 //! | unsafe topic policy | refuse |
-//! | the leader's epoch is below one already known | wait: a deposed leader answers |
+//! | the leader's epoch is below one already known, or its end below a copy of that epoch | wait: a deposed leader answers |
 //! | an unfinished generation, still valid | continue it |
 //! | a generation in use, valid | resume at its position |
 //! | neither, and some log start > 0 | refuse: the log cannot give the whole state any more |
@@ -15,8 +15,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::deposed::Deposed;
 use crate::limits::Limits;
 use crate::lineage::Lineage;
+use crate::log::PartitionEnd;
 use crate::offset::{Epoch, Generation, Partition};
 use crate::phase::{Cause, PolicyFault, Refusal};
 use crate::store::{Found, FoundCopy, FoundGeneration, GenerationState};
@@ -40,12 +42,8 @@ pub struct Situation<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// `partition`'s answer came from a deposed leader.
-    Wait {
-        partition: Partition,
-        answered: Option<Epoch>,
-        known: Epoch,
-    },
+    /// Until another leader answers.
+    Wait(Deposed),
     Refuse {
         refusal: Refusal,
         serve: Option<Generation>,
@@ -93,8 +91,8 @@ pub fn decide(situation: Situation<'_>) -> Plan {
     if let Some(fault) = policy_fault(&facts.policy, situation.limits) {
         return Plan::Refuse { refusal: Refusal::Policy(fault), serve: served(copy) };
     }
-    if let Some(wait) = stale_leader(situation, copy) {
-        return wait;
+    if let Some(deposed) = deposed(situation, copy) {
+        return Plan::Wait(deposed);
     }
     decide_copy(situation, copy)
 }
@@ -213,20 +211,18 @@ pub fn policy_fault(policy: &TopicPolicy, limits: &Limits) -> Option<PolicyFault
     (is_ms <= above_ms).then_some(PolicyFault::DeleteRetention { is_ms, above_ms })
 }
 
-fn stale_leader(situation: Situation<'_>, copy: &FoundCopy) -> Option<Plan> {
+fn deposed(situation: Situation<'_>, copy: &FoundCopy) -> Option<Deposed> {
     let facts = (0..).map(Partition).zip(&situation.facts.partitions);
     facts.into_iter().find_map(|(partition, facts)| {
-        let copied = [&copy.current, &copy.building].into_iter().flatten();
-        let copied = copied.filter_map(|found| lineage(found, partition)?.epochs.latest());
+        let found = [&copy.current, &copy.building].into_iter().flatten();
+        let mut copies = found.filter_map(|found| lineage(found, partition));
+        let copied = copies.clone().filter_map(|lineage| lineage.epochs.latest());
         let learned = situation.epochs_known.get(partition.index()).copied().flatten();
-        let known = copied.chain(learned).max()?;
-        let answered = facts.epoch;
-        // An answer without an epoch proves nothing either way; every broker that can elect tells one.
-        answered.is_some_and(|epoch| epoch < known).then_some(Plan::Wait {
-            partition,
-            answered,
-            known,
-        })
+        let known = copied.chain(learned).max();
+        let end = PartitionEnd { high_watermark: facts.high_watermark, epoch: facts.epoch };
+        let by_end =
+            |lineage: &Lineage| Deposed::by_end(partition, &end, lineage.position, &lineage.epochs);
+        Deposed::by_epoch(partition, &end, known).or_else(|| copies.find_map(by_end))
     })
 }
 

@@ -13,6 +13,7 @@
 pub mod batch;
 pub mod conformance;
 pub mod decide;
+pub mod deposed;
 pub mod digest;
 pub mod gate;
 pub mod limits;

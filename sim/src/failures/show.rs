@@ -52,6 +52,7 @@ fn name(level: Level) -> &'static str {
 fn foreign(record: &ForeignKey) -> String {
     match record {
         ForeignKey::Put(key) => format!("put k{key}"),
+        ForeignKey::Empty(key) => format!("put nothing under k{key}"),
         ForeignKey::Delete(key) => format!("delete k{key}"),
         ForeignKey::Misplaced(key) => format!("put k{key} in a wrong partition"),
         ForeignKey::Keyless => "a record without a key".to_owned(),

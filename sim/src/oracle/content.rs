@@ -5,7 +5,7 @@ use outrigger_core::offset::Partition;
 use outrigger_core::store::View;
 
 use super::{Moment, Wrong, show};
-use crate::reference::{Copied, Difference, Kind, Rows, rows_of};
+use crate::reference::{Copied, Difference, Kind, Reference, Rows, rows_of};
 use crate::world::World;
 
 /// Differences of the kinds asked for, at a moment that compares contents.
@@ -18,7 +18,7 @@ pub(super) fn judge(moment: &Moment<'_>, world: &World, kinds: &[Kind]) -> Resul
         Moment::Ready { node } => served(world, *node, false, kinds),
         Moment::Audit { node } => served(world, *node, true, kinds),
         Moment::Read { node, read } => {
-            let found = differences(world, read.lineages, read.rows, read.key, false);
+            let found = differences(&world.reference, read.lineages, read.rows, read.key, false);
             wrong(*node, found, kinds)
         }
         Moment::Handled { .. }
@@ -46,23 +46,23 @@ fn served(world: &World, node: usize, strict: bool, kinds: &[Kind]) -> Result<()
         // Damaged rows cannot be compared; a read of them is answered with an error.
         _ => return Ok(()),
     };
-    wrong(node, differences(world, &lineages, &rows, None, strict), kinds)
+    wrong(node, differences(&world.reference, &lineages, &rows, None, strict), kinds)
 }
 
 pub(super) fn differences(
-    world: &World,
+    reference: &Reference,
     lineages: &[Lineage],
     rows: &Rows,
     key: Option<&[u8]>,
     strict: bool,
 ) -> Vec<Difference> {
-    let partitions = Partition::all(world.reference.count()).zip(lineages);
+    let partitions = Partition::all(reference.count()).zip(lineages);
     let each = |(partition, lineage): (Partition, &Lineage)| {
         let (position, exact_from) = (lineage.position, lineage.exact_from);
         let copy = Copied { position, exact_from, rows, key };
         match strict {
-            true => world.reference.differences(partition, copy),
-            false => world.reference.differences_from_any(partition, copy),
+            true => reference.differences(partition, copy),
+            false => reference.differences_from_any(partition, copy),
         }
     };
     partitions.flat_map(each).collect()

@@ -12,6 +12,9 @@ mod o06_monotonic;
 mod o07_reads;
 mod o09_aborted;
 mod o11_ready;
+mod o12_deposed;
+mod o12_drain;
+mod o12_rebuild;
 mod o13_resurrection;
 mod o14_foreign;
 mod o15_bounds;
@@ -161,6 +164,9 @@ impl Oracles {
             Box::new(o05_disk::Disk),
             Box::new(o06_monotonic::Monotonic::default()),
             Box::new(o15_bounds::Bounds::default()),
+            Box::new(o12_deposed::Deposed::default()),
+            Box::new(o12_drain::Drains::default()),
+            Box::new(o12_rebuild::Rebuilds::default()),
         ])
     }
 

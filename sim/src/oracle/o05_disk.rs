@@ -5,11 +5,12 @@
 
 use outrigger_core::node::Event;
 use outrigger_core::offset::Partition;
-use outrigger_core::store::StoreEvent;
+use outrigger_core::store::{StoreCallKind, StoreEvent};
+use outrigger_core::topic::Identity;
 use outrigger_model::store::StoredGeneration;
 
 use super::{Moment, Oracle, OracleId, Wrong, content};
-use crate::reference::{Kind, Rows};
+use crate::reference::{Kind, Reference, Rows};
 use crate::world::World;
 
 pub(super) struct Disk;
@@ -25,9 +26,10 @@ impl Oracle for Disk {
     fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
         match moment {
             Moment::Crashed { node } | Moment::Audit { node } => everything(*node, world),
-            Moment::Handled { node, event: Event::Store(StoreEvent::Done { .. }) } => {
-                durable(*node, world)
-            }
+            Moment::Handled {
+                node,
+                event: Event::Store(StoreEvent::Done { call: StoreCallKind::Flush, .. }),
+            } => durable(*node, world),
             Moment::Handled { .. }
             | Moment::Effect { .. }
             | Moment::Started { .. }
@@ -41,22 +43,23 @@ impl Oracle for Disk {
 
 fn everything(node: usize, world: &World) -> Result<(), Wrong> {
     let disk = world.disk(node);
-    // What a process that died had read of a recreated topic may be there too: IDENTITY refuses all of it.
-    let ours = |topic, store: &str| topic == world.log.topic() && store == "store";
-    if disk.identity().is_some_and(|identity| !ours(identity.topic, &identity.store)) {
+    // What a process that died had read of a recreated topic may be there too: IDENTITY refuses all of it, and
+    // nobody can say of which topic a copy without a readable one is.
+    let topic = world.log.topic();
+    let ours = |identity: &Identity| identity.topic == topic && identity.store == "store";
+    if !disk.identity().is_some_and(ours) {
         return Ok(());
     }
-    let sound = disk.generations().filter(|stored| stored.sound);
-    for stored in sound {
-        consistent(node, &stored, world).map_err(|wrong| Wrong {
-            what: format!("{} on disk: {}", stored.generation, wrong.what),
-            ..wrong
-        })?;
-    }
-    Ok(())
+    let mut sound = disk.generations().filter(|stored| stored.sound);
+    sound.try_for_each(|stored| consistent(node, &stored, &world.reference))
 }
 
-fn consistent(node: usize, stored: &StoredGeneration<'_>, world: &World) -> Result<(), Wrong> {
+/// What is durable of the generation equals what `reference` says at its positions.
+pub(super) fn consistent(
+    node: usize,
+    stored: &StoredGeneration<'_>,
+    reference: &Reference,
+) -> Result<(), Wrong> {
     let lineages: Vec<_> =
         stored.durable.iter().map(|contents| contents.lineage().clone()).collect();
     let mut rows = Rows::new();
@@ -66,7 +69,11 @@ fn consistent(node: usize, stored: &StoredGeneration<'_>, world: &World) -> Resu
             rows.insert(key.clone(), (revision, value.clone()));
         }
     }
-    content::wrong(node, content::differences(world, &lineages, &rows, None, false), &ALL)
+    let found = content::differences(reference, &lineages, &rows, None, false);
+    content::wrong(node, found, &ALL).map_err(|wrong| Wrong {
+        what: format!("{} on disk: {}", stored.generation, wrong.what),
+        ..wrong
+    })
 }
 
 /// `durable` never runs ahead of the disk.

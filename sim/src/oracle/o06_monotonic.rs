@@ -1,12 +1,15 @@
 //! O6: what readers see of one generation never goes back, nor does the generation itself.
 //!
 //! A crash may go back to what was durable, and an opening decides anew: both are declared. Between them
-//! applied positions, leader epochs and generation numbers only grow.
+//! applied positions, leader epochs and generation numbers only grow. What CURRENT is to name is whole on
+//! disk by then: a crash right after would otherwise leave less than the generation that it replaces had.
 
 use std::collections::BTreeMap;
 
+use outrigger_core::node::Effect;
 use outrigger_core::offset::{Epoch, Generation, Offset};
 use outrigger_core::phase::Phase;
+use outrigger_core::store::StoreCall;
 
 use super::{Moment, Oracle, OracleId, Wrong};
 use crate::world::World;
@@ -34,6 +37,9 @@ impl Oracle for Monotonic {
             Moment::Started { node } | Moment::Crashed { node } | Moment::DiskChanged { node } => {
                 self.seen.remove(node);
                 Ok(())
+            }
+            Moment::Effect { node, effect: Effect::Store(StoreCall::Activate { generation }) } => {
+                whole(*node, *generation, world)
             }
             Moment::Effect { .. }
             | Moment::Ready { .. }
@@ -67,6 +73,27 @@ impl Monotonic {
             None => Ok(()),
         }
     }
+}
+
+/// What makes the rebuild complete is durable, not only applied.
+fn whole(node: usize, generation: Generation, world: &World) -> Result<(), Wrong> {
+    let status = world.node(node).status();
+    let mut stored = world.disk(node).generations();
+    let Some(stored) = stored.find(|stored| stored.generation == generation) else {
+        return Ok(());
+    };
+    for (partition, (told, contents)) in status.partitions.iter().zip(stored.durable).enumerate() {
+        let lineage = contents.lineage();
+        if lineage.position < told.target || !lineage.exact() {
+            let what = format!(
+                "partition {partition}: CURRENT is to name a generation that is durable below {}, exact from {}, \
+                 of {} to be restored",
+                lineage.position, lineage.exact_from, told.target
+            );
+            return Err(Wrong::of(node, what));
+        }
+    }
+    Ok(())
 }
 
 fn compare(node: usize, before: &Seen, now: &Seen) -> Result<(), Wrong> {

@@ -59,7 +59,7 @@ impl HonestReady {
     /// The log lost records: nobody can reach an end that is no more.
     fn cut(&mut self, world: &World) {
         for ends in self.ends.values_mut().chain(self.answered.values_mut()) {
-            for (partition, end) in (0..).map(Partition).zip(ends) {
+            for (partition, end) in Partition::all(world.reference.count()).zip(ends) {
                 *end = (*end).min(world.log.state(partition).log_end);
             }
         }

@@ -1,14 +1,18 @@
 //! O14: data of something else is refused and left as it is.
 //!
-//! Another store's, cluster's or topic's directory is never changed and never served as this store's copy.
+//! Another store's, cluster's or topic's directory is never changed and never served as this store's copy. A
+//! node that was told of another topic, another number of partitions or an unsafe policy stops reading at
+//! once, and what it makes durable is its own topic's.
 
 use std::collections::BTreeMap;
 
-use outrigger_core::node::Effect;
+use outrigger_core::log::LogEvent;
+use outrigger_core::node::{Effect, Event};
 use outrigger_core::offset::{Generation, Offset};
-use outrigger_core::store::StoreCall;
+use outrigger_core::store::{StoreCall, StoreCallKind, StoreEvent};
+use outrigger_core::topic::Identity;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Moment, Oracle, OracleId, Wrong, o05_disk};
 use crate::world::World;
 
 #[derive(Default)]
@@ -32,6 +36,21 @@ impl Oracle for Foreign {
                 Ok(())
             }
             Moment::Effect { node, effect: Effect::Store(call) } => self.call(*node, call),
+            Moment::Handled { node, event: Event::Log(LogEvent::TopicId(topic)) } => told(
+                *node,
+                world,
+                |identity| identity.topic == *topic,
+                || format!("topic id {topic}"),
+            ),
+            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) } => {
+                let (is, cleanup) = (facts.identity("store"), &facts.policy.cleanup);
+                let fits = |identity: &Identity| cleanup == "compact" && *identity == is;
+                told(*node, world, fits, || format!("{is}, cleanup.policy {cleanup}"))
+            }
+            Moment::Handled {
+                node,
+                event: Event::Store(StoreEvent::Done { call: StoreCallKind::Flush, generation }),
+            } => flushed(*node, *generation, world),
             Moment::Crashed { node } => self.untouched(*node, world),
             Moment::Ready { node } => match self.found.contains_key(node) {
                 true => Err(Wrong::of(*node, "READY on somebody else's disk".to_owned())),
@@ -77,6 +96,37 @@ impl Foreign {
             }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+/// The log's answer does not fit what is on disk: nothing more may be read into it.
+fn told(
+    node: usize,
+    world: &World,
+    fits: impl FnOnce(&Identity) -> bool,
+    what: impl FnOnce() -> String,
+) -> Result<(), Wrong> {
+    let reads = || world.node(node).status().live.is_some();
+    match world.disk(node).identity() {
+        Some(identity) if !fits(identity) && reads() => {
+            Err(Wrong::of(node, format!("told of {}, it goes on in a copy of {identity}", what())))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The topic is no more; what it said is all that its copy may hold.
+fn flushed(node: usize, generation: Generation, world: &World) -> Result<(), Wrong> {
+    let disk = world.disk(node);
+    let topic = disk.identity().map(|identity| identity.topic);
+    let predecessor = topic.filter(|topic| *topic != world.log.topic());
+    let Some(reference) = predecessor.and_then(|topic| world.reference.of(topic)) else {
+        return Ok(());
+    };
+    let mut stored = disk.generations();
+    match stored.find(|stored| stored.generation == generation && stored.sound) {
+        Some(stored) => o05_disk::consistent(node, &stored, reference),
+        None => Ok(()),
     }
 }
 

@@ -226,6 +226,7 @@ fn foreign(dice: &mut Dice, mix: Mix) -> ForeignKey {
         0 => ForeignKey::Keyless,
         1 => ForeignKey::Misplaced(key),
         2..8 => ForeignKey::Delete(key),
+        8..11 => ForeignKey::Empty(key),
         _ => ForeignKey::Put(key),
     }
 }

@@ -76,6 +76,8 @@ pub enum FaultKind {
         percent: u64,
     },
     Recreate,
+    /// One partition more, until an operator makes the topic anew with as many as before.
+    AddPartition,
     /// Another policy for a time.
     Cleanup {
         policy: String,
@@ -207,6 +209,7 @@ impl FaultKind {
             FaultKind::CleanReplica { .. } => "K14",
             FaultKind::DeleteRecords { .. } => "K15",
             FaultKind::Recreate => "K16",
+            FaultKind::AddPartition => "K17",
             FaultKind::Cleanup { .. } | FaultKind::Retention { .. } => "K18",
             FaultKind::IsolateBroker { .. } => "K20",
             FaultKind::Poison { .. } => "K22",
@@ -271,6 +274,7 @@ impl FaultKind {
             | FaultKind::CleanReplica { .. }
             | FaultKind::DeleteRecords { .. }
             | FaultKind::Recreate
+            | FaultKind::AddPartition
             | FaultKind::Cleanup { .. }
             | FaultKind::Retention { .. }
             | FaultKind::Outage

@@ -78,6 +78,7 @@ fn kinds() -> Vec<Kind> {
             percent: dice.between(1, 100),
         }),
         kind(Lasts::Moment, |_, _| FaultKind::Recreate),
+        kind(Lasts::UpTo(60_000), |_, _| FaultKind::AddPartition),
         kind(Lasts::UpTo(60_000), |dice, _| FaultKind::Cleanup {
             policy: dice.pick(&["delete", "compact,delete"]).to_owned(),
         }),

@@ -55,6 +55,8 @@ pub enum Act {
 #[serde(rename_all = "snake_case")]
 pub enum ForeignKey {
     Put(u32),
+    /// A value of no bytes, which is no delete.
+    Empty(u32),
     Delete(u32),
     /// In a partition that is not the key's.
     Misplaced(u32),

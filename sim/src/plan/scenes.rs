@@ -21,6 +21,7 @@ pub(super) fn add(plan: &mut Plan) {
     let mut dice = Dice::at(plan.seed, "scenes", 0, 0);
     let mut kinds: Vec<fn(&mut Scene<'_>)> = vec![
         race, race, horizon, horizon, horizon, commotion, absence, incomplete, succession, stale,
+        deposed, hurry,
     ];
     if plan.license == License::MayLose {
         kinds.extend([loss as fn(&mut Scene<'_>), loss, loss]);
@@ -304,4 +305,45 @@ fn stale(scene: &mut Scene<'_>) {
     );
     scene.everybody_reads(1_100 + lasts_ms / 2, Level::Latest);
     scene.everybody_reads(1_200 + lasts_ms, Level::AtLeast);
+}
+
+/// A node that has seen the new leader reaches only the deposed one again, at a restart or while it runs (K20).
+fn deposed(scene: &mut Scene<'_>) {
+    let (node, broker) = (scene.node(), scene.dice.small(scene.setting.kafka.brokers));
+    let Setting { policy, kafka, limits, .. } = scene.setting;
+    let elected = kafka.session_ms + 4 * kafka.pace_ms + limits.ends_ms + 200;
+    let flushed = elected + 2 * limits.flush_ms.min(2_000) + 2 * limits.ends_ms + 200;
+    let lasts_ms = (2_000 + 4 * limits.ends_ms).min(policy.delete_retention_ms / 3);
+    scene.lasts(flushed + lasts_ms + 2_000);
+    scene.puts(0, KEYS);
+    let alone = FaultKind::IsolateBroker { broker, nodes: Vec::new() };
+    scene.fault(500, flushed + lasts_ms, alone);
+    if scene.dice.once_in(2) {
+        // Else the new term shows in answers only.
+        (0..6).for_each(|round| scene.puts(500 + elected + round, KEYS));
+    }
+    let nodes = vec![u32::try_from(node).expect("few nodes")];
+    let joined = FaultKind::IsolateBroker { broker, nodes };
+    scene.fault(500 + flushed, lasts_ms, joined);
+    if scene.dice.once_in(2) {
+        let crash = FaultKind::Crash { node, effects: 0, keep_permille: 1_000 };
+        scene.fault(501 + flushed, 20, crash);
+    }
+    scene.everybody_reads(600 + flushed + lasts_ms / 2, Level::Latest);
+    scene.everybody_reads(600 + flushed + lasts_ms, Level::Latest);
+}
+
+/// One node is slow to ask and to hear; what others were told meanwhile must be in what it answers (N1, K20).
+fn hurry(scene: &mut Scene<'_>) {
+    let (slow, quick) = (scene.node(), scene.node());
+    let up_to_ms = scene.dice.pick(&[200, 1_000, 3_000]);
+    scene.lasts(8_000);
+    scene.fault(500, 6_000, FaultKind::SlowLog { node: slow, up_to_ms });
+    for round in 0..40 {
+        let (put_ms, key) = (600 + round * 120, scene.key());
+        let get_ms = put_ms + scene.dice.below(120);
+        scene.act(put_ms, 1, Act::Put { node: quick, key });
+        let (level, wait_ms) = (Level::Latest, 10_000);
+        scene.act(get_ms, 2, Act::Get { node: slow, key, level, wait_ms });
+    }
 }

@@ -122,14 +122,8 @@ impl Run<'_> {
             FaultKind::DeleteRecords { partition, percent } => {
                 self.delete_records(Partition(*partition), *percent)
             }
-            FaultKind::Recreate => {
-                self.end_topic();
-                self.topics += 1;
-                self.world.log.recreate(TopicId([self.topics; 16]));
-                self.world.settle();
-                self.note_losses();
-                self.losses.of_another_topic();
-            }
+            FaultKind::Recreate => self.recreate(),
+            FaultKind::AddPartition => self.world.log.add_partitions(1),
             FaultKind::Cleanup { policy } => {
                 let mut changed = self.plan.setting.policy.policy();
                 changed.cleanup = policy.clone();
@@ -224,6 +218,7 @@ impl Run<'_> {
                 self.world.log.stall_fetches(client(*node), false);
             }
             FaultKind::Outage | FaultKind::Denied { .. } => self.world.log.set_outage(None),
+            FaultKind::AddPartition => self.recreate(),
             FaultKind::Pause { node } => self.world.resume(*node),
             FaultKind::Clock { node, jump_ms } => {
                 self.world.sim_node(*node).wall_offset_ms -= jump_ms
@@ -264,6 +259,15 @@ impl Run<'_> {
         while let Some(index) = self.active.keys().next().copied() {
             self.lift(index);
         }
+    }
+
+    fn recreate(&mut self) {
+        self.end_topic();
+        self.topics += 1;
+        self.world.log.recreate(TopicId([self.topics; 16]));
+        self.world.settle();
+        self.note_losses();
+        self.losses.of_another_topic();
     }
 
     fn roll_all(&mut self) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use outrigger_core::offset::Partition;
 use outrigger_core::partitioner::partition_of;
 use outrigger_model::log::{Foreign, ProducerId, Verdict};
@@ -19,6 +20,9 @@ impl Run<'_> {
             let of = |number: &u32| partition_of(&key(*number), partitions);
             let (partition, record) = match record {
                 ForeignKey::Put(number) => (of(number), Foreign { key: Some(key(*number)), value }),
+                ForeignKey::Empty(number) => {
+                    (of(number), Foreign { key: Some(key(*number)), value: Some(Bytes::new()) })
+                }
                 ForeignKey::Delete(number) => {
                     (of(number), Foreign { key: Some(key(*number)), value: None })
                 }

@@ -7,10 +7,29 @@ use crate::plan::FaultKind;
 const HOURS_MS: u64 = 18_000_000;
 
 impl Run<'_> {
+    /// A copy that is begun under another number of partitions is another copy: it places keys elsewhere.
+    fn may_begin_a_copy(&self) -> bool {
+        let swapped =
+            |index: &usize| matches!(self.plan.faults[*index].what.id(), "D4" | "D5" | "D6");
+        let lacks = |node| {
+            !self.world.is_running(node)
+                || self.world.disk(node).identity().is_none()
+                || !self.world.disk_is_its_own(node)
+        };
+        self.active.keys().any(swapped) || (0..self.world.count()).any(lacks)
+    }
+
     /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells
     /// one that ends, or opens its copy anew, how long it was away (DESIGN section 5), nor that a retention was
     /// lowered for a time. So these do not meet.
     pub(super) fn is_no_promise(&self, what: &FaultKind) -> bool {
+        if *what == FaultKind::AddPartition && self.may_begin_a_copy() {
+            return true;
+        }
+        let added = |index: &usize| self.plan.faults[*index].what == FaultKind::AddPartition;
+        if matches!(what.id(), "D4" | "D5" | "D6") && self.active.keys().any(added) {
+            return true;
+        }
         let Some(node) = what.node() else {
             let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
             return matches!(what, FaultKind::Retention { .. }) && down;

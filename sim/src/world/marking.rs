@@ -25,6 +25,7 @@ pub const ALL: &[&str] = &[
     "log call: fetch",
     "log call: topic id",
     "log did: append",
+    "log did: clean records away",
     "log did: log start moved",
     "log did: lose acknowledged records",
     "log did: lose unacknowledged records",
@@ -282,6 +283,7 @@ pub(super) fn log_change(change: &LogChange) -> &'static str {
         LogChange::Truncated(_) => "log did: lose unacknowledged records",
         LogChange::Recreated(_) => "log did: recreated",
         LogChange::StartMoved { .. } => "log did: log start moved",
+        LogChange::Cleaned(_) => "log did: clean records away",
     }
 }
 

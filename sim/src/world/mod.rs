@@ -78,7 +78,7 @@ pub struct Loss {
 impl World {
     /// Nodes with empty disks, none of them running. Nothing takes any time.
     pub fn new(config: LogConfig, nodes: usize, limits: Limits) -> World {
-        let reference = Reference::new(config.partitions);
+        let reference = Reference::new(config.topic, config.partitions);
         let mut log = LogModel::new(config);
         log.keep_history();
         World {

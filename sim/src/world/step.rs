@@ -239,15 +239,17 @@ impl World {
     fn learn(&mut self, cause: Line) {
         for change in self.log.take_history() {
             self.marks.hit(marking::log_change(&change));
-            let changed =
-                !matches!(change, LogChange::Appended { .. } | LogChange::StartMoved { .. });
             self.reference.learn(&change);
-            if let LogChange::Truncated(lost) = &change {
-                let loss = self.witnessed(*lost);
-                self.losses.push(loss);
-            }
-            if changed {
-                self.judge(&Moment::LogChanged);
+            match change {
+                LogChange::Truncated(lost) => {
+                    let loss = self.witnessed(lost);
+                    self.losses.push(loss);
+                    self.judge(&Moment::LogChanged);
+                }
+                LogChange::Recreated(_) => self.judge(&Moment::LogChanged),
+                LogChange::Appended { .. }
+                | LogChange::StartMoved { .. }
+                | LogChange::Cleaned(_) => {}
             }
         }
         self.note_ends(cause);

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use outrigger_core::offset::{Offset, Partition};
 use rdkafka::TopicPartitionList;
-use rdkafka::admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::Consumer;
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::producer::ThreadedProducer;
@@ -130,6 +132,17 @@ impl Topic {
         let answers = client::wait(admin.delete_topics(&[&self.name], &options()))?;
         one(answers).with_context(|| format!("deleting topic {}", self.name))?;
         self.settle("is gone", |topic| topic.leader_now(Partition(0)).is_none())
+    }
+
+    /// One partition more; what this says of the topic stays.
+    pub fn add_partition(&self) -> Result<()> {
+        let admin = client::admin(&self.bootstrap)?;
+        let count = usize::try_from(self.spec.partitions + 1).expect("usize holds 32 bits");
+        let more = NewPartitions::new(&self.name, count);
+        one(client::wait(admin.create_partitions(&[more], &options()))?)
+            .with_context(|| format!("adding a partition to {}", self.name))?;
+        let added = Partition(self.spec.partitions);
+        self.settle("has one partition more", |topic| topic.leader_now(added).is_some())
     }
 
     /// Changes one setting; brokers follow within moments. Kafka's old call replaces all of them, so the topic must have been made here.

@@ -38,6 +38,9 @@ impl Others {
                 ForeignKey::Put(number) => {
                     self.record(operation, of(number), &key(*number), Some(&new));
                 }
+                ForeignKey::Empty(number) => {
+                    self.record(operation, of(number), &key(*number), Some(""));
+                }
                 ForeignKey::Delete(number) => {
                     self.record(operation, of(number), &key(*number), None);
                 }

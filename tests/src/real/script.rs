@@ -242,6 +242,7 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
         | FaultKind::CleanReplica { .. }
         | FaultKind::DeleteRecords { .. }
         | FaultKind::Recreate
+        | FaultKind::AddPartition
         | FaultKind::Cleanup { .. }
         | FaultKind::Retention { .. }
         | FaultKind::StallFetches { .. }

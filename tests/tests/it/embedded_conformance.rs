@@ -157,6 +157,10 @@ impl LogUnderTest for Embedded {
         unreachable!("not among the abilities")
     }
 
+    fn add_partition(&mut self) {
+        unreachable!("not among the abilities")
+    }
+
     fn set_delete_retention(&mut self, _: u64) {
         unreachable!("not among the abilities")
     }

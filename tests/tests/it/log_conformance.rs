@@ -144,6 +144,10 @@ impl LogUnderTest for KafkaUnderTest<'_> {
         self.topic.create_again().expect(WORLD);
     }
 
+    fn add_partition(&mut self) {
+        self.topic.add_partition().expect(WORLD);
+    }
+
     fn set_delete_retention(&mut self, ms: u64) {
         self.topic.alter("delete.retention.ms", &ms.to_string()).expect(WORLD);
     }

@@ -56,6 +56,9 @@ pub trait LogUnderTest {
     /// Deletes the topic and creates it again with the same name and shape. `Ability::Recreate`.
     fn recreate(&mut self);
 
+    /// Adds an empty partition (KIP-195). Returns when the brokers tell of it. `Ability::AddPartition`.
+    fn add_partition(&mut self);
+
     /// Sets `delete.retention.ms`. `Ability::AlterPolicy`.
     fn set_delete_retention(&mut self, ms: u64);
 
@@ -106,6 +109,7 @@ pub enum Ability {
     DeleteRecords,
     LoseLog,
     Recreate,
+    AddPartition,
     AlterPolicy,
     Outage,
     /// Three brokers, which hold a silent one for dead after seconds.
@@ -199,6 +203,9 @@ pub const CASES: &[Case] = cases![
         writes_go_to_the_partitions_they_name,
         partitions_are_read_side_by_side,
         another_partitions_key_is_left_out_and_counted,
+    },
+    partitions(THREE, &[Ability::AddPartition])::{
+        an_added_partition_shows_in_the_facts_alone,
     },
     partitions(THREE, &[Ability::Keyless])::{
         a_record_without_a_key_is_left_out_and_counted,

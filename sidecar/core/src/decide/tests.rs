@@ -1,6 +1,7 @@
 //! Each row of the table, and what it must not do.
 
 use super::*;
+use crate::deposed::Proof;
 use crate::lineage::EpochChain;
 use crate::offset::Offset;
 use crate::topic::{PartitionFacts, TopicId};
@@ -31,7 +32,7 @@ fn facts() -> LogFacts {
 
 fn partition(log_start: u64, high_watermark: u64) -> PartitionFacts {
     let (log_start, high_watermark) = (Offset(log_start), Offset(high_watermark));
-    PartitionFacts { log_start, high_watermark, epoch: Some(Epoch(5)) }
+    PartitionFacts { log_start, high_watermark, epoch: Some(Epoch(6)) }
 }
 
 fn lineage(position: u64) -> Lineage {
@@ -159,14 +160,12 @@ fn a_leader_below_a_known_epoch_is_waited_out_whoever_knows_it() {
     };
     let from_answers = {
         let mut case = case(Found::Nothing);
-        case.epochs_known[1] = Some(Epoch(6));
+        case.epochs_known[1] = Some(Epoch(7));
         case
     };
-    for (case, known) in [(from_copy, 5), (from_answers, 6)] {
-        let Plan::Wait { partition, known: named, .. } = case.plan() else {
-            panic!("{:?}", case.plan())
-        };
-        assert_eq!((partition, named), (Partition(1), Epoch(known)));
+    for (case, known) in [(from_copy, 5), (from_answers, 7)] {
+        let Plan::Wait(deposed) = case.plan() else { panic!("{:?}", case.plan()) };
+        assert_eq!((deposed.partition, deposed.proof), (Partition(1), Proof::Later(Epoch(known))));
     }
 }
 
@@ -174,7 +173,18 @@ fn a_leader_below_a_known_epoch_is_waited_out_whoever_knows_it() {
 fn a_deposed_leaders_short_log_is_no_reason_to_rebuild() {
     let mut case = case(current(100));
     case.facts.partitions[1] = PartitionFacts { epoch: Some(Epoch(4)), ..partition(0, 10) };
-    assert!(matches!(case.plan(), Plan::Wait { .. }));
+    assert!(matches!(case.plan(), Plan::Wait(_)));
+}
+
+#[test]
+fn a_leader_of_the_copys_own_epoch_has_lost_nothing_of_it() {
+    let mut case = case(current(100));
+    case.facts.partitions[1] = PartitionFacts { epoch: Some(Epoch(5)), ..partition(0, 99) };
+    let Plan::Wait(deposed) = case.plan() else { panic!("{:?}", case.plan()) };
+    let (end, position) = (Offset(99), Offset(100));
+    assert_eq!(deposed.proof, Proof::EndsBefore { end, position });
+    case.facts.partitions[1].epoch = Some(Epoch(6));
+    assert_eq!(case.rebuild().0, Cause::Truncated);
 }
 
 #[test]

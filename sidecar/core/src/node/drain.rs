@@ -50,8 +50,16 @@ impl Node {
         }
     }
 
-    /// Every generation is closed.
-    pub(super) fn drained(&mut self) {
+    /// Every generation is closed, perhaps for another reason: then writes may still be under way.
+    pub(super) fn closed_in_drain(&mut self) {
+        let until = self.drain.as_ref().expect("a drain runs").until;
+        match self.writes.is_empty() || until <= self.now.mono {
+            true => self.drained(),
+            false => self.stage = Stage::Suspended { until, served: None },
+        }
+    }
+
+    fn drained(&mut self) {
         let drain = self.drain.take().expect("closing ends a drain");
         self.stage = Stage::Stopped;
         self.become_phase(Phase::Stopped);

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::deposed::Deposed;
 use crate::limits::Limits;
 use crate::log::{LogCall, PartitionEnd};
-use crate::offset::{Generation, Offset, Partition};
+use crate::offset::{Generation, Partition};
 use crate::stall::StallKind;
 use crate::store::{StoreCall, StoreCallKind};
 use crate::topic::TopicId;
@@ -124,7 +125,7 @@ impl Node {
         for (reader, position) in reading.readers.iter_mut().zip(positions) {
             reader.on_durable(position);
         }
-        if reading.ready_to_activate() {
+        if reading.is_rebuilt() {
             let Usage::Building { serve, replaced } = &reading.usage else {
                 return;
             };
@@ -153,8 +154,8 @@ impl Node {
         let (Some(asked), Stage::Reading(_)) = (asked, &self.stage) else {
             return;
         };
-        if let Some((partition, end, known)) = self.deposed(ends) {
-            return self.stall_on_stale_leader(partition, end.epoch, known);
+        if let Some(deposed) = self.deposed(ends) {
+            return self.begin_stall(StallKind::StaleLeader, deposed.to_string());
         }
         self.end_stalls(|kind| kind == StallKind::StaleLeader);
         self.learn_epochs(ends.iter().map(|end| end.epoch));
@@ -162,10 +163,15 @@ impl Node {
         let Some(reading) = self.reading() else {
             return;
         };
-        let below = |(position, end): (&Offset, &PartitionEnd)| end.high_watermark < *position;
-        if asked_positions.iter().zip(ends).any(below) {
-            // The log ends below what had been read when it was asked: it lost records.
-            return self.lose();
+        let short = asked_positions.iter().zip(ends).zip(&reading.readers);
+        let mut short = short.filter(|((position, end), _)| end.high_watermark < **position);
+        if let Some(((position, end), reader)) = short.next() {
+            // The log ends below what had been read when it was asked: it lost records, or this is not the log.
+            let epochs = &reader.fetched().epochs;
+            return match Deposed::by_end(reader.partition, end, *position, epochs) {
+                Some(deposed) => self.begin_stall(StallKind::StaleLeader, deposed.to_string()),
+                None => self.lose(),
+            };
         }
         for (reader, end) in reading.readers.iter_mut().zip(ends) {
             reader.on_end(end, asked);
@@ -181,15 +187,11 @@ impl Node {
         self.settle(settled);
     }
 
-    fn deposed<'a>(
-        &self,
-        ends: &'a [PartitionEnd],
-    ) -> Option<(Partition, &'a PartitionEnd, crate::offset::Epoch)> {
+    fn deposed(&self, ends: &[PartitionEnd]) -> Option<Deposed> {
         let pairs = (0..).map(Partition).zip(ends).zip(&self.epochs_known);
-        pairs.into_iter().find_map(|((partition, end), known)| {
-            let known = (*known)?;
-            end.epoch.is_some_and(|epoch| epoch < known).then_some((partition, end, known))
-        })
+        pairs
+            .into_iter()
+            .find_map(|((partition, end), known)| Deposed::by_epoch(partition, end, *known))
     }
 
     fn save_confirmations(&mut self) {

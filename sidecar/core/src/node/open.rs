@@ -114,8 +114,8 @@ impl Node {
             wall_ms: self.now.wall_ms,
             limits: &self.limits,
         });
-        if let Plan::Wait { partition, answered, known } = plan {
-            self.stall_on_stale_leader(partition, answered, known);
+        if let Plan::Wait(deposed) = plan {
+            self.begin_stall(StallKind::StaleLeader, deposed.to_string());
             self.become_phase(Phase::Opening);
             self.stage = Stage::Waiting { found, identity, served: None };
             return;
@@ -126,7 +126,7 @@ impl Node {
             confirmed_at_ms: confirmed_at_ms(&found, generation),
         };
         match plan {
-            Plan::Wait { .. } => unreachable!("handled above"),
+            Plan::Wait(_) => unreachable!("handled above"),
             Plan::Refuse { refusal, serve } => {
                 let served = serve.map(served);
                 self.become_phase(Phase::Refused(refusal));
@@ -340,11 +340,13 @@ impl Node {
     }
 
     fn closed(&mut self) {
-        if self.drain.is_some() {
-            return self.drained();
+        match self.drain {
+            Some(_) => self.closed_in_drain(),
+            None => {
+                self.stage = Stage::Asking;
+                self.describe.hurry();
+            }
         }
-        self.stage = Stage::Asking;
-        self.describe.hurry();
     }
 
     /// The topic as it is now, against what this copy was accepted for.
@@ -367,18 +369,6 @@ impl Node {
         for (known, answered) in self.epochs_known.iter_mut().zip(answered) {
             *known = (*known).max(answered);
         }
-    }
-
-    pub(super) fn stall_on_stale_leader(
-        &mut self,
-        partition: Partition,
-        answered: Option<Epoch>,
-        known: Epoch,
-    ) {
-        let answered = answered.map_or("none".to_owned(), |epoch| epoch.to_string());
-        let detail =
-            format!("partition {partition}: leader epoch {answered} answers, {known} is known");
-        self.begin_stall(StallKind::StaleLeader, detail);
     }
 
     /// Says once what changed in the topic that an operator should know.

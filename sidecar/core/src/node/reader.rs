@@ -106,11 +106,6 @@ impl Reader {
         self.applied.position >= self.target
     }
 
-    /// What is durable reaches the target and is exact.
-    pub(super) fn complete_on_disk(&self) -> bool {
-        self.durable >= self.target.max(self.applied.exact_from)
-    }
-
     /// A credit may be given.
     pub(super) fn wants_batch(&self, limits: &Limits) -> bool {
         self.fetch == Fetch::Idle

@@ -134,14 +134,10 @@ impl Reading {
         self.readers.iter().all(|reader| reader.durable() == reader.fetched().position)
     }
 
-    /// Fully read and exact, but CURRENT does not name it yet.
-    fn is_rebuilt(&self) -> bool {
+    /// Fully read and exact, but CURRENT does not name it yet. When a flush is answered, what was applied is
+    /// durable: the store answers in order.
+    pub(super) fn is_rebuilt(&self) -> bool {
         self.reached && self.exact() && matches!(self.usage, Usage::Building { .. })
-    }
-
-    /// What made the rebuild complete is durable too: a flush that began before may lack it.
-    pub(super) fn ready_to_activate(&self) -> bool {
-        self.is_rebuilt() && self.readers.iter().all(Reader::complete_on_disk)
     }
 
     pub(super) fn wants_flush(&self, now: Now, limits: &Limits) -> bool {

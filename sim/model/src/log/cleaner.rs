@@ -35,12 +35,13 @@ pub(super) fn clean_bound(replica: &Replica, policy: &TopicPolicy, now_ms: u64) 
 }
 
 /// A pass when enough is new to be worth it; tombstones whose horizon came wait for that, as in Kafka.
+/// True when it removed a record.
 pub(super) fn clean_if_dirty(
     replica: &mut Replica,
     policy: &TopicPolicy,
     pace: CleanerPace,
     now_ms: u64,
-) {
+) -> bool {
     let bound = clean_bound(replica, policy, now_ms);
     let below = replica.segments.batches().take_while(|batch| batch.base < bound);
     let (mut clean_bytes, mut dirty_bytes) = (0, 0);
@@ -51,21 +52,20 @@ pub(super) fn clean_if_dirty(
             false => dirty_bytes += bytes,
         }
     }
-    if dirty_bytes > 0 && dirty_bytes * 100 >= (clean_bytes + dirty_bytes) * pace.dirty_percent_min
-    {
-        clean(replica, policy, now_ms);
-    }
+    let dirty = dirty_bytes * 100 >= (clean_bytes + dirty_bytes) * pace.dirty_percent_min;
+    dirty_bytes > 0 && dirty && clean(replica, policy, now_ms)
 }
 
-/// One pass. Nothing below the log start comes back, nothing at or above the bound is touched.
-pub(super) fn clean(replica: &mut Replica, policy: &TopicPolicy, now_ms: u64) {
+/// One pass; true when it removed a record. Nothing below the log start comes back, nothing at or above the
+/// bound is touched.
+pub(super) fn clean(replica: &mut Replica, policy: &TopicPolicy, now_ms: u64) -> bool {
     if !policy.cleanup.split(',').any(|policy| policy.trim() == "compact") {
-        return;
+        return false;
     }
     let bound = clean_bound(replica, policy, now_ms);
     // A whole segment is cleaned or none of it: an open transaction inside one holds all of it back.
     let Some(bound) = segment_bound(replica, bound) else {
-        return;
+        return false;
     };
     assert!(bound <= replica.segments.active().base, "the active segment is never cleaned");
     let mut pass = Pass::over(replica, bound, policy.delete_retention_ms, now_ms);
@@ -77,9 +77,11 @@ pub(super) fn clean(replica: &mut Replica, policy: &TopicPolicy, now_ms: u64) {
         pass.check(replica, bound, &kept);
     }
     let dropped_to = pass.dropped_to;
+    let before = replica.segments.records_below(bound);
     replica.segments.replace_below(bound, kept, replica.limits());
     replica.dropped_to = replica.dropped_to.max(dropped_to);
     replica.cleaned_to = bound.max(replica.cleaned_to);
+    replica.segments.records_below(bound) < before
 }
 
 /// The largest segment boundary at or below `bound`, when there is anything below it.

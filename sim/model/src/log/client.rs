@@ -38,6 +38,8 @@ pub(super) struct Client {
     readers: BTreeMap<Partition, Reader>,
     /// Asks without an answer yet, by kind, with their deadline.
     asked: BTreeMap<LogCallKind, Duration>,
+    /// As the last facts told them: what is read is judged by the count that its assignment found.
+    partitions: Option<u32>,
     producer: Producer,
 }
 
@@ -47,6 +49,7 @@ impl Client {
             number,
             readers: BTreeMap::new(),
             asked: BTreeMap::new(),
+            partitions: None,
             producer: Producer::default(),
         }
     }
@@ -59,7 +62,8 @@ impl Client {
             LogCall::Assign { partition, at, epoch } => {
                 let count = world.cluster.topic.count();
                 assert!(partition.0 < count, "partition {partition} does not exist");
-                self.readers.insert(partition, Reader::at(at, epoch));
+                let partitions = self.partitions.unwrap_or(count);
+                self.readers.insert(partition, Reader::at(at, epoch, partitions));
                 out.push(LogEvent::Assigned { partition });
             }
             LogCall::Fetch { partition, bytes_max } => {
@@ -104,7 +108,12 @@ impl Client {
         let asked = std::mem::take(&mut self.asked);
         for (call, deadline) in asked {
             match self.answer(world, call) {
-                Ok(answer) => out.push(answer),
+                Ok(answer) => {
+                    if let LogEvent::Facts(facts) = &answer {
+                        self.partitions = u32::try_from(facts.partitions.len()).ok();
+                    }
+                    out.push(answer);
+                }
                 Err(error) if deadline <= world.now.mono => {
                     out.push(LogEvent::Failed { call, error });
                 }
@@ -137,7 +146,6 @@ impl Client {
             return;
         }
         let Cluster { brokers, topic, .. } = &*world.cluster;
-        let partitions = topic.count();
         let end_with_records = world.config.end_with_records;
         let mut lost = Vec::new();
         for (partition, reader) in self.readers.iter_mut().filter(|(_, reader)| reader.waits()) {
@@ -146,7 +154,7 @@ impl Client {
             let Some(answering) = log.answering(self.number, brokers) else {
                 continue;
             };
-            let place = Place { partition, partitions, end_with_records };
+            let place = Place { partition, end_with_records };
             match reader.poll(answering.replica, answering.stale, place) {
                 Poll::Nothing => {}
                 Poll::Batch(batch) => out.push(LogEvent::Fetched(batch)),

@@ -6,9 +6,10 @@ use std::time::Duration;
 use outrigger_core::time::Now;
 
 use super::LogConfig;
-use super::broker::Brokers;
+use super::broker::{BrokerId, Brokers};
 use super::coordinator::Coordinator;
 use super::history::LogChange;
+use super::replica::Replica;
 use super::topic::Topic;
 
 #[derive(Clone, Debug)]
@@ -50,6 +51,19 @@ impl Cluster {
         let fetches = logs.iter().filter_map(|log| log.next_timer(&self.brokers));
         let sessions = self.brokers.next_session_end();
         fetches.chain(sessions).chain(self.coordinator.next_timeout()).min()
+    }
+
+    /// Lets cleaners pass over replicas; each pass says whether it removed a record.
+    pub(super) fn clean(&mut self, mut pass: impl FnMut(BrokerId, &mut Replica) -> bool) {
+        for log in &mut self.topic.partitions {
+            let mut removed = false;
+            for (broker, replica) in &mut log.replicas {
+                removed |= pass(*broker, replica);
+            }
+            if let (true, Some(history)) = (removed, &mut self.history) {
+                history.push(LogChange::Cleaned(log.partition));
+            }
+        }
     }
 
     /// Tells the history what the leaders' logs did.

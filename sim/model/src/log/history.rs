@@ -27,6 +27,8 @@ pub enum LogChange {
         partition: Partition,
         to: Offset,
     },
+    /// Some replica's cleaner removed records: what the log says is the same.
+    Cleaned(Partition),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@
 //! - eligible leader replicas (KIP-966), reassignment, reading from followers, quotas, authorisation
 //! - a broker's high watermark checkpoint: after a restart the replica has the watermark that it had
 //! - retry backoff and metadata refresh: a client learns of a new leader at once, unless cut off
-//! - more than one topic; growing partitions; `cleanup.policy=delete`; `max.compaction.lag.ms`
+//! - more than one topic; `cleanup.policy=delete`; `max.compaction.lag.ms`
 //! - producer state expiry; empty batches that hold a producer's last sequence, which no reader can tell
 //!   from a hole; other clients' retries: what is refused to them did not happen
 //! - a producer that is given up takes all its partitions' batches with it; here one batch fails
@@ -204,12 +204,9 @@ impl LogModel {
             return;
         }
         self.next_clean = Some(now.mono + pace.every);
-        let Cluster { brokers, topic, .. } = &mut self.cluster;
-        for log in &mut topic.partitions {
-            let replicas = log.replicas.iter_mut().filter(|(broker, _)| brokers.up(**broker));
-            for (_, replica) in replicas {
-                cleaner::clean_if_dirty(replica, &topic.policy, pace, now.wall_ms);
-            }
-        }
+        let (brokers, policy) = (self.cluster.brokers.clone(), self.cluster.topic.policy.clone());
+        self.cluster.clean(|broker, replica| {
+            brokers.up(broker) && cleaner::clean_if_dirty(replica, &policy, pace, now.wall_ms)
+        });
     }
 }

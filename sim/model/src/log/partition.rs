@@ -22,7 +22,7 @@ pub(super) struct PartitionLog {
     /// What the leader knows of the others, in its term.
     pub(super) followers: BTreeMap<BrokerId, Follower>,
     /// Replicas that hear nothing of the others, each with the clients that reach only it (KIP-320).
-    cut_off: BTreeMap<BrokerId, BTreeSet<u32>>,
+    cut_off: BTreeMap<BrokerId, Option<BTreeSet<u32>>>,
     /// Of the newest term.
     pub(super) epoch: Epoch,
     /// Where the leader's log ended when its term began.
@@ -97,7 +97,10 @@ impl PartitionLog {
 
     fn stale_for(&self, client: u32) -> Option<BrokerId> {
         let mut cut_off = self.cut_off.iter();
-        cut_off.find(|(_, clients)| clients.contains(&client)).map(|(broker, _)| *broker)
+        let answers = |clients: &Option<BTreeSet<u32>>| {
+            clients.as_ref().is_some_and(|clients| clients.contains(&client))
+        };
+        cut_off.find(|(_, clients)| answers(clients)).map(|(broker, _)| *broker)
     }
 
     /// The broker that answers the client, and whether it is stale.
@@ -113,12 +116,12 @@ impl PartitionLog {
         Some(Answering { replica: &self.replicas[&broker], stale })
     }
 
-    /// `broker` hears nobody but, if it leads, `clients`.
+    /// `broker` hears nobody but, if it leads, `clients`: from now on these too.
     pub(super) fn cut_off(&mut self, broker: BrokerId, clients: &[u32]) {
         if self.replicas.contains_key(&broker) {
             let leads = self.leader == Some(broker);
-            let clients = if leads { clients.iter().copied().collect() } else { BTreeSet::new() };
-            self.cut_off.insert(broker, clients);
+            let answers = self.cut_off.entry(broker).or_insert_with(|| leads.then(BTreeSet::new));
+            answers.iter_mut().for_each(|answers| answers.extend(clients));
         }
     }
 
@@ -138,7 +141,7 @@ impl PartitionLog {
 
     /// Those that are cut off answer nobody any more: what they would go on with is gone.
     pub(super) fn silence_cut_off(&mut self) {
-        self.cut_off.values_mut().for_each(BTreeSet::clear);
+        self.cut_off.values_mut().for_each(|clients| *clients = None);
     }
 
     /// A new leader knows nothing of its followers' logs (`Partition.makeLeader`).

@@ -17,6 +17,8 @@ pub(super) struct Reader {
     position: Offset,
     /// Epoch of the last batch below `position`, where known.
     epoch: Option<Epoch>,
+    /// By which keys are placed.
+    partitions: u32,
     /// The leader's term in which the position was found valid.
     validated: Option<Epoch>,
     told_end: Option<Offset>,
@@ -29,18 +31,17 @@ pub(super) enum Poll {
     Lost(Loss),
 }
 
-/// What the reader needs to know of the topic around its partition.
+/// Where and how the reader reads.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) partition: Partition,
-    pub(super) partitions: u32,
     /// The end is reported with the records before it, not alone: both occur with librdkafka.
     pub(super) end_with_records: bool,
 }
 
 impl Reader {
-    pub(super) fn at(position: Offset, epoch: Option<Epoch>) -> Reader {
-        Reader { position, epoch, validated: None, told_end: None, credit: None }
+    pub(super) fn at(position: Offset, epoch: Option<Epoch>, partitions: u32) -> Reader {
+        Reader { position, epoch, partitions, validated: None, told_end: None, credit: None }
     }
 
     pub(super) fn credit(&mut self, bytes_max: u32) {
@@ -94,7 +95,7 @@ impl Reader {
 
     fn read(&mut self, leader: &Replica, place: Place, bytes_max: u32) -> Option<Batch> {
         let end = leader.last_stable();
-        let mut builder = BatchBuilder::new(place.partition, place.partitions, self.position);
+        let mut builder = BatchBuilder::new(place.partition, self.partitions, self.position);
         let mut left = usize::try_from(bytes_max).expect("usize holds 32 bits");
         let mut more = false;
         let stable =

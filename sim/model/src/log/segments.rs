@@ -145,6 +145,11 @@ impl Segments {
         })
     }
 
+    pub(super) fn records_below(&self, end: Offset) -> usize {
+        let below = self.batches().take_while(|batch| batch.base < end);
+        below.map(|batch| batch.records().len()).sum()
+    }
+
     /// The last batch below `end`, hidden or not.
     pub(super) fn last_below(&self, end: Offset) -> Option<&RecordBatch> {
         self.batches().rev().find(|batch| batch.base < end)

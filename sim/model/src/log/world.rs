@@ -16,6 +16,7 @@ use super::broker::BrokerId;
 use super::cleaner;
 use super::faults::{AppendFate, Outage};
 use super::history::LogChange;
+use super::partition::PartitionLog;
 use super::replica::offset_at;
 use super::topic::Topic;
 use super::transactions::{ProducerId, Verdict};
@@ -169,12 +170,22 @@ impl LogModel {
         self.changed();
     }
 
-    /// Same name, another topic (KIP-516). Readers do not notice: librdkafka goes by name.
+    /// `CreatePartitions` (KIP-195): empty ones after those there are. Records stay where they are.
+    pub fn add_partitions(&mut self, more: u32) {
+        let Topic { policy, partitions, .. } = &mut self.cluster.topic;
+        let first = u32::try_from(partitions.len()).expect("Kafka counts partitions in 31 bits");
+        let (brokers, segments) = (&self.cluster.brokers, self.config.segments);
+        let log = |number| PartitionLog::new(Partition(number), brokers, policy, segments);
+        partitions.extend((first..first + more).map(log));
+        self.changed();
+    }
+
+    /// Same name, another topic with as many partitions as at first (KIP-516). Readers do not notice: librdkafka goes by name.
     pub fn recreate(&mut self, id: TopicId) {
         let topic = &self.cluster.topic;
         assert!(id != topic.id, "a recreated topic has another id");
-        let (policy, count) = (topic.policy.clone(), topic.count());
-        let segments = self.config.segments;
+        let (policy, segments) = (topic.policy.clone(), self.config.segments);
+        let count = self.config.partitions;
         self.cluster.topic = Topic::new(id, policy, count, segments, &self.cluster.brokers);
         self.cluster.coordinator.forget();
         if let Some(history) = &mut self.cluster.history {
@@ -213,9 +224,10 @@ impl LogModel {
     /// One pass of one broker's cleaner over all its replicas: cleaners do not coordinate.
     pub fn clean_replica(&mut self, now: Now, broker: BrokerId) {
         let up = self.cluster.brokers.up(broker);
-        let Topic { policy, partitions, .. } = &mut self.cluster.topic;
-        let replicas = partitions.iter_mut().filter_map(|log| log.replicas.get_mut(&broker));
-        replicas.filter(|_| up).for_each(|replica| cleaner::clean(replica, policy, now.wall_ms));
+        let policy = self.cluster.topic.policy.clone();
+        self.cluster.clean(|at, replica| {
+            up && at == broker && cleaner::clean(replica, &policy, now.wall_ms)
+        });
         self.changed();
     }
 }

@@ -42,7 +42,10 @@ fn truncations(world: &mut World) -> Vec<Truncation> {
     let history = world.model.take_history().into_iter();
     let lost = |change| match change {
         LogChange::Truncated(lost) => Some(lost),
-        LogChange::Appended { .. } | LogChange::Recreated(_) | LogChange::StartMoved { .. } => None,
+        LogChange::Appended { .. }
+        | LogChange::Recreated(_)
+        | LogChange::StartMoved { .. }
+        | LogChange::Cleaned(_) => None,
     };
     history.filter_map(lost).collect()
 }

@@ -156,6 +156,7 @@ impl Chaos {
                     assert!(lost.committed || !lost.acknowledged, "{lost:?}");
                     self.lost.push(lost);
                 }
+                LogChange::Cleaned(_) => {}
                 LogChange::Recreated(_) | LogChange::StartMoved { .. } => panic!("{change:?}"),
             }
         }

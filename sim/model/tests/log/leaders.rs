@@ -5,7 +5,8 @@ use std::time::Duration;
 use outrigger_core::conformance::log::{LogUnderTest, read_to};
 use outrigger_core::log::{LogCall, LogEvent, Loss};
 use outrigger_core::offset::{Epoch, Offset, Partition};
-use outrigger_core::topic::TopicId;
+use outrigger_core::topic::{TopicId, TopicPolicy};
+use outrigger_model::log::{BrokerConfig, LogConfig};
 
 use crate::world::{World, config, writes};
 
@@ -51,6 +52,24 @@ fn a_deposed_leader_answers_its_old_end_with_its_old_epoch() {
     world.model.reunite(P0);
     assert_eq!(end(&mut world, CUT_OFF), (Offset(6), Some(Epoch(1))));
     assert_eq!(read_to(&mut world, CUT_OFF, P0, Offset(5), Offset(6)).offsets(), [5]);
+}
+
+#[test]
+fn a_client_may_come_to_a_deposed_leader_after_it_saw_the_new_one() {
+    let config = config(1);
+    let brokers = BrokerConfig { count: 3, ..config.brokers };
+    let policy = TopicPolicy { replication: 3, ..config.policy.clone() };
+    let mut world = World::new(LogConfig { brokers, policy, ..config });
+    world.put("k", Some("1"));
+    let (old, none) = (world.model.leader(P0).expect("a leader"), []);
+    world.model.isolate_broker(old, none);
+    world.put("new", Some("1"));
+    assert_eq!(end(&mut world, CUT_OFF), (Offset(2), Some(Epoch(1))));
+    world.model.isolate_broker(old, [CUT_OFF]);
+    assert_eq!(end(&mut world, CUT_OFF), (Offset(1), Some(Epoch(0))));
+    assert_eq!(end(&mut world, FREE), (Offset(2), Some(Epoch(1))));
+    world.model.rejoin_broker(old);
+    assert_eq!(end(&mut world, CUT_OFF), (Offset(2), Some(Epoch(1))));
 }
 
 #[test]

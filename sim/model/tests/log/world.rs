@@ -245,6 +245,10 @@ impl LogUnderTest for World {
         self.model.recreate(TopicId([self.topics; 16]));
     }
 
+    fn add_partition(&mut self) {
+        self.model.add_partitions(1);
+    }
+
     fn set_delete_retention(&mut self, ms: u64) {
         let policy = self.model.policy().clone();
         self.model.set_policy(TopicPolicy { delete_retention_ms: ms, ..policy });

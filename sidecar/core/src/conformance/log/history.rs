@@ -53,7 +53,9 @@ pub(super) fn a_position_in_a_lost_log_is_lost(log: &mut dyn LogUnderTest) {
     let with_epoch = loss(log, ONE, Offset(10), epoch);
     assert!(matches!(with_epoch, Loss::OutOfRange | Loss::Diverged));
     assert_eq!(loss(log, TWO, Offset(10), None), Loss::OutOfRange);
+    // What tells it from a deposed leader, whose end is lower too.
     assert!(ends(log, ONE)[0].epoch > epoch, "the leader leads again, in a later epoch");
+    assert!(describe(log, ONE).partitions[0].epoch > epoch, "the facts say so too");
 }
 
 pub(super) fn a_log_that_grew_again_is_another_history(log: &mut dyn LogUnderTest) {

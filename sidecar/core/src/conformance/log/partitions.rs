@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::fixture::{
-    CREDIT, ONE, appended, assign, ends, foreign, next, put, read_to, texts, write,
+    CREDIT, ONE, appended, assign, describe, ends, foreign, next, put, read_on, read_to, texts,
+    write,
 };
 use super::{Foreign, LogUnderTest};
 use crate::log::{LogCall, LogEvent, Write};
@@ -14,9 +15,12 @@ const PARTITIONS: u32 = 3;
 
 /// A key that belongs to `partition`.
 fn key_of(partition: Partition) -> String {
-    let key = |n: u32| format!("key-{n}");
-    let belongs = |key: &String| partition_of(key.as_bytes(), PARTITIONS) == partition;
-    (0..1_000).map(key).find(belongs).expect("every partition has keys")
+    keys_of(partition).next().expect("every partition has keys")
+}
+
+fn keys_of(partition: Partition) -> impl Iterator<Item = String> {
+    let belongs = move |key: &String| partition_of(key.as_bytes(), PARTITIONS) == partition;
+    (0..1_000).map(|n: u32| format!("key-{n}")).filter(belongs)
 }
 
 fn one_each() -> Vec<Write> {
@@ -78,4 +82,25 @@ pub(super) fn a_record_without_a_key_is_left_out_and_counted(log: &mut dyn LogUn
     let seen = read_to(log, ONE, here, Offset(0), Offset(2));
     assert_eq!(texts(&seen), [(1, key_of(here), Some("mine".to_owned()))]);
     assert_eq!((seen.misplaced, seen.keyless, seen.gap), (0, 1, false));
+}
+
+/// A reader goes on as it was assigned: where keys belong is what its copy says, until somebody decides anew.
+pub(super) fn an_added_partition_shows_in_the_facts_alone(log: &mut dyn LogUnderTest) {
+    let before = describe(log, ONE);
+    appended(log, &one_each());
+    for partition in Partition::all(PARTITIONS) {
+        read_to(log, ONE, partition, Offset(0), Offset(1));
+    }
+    log.add_partition();
+    let after = describe(log, ONE);
+    assert_eq!((after.topic, after.partitions.len()), (before.topic, 4));
+    let ends: Vec<Offset> = after.partitions.iter().map(|facts| facts.high_watermark).collect();
+    assert_eq!(ends, [1, 1, 1, 0].map(Offset));
+    for partition in Partition::all(PARTITIONS) {
+        let moves = |key: &String| partition_of(key.as_bytes(), PARTITIONS + 1) != partition;
+        let key = keys_of(partition).find(moves).expect("some keys would move");
+        log.append(partition, &[foreign(&key, "stays")]);
+        let seen = read_on(log, ONE, partition, Offset(1), Offset(2));
+        assert_eq!((seen.offsets(), seen.misplaced), (vec![1], 0));
+    }
 }

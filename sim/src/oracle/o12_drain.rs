@@ -1,0 +1,87 @@
+//! O12: a drain ends: with every write answered, or when its time is up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use outrigger_core::node::{Command, Effect, Event, Reply};
+use outrigger_core::offset::RequestId;
+
+use super::{Moment, Oracle, OracleId, Wrong};
+use crate::world::World;
+
+#[derive(Default)]
+pub(super) struct Drains {
+    nodes: BTreeMap<usize, Node>,
+}
+
+#[derive(Default)]
+struct Node {
+    /// Writes that it took and has not answered.
+    writes: BTreeSet<RequestId>,
+    /// Simulated time by which a running drain gives up waiting.
+    until: Option<Duration>,
+}
+
+impl Oracle for Drains {
+    fn id(&self) -> OracleId {
+        OracleId::O12
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
+        match moment {
+            Moment::Handled { node, event: Event::Command(id, command) } => {
+                let state = self.nodes.entry(*node).or_default();
+                match command {
+                    Command::Write(_) => {
+                        state.writes.insert(*id);
+                    }
+                    Command::Drain => {
+                        let until = world.elapsed() + world.limits().drain_max;
+                        state.until.get_or_insert(until);
+                    }
+                    Command::Await { .. } => {}
+                }
+                Ok(())
+            }
+            Moment::Effect { node, effect } => self.effect(*node, effect, world),
+            Moment::Started { node } | Moment::Crashed { node } => {
+                self.nodes.remove(node);
+                Ok(())
+            }
+            Moment::Handled { .. }
+            | Moment::Ready { .. }
+            | Moment::Read { .. }
+            | Moment::Audit { .. }
+            | Moment::DiskChanged { .. }
+            | Moment::LogChanged => Ok(()),
+        }
+    }
+}
+
+impl Drains {
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
+        let Some(state) = self.nodes.get_mut(&node) else {
+            return Ok(());
+        };
+        let over = state.until.is_some_and(|until| world.elapsed() > until);
+        match effect {
+            Effect::Reply(_, Reply::Drained) if !over && !state.writes.is_empty() => {
+                let what = format!("drained, but {} writes have no answer", state.writes.len());
+                Err(Wrong::of(node, what))
+            }
+            Effect::Reply(_, Reply::Drained) => {
+                state.until = None;
+                Ok(())
+            }
+            Effect::Reply(id, Reply::Written { .. } | Reply::Reached | Reply::Rejected(_)) => {
+                state.writes.remove(id);
+                Ok(())
+            }
+            Effect::Log(call) if over => {
+                let what = format!("still asks the log when a drain's time is up: {call:?}");
+                Err(Wrong::of(node, what))
+            }
+            Effect::Log(_) | Effect::Store(_) | Effect::Notice(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! O12: a rebuild that a crash interrupted goes on where it was; it does not begin again.
+//!
+//! Judged where nothing speaks against what was found: sound files of this topic, a log that lost and deleted
+//! nothing, clocks that agree, and tombstones that live for much longer than the process was away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use outrigger_core::node::{Effect, Event};
+use outrigger_core::offset::{Generation, Offset, Partition};
+use outrigger_core::store::{StoreCall, StoreErrorKind, StoreEvent};
+
+use super::{Moment, Oracle, OracleId, Wrong};
+use crate::world::World;
+
+#[derive(Default)]
+pub(super) struct Rebuilds {
+    /// Processes that have not looked at their disk yet.
+    started: BTreeSet<usize>,
+    /// What a process found unfinished when it looked first, until it has decided.
+    unfinished: BTreeMap<usize, Unfinished>,
+}
+
+struct Unfinished {
+    generation: Generation,
+    /// Records below these are on disk.
+    positions: Vec<Offset>,
+    confirmed_at_ms: u64,
+    retention_ms: u64,
+}
+
+impl Oracle for Rebuilds {
+    fn id(&self) -> OracleId {
+        OracleId::O12
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
+        match moment {
+            Moment::Started { node } => {
+                self.started.insert(*node);
+                self.unfinished.remove(node);
+                Ok(())
+            }
+            Moment::Handled { node, event: Event::Store(StoreEvent::Found(_)) } => {
+                if let (true, Some(found)) = (self.started.remove(node), unfinished(*node, world)) {
+                    self.unfinished.insert(*node, found);
+                }
+                Ok(())
+            }
+            Moment::Effect { node, effect: Effect::Store(StoreCall::Create { .. }) } => {
+                match self.unfinished.remove(node) {
+                    Some(found) if found.may_go_on(*node, world) => {
+                        let Unfinished { generation, positions, .. } = found;
+                        let what = format!(
+                            "begins a rebuild, although {generation} could go on at {positions:?}"
+                        );
+                        Err(Wrong::of(*node, what))
+                    }
+                    Some(_) | None => Ok(()),
+                }
+            }
+            Moment::Handled { node, event: Event::Store(StoreEvent::Failed { error, .. }) }
+                if error.kind == StoreErrorKind::Corrupt =>
+            {
+                self.unfinished.remove(node);
+                Ok(())
+            }
+            // What was found has been read on: it may be given up for what comes.
+            Moment::Effect { node, effect: Effect::Log(_) }
+                if world.node(*node).status().live.is_some() =>
+            {
+                self.unfinished.remove(node);
+                Ok(())
+            }
+            Moment::Crashed { node } | Moment::DiskChanged { node } => {
+                self.unfinished.remove(node);
+                Ok(())
+            }
+            Moment::Handled { .. }
+            | Moment::Effect { .. }
+            | Moment::Ready { .. }
+            | Moment::Read { .. }
+            | Moment::Audit { .. }
+            | Moment::LogChanged => Ok(()),
+        }
+    }
+}
+
+fn unfinished(node: usize, world: &World) -> Option<Unfinished> {
+    let disk = world.disk(node);
+    let current = disk.generations().find(|stored| stored.current);
+    let last = disk.generations().last().filter(|stored| stored.sound && !stored.current)?;
+    let newer = current.is_none_or(|current| current.generation < last.generation);
+    let lineages = || last.durable.iter().map(|contents| contents.lineage());
+    let begun = lineages().any(|lineage| lineage.position > Offset::ZERO);
+    (newer && begun && world.disk_is_its_own(node)).then(|| Unfinished {
+        generation: last.generation,
+        positions: lineages().map(|lineage| lineage.position).collect(),
+        confirmed_at_ms: lineages().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0),
+        retention_ms: lineages().map(|lineage| lineage.delete_retention_ms_min).min().unwrap_or(0),
+    })
+}
+
+impl Unfinished {
+    fn may_go_on(&self, node: usize, world: &World) -> bool {
+        let retention_ms = self.retention_ms.min(world.log.policy().delete_retention_ms);
+        let age_ms = world.now.wall_ms.checked_sub(self.confirmed_at_ms);
+        let clocks_agree = world.now_of(node).wall_ms == world.now.wall_ms;
+        let whole = |partition| world.log.state(partition).log_start == Offset::ZERO;
+        clocks_agree
+            && age_ms.is_some_and(|age_ms| age_ms < retention_ms / 2)
+            && world.losses.is_empty()
+            && world.disk_is_its_own(node)
+            && Partition::all(world.reference.count()).all(whole)
+    }
+}
