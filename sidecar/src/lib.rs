@@ -9,6 +9,7 @@ pub mod exit;
 pub mod grpc;
 pub mod index;
 pub mod kafka;
+pub mod plan;
 pub mod rocks;
 pub mod runtime;
 pub mod serve;

@@ -104,6 +104,14 @@ impl Node {
         Ok(())
     }
 
+    /// What the node would decide: `outrigger plan` with its settings.
+    pub fn plan(&self) -> Result<Output> {
+        let mut command = self.host.command(&binary());
+        command.arg("plan").arg("--data").arg(self.data()).args(&self.args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_of(command.spawn().context("starting outrigger plan")?)
+    }
+
     fn command(&self) -> Command {
         let binary = binary();
         let mut command = match self.file_bytes_max {

@@ -159,10 +159,15 @@ fn judge<'a>(
             "the copy has another number of partitions than its IDENTITY",
         ));
     }
-    for (partition, lineage) in (0..).map(Partition).zip(lineages) {
-        judge_partition(situation, partition, lineage)?;
+    let judged = (0..).map(Partition).zip(lineages);
+    let defects = judged
+        .filter_map(|(partition, lineage)| judge_partition(situation, partition, lineage).err());
+    // What has records that the log lost is kept, whatever another partition suffers from.
+    let lost = |defect: &Defect| matches!(defect.old, Old::Quarantine(_));
+    match defects.min_by_key(|defect| !lost(defect)) {
+        Some(defect) => Err(defect),
+        None => Ok(lineages),
     }
-    Ok(lineages)
 }
 
 fn judge_partition(

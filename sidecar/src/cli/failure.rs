@@ -10,6 +10,7 @@ use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::dev::DevError;
 use crate::exit::Exit;
+use crate::plan::PlanError;
 use crate::serve::ServeError;
 use crate::telemetry::{LogError, MetricsError};
 
@@ -38,6 +39,8 @@ pub enum Failure {
     Metrics(#[from] MetricsError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     #[error(transparent)]
     Dev(#[from] DevError),
     #[error(transparent)]
@@ -69,6 +72,7 @@ impl Failure {
             Failure::Log(_) | Failure::Metrics(MetricsError::Install { .. }) => Exit::Internal,
             Failure::Metrics(MetricsError::Listen { .. }) => Exit::Unavailable,
             Failure::Serve(error) => error.exit(),
+            Failure::Plan(error) => error.exit(),
             Failure::Dev(error) => error.exit(),
             Failure::Demo(error) => error.exit(),
             Failure::Start(_) => Exit::TryAgain,

@@ -10,6 +10,7 @@ mod failure;
 mod kv;
 mod load;
 mod output;
+mod plan;
 mod scan;
 mod serve;
 mod status;
@@ -38,6 +39,7 @@ pub struct Cli {
 enum Command {
     // Boxed: its settings are many times larger than those of the others.
     Serve(Box<ServeArgs>),
+    Plan(Box<plan::PlanArgs>),
     Put(kv::PutArgs),
     Get(kv::GetArgs),
     Delete(kv::DeleteArgs),
@@ -61,6 +63,7 @@ impl Cli {
     pub async fn run(self) -> Result<Exit, Failure> {
         match self.command {
             Command::Serve(args) => serve::run(*args).await,
+            Command::Plan(args) => plan::run(*args).await,
             Command::Put(args) => kv::put(args).await,
             Command::Get(args) => kv::get(args).await,
             Command::Delete(args) => kv::delete(args).await,

@@ -45,6 +45,27 @@ impl DataDir {
         Ok(DataDir { path: path.to_owned(), _lock: lock })
     }
 
+    /// Nothing is made or written: none when the directory is missing. An error while a process uses it.
+    pub fn look(path: &Path) -> Result<Option<DataDir>, DataDirError> {
+        let failed = |source| failed(path, source);
+        if !path.try_exists().map_err(failed)? {
+            return Ok(None);
+        }
+        let mut lock = match File::open(path.join("LOCK")) {
+            Ok(lock) => lock,
+            // Nobody has used it yet; its own handle is as good to hold.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                File::open(path).map_err(failed)?
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Some(DataDir { path: path.to_owned(), _lock: lock })),
+            Err(TryLockError::WouldBlock) => Err(in_use(path, &mut lock)),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -89,6 +110,20 @@ mod tests {
         );
         drop(held);
         assert_eq!(DataDir::lock(&path).unwrap().path(), path);
+    }
+
+    #[test]
+    fn a_look_makes_nothing_and_meets_whoever_uses_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        assert!(DataDir::look(&path).unwrap().is_none() && !path.exists());
+        let held = DataDir::lock(&path).unwrap();
+        let refused = DataDir::look(&path).unwrap_err();
+        assert!(matches!(refused, DataDirError::InUse { .. }), "{refused}");
+        drop(held);
+        let looking = DataDir::look(&path).unwrap();
+        assert!(looking.is_some() && DataDir::look(&path).unwrap().is_some());
+        assert!(DataDir::lock(&path).is_err(), "what is looked at does not change");
     }
 
     #[test]

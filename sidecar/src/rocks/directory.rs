@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use outrigger_core::offset::Generation;
-use outrigger_core::store::StoreError;
+use outrigger_core::store::{Found, StoreError};
 use outrigger_core::topic::Identity;
 
 use super::error::{io as failed, refused};
@@ -35,6 +35,21 @@ pub(super) struct Listing {
     debris: Vec<PathBuf>,
 }
 
+/// Whose the directory is.
+pub(super) enum Owned {
+    Ours(Listing),
+    /// `Nothing` or `Foreign`.
+    Not(Found),
+}
+
+/// Which generation is for what.
+pub(super) struct Roles {
+    pub(super) current: Option<Generation>,
+    pub(super) building: Option<Generation>,
+    /// Of any that was ever seen here.
+    pub(super) highest: u64,
+}
+
 impl StoreDirectory {
     pub(super) fn new(data: &Path, store: &str) -> StoreDirectory {
         let mut parts = Path::new(store).components();
@@ -51,6 +66,22 @@ impl StoreDirectory {
             Ok(_) => Err(failed("use", &self.path, &io::ErrorKind::NotADirectory.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failed("look at", &self.path, &error)),
+        }
+    }
+
+    /// Reads IDENTITY and names, and opens nothing.
+    pub(super) fn judge(&self, expected: &Identity) -> Result<Owned, StoreError> {
+        if !self.exists()? {
+            return Ok(Owned::Not(Found::Nothing));
+        }
+        let listing = self.list()?;
+        let foreign = |is| Ok(Owned::Not(Found::Foreign { is }));
+        match self.identity()? {
+            Some(Ok(is)) if is == *expected => Ok(Owned::Ours(listing)),
+            Some(Ok(is)) => foreign(is.to_string()),
+            Some(Err(error)) => foreign(format!("an IDENTITY that cannot be read: {error}")),
+            None if listing.is_empty() => Ok(Owned::Not(Found::Nothing)),
+            None => foreign("generations without an IDENTITY".to_owned()),
         }
     }
 
@@ -211,6 +242,18 @@ impl StoreDirectory {
 }
 
 impl Listing {
+    /// `named` is what CURRENT says.
+    pub(super) fn roles(&self, named: Option<Generation>) -> Roles {
+        let current = named.filter(|named| self.generations.contains(named));
+        let newest = self.generations.last().copied();
+        let building = newest.filter(|newest| Some(*newest) > current);
+        // The number of a CURRENT whose generation is gone counts too: a new generation of that number
+        // would be the current one before it is complete.
+        let seen = self.generations.iter().chain(&self.quarantined).chain(&named);
+        let highest = seen.map(|generation| generation.0).max().unwrap_or(0);
+        Roles { current, building, highest }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.generations.is_empty() && self.quarantined.is_empty()
     }

@@ -8,7 +8,7 @@ use outrigger_core::batch::{Batch, Record};
 use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Generation, Partition};
 use outrigger_core::store::{GenerationState, StoreError};
-use rocksdb::{BoundColumnFamily, DB, WriteBatch};
+use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, DB, Options, WriteBatch};
 
 use super::directory::StoreDirectory;
 use super::error::{corrupt, io, of_open, rocks};
@@ -78,6 +78,33 @@ fn fill(path: &Path, lineages: &[Lineage], shared: &Shared) -> Result<(), rocksd
 
 /// Opens a generation that is on disk. `Err`: the disk failed, which says nothing of the generation.
 pub(super) fn open(path: &Path, partitions: u32, shared: &Shared) -> Result<Opening, StoreError> {
+    open_as(path, partitions, shared, |options, families| {
+        DB::open_cf_descriptors(options, path, families)
+    })
+}
+
+/// The state that `open` would find. Nothing on disk is changed.
+pub(super) fn look(
+    path: &Path,
+    partitions: u32,
+    shared: &Shared,
+) -> Result<GenerationState, StoreError> {
+    let opening = open_as(path, partitions, shared, |options, families| {
+        let error_if_log_file_exists = false;
+        DB::open_cf_descriptors_read_only(options, path, families, error_if_log_file_exists)
+    });
+    Ok(match opening? {
+        Opening::Open(_, _, lineages) => GenerationState::Intact(lineages),
+        Opening::Unusable(state) => state,
+    })
+}
+
+fn open_as(
+    path: &Path,
+    partitions: u32,
+    shared: &Shared,
+    open: impl FnOnce(&Options, Vec<ColumnFamilyDescriptor>) -> Result<DB, rocksdb::Error>,
+) -> Result<Opening, StoreError> {
     let format = path.join(FORMAT);
     match files::read(&format) {
         Ok(Some(text)) if text == FORMAT_TEXT.as_bytes() => {}
@@ -92,7 +119,7 @@ pub(super) fn open(path: &Path, partitions: u32, shared: &Shared) -> Result<Open
         Err(error) => return Err(io("read", &format, &error)),
     }
     let options = shared.database().map_err(|error| rocks(&error))?;
-    let db = match DB::open_cf_descriptors(&options, path, shared.column_families(partitions)) {
+    let db = match open(&options, shared.column_families(partitions)) {
         Ok(db) => db,
         Err(error) => return of_open(&error).map(Opening::Unusable),
     };

@@ -18,6 +18,7 @@ mod files;
 mod generation;
 mod identity;
 mod lineage;
+mod look;
 mod merge;
 mod options;
 mod row;
@@ -25,6 +26,7 @@ mod store;
 mod view;
 
 pub use data_dir::{DataDir, DataDirError};
+pub use look::look;
 pub use options::{Resources, Shared};
 pub use store::RocksStore;
 pub use view::{GenerationViews, RocksView};

@@ -14,7 +14,7 @@ use outrigger_core::store::{
 };
 use outrigger_core::topic::Identity;
 
-use super::directory::{Listing, StoreDirectory};
+use super::directory::{Listing, Owned, Roles, StoreDirectory};
 use super::error::{refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
 use super::options::Shared;
@@ -105,23 +105,10 @@ impl RocksStore {
 
     /// Nothing is opened or changed before IDENTITY was read and is the expected one.
     fn judge(&mut self, expected: &Identity) -> Result<Found, StoreError> {
-        if !self.directory.exists()? {
-            return Ok(Found::Nothing);
-        }
-        let mut listing = self.directory.list()?;
-        match self.directory.identity()? {
-            Some(Ok(is)) if is == *expected => {}
-            Some(Ok(is)) => return Ok(Found::Foreign { is: is.to_string() }),
-            Some(Err(error)) => {
-                return Ok(Found::Foreign {
-                    is: format!("an IDENTITY that cannot be read: {error}"),
-                });
-            }
-            None if listing.is_empty() => return Ok(Found::Nothing),
-            None => {
-                return Ok(Found::Foreign { is: "generations without an IDENTITY".to_owned() });
-            }
-        }
+        let mut listing = match self.directory.judge(expected)? {
+            Owned::Ours(listing) => listing,
+            Owned::Not(found) => return Ok(found),
+        };
         self.directory.sweep(&mut listing)?;
         self.open_copy(&mut listing, expected.partitions).map(Found::Copy)
     }
@@ -131,14 +118,8 @@ impl RocksStore {
         listing: &mut Listing,
         partitions: u32,
     ) -> Result<FoundCopy, StoreError> {
-        let named = self.directory.current()?;
-        let current = named.filter(|named| listing.generations.contains(named));
-        let newest = listing.generations.last().copied();
-        let building = newest.filter(|newest| Some(*newest) > current);
-        // The number of a CURRENT whose generation is gone counts too: a new generation of that number
-        // would be the current one before it is complete.
-        let seen = listing.generations.iter().chain(&listing.quarantined).chain(&named);
-        self.highest = seen.map(|generation| generation.0).fold(self.highest, u64::max);
+        let Roles { current, building, highest } = listing.roles(self.directory.current()?);
+        self.highest = self.highest.max(highest);
         self.set_superseded_aside(listing, [current, building]);
         let current =
             current.map(|generation| self.open_generation(generation, partitions)).transpose()?;

@@ -5,6 +5,7 @@
 //! the same code. An oracle never changes the world.
 
 mod content;
+mod o01_kept;
 mod o01_needless;
 mod o04_content;
 mod o05_disk;
@@ -154,6 +155,7 @@ impl Oracles {
     pub fn all() -> Oracles {
         Oracles(vec![
             Box::new(o01_needless::Needless),
+            Box::new(o01_kept::Kept::default()),
             Box::new(o09_aborted::Aborted),
             Box::new(o13_resurrection::Resurrection),
             Box::new(o11_ready::HonestReady::default()),

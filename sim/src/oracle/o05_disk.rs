@@ -28,7 +28,11 @@ impl Oracle for Disk {
             Moment::Crashed { node } | Moment::Audit { node } => everything(*node, world),
             Moment::Handled {
                 node,
-                event: Event::Store(StoreEvent::Done { call: StoreCallKind::Flush, .. }),
+                event:
+                    Event::Store(
+                        StoreEvent::Done { call: StoreCallKind::Flush, .. }
+                        | StoreEvent::Failed { .. },
+                    ),
             } => durable(*node, world),
             Moment::Handled { .. }
             | Moment::Effect { .. }

@@ -31,7 +31,10 @@ impl Oracle for Deposed {
 
     fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
         match moment {
-            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) } => {
+            // Ends follow the facts that a copy was opened by; other facts may overtake them.
+            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) }
+                if world.node(*node).status().live.is_none() =>
+            {
                 let epochs: Vec<_> = facts.partitions.iter().map(|facts| facts.epoch).collect();
                 match self.nodes.get_mut(node).filter(|known| known.topic == facts.topic) {
                     Some(known) => known.learn(&epochs),

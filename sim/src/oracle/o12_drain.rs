@@ -64,14 +64,11 @@ impl Drains {
             return Ok(());
         };
         let over = state.until.is_some_and(|until| world.elapsed() > until);
+        let due = state.until.is_some_and(|until| world.elapsed() >= until);
         match effect {
-            Effect::Reply(_, Reply::Drained) if !over && !state.writes.is_empty() => {
+            Effect::Reply(_, Reply::Drained) if !due && !state.writes.is_empty() => {
                 let what = format!("drained, but {} writes have no answer", state.writes.len());
                 Err(Wrong::of(node, what))
-            }
-            Effect::Reply(_, Reply::Drained) => {
-                state.until = None;
-                Ok(())
             }
             Effect::Reply(id, Reply::Written { .. } | Reply::Reached | Reply::Rejected(_)) => {
                 state.writes.remove(id);
@@ -81,7 +78,10 @@ impl Drains {
                 let what = format!("still asks the log when a drain's time is up: {call:?}");
                 Err(Wrong::of(node, what))
             }
-            Effect::Log(_) | Effect::Store(_) | Effect::Notice(_) => Ok(()),
+            Effect::Reply(_, Reply::Drained)
+            | Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Notice(_) => Ok(()),
         }
     }
 }

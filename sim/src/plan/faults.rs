@@ -85,6 +85,10 @@ pub enum FaultKind {
     Retention {
         delete_retention_ms: u64,
     },
+    /// Other clients' clocks are behind, and with them the timestamps that they give.
+    OldTimestamps {
+        behind_ms: u64,
+    },
     StallFetches {
         node: usize,
     },
@@ -213,6 +217,7 @@ impl FaultKind {
             FaultKind::Cleanup { .. } | FaultKind::Retention { .. } => "K18",
             FaultKind::IsolateBroker { .. } => "K20",
             FaultKind::Poison { .. } => "K22",
+            FaultKind::OldTimestamps { .. } => "D3",
             FaultKind::StallFetches { .. } => "K23",
             FaultKind::Outage => "K24",
             FaultKind::Denied { .. } => "K19",
@@ -277,6 +282,7 @@ impl FaultKind {
             | FaultKind::AddPartition
             | FaultKind::Cleanup { .. }
             | FaultKind::Retention { .. }
+            | FaultKind::OldTimestamps { .. }
             | FaultKind::Outage
             | FaultKind::Denied { .. } => None,
         }

@@ -82,6 +82,9 @@ fn kinds() -> Vec<Kind> {
         kind(Lasts::UpTo(60_000), |dice, _| FaultKind::Cleanup {
             policy: dice.pick(&["delete", "compact,delete"]).to_owned(),
         }),
+        kind(LONG, |dice, _| FaultKind::OldTimestamps {
+            behind_ms: dice.pick(&[10_000, 36_000_000]),
+        }),
         kind(LONG, |dice, world| FaultKind::StallFetches { node: node(dice, world) }),
         kind(Lasts::UpTo(120_000), |_, _| FaultKind::Outage),
         kind(Lasts::UpTo(30_000), |dice, _| FaultKind::Denied { code: dice.pick(&[3, 29]) }),

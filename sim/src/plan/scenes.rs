@@ -4,7 +4,7 @@
 //! again past what a stopped node had read. A scene draws such a course of events, with everything in it that
 //! may vary still drawn; whatever else the seed draws goes on around it.
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{Disk, Fault, FaultKind};
 use super::operations::{Act, ForeignKey, Level, Operation};
 use super::setting::Setting;
 use super::{License, Plan};
@@ -21,7 +21,7 @@ pub(super) fn add(plan: &mut Plan) {
     let mut dice = Dice::at(plan.seed, "scenes", 0, 0);
     let mut kinds: Vec<fn(&mut Scene<'_>)> = vec![
         race, race, horizon, horizon, horizon, commotion, absence, incomplete, succession, stale,
-        deposed, hurry,
+        deposed, hurry, farewell, marker,
     ];
     if plan.license == License::MayLose {
         kinds.extend([loss as fn(&mut Scene<'_>), loss, loss]);
@@ -116,7 +116,15 @@ fn race(scene: &mut Scene<'_>) {
     let step_ms = up_to_ms + (latencies.log_call_us + latencies.log_answer_us) / 2_000;
     scene.lasts(3_000 + 70 * step_ms);
     MANY.for_each(|key| scene.puts(0, [key]));
-    scene.fault(2_000, 100, FaultKind::WipeDisk { node });
+    match scene.dice.once_in(3) {
+        // It is at the tail, where only what is young cannot be cleaned yet.
+        true => {
+            scene.fault(0, 10_000, FaultKind::OldTimestamps { behind_ms: 36_000_000 });
+            scene.fault(2_000, 150, FaultKind::StallFetches { node });
+            MANY.for_each(|key| scene.puts(2_050, [key]));
+        }
+        false => scene.fault(2_000, 100, FaultKind::WipeDisk { node }),
+    }
     scene.fault(2_050, 80 * step_ms, FaultKind::SlowLog { node, up_to_ms });
     for step in 0..70 {
         let after_ms = 2_150 + step * step_ms;
@@ -151,7 +159,9 @@ fn horizon(scene: &mut Scene<'_>) {
     // What it has is confirmed before it goes, and what it asked for was answered before the deletes.
     let gone =
         1_000 + 3 * limits.ends_ms + if lowered { 2 * limits.describe_ms + 2_000 } else { 0 };
-    let deleted = gone + if stopped { 50 } else { 500 + 4 * kafka.pace_ms };
+    // Or it is answered late, and the deletes come between question and answer.
+    let late = !stopped && scene.dice.once_in(2);
+    let deleted = gone + if stopped || late { 50 } else { 500 + 4 * kafka.pace_ms };
     let cleaned = deleted + 50 + 4 * kafka.pace_ms + lag_ms;
     let expired = cleaned + expires_ms + 5;
     let away_ms = match scene.dice.below(6) {
@@ -164,6 +174,13 @@ fn horizon(scene: &mut Scene<'_>) {
         let lasts_ms = scene.dice.pick(&[gone + away_ms - 10, gone + 2 * away_ms]);
         let delete_retention_ms = expires_ms;
         scene.fault(0, lasts_ms, FaultKind::Retention { delete_retention_ms });
+    }
+    if late {
+        scene.fault(
+            gone - 500,
+            away_ms,
+            FaultKind::SlowLog { node, up_to_ms: expires_ms * 4 / 10 },
+        );
     }
     scene.puts(0, KEYS);
     let away = match (stopped, scene.dice.once_in(2)) {
@@ -272,6 +289,13 @@ fn succession(scene: &mut Scene<'_>) {
     scene.puts(0, KEYS);
     scene.everybody_reads(1_000, Level::AtLeast);
     scene.fault(1_500, 0, FaultKind::Recreate);
+    if scene.dice.once_in(2) {
+        // It grows past every position while questions about its id are on their way.
+        for node in scene.nodes() {
+            scene.fault(1_000, 1_000, FaultKind::SlowLog { node, up_to_ms: 500 });
+        }
+        (0..8).for_each(|_| scene.puts(1_501, MANY));
+    }
     // As many as before, so that positions of the old topic lie inside the new one.
     for round in 0..60 {
         let key = scene.key();
@@ -346,4 +370,41 @@ fn hurry(scene: &mut Scene<'_>) {
         let (level, wait_ms) = (Level::Latest, 10_000);
         scene.act(get_ms, 2, Act::Get { node: slow, key, level, wait_ms });
     }
+}
+
+/// A node is told to end while writes are under way, and something else ends or holds up its copy (P6).
+fn farewell(scene: &mut Scene<'_>) {
+    let node = scene.node();
+    scene.lasts(30_000);
+    let what = match scene.dice.below(4) {
+        // Nothing can be flushed, for the topic's id cannot be asked for.
+        0 => Some((20, 25_000, FaultKind::Outage)),
+        1 => Some((60, 0, FaultKind::DiskError { node, call: Disk::Apply, corrupt: false })),
+        2 => Some((60, 0, FaultKind::Recreate)),
+        _ => None,
+    };
+    scene.fault(0, 20_000, FaultKind::SlowLog { node, up_to_ms: 3_000 });
+    for round in 0..6 {
+        let key = scene.key();
+        scene.act(round * 10, 1, Act::Put { node, key });
+    }
+    what.into_iter().for_each(|(after_ms, lasts_ms, what)| scene.fault(after_ms, lasts_ms, what));
+    scene.fault(50, 28_000, FaultKind::Drain { node });
+}
+
+/// The log ends in the marker of a transaction that an election outlived: no record shows its epoch (K2, K8).
+fn marker(scene: &mut Scene<'_>) {
+    let (node, key) = (scene.node(), scene.key());
+    let Setting { limits, kafka, .. } = scene.setting;
+    let settled = 1_000 + 4 * kafka.pace_ms;
+    let durable = settled + 2 * limits.flush_ms.min(3_000) + 2 * limits.ends_ms.min(3_000);
+    scene.lasts(durable + 3_000);
+    let (keys, commit) = (vec![key], scene.dice.once_in(2));
+    scene.act(0, 0, Act::Transaction { keys, commit, lasts_ms: settled });
+    for partition in 0..scene.setting.partitions {
+        scene.fault(settled / 2, 0, FaultKind::Elect { partition });
+    }
+    let crash = FaultKind::Crash { node, effects: 0, keep_permille: 1_000 };
+    scene.fault(durable, 100, crash);
+    scene.everybody_reads(durable + 2_000, Level::Local);
 }

@@ -134,6 +134,9 @@ impl Run<'_> {
                 changed.delete_retention_ms = *delete_retention_ms;
                 self.world.log.set_policy(changed);
             }
+            FaultKind::OldTimestamps { behind_ms } => {
+                self.world.log.set_others_behind(Duration::from_millis(*behind_ms));
+            }
             FaultKind::StallFetches { node } => self.world.log.stall_fetches(client(*node), true),
             FaultKind::Outage => {
                 self.world.log.set_outage(Some(Outage::unreachable()));
@@ -218,6 +221,7 @@ impl Run<'_> {
                 self.world.log.stall_fetches(client(*node), false);
             }
             FaultKind::Outage | FaultKind::Denied { .. } => self.world.log.set_outage(None),
+            FaultKind::OldTimestamps { .. } => self.world.log.set_others_behind(Duration::ZERO),
             FaultKind::AddPartition => self.recreate(),
             FaultKind::Pause { node } => self.world.resume(*node),
             FaultKind::Clock { node, jump_ms } => {

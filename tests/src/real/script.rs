@@ -245,6 +245,7 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
         | FaultKind::AddPartition
         | FaultKind::Cleanup { .. }
         | FaultKind::Retention { .. }
+        | FaultKind::OldTimestamps { .. }
         | FaultKind::StallFetches { .. }
         | FaultKind::Poison { .. }
         | FaultKind::Denied { .. }

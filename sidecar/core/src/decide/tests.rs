@@ -317,3 +317,12 @@ fn one_bad_partition_decides_for_all() {
     let (cause, _) = case(copy(intact(G1, vec![lineage(101), lineage(0)]), None)).rebuild();
     assert_eq!(cause, Cause::Truncated);
 }
+
+#[test]
+fn what_the_log_lost_is_kept_whatever_another_partition_suffers_from() {
+    let old = Lineage { confirmed_at_ms: 0, ..lineage(100) };
+    for lineages in [vec![old.clone(), lineage(101)], vec![lineage(101), old.clone()]] {
+        let (cause, old) = case(copy(intact(G1, lineages), None)).rebuild();
+        assert_eq!((cause, quarantined(&old)), (Cause::Truncated, vec![G1]));
+    }
+}

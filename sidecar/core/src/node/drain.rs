@@ -10,17 +10,21 @@ use crate::gate::Rejection;
 
 #[derive(Debug)]
 pub(super) struct Drain {
-    id: RequestId,
+    /// Everybody who asked for it.
+    ids: Vec<RequestId>,
     /// Monotonic: whatever is not done by then is left to the next start, which is as safe.
     pub(super) until: Duration,
 }
 
 impl Node {
     pub(super) fn begin_drain(&mut self, id: RequestId) {
-        if self.drain.is_some() || matches!(self.stage, Stage::Stopped) {
+        if let Stage::Stopped = self.stage {
             return self.reply(id, Reply::Drained);
         }
-        self.drain = Some(Drain { id, until: self.now.mono + self.limits.drain_max });
+        if let Some(drain) = &mut self.drain {
+            return drain.ids.push(id);
+        }
+        self.drain = Some(Drain { ids: vec![id], until: self.now.mono + self.limits.drain_max });
         self.publish();
         let settled = self.awaits.reject_all(&Rejection::Draining);
         self.settle(settled);
@@ -63,6 +67,6 @@ impl Node {
         let drain = self.drain.take().expect("closing ends a drain");
         self.stage = Stage::Stopped;
         self.become_phase(Phase::Stopped);
-        self.reply(drain.id, Reply::Drained);
+        drain.ids.into_iter().for_each(|id| self.reply(id, Reply::Drained));
     }
 }

@@ -121,10 +121,8 @@ impl Node {
             return;
         }
         self.learn_epochs(facts.partitions.iter().map(|facts| facts.epoch));
-        let served = |generation| Served {
-            generation,
-            confirmed_at_ms: confirmed_at_ms(&found, generation),
-        };
+        let confirmed_at_ms = confirmed_at_ms(&found);
+        let served = |generation| Served { generation, confirmed_at_ms };
         match plan {
             Plan::Wait(_) => unreachable!("handled above"),
             Plan::Refuse { refusal, serve } => {
@@ -149,7 +147,7 @@ impl Node {
             Plan::Continue { building, lineages, serve } => {
                 let usage = Usage::Building {
                     serve: serve.map(served),
-                    replaced: replaced_by(&found, building),
+                    replaced: in_use(&found).map(|found| found.generation).into_iter().collect(),
                 };
                 let start = Start {
                     identity,
@@ -390,27 +388,19 @@ impl Node {
     }
 }
 
-fn confirmed_at_ms(found: &Found, generation: Generation) -> u64 {
-    let Found::Copy(copy) = found else { return 0 };
-    let generations = [&copy.current, &copy.building].into_iter().flatten();
-    let lineages =
-        generations.filter(|found| found.generation == generation).filter_map(|found| match &found
-            .state
-        {
-            GenerationState::Intact(lineages) => Some(lineages),
-            GenerationState::UnknownFormat(_) | GenerationState::Corrupt(_) => None,
-        });
-    lineages.flatten().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0)
+/// Of the generation in use: no other is ever served beside a rebuild.
+fn confirmed_at_ms(found: &Found) -> u64 {
+    let lineages = in_use(found).and_then(|found| match &found.state {
+        GenerationState::Intact(lineages) => Some(lineages),
+        GenerationState::UnknownFormat(_) | GenerationState::Corrupt(_) => None,
+    });
+    lineages.into_iter().flatten().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0)
 }
 
-/// What a finished rebuild in `building` makes superfluous: the generation that was in use.
-fn replaced_by(found: &Found, building: Generation) -> Vec<Generation> {
-    let Found::Copy(copy) = found else {
-        return Vec::new();
-    };
-    copy.current
-        .iter()
-        .map(|found| found.generation)
-        .filter(|current| *current != building)
-        .collect()
+/// What CURRENT names; an unfinished rebuild is always a newer one.
+fn in_use(found: &Found) -> Option<&FoundGeneration> {
+    match found {
+        Found::Copy(copy) => copy.current.as_ref(),
+        Found::Nothing | Found::Foreign { .. } => None,
+    }
 }

@@ -87,7 +87,10 @@ pub(super) struct Faults {
     pub(super) late: Vec<LateAppend>,
     /// Clients whose fetches return nothing although there is something (FAULTS K23).
     pub(super) stalled: BTreeSet<u32>,
-    /// The same until a moment.
+    /// How far other clients' clocks are behind: where their timestamps count (`CreateTime`), the cleaner
+    /// takes young records for old ones (KIP-32, KIP-58).
+    pub(super) behind: Duration,
+    /// Clients whose fetches return nothing until a moment.
     pub(super) gaps: BTreeMap<u32, Duration>,
 }
 

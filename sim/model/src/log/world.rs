@@ -75,9 +75,12 @@ impl LogModel {
         let Some(leader) = leader.filter(|_| log.enough_in_sync(policy)) else {
             return Vec::new();
         };
+        let behind = if policy.log_append_time { Duration::ZERO } else { self.faults.behind };
+        let behind_ms = u64::try_from(behind.as_millis()).expect("clocks are behind by less");
+        let written_ms = now.wall_ms.saturating_sub(behind_ms);
         let replica = log.replicas.get_mut(&leader).expect("a leader has a replica");
         let pairs = records.iter().map(|record| (record.key.clone(), record.value.clone()));
-        let base = replica.append(now.wall_ms, producer, pairs);
+        let base = replica.append(written_ms, producer, pairs);
         self.cluster.settle(now);
         self.changed();
         (0..records.len()).map(|index| offset_at(base, index)).collect()
@@ -120,6 +123,11 @@ impl LogModel {
             }
             self.faults.fates.push_back(fate);
         }
+    }
+
+    /// The clocks of all other clients are behind the brokers'.
+    pub fn set_others_behind(&mut self, by: Duration) {
+        self.faults.behind = by;
     }
 
     /// The client's fetches return nothing until it is let go again.

@@ -6,6 +6,7 @@ mod compaction;
 mod interop;
 mod losses;
 mod outage;
+mod plan;
 mod refusals;
 
 use std::future::Future;

@@ -1,0 +1,187 @@
+//! `outrigger plan`: what a start would decide now, and why, without starting.
+//!
+//! The same facts, the same look at the disk and the same `decide` as in a node; only what a node learns by
+//! reading is missing: that the log has another history at the copy's position. Nothing is made, opened for
+//! writing or removed. While a node uses the data directory its own Status is the answer, and this refuses.
+
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use outrigger_core::decide::{Plan, Situation, decide};
+use outrigger_core::limits::Limits;
+use outrigger_core::log::{KafkaError, LogCall, LogEvent};
+use outrigger_core::stall::StallKind;
+use outrigger_core::store::{Found, StoreError};
+use outrigger_core::topic::LogFacts;
+
+use crate::config::{ServeConfig, StoreConfig};
+use crate::exit::Exit;
+use crate::index::StoreIndex;
+use crate::kafka::{KafkaLog, KafkaStartError};
+use crate::rocks::{self, DataDir, DataDirError, Resources, Shared};
+use crate::runtime;
+
+/// Beyond what the log takes to fail a question by itself.
+const ANSWERED_MAX: Duration = Duration::from_secs(60);
+
+/// A look needs no cache to speak of.
+const RESOURCES: Resources = Resources { block_cache_bytes: 8 << 20, background_threads: 2 };
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error("{0}\n  a running node tells itself what it does: `outrigger status`")]
+    InUse(#[source] DataDirError),
+    #[error(transparent)]
+    Data(DataDirError),
+    #[error(transparent)]
+    Kafka(#[from] KafkaStartError),
+    #[error("cannot look at the copy of store {store}: {error}")]
+    Store { store: String, error: StoreError },
+}
+
+/// What would become of one store.
+enum Outcome {
+    Planned {
+        facts: LogFacts,
+        found: Found,
+        plan: Plan,
+    },
+    /// Nothing is decided without the log.
+    Unanswered(KafkaError),
+}
+
+/// Every store's plan as text, and what the process exits with.
+pub fn run(config: &ServeConfig) -> Result<(String, Exit), PlanError> {
+    let data = DataDir::look(&config.data).map_err(|error| match error {
+        DataDirError::InUse { .. } => PlanError::InUse(error),
+        DataDirError::NotADirectory { .. }
+        | DataDirError::Forbidden { .. }
+        | DataDirError::Io { .. } => PlanError::Data(error),
+    })?;
+    let facts = describe(config)?;
+    let shared = Arc::new(Shared::new(RESOURCES));
+    let mut out = String::new();
+    let mut exit = Exit::Success;
+    for (store, facts) in config.stores.iter().zip(facts) {
+        let outcome = match facts {
+            Ok(facts) => planned(config, store, facts, data.is_some(), &shared)?,
+            Err(error) => Outcome::Unanswered(error),
+        };
+        exit = worse(exit, outcome.exit());
+        text::store(store, &outcome, &mut out);
+    }
+    Ok((out, exit))
+}
+
+impl PlanError {
+    pub fn exit(&self) -> Exit {
+        match self {
+            PlanError::InUse(_) | PlanError::Data(_) => Exit::DataDirectory,
+            PlanError::Kafka(KafkaStartError::Thread(_)) => Exit::TryAgain,
+            PlanError::Kafka(_) => Exit::Config,
+            PlanError::Store { .. } => Exit::InputOutput,
+        }
+    }
+}
+
+impl Outcome {
+    fn exit(&self) -> Exit {
+        match self {
+            Outcome::Planned { plan: Plan::Refuse { .. }, .. } => Exit::Refused,
+            Outcome::Planned { plan: Plan::Wait(_), .. } => Exit::TryAgain,
+            Outcome::Planned {
+                plan: Plan::Resume { .. } | Plan::Continue { .. } | Plan::Rebuild { .. },
+                ..
+            } => Exit::Success,
+            Outcome::Unanswered(error) => match StallKind::of(error) {
+                StallKind::Authorisation => Exit::Forbidden,
+                StallKind::TopicGone => Exit::Refused,
+                StallKind::LogUnreachable
+                | StallKind::LeaderUnavailable
+                | StallKind::StaleLeader
+                | StallKind::OpenTransaction
+                | StallKind::PoisonBatch
+                | StallKind::StoreFull
+                | StallKind::StoreFailed
+                | StallKind::NoProgress => Exit::TryAgain,
+            },
+        }
+    }
+}
+
+/// A store that a person must look at outweighs one that only has to wait.
+fn worse(one: Exit, other: Exit) -> Exit {
+    let rank = |exit| match exit {
+        Exit::Success => 0,
+        Exit::TryAgain => 1,
+        _ => 2,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
+fn planned(
+    config: &ServeConfig,
+    store: &StoreConfig,
+    facts: LogFacts,
+    exists: bool,
+    shared: &Arc<Shared>,
+) -> Result<Outcome, PlanError> {
+    let name = store.name.as_str();
+    let expected = facts.identity(name);
+    let found = match exists {
+        true => rocks::look(&config.data, name, &expected, shared)
+            .map_err(|error| PlanError::Store { store: name.to_owned(), error })?,
+        false => Found::Nothing,
+    };
+    let plan = decide(Situation {
+        store: name,
+        found: &found,
+        facts: &facts,
+        epochs_known: &vec![None; facts.partitions.len()],
+        diverged: &BTreeSet::new(),
+        past_horizon: false,
+        wall_ms: runtime::clock::now().wall_ms,
+        limits: &Limits::PRODUCTION,
+    });
+    Ok(Outcome::Planned { facts, found, plan })
+}
+
+/// What the log says of every store's topic, in the order of the configuration.
+fn describe(config: &ServeConfig) -> Result<Vec<Result<LogFacts, KafkaError>>, PlanError> {
+    let topics: Vec<String> =
+        config.stores.iter().map(|store| store.topic.as_str().to_owned()).collect();
+    let (sender, answers) = mpsc::channel();
+    let sink = Arc::new(move |store: StoreIndex, event: LogEvent| {
+        // Nobody listens any more: the answers are complete, or their time is up.
+        sender.send((store, event)).ok();
+    });
+    let log = KafkaLog::start(&config.kafka, &topics, sink)?;
+    (0..topics.len()).for_each(|index| log.call(StoreIndex(index), LogCall::Describe));
+    let deadline = Instant::now() + ANSWERED_MAX;
+    let mut answered = BTreeMap::new();
+    while answered.len() < topics.len() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok((store, event)) = answers.recv_timeout(left) else { break };
+        match event {
+            LogEvent::Facts(facts) => drop(answered.insert(store, Ok(facts))),
+            LogEvent::Failed { error, .. } => drop(answered.insert(store, Err(error))),
+            LogEvent::Assigned { .. }
+            | LogEvent::Fetched(_)
+            | LogEvent::Lost { .. }
+            | LogEvent::Ends(_)
+            | LogEvent::TopicId(_)
+            | LogEvent::Appended { .. }
+            | LogEvent::Trouble(_) => {}
+        }
+    }
+    let all = (0..topics.len())
+        .map(|index| answered.remove(&StoreIndex(index)).unwrap_or_else(|| Err(unanswered())));
+    Ok(all.collect())
+}
+
+fn unanswered() -> KafkaError {
+    KafkaError { code: -185, name: "_TIMED_OUT".to_owned(), not_persisted: false }
+}

@@ -1,0 +1,100 @@
+//! `outrigger plan`: it says what the next start then does, and touches nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Result, ensure};
+use outrigger_client::proto::v1::RestoreCause;
+use outrigger_client::proto::v1::cause::Why;
+use outrigger_core::offset::Partition;
+use outrigger_tests::kafka::TopicSpec;
+use outrigger_tests::node::Node;
+
+use super::{MINUTE, Place, durable, run};
+
+const P0: Partition = Partition(0);
+
+type Files = BTreeMap<PathBuf, (u64, SystemTime)>;
+
+/// Every file below a directory, with its size and when it was written.
+fn files(dir: &Path) -> Result<Files> {
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_dir() {
+            files.extend(self::files(&entry.path())?);
+        }
+        files.insert(entry.path(), (metadata.len(), metadata.modified()?));
+    }
+    Ok(files)
+}
+
+/// Exit code and output; fails when anything on disk was changed.
+fn plan(node: &Node) -> Result<(Option<i32>, String)> {
+    let before = files(&node.data())?;
+    let output = node.plan()?;
+    ensure!(files(&node.data())? == before, "a plan changed the data directory");
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8(text)?))
+}
+
+#[test]
+fn a_plan_says_what_the_next_start_does_and_touches_nothing() -> Result<()> {
+    run(async {
+        let place = Place::new("plan", TopicSpec::store())?;
+        let mut node = place.node("one")?;
+        let output = node.plan()?;
+        let text = String::from_utf8(output.stdout)?;
+        ensure!(
+            output.status.success() && text.contains("REBUILD as g1: nothing on disk"),
+            "{text}"
+        );
+        ensure!(!node.data().exists(), "a plan makes no data directory");
+
+        node.start().await?;
+        node.until_ready().await?;
+        let last = node.store().await?.put("k", "v").await?;
+        node.until("on disk", MINUTE, |status| durable(status) > last.offset).await?;
+        let output = node.plan()?;
+        let text = String::from_utf8(output.stderr)?;
+        ensure!(output.status.code() == Some(73), "a running node is asked itself: {text}");
+        ensure!(text.contains("in use by process") && text.contains("outrigger status"), "{text}");
+
+        ensure!(node.stop()?.success());
+        place.topic.put(P0, b"other", Some(b"1"))?;
+        place.topic.put(P0, b"other", Some(b"2"))?;
+        let (code, text) = plan(&node)?;
+        ensure!(code == Some(0) && text.contains("RESUME g1 where it ended"), "{text}");
+        ensure!(text.contains("copy at 1, log 0..3, 2 offsets to read"), "{text}");
+        node.start().await?;
+        let status = node.until_ready().await?;
+        let resumed = Why::Restore(RestoreCause::Resume.into());
+        ensure!(status.cause.as_ref().is_none_or(|cause| cause.why == Some(resumed)), "{status:?}");
+        ensure!(status.generation == Some(1), "{status:?}");
+
+        ensure!(node.stop()?.success());
+        place.topic.delete()?;
+        place.topic.create_again()?;
+        let (code, text) = plan(&node)?;
+        ensure!(
+            code == Some(65) && text.contains("REFUSE: the data directory belongs to"),
+            "{text}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn without_its_topic_there_is_no_plan() -> Result<()> {
+    run(async {
+        let place = Place::new("planless", TopicSpec::store())?;
+        place.topic.delete()?;
+        let output = place.node("one")?.plan()?;
+        let text = String::from_utf8(output.stdout)?;
+        ensure!(output.status.code() == Some(65), "{text}");
+        ensure!(text.contains("NO PLAN") && text.contains("create the topic"), "{text}");
+        Ok(())
+    })
+}
