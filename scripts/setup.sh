@@ -3,6 +3,7 @@
 # Sourced by ./x; quick when nothing is missing.
 
 CARGO_DENY_VERSION=0.20.2
+CARGO_MUTANTS_VERSION=27.1.0
 
 MISSING=()
 PACKAGES=()
@@ -87,13 +88,21 @@ kafka_jars() {
   mv "$fresh" "$lib"
 }
 
-# Unoptimised: it takes a minute to build and runs for seconds.
 setup_deny() {
+  cargo_tool deny "$CARGO_DENY_VERSION"
+}
+
+setup_mutants() {
+  cargo_tool mutants "$CARGO_MUTANTS_VERSION"
+}
+
+# cargo_tool <name> <version>, unoptimised: it takes a minute to build and computes little itself.
+cargo_tool() {
   export PATH="$CACHE/tools/bin:$PATH"
-  [[ $(cargo deny --version 2>/dev/null) != "cargo-deny $CARGO_DENY_VERSION" ]] || return 0
-  say "building cargo-deny, one to two minutes"
+  [[ $(cargo "$1" --version 2>/dev/null) != "cargo-$1 $2" ]] || return 0
+  say "building cargo-$1, one to two minutes"
   CARGO_TARGET_DIR="$CACHE/tools/target" cargo install --quiet --locked --debug \
-    --root "$CACHE/tools" --version "$CARGO_DENY_VERSION" cargo-deny
+    --root "$CACHE/tools" --version "$2" "cargo-$1"
   rm -rf "$CACHE/tools/target"
 }
 

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod dev;
+pub mod doctor;
 pub mod embedded;
 pub mod exit;
 pub mod grpc;

@@ -104,12 +104,21 @@ impl Node {
         Ok(())
     }
 
-    /// What the node would decide: `outrigger plan` with its settings.
-    pub fn plan(&self) -> Result<Output> {
-        let mut command = self.host.command(&binary());
-        command.arg("plan").arg("--data").arg(self.data()).args(&self.args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        end_of(command.spawn().context("starting outrigger plan")?)
+    /// What `outrigger` says of the node from outside: `plan` or `doctor`, with its settings.
+    pub fn look(&self, command: &str) -> Result<Output> {
+        let mut look = self.host.command(&binary());
+        look.arg(command).arg("--data").arg(self.data()).args(&self.args);
+        look.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_of(look.spawn().with_context(|| format!("starting outrigger {command}"))?)
+    }
+
+    /// `outrigger drop-quarantine` with these arguments.
+    pub fn drop_quarantine(&self, arguments: &[&str]) -> Result<Output> {
+        let mut drops = self.host.command(&binary());
+        drops.arg("drop-quarantine").arg("--data").arg(self.data());
+        drops.args(["--store", STORE]).args(arguments);
+        drops.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_of(drops.spawn().context("starting outrigger drop-quarantine")?)
     }
 
     fn command(&self) -> Command {

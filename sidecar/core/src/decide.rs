@@ -54,10 +54,12 @@ pub enum Plan {
         lineages: Vec<Lineage>,
         discard: Option<Generation>,
     },
+    /// `aside`: the generation in use, when it must be kept; else it is removed in the end.
     Continue {
         building: Generation,
         lineages: Vec<Lineage>,
         serve: Option<Generation>,
+        aside: Option<(Generation, String)>,
     },
     Rebuild {
         generation: Generation,
@@ -99,11 +101,17 @@ pub fn decide(situation: Situation<'_>) -> Plan {
 
 fn decide_copy(situation: Situation<'_>, copy: &FoundCopy) -> Plan {
     let building = copy.building.as_ref().map(|found| (found, judge(situation, found)));
-    if let Some((found, Ok(lineages))) = &building {
-        let serve = served(copy);
-        return Plan::Continue { building: found.generation, lineages: lineages.to_vec(), serve };
-    }
     let current = copy.current.as_ref().map(|found| (found, judge(situation, found)));
+    if let Some((found, Ok(lineages))) = &building {
+        let (building, lineages) = (found.generation, lineages.to_vec());
+        let aside =
+            current.as_ref().and_then(|(found, verdict)| match &verdict.as_ref().err()?.old {
+                Old::Quarantine(why) => Some((found.generation, why.clone())),
+                Old::ServeStale | Old::Discard => None,
+            });
+        let serve = if aside.is_none() { served(copy) } else { None };
+        return Plan::Continue { building, lineages, serve, aside };
+    }
     if let Some((found, Ok(lineages))) = &current {
         let discard = building.map(|(unfinished, _)| unfinished.generation);
         return Plan::Resume { generation: found.generation, lineages: lineages.to_vec(), discard };

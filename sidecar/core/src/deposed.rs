@@ -64,3 +64,6 @@ impl fmt::Display for Deposed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

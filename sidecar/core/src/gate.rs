@@ -187,3 +187,6 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,6 +106,8 @@ impl EpochChain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::BatchBuilder;
+    use crate::offset::Partition;
 
     #[test]
     fn a_position_beyond_its_epochs_end_is_another_history() {
@@ -126,5 +128,43 @@ mod tests {
         }
         assert_eq!(chain.starts().len(), EPOCHS_MAX);
         assert_eq!(chain.latest(), Some(Epoch(99)));
+    }
+
+    #[test]
+    fn stored_starts_are_a_chain_only_when_they_ascend_and_are_few() {
+        let chain = |starts: &[(u32, u64)]| {
+            let starts = starts.iter().map(|(epoch, start)| (Epoch(*epoch), Offset(*start)));
+            EpochChain::from_starts(starts.collect())
+        };
+        let mut observed = EpochChain::default();
+        observed.observe(Epoch(1), Offset(10));
+        observed.observe(Epoch(3), Offset(10));
+        assert_eq!(chain(&[(1, 10), (3, 10)]), Some(observed), "an election without a record");
+        assert_eq!(chain(&[(1, 10), (1, 20)]), None, "an epoch has one start");
+        assert_eq!(chain(&[(3, 10), (1, 20)]), None);
+        assert_eq!(chain(&[(1, 20), (3, 10)]), None);
+        let many = |count: u32| (0..count).map(|epoch| (Epoch(epoch), Offset(0))).collect();
+        assert!(EpochChain::from_starts(many(32)).is_some());
+        assert_eq!(EpochChain::from_starts(many(33)), None, "no longer than one that was observed");
+    }
+
+    fn batch(gap: bool) -> Batch {
+        let mut builder = BatchBuilder::new(Partition(0), 1, Offset::ZERO);
+        builder.push(Offset(u64::from(gap)), Some(Epoch(2)), Some(b"k"), None);
+        builder.finish(Offset(9))
+    }
+
+    #[test]
+    fn a_gap_that_counts_makes_the_copy_inexact_up_to_where_the_cleaner_may_have_been() {
+        let start = Lineage::empty(1_000, 2_000);
+        assert!(start.exact());
+        let holed = start.after(&batch(true), true);
+        assert_eq!((holed.position, holed.exact_from), (Offset(2), Offset(9)));
+        assert!(!holed.exact());
+        assert!(Lineage { position: Offset(9), ..holed }.exact());
+        for unharmed in [start.after(&batch(true), false), start.after(&batch(false), true)] {
+            assert_eq!(unharmed.exact_from, Offset::ZERO);
+            assert_eq!(unharmed.epochs.starts().last().map(|(epoch, _)| *epoch), Some(Epoch(2)));
+        }
     }
 }

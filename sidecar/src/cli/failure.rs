@@ -10,6 +10,7 @@ use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::dev::DevError;
 use crate::exit::Exit;
+use crate::kafka::KafkaStartError;
 use crate::plan::PlanError;
 use crate::serve::ServeError;
 use crate::telemetry::{LogError, MetricsError};
@@ -41,6 +42,11 @@ pub enum Failure {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Of a command without a node.
+    #[error(transparent)]
+    Kafka(#[from] KafkaStartError),
+    #[error("{0}")]
+    Disk(String),
     #[error(transparent)]
     Dev(#[from] DevError),
     #[error(transparent)]
@@ -73,6 +79,8 @@ impl Failure {
             Failure::Metrics(MetricsError::Listen { .. }) => Exit::Unavailable,
             Failure::Serve(error) => error.exit(),
             Failure::Plan(error) => error.exit(),
+            Failure::Kafka(error) => PlanError::exit_of(error),
+            Failure::Disk(_) => Exit::InputOutput,
             Failure::Dev(error) => error.exit(),
             Failure::Demo(error) => error.exit(),
             Failure::Start(_) => Exit::TryAgain,

@@ -5,12 +5,14 @@
 
 mod demo;
 mod dev;
+mod doctor;
 mod escape;
 mod failure;
 mod kv;
 mod load;
 mod output;
 mod plan;
+mod quarantine;
 mod scan;
 mod serve;
 mod status;
@@ -40,6 +42,8 @@ enum Command {
     // Boxed: its settings are many times larger than those of the others.
     Serve(Box<ServeArgs>),
     Plan(Box<plan::PlanArgs>),
+    Doctor(Box<doctor::DoctorArgs>),
+    DropQuarantine(quarantine::DropArgs),
     Put(kv::PutArgs),
     Get(kv::GetArgs),
     Delete(kv::DeleteArgs),
@@ -64,6 +68,8 @@ impl Cli {
         match self.command {
             Command::Serve(args) => serve::run(*args).await,
             Command::Plan(args) => plan::run(*args).await,
+            Command::Doctor(args) => doctor::run(*args).await,
+            Command::DropQuarantine(args) => quarantine::run(&args),
             Command::Put(args) => kv::put(args).await,
             Command::Get(args) => kv::get(args).await,
             Command::Delete(args) => kv::delete(args).await,

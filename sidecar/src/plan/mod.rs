@@ -28,7 +28,8 @@ use crate::runtime;
 const ANSWERED_MAX: Duration = Duration::from_secs(60);
 
 /// A look needs no cache to speak of.
-const RESOURCES: Resources = Resources { block_cache_bytes: 8 << 20, background_threads: 2 };
+pub(crate) const RESOURCES: Resources =
+    Resources { block_cache_bytes: 8 << 20, background_threads: 2 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -43,7 +44,7 @@ pub enum PlanError {
 }
 
 /// What would become of one store.
-enum Outcome {
+pub(crate) enum Outcome {
     Planned {
         facts: LogFacts,
         found: Found,
@@ -80,9 +81,15 @@ impl PlanError {
     pub fn exit(&self) -> Exit {
         match self {
             PlanError::InUse(_) | PlanError::Data(_) => Exit::DataDirectory,
-            PlanError::Kafka(KafkaStartError::Thread(_)) => Exit::TryAgain,
-            PlanError::Kafka(_) => Exit::Config,
+            PlanError::Kafka(error) => PlanError::exit_of(error),
             PlanError::Store { .. } => Exit::InputOutput,
+        }
+    }
+
+    pub(crate) fn exit_of(error: &KafkaStartError) -> Exit {
+        match error {
+            KafkaStartError::Thread(_) => Exit::TryAgain,
+            _ => Exit::Config,
         }
     }
 }
@@ -122,7 +129,8 @@ fn worse(one: Exit, other: Exit) -> Exit {
     if rank(other) > rank(one) { other } else { one }
 }
 
-fn planned(
+/// `exists`: there is a data directory, and nobody writes to it.
+pub(crate) fn planned(
     config: &ServeConfig,
     store: &StoreConfig,
     facts: LogFacts,
@@ -150,7 +158,9 @@ fn planned(
 }
 
 /// What the log says of every store's topic, in the order of the configuration.
-fn describe(config: &ServeConfig) -> Result<Vec<Result<LogFacts, KafkaError>>, PlanError> {
+pub(crate) fn describe(
+    config: &ServeConfig,
+) -> Result<Vec<Result<LogFacts, KafkaError>>, KafkaStartError> {
     let topics: Vec<String> =
         config.stores.iter().map(|store| store.topic.as_str().to_owned()).collect();
     let (sender, answers) = mpsc::channel();

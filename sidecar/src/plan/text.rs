@@ -67,7 +67,10 @@ fn consequences(plan: &Plan, out: &mut String) {
             discard.iter().for_each(|old| line(format!("{old} is removed: an unfinished rebuild")));
             line("should the log have another history there, reading shows it: then a rebuild follows".to_owned());
         }
-        Plan::Continue { serve, .. } => stale(serve).into_iter().for_each(line),
+        Plan::Continue { serve, aside, .. } => {
+            let aside = aside.iter().map(|(old, why)| becomes(*old, &Old::Quarantine(why.clone())));
+            stale(serve).into_iter().chain(aside).for_each(line);
+        }
         Plan::Rebuild { old, cause, .. } => {
             old.iter().for_each(|(generation, old)| line(becomes(*generation, old)));
             if *cause == Cause::PastHorizon {

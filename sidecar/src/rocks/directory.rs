@@ -232,12 +232,51 @@ impl StoreDirectory {
         if !path.exists() {
             return Ok(());
         }
+        self.delete(&path, generation)
+    }
+
+    fn delete(&self, path: &Path, generation: Generation) -> Result<(), StoreError> {
         let removing = self.path.join(format!("{REMOVING}{generation}"));
-        files::rename(&path, &removing).map_err(|error| failed("rename", &path, &error))?;
+        files::rename(path, &removing).map_err(|error| failed("rename", path, &error))?;
         if let Err(error) = fs::remove_dir_all(&removing) {
             tracing::warn!(path = %removing.display(), %error, "its files remain until the next start");
         }
         Ok(())
+    }
+}
+
+/// A generation that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    pub generation: Generation,
+    pub why: String,
+    /// Of all its files.
+    pub bytes: u64,
+}
+
+impl StoreDirectory {
+    pub(super) fn set_aside(&self) -> Result<Vec<Quarantined>, StoreError> {
+        if !self.exists()? {
+            return Ok(Vec::new());
+        }
+        let describe = |generation: &Generation| {
+            let path = self.quarantined(*generation);
+            let why =
+                files::read(&path.join(WHY)).map_err(|error| failed("read", &path, &error))?;
+            let why = String::from_utf8_lossy(&why.unwrap_or_default()).trim().to_owned();
+            let bytes = files::size(&path).map_err(|error| failed("look at", &path, &error))?;
+            Ok(Quarantined { generation: *generation, why, bytes })
+        };
+        self.list()?.quarantined.iter().map(describe).collect()
+    }
+
+    /// Deletes what was set aside under this number; an error when there is none.
+    pub(super) fn drop_quarantined(&self, generation: Generation) -> Result<(), StoreError> {
+        let path = self.quarantined(generation);
+        if !path.exists() {
+            return Err(refused(format!("{} is not there", path.display())));
+        }
+        self.delete(&path, generation)
     }
 }
 

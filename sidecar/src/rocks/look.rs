@@ -1,4 +1,6 @@
-//! What `Open` would find, without being it: nothing on disk is made, swept, renamed or written.
+//! A store's directory from outside its node: what `Open` would find, how large it is, what was set aside.
+//!
+//! Only [`drop_quarantined`] changes anything.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,11 +9,11 @@ use outrigger_core::offset::Generation;
 use outrigger_core::store::{Found, FoundCopy, FoundGeneration, StoreError};
 use outrigger_core::topic::Identity;
 
-use super::directory::{Owned, Roles, StoreDirectory};
-use super::generation;
+use super::directory::{Owned, Quarantined, Roles, StoreDirectory};
 use super::options::Shared;
+use super::{files, generation};
 
-/// The copies of `store` inside of a data directory that no process writes to meanwhile.
+/// What `Open` would find of `store` in a data directory that no process writes to meanwhile.
 pub fn look(
     data: &Path,
     store: &str,
@@ -32,4 +34,29 @@ pub fn look(
     let current = current.map(look).transpose()?;
     let building = building.map(look).transpose()?;
     Ok(Found::Copy(FoundCopy { current, building, next: Generation(highest + 1) }))
+}
+
+/// Bytes that the generation in use takes; none where there is none.
+pub fn size_in_use(data: &Path, store: &str) -> Result<Option<u64>, StoreError> {
+    let directory = StoreDirectory::new(data, store);
+    if !directory.exists()? {
+        return Ok(None);
+    }
+    let current = directory.current()?.map(|current| directory.generation(current));
+    // What vanishes while it is added up was not in use any more.
+    Ok(current.and_then(|path| files::size(&path).ok()))
+}
+
+/// What was set aside of `store`, also while a node uses the directory.
+pub fn quarantined(data: &Path, store: &str) -> Result<Vec<Quarantined>, StoreError> {
+    StoreDirectory::new(data, store).set_aside()
+}
+
+/// Deletes a generation that was set aside, also while a node uses the directory: nobody opens it any more.
+pub fn drop_quarantined(
+    data: &Path,
+    store: &str,
+    generation: Generation,
+) -> Result<(), StoreError> {
+    StoreDirectory::new(data, store).drop_quarantined(generation)
 }

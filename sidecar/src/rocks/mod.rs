@@ -26,7 +26,8 @@ mod store;
 mod view;
 
 pub use data_dir::{DataDir, DataDirError};
-pub use look::look;
+pub use directory::Quarantined;
+pub use look::{drop_quarantined, look, quarantined, size_in_use};
 pub use options::{Resources, Shared};
 pub use store::RocksStore;
 pub use view::{GenerationViews, RocksView};

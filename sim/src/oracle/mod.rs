@@ -154,7 +154,7 @@ pub struct Oracles(Vec<Box<dyn Oracle>>);
 impl Oracles {
     pub fn all() -> Oracles {
         Oracles(vec![
-            Box::new(o01_needless::Needless),
+            Box::new(o01_needless::Needless::default()),
             Box::new(o01_kept::Kept::default()),
             Box::new(o09_aborted::Aborted),
             Box::new(o13_resurrection::Resurrection),

@@ -1,11 +1,12 @@
-//! O1: a copy that the log refused as one of another history is not deleted: it may be all that is left of
-//! what the log lost.
+//! O1: a copy that the log refused as one of another history, or that ended behind the log's own end when it
+//! was decided about, is not deleted: it may be all that is left of what the log lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_core::log::{LogCall, LogEvent, Loss};
-use outrigger_core::node::{Effect, Event};
+use outrigger_core::node::{Effect, Event, Notice};
 use outrigger_core::offset::{Generation, Partition};
+use outrigger_core::phase::Phase;
 use outrigger_core::store::StoreCall;
 
 use super::{Moment, Oracle, OracleId, Wrong};
@@ -21,6 +22,10 @@ struct Seen {
     /// Read from where they were assigned, and nothing since.
     untouched: BTreeMap<Partition, Generation>,
     refused: BTreeSet<Generation>,
+    /// By the last facts that something was decided by.
+    beyond: BTreeSet<Generation>,
+    /// It reads: facts decide nothing now.
+    decided: bool,
 }
 
 impl Oracle for Kept {
@@ -36,7 +41,24 @@ impl Oracle for Kept {
                 event: Event::Log(LogEvent::Lost { partition, loss: Loss::Diverged }),
             } => {
                 let seen = self.nodes.entry(*node).or_default();
-                seen.refused.extend(seen.untouched.remove(partition));
+                // What is told to a copy that is being closed for another reason is heard by nobody.
+                if seen.decided {
+                    seen.refused.extend(seen.untouched.remove(partition));
+                }
+                Ok(())
+            }
+            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) } => {
+                let seen = self.nodes.entry(*node).or_default();
+                if seen.decided {
+                    return Ok(());
+                }
+                let beyond = world.disk(*node).generations().filter(|stored| {
+                    let mut pairs = stored.durable.iter().zip(&facts.partitions);
+                    let sound = stored.sound && world.disk_is_its_own(*node);
+                    sound
+                        && pairs.any(|(copy, facts)| copy.lineage().position > facts.high_watermark)
+                });
+                seen.beyond = beyond.map(|stored| stored.generation).collect();
                 Ok(())
             }
             Moment::Started { node } | Moment::Crashed { node } | Moment::DiskChanged { node } => {
@@ -61,14 +83,19 @@ impl Kept {
                 seen.untouched.extend(live.map(|generation| (*partition, generation)));
                 Ok(())
             }
+            Effect::Notice(Notice::Phase(phase)) => {
+                seen.decided = !matches!(phase, Phase::Opening | Phase::Refused(_));
+                Ok(())
+            }
             Effect::Store(StoreCall::Apply { batch, .. }) => {
                 seen.untouched.remove(&batch.partition);
                 Ok(())
             }
             Effect::Store(StoreCall::Remove { generation })
-                if seen.refused.contains(generation) && world.disk_is_its_own(node) =>
+                if seen.refused.union(&seen.beyond).any(|kept| kept == generation)
+                    && world.disk_is_its_own(node) =>
             {
-                let what = format!("deletes {generation}, which the log called another history");
+                let what = format!("deletes {generation}, which has what the log lost");
                 Err(Wrong::of(node, what))
             }
             Effect::Log(_) | Effect::Store(_) | Effect::Reply(..) | Effect::Notice(_) => Ok(()),

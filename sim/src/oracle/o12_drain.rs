@@ -20,6 +20,8 @@ struct Node {
     writes: BTreeSet<RequestId>,
     /// Simulated time by which a running drain gives up waiting.
     until: Option<Duration>,
+    /// Events handled since: what the first of them leads to was due before it.
+    late: u32,
 }
 
 impl Oracle for Drains {
@@ -29,17 +31,21 @@ impl Oracle for Drains {
 
     fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
         match moment {
-            Moment::Handled { node, event: Event::Command(id, command) } => {
+            Moment::Handled { node, event } => {
                 let state = self.nodes.entry(*node).or_default();
-                match command {
-                    Command::Write(_) => {
-                        state.writes.insert(*id);
-                    }
-                    Command::Drain => {
+                state.late += u32::from(state.until.is_some_and(|until| world.elapsed() > until));
+                match event {
+                    Event::Command(id, Command::Write(_)) => drop(state.writes.insert(*id)),
+                    Event::Command(_, Command::Drain) => {
                         let until = world.elapsed() + world.limits().drain_max;
                         state.until.get_or_insert(until);
                     }
-                    Command::Await { .. } => {}
+                    Event::Command(_, Command::Await { .. })
+                    | Event::Log(_)
+                    | Event::Store(_)
+                    | Event::Gone(_)
+                    | Event::Damaged { .. }
+                    | Event::Timer => {}
                 }
                 Ok(())
             }
@@ -48,8 +54,7 @@ impl Oracle for Drains {
                 self.nodes.remove(node);
                 Ok(())
             }
-            Moment::Handled { .. }
-            | Moment::Ready { .. }
+            Moment::Ready { .. }
             | Moment::Read { .. }
             | Moment::Audit { .. }
             | Moment::DiskChanged { .. }
@@ -63,7 +68,7 @@ impl Drains {
         let Some(state) = self.nodes.get_mut(&node) else {
             return Ok(());
         };
-        let over = state.until.is_some_and(|until| world.elapsed() > until);
+        let over = state.late > 1;
         let due = state.until.is_some_and(|until| world.elapsed() >= until);
         match effect {
             Effect::Reply(_, Reply::Drained) if !due && !state.writes.is_empty() => {

@@ -62,11 +62,17 @@ fn setting(seed: u64, license: License) -> Setting {
     if round_us * 400 > delete_retention_ms * 1_000 / 4 {
         limits.fetch_bytes = limits.fetch_bytes.max(4_096);
     }
+    let log_append_time = !dice.once_in(4);
+    // Where writers' clocks count, only a lag makes a difference.
+    let lags: &[u64] = match log_append_time {
+        true => &[0, 0, 0, 1_000, delete_retention_ms],
+        false => &[0, 1_000, delete_retention_ms],
+    };
     let policy = Policy {
         cleanup: "compact".to_owned(),
         delete_retention_ms,
-        min_compaction_lag_ms: dice.pick(&[0, 0, 0, 1_000, delete_retention_ms]),
-        log_append_time: !dice.once_in(4),
+        min_compaction_lag_ms: dice.pick(lags),
+        log_append_time,
         min_insync_replicas,
         replication,
         unclean_election: license == License::MayLose,

@@ -6,7 +6,7 @@
 
 use super::faults::{Disk, Fault, FaultKind};
 use super::operations::{Act, ForeignKey, Level, Operation};
-use super::setting::Setting;
+use super::setting::{Policy, Setting};
 use super::{License, Plan};
 use crate::dice::Dice;
 
@@ -20,11 +20,15 @@ const MANY: std::ops::Range<u32> = 60..100;
 pub(super) fn add(plan: &mut Plan) {
     let mut dice = Dice::at(plan.seed, "scenes", 0, 0);
     let mut kinds: Vec<fn(&mut Scene<'_>)> = vec![
-        race, race, horizon, horizon, horizon, commotion, absence, incomplete, succession, stale,
-        deposed, hurry, farewell, marker,
+        race, race, horizon, horizon, horizon, commotion, absence, incomplete, succession, hurry,
+        farewell, marker,
     ];
-    if plan.license == License::MayLose {
-        kinds.extend([loss as fn(&mut Scene<'_>), loss, loss]);
+    match plan.license {
+        License::MayLose => kinds.extend([loss as fn(&mut Scene<'_>), loss, loss]),
+        // Where records are lost no leader is isolated (sim/README.md, "What bounds it").
+        License::NoLoss | License::MayDiverge => {
+            kinds.extend([stale as fn(&mut Scene<'_>), deposed])
+        }
     }
     for number in 0..dice.below(4) {
         let mut dice = Dice::at(plan.seed, "scene", number, 0);
@@ -116,7 +120,8 @@ fn race(scene: &mut Scene<'_>) {
     let step_ms = up_to_ms + (latencies.log_call_us + latencies.log_answer_us) / 2_000;
     scene.lasts(3_000 + 70 * step_ms);
     MANY.for_each(|key| scene.puts(0, [key]));
-    match scene.dice.once_in(3) {
+    let Policy { log_append_time, .. } = scene.setting.policy;
+    match log_append_time == scene.dice.once_in(4) {
         // It is at the tail, where only what is young cannot be cleaned yet.
         true => {
             scene.fault(0, 10_000, FaultKind::OldTimestamps { behind_ms: 36_000_000 });
@@ -159,9 +164,15 @@ fn horizon(scene: &mut Scene<'_>) {
     // What it has is confirmed before it goes, and what it asked for was answered before the deletes.
     let gone =
         1_000 + 3 * limits.ends_ms + if lowered { 2 * limits.describe_ms + 2_000 } else { 0 };
-    // Or it is answered late, and the deletes come between question and answer.
+    // Or a question is on its way then, and its answer waits for the process to go on.
     let late = !stopped && scene.dice.once_in(2);
-    let deleted = gone + if stopped || late { 50 } else { 500 + 4 * kafka.pace_ms };
+    let late_ms = 400;
+    let deleted = gone
+        + match (stopped, late) {
+            (true, _) => 50,
+            (false, true) => 50 + late_ms,
+            (false, false) => 500 + 4 * kafka.pace_ms,
+        };
     let cleaned = deleted + 50 + 4 * kafka.pace_ms + lag_ms;
     let expired = cleaned + expires_ms + 5;
     let away_ms = match scene.dice.below(6) {
@@ -175,22 +186,24 @@ fn horizon(scene: &mut Scene<'_>) {
         let delete_retention_ms = expires_ms;
         scene.fault(0, lasts_ms, FaultKind::Retention { delete_retention_ms });
     }
+    // A process that ends, or opens its copy anew, knows only the wall clock.
+    let hurt = scene
+        .faults
+        .iter()
+        .any(|fault| fault.what.node() == Some(node) && fault.what.id().starts_with(['D', 'P']));
     if late {
-        scene.fault(
-            gone - 500,
-            away_ms,
-            FaultKind::SlowLog { node, up_to_ms: expires_ms * 4 / 10 },
-        );
+        let key = scene.key();
+        let hurries = Act::Get { node, key, level: Level::Latest, wait_ms: 10_000 };
+        scene.act(gone - 20, 1, hurries);
+        scene.fault(gone - 30, away_ms, FaultKind::SlowLog { node, up_to_ms: late_ms });
     }
     scene.puts(0, KEYS);
-    let away = match (stopped, scene.dice.once_in(2)) {
+    let away = match (stopped, late || scene.dice.once_in(2)) {
         (true, _) => FaultKind::Crash { node, effects: 0, keep_permille: 1_000 },
         (false, true) => FaultKind::Pause { node },
         (false, false) => FaultKind::StallFetches { node },
     };
     scene.fault(gone, away_ms, away);
-    // A process that ends, or opens its copy anew, knows only the wall clock.
-    let hurt = scene.faults.iter().any(|fault| fault.what.node() == Some(node));
     let back_ms = match scene.dice.below(3) {
         0 => 0,
         1 => expires_ms * 8 / 100,
@@ -213,7 +226,10 @@ fn horizon(scene: &mut Scene<'_>) {
 /// The log loses what a stopped node has read, and grows again past it (K4, P7). Clients hold tokens of
 /// what was lost.
 fn loss(scene: &mut Scene<'_>) {
-    let (node, lasts_ms) = (scene.node(), scene.dice.scaled(100, 20_000));
+    let node = scene.node();
+    // Longer than tombstones live, and one partition alone: the others are merely too old.
+    let (beside, retention_ms) = (scene.dice.once_in(3), scene.setting.policy.delete_retention_ms);
+    let lasts_ms = if beside { retention_ms * 11 / 10 } else { scene.dice.scaled(100, 20_000) };
     scene.lasts(6_000 + lasts_ms);
     (0..4).for_each(|round| scene.puts(round, KEYS));
     scene.everybody_reads(1_500, Level::AtLeast);
@@ -223,7 +239,7 @@ fn loss(scene: &mut Scene<'_>) {
     };
     scene.fault(3_000, lasts_ms, away);
     let partitions = scene.setting.partitions;
-    for partition in 0..partitions {
+    for partition in if beside { partitions - 1..partitions } else { 0..partitions } {
         let records = scene.dice.scaled(1, 20);
         scene.fault(3_020, 0, FaultKind::Truncate { partition, records });
     }
@@ -294,7 +310,8 @@ fn succession(scene: &mut Scene<'_>) {
         for node in scene.nodes() {
             scene.fault(1_000, 1_000, FaultKind::SlowLog { node, up_to_ms: 500 });
         }
-        (0..8).for_each(|_| scene.puts(1_501, MANY));
+        (0..20).for_each(|step| scene.puts(1_100 + step * 20, [KEYS.end]));
+        (0..20).for_each(|_| scene.puts(1_501, MANY));
     }
     // As many as before, so that positions of the old topic lie inside the new one.
     for round in 0..60 {
@@ -340,16 +357,21 @@ fn deposed(scene: &mut Scene<'_>) {
     let lasts_ms = (2_000 + 4 * limits.ends_ms).min(policy.delete_retention_ms / 3);
     scene.lasts(flushed + lasts_ms + 2_000);
     scene.puts(0, KEYS);
+    // Some of these its followers have, and it does not know yet that they do.
+    (1..6).for_each(|step| scene.puts(500 - step * kafka.pace_ms / 3, KEYS));
     let alone = FaultKind::IsolateBroker { broker, nodes: Vec::new() };
     scene.fault(500, flushed + lasts_ms, alone);
     if scene.dice.once_in(2) {
         // Else the new term shows in answers only.
         (0..6).for_each(|round| scene.puts(500 + elected + round, KEYS));
     }
+    let crashes = scene.dice.once_in(2);
+    // Before it starts again, or between its first question and its first fetch.
+    let again = if crashes && scene.dice.once_in(2) { 521 + scene.dice.below(150) } else { 500 };
     let nodes = vec![u32::try_from(node).expect("few nodes")];
     let joined = FaultKind::IsolateBroker { broker, nodes };
-    scene.fault(500 + flushed, lasts_ms, joined);
-    if scene.dice.once_in(2) {
+    scene.fault(again + flushed, lasts_ms, joined);
+    if crashes {
         let crash = FaultKind::Crash { node, effects: 0, keep_permille: 1_000 };
         scene.fault(501 + flushed, 20, crash);
     }

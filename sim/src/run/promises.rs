@@ -32,7 +32,8 @@ impl Run<'_> {
         }
         let Some(node) = what.node() else {
             let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
-            return matches!(what, FaultKind::Retention { .. }) && down;
+            let opens = self.active.keys().any(|index| opens(&self.plan.faults[*index].what));
+            return matches!(what, FaultKind::Retention { .. }) && (down || opens);
         };
         let retention_ms = self.plan.setting.policy.delete_retention_ms;
         let far = |what: &FaultKind| match what {
@@ -40,9 +41,6 @@ impl Run<'_> {
                 (retention_ms / 12..HOURS_MS).contains(&jump_ms.unsigned_abs())
             }
             _ => false,
-        };
-        let opens = |what: &FaultKind| {
-            what.id().starts_with(['D', 'P']) && !matches!(what.id(), "D2" | "D3" | "D11")
         };
         let active = self.active.keys().map(|index| &self.plan.faults[*index].what);
         let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
@@ -60,4 +58,9 @@ impl Run<'_> {
             false => opens(what) && its.any(far),
         }
     }
+}
+
+/// A process that meets it opens its copy anew.
+fn opens(what: &FaultKind) -> bool {
+    what.id().starts_with(['D', 'P']) && !matches!(what.id(), "D2" | "D3" | "D11")
 }

@@ -2,6 +2,7 @@
 
 mod exactness;
 mod fixture;
+mod known_plans;
 mod reads;
 mod restore;
 mod store_faults;

@@ -291,11 +291,22 @@ fn a_copy_with_another_number_of_partitions_than_its_identity_is_corrupt() {
 
 #[test]
 fn an_unfinished_rebuild_that_is_still_valid_continues() {
-    let old = intact(G1, vec![lineage(500), lineage(500)]);
+    let old = intact(G1, vec![lineage(5), lineage(5)]);
     let case = case(copy(old, intact(G2, vec![lineage(10), lineage(20)])));
-    let Plan::Continue { building: G2, serve: Some(G1), .. } = case.plan() else {
+    let Plan::Continue { building: G2, serve: Some(G1), aside: None, .. } = case.plan() else {
         panic!("{:?}", case.plan())
     };
+}
+
+#[test]
+fn beside_an_unfinished_rebuild_too_what_the_log_lost_is_kept() {
+    let old = intact(G1, vec![lineage(5), lineage(500)]);
+    let case = case(copy(old, intact(G2, vec![lineage(10), lineage(20)])));
+    let Plan::Continue { building: G2, serve: None, aside: Some((G1, why)), .. } = case.plan()
+    else {
+        panic!("{:?}", case.plan())
+    };
+    assert!(why.contains("the log ends at 100, the copy at 500"), "{why}");
 }
 
 #[test]

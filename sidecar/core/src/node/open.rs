@@ -29,6 +29,12 @@ impl Node {
             self.evidence.diverged.clear();
             self.evidence.out_of_range.clear();
         }
+        if !matches!(self.stage, Stage::Reading(_)) {
+            // Also when nothing comes of it, because the disk fails for instance. What a reading node goes by
+            // are the ends, which an audit may overtake.
+            self.epochs_known.resize(facts.partitions.len(), None);
+            self.learn_epochs(facts.partitions.iter().map(|facts| facts.epoch));
+        }
         self.facts = Some(facts.clone());
         match &self.stage {
             // Asked before the copy was closed, these ends may lie below what it holds: no proof of a loss.
@@ -103,7 +109,6 @@ impl Node {
     }
 
     fn act_on(&mut self, found: Found, identity: Identity, facts: &LogFacts) {
-        self.epochs_known.resize(facts.partitions.len(), None);
         let plan = decide(Situation {
             store: &self.store,
             found: &found,
@@ -120,7 +125,6 @@ impl Node {
             self.stage = Stage::Waiting { found, identity, served: None };
             return;
         }
-        self.learn_epochs(facts.partitions.iter().map(|facts| facts.epoch));
         let confirmed_at_ms = confirmed_at_ms(&found);
         let served = |generation| Served { generation, confirmed_at_ms };
         match plan {
@@ -144,10 +148,11 @@ impl Node {
                     .collect();
                 self.prepare(calls, start, facts);
             }
-            Plan::Continue { building, lineages, serve } => {
+            Plan::Continue { building, lineages, serve, aside } => {
+                let replaced = in_use(&found).filter(|_| aside.is_none());
                 let usage = Usage::Building {
                     serve: serve.map(served),
-                    replaced: in_use(&found).map(|found| found.generation).into_iter().collect(),
+                    replaced: replaced.map(|found| found.generation).into_iter().collect(),
                 };
                 let start = Start {
                     identity,
@@ -156,7 +161,8 @@ impl Node {
                     cause: Cause::Unfinished,
                     usage,
                 };
-                self.prepare(VecDeque::new(), start, facts);
+                let calls = aside.map(|(generation, why)| self.set_aside(generation, why));
+                self.prepare(calls.into_iter().collect(), start, facts);
             }
             Plan::Rebuild { generation, cause, old } => {
                 let stale = old
@@ -185,10 +191,7 @@ impl Node {
             match old {
                 Old::ServeStale => {}
                 Old::Discard => calls.push_back(StoreCall::Remove { generation }),
-                Old::Quarantine(why) => {
-                    self.notice(Notice::Quarantined { generation, why: why.clone() });
-                    calls.push_back(StoreCall::Quarantine { generation, why });
-                }
+                Old::Quarantine(why) => calls.push_back(self.set_aside(generation, why)),
             }
         }
         calls.push_back(StoreCall::Create {
@@ -197,6 +200,11 @@ impl Node {
             lineages: start.lineages.clone(),
         });
         self.prepare(calls, start, facts);
+    }
+
+    fn set_aside(&mut self, generation: Generation, why: String) -> StoreCall {
+        self.notice(Notice::Quarantined { generation, why: why.clone() });
+        StoreCall::Quarantine { generation, why }
     }
 
     fn prepare(&mut self, calls: VecDeque<StoreCall>, start: Start, facts: &LogFacts) {

@@ -1,14 +1,27 @@
 //! Orders of effects that no oracle on contents would see.
 
+mod ask;
+mod awaits;
+mod confirmations;
+mod keeping_up;
+mod losses;
+mod notices;
+mod opening;
+mod reader;
+mod stalls;
+mod writes;
+
 use std::time::Duration;
 
 use super::*;
 use crate::batch::{Batch, BatchBuilder};
+use crate::log::PartitionEnd;
 use crate::store::StoreCallKind;
 use crate::topic::{PartitionFacts, TopicId, TopicPolicy};
 
 const P0: Partition = Partition(0);
 const G1: Generation = Generation(1);
+const TOPIC: TopicId = TopicId([1; 16]);
 
 struct Driven {
     node: Node,
@@ -27,8 +40,7 @@ fn facts() -> LogFacts {
         message_bytes_max: 1_048_588,
     };
     let partition = PartitionFacts { log_start: Offset(0), high_watermark: Offset(0), epoch: None };
-    let (cluster, topic) = ("c".to_owned(), TopicId([1; 16]));
-    LogFacts { cluster, topic, policy, partitions: vec![partition] }
+    LogFacts { cluster: "c".to_owned(), topic: TOPIC, policy, partitions: vec![partition] }
 }
 
 fn batch(from: u64, key: &[u8]) -> Batch {
@@ -37,18 +49,38 @@ fn batch(from: u64, key: &[u8]) -> Batch {
     builder.finish(Offset(from + 1))
 }
 
+fn ends(high_watermark: u64, epoch: Option<u32>) -> LogEvent {
+    let (high_watermark, epoch) = (Offset(high_watermark), epoch.map(Epoch));
+    LogEvent::Ends(vec![PartitionEnd { high_watermark, epoch }])
+}
+
 impl Driven {
-    /// A READY node of an empty log, with a credit out.
-    fn reading() -> Driven {
+    /// A node that has asked for the log's facts.
+    fn new(limits: Limits) -> Driven {
         let now = Now { mono: Duration::from_secs(10), wall_ms: 1_000_000 };
-        let mut driven = Driven { node: Node::new("s".to_owned(), Limits::PRODUCTION, now), now };
-        driven.log(LogEvent::Facts(facts()));
+        Driven { node: Node::new("s".to_owned(), limits, now), now }
+    }
+
+    /// A node that rebuilds from a log with these facts, before its assignment is answered.
+    fn rebuilding(facts: LogFacts, limits: Limits) -> Driven {
+        let mut driven = Driven::new(limits);
+        driven.log(LogEvent::Facts(facts));
         driven.store(StoreEvent::Found(Found::Nothing));
         driven.done(StoreCallKind::Create);
+        driven
+    }
+
+    /// A READY node of an empty log, with a credit out.
+    fn reading() -> Driven {
+        Driven::ready(facts(), Limits::PRODUCTION)
+    }
+
+    fn ready(facts: LogFacts, limits: Limits) -> Driven {
+        let mut driven = Driven::rebuilding(facts, limits);
         driven.log(LogEvent::Assigned { partition: P0 });
         // The question of the start, then the one that the first flush waits for.
-        driven.log(LogEvent::TopicId(TopicId([1; 16])));
-        driven.log(LogEvent::TopicId(TopicId([1; 16])));
+        driven.log(LogEvent::TopicId(TOPIC));
+        driven.log(LogEvent::TopicId(TOPIC));
         driven.done(StoreCallKind::Flush);
         driven.done(StoreCallKind::Activate);
         driven.effects();
@@ -70,6 +102,21 @@ impl Driven {
 
     fn done(&mut self, call: StoreCallKind) {
         self.store(StoreEvent::Done { call, generation: G1 });
+    }
+
+    /// A batch comes and is applied.
+    fn takes(&mut self, batch: Batch) {
+        let position = batch.range.end;
+        self.log(LogEvent::Fetched(batch));
+        self.store(StoreEvent::Applied { generation: G1, partition: P0, position });
+    }
+
+    /// The topic is asked for, found unchanged, and what waited for that is done.
+    fn flushed(&mut self) -> bool {
+        self.log(LogEvent::TopicId(TOPIC));
+        self.event(Event::Timer);
+        self.log(LogEvent::TopicId(TOPIC));
+        flushes(&self.effects())
     }
 
     fn pass(&mut self, time: Duration) {
@@ -106,7 +153,7 @@ fn nothing_fetched_after_the_topic_was_asked_for_is_in_the_flush() {
     let held = driven.effects();
     assert!(applies(&held) == 0 && !flushes(&held), "held back until the answer: {held:?}");
 
-    driven.log(LogEvent::TopicId(TopicId([1; 16])));
+    driven.log(LogEvent::TopicId(TOPIC));
     let released = driven.effects();
     let flush =
         released.iter().position(|effect| matches!(effect, Effect::Store(StoreCall::Flush { .. })));
@@ -136,6 +183,7 @@ fn a_slow_store_is_not_overrun() {
     loop {
         driven.log(LogEvent::Fetched(batch(sent, b"a")));
         sent += 1;
+        assert!(sent < 100, "overrun");
         if !driven.effects().contains(&credit) {
             break;
         }

@@ -1,4 +1,4 @@
-//! `outrigger plan`: it says what the next start then does, and touches nothing.
+//! `outrigger plan` and `doctor`: they say what is and what the next start does, and touch nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ fn files(dir: &Path) -> Result<Files> {
 /// Exit code and output; fails when anything on disk was changed.
 fn plan(node: &Node) -> Result<(Option<i32>, String)> {
     let before = files(&node.data())?;
-    let output = node.plan()?;
+    let output = node.look("plan")?;
     ensure!(files(&node.data())? == before, "a plan changed the data directory");
     let text = [output.stdout, output.stderr].concat();
     Ok((output.status.code(), String::from_utf8(text)?))
@@ -45,7 +45,7 @@ fn a_plan_says_what_the_next_start_does_and_touches_nothing() -> Result<()> {
     run(async {
         let place = Place::new("plan", TopicSpec::store())?;
         let mut node = place.node("one")?;
-        let output = node.plan()?;
+        let output = node.look("plan")?;
         let text = String::from_utf8(output.stdout)?;
         ensure!(
             output.status.success() && text.contains("REBUILD as g1: nothing on disk"),
@@ -57,7 +57,7 @@ fn a_plan_says_what_the_next_start_does_and_touches_nothing() -> Result<()> {
         node.until_ready().await?;
         let last = node.store().await?.put("k", "v").await?;
         node.until("on disk", MINUTE, |status| durable(status) > last.offset).await?;
-        let output = node.plan()?;
+        let output = node.look("plan")?;
         let text = String::from_utf8(output.stderr)?;
         ensure!(output.status.code() == Some(73), "a running node is asked itself: {text}");
         ensure!(text.contains("in use by process") && text.contains("outrigger status"), "{text}");
@@ -91,10 +91,44 @@ fn without_its_topic_there_is_no_plan() -> Result<()> {
     run(async {
         let place = Place::new("planless", TopicSpec::store())?;
         place.topic.delete()?;
-        let output = place.node("one")?.plan()?;
+        let output = place.node("one")?.look("plan")?;
         let text = String::from_utf8(output.stdout)?;
         ensure!(output.status.code() == Some(65), "{text}");
         ensure!(text.contains("NO PLAN") && text.contains("create the topic"), "{text}");
         Ok(())
     })
+}
+
+#[test]
+fn the_doctor_names_what_is_wrong_around_a_node_and_what_to_do() -> Result<()> {
+    run(async {
+        let mut place = Place::new("doctor", TopicSpec::store())?;
+        let mut node = place.ready_node("one").await?;
+        let last = node.store().await?.put("k", "v").await?;
+        node.until("on disk", MINUTE, |status| durable(status) > last.offset).await?;
+        let (code, text) = doctor(&node)?;
+        ensure!(code == Some(0) && text.contains("in use by process"), "{text}");
+        ensure!(text.contains("warn  the topic has 1 replica(s)"), "a single broker: {text}");
+
+        ensure!(node.stop()?.success());
+        let (code, text) = doctor(&node)?;
+        ensure!(code == Some(0), "{text}");
+        for line in
+            ["good  the copy g1 fits the log", "good  the log is complete", "good  the clock"]
+        {
+            ensure!(text.contains(line), "{line} in {text}");
+        }
+
+        place.topic.alter("cleanup.policy", "compact,delete")?;
+        let (code, text) = doctor(&node)?;
+        ensure!(code == Some(1) && text.contains("bad   the topic's policy is unsafe"), "{text}");
+        ensure!(text.contains("kafka-configs --alter"), "{text}");
+        Ok(())
+    })
+}
+
+fn doctor(node: &Node) -> Result<(Option<i32>, String)> {
+    let output = node.look("doctor")?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8(text)?))
 }

@@ -1,0 +1,50 @@
+//! Which answers count for nothing, and what is said of them.
+
+use super::*;
+
+const P3: Partition = Partition(3);
+
+fn end(high_watermark: u64, epoch: Option<u32>) -> PartitionEnd {
+    PartitionEnd { high_watermark: Offset(high_watermark), epoch: epoch.map(Epoch) }
+}
+
+#[test]
+fn a_leader_before_the_newest_known_is_deposed() {
+    let judged = |answered, known: Option<u32>| {
+        Deposed::by_epoch(P3, &end(9, answered), known.map(Epoch)).is_some()
+    };
+    assert!(judged(Some(4), Some(5)));
+    assert!(!judged(Some(5), Some(5)) && !judged(Some(6), Some(5)));
+    assert!(!judged(None, Some(5)) && !judged(Some(4), None), "nothing to compare");
+}
+
+#[test]
+fn a_leader_whose_records_were_read_cannot_end_before_them() {
+    let mut read = EpochChain::default();
+    read.observe(Epoch(5), Offset(0));
+    let judged = |high_watermark, answered, epochs: &EpochChain| {
+        Deposed::by_end(P3, &end(high_watermark, answered), Offset(7), epochs).is_some()
+    };
+    assert!(judged(6, Some(5), &read) && judged(6, Some(4), &read));
+    assert!(!judged(6, Some(6), &read), "an election may lose records");
+    assert!(
+        !judged(7, Some(5), &read) && !judged(8, Some(5), &read),
+        "it ends where the copy does"
+    );
+    assert!(!judged(6, None, &read) && !judged(6, Some(5), &EpochChain::default()));
+}
+
+#[test]
+fn the_proof_is_told() {
+    let mut read = EpochChain::default();
+    read.observe(Epoch(5), Offset(0));
+    let told = |deposed: Option<Deposed>| deposed.map(|deposed| deposed.to_string());
+    assert_eq!(
+        told(Deposed::by_epoch(P3, &end(6, Some(4)), Some(Epoch(5)))).as_deref(),
+        Some("partition 3: leader epoch 4 answers, 5 is known")
+    );
+    assert_eq!(
+        told(Deposed::by_end(P3, &end(6, Some(4)), Offset(7), &read)).as_deref(),
+        Some("partition 3: leader epoch 4 answers that the log ends at 6, of which 7 was read")
+    );
+}

@@ -1,0 +1,75 @@
+//! A log that does not have the copy's position any more: when that is another history, and when it is not.
+
+use super::*;
+use crate::lineage::Lineage;
+use crate::log::Loss;
+use crate::phase::Cause;
+use crate::store::{FoundCopy, FoundGeneration, GenerationState};
+
+/// Never READY by itself: that would forget what was refused before.
+const ON_DISK: Offset = Offset(4);
+const END: Offset = Offset(5);
+
+impl Driven {
+    /// The copy on disk is opened and its position asked of the log.
+    fn opens(&mut self) {
+        let mut facts = facts();
+        facts.partitions[0].high_watermark = END;
+        let retention_ms = facts.policy.delete_retention_ms;
+        self.log(LogEvent::Facts(facts));
+        let lineage = Lineage::empty(self.now.wall_ms, retention_ms);
+        let lineages = vec![Lineage { position: ON_DISK, ..lineage }];
+        let state = GenerationState::Intact(lineages);
+        let current = Some(FoundGeneration { generation: G1, state });
+        let found = FoundCopy { current, building: None, next: Generation(2) };
+        self.store(StoreEvent::Found(Found::Copy(found)));
+    }
+
+    /// The log refuses the position; the node pauses, closes and opens again. What it does then.
+    fn refused(&mut self, loss: Loss) -> Cause {
+        self.log(LogEvent::Lost { partition: P0, loss });
+        self.pass(Limits::PRODUCTION.retry_max);
+        self.done(StoreCallKind::Close);
+        self.opens();
+        if self.node.status().live == Some(G1) {
+            self.log(LogEvent::Assigned { partition: P0 });
+        }
+        self.node.status().progress.expect("the copy was decided on").cause
+    }
+}
+
+fn resumed() -> Driven {
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.opens();
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven
+}
+
+#[test]
+fn a_leader_that_says_another_history_is_believed_at_once() {
+    assert_eq!(resumed().refused(Loss::Diverged), Cause::Diverged);
+}
+
+/// Inside the log's own ends: a leader that lags says so too, but not for ever.
+#[test]
+fn an_offset_out_of_range_is_another_history_when_it_is_refused_again_and_again() {
+    let mut driven = resumed();
+    let causes = [(); 3].map(|()| driven.refused(Loss::OutOfRange));
+    assert_eq!(causes, [Cause::Resume, Cause::Resume, Cause::Diverged]);
+}
+
+#[test]
+fn what_was_read_since_the_copy_was_opened_is_not_held_against_the_disk() {
+    let mut driven = resumed();
+    driven.log(LogEvent::Fetched(batch(4, b"a")));
+    assert_eq!(driven.refused(Loss::Diverged), Cause::Resume);
+}
+
+#[test]
+fn the_loss_of_an_older_assignment_is_not_this_ones() {
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.opens();
+    driven.effects();
+    driven.log(LogEvent::Lost { partition: P0, loss: Loss::Diverged });
+    assert_eq!(driven.effects(), []);
+}

@@ -1,0 +1,282 @@
+//! From what is found to what is read, and back: what is served meanwhile, removed, tried again.
+
+use super::*;
+use crate::lineage::Lineage;
+use crate::stall::StallKind;
+use crate::store::{FoundCopy, FoundGeneration, GenerationState, StoreError, StoreErrorKind};
+
+const G2: Generation = Generation(2);
+const G3: Generation = Generation(3);
+const NOW_MS: u64 = 1_000_000;
+const RETENTION_MS: u64 = 100_000;
+/// Behind the horizon of a copy with this retention.
+const OLD_MS: u64 = NOW_MS - 2 * RETENTION_MS;
+
+fn two_partitions() -> LogFacts {
+    let mut facts = facts();
+    facts.policy.delete_retention_ms = RETENTION_MS;
+    facts.partitions = vec![facts.partitions[0]; 2];
+    facts
+}
+
+fn intact(generation: Generation, confirmed_at_ms: [u64; 2]) -> Option<FoundGeneration> {
+    let lineages = confirmed_at_ms.map(|at| Lineage::empty(at, RETENTION_MS));
+    Some(FoundGeneration { generation, state: GenerationState::Intact(lineages.to_vec()) })
+}
+
+fn opened(current: Option<FoundGeneration>, building: Option<FoundGeneration>) -> Driven {
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.log(LogEvent::Facts(two_partitions()));
+    driven.effects();
+    driven.store(StoreEvent::Found(Found::Copy(FoundCopy { current, building, next: G3 })));
+    driven
+}
+
+impl Driven {
+    fn store_calls(&mut self) -> Vec<StoreCall> {
+        let call = |effect| match effect {
+            Effect::Store(call) => Some(call),
+            Effect::Log(_) | Effect::Reply(..) | Effect::Notice(_) => None,
+        };
+        self.effects().into_iter().filter_map(call).collect()
+    }
+
+    fn ended(&mut self, call: StoreCallKind, generation: Generation) {
+        self.store(StoreEvent::Done { call, generation });
+    }
+
+    fn fails(&mut self, call: StoreCallKind, kind: StoreErrorKind) {
+        let error = StoreError { kind, detail: "detail".to_owned() };
+        self.store(StoreEvent::Failed { call, error });
+    }
+
+    /// Everything read, flushed and in use.
+    fn activated(&mut self, generation: Generation) {
+        for partition in Partition::all(2) {
+            self.log(LogEvent::Assigned { partition });
+        }
+        self.log(LogEvent::TopicId(TOPIC));
+        self.ended(StoreCallKind::Flush, generation);
+        self.ended(StoreCallKind::Activate, generation);
+        assert_eq!(self.node.phase, Phase::Ready);
+    }
+}
+
+#[test]
+fn a_copy_served_beside_its_rebuild_is_as_old_as_its_oldest_partition_and_goes_at_the_end() {
+    let mut driven = opened(intact(G1, [OLD_MS, OLD_MS - 7]), None);
+    driven.ended(StoreCallKind::Create, G3);
+    let gate = driven.node.gate();
+    assert_eq!((gate.generation, gate.confirmed_at_ms), (Some(G1), OLD_MS - 7));
+    driven.activated(G3);
+    assert!(driven.store_calls().contains(&StoreCall::Remove { generation: G1 }));
+}
+
+#[test]
+fn an_unfinished_rebuild_goes_on_and_then_replaces_what_was_served() {
+    let mut driven = opened(intact(G1, [OLD_MS - 7, OLD_MS]), intact(G2, [NOW_MS; 2]));
+    assert_eq!(driven.store_calls(), [], "nothing to prepare");
+    let gate = driven.node.gate();
+    assert_eq!((gate.generation, gate.confirmed_at_ms), (Some(G1), OLD_MS - 7));
+    driven.activated(G2);
+    assert!(driven.store_calls().contains(&StoreCall::Remove { generation: G1 }));
+}
+
+#[test]
+fn an_unfinished_rebuild_of_an_empty_node_removes_nothing() {
+    let mut driven = opened(None, intact(G2, [NOW_MS; 2]));
+    driven.activated(G2);
+    let removes = |call: &StoreCall| matches!(call, StoreCall::Remove { .. });
+    assert!(!driven.store_calls().iter().any(removes));
+}
+
+/// Closed without flushing: both forget what is not on disk before either is judged again.
+#[test]
+fn nothing_is_opened_again_before_every_generation_is_closed() {
+    let mut driven = opened(intact(G1, [OLD_MS; 2]), intact(G2, [NOW_MS; 2]));
+    driven.effects();
+    driven.log(LogEvent::TopicId(TopicId([9; 16])));
+    let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
+    assert_eq!(driven.store_calls(), closes);
+    driven.ended(StoreCallKind::Close, G1);
+    assert!(!driven.effects().contains(&Effect::Log(LogCall::Describe)), "one is still open");
+    driven.ended(StoreCallKind::Close, G2);
+    assert!(driven.effects().contains(&Effect::Log(LogCall::Describe)));
+}
+
+#[test]
+fn a_close_that_fails_has_closed_and_no_other_failure_has() {
+    let mut driven = Driven::reading();
+    driven.log(LogEvent::Fetched(batch(0, b"a")));
+    driven.log(LogEvent::TopicId(TopicId([9; 16])));
+    driven.effects();
+    driven.fails(StoreCallKind::Apply, StoreErrorKind::Io);
+    assert!(!driven.effects().contains(&Effect::Log(LogCall::Describe)));
+    driven.fails(StoreCallKind::Close, StoreErrorKind::Io);
+    assert!(driven.effects().contains(&Effect::Log(LogCall::Describe)));
+}
+
+#[test]
+fn a_disk_that_fails_is_opened_again_after_longer_and_longer_pauses() {
+    let limits = Limits::PRODUCTION;
+    let mut driven = Driven::new(limits.clone());
+    for failures in 0..8 {
+        driven.log(LogEvent::Facts(facts()));
+        driven.fails(StoreCallKind::Open, StoreErrorKind::Io);
+        driven.effects();
+        let pause = limits.retry_after(failures);
+        assert_eq!(driven.node.next_timer(), Some(driven.now.mono + pause));
+        driven.pass(pause - Duration::from_millis(1));
+        assert_eq!(driven.effects(), []);
+        driven.pass(Duration::from_millis(1));
+        driven.event(Event::Timer);
+        assert!(driven.effects().contains(&Effect::Log(LogCall::Describe)));
+    }
+}
+
+#[test]
+fn damage_counts_once_and_only_in_a_generation_that_is_open() {
+    let damaged = |generation| Event::Damaged { generation, detail: "a block".to_owned() };
+    let mut driven = Driven::reading();
+    driven.event(damaged(G2));
+    assert_eq!(driven.effects(), [], "an old read of what is gone");
+    driven.event(damaged(G1));
+    let closes = StoreCall::Close { generation: G1 };
+    assert_eq!(driven.store_calls(), [closes]);
+    driven.event(damaged(G1));
+    assert_eq!(driven.effects(), [], "known");
+}
+
+/// Else a generation that quarantine could not move would be opened and served again.
+#[test]
+fn what_a_write_found_corrupt_is_not_read_again_though_it_opens() {
+    for (kind, stays) in [(StoreErrorKind::Io, true), (StoreErrorKind::Corrupt, false)] {
+        let mut driven = Driven::reading();
+        driven.log(LogEvent::Fetched(batch(0, b"a")));
+        driven.fails(StoreCallKind::Apply, kind);
+        driven.pass(Limits::PRODUCTION.retry_max);
+        driven.done(StoreCallKind::Close);
+        driven.log(LogEvent::Facts(facts()));
+        driven.effects();
+        let lineages = vec![Lineage::empty(NOW_MS, RETENTION_MS)];
+        let state = GenerationState::Intact(lineages);
+        let current = Some(FoundGeneration { generation: G1, state });
+        let found = FoundCopy { current, building: None, next: G2 };
+        driven.store(StoreEvent::Found(Found::Copy(found)));
+        let quarantines = |call: &StoreCall| matches!(call, StoreCall::Quarantine { .. });
+        assert_eq!(!driven.store_calls().iter().any(quarantines), stays, "{kind}");
+    }
+}
+
+#[test]
+fn a_failing_removal_of_what_was_replaced_stops_nothing() {
+    let mut driven = opened(intact(G1, [OLD_MS; 2]), intact(G2, [NOW_MS; 2]));
+    driven.activated(G2);
+    driven.fails(StoreCallKind::Remove, StoreErrorKind::Io);
+    assert_eq!(driven.node.phase, Phase::Ready);
+    driven.log(LogEvent::Fetched(batch(0, b"a")));
+    driven.fails(StoreCallKind::Apply, StoreErrorKind::Full);
+    let kinds: Vec<_> = driven.node.status().stalls.iter().map(|stall| stall.kind).collect();
+    assert_eq!(kinds, [StallKind::StoreFull]);
+}
+
+/// What one answer showed, every later one is held against: a copy may be too young to know it.
+#[test]
+fn a_leader_older_than_one_that_answered_before_is_waited_out() {
+    let answered_by = |epoch| {
+        let mut facts = facts();
+        facts.partitions[0].epoch = Some(Epoch(epoch));
+        LogEvent::Facts(facts)
+    };
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.log(answered_by(3));
+    driven.store(StoreEvent::Found(Found::Nothing));
+    driven.fails(StoreCallKind::Create, StoreErrorKind::Io);
+    driven.pass(Limits::PRODUCTION.retry_max);
+    driven.log(answered_by(2));
+    driven.store(StoreEvent::Found(Found::Nothing));
+    let kinds = |driven: &Driven| -> Vec<_> {
+        driven.node.status().stalls.iter().map(|stall| stall.kind).collect()
+    };
+    assert!(kinds(&driven).contains(&StallKind::StaleLeader), "{:?}", kinds(&driven));
+    driven.effects();
+    driven.log(answered_by(3));
+    assert!(matches!(driven.store_calls()[..], [StoreCall::Create { .. }]));
+}
+
+/// Asked before the copy was closed, those ends may lie below what it holds: no proof of a loss.
+#[test]
+fn facts_asked_for_before_the_copy_was_closed_are_asked_for_again() {
+    let mut driven = Driven::reading();
+    driven.pass(Limits::PRODUCTION.describe_interval);
+    assert!(driven.effects().contains(&Effect::Log(LogCall::Describe)));
+    driven.log(LogEvent::TopicId(TopicId([9; 16])));
+    driven.done(StoreCallKind::Close);
+    driven.effects();
+    driven.log(LogEvent::Facts(facts()));
+    assert_eq!(driven.effects(), [Effect::Log(LogCall::Describe)]);
+    driven.log(LogEvent::Facts(facts()));
+    assert!(matches!(driven.store_calls()[..], [StoreCall::Open { .. }]));
+}
+
+#[test]
+fn a_refused_node_goes_on_with_what_it_found_unless_the_topic_is_another() {
+    let unsafe_topic = |topic| {
+        let mut facts = two_partitions();
+        facts.policy.cleanup = "delete".to_owned();
+        LogFacts { topic, ..facts }
+    };
+    let refused = || {
+        let mut driven = Driven::new(Limits::PRODUCTION);
+        driven.log(LogEvent::Facts(unsafe_topic(TOPIC)));
+        let current = intact(G1, [NOW_MS; 2]);
+        let found = FoundCopy { current, building: None, next: G3 };
+        driven.store(StoreEvent::Found(Found::Copy(found)));
+        driven.effects();
+        driven
+    };
+    let mut mended = refused();
+    mended.log(LogEvent::Facts(two_partitions()));
+    assert_eq!(mended.node.phase, Phase::Ready);
+    assert_eq!(mended.store_calls(), [], "nothing is opened again");
+
+    let mut recreated = refused();
+    recreated.log(LogEvent::Facts(unsafe_topic(TopicId([2; 16]))));
+    assert_eq!(recreated.store_calls(), [StoreCall::Close { generation: G1 }]);
+    assert!(matches!(recreated.node.phase, Phase::Refused(_)), "refused until it is judged again");
+}
+
+#[test]
+fn what_a_topics_predecessor_showed_is_not_held_against_it() {
+    let first_epochs = |topic, epoch| {
+        let mut facts = facts();
+        facts.partitions[0].epoch = Some(Epoch(epoch));
+        LogEvent::Facts(LogFacts { topic: TopicId(topic), ..facts })
+    };
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.log(first_epochs([1; 16], 8));
+    driven.store(StoreEvent::Found(Found::Nothing));
+    driven.fails(StoreCallKind::Create, StoreErrorKind::Io);
+    driven.pass(Limits::PRODUCTION.retry_max);
+    driven.log(first_epochs([2; 16], 0));
+    driven.effects();
+    driven.store(StoreEvent::Found(Found::Nothing));
+    assert!(matches!(driven.store_calls()[..], [StoreCall::Create { .. }]));
+}
+
+#[test]
+fn a_topic_that_changes_under_a_reading_node_is_judged_again_and_one_that_does_not_is_read_on() {
+    let mut another = facts();
+    another.topic = TopicId([9; 16]);
+    let mut unsafe_policy = facts();
+    unsafe_policy.policy.cleanup = "delete".to_owned();
+    for (facts, calls) in [
+        (facts(), vec![]),
+        (another, vec![StoreCall::Close { generation: G1 }]),
+        (unsafe_policy, vec![StoreCall::Close { generation: G1 }]),
+    ] {
+        let mut driven = Driven::reading();
+        driven.log(LogEvent::Facts(facts));
+        assert_eq!(driven.store_calls(), calls);
+    }
+}

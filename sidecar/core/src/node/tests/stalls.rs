@@ -1,0 +1,167 @@
+//! Waiting gets a name when it is long, the right one, and loses it when it is over.
+
+use super::*;
+use crate::log::{KafkaError, LogCallKind};
+use crate::stall::StallKind;
+
+const SECOND: Duration = Duration::from_secs(1);
+const JUST: Duration = Duration::from_millis(1);
+const STALL_AFTER: Duration = Limits::PRODUCTION.stall_after;
+
+/// A rebuild that has five records to read.
+fn restoring() -> Driven {
+    let mut facts = facts();
+    facts.partitions[0].high_watermark = Offset(5);
+    let mut driven = Driven::rebuilding(facts, Limits::PRODUCTION);
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven
+}
+
+impl Driven {
+    fn stalls(&self) -> Vec<StallKind> {
+        self.node.status().stalls.into_iter().map(|stall| stall.kind).collect()
+    }
+
+    /// One record, behind which the end is met.
+    fn meets_end(&mut self, from: u64) {
+        let mut builder = BatchBuilder::new(P0, 1, Offset(from));
+        builder.push(Offset(from), None, Some(b"k"), Some(b"v"));
+        self.takes(builder.at_end(Offset(from + 1), None));
+    }
+}
+
+#[test]
+fn a_restore_that_nothing_comes_to_is_named_until_something_does() {
+    let mut driven = restoring();
+    driven.pass(STALL_AFTER - JUST);
+    assert_eq!(driven.stalls(), []);
+    driven.pass(JUST);
+    assert_eq!(driven.stalls(), [StallKind::NoProgress]);
+    let detail = driven.node.status().stalls[0].detail.clone();
+    assert_eq!(detail, "partition 0: nothing arrives at position 0 of 5");
+    driven.takes(batch(0, b"a"));
+    assert_eq!(driven.stalls(), []);
+}
+
+#[test]
+fn a_wait_that_has_a_name_gets_no_second_one() {
+    let mut driven = restoring();
+    driven.log(LogEvent::Trouble(KafkaError {
+        code: 29,
+        name: "TOPIC_AUTHORIZATION_FAILED".to_owned(),
+        not_persisted: false,
+    }));
+    driven.pass(STALL_AFTER);
+    assert_eq!(driven.stalls(), [StallKind::Authorisation]);
+}
+
+#[test]
+fn a_copy_that_has_read_everything_waits_for_nothing() {
+    let mut driven = Driven::reading();
+    driven.pass(STALL_AFTER * 10);
+    assert_eq!(driven.stalls(), []);
+}
+
+#[test]
+fn an_end_met_below_the_target_is_an_open_transaction_once_nothing_comes_any_more() {
+    let mut driven = restoring();
+    driven.meets_end(0);
+    driven.pass(STALL_AFTER - JUST);
+    driven.meets_end(1);
+    driven.pass(JUST);
+    assert_eq!(driven.stalls(), [], "records still come");
+    driven.pass(STALL_AFTER - JUST);
+    assert_eq!(driven.stalls(), [StallKind::OpenTransaction]);
+    driven.takes(batch(2, b"b"));
+    assert_eq!(driven.stalls(), []);
+}
+
+/// After a quiet time the end moves before the records come: that alone hides nothing.
+#[test]
+fn an_end_that_has_just_moved_hides_nothing_yet() {
+    let mut driven = Driven::reading();
+    driven.meets_end(0);
+    driven.log(ends(1, None));
+    driven.pass(STALL_AFTER * 3);
+    driven.log(ends(5, None));
+    assert_eq!(driven.stalls(), []);
+    driven.pass(STALL_AFTER);
+    assert_eq!(driven.stalls(), [StallKind::OpenTransaction]);
+}
+
+#[test]
+fn a_damaged_batch_stops_mattering_only_when_everything_was_read() {
+    let mut driven = Driven::reading();
+    driven.log(ends(1, None));
+    driven.log(LogEvent::Trouble(KafkaError {
+        code: -199,
+        name: "_BAD_MSG".to_owned(),
+        not_persisted: false,
+    }));
+    driven.pass(SECOND);
+    driven.log(ends(1, None));
+    assert_eq!(driven.stalls(), [StallKind::PoisonBatch], "the record at 0 is not read");
+    driven.pass(SECOND);
+    driven.log(ends(0, None));
+    assert_eq!(driven.stalls(), [], "it is not in the log any more");
+}
+
+#[test]
+fn a_deposed_leader_is_named_until_the_leader_answers() {
+    let answers = |epoch| ends(0, Some(epoch));
+    let mut driven = Driven::reading();
+    driven.log(answers(4));
+    for (epoch, stalls) in
+        [(4, vec![]), (3, vec![StallKind::StaleLeader]), (4, vec![]), (5, vec![])]
+    {
+        driven.pass(SECOND);
+        driven.log(answers(epoch));
+        assert_eq!(driven.stalls(), stalls, "epoch {epoch} answers");
+    }
+    driven.pass(SECOND);
+    driven.log(answers(4));
+    let detail = driven.node.status().stalls[0].detail.clone();
+    assert_eq!(detail, "partition 0: leader epoch 4 answers, 5 is known");
+}
+
+#[test]
+fn a_question_that_fails_is_named_and_only_that_one_is_asked_again() {
+    for (failed, again) in [
+        (LogCallKind::Describe, LogCall::Describe),
+        (LogCallKind::Ends, LogCall::Ends),
+        (LogCallKind::TopicId, LogCall::TopicId),
+    ] {
+        let mut driven = Driven::reading();
+        driven.pass(Limits::PRODUCTION.describe_interval);
+        driven.effects();
+        let error = KafkaError { code: -195, name: "_TRANSPORT".to_owned(), not_persisted: false };
+        driven.log(LogEvent::Failed { call: failed, error });
+        assert_eq!(driven.stalls(), [StallKind::LogUnreachable]);
+        driven.effects();
+        driven.pass(Limits::PRODUCTION.retry_min - JUST);
+        assert_eq!(driven.effects(), []);
+        driven.pass(JUST);
+        assert_eq!(driven.effects(), [Effect::Log(again)]);
+    }
+}
+
+/// A log loses records by an election, which begins a new epoch.
+#[test]
+fn a_shorter_log_is_a_loss_only_if_a_later_leader_tells_of_it() {
+    for (end, epoch, stalls, lost) in [
+        (1, Some(4), vec![], false),
+        (0, Some(4), vec![StallKind::StaleLeader], false),
+        (0, Some(5), vec![], true),
+        (0, None, vec![], true),
+    ] {
+        let mut driven = Driven::reading();
+        driven.log(ends(0, Some(4)));
+        let mut builder = BatchBuilder::new(P0, 1, Offset(0));
+        builder.push(Offset(0), Some(Epoch(4)), Some(b"k"), Some(b"v"));
+        driven.takes(builder.finish(Offset(1)));
+        driven.pass(SECOND);
+        driven.log(ends(end, epoch));
+        assert_eq!(driven.stalls(), stalls, "{end} {epoch:?}");
+        assert_eq!(driven.node.phase == Phase::Opening, lost, "{end} {epoch:?}");
+    }
+}

@@ -1,0 +1,23 @@
+//! `doctor`: what is well around a node, and what is not.
+
+use super::failure::Failure;
+use super::output::Output;
+use crate::config::ServeArgs;
+use crate::doctor;
+use crate::exit::Exit;
+
+/// Looks at topic, brokers, disk, copy and clock, a line each with what to do. Takes the settings of `serve`
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+pub(super) async fn run(args: DoctorArgs) -> Result<Exit, Failure> {
+    let config = args.serve.resolve()?;
+    let found = tokio::task::spawn_blocking(move || doctor::run(&config)).await;
+    let (text, exit) = found.expect("the doctor does not panic")?;
+    let mut out = Output::open();
+    out.bytes(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
+    Ok(exit)
+}

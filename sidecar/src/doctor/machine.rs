@@ -1,0 +1,115 @@
+//! The machine: the data directory, its file system, the limits of this user.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use indicatif::HumanBytes;
+
+use super::findings::Findings;
+use crate::config::ServeConfig;
+use crate::rocks::{self, DataDir, DataDirError};
+
+/// A copy of 64 GB has about as many files of 64 MiB, all of them open.
+const OPEN_FILES_MIN: u64 = 1_024;
+
+pub(super) enum Data {
+    /// Nobody writes to it, as long as the look at it lasts.
+    Quiet,
+    Missing,
+    /// By a running node, which is the one to ask about its copies.
+    InUse,
+    Unusable,
+}
+
+/// With what keeps others from writing to it.
+pub(super) fn data_directory(
+    config: &ServeConfig,
+    findings: &mut Findings,
+) -> (Data, Option<DataDir>) {
+    let path = &config.data;
+    let shown = path.display();
+    let (data, held) = match DataDir::look(path) {
+        Ok(Some(held)) => (Data::Quiet, Some(held)),
+        Ok(None) => {
+            findings.good(format!("data directory {shown}: not there yet, `serve` makes it"));
+            return (Data::Missing, None);
+        }
+        Err(error @ DataDirError::InUse { .. }) => {
+            findings.good(error.to_string());
+            (Data::InUse, None)
+        }
+        Err(error) => {
+            findings.bad(error.to_string(), "nothing can be served from there");
+            return (Data::Unusable, None);
+        }
+    };
+    match free_bytes(path) {
+        Ok(free) => space(config, free, findings),
+        Err(error) => findings.warn(
+            format!("the free space of {shown} cannot be told: {error}"),
+            "check that the file system is mounted and that this user may use it",
+        ),
+    }
+    (data, held)
+}
+
+/// A rebuild makes a second copy beside the one that it replaces.
+fn space(config: &ServeConfig, free: u64, findings: &mut Findings) {
+    let sizes = config.stores.iter().map(|store| {
+        rocks::size_in_use(&config.data, store.name.as_str()).ok().flatten().unwrap_or(0)
+    });
+    let largest = sizes.max().unwrap_or(0);
+    let what = format!(
+        "{} free in {}, the largest copy takes {}",
+        HumanBytes(free),
+        config.data.display(),
+        HumanBytes(largest)
+    );
+    match free >= largest.saturating_add(largest / 4) {
+        true => findings.good(what),
+        false => findings.warn(what, "free space: a rebuild writes a second copy beside the first"),
+    }
+}
+
+pub(super) fn open_files(findings: &mut Findings) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call only writes the struct, which outlives it.
+    let read = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    match (read, limit.rlim_max) {
+        (0, most) if most >= OPEN_FILES_MIN => findings.good(format!("{most} files may be open")),
+        (0, most) => findings.warn(
+            format!("{most} files may be open: every file of a copy is, one for each 64 MiB"),
+            "raise the hard limit (LimitNOFILE= of systemd, ulimit -Hn)",
+        ),
+        (_, _) => findings.warn(
+            format!("the limit of open files cannot be told: {}", io::Error::last_os_error()),
+            "see ulimit -Hn",
+        ),
+    }
+}
+
+/// What an unprivileged user may still write.
+fn free_bytes(path: &Path) -> io::Result<u64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: statvfs is plain numbers, for which zero is a value.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is a C string and the struct is writable; both outlive the call.
+    match unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) } {
+        0 => Ok(u64::from(stat.f_bavail).saturating_mul(u64::from(stat.f_frsize))),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_tells_its_free_space() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(free_bytes(dir.path()).unwrap() > 0);
+        assert!(free_bytes(&dir.path().join("missing")).is_err());
+    }
+}

@@ -1,0 +1,35 @@
+//! `outrigger doctor`: everything around a node that can be looked at from outside, a line each.
+//!
+//! Good, warn or bad, and what to do. Nothing is changed; also while a node runs on the same data directory.
+
+mod findings;
+mod machine;
+mod store;
+
+use std::sync::Arc;
+
+use crate::config::ServeConfig;
+use crate::exit::Exit;
+use crate::kafka::KafkaStartError;
+use crate::plan;
+use crate::rocks::Shared;
+
+use self::findings::Findings;
+
+/// The findings as text. `Negative` when one of them is bad.
+pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
+    let mut findings = Findings::default();
+    for warning in &config.warnings {
+        findings.warn(warning.clone(), "correct the configuration, if this is not meant");
+    }
+    let (data, _held) = machine::data_directory(config, &mut findings);
+    machine::open_files(&mut findings);
+    let facts = plan::describe(config)?;
+    let shared = Arc::new(Shared::new(plan::RESOURCES));
+    for (store, facts) in config.stores.iter().zip(facts) {
+        findings.begin(format!("store {}, topic {}", store.name, store.topic));
+        store::examine(config, store, facts, &data, &shared, &mut findings);
+    }
+    let exit = if findings.any_bad() { Exit::Negative } else { Exit::Success };
+    Ok((findings.text(), exit))
+}

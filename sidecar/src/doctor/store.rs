@@ -1,0 +1,165 @@
+//! One store: its topic, its log, its copy, and what was set aside.
+
+use std::sync::Arc;
+
+use indicatif::{HumanBytes, HumanDuration};
+use outrigger_core::decide::{Plan, policy_fault};
+use outrigger_core::limits::Limits;
+use outrigger_core::log::KafkaError;
+use outrigger_core::node::PolicyWarning;
+use outrigger_core::offset::Partition;
+use outrigger_core::phase::Refusal;
+use outrigger_core::stall::StallKind;
+use outrigger_core::store::{Found, GenerationState};
+use outrigger_core::topic::LogFacts;
+use std::time::Duration;
+
+use super::findings::Findings;
+use super::machine::Data;
+use crate::config::{ServeConfig, StoreConfig};
+use crate::plan::{self, Outcome};
+use crate::rocks::{self, Shared};
+use crate::runtime::clock;
+
+pub(super) fn examine(
+    config: &ServeConfig,
+    store: &StoreConfig,
+    facts: Result<LogFacts, KafkaError>,
+    data: &Data,
+    shared: &Arc<Shared>,
+    findings: &mut Findings,
+) {
+    match facts {
+        Ok(facts) => {
+            topic(&facts, findings);
+            log(&facts, findings);
+            copy(config, store, facts, data, shared, findings);
+        }
+        Err(error) => findings.bad(
+            format!("Kafka says nothing of the topic: {error}"),
+            StallKind::of(&error).what_to_do(),
+        ),
+    }
+    set_aside(config, store, findings);
+}
+
+fn topic(facts: &LogFacts, findings: &mut Findings) {
+    let policy = &facts.policy;
+    if let Some(fault) = policy_fault(policy, &Limits::PRODUCTION) {
+        let refusal = Refusal::Policy(fault);
+        return findings.bad(refusal.to_string(), refusal.what_to_do());
+    }
+    let retention = HumanDuration(Duration::from_millis(policy.delete_retention_ms));
+    findings.good(format!(
+        "topic id {}: compacted, {} partitions, {} replicas, deletes are kept for {retention}",
+        facts.topic,
+        facts.partitions.len(),
+        policy.replication
+    ));
+    for warning in PolicyWarning::of(policy, &Limits::PRODUCTION) {
+        findings.warn(warning.to_string(), "change the topic, see `kafka-configs --alter`");
+    }
+}
+
+fn log(facts: &LogFacts, findings: &mut Findings) {
+    let mut partitions = (0..).map(Partition).zip(&facts.partitions);
+    match partitions.find(|(_, facts)| facts.log_start.0 > 0) {
+        None => findings.good("the log is complete: every partition starts at 0"),
+        Some((partition, facts)) => findings.bad(
+            format!(
+                "records were deleted: partition {partition} starts at {}",
+                facts.log_start
+            ),
+            "a node that loses its copy cannot be rebuilt from this log: keep the copies there are, and copy a \
+             READY node's data directory for a new one",
+        ),
+    }
+}
+
+fn copy(
+    config: &ServeConfig,
+    store: &StoreConfig,
+    facts: LogFacts,
+    data: &Data,
+    shared: &Arc<Shared>,
+    findings: &mut Findings,
+) {
+    let exists = match data {
+        Data::Quiet => true,
+        Data::Missing => false,
+        Data::InUse => {
+            return findings.good("the copy is in use: `outrigger status` tells how it is");
+        }
+        Data::Unusable => return,
+    };
+    match plan::planned(config, store, facts, exists, shared) {
+        Ok(Outcome::Planned { found, plan, .. }) => {
+            clock(&found, findings);
+            planned(&plan, findings);
+        }
+        Ok(Outcome::Unanswered(error)) => {
+            findings.bad(error.to_string(), StallKind::of(&error).what_to_do());
+        }
+        Err(error) => findings.bad(error.to_string(), "check the disk and the rights of this user"),
+    }
+}
+
+fn planned(plan: &Plan, findings: &mut Findings) {
+    let details = "`outrigger plan` tells more; it happens by itself at the next start";
+    match plan {
+        Plan::Resume { generation, .. } => {
+            findings.good(format!("the copy {generation} fits the log"))
+        }
+        Plan::Continue { building, .. } => {
+            findings.good(format!("the rebuild {building} is unfinished and goes on"));
+        }
+        Plan::Rebuild { cause, .. } => {
+            findings.warn(format!("the copy is to be rebuilt: {}", cause.name()), details);
+        }
+        Plan::Wait(deposed) => {
+            findings.warn(deposed.to_string(), StallKind::StaleLeader.what_to_do());
+        }
+        Plan::Refuse { refusal, .. } => findings.bad(refusal.to_string(), refusal.what_to_do()),
+    }
+}
+
+/// A copy cannot be from the future: this clock went back, and with it the only measure of how long the copy
+/// was away.
+fn clock(found: &Found, findings: &mut Findings) {
+    let Found::Copy(copy) = found else { return };
+    let lineages = [&copy.current, &copy.building].into_iter().flatten().filter_map(|found| {
+        match &found.state {
+            GenerationState::Intact(lineages) => Some(lineages),
+            GenerationState::UnknownFormat(_) | GenerationState::Corrupt(_) => None,
+        }
+    });
+    let Some(seen) = lineages.flatten().map(|lineage| lineage.confirmed_at_ms).max() else {
+        return;
+    };
+    let now = clock::now().wall_ms;
+    match seen.checked_sub(now).filter(|ahead| *ahead > 0) {
+        None => findings.good("the clock is not behind what the copy has seen"),
+        Some(ahead) => findings.bad(
+            format!("this machine's clock is {} behind what the copy has seen", {
+                HumanDuration(Duration::from_millis(ahead))
+            }),
+            "set the clock (NTP): a copy's age decides whether it may have missed deletes",
+        ),
+    }
+}
+
+fn set_aside(config: &ServeConfig, store: &StoreConfig, findings: &mut Findings) {
+    match rocks::quarantined(&config.data, store.name.as_str()) {
+        Ok(aside) => {
+            for rocks::Quarantined { generation, why, bytes } in aside {
+                findings.warn(
+                    format!("{generation} was set aside, {}: {why}", HumanBytes(bytes)),
+                    format!(
+                        "when nothing in it is needed: `outrigger drop-quarantine {generation}`"
+                    ),
+                );
+            }
+        }
+        Err(error) => findings.bad(error.to_string(), "check the disk and the rights of this user"),
+    }
+}
