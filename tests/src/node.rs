@@ -106,7 +106,7 @@ impl Node {
 
     /// What `outrigger` says of the node from outside: `plan` or `doctor`, with its settings.
     pub fn look(&self, command: &str) -> Result<Output> {
-        let mut look = self.host.command(&binary());
+        let mut look = self.host.command(binary());
         look.arg(command).arg("--data").arg(self.data()).args(&self.args);
         look.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         end_of(look.spawn().with_context(|| format!("starting outrigger {command}"))?)
@@ -114,7 +114,7 @@ impl Node {
 
     /// `outrigger drop-quarantine` with these arguments.
     pub fn drop_quarantine(&self, arguments: &[&str]) -> Result<Output> {
-        let mut drops = self.host.command(&binary());
+        let mut drops = self.host.command(binary());
         drops.arg("drop-quarantine").arg("--data").arg(self.data());
         drops.args(["--store", STORE]).args(arguments);
         drops.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

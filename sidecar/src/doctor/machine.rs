@@ -97,7 +97,7 @@ fn free_bytes(path: &Path) -> io::Result<u64> {
     let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: the path is a C string and the struct is writable; both outlive the call.
     match unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) } {
-        0 => Ok(u64::from(stat.f_bavail).saturating_mul(u64::from(stat.f_frsize))),
+        0 => Ok(stat.f_bavail.saturating_mul(stat.f_frsize)),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::findings::Findings;
 use super::machine::Data;
 use crate::config::{ServeConfig, StoreConfig};
-use crate::plan::{self, Outcome};
+use crate::plan::{self, Planned};
 use crate::rocks::{self, Shared};
 use crate::runtime::clock;
 
@@ -93,12 +93,9 @@ fn copy(
         Data::Unusable => return,
     };
     match plan::planned(config, store, facts, exists, shared) {
-        Ok(Outcome::Planned { found, plan, .. }) => {
+        Ok(Planned { found, plan, .. }) => {
             clock(&found, findings);
             planned(&plan, findings);
-        }
-        Ok(Outcome::Unanswered(error)) => {
-            findings.bad(error.to_string(), StallKind::of(&error).what_to_do());
         }
         Err(error) => findings.bad(error.to_string(), "check the disk and the rights of this user"),
     }

@@ -43,15 +43,11 @@ pub enum PlanError {
     Store { store: String, error: StoreError },
 }
 
-/// What would become of one store.
-pub(crate) enum Outcome {
-    Planned {
-        facts: LogFacts,
-        found: Found,
-        plan: Plan,
-    },
-    /// Nothing is decided without the log.
-    Unanswered(KafkaError),
+/// What would become of one store, and from what that was decided.
+pub(crate) struct Planned {
+    pub(crate) facts: LogFacts,
+    pub(crate) found: Found,
+    pub(crate) plan: Plan,
 }
 
 /// Every store's plan as text, and what the process exits with.
@@ -67,12 +63,17 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), PlanError> {
     let mut out = String::new();
     let mut exit = Exit::Success;
     for (store, facts) in config.stores.iter().zip(facts) {
-        let outcome = match facts {
-            Ok(facts) => planned(config, store, facts, data.is_some(), &shared)?,
-            Err(error) => Outcome::Unanswered(error),
-        };
-        exit = worse(exit, outcome.exit());
-        text::store(store, &outcome, &mut out);
+        match facts {
+            Ok(facts) => {
+                let planned = planned(config, store, facts, data.is_some(), &shared)?;
+                exit = worse(exit, planned.exit());
+                text::store(store, &planned, &mut out);
+            }
+            Err(error) => {
+                exit = worse(exit, unplanned(&error));
+                text::unanswered(store, &error, &mut out);
+            }
+        }
     }
     Ok((out, exit))
 }
@@ -94,28 +95,29 @@ impl PlanError {
     }
 }
 
-impl Outcome {
+impl Planned {
     fn exit(&self) -> Exit {
-        match self {
-            Outcome::Planned { plan: Plan::Refuse { .. }, .. } => Exit::Refused,
-            Outcome::Planned { plan: Plan::Wait(_), .. } => Exit::TryAgain,
-            Outcome::Planned {
-                plan: Plan::Resume { .. } | Plan::Continue { .. } | Plan::Rebuild { .. },
-                ..
-            } => Exit::Success,
-            Outcome::Unanswered(error) => match StallKind::of(error) {
-                StallKind::Authorisation => Exit::Forbidden,
-                StallKind::TopicGone => Exit::Refused,
-                StallKind::LogUnreachable
-                | StallKind::LeaderUnavailable
-                | StallKind::StaleLeader
-                | StallKind::OpenTransaction
-                | StallKind::PoisonBatch
-                | StallKind::StoreFull
-                | StallKind::StoreFailed
-                | StallKind::NoProgress => Exit::TryAgain,
-            },
+        match &self.plan {
+            Plan::Refuse { .. } => Exit::Refused,
+            Plan::Wait(_) => Exit::TryAgain,
+            Plan::Resume { .. } | Plan::Continue { .. } | Plan::Rebuild { .. } => Exit::Success,
         }
+    }
+}
+
+/// Nothing is decided without the log.
+fn unplanned(error: &KafkaError) -> Exit {
+    match StallKind::of(error) {
+        StallKind::Authorisation => Exit::Forbidden,
+        StallKind::TopicGone => Exit::Refused,
+        StallKind::LogUnreachable
+        | StallKind::LeaderUnavailable
+        | StallKind::StaleLeader
+        | StallKind::OpenTransaction
+        | StallKind::PoisonBatch
+        | StallKind::StoreFull
+        | StallKind::StoreFailed
+        | StallKind::NoProgress => Exit::TryAgain,
     }
 }
 
@@ -136,7 +138,7 @@ pub(crate) fn planned(
     facts: LogFacts,
     exists: bool,
     shared: &Arc<Shared>,
-) -> Result<Outcome, PlanError> {
+) -> Result<Planned, PlanError> {
     let name = store.name.as_str();
     let expected = facts.identity(name);
     let found = match exists {
@@ -154,7 +156,7 @@ pub(crate) fn planned(
         wall_ms: runtime::clock::now().wall_ms,
         limits: &Limits::PRODUCTION,
     });
-    Ok(Outcome::Planned { facts, found, plan })
+    Ok(Planned { facts, found, plan })
 }
 
 /// What the log says of every store's topic, in the order of the configuration.

@@ -5,37 +5,31 @@ use std::fmt::Write as _;
 use indicatif::HumanCount;
 use outrigger_core::decide::{Old, Plan};
 use outrigger_core::lineage::Lineage;
+use outrigger_core::log::KafkaError;
 use outrigger_core::offset::{Generation, Partition};
 use outrigger_core::phase::Cause;
 use outrigger_core::stall::StallKind;
 use outrigger_core::store::{Found, FoundCopy, FoundGeneration, GenerationState};
 use outrigger_core::topic::LogFacts;
 
-use super::Outcome;
+use super::Planned;
 use crate::config::StoreConfig;
 
 const INFALLIBLE: &str = "a String takes every text";
 
-pub(super) fn store(store: &StoreConfig, outcome: &Outcome, out: &mut String) {
-    let name = &store.name;
-    match outcome {
-        Outcome::Planned { facts, found, plan } => {
-            writeln!(out, "{name}  {}", headline(plan)).expect(INFALLIBLE);
-            consequences(plan, out);
-            writeln!(
-                out,
-                "  topic {} (id {}), cluster {}",
-                store.topic, facts.topic, facts.cluster
-            )
-            .expect(INFALLIBLE);
-            on_disk(found, facts, out);
-        }
-        Outcome::Unanswered(error) => {
-            writeln!(out, "{name}  NO PLAN: topic {} gave no answer: {error}", store.topic)
-                .expect(INFALLIBLE);
-            writeln!(out, "  {}", StallKind::of(error).what_to_do()).expect(INFALLIBLE);
-        }
-    }
+pub(super) fn store(store: &StoreConfig, planned: &Planned, out: &mut String) {
+    let Planned { facts, found, plan } = planned;
+    writeln!(out, "{}  {}", store.name, headline(plan)).expect(INFALLIBLE);
+    consequences(plan, out);
+    writeln!(out, "  topic {} (id {}), cluster {}", store.topic, facts.topic, facts.cluster)
+        .expect(INFALLIBLE);
+    on_disk(found, facts, out);
+}
+
+pub(super) fn unanswered(store: &StoreConfig, error: &KafkaError, out: &mut String) {
+    let StoreConfig { name, topic, .. } = store;
+    writeln!(out, "{name}  NO PLAN: topic {topic} gave no answer: {error}").expect(INFALLIBLE);
+    writeln!(out, "  {}", StallKind::of(error).what_to_do()).expect(INFALLIBLE);
 }
 
 fn headline(plan: &Plan) -> String {
