@@ -58,7 +58,9 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Exit::Success => "done",
-            Exit::Negative => "the answer is no: the key does not exist, the copies differ",
+            Exit::Negative => {
+                "the answer is no: the key does not exist, the copies differ, the doctor found something bad"
+            }
             Exit::Usage => "wrong command line",
             Exit::Refused => "the request is wrong, or the store refuses until a person decides",
             Exit::Unavailable => "an address cannot be listened on, or no server answers there",
