@@ -240,10 +240,7 @@ fn deposed(situation: Situation<'_>, copy: &FoundCopy) -> Option<Deposed> {
 }
 
 fn lineage(found: &FoundGeneration, partition: Partition) -> Option<&Lineage> {
-    match &found.state {
-        GenerationState::Intact(lineages) => lineages.get(partition.index()),
-        GenerationState::UnknownFormat(_) | GenerationState::Corrupt(_) => None,
-    }
+    found.lineages()?.get(partition.index())
 }
 
 fn incomplete(situation: Situation<'_>, copy: &FoundCopy) -> Option<Refusal> {
@@ -260,7 +257,7 @@ fn incomplete(situation: Situation<'_>, copy: &FoundCopy) -> Option<Refusal> {
 /// The generation that answers STALE reads while another is built or none may go on.
 fn served(copy: &FoundCopy) -> Option<Generation> {
     let current = copy.current.as_ref()?;
-    matches!(current.state, GenerationState::Intact(_)).then_some(current.generation)
+    current.lineages().map(|_| current.generation)
 }
 
 #[cfg(test)]

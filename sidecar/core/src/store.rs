@@ -121,6 +121,16 @@ pub enum GenerationState {
     Corrupt(String),
 }
 
+impl FoundGeneration {
+    /// By partition; none of what cannot be read.
+    pub fn lineages(&self) -> Option<&[Lineage]> {
+        match &self.state {
+            GenerationState::Intact(lineages) => Some(lineages),
+            GenerationState::UnknownFormat(_) | GenerationState::Corrupt(_) => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}: {detail}")]
 pub struct StoreError {

@@ -17,7 +17,6 @@ pub(super) async fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     let config = args.serve.resolve()?;
     let found = tokio::task::spawn_blocking(move || doctor::run(&config)).await;
     let (text, exit) = found.expect("the doctor does not panic")?;
-    let mut out = Output::open();
-    out.bytes(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
+    Output::open().whole(&text).map_err(Failure::Output)?;
     Ok(exit)
 }

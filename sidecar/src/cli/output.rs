@@ -18,6 +18,12 @@ impl Output {
         self.out.write_all(bytes)
     }
 
+    /// Everything that a command says.
+    pub(crate) fn whole(mut self, text: &str) -> io::Result<()> {
+        self.bytes(text.as_bytes())?;
+        self.flush()
+    }
+
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{text}")
     }

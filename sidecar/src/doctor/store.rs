@@ -1,6 +1,7 @@
 //! One store: its topic, its log, its copy, and what was set aside.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration};
 use outrigger_core::decide::{Plan, policy_fault};
@@ -10,9 +11,8 @@ use outrigger_core::node::PolicyWarning;
 use outrigger_core::offset::Partition;
 use outrigger_core::phase::Refusal;
 use outrigger_core::stall::StallKind;
-use outrigger_core::store::{Found, GenerationState};
+use outrigger_core::store::{Found, FoundGeneration};
 use outrigger_core::topic::LogFacts;
-use std::time::Duration;
 
 use super::findings::Findings;
 use super::machine::Data;
@@ -124,12 +124,8 @@ fn planned(plan: &Plan, findings: &mut Findings) {
 /// was away.
 fn clock(found: &Found, findings: &mut Findings) {
     let Found::Copy(copy) = found else { return };
-    let lineages = [&copy.current, &copy.building].into_iter().flatten().filter_map(|found| {
-        match &found.state {
-            GenerationState::Intact(lineages) => Some(lineages),
-            GenerationState::UnknownFormat(_) | GenerationState::Corrupt(_) => None,
-        }
-    });
+    let found = [&copy.current, &copy.building].into_iter().flatten();
+    let lineages = found.filter_map(FoundGeneration::lineages);
     let Some(seen) = lineages.flatten().map(|lineage| lineage.confirmed_at_ms).max() else {
         return;
     };
@@ -137,9 +133,10 @@ fn clock(found: &Found, findings: &mut Findings) {
     match seen.checked_sub(now).filter(|ahead| *ahead > 0) {
         None => findings.good("the clock is not behind what the copy has seen"),
         Some(ahead) => findings.bad(
-            format!("this machine's clock is {} behind what the copy has seen", {
+            format!(
+                "this machine's clock is {} behind what the copy has seen",
                 HumanDuration(Duration::from_millis(ahead))
-            }),
+            ),
             "set the clock (NTP): a copy's age decides whether it may have missed deletes",
         ),
     }

@@ -64,31 +64,25 @@ impl RocksStore {
     }
 
     pub fn handle(&mut self, call: StoreCall) -> StoreEvent {
-        let (kind, answer) = match call {
-            StoreCall::Open { expected } => (StoreCallKind::Open, self.open(&expected)),
+        let kind = call.kind();
+        let answer = match call {
+            StoreCall::Open { expected } => self.open(&expected),
             StoreCall::Create { generation, identity, lineages } => {
-                (StoreCallKind::Create, self.create(generation, &identity, &lineages))
+                self.create(generation, &identity, &lineages)
             }
             StoreCall::Apply { generation, batch, lineage } => {
-                (StoreCallKind::Apply, self.apply(generation, &batch, &lineage))
+                self.apply(generation, &batch, &lineage)
             }
             StoreCall::Confirm { generation, partition, lineage } => {
-                (StoreCallKind::Confirm, self.confirm(generation, partition, &lineage))
+                self.confirm(generation, partition, &lineage)
             }
-            StoreCall::Flush { generation } => (StoreCallKind::Flush, self.flush(generation)),
-            StoreCall::Activate { generation } => {
-                (StoreCallKind::Activate, self.activate(generation))
-            }
-            StoreCall::Quarantine { generation, why } => {
-                (StoreCallKind::Quarantine, self.quarantine(generation, &why))
-            }
-            StoreCall::Remove { generation } => (StoreCallKind::Remove, self.remove(generation)),
+            StoreCall::Flush { generation } => self.flush(generation),
+            StoreCall::Activate { generation } => self.activate(generation),
+            StoreCall::Quarantine { generation, why } => self.quarantine(generation, &why),
+            StoreCall::Remove { generation } => self.remove(generation),
             StoreCall::Close { generation } => {
                 self.close(generation);
-                (
-                    StoreCallKind::Close,
-                    Ok(StoreEvent::Done { call: StoreCallKind::Close, generation }),
-                )
+                Ok(StoreEvent::Done { call: kind, generation })
             }
         };
         answer.unwrap_or_else(|error| StoreEvent::Failed { call: kind, error })

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::args::Replay;
 use crate::plan::{self, Plan};
-use crate::run::run;
+use crate::run::{explained, run};
 use crate::timeline;
 use crate::trace::Trace;
 
@@ -37,7 +37,7 @@ pub(super) fn replay(replay: &Replay) -> Result<ExitCode> {
     } else {
         Trace::default()
     };
-    let outcome = run(&plan, &trace);
+    let (outcome, text) = explained(&plan, &trace);
     match &replay.trace {
         Some(path) if path.as_os_str() == "-" => print!("{}", trace.text()),
         Some(path) => fs::write(path, trace.text()).with_context(|| path.display().to_string())?,
@@ -54,7 +54,7 @@ pub(super) fn replay(replay: &Replay) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some(violation) => {
-            eprintln!("{}", outcome.explained);
+            eprintln!("{text}");
             Ok(ExitCode::from(violation.oracle.class().exit_code()))
         }
     }

@@ -4,7 +4,7 @@ use super::show;
 use crate::columns::{columns, row};
 use crate::oracle::OracleId;
 use crate::plan::Plan;
-use crate::run::{Outcome, run};
+use crate::run::{Outcome, explained, run};
 use crate::trace::Trace;
 
 /// Of a larger plan the operations are not listed: nobody reads them.
@@ -15,12 +15,9 @@ const LATER_MS: u64 = 10;
 
 /// Text for a person. None: the plan does not fail.
 pub fn explain(plan: &Plan) -> Option<String> {
-    let Outcome { violation, explained, .. } = run(plan, &Trace::default());
-    let violation = violation?;
-    let mut text = if explained.is_empty() { violation.to_string() } else { explained };
-    text =
-        format!("{}\n\n{}\n{}", text.trim_end(), operations(plan), faults(plan, violation.oracle));
-    Some(text)
+    let (Outcome { violation, .. }, text) = explained(plan, &Trace::default());
+    let oracle = violation?.oracle;
+    Some(format!("{}\n\n{}\n{}", text.trim_end(), operations(plan), faults(plan, oracle)))
 }
 
 pub(super) fn operations(plan: &Plan) -> String {

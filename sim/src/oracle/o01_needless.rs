@@ -52,8 +52,7 @@ impl Oracle for Needless {
 
 /// A later epoch begins below the copy's end, and nothing of it is left there.
 fn ended_in_a_hole(node: usize, generation: Generation, world: &World) -> bool {
-    let mut stored = world.disk(node).generations();
-    let Some(stored) = stored.find(|stored| stored.generation == generation) else {
+    let Some(stored) = world.disk(node).generation(generation) else {
         return false;
     };
     (0..).map(Partition).zip(stored.durable).any(|(partition, copy)| {

@@ -83,8 +83,8 @@ pub(super) fn consistent(
 /// `durable` never runs ahead of the disk.
 fn durable(node: usize, world: &World) -> Result<(), Wrong> {
     let status = world.node(node).status();
-    let mut stored = world.disk(node).generations();
-    let Some(stored) = stored.find(|stored| Some(stored.generation) == status.live) else {
+    let stored = status.live.and_then(|live| world.disk(node).generation(live));
+    let Some(stored) = stored else {
         return Ok(());
     };
     for (partition, (told, contents)) in status.partitions.iter().zip(stored.durable).enumerate() {

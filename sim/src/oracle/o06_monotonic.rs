@@ -78,8 +78,7 @@ impl Monotonic {
 /// What makes the rebuild complete is durable, not only applied.
 fn whole(node: usize, generation: Generation, world: &World) -> Result<(), Wrong> {
     let status = world.node(node).status();
-    let mut stored = world.disk(node).generations();
-    let Some(stored) = stored.find(|stored| stored.generation == generation) else {
+    let Some(stored) = world.disk(node).generation(generation) else {
         return Ok(());
     };
     for (partition, (told, contents)) in status.partitions.iter().zip(stored.durable).enumerate() {

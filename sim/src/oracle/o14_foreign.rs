@@ -123,8 +123,7 @@ fn flushed(node: usize, generation: Generation, world: &World) -> Result<(), Wro
     let Some(reference) = predecessor.and_then(|topic| world.reference.of(topic)) else {
         return Ok(());
     };
-    let mut stored = disk.generations();
-    match stored.find(|stored| stored.generation == generation && stored.sound) {
+    match disk.generation(generation).filter(|stored| stored.sound) {
         Some(stored) => o05_disk::consistent(node, &stored, reference),
         None => Ok(()),
     }

@@ -36,25 +36,43 @@ pub struct Outcome {
     pub operations: usize,
     /// Faults that took place, by catalogue id and the phase of the node that they hit.
     pub faults: BTreeMap<(&'static str, &'static str), u64>,
-    /// What an explanation needs; filled when there is a violation.
-    pub explained: String,
 }
 
 /// Plays the plan; what happens is told to `trace`.
 pub fn run(plan: &Plan, trace: &Trace) -> Outcome {
-    let outcome = panics::caught(|| Run::new(plan, trace.clone()).play());
-    let outcome = outcome.unwrap_or_else(|violation| Outcome {
-        violation: Some(violation),
-        marks: Marks::default(),
-        elapsed: Duration::ZERO,
-        operations: plan.operations.len(),
-        faults: BTreeMap::new(),
-        explained: String::new(),
+    play(plan, trace, |_| ()).0
+}
+
+/// As `run`, with what was there and what should have been: of a panic only where it was, of a run that passes nothing.
+pub fn explained(plan: &Plan, trace: &Trace) -> (Outcome, String) {
+    let (outcome, text) = play(plan, trace, |run| run.explanation());
+    let violation = outcome.violation.as_ref().map(Violation::to_string);
+    let text = text.flatten().or(violation).unwrap_or_default();
+    (outcome, text)
+}
+
+/// `look` sees how it ended, unless it panicked.
+fn play<T>(plan: &Plan, trace: &Trace, look: impl FnOnce(&Run<'_>) -> T) -> (Outcome, Option<T>) {
+    let played = panics::caught(|| {
+        let mut run = Run::new(plan, trace.clone());
+        run.play();
+        let seen = look(&run);
+        (run.outcome(), Some(seen))
+    });
+    let (outcome, seen) = played.unwrap_or_else(|violation| {
+        let outcome = Outcome {
+            violation: Some(violation),
+            marks: Marks::default(),
+            elapsed: Duration::ZERO,
+            operations: plan.operations.len(),
+            faults: BTreeMap::new(),
+        };
+        (outcome, None)
     });
     if let Some(violation) = &outcome.violation {
         note_violation(trace, violation);
     }
-    outcome
+    (outcome, seen)
 }
 
 fn note_violation(trace: &Trace, violation: &Violation) {
@@ -151,7 +169,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn play(mut self) -> Outcome {
+    fn play(&mut self) {
         for node in 0..self.world.count() {
             self.world.start(node);
         }
@@ -166,7 +184,6 @@ impl<'a> Run<'a> {
         }
         self.pass(heal);
         self.finish();
-        self.outcome()
     }
 
     /// Lets time pass, hearing what nodes answer and burying those that crash.
@@ -218,17 +235,17 @@ impl<'a> Run<'a> {
         self.world.violate(oracle, wrong);
     }
 
+    fn explanation(&self) -> Option<String> {
+        self.world.violation().map(|violation| self.explain(violation))
+    }
+
     fn outcome(self) -> Outcome {
-        let violation = self.world.violation().cloned();
-        let explained =
-            violation.as_ref().map(|violation| self.explain(violation)).unwrap_or_default();
         Outcome {
-            violation,
+            violation: self.world.violation().cloned(),
             marks: self.world.marks.clone(),
             elapsed: self.world.elapsed(),
             operations: self.plan.operations.len(),
             faults: self.counts,
-            explained,
         }
     }
 }

@@ -7,16 +7,19 @@ use crate::plan::FaultKind;
 const HOURS_MS: u64 = 18_000_000;
 
 impl Run<'_> {
+    /// Faults that last.
+    fn actives(&self) -> impl Iterator<Item = &FaultKind> + Clone {
+        self.active.keys().map(|index| &self.plan.faults[*index].what)
+    }
+
     /// A copy that is begun under another number of partitions is another copy: it places keys elsewhere.
     fn may_begin_a_copy(&self) -> bool {
-        let swapped =
-            |index: &usize| matches!(self.plan.faults[*index].what.id(), "D4" | "D5" | "D6");
         let lacks = |node| {
             !self.world.is_running(node)
                 || self.world.disk(node).identity().is_none()
                 || !self.world.disk_is_its_own(node)
         };
-        self.active.keys().any(swapped) || (0..self.world.count()).any(lacks)
+        self.actives().any(swaps) || (0..self.world.count()).any(lacks)
     }
 
     /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells
@@ -26,13 +29,13 @@ impl Run<'_> {
         if *what == FaultKind::AddPartition && self.may_begin_a_copy() {
             return true;
         }
-        let added = |index: &usize| self.plan.faults[*index].what == FaultKind::AddPartition;
-        if matches!(what.id(), "D4" | "D5" | "D6") && self.active.keys().any(added) {
+        let added = |active: &FaultKind| *active == FaultKind::AddPartition;
+        if swaps(what) && self.actives().any(added) {
             return true;
         }
         let Some(node) = what.node() else {
             let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
-            let opens = self.active.keys().any(|index| opens(&self.plan.faults[*index].what));
+            let opens = self.actives().any(opens);
             return matches!(what, FaultKind::Retention { .. }) && (down || opens);
         };
         let retention_ms = self.plan.setting.policy.delete_retention_ms;
@@ -42,12 +45,11 @@ impl Run<'_> {
             }
             _ => false,
         };
-        let active = self.active.keys().map(|index| &self.plan.faults[*index].what);
         let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
-        if opens(what) && active.clone().any(lowered) {
+        if opens(what) && self.actives().any(lowered) {
             return true;
         }
-        let mut its = active.filter(|active| active.node() == Some(node));
+        let mut its = self.actives().filter(|active| active.node() == Some(node));
         if let FaultKind::Clock { .. } = what
             && its.clone().any(|active| matches!(active, FaultKind::Clock { .. }))
         {
@@ -58,6 +60,11 @@ impl Run<'_> {
             false => opens(what) && its.any(far),
         }
     }
+}
+
+/// Another disk is there afterwards.
+fn swaps(what: &FaultKind) -> bool {
+    matches!(what.id(), "D4" | "D5" | "D6")
 }
 
 /// A process that meets it opens its copy anew.

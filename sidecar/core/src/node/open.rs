@@ -398,10 +398,7 @@ impl Node {
 
 /// Of the generation in use: no other is ever served beside a rebuild.
 fn confirmed_at_ms(found: &Found) -> u64 {
-    let lineages = in_use(found).and_then(|found| match &found.state {
-        GenerationState::Intact(lineages) => Some(lineages),
-        GenerationState::UnknownFormat(_) | GenerationState::Corrupt(_) => None,
-    });
+    let lineages = in_use(found).and_then(FoundGeneration::lineages);
     lineages.into_iter().flatten().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0)
 }
 

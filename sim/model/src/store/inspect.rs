@@ -42,6 +42,11 @@ impl StoreModel {
         stored(&self.disk)
     }
 
+    /// The one of this number, if it is there.
+    pub fn generation(&self, generation: Generation) -> Option<StoredGeneration<'_>> {
+        self.generations().find(|stored| stored.generation == generation)
+    }
+
     /// The open ones, ascending.
     pub fn open_generations(&self) -> impl Iterator<Item = LiveGeneration<'_>> {
         self.open.iter().map(|(generation, open)| LiveGeneration {
