@@ -30,11 +30,13 @@ pub struct Batch {
     records: Vec<RecordRef>,
 }
 
+/// Where a record lies in the arena: the key, and behind it the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RecordRef {
     offset: Offset,
-    key: Range<usize>,
-    value: Option<Range<usize>>,
+    start: u32,
+    key_bytes: u32,
+    value_bytes: Option<u32>,
 }
 
 /// One record as the log holds it. No value is a tombstone; an empty value is a value.
@@ -47,11 +49,19 @@ pub struct Record<'a> {
 
 impl Batch {
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        self.records.iter().map(|record| Record {
-            offset: record.offset,
-            key: &self.arena[record.key.clone()],
-            value: record.value.clone().map(|range| &self.arena[range]),
-        })
+        self.records.iter().map(|record| self.read(record))
+    }
+
+    /// Record `number`, counted from 0.
+    pub(crate) fn record(&self, number: usize) -> Record<'_> {
+        self.read(&self.records[number])
+    }
+
+    fn read(&self, record: &RecordRef) -> Record<'_> {
+        let bytes = &self.arena[index(record.start)..];
+        let (key, behind) = bytes.split_at(index(record.key_bytes));
+        let value = record.value_bytes.map(|length| &behind[..index(length)]);
+        Record { offset: record.offset, key, value }
     }
 
     /// Bytes of keys and values.
@@ -118,9 +128,11 @@ impl BatchBuilder {
             self.batch.misplaced += 1;
             return;
         }
-        let key = self.keep(key);
-        let value = value.map(|value| self.keep(value));
-        self.batch.records.push(RecordRef { offset, key, value });
+        let start = small(self.batch.arena.len());
+        self.batch.arena.extend_from_slice(key);
+        self.batch.arena.extend_from_slice(value.unwrap_or_default());
+        let (key_bytes, value_bytes) = (small(key.len()), value.map(|value| small(value.len())));
+        self.batch.records.push(RecordRef { offset, start, key_bytes, value_bytes });
     }
 
     /// The reader met the end of what it may see: a position, with every hidden record below it.
@@ -147,12 +159,14 @@ impl BatchBuilder {
             self.batch.epochs.push((epoch, offset));
         }
     }
+}
 
-    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.batch.arena.len();
-        self.batch.arena.extend_from_slice(bytes);
-        start..self.batch.arena.len()
-    }
+fn small(length: usize) -> u32 {
+    u32::try_from(length).expect("one fetch has less than 4 GiB")
+}
+
+fn index(length: u32) -> usize {
+    usize::try_from(length).expect("usize holds 32 bits")
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod digest;
 pub mod gate;
 pub mod limits;
 pub mod lineage;
+pub mod load;
 pub mod log;
 pub mod node;
 pub mod offset;

@@ -18,13 +18,15 @@ pub enum StoreCall {
     Open { expected: Identity },
     /// A new, empty generation with these lineages, durable; writes IDENTITY when there is none. Answer: `Done`.
     Create { generation: Generation, identity: Identity, lineages: Vec<Lineage> },
-    /// The batch's records, in order, and `lineage`, as one atomic unit. Answer: `Applied`.
+    /// The batch's records, in order, and `lineage`, as one atomic unit. Readers of the generation that CURRENT
+    /// names see it from now on; readers of any other, once it is flushed. Answer: `Applied`.
     Apply { generation: Generation, batch: Arc<Batch>, lineage: Lineage },
     /// A lineage alone, as an `Apply` without records. Answer: `Done`.
     Confirm { generation: Generation, partition: Partition, lineage: Lineage },
     /// Everything before this call is on disk when it is answered. Answer: `Done`.
     Flush { generation: Generation },
-    /// `CURRENT` names this generation, durably and atomically. Answer: `Done`.
+    /// `CURRENT` names this generation, durably and atomically. Fails unless everything applied to it is
+    /// flushed. Answer: `Done`.
     Activate { generation: Generation },
     /// Moves a generation aside, kept until an operator drops it; its number is not used again. Answer: `Done`.
     Quarantine { generation: Generation, why: String },

@@ -50,8 +50,11 @@ pub enum NodeError {
 }
 
 /// Several nodes share a machine that also runs what plays with them.
-const RESOURCES: Resources =
-    Resources { block_cache_bytes: 32 * 1024 * 1024, background_threads: 2 };
+const RESOURCES: Resources = Resources {
+    block_cache_bytes: 32 * 1024 * 1024,
+    load_bytes: 32 * 1024 * 1024,
+    background_threads: 2,
+};
 
 /// How long a killed node's port may still be held by the tasks that served it.
 const PORT_WAIT: Duration = Duration::from_secs(2);

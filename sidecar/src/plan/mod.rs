@@ -29,7 +29,7 @@ const ANSWERED_MAX: Duration = Duration::from_secs(60);
 
 /// A look needs no cache to speak of.
 pub(crate) const RESOURCES: Resources =
-    Resources { block_cache_bytes: 8 << 20, background_threads: 2 };
+    Resources { block_cache_bytes: 8 << 20, load_bytes: 0, background_threads: 2 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {

@@ -1,19 +1,26 @@
 //! One generation: a database that is open, and how it is made and opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use outrigger_core::batch::{Batch, Record};
+use outrigger_core::batch::Batch;
 use outrigger_core::lineage::Lineage;
+use outrigger_core::load::newest_per_key;
 use outrigger_core::offset::{Generation, Partition};
 use outrigger_core::store::{GenerationState, StoreError};
-use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, DB, Options, WriteBatch};
+use rocksdb::{
+    BoundColumnFamily, ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options,
+    WaitForCompactOptions, WriteBatch, properties,
+};
 
 use super::directory::StoreDirectory;
 use super::error::{corrupt, io, of_open, rocks};
 use super::lineage::LineageError;
-use super::options::{Shared, checked_reads, column_family_name, unlogged, waiting};
+use super::options::{
+    Changes, Shared, checked_reads, column_family_name, loading, serving, unlogged, waiting,
+};
 use super::{files, lineage, row};
 
 /// Says which layout the database has; in a file, so that an unknown one is never opened.
@@ -184,10 +191,7 @@ impl OpenGeneration {
         self.partitions
     }
 
-    pub(super) fn column_family(
-        &self,
-        partition: Partition,
-    ) -> std::sync::Arc<BoundColumnFamily<'_>> {
+    pub(super) fn column_family(&self, partition: Partition) -> Arc<BoundColumnFamily<'_>> {
         let name = column_family_name(partition.0);
         self.db.cf_handle(&name).expect("a generation is opened with all its column families")
     }
@@ -201,13 +205,17 @@ impl OpenGeneration {
     }
 
     /// Records and lineage as one write: both are there after a crash, or neither.
-    pub(super) fn apply(&self, batch: &Batch, lineage: &Lineage) -> Result<(), rocksdb::Error> {
+    pub(super) fn apply(
+        &self,
+        batch: &Arc<Batch>,
+        lineage: &Lineage,
+    ) -> Result<(), rocksdb::Error> {
         let family = self.column_family(batch.partition);
-        let records = newest_by_key(batch);
-        let bytes = batch.bytes() + (records.len() + 1) * RECORD_OVERHEAD_BYTES;
+        let bytes = batch.bytes() + (batch.records().len() + 1) * RECORD_OVERHEAD_BYTES;
         let mut records_and_lineage = WriteBatch::with_capacity_bytes(bytes);
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for record in records {
+        // By key: neighbours in a memtable are found faster.
+        for record in newest_per_key(std::slice::from_ref(batch)) {
             row::write_key(&mut key, record.key);
             match record.value {
                 Some(raw) => {
@@ -238,26 +246,43 @@ impl OpenGeneration {
         self.db.flush_cfs_opt(&families, &waiting())
     }
 
+    /// Takes files of sorted runs of a partition in, later ones over earlier ones, as one step that is durable
+    /// when it is done. They are moved. While level 0 has more than `level_0_max` files, it waits.
+    pub(super) fn take_in(
+        &self,
+        partition: Partition,
+        files: Vec<PathBuf>,
+        level_0_max: u64,
+    ) -> Result<(), rocksdb::Error> {
+        let family = self.column_family(partition);
+        let level_0 = self.db.property_int_value_cf(&family, &properties::num_files_at_level(0))?;
+        if level_0.is_some_and(|files| files > level_0_max) {
+            self.db.wait_for_compact(&WaitForCompactOptions::default())?;
+        }
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        self.db.ingest_external_file_cf_opts(&family, &options, files)
+    }
+
+    pub(super) fn compact_for_loading(&self) -> Result<(), rocksdb::Error> {
+        self.change(&loading())
+    }
+
+    pub(super) fn compact_for_serving(&self) -> Result<(), rocksdb::Error> {
+        self.change(&serving())
+    }
+
+    fn change(&self, changes: &Changes) -> Result<(), rocksdb::Error> {
+        let changes = changes.each_ref().map(|(name, value)| (*name, value.as_str()));
+        Partition::all(self.partitions).try_for_each(|partition| {
+            self.db.set_options_cf(&self.column_family(partition), &changes)
+        })
+    }
+
     /// From now on nothing of it changes on disk, whoever still reads it: its directory may be renamed,
     /// removed or, when the last reader is gone, opened again.
     pub(super) fn freeze(&self) {
         let wait = true;
         self.db.cancel_all_background_work(wait);
     }
-}
-
-/// The last record of each key, in key order. What the whole batch makes of a partition is the same, and
-/// neighbours in a memtable are found faster: the thread that applies takes a quarter less time.
-fn newest_by_key(batch: &Batch) -> Vec<Record<'_>> {
-    let mut records: Vec<Record> = batch.records().collect();
-    // Stable: the later of two equal keys stays the later.
-    records.sort_by(|left, right| left.key.cmp(right.key));
-    records.dedup_by(|later, kept| {
-        let same = later.key == kept.key;
-        if same {
-            *kept = *later;
-        }
-        same
-    });
-    records
 }

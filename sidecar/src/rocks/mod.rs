@@ -5,6 +5,7 @@
 //! <data>/<store>/IDENTITY          what the copy belongs to         (identity)
 //! <data>/<store>/CURRENT           the generation in use            (directory)
 //! <data>/<store>/g<N>/             a database, with FORMAT          (generation, row, lineage)
+//! <data>/<store>/g<N>/load/        what is read but not taken in    (load, writers)
 //! <data>/<store>/quarantined-g<N>/ set aside, with WHY, until an operator drops it
 //! ```
 //!
@@ -18,12 +19,14 @@ mod files;
 mod generation;
 mod identity;
 mod lineage;
+mod load;
 mod look;
 mod merge;
 mod options;
 mod row;
 mod store;
 mod view;
+mod writers;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use directory::Quarantined;

@@ -9,6 +9,8 @@ use rocksdb::{
     DBCompressionType, FlushOptions, LogLevel, LruCacheOptions, Options, ReadOptions, WriteOptions,
 };
 
+use super::writers::Writers;
+
 /// Larger than what is ever applied between two flushes, by far. A memtable that fills up is flushed by
 /// RocksDB itself, and rows would be durable before the topic's id was confirmed (DESIGN section 5).
 /// It is a bound, not a reservation: memory is taken in blocks of [`ARENA_BLOCK_BYTES`].
@@ -23,6 +25,12 @@ const CACHE_SHARD_BITS: i32 = 4;
 /// With 64 MiB per file, a copy of a terabyte has 16,000 of them.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Reads look into every file of level 0: few of them.
+const LEVEL_0_TRIGGER: i32 = 4;
+
+/// While a generation is filled nobody reads it: the same rows are merged less often.
+const LEVEL_0_TRIGGER_LOADING: i32 = 24;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -30,7 +38,9 @@ const MIB: usize = 1024 * KIB;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resources {
     pub block_cache_bytes: usize,
-    /// Threads that flush and compact, at least 2: one of each.
+    /// What restores hold in memory before it is on disk.
+    pub load_bytes: usize,
+    /// Threads that flush and compact, at least 2: one of each. As many more write the runs of restores.
     pub background_threads: u8,
 }
 
@@ -38,16 +48,22 @@ pub struct Resources {
 pub struct Shared {
     block_cache: Cache,
     background_threads: u8,
+    writers: Writers,
 }
 
 impl Shared {
     pub fn new(resources: Resources) -> Shared {
-        let Resources { block_cache_bytes, background_threads } = resources;
+        let Resources { block_cache_bytes, load_bytes, background_threads } = resources;
         assert!(background_threads >= 2, "one thread flushes while another compacts");
         let mut cache = LruCacheOptions::default();
         cache.set_capacity(block_cache_bytes);
         cache.set_num_shard_bits(CACHE_SHARD_BITS);
-        Shared { block_cache: Cache::new_lru_cache_opts(&cache), background_threads }
+        let writers = Writers::new(usize::from(background_threads), load_bytes);
+        Shared { block_cache: Cache::new_lru_cache_opts(&cache), background_threads, writers }
+    }
+
+    pub(super) fn writers(&self) -> &Writers {
+        &self.writers
     }
 
     /// Bytes of blocks, indexes and filters in memory.
@@ -92,7 +108,8 @@ impl Shared {
         Ok(options)
     }
 
-    fn column_family(&self) -> Options {
+    /// Also of the files that are written beside a database and taken into it.
+    pub(super) fn column_family(&self) -> Options {
         let mut options = Options::default();
         options.set_write_buffer_size(WRITE_BUFFER_BYTES);
         options.set_arena_block_size(ARENA_BLOCK_BYTES);
@@ -105,8 +122,8 @@ impl Shared {
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_max_bytes_for_level_base(4 * FILE_BYTES);
         options.set_target_file_size_base(FILE_BYTES);
-        // Reads look into every file of level 0: few of them, and back-pressure well before many.
-        options.set_level_zero_file_num_compaction_trigger(4);
+        // Back-pressure well before there are many.
+        options.set_level_zero_file_num_compaction_trigger(LEVEL_0_TRIGGER);
         options.set_level_zero_slowdown_writes_trigger(20);
         options.set_level_zero_stop_writes_trigger(36);
         // Fast enough to be bound by the disk. Better ratios cost the application's CPU.
@@ -146,6 +163,16 @@ impl Shared {
         let names = std::iter::once(own).chain((0..partitions).map(column_family_name));
         names.map(|name| ColumnFamilyDescriptor::new(name, options.clone())).collect()
     }
+}
+
+pub(super) type Changes = [(&'static str, String); 1];
+
+pub(super) fn loading() -> Changes {
+    [("level0_file_num_compaction_trigger", LEVEL_0_TRIGGER_LOADING.to_string())]
+}
+
+pub(super) fn serving() -> Changes {
+    [("level0_file_num_compaction_trigger", LEVEL_0_TRIGGER.to_string())]
 }
 
 pub(super) fn column_family_name(partition: u32) -> String {

@@ -17,6 +17,7 @@ use outrigger_core::topic::Identity;
 use super::directory::{Listing, Owned, Roles, StoreDirectory};
 use super::error::{refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
+use super::load::Load;
 use super::options::Shared;
 use super::view::GenerationViews;
 
@@ -35,9 +36,19 @@ pub struct RocksStore {
     highest: u64,
 }
 
+/// What a generation is opened for.
+#[derive(Clone, Copy)]
+enum Use {
+    Reads,
+    /// CURRENT does not name it: nobody reads what is applied.
+    Load,
+}
+
 struct Opened {
     generation: Arc<OpenGeneration>,
     closed: Closed,
+    /// While it is not in use.
+    load: Option<Load>,
     /// Were a batch applied after one that failed, its position would hide a hole: what fails once
     /// fails everything that follows, until the next `Open`.
     failed: Option<StoreError>,
@@ -71,10 +82,10 @@ impl RocksStore {
                 self.create(generation, &identity, &lineages)
             }
             StoreCall::Apply { generation, batch, lineage } => {
-                self.apply(generation, &batch, &lineage)
+                self.apply(generation, batch, lineage)
             }
             StoreCall::Confirm { generation, partition, lineage } => {
-                self.confirm(generation, partition, &lineage)
+                self.confirm(generation, partition, lineage)
             }
             StoreCall::Flush { generation } => self.flush(generation),
             StoreCall::Activate { generation } => self.activate(generation),
@@ -115,10 +126,12 @@ impl RocksStore {
         let Roles { current, building, highest } = listing.roles(self.directory.current()?);
         self.highest = self.highest.max(highest);
         self.set_superseded_aside(listing, [current, building]);
-        let current =
-            current.map(|generation| self.open_generation(generation, partitions)).transpose()?;
-        let building =
-            building.map(|generation| self.open_generation(generation, partitions)).transpose()?;
+        let current = current
+            .map(|generation| self.open_generation(generation, partitions, Use::Reads))
+            .transpose()?;
+        let building = building
+            .map(|generation| self.open_generation(generation, partitions, Use::Load))
+            .transpose()?;
         self.publish();
         Ok(FoundCopy { current, building, next: Generation(self.highest + 1) })
     }
@@ -141,6 +154,7 @@ impl RocksStore {
         &mut self,
         generation: Generation,
         partitions: u32,
+        purpose: Use,
     ) -> Result<FoundGeneration, StoreError> {
         if let Some(closed) = self.closing.get(&generation) {
             if !closed.wait(READERS_WAIT) {
@@ -153,9 +167,13 @@ impl RocksStore {
         let path = self.directory.generation(generation);
         let state = match generation::open(&path, partitions, &self.shared)? {
             Opening::Open(open, closed, lineages) => {
+                let load = match purpose {
+                    Use::Reads => None,
+                    Use::Load => Some(Load::begin(&path, &open, &self.shared)?),
+                };
                 self.open.insert(
                     generation,
-                    Opened { generation: Arc::new(open), closed, failed: None },
+                    Opened { generation: Arc::new(open), closed, load, failed: None },
                 );
                 GenerationState::Intact(lineages)
             }
@@ -178,7 +196,7 @@ impl RocksStore {
         self.directory.claim(identity)?;
         generation::create(&self.directory, generation, lineages, &self.shared)?;
         self.highest = self.highest.max(generation.0);
-        let found = self.open_generation(generation, identity.partitions)?;
+        let found = self.open_generation(generation, identity.partitions, Use::Load)?;
         self.publish();
         match found.state {
             GenerationState::Intact(_) => {
@@ -190,9 +208,12 @@ impl RocksStore {
         }
     }
 
-    fn apply(&mut self, generation: Generation, batch: &Batch, lineage: &Lineage) -> Answer {
-        self.write(generation, |open| open.apply(batch, lineage))?;
+    fn apply(&mut self, generation: Generation, batch: Arc<Batch>, lineage: Lineage) -> Answer {
         let (partition, position) = (batch.partition, lineage.position);
+        self.write(generation, |open, load| match load {
+            Some(load) => load.apply(batch, lineage),
+            None => open.apply(&batch, &lineage).map_err(|error| rocks(&error)),
+        })?;
         Ok(StoreEvent::Applied { generation, partition, position })
     }
 
@@ -200,21 +221,30 @@ impl RocksStore {
         &mut self,
         generation: Generation,
         partition: Partition,
-        lineage: &Lineage,
+        lineage: Lineage,
     ) -> Answer {
-        self.write(generation, |open| open.confirm(partition, lineage))?;
+        self.write(generation, |open, load| match load {
+            Some(load) => {
+                load.confirm(partition, lineage);
+                Ok(())
+            }
+            None => open.confirm(partition, &lineage).map_err(|error| rocks(&error)),
+        })?;
         Ok(StoreEvent::Done { call: StoreCallKind::Confirm, generation })
     }
 
     fn flush(&mut self, generation: Generation) -> Answer {
-        self.write(generation, OpenGeneration::flush)?;
+        self.write(generation, |open, load| match load {
+            Some(load) => load.flush(open),
+            None => open.flush().map_err(|error| rocks(&error)),
+        })?;
         Ok(StoreEvent::Done { call: StoreCallKind::Flush, generation })
     }
 
     fn write(
         &mut self,
         generation: Generation,
-        write: impl FnOnce(&OpenGeneration) -> Result<(), rocksdb::Error>,
+        write: impl FnOnce(&OpenGeneration, Option<&mut Load>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let Some(opened) = self.open.get_mut(&generation) else {
             return Err(refused(format!("{generation} is not open")));
@@ -222,15 +252,22 @@ impl RocksStore {
         if let Some(error) = &opened.failed {
             return Err(error.clone());
         }
-        write(&opened.generation).map_err(|error| {
+        write(&opened.generation, opened.load.as_mut()).map_err(|error| {
             // Else RocksDB might flush or compact on its own when the disk works again.
             opened.generation.freeze();
-            opened.failed.insert(rocks(&error)).clone()
+            opened.failed.insert(error).clone()
         })
     }
 
     fn activate(&mut self, generation: Generation) -> Answer {
+        let opened = self.open.get_mut(&generation);
+        if let Some(Opened { generation, load: Some(load), .. }) = opened {
+            load.end(generation)?;
+        }
         self.directory.set_current(generation)?;
+        if let Some(opened) = self.open.get_mut(&generation) {
+            opened.load = None;
+        }
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }
 
@@ -251,6 +288,7 @@ impl RocksStore {
             return;
         };
         self.publish();
+        drop(opened.load);
         opened.generation.freeze();
         self.closing.insert(generation, opened.closed);
     }

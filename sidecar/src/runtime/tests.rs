@@ -45,7 +45,11 @@ fn start(data: &Path, limits: Limits, inbox: Inbox, log: Box<dyn Log>) -> (Runti
     let config = RuntimeConfig {
         stores: vec![StoreSpec { name: "notes".to_owned(), topic: "notes".to_owned() }],
         limits,
-        resources: Resources { block_cache_bytes: 1 << 20, background_threads: 2 },
+        resources: Resources {
+            block_cache_bytes: 1 << 20,
+            load_bytes: 1 << 20,
+            background_threads: 2,
+        },
     };
     let runtime = Runtime::start(config, DataDir::lock(data).unwrap(), inbox, log).unwrap();
     let handle = runtime.handles().remove(0);

@@ -36,8 +36,11 @@ pub enum ServeError {
 }
 
 /// One node beside an application: modest, and enough for the indexes of some GiB.
-const RESOURCES: Resources =
-    Resources { block_cache_bytes: 64 * 1024 * 1024, background_threads: 2 };
+const RESOURCES: Resources = Resources {
+    block_cache_bytes: 64 * 1024 * 1024,
+    load_bytes: 96 * 1024 * 1024,
+    background_threads: 2,
+};
 
 /// Runs until a signal ends it.
 pub async fn run(config: ServeConfig) -> Result<Exit, ServeError> {

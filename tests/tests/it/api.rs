@@ -83,7 +83,11 @@ impl Node {
             data: dir.join("data"),
             stores: stores.iter().map(spec).collect(),
             limits: Limits::PRODUCTION,
-            resources: Resources { block_cache_bytes: 8 << 20, background_threads: 2 },
+            resources: Resources {
+                block_cache_bytes: 8 << 20,
+                load_bytes: 8 << 20,
+                background_threads: 2,
+            },
             listen: Some(([127, 0, 0, 1], 0).into()),
             socket: Some(socket.clone()),
             ready_lag_max: None,

@@ -24,7 +24,11 @@ use tempfile::TempDir;
 const OURS: &str = "nobody else touches the test's directory";
 
 pub(crate) fn shared() -> Arc<Shared> {
-    Arc::new(Shared::new(Resources { block_cache_bytes: 8 << 20, background_threads: 2 }))
+    Arc::new(Shared::new(Resources {
+        block_cache_bytes: 8 << 20,
+        load_bytes: 8 << 20,
+        background_threads: 2,
+    }))
 }
 
 struct OnDisk {

@@ -9,6 +9,7 @@ mod faults;
 mod fixture;
 mod generations;
 mod identity;
+mod load;
 mod ranges;
 mod rows;
 mod volumes;
@@ -137,6 +138,15 @@ pub const CASES: &[Case] = cases![
         removing_what_is_not_there_is_no_error,
         a_call_to_a_generation_that_is_not_open_fails,
         a_view_outlives_close_and_remove,
+    },
+    load::{
+        what_is_loaded_is_read_when_it_is_flushed,
+        later_runs_win_over_earlier_ones,
+        a_crash_leaves_a_load_at_its_last_flush_or_further,
+        a_load_goes_on_after_it_was_opened_again,
+        rows_that_are_not_flushed_are_not_put_into_use,
+        a_confirmation_that_is_not_flushed_is_put_into_use,
+        a_load_that_was_put_into_use_is_written_like_any_copy,
     },
     volumes::{
         an_old_volume_is_what_it_was_then,

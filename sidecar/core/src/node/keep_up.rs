@@ -125,13 +125,14 @@ impl Node {
         for (reader, position) in reading.readers.iter_mut().zip(positions) {
             reader.on_durable(position);
         }
-        if reading.is_rebuilt() {
+        if reading.is_rebuilt() && reading.all_durable() {
             let Usage::Building { serve, replaced } = &reading.usage else {
                 return;
             };
             reading.usage = Usage::Activating { serve: *serve, replaced: replaced.clone() };
             self.store(StoreCall::Activate { generation });
         }
+        self.release_held();
     }
 
     /// The rebuild ended: what it replaces is no longer needed.
@@ -145,6 +146,7 @@ impl Node {
             unreachable!("an activation is answered once")
         };
         replaced.into_iter().for_each(|generation| self.store(StoreCall::Remove { generation }));
+        self.release_held();
     }
 
     pub(super) fn on_ends(&mut self, ends: &[PartitionEnd]) {

@@ -150,9 +150,12 @@ impl Node {
         }
     }
 
-    /// Applies what was held back during a check.
+    /// Applies what was held back, unless it still is.
     pub(super) fn release_held(&mut self) {
         let held = |reading: &mut Reading| -> Vec<Batch> {
+            if reading.holds_back() {
+                return Vec::new();
+            }
             reading.readers.iter_mut().filter_map(super::reader::Reader::release).collect()
         };
         let batches = self.reading().map(held).unwrap_or_default();

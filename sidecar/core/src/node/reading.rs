@@ -114,8 +114,13 @@ impl Reading {
         self.reached |= self.readers.iter().all(Reader::reached_target);
     }
 
+    /// Also from the flush that ends a rebuild until it is in use: what is not durable is not put into use.
     pub(super) fn holds_back(&self) -> bool {
-        self.durability == Durability::Checking
+        match (&self.durability, &self.usage) {
+            (Durability::Checking, _) | (_, Usage::Activating { .. }) => true,
+            (Durability::Flushing(_), _) => self.is_rebuilt(),
+            (Durability::Idle | Durability::Wanted, _) => false,
+        }
     }
 
     pub(super) fn exact(&self) -> bool {
@@ -134,15 +139,15 @@ impl Reading {
         self.readers.iter().all(|reader| reader.durable() == reader.fetched().position)
     }
 
-    /// Fully read and exact, but CURRENT does not name it yet. When a flush is answered, what was applied is
-    /// durable: the store answers in order.
+    /// Fully read and exact, but CURRENT does not name it yet.
     pub(super) fn is_rebuilt(&self) -> bool {
         self.reached && self.exact() && matches!(self.usage, Usage::Building { .. })
     }
 
     pub(super) fn wants_flush(&self, now: Now, limits: &Limits) -> bool {
         let old = |since: Duration| now.mono >= since + limits.flush_interval;
-        let much = self.unflushed_bytes >= limits.flush_bytes_max;
+        // A rebuild is written by the store as it comes; a flush only makes it wait.
+        let much = self.usage == Usage::Active && self.unflushed_bytes >= limits.flush_bytes_max;
         self.durability == Durability::Idle
             && (much || self.unflushed_since.is_some_and(old) || self.is_rebuilt())
     }

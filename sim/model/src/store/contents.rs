@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use outrigger_core::batch::Batch;
+use outrigger_core::batch::{Batch, Record};
 use outrigger_core::lineage::Lineage;
+use outrigger_core::load::newest_per_key;
 use outrigger_core::offset::Offset;
 
 /// By key the record that wrote it: its offset and value.
@@ -42,12 +43,27 @@ impl Contents {
     pub(super) fn take(&mut self, step: &Step) {
         self.taken += 1;
         self.lineage = step.lineage.clone();
-        let Some(batch) = &step.batch else { return };
-        if batch.records().len() == 0 {
+        if let Some(batch) = &step.batch {
+            self.write(batch.records());
+        }
+    }
+
+    /// Steps of a load, as one sorted run.
+    pub(super) fn take_run(&mut self, steps: &[Step]) {
+        let Some(last) = steps.last() else { return };
+        self.taken += u64::try_from(steps.len()).expect("lengths fit 64 bits");
+        self.lineage = last.lineage.clone();
+        let batches: Vec<Arc<Batch>> = steps.iter().filter_map(|step| step.batch.clone()).collect();
+        self.write(newest_per_key(&batches));
+    }
+
+    fn write<'a>(&mut self, records: impl Iterator<Item = Record<'a>>) {
+        let mut records = records.peekable();
+        if records.peek().is_none() {
             return;
         }
         let rows = Arc::make_mut(&mut self.rows);
-        for record in batch.records() {
+        for record in records {
             match record.value {
                 Some(value) => rows.insert(record.key.to_vec(), (record.offset, value.to_vec())),
                 None => rows.remove(record.key),

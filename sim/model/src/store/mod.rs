@@ -70,11 +70,13 @@ impl StoreModel {
         answer.unwrap_or_else(|error| StoreEvent::Failed { call: kind, error })
     }
 
-    /// A snapshot, while the generation is open.
+    /// A snapshot, while the generation is open: of what was applied, or flushed where it is not in use.
     pub fn view(&self, generation: Generation) -> Option<ModelView> {
         let open = self.open.get(&generation)?;
         let stored = self.disk.generations.get(&generation)?;
-        Some(ModelView::new(open.live.clone(), stored))
+        let in_use = self.disk.current == Some(generation);
+        let seen = if in_use { &open.live } else { &stored.partitions };
+        Some(ModelView::new(seen.clone(), stored))
     }
 
     /// The process is killed. `keep` says how many of a partition's unflushed steps, which it is given
@@ -215,8 +217,9 @@ impl StoreModel {
     fn flush(&mut self, generation: Generation) -> Answer {
         let reach = self.faults.reach(StoreCallKind::Flush, true);
         self.writable(generation, Ok(()))?;
+        let in_use = self.disk.current == Some(generation);
         let open = self.open.get_mut(&generation).expect("writable generations are open");
-        let flushed = open.flush(self.disk.stored(generation), reach);
+        let flushed = open.flush(self.disk.stored(generation), in_use, reach);
         self.writable(generation, flushed)?;
         Ok(StoreEvent::Done { call: StoreCallKind::Flush, generation })
     }
@@ -242,6 +245,9 @@ impl StoreModel {
         let mut reach = self.faults.reach(StoreCallKind::Activate, true);
         if !self.disk.generations.contains_key(&generation) {
             return Err(io(format!("{generation} is not there to be activated")));
+        }
+        if self.open.get(&generation).is_some_and(OpenGeneration::has_unflushed_rows) {
+            return Err(io("rows that are not flushed would be put into use".into()));
         }
         reach.step()?;
         self.disk.current = Some(generation);

@@ -34,6 +34,10 @@ impl OpenGeneration {
         self.unflushed[partition.index()].len()
     }
 
+    pub(super) fn has_unflushed_rows(&self) -> bool {
+        self.unflushed.iter().flatten().any(|step| step.batch.is_some())
+    }
+
     pub(super) fn step(
         &mut self,
         partition: Partition,
@@ -45,18 +49,25 @@ impl OpenGeneration {
         self.unflushed[partition.index()].push(step);
     }
 
-    /// Makes partition after partition durable.
+    /// Makes partition after partition durable: of what is not in use, each by one sorted run, and from then on
+    /// what the run made of it is what there is.
     pub(super) fn flush(
         &mut self,
         stored: &mut Stored,
+        in_use: bool,
         mut reach: Reach,
     ) -> Result<(), StoreError> {
-        let partitions = stored.partitions.iter_mut().zip(&mut self.unflushed).zip(&self.live);
+        let partitions = stored.partitions.iter_mut().zip(&mut self.unflushed).zip(&mut self.live);
         for ((durable, steps), live) in partitions {
             reach.step()?;
             durable.assert_behind(live, steps.len());
-            steps.drain(..).for_each(|step| durable.take(&step));
-            durable.assert_behind(live, 0);
+            if in_use {
+                steps.drain(..).for_each(|step| durable.take(&step));
+                durable.assert_behind(live, 0);
+            } else {
+                durable.take_run(&std::mem::take(steps));
+                *live = durable.clone();
+            }
         }
         reach.end()
     }

@@ -16,7 +16,6 @@ fn all_keys() -> impl Iterator<Item = Vec<u8>> {
 /// g1 is current, flushed and stopped.
 fn stopped(store: &mut dyn StoreUnderTest) -> Copy<'_> {
     let mut copy = Copy::first(store);
-    done(copy.store, StoreCall::Activate { generation: G1 });
     let keys: Vec<Vec<u8>> = all_keys().collect();
     copy.write(&keys.iter().map(|key| (key.as_slice(), Some(&VALUE[..]))).collect::<Vec<_>>());
     copy.flush();

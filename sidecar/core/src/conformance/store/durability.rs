@@ -93,7 +93,6 @@ pub(super) fn opening_again_forgets_what_was_not_flushed(store: &mut dyn StoreUn
 
 pub(super) fn a_copy_goes_on_after_many_reopenings(store: &mut dyn StoreUnderTest) {
     let mut copy = Copy::first(store);
-    done(copy.store, StoreCall::Activate { generation: G1 });
     for round in 0..5_u32 {
         let value = round.to_le_bytes();
         let keys: Vec<Vec<u8>> =

@@ -7,7 +7,6 @@ use crate::store::{StoreCall, StoreCallKind, StoreErrorKind};
 
 fn current(store: &mut dyn StoreUnderTest) -> Copy<'_> {
     let mut copy = Copy::first(store);
-    done(copy.store, StoreCall::Activate { generation: G1 });
     copy.write(&[(b"a", Some(b"1"))]);
     copy.flush();
     copy

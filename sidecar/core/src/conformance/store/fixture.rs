@@ -121,8 +121,15 @@ impl History {
 }
 
 impl Copy<'_> {
-    /// A first generation on an empty disk.
+    /// A first generation on an empty disk, in use.
     pub(super) fn first(store: &mut dyn StoreUnderTest) -> Copy<'_> {
+        let copy = Copy::building(store);
+        done(copy.store, StoreCall::Activate { generation: G1 });
+        copy
+    }
+
+    /// A first generation on an empty disk, not in use.
+    pub(super) fn building(store: &mut dyn StoreUnderTest) -> Copy<'_> {
         assert_eq!(open(store), Found::Nothing);
         Copy::create(store, G1)
     }
@@ -206,7 +213,7 @@ impl Copy<'_> {
         &self.histories[partition.index()].last().lineage
     }
 
-    /// The open generation holds exactly what was applied.
+    /// The open generation, in use or flushed, holds exactly what was applied.
     pub(super) fn check(&self) {
         let view = view(self.store, self.generation);
         let lineages: Vec<Lineage> =

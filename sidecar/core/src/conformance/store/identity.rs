@@ -1,7 +1,7 @@
 //! Whose copy it is: judged before anything is opened.
 
 use super::fixture::{
-    Copy, G1, G2, create, done, empty_lineages, failed, identity, number, open, open_copy,
+    Copy, G1, G2, create, empty_lineages, failed, identity, number, open, open_copy,
 };
 use super::{Damage, StoreUnderTest};
 use crate::store::{Found, StoreCall, StoreCallKind, StoreEvent};
@@ -27,7 +27,6 @@ pub(super) fn a_copy_of_something_else_is_foreign_and_stays_as_it_was(
     store: &mut dyn StoreUnderTest,
 ) {
     let mut copy = Copy::first(store);
-    done(copy.store, StoreCall::Activate { generation: G1 });
     copy.write(&[(b"a", Some(b"1"))]);
     copy.flush();
     for expected in others() {
@@ -71,7 +70,7 @@ pub(super) fn generations_without_an_identity_are_foreign(store: &mut dyn StoreU
 }
 
 pub(super) fn a_generation_of_something_else_is_not_created(store: &mut dyn StoreUnderTest) {
-    let mut copy = Copy::first(store);
+    let mut copy = Copy::building(store);
     for identity in others() {
         let lineages = empty_lineages().into_iter().cycle();
         let count = usize::try_from(identity.partitions).expect("few partitions");

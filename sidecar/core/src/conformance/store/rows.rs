@@ -122,6 +122,7 @@ pub(super) fn equal_contents_have_equal_digests_however_they_were_batched(
     assert!(first.rows > 0);
     assert_eq!(first, second);
     pieces.write(&[(b"one more", Some(b"difference"))]);
+    pieces.flush();
     assert_ne!(second, Digest::of(&*view(pieces.store, G2)).expect("readable"));
 }
 

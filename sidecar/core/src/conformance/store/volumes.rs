@@ -8,7 +8,6 @@ use crate::topic::{Identity, TopicId};
 
 fn current(store: &mut dyn StoreUnderTest) -> Copy<'_> {
     let mut copy = Copy::first(store);
-    done(copy.store, StoreCall::Activate { generation: G1 });
     copy.write(&[(b"a", Some(b"1")), (b"b", Some(b"1"))]);
     copy.flush();
     copy

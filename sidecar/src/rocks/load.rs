@@ -1,0 +1,227 @@
+//! Filling a generation that is not in use yet, past RocksDB's memtables: batches gather into runs, each run
+//! is sorted and written as a file while the next one gathers, and a flush takes all files in.
+//!
+//! Until then the files lie beside the database, where it does not look: what a crash leaves of them is
+//! removed, and read again.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use outrigger_core::batch::Batch;
+use outrigger_core::lineage::Lineage;
+use outrigger_core::load::newest_per_key;
+use outrigger_core::offset::Partition;
+use outrigger_core::store::StoreError;
+use rocksdb::{Options, SstFileWriter};
+
+use super::error::{io, refused, rocks};
+use super::generation::OpenGeneration;
+use super::options::Shared;
+use super::writers::Held;
+use super::{lineage, row};
+
+const DIRECTORY: &str = "load";
+
+/// What gathers before it is written. Larger runs are fewer files and hold more overwritten rows, which are
+/// then not written at all; but the last one is written while nothing else is left to do.
+const RUN_BYTES: usize = 16 * 1024 * 1024;
+
+/// Files of level 0 at which a flush waits for compaction: what a Get may have to look into, and what makes
+/// opening slow.
+const LEVEL_0_FILES_MAX: u64 = 64;
+
+pub(super) struct Load {
+    shared: Arc<Shared>,
+    directory: PathBuf,
+    partitions: Vec<Gathering>,
+    /// Runs on their way to their files, in the order of their submission.
+    writing: VecDeque<(Partition, Receiver<Written>)>,
+    runs: u64,
+}
+
+/// One partition since the last flush.
+struct Gathering {
+    batches: Vec<Arc<Batch>>,
+    held: Held,
+    /// After the last batch or confirmation, none when all is flushed.
+    lineage: Option<Lineage>,
+    /// Runs in their files, in log order.
+    written: Vec<PathBuf>,
+}
+
+type Written = Result<PathBuf, StoreError>;
+
+impl Load {
+    /// `generation` is open, and CURRENT does not name it.
+    pub(super) fn begin(
+        generation: &Path,
+        open: &OpenGeneration,
+        shared: &Arc<Shared>,
+    ) -> Result<Load, StoreError> {
+        let directory = generation.join(DIRECTORY);
+        remove(&directory)?;
+        fs::create_dir(&directory).map_err(|error| io("create", &directory, &error))?;
+        open.compact_for_loading().map_err(|error| rocks(&error))?;
+        let gathering = |_| Gathering {
+            batches: Vec::new(),
+            held: shared.writers().hold(),
+            lineage: None,
+            written: Vec::new(),
+        };
+        let partitions = Partition::all(open.partitions()).map(gathering).collect();
+        let shared = Arc::clone(shared);
+        Ok(Load { shared, directory, partitions, writing: VecDeque::new(), runs: 0 })
+    }
+
+    pub(super) fn apply(&mut self, batch: Arc<Batch>, lineage: Lineage) -> Result<(), StoreError> {
+        let gathering = &mut self.partitions[batch.partition.index()];
+        gathering.held.add(batch.unflushed_bytes());
+        gathering.lineage = Some(lineage);
+        gathering.batches.push(batch);
+        if self.gathered_bytes() >= RUN_BYTES {
+            self.cut_largest()?;
+        }
+        while self.shared.writers().is_full() {
+            match (self.writing.is_empty(), self.gathered_bytes()) {
+                (false, _) => self.wait_for_oldest()?,
+                (true, 0) => break,
+                (true, _) => self.cut_largest()?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn confirm(&mut self, partition: Partition, lineage: Lineage) {
+        self.partitions[partition.index()].lineage = Some(lineage);
+    }
+
+    /// Takes everything in, one partition after another, each as one step.
+    pub(super) fn flush(&mut self, open: &OpenGeneration) -> Result<(), StoreError> {
+        let changed: Vec<Partition> = Partition::all(open.partitions())
+            .filter(|partition| self.partitions[partition.index()].lineage.is_some())
+            .collect();
+        for partition in &changed {
+            self.cut(*partition)?;
+        }
+        while !self.writing.is_empty() {
+            self.wait_for_oldest()?;
+        }
+        for partition in changed {
+            let gathering = &mut self.partitions[partition.index()];
+            let files = std::mem::take(&mut gathering.written);
+            open.take_in(partition, files, LEVEL_0_FILES_MAX).map_err(|error| rocks(&error))?;
+            gathering.lineage = None;
+        }
+        Ok(())
+    }
+
+    /// Before the generation is put into use. An error when it has rows that are not flushed.
+    pub(super) fn end(&mut self, open: &OpenGeneration) -> Result<(), StoreError> {
+        let rows =
+            |gathering: &Gathering| !(gathering.batches.is_empty() && gathering.written.is_empty());
+        if !self.writing.is_empty() || self.partitions.iter().any(rows) {
+            return Err(refused("rows that are not flushed would be put into use".to_owned()));
+        }
+        let confirm = |(partition, gathering): (Partition, &Gathering)| match &gathering.lineage {
+            Some(lineage) => open.confirm(partition, lineage),
+            None => Ok(()),
+        };
+        let all = Partition::all(open.partitions()).zip(&self.partitions);
+        all.map(confirm)
+            .collect::<Result<(), _>>()
+            .and_then(|()| open.compact_for_serving())
+            .map_err(|error| rocks(&error))
+    }
+
+    fn gathered_bytes(&self) -> usize {
+        self.partitions.iter().map(|gathering| gathering.held.bytes()).sum()
+    }
+
+    fn cut_largest(&mut self) -> Result<(), StoreError> {
+        let partitions = Partition::all(u32::try_from(self.partitions.len()).expect("31 bits"));
+        let largest = partitions
+            .max_by_key(|partition| self.partitions[partition.index()].held.bytes())
+            .expect("a topic has partitions");
+        self.cut(largest)
+    }
+
+    /// What has gathered becomes a run, with the lineage after it; no batch at all, a run of a lineage alone.
+    fn cut(&mut self, partition: Partition) -> Result<(), StoreError> {
+        let gathering = &mut self.partitions[partition.index()];
+        let Some(lineage) = gathering.lineage.clone() else { return Ok(()) };
+        let batches = std::mem::take(&mut gathering.batches);
+        let held = gathering.held.take();
+        let file = self.directory.join(format!("{:06}.sst", self.runs));
+        self.runs += 1;
+        let options = self.shared.column_family();
+        let (done, written) = sync_channel(1);
+        let write = move || {
+            let result = write_run(&file, &options, &batches, &lineage);
+            drop((batches, held));
+            // Nobody waits when the generation was closed.
+            done.send(result.map(|()| file)).ok();
+        };
+        self.shared.writers().submit(Box::new(write))?;
+        self.writing.push_back((partition, written));
+        Ok(())
+    }
+
+    fn wait_for_oldest(&mut self) -> Result<(), StoreError> {
+        let Some((partition, written)) = self.writing.pop_front() else { return Ok(()) };
+        let file = written.recv().expect("a writer answers, or takes the process with it")?;
+        self.partitions[partition.index()].written.push(file);
+        Ok(())
+    }
+}
+
+/// Nothing writes into the generation's directory any more.
+impl Drop for Load {
+    fn drop(&mut self) {
+        for (_, written) in self.writing.drain(..) {
+            // What became of it concerns nobody any more.
+            written.recv().ok();
+        }
+        if let Err(error) = remove(&self.directory) {
+            tracing::warn!(%error, "runs of a load remain until the generation is opened again");
+        }
+    }
+}
+
+fn remove(directory: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(directory) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io("remove", directory, &error)),
+    }
+}
+
+fn write_run(
+    file: &Path,
+    options: &Options,
+    batches: &[Arc<Batch>],
+    lineage: &Lineage,
+) -> Result<(), StoreError> {
+    let write = || {
+        let mut run = SstFileWriter::create(options);
+        run.open(file)?;
+        // Its key is below those of all rows.
+        run.put(lineage::KEY, lineage::encode(lineage))?;
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for record in newest_per_key(batches) {
+            row::write_key(&mut key, record.key);
+            match record.value {
+                Some(raw) => {
+                    row::write_value(&mut value, record.offset, raw);
+                    run.put(&key, &value)?;
+                }
+                None => run.delete(&key)?,
+            }
+        }
+        run.finish()
+    };
+    write().map_err(|error| rocks(&error))
+}
