@@ -26,9 +26,10 @@ use super::{lineage, row};
 
 const DIRECTORY: &str = "load";
 
-/// What gathers before it is written. Larger runs are fewer files and hold more overwritten rows, which are
-/// then not written at all; but the last one is written while nothing else is left to do.
-const RUN_BYTES: usize = 16 * 1024 * 1024;
+/// One run gathers, two are written, and some wait for a writer. Larger runs are fewer files and hold more
+/// overwritten rows, which are then not written at all; but the last one is written while nothing else is left
+/// to do.
+const RUNS_IN_MEMORY: usize = 6;
 
 /// Files of level 0 at which a flush waits for compaction: what a Get may have to look into, and what makes
 /// opening slow.
@@ -82,7 +83,7 @@ impl Load {
         gathering.held.add(batch.unflushed_bytes());
         gathering.lineage = Some(lineage);
         gathering.batches.push(batch);
-        if self.gathered_bytes() >= RUN_BYTES {
+        if self.gathered_bytes() >= self.shared.writers().held_max() / RUNS_IN_MEMORY {
             self.cut_largest()?;
         }
         while self.shared.writers().is_full() {

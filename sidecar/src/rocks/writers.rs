@@ -45,6 +45,10 @@ impl Writers {
         Ok(())
     }
 
+    pub(super) fn held_max(&self) -> usize {
+        self.held_max
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.held.load(Ordering::Relaxed) > self.held_max
     }

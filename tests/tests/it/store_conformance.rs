@@ -23,10 +23,11 @@ use tempfile::TempDir;
 
 const OURS: &str = "nobody else touches the test's directory";
 
+/// With so little memory that loads are written in many runs.
 pub(crate) fn shared() -> Arc<Shared> {
     Arc::new(Shared::new(Resources {
         block_cache_bytes: 8 << 20,
-        load_bytes: 8 << 20,
+        load_bytes: 4 << 10,
         background_threads: 2,
     }))
 }

@@ -191,11 +191,20 @@ fn data_of_child() -> PathBuf {
 
 #[test]
 fn after_kill_9_each_partition_holds_a_prefix_and_all_that_was_flushed() {
+    kill_while_writing("writing_child");
+}
+
+#[test]
+fn after_kill_9_a_load_holds_a_prefix_and_all_that_was_flushed() {
+    kill_while_writing("loading_child");
+}
+
+fn kill_while_writing(child: &str) {
     let data = tempfile::tempdir().unwrap();
     let keys = Keys::new();
     let mut flushed = vec![Offset::ZERO; Partition(PARTITIONS).index()];
     for round in 0..ROUNDS {
-        let said = run_and_kill("writing_child", data.path(), 1 + mix(round) % 700);
+        let said = run_and_kill(child, data.path(), 1 + mix(round) % 700);
         let mut applied = flushed.clone();
         for line in &said {
             match line.split_once(' ') {
@@ -207,13 +216,15 @@ fn after_kill_9_each_partition_holds_a_prefix_and_all_that_was_flushed() {
             }
         }
         let mut store = store(data.path());
-        let Found::Copy(FoundCopy { current: Some(current), building: None, next }) =
-            open(&mut store)
-        else {
-            panic!("the generation is gone");
+        let (found, next) = match open(&mut store) {
+            Found::Copy(FoundCopy { current: Some(found), building: None, next })
+            | Found::Copy(FoundCopy { current: None, building: Some(found), next }) => {
+                (found, next)
+            }
+            other => panic!("the generation is gone: {other:?}"),
         };
-        assert_eq!((current.generation, next), (Generation(1), Generation(2)));
-        let lineages = check(&store, &keys, Generation(1), &current.state);
+        assert_eq!((found.generation, next), (Generation(1), Generation(2)));
+        let lineages = check(&store, &keys, Generation(1), &found.state);
         for (flushed, lineage) in flushed.iter_mut().zip(lineages) {
             assert!(lineage.position >= *flushed, "flushed {flushed}, found {}", lineage.position);
             *flushed = lineage.position;
@@ -225,12 +236,22 @@ fn after_kill_9_each_partition_holds_a_prefix_and_all_that_was_flushed() {
 #[test]
 #[ignore = "the child of the test above"]
 fn writing_child() {
+    write_until_killed(|store, generation| done(store, StoreCall::Activate { generation }));
+}
+
+#[test]
+#[ignore = "the child of the test above"]
+fn loading_child() {
+    write_until_killed(|_, _| {});
+}
+
+fn write_until_killed(created: fn(&mut RocksStore, Generation)) {
     let mut store = store(&data_of_child());
     let keys = Keys::new();
     let generation = Generation(1);
     if open(&mut store) == Found::Nothing {
         create(&mut store, generation);
-        done(&mut store, StoreCall::Activate { generation });
+        created(&mut store, generation);
     }
     say("begun");
     let view = store.views().view(generation).unwrap();
