@@ -112,13 +112,13 @@ impl Node {
         end_of(look.spawn().with_context(|| format!("starting outrigger {command}"))?)
     }
 
-    /// `outrigger drop-quarantine` with these arguments.
-    pub fn drop_quarantine(&self, arguments: &[&str]) -> Result<Output> {
-        let mut drops = self.host.command(binary());
-        drops.arg("drop-quarantine").arg("--data").arg(self.data());
-        drops.args(["--store", STORE]).args(arguments);
-        drops.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        end_of(drops.spawn().context("starting outrigger drop-quarantine")?)
+    /// `outrigger drop-quarantine` or `reset` on this node's disk, with these arguments.
+    pub fn on_disk(&self, command: &str, arguments: &[&str]) -> Result<Output> {
+        let mut process = self.host.command(binary());
+        process.arg(command).arg("--data").arg(self.data());
+        process.args(["--store", STORE]).args(arguments);
+        process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_of(process.spawn().with_context(|| format!("starting outrigger {command}"))?)
     }
 
     fn command(&self) -> Command {

@@ -81,8 +81,8 @@ impl Refusal {
         match self {
             Refusal::Identity { .. } => {
                 "point the sidecar at the right cluster, topic and data directory; if the topic was \
-                 recreated on purpose, move the store's directory away: what only it holds is then lost \
-                 to this node"
+                 recreated on purpose, stop the node and run `outrigger reset`: what only its copy holds \
+                 is then lost"
             }
             Refusal::Policy(_) => {
                 "correct the topic's configuration (see `kafka-configs --alter`); the node goes on by itself"

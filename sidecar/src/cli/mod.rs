@@ -13,6 +13,7 @@ mod load;
 mod output;
 mod plan;
 mod quarantine;
+mod reset;
 mod scan;
 mod serve;
 mod status;
@@ -44,6 +45,7 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     Doctor(Box<doctor::DoctorArgs>),
     DropQuarantine(quarantine::DropArgs),
+    Reset(reset::ResetArgs),
     Put(kv::PutArgs),
     Get(kv::GetArgs),
     Delete(kv::DeleteArgs),
@@ -70,6 +72,7 @@ impl Cli {
             Command::Plan(args) => plan::run(*args).await,
             Command::Doctor(args) => doctor::run(*args).await,
             Command::DropQuarantine(args) => quarantine::run(&args),
+            Command::Reset(args) => reset::run(&args),
             Command::Put(args) => kv::put(args).await,
             Command::Get(args) => kv::get(args).await,
             Command::Delete(args) => kv::delete(args).await,

@@ -22,6 +22,9 @@ pub use self::problem::{ConfigError, Problem};
 pub use self::settings::ServeArgs;
 pub use self::units::{DurationError, parse_duration};
 
+/// Less holds neither the indexes of a state worth restoring nor a few runs of a restore.
+const MEMORY_MIN_BYTES: usize = 64 << 20;
+
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
     /// One directory per store below it.
@@ -33,6 +36,8 @@ pub struct ServeConfig {
     pub socket: Option<PathBuf>,
     /// The Prometheus endpoint.
     pub metrics: Option<SocketAddr>,
+    /// For the block cache and for what restores hold.
+    pub memory_bytes: usize,
     /// Readiness (not READY itself) needs a lag of at most so many offsets.
     pub ready_lag_max: Option<u64>,
     pub log: LogConfig,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::MEMORY_MIN_BYTES;
 use super::kafka::BadProperty;
 use super::names::NameError;
 use super::stores::{PARTITIONS_MAX, STORES_MAX};
@@ -48,6 +49,12 @@ pub enum Problem {
     SocketDirectory { directory: PathBuf },
     #[error("socket: {} exists and is not a socket: remove it, or give another path", .path.display())]
     SocketTaken { path: PathBuf },
+    #[error(
+        "memory: `{value}` is not a size: give a whole number with its unit, such as 256MiB or 1GiB"
+    )]
+    Memory { value: String },
+    #[error("memory: `{value}` is too little: give at least {} MiB", MEMORY_MIN_BYTES >> 20)]
+    MemoryTooSmall { value: String },
     #[error(
         "log: `{filter}` is not a log filter ({error}): give a level such as `info`, or `info,outrigger=debug`"
     )]

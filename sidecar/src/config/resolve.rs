@@ -9,13 +9,15 @@ use tracing_subscriber::EnvFilter;
 
 use super::problem::{ConfigError, Problem};
 use super::settings::{File, ServeArgs, Settings};
-use super::{LogConfig, LogFormat, ServeConfig, kafka, stores};
+use super::units::parse_size;
+use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, stores};
 use crate::kafka::KafkaConfig;
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
 /// Nothing is opened that nobody asked for; and the second node on a machine needs no flag to avoid it.
 const METRICS_DEFAULT: &str = "off";
 const LOG_DEFAULT: &str = "info";
+const MEMORY_DEFAULT: &str = "256MiB";
 
 /// `sockaddr_un.sun_path` of Linux less its final NUL.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -50,6 +52,7 @@ impl ServeArgs {
                 &mut problems,
             ),
             socket: settings.socket.clone(),
+            memory_bytes: memory(settings.memory.as_deref(), &mut problems),
             ready_lag_max: settings.ready_lag_max,
             log: log(&settings, &mut problems),
             kafka: KafkaConfig {
@@ -91,6 +94,16 @@ fn address(key: &'static str, text: &str, problems: &mut Vec<Problem>) -> Option
         return None;
     }
     text.parse().map_err(|_| problems.push(Problem::Address { key, value: text.to_owned() })).ok()
+}
+
+fn memory(text: Option<&str>, problems: &mut Vec<Problem>) -> usize {
+    let value = text.unwrap_or(MEMORY_DEFAULT).to_owned();
+    match parse_size(&value) {
+        Some(bytes) if bytes >= MEMORY_MIN_BYTES => return bytes,
+        Some(_) => problems.push(Problem::MemoryTooSmall { value }),
+        None => problems.push(Problem::Memory { value }),
+    }
+    MEMORY_MIN_BYTES
 }
 
 fn log(settings: &Settings, problems: &mut Vec<Problem>) -> LogConfig {

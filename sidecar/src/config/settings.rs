@@ -58,6 +58,11 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_METRICS", value_name = "IP:PORT")]
     pub(super) metrics: Option<String>,
 
+    /// Memory for reads and restores together: blocks, indexes and filters, and records on their way to the disk
+    /// [default: 256MiB]
+    #[arg(long, env = "OUTRIGGER_MEMORY", value_name = "SIZE")]
+    pub(super) memory: Option<String>,
+
     /// Report healthy only while at most so many offsets behind the end of the log [default: any number]
     #[arg(long, env = "OUTRIGGER_READY_LAG_MAX", value_name = "OFFSETS")]
     pub(super) ready_lag_max: Option<u64>,
@@ -100,6 +105,7 @@ pub(super) struct File {
     listen: Option<String>,
     socket: Option<PathBuf>,
     metrics: Option<String>,
+    memory: Option<String>,
     ready_lag_max: Option<u64>,
     log: Option<String>,
     log_format: Option<LogFormat>,
@@ -128,6 +134,7 @@ impl Settings {
             listen: self.listen.or_else(|| file.listen.clone()),
             socket: self.socket.or_else(|| file.socket.clone()),
             metrics: self.metrics.or_else(|| file.metrics.clone()),
+            memory: self.memory.or_else(|| file.memory.clone()),
             ready_lag_max: self.ready_lag_max.or(file.ready_lag_max),
             log: self.log.or_else(|| file.log.clone()),
             log_format: self.log_format.or(file.log_format),

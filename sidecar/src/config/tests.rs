@@ -49,12 +49,22 @@ fn store(name: &str, topic: &str, create: Option<u32>) -> StoreConfig {
 }
 
 #[test]
+fn memory_is_a_size_and_enough() {
+    assert_eq!(resolve(&["--memory", "1GiB"], MINIMAL).unwrap().memory_bytes, 1 << 30);
+    let unitless = problem(&["--memory", "256"], MINIMAL);
+    assert!(unitless.contains("`256` is not a size") && unitless.contains("256MiB"), "{unitless}");
+    let little = problem(&["--memory", "8MiB"], MINIMAL);
+    assert!(little.contains("at least 64 MiB"), "{little}");
+}
+
+#[test]
 fn little_is_needed_and_the_rest_has_defaults() {
     let config = resolve(&[], MINIMAL).unwrap();
     assert_eq!(config.data, Path::new("/var/lib/outrigger"));
     assert_eq!(config.kafka.bootstrap, "127.0.0.1:9092");
     assert_eq!(config.listen, Some("127.0.0.1:7400".parse().unwrap()));
     assert_eq!((config.socket, config.metrics, config.ready_lag_max), (None, None, None));
+    assert_eq!(config.memory_bytes, 256 << 20);
     assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: "info".to_owned() });
     assert_eq!(config.stores, [store("orders", "orders", None)]);
     assert_eq!(config.warnings, Vec::<String>::new());

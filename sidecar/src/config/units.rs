@@ -1,4 +1,4 @@
-//! Durations as an operator writes them: a whole number and its unit, nothing else.
+//! Durations and sizes as an operator writes them: a whole number and its unit, nothing else.
 
 use std::time::Duration;
 
@@ -12,9 +12,7 @@ pub struct DurationError {
 
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let wrong = || DurationError { text: text.to_owned() };
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
     let duration = match unit {
         "ms" => Duration::from_millis(number),
         "s" => Duration::from_secs(number),
@@ -23,6 +21,23 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         _ => return Err(wrong()),
     };
     if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
+}
+
+/// Bytes of a size such as 256MiB or 1GiB. None: it is not one, or does not fit.
+pub(super) fn parse_size(text: &str) -> Option<usize> {
+    let (number, unit) = number_and_unit(text)?;
+    let bytes = match unit {
+        "MiB" => number.checked_mul(1 << 20)?,
+        "GiB" => number.checked_mul(1 << 30)?,
+        _ => return None,
+    };
+    usize::try_from(bytes).ok()
+}
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit))
 }
 
 #[cfg(test)]
@@ -34,6 +49,15 @@ mod tests {
         for (text, millis) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000)]
         {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_a_binary_unit() {
+        assert_eq!(parse_size("64MiB"), Some(64 << 20));
+        assert_eq!(parse_size("2GiB"), Some(2 << 30));
+        for text in ["", "64", "64MB", "64 MiB", "-1MiB", "1.5GiB", "99999999999GiB"] {
+            assert_eq!(parse_size(text), None, "{text}");
         }
     }
 

@@ -50,11 +50,7 @@ pub enum NodeError {
 }
 
 /// Several nodes share a machine that also runs what plays with them.
-const RESOURCES: Resources = Resources {
-    block_cache_bytes: 32 * 1024 * 1024,
-    load_bytes: 32 * 1024 * 1024,
-    background_threads: 2,
-};
+const MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a killed node's port may still be held by the tasks that served it.
 const PORT_WAIT: Duration = Duration::from_secs(2);
@@ -146,7 +142,7 @@ impl Node {
             data: self.data.clone(),
             stores: vec![store],
             limits: Limits::PRODUCTION,
-            resources: RESOURCES,
+            resources: Resources::within(MEMORY_BYTES),
             listen: Some(listen),
             socket: None,
             ready_lag_max: None,

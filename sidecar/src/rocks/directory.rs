@@ -280,6 +280,29 @@ impl StoreDirectory {
     }
 }
 
+impl StoreDirectory {
+    /// Deletes the copy, IDENTITY last: whatever a crash leaves of it is a copy or less. What was set aside stays.
+    pub(super) fn reset(&self) -> Result<(), StoreError> {
+        let mut listing = self.list()?;
+        self.sweep(&mut listing)?;
+        self.delete_file("CURRENT")?;
+        listing.generations.iter().try_for_each(|generation| self.remove(*generation))?;
+        if listing.quarantined.is_empty() {
+            self.delete_file("IDENTITY")?;
+        }
+        Ok(())
+    }
+
+    fn delete_file(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path.join(name);
+        let deleted = match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            deleted => deleted.and_then(|()| files::sync_dir(&self.path)),
+        };
+        deleted.map_err(|error| failed("remove", &path, &error))
+    }
+}
+
 impl Listing {
     /// `named` is what CURRENT says.
     pub(super) fn roles(&self, named: Option<Generation>) -> Roles {

@@ -1,6 +1,6 @@
 //! A store's directory from outside its node: what `Open` would find, how large it is, what was set aside.
 //!
-//! Only [`drop_quarantined`] changes anything.
+//! Only [`drop_quarantined`] and [`reset`] change anything.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use outrigger_core::offset::Generation;
 use outrigger_core::store::{Found, FoundCopy, FoundGeneration, StoreError};
 use outrigger_core::topic::Identity;
 
+use super::data_dir::DataDir;
 use super::directory::{Owned, Quarantined, Roles, StoreDirectory};
 use super::options::Shared;
 use super::{files, generation};
@@ -45,6 +46,23 @@ pub fn size_in_use(data: &Path, store: &str) -> Result<Option<u64>, StoreError> 
     let current = directory.current()?.map(|current| directory.generation(current));
     // What vanishes while it is added up was not in use any more.
     Ok(current.and_then(|path| files::size(&path).ok()))
+}
+
+/// What IDENTITY says in the words of its owner; none where there is no copy.
+pub fn owner(data: &Path, store: &str) -> Result<Option<String>, StoreError> {
+    let directory = StoreDirectory::new(data, store);
+    if !directory.exists()? {
+        return Ok(None);
+    }
+    Ok(directory.identity()?.map(|identity| match identity {
+        Ok(identity) => identity.to_string(),
+        Err(error) => format!("nobody known: its IDENTITY cannot be read: {error}"),
+    }))
+}
+
+/// Deletes the copy of `store`. `data` is locked: no node uses it meanwhile.
+pub fn reset(data: &DataDir, store: &str) -> Result<(), StoreError> {
+    StoreDirectory::new(data.path(), store).reset()
 }
 
 /// What was set aside of `store`, also while a node uses the directory.

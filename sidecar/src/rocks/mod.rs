@@ -30,7 +30,7 @@ mod writers;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use directory::Quarantined;
-pub use look::{drop_quarantined, look, quarantined, size_in_use};
+pub use look::{drop_quarantined, look, owner, quarantined, reset, size_in_use};
 pub use options::{Resources, Shared};
 pub use store::RocksStore;
 pub use view::{GenerationViews, RocksView};

@@ -35,13 +35,6 @@ pub enum ServeError {
     Server(String),
 }
 
-/// One node beside an application: modest, and enough for the indexes of some GiB.
-const RESOURCES: Resources = Resources {
-    block_cache_bytes: 64 * 1024 * 1024,
-    load_bytes: 96 * 1024 * 1024,
-    background_threads: 2,
-};
-
 /// Runs until a signal ends it.
 pub async fn run(config: ServeConfig) -> Result<Exit, ServeError> {
     config.kafka.check()?;
@@ -100,7 +93,7 @@ fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
         data: config.data.clone(),
         stores: stores.collect(),
         limits: Limits::PRODUCTION,
-        resources: RESOURCES,
+        resources: Resources::within(config.memory_bytes),
         listen: config.listen,
         socket: config.socket.clone(),
         ready_lag_max: config.ready_lag_max,

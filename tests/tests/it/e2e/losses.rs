@@ -69,11 +69,11 @@ fn a_log_that_lost_its_records_is_followed_and_the_old_copy_is_kept() -> Result<
         let rows = rows(&lossy.node).await?;
         ensure!(rows.len() == 1 && rows.contains_key(&b"new"[..]), "only what the log has");
 
-        let listed = String::from_utf8(lossy.node.drop_quarantine(&[])?.stdout)?;
+        let listed = String::from_utf8(lossy.node.on_disk("drop-quarantine", &[])?.stdout)?;
         ensure!(listed.starts_with("g1  ") && listed.contains("the log ends at"), "{listed}");
-        let unknown = lossy.node.drop_quarantine(&["g2"])?;
+        let unknown = lossy.node.on_disk("drop-quarantine", &["g2"])?;
         ensure!(unknown.status.code() == Some(64) && kept(&lossy.node), "{unknown:?}");
-        let dropped = lossy.node.drop_quarantine(&["g1"])?;
+        let dropped = lossy.node.on_disk("drop-quarantine", &["g1"])?;
         ensure!(dropped.status.success() && !kept(&lossy.node), "{dropped:?}");
         ensure!(lossy.node.store().await?.get("new").await?.is_some(), "the node goes on");
         Ok(())

@@ -1,6 +1,6 @@
 //! What a node must not go on with, on a real topic: named, nothing lost, nothing merged.
 
-use std::fs;
+use std::process::Output;
 
 use anyhow::{Result, ensure};
 use outrigger_client::proto::v1::{Phase, Reason, StallKind};
@@ -11,6 +11,11 @@ use outrigger_tests::kafka::TopicSpec;
 use super::{MINUTE, Place, durable, has_stall, refused, run};
 
 const P0: Partition = Partition(0);
+
+/// What a command told people.
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
 
 fn refusal(status: &outrigger_client::StoreStatus) -> Option<Reason> {
     use outrigger_client::proto::v1::cause::Why;
@@ -63,8 +68,18 @@ fn a_recreated_topic_is_refused_and_the_disk_keeps_what_it_had() -> Result<()> {
         node.kill()?;
         node.start().await?;
         node.until("refused again", MINUTE, refused).await?;
+        let running = node.on_disk("reset", &["--yes"])?;
+        ensure!(said(&running).contains("in use by process"), "{running:?}");
         node.kill()?;
-        fs::rename(node.data(), node.data().with_extension("old"))?;
+        let asked = node.on_disk("reset", &[])?;
+        ensure!(asked.status.code() == Some(64) && said(&asked).contains("Say --yes"), "{asked:?}");
+        node.start().await?;
+        node.until("refused: nothing was reset", MINUTE, refused).await?;
+        node.kill()?;
+        let reset = node.on_disk("reset", &["--yes"])?;
+        ensure!(reset.status.success(), "{reset:?}");
+        let again = node.on_disk("reset", &["--yes"])?;
+        ensure!(said(&again).contains("nothing to reset"), "{again:?}");
         node.start().await?;
         node.until_ready().await?;
         let store = node.store().await?;
