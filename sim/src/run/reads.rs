@@ -170,6 +170,9 @@ impl Run<'_> {
                 return;
             }
         };
+        if let Err(rejection) = read.level.check_snapshot(&lineages) {
+            return self.reject(&read, &rejection);
+        }
         let key = read.key.as_deref();
         let token = Token::of(topic, &lineages);
         let seen = Read {
