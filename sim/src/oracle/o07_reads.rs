@@ -37,11 +37,13 @@ impl Oracle for Reads {
 }
 
 fn told(node: usize, read: &Read<'_>) -> Result<(), Wrong> {
-    let positions = read.token.positions.iter().map(|(position, _)| *position);
-    let is: Vec<_> = positions.collect();
-    match read.lineages.iter().map(|lineage| lineage.position).eq(is.iter().copied()) {
+    let is = read.lineages.iter().map(|lineage| (lineage.position, lineage.epochs.latest()));
+    match is.eq(read.token.positions.iter().copied()) {
         true => Ok(()),
-        false => Err(Wrong::of(node, format!("tells {is:?}, which is not its snapshot's token"))),
+        false => {
+            let what = format!("its token is not its snapshot's: {:?}", read.token.positions);
+            Err(Wrong::of(node, what))
+        }
     }
 }
 
