@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::lineage::EpochChain;
+use crate::lineage::{EpochChain, Lineage};
 use crate::offset::{Generation, Offset};
 use crate::phase::{Operation, Phase, Refusal};
 use crate::stall::StallKind;
@@ -81,6 +81,22 @@ pub enum Rejection {
     Overloaded,
     #[error("the position was not reached in time{}", because(.stall))]
     Deadline { stall: Option<StallKind> },
+}
+
+impl ReadLevel {
+    /// Whether a snapshot of these lineages may answer: the store runs ahead of the gate that admitted the read, and
+    /// may have met a gap since.
+    pub fn check_snapshot(&self, lineages: &[Lineage]) -> Result<(), Rejection> {
+        match self {
+            ReadLevel::Stale => Ok(()),
+            ReadLevel::Local | ReadLevel::AtLeast(_) | ReadLevel::Latest => {
+                match lineages.iter().all(Lineage::exact) {
+                    true => Ok(()),
+                    false => Err(Rejection::NotReady(Phase::CatchingUp)),
+                }
+            }
+        }
+    }
 }
 
 fn because(stall: &Option<StallKind>) -> String {

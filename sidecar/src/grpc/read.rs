@@ -34,10 +34,10 @@ pub(super) async fn open(
     deadline: CallDeadline,
 ) -> Result<Snapshot, ErrorDetail> {
     let demand = convert::demand(options, &store.gate())?;
-    let wait = deadline.wait(demand.wait_ms_max);
+    let (wait, level) = (deadline.wait(demand.wait_ms_max), demand.level.clone());
     let read =
         met(store, demand, wait).await.map_err(|rejection| error::of_rejection(&rejection))?;
-    snapshot(store, read)
+    snapshot(store, read, &level)
 }
 
 /// The two waits of LATEST with a token share one deadline.
@@ -56,9 +56,10 @@ async fn met(
 }
 
 /// The token is of the snapshot itself: the store runs ahead of the gate that admitted the read.
-fn snapshot(store: &StoreHandle, read: Read) -> Result<Snapshot, ErrorDetail> {
+fn snapshot(store: &StoreHandle, read: Read, level: &ReadLevel) -> Result<Snapshot, ErrorDetail> {
     let origin = Origin { store: store.clone(), generation: read.generation };
     let lineages = read.view.lineages().map_err(|error| origin.failed(&error))?;
+    level.check_snapshot(&lineages).map_err(|rejection| error::of_rejection(&rejection))?;
     let copy = v1::CopyState {
         token: Some(convert::token(&Token::of(read.topic, &lineages))),
         age_ms: read.gate.age_ms(clock::now()),

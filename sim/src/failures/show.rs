@@ -21,11 +21,12 @@ pub(super) fn operation(operation: &Operation) -> String {
             let changes: Vec<_> = changes.iter().map(change).collect();
             format!("one call with {} at node {node}", changes.join(", "))
         }
-        Act::Get { node, key, level, wait_ms } => {
-            format!("get k{key} at node {node}, {}, waits {}", name(*level), seconds(*wait_ms))
+        Act::Get { node, key, level, wait_ms, max_staleness_ms } => {
+            let how = how(*level, *wait_ms, *max_staleness_ms);
+            format!("get k{key} at node {node}, {how}")
         }
-        Act::Scan { node, level, wait_ms } => {
-            format!("scan at node {node}, {}, waits {}", name(*level), seconds(*wait_ms))
+        Act::Scan { node, level, wait_ms, max_staleness_ms } => {
+            format!("scan at node {node}, {}", how(*level, *wait_ms, *max_staleness_ms))
         }
         Act::Foreign { records } => {
             let records: Vec<_> = records.iter().map(foreign).collect();
@@ -38,6 +39,11 @@ pub(super) fn operation(operation: &Operation) -> String {
             format!("another tool's transaction of {keys}, {ends} after {}", seconds(*lasts_ms))
         }
     }
+}
+
+fn how(level: Level, wait_ms: u64, max_staleness_ms: Option<u64>) -> String {
+    let old = max_staleness_ms.map(|ms| format!(", at most {} old", seconds(ms)));
+    format!("{}{}, waits {}", name(level), old.unwrap_or_default(), seconds(wait_ms))
 }
 
 fn name(level: Level) -> &'static str {

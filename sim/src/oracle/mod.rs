@@ -10,7 +10,10 @@ mod o01_needless;
 mod o04_content;
 mod o05_disk;
 mod o06_monotonic;
+mod o06_served;
+mod o07_age;
 mod o07_reads;
+mod o07_tokens;
 mod o09_aborted;
 mod o11_ready;
 mod o12_deposed;
@@ -27,6 +30,8 @@ use std::time::Duration;
 use outrigger_core::gate::ReadLevel;
 use outrigger_core::lineage::Lineage;
 use outrigger_core::node::{Effect, Event};
+use outrigger_core::offset::Generation;
+use outrigger_core::token::Token;
 use serde::{Deserialize, Serialize};
 
 use crate::reference::Rows;
@@ -122,7 +127,12 @@ pub enum Moment<'a> {
 #[derive(Debug)]
 pub struct Read<'a> {
     pub level: &'a ReadLevel,
+    /// The oldest copy that was asked for.
+    pub max_staleness_ms: Option<u64>,
+    pub generation: Generation,
     pub lineages: &'a [Lineage],
+    /// As the client was told it.
+    pub token: &'a Token,
     /// The keys that were asked for; none: all of them.
     pub key: Option<&'a [u8]>,
     pub rows: &'a Rows,
@@ -160,7 +170,10 @@ impl Oracles {
             Box::new(o13_resurrection::Resurrection),
             Box::new(o11_ready::HonestReady::default()),
             Box::new(o14_foreign::Foreign::default()),
+            Box::new(o06_served::Served),
             Box::new(o07_reads::Reads),
+            Box::new(o07_age::Ages::default()),
+            Box::new(o07_tokens::Tokens::default()),
             Box::new(o21_skipped::Skipped::default()),
             Box::new(o04_content::Content),
             Box::new(o05_disk::Disk),

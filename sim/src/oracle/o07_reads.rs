@@ -1,4 +1,5 @@
-//! O7: a read beyond STALE is answered from an exact snapshot, at or after the token it brought.
+//! O7: a read beyond STALE is answered from an exact snapshot, at or after the token it brought and of its topic;
+//! the token that it tells is the snapshot's.
 //!
 //! What sessions see of each other's writes is judged from their histories; this looks at the snapshot.
 
@@ -15,16 +16,33 @@ impl Oracle for Reads {
         OracleId::O7
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, _world: &World) -> Result<(), Wrong> {
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
         let Moment::Read { node, read } = moment else {
             return Ok(());
         };
+        told(*node, read)?;
         match read.level {
             ReadLevel::Stale => Ok(()),
             ReadLevel::Local | ReadLevel::Latest => exact(*node, read),
             ReadLevel::AtLeast(token) => {
+                let topic = world.disk(*node).identity().map(|identity| identity.topic);
+                if topic.is_some_and(|topic| topic != token.topic) {
+                    let what = format!("answers a token of topic {}", token.topic);
+                    return Err(Wrong::of(*node, what));
+                }
                 exact(*node, read).and_then(|()| reached(*node, read, token))
             }
+        }
+    }
+}
+
+fn told(node: usize, read: &Read<'_>) -> Result<(), Wrong> {
+    let is = read.lineages.iter().map(|lineage| (lineage.position, lineage.epochs.latest()));
+    match is.eq(read.token.positions.iter().copied()) {
+        true => Ok(()),
+        false => {
+            let what = format!("its token is not its snapshot's: {:?}", read.token.positions);
+            Err(Wrong::of(node, what))
         }
     }
 }

@@ -141,9 +141,19 @@ fn operations(seed: u64, setting: &Setting, heal_ms: u64) -> Vec<Operation> {
                 false => dice.below(heal_ms),
             };
             let client = dice.small(clients);
-            Operation { id, at_ms, client, act: act(&mut dice, setting, mix, heal_ms) }
+            let act = of_an_age(seed, id, act(&mut dice, setting, mix, heal_ms));
+            Operation { id, at_ms, client, act }
         })
         .collect()
+}
+
+/// Some reads ask for a copy that is not too old.
+fn of_an_age(seed: u64, id: u32, mut act: Act) -> Act {
+    let mut dice = Dice::at(seed, "age", u64::from(id), 0);
+    if let Act::Get { max_staleness_ms, .. } | Act::Scan { max_staleness_ms, .. } = &mut act {
+        *max_staleness_ms = dice.once_in(4).then(|| dice.scaled(50, 50_000));
+    }
+    act
 }
 
 /// Faults of a plan that get operations of their own.
@@ -165,13 +175,13 @@ fn around(seed: u64, setting: &Setting, faults: &[Fault], heal_ms: u64) -> Vec<O
             let key = dice.small(10);
             let (at_ms, act) = if stops(&fault.what) {
                 let level = dice.pick(&[Level::AtLeast, Level::Latest]);
-                (fault.at_ms + 100, Act::Get { node, key, level, wait_ms: 10_000 })
+                (fault.at_ms + 100, Act::get(node, key, level, 10_000))
             } else if place % 2 == 0 {
                 let records = vec![ForeignKey::Put(key)];
                 (fault.at_ms + 1 + dice.below(2_000), Act::Foreign { records })
             } else {
                 let node = dice.index(setting.nodes);
-                let read = Act::Get { node, key, level: Level::AtLeast, wait_ms: 1_000 };
+                let read = Act::get(node, key, Level::AtLeast, 1_000);
                 (fault.at_ms + 1 + dice.below(4_000), read)
             };
             let id = AROUND_IDS + u32::try_from(number * 16 + place).expect("a few");
@@ -211,8 +221,8 @@ fn act(dice: &mut Dice, setting: &Setting, mix: Mix, heal_ms: u64) -> Act {
             dice.pick(&[Level::Stale, Level::Local, Level::AtLeast, Level::AtLeast, Level::Latest]);
         let wait_ms = dice.pick(&[0, 50, 1_000, 10_000]);
         return match dice.once_in(6) {
-            true => Act::Scan { node, level, wait_ms },
-            false => Act::Get { node, key, level, wait_ms },
+            true => Act::Scan { node, level, wait_ms, max_staleness_ms: None },
+            false => Act::get(node, key, level, wait_ms),
         };
     }
     if dice.once_in(10) {

@@ -149,6 +149,9 @@ pub enum FaultKind {
     SlowDisk {
         node: usize,
         up_to_ms: u64,
+        /// What is done is told up to this much later.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        answers_ms: u64,
     },
     /// Crashes and restarts, one after another, this far apart.
     CrashLoop {

@@ -149,6 +149,7 @@ fn kinds() -> Vec<Kind> {
         kind(LONG, |dice, world| FaultKind::SlowDisk {
             node: node(dice, world),
             up_to_ms: dice.scaled(10, 30_000),
+            answers_ms: dice.pick(&[0, 100, 5_000]),
         }),
         kind(Lasts::UpTo(20_000), |dice, world| FaultKind::CrashLoop {
             node: node(dice, world),

@@ -33,11 +33,16 @@ pub enum Act {
         key: u32,
         level: Level,
         wait_ms: u64,
+        /// The oldest confirmation of the copy to accept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_staleness_ms: Option<u64>,
     },
     Scan {
         node: usize,
         level: Level,
         wait_ms: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_staleness_ms: Option<u64>,
     },
     /// Another tool writes to the topic.
     Foreign {
@@ -74,6 +79,10 @@ pub enum Level {
 }
 
 impl Act {
+    pub fn get(node: usize, key: u32, level: Level, wait_ms: u64) -> Act {
+        Act::Get { node, key, level, wait_ms, max_staleness_ms: None }
+    }
+
     pub fn node(&self) -> Option<usize> {
         match self {
             Act::Put { node, .. }

@@ -33,12 +33,18 @@ pub(super) fn add(plan: &mut Plan) {
     for number in 0..dice.below(4) {
         let mut dice = Dice::at(plan.seed, "scene", number, 0);
         let kind = dice.pick(&kinds);
-        let next_id = plan.operations.iter().map(|operation| operation.id + 1).max().unwrap_or(0);
-        let Plan { setting, operations, faults, heal_ms, .. } = plan;
-        let mut scene =
-            Scene { dice, setting, at_ms: 0, heal_ms: *heal_ms, next_id, operations, faults };
-        kind(&mut scene);
+        kind(&mut scene_of(plan, dice));
     }
+    let mut dice = Dice::at(plan.seed, "beyond", 0, 0);
+    if plan.license == License::MayLose && plan.setting.nodes > 1 && dice.once_in(6) {
+        beyond(&mut scene_of(plan, dice));
+    }
+}
+
+fn scene_of(plan: &mut Plan, dice: Dice) -> Scene<'_> {
+    let next_id = plan.operations.iter().map(|operation| operation.id + 1).max().unwrap_or(0);
+    let Plan { setting, operations, faults, heal_ms, .. } = plan;
+    Scene { dice, setting, at_ms: 0, heal_ms: *heal_ms, next_id, operations, faults }
 }
 
 struct Scene<'a> {
@@ -106,7 +112,7 @@ impl Scene<'_> {
         for node in self.nodes() {
             for client in 0..3 {
                 let (key, wait_ms) = (self.key(), self.dice.pick(&[50, 1_000, 10_000]));
-                self.act(after_ms, client, Act::Get { node, key, level, wait_ms });
+                self.act(after_ms, client, Act::get(node, key, level, wait_ms));
             }
         }
     }
@@ -193,7 +199,7 @@ fn horizon(scene: &mut Scene<'_>) {
         .any(|fault| fault.what.node() == Some(node) && fault.what.id().starts_with(['D', 'P']));
     if late {
         let key = scene.key();
-        let hurries = Act::Get { node, key, level: Level::Latest, wait_ms: 10_000 };
+        let hurries = Act::get(node, key, Level::Latest, 10_000);
         scene.act(gone - 20, 1, hurries);
         scene.fault(gone - 30, away_ms, FaultKind::SlowLog { node, up_to_ms: late_ms });
     }
@@ -252,6 +258,33 @@ fn loss(scene: &mut Scene<'_>) {
     scene.everybody_reads(5_000 + lasts_ms, Level::AtLeast);
 }
 
+/// A node that hears of no records has never read what others have, nor of whom leads since the log lost it: the
+/// tokens that it is shown are beyond the log, and only ends tell (K4, P7, K23).
+fn beyond(scene: &mut Scene<'_>) {
+    let node = scene.node();
+    let Setting { limits, kafka, nodes, .. } = scene.setting;
+    let other = (node + 1) % nodes;
+    let shown = 2_000 + 4 * kafka.pace_ms + 2 * limits.ends_ms;
+    let asked = 3 * limits.ends_ms + 2_000;
+    scene.lasts(shown + asked + 2_000);
+    scene.puts(0, KEYS);
+    scene.fault(1_000, shown + asked, FaultKind::StallFetches { node });
+    // No more than these are lost.
+    (0..4).for_each(|round| scene.puts(1_100 + round, KEYS));
+    for client in 0..6 {
+        let (key, level) = (scene.key(), scene.dice.pick(&[Level::Local, Level::Latest]));
+        scene.act(shown - 100, client, Act::get(other, key, level, 100));
+    }
+    for partition in 0..scene.setting.partitions {
+        let records = scene.dice.scaled(1, 4);
+        scene.fault(shown, 0, FaultKind::Truncate { partition, records });
+    }
+    for client in 0..6 {
+        let (key, after_ms) = (scene.key(), shown + 200 + scene.dice.below(1_000));
+        scene.act(after_ms, client, Act::get(node, key, Level::AtLeast, asked - 1_000));
+    }
+}
+
 /// Many reads wait at one node for what does not come (K23, K24).
 fn commotion(scene: &mut Scene<'_>) {
     let (node, lasts_ms) = (scene.node(), scene.dice.scaled(500, 20_000));
@@ -264,7 +297,7 @@ fn commotion(scene: &mut Scene<'_>) {
     scene.puts(50, KEYS);
     for client in 0..12 {
         let (key, wait_ms) = (scene.key(), scene.dice.pick(&[100, 1_000, 10_000]));
-        scene.act(100, client, Act::Get { node, key, level: Level::Latest, wait_ms });
+        scene.act(100, client, Act::get(node, key, Level::Latest, wait_ms));
     }
     scene.everybody_reads(lasts_ms + 100, Level::Latest);
 }
@@ -389,8 +422,7 @@ fn hurry(scene: &mut Scene<'_>) {
         let (put_ms, key) = (600 + round * 120, scene.key());
         let get_ms = put_ms + scene.dice.below(120);
         scene.act(put_ms, 1, Act::Put { node: quick, key });
-        let (level, wait_ms) = (Level::Latest, 10_000);
-        scene.act(get_ms, 2, Act::Get { node: slow, key, level, wait_ms });
+        scene.act(get_ms, 2, Act::get(slow, key, Level::Latest, 10_000));
     }
 }
 

@@ -181,8 +181,10 @@ impl Run<'_> {
                 disk.tear_next_flush(*partitions);
                 disk.arm(DiskFault::Next(StoreCallKind::Flush, StoreErrorKind::Io));
             }
-            FaultKind::SlowDisk { node, up_to_ms } => {
-                self.world.sim_node(*node).slow_disk = Duration::from_millis(*up_to_ms);
+            FaultKind::SlowDisk { node, up_to_ms, answers_ms } => {
+                let sim = self.world.sim_node(*node);
+                sim.slow_disk = Duration::from_millis(*up_to_ms);
+                sim.late_disk = Duration::from_millis(*answers_ms);
             }
             FaultKind::CrashLoop { .. } => self.later(Duration::ZERO, Due::CrashAgain(index)),
             FaultKind::Drain { node } => {
@@ -236,7 +238,8 @@ impl Run<'_> {
             }
             FaultKind::DiskFull { node } => self.world.sim_node(*node).disk.arm(DiskFault::Free),
             FaultKind::SlowDisk { node, .. } => {
-                self.world.sim_node(*node).slow_disk = Duration::ZERO
+                let sim = self.world.sim_node(*node);
+                (sim.slow_disk, sim.late_disk) = (Duration::ZERO, Duration::ZERO);
             }
             FaultKind::Drain { node } | FaultKind::CrashLoop { node, .. } => {
                 self.stop_node(*node, 1_000);

@@ -10,6 +10,8 @@ mod losses;
 mod others;
 mod panics;
 mod promises;
+mod reads;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -23,6 +23,8 @@ pub struct SimNode {
     /// Beside the world's own latencies.
     pub slow_log: Duration,
     pub slow_disk: Duration,
+    /// The disk's answers reach the node up to this much after it has done what was asked.
+    pub late_disk: Duration,
     /// Process starts so far: what was on its way to an earlier one is lost.
     pub(super) starts: u32,
     /// Notices before the last start.
@@ -54,6 +56,7 @@ impl SimNode {
             wall_offset_ms: 0,
             slow_log: Duration::ZERO,
             slow_disk: Duration::ZERO,
+            late_disk: Duration::ZERO,
             starts: 0,
             started_after: 0,
         }

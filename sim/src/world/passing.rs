@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
 use outrigger_core::offset::Partition;
-use outrigger_core::store::StoreCall;
+use outrigger_core::store::{StoreCall, StoreEvent};
 
 use crate::trace::Line;
 
@@ -18,6 +18,7 @@ pub(super) enum Passing {
     LogCall(LogCall),
     LogEvent(LogEvent),
     StoreCall(StoreCall),
+    StoreEvent(StoreEvent),
 }
 
 #[derive(Debug)]
@@ -39,6 +40,7 @@ enum Lane {
     ReadIn(Partition),
     Trouble,
     Disk,
+    DiskIn,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +70,11 @@ impl Queue {
     /// When the disk is free again.
     pub(super) fn disk_free(&self, node: usize) -> Duration {
         self.lanes.get(&(node, Lane::Disk)).copied().unwrap_or_default()
+    }
+
+    /// When the disk's newest answer arrives.
+    pub(super) fn disk_tells(&self, node: usize) -> Duration {
+        self.lanes.get(&(node, Lane::DiskIn)).copied().unwrap_or_default()
     }
 
     pub(super) fn next(&self) -> Option<Duration> {
@@ -124,6 +131,7 @@ fn lane(what: &Passing) -> Lane {
             LogEvent::Trouble(_) => Lane::Trouble,
         },
         Passing::StoreCall(_) => Lane::Disk,
+        Passing::StoreEvent(_) => Lane::DiskIn,
     }
 }
 

@@ -202,8 +202,14 @@ impl World {
                 let line =
                     self.note(cause, Lane::Disk(node), "call", || marking::show_store_call(&call));
                 let event = self.nodes[node].disk.handle(call);
-                self.enqueue(node, Event::Store(event), line);
+                let most = self.nodes[node].late_disk;
+                let at = self.queue.disk_tells(node).max(self.now.mono);
+                match at + self.draw("disk answer", node, most) {
+                    at if at == self.now.mono => self.enqueue(node, Event::Store(event), line),
+                    at => self.queue.send(node, at, line, Passing::StoreEvent(event)),
+                }
             }
+            Passing::StoreEvent(event) => self.enqueue(node, Event::Store(event), cause),
         }
     }
 

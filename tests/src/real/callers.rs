@@ -56,10 +56,12 @@ impl Callers {
             Act::Put { key, .. } => under.write(operation, node, &[(*key, false)]).await,
             Act::Delete { key, .. } => under.write(operation, node, &[(*key, true)]).await,
             Act::Batch { changes, .. } => under.write(operation, node, changes).await,
-            Act::Get { key: number, level, wait_ms, .. } => {
+            Act::Get { key: number, level, wait_ms, max_staleness_ms, .. } => {
+                let under = under.at_most(*max_staleness_ms);
                 under.read(operation, node, Some(key(*number)), *level, *wait_ms).await;
             }
-            Act::Scan { level, wait_ms, .. } => {
+            Act::Scan { level, wait_ms, max_staleness_ms, .. } => {
+                let under = under.at_most(*max_staleness_ms);
                 under.read(operation, node, None, *level, *wait_ms).await;
             }
             Act::Foreign { .. } | Act::Transaction { .. } => return false,
@@ -120,6 +122,13 @@ impl Under<'_> {
             Err(_) => Told::DidNotHappen,
         };
         self.book.tell(asked, told, self.client, self.store.token());
+    }
+
+    /// Its reads ask for a copy that is no older.
+    fn at_most(self, max_staleness_ms: Option<u64>) -> Self {
+        let Some(ms) = max_staleness_ms else { return self };
+        let store = self.store.clone().with_max_staleness(Duration::from_millis(ms));
+        Under { store, ..self }
     }
 
     /// All rows without a key.

@@ -51,6 +51,18 @@ fn a_ready_copy_is_read_at_once_unless_a_later_position_is_asked_for() {
 }
 
 #[test]
+fn a_snapshot_that_ran_ahead_of_the_gate_into_a_gap_answers_stale_reads_only() {
+    let exact = Lineage { position: Offset(5), ..Lineage::empty(0, 0) };
+    let holed = Lineage { exact_from: Offset(9), ..exact.clone() };
+    for level in [ReadLevel::Local, at_least(token(5)), ReadLevel::Latest] {
+        assert_eq!(level.check_snapshot(&[exact.clone(), exact.clone()]), Ok(()));
+        let refused = level.check_snapshot(&[exact.clone(), holed.clone()]);
+        assert_eq!(refused, Err(Rejection::NotReady(Phase::CatchingUp)));
+    }
+    assert_eq!(ReadLevel::Stale.check_snapshot(&[holed]), Ok(()));
+}
+
+#[test]
 fn only_an_exact_live_copy_holds_a_token() {
     let gates = [
         (ready(), true),

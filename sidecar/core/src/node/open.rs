@@ -180,9 +180,10 @@ impl Node {
         }
     }
 
-    /// What a generation starts with: the horizon counts from before its first fetch.
+    /// What a generation starts with: the horizon counts from before its first fetch, and of an empty log it is
+    /// all that there was when that was asked.
     fn empty_lineage(&self, facts: &LogFacts) -> Lineage {
-        Lineage::empty(self.now.wall_ms, facts.policy.delete_retention_ms)
+        Lineage::empty(self.asked_at.wall_ms, facts.policy.delete_retention_ms)
     }
 
     fn rebuild(&mut self, old: Vec<(Generation, Old)>, start: Start, facts: &LogFacts) {

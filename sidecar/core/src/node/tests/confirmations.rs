@@ -88,3 +88,21 @@ fn an_end_reached_confirms_the_time_of_its_question_not_of_its_answer() {
     driven.takes(batch(0, b"a"));
     assert_eq!(driven.node.status().confirmed_at_ms, asked);
 }
+
+#[test]
+fn a_copy_of_an_empty_log_is_confirmed_as_of_the_question_that_found_it_empty() {
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    let asked = driven.now.wall_ms;
+    driven.pass(SECOND);
+    driven.log(LogEvent::Facts(facts()));
+    driven.pass(SECOND);
+    driven.store(StoreEvent::Found(Found::Nothing));
+    driven.done(StoreCallKind::Create);
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven.log(LogEvent::TopicId(TOPIC));
+    driven.log(LogEvent::TopicId(TOPIC));
+    driven.done(StoreCallKind::Flush);
+    driven.done(StoreCallKind::Activate);
+    assert_eq!(driven.node.status().phase, Phase::Ready);
+    assert_eq!(driven.node.status().confirmed_at_ms, asked, "records of since then are not in it");
+}

@@ -1,0 +1,142 @@
+//! O7: a copy that claims a confirmation holds everything that the log had committed when its node asked then,
+//! and no read is answered from a copy that is older than it asked for.
+//!
+//! Less where the question was answered with less: by a deposed leader, or after the log lost records.
+
+use std::collections::BTreeMap;
+
+use outrigger_core::log::{LogCall, LogEvent};
+use outrigger_core::node::{Effect, Event};
+use outrigger_core::offset::{Offset, Partition};
+use outrigger_core::topic::TopicId;
+
+use super::{Moment, Oracle, OracleId, Read, Wrong};
+use crate::world::World;
+
+#[derive(Default)]
+pub(super) struct Ages {
+    topic: Option<TopicId>,
+    nodes: BTreeMap<usize, Asked>,
+}
+
+#[derive(Default)]
+struct Asked {
+    /// The node's wall clock when it last handled an event.
+    wall_ms: u64,
+    /// By its wall clock: the high watermarks when it asked for the log's ends. Never more than at a later
+    /// time: of two partitions one may have been confirmed before the clock went back.
+    ends: BTreeMap<u64, Vec<Offset>>,
+}
+
+impl Oracle for Ages {
+    fn id(&self) -> OracleId {
+        OracleId::O7
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
+        match moment {
+            Moment::Handled { node, event } => {
+                let asked = self.nodes.entry(*node).or_default();
+                asked.wall_ms = world.now_of(*node).wall_ms;
+                if let Event::Log(LogEvent::Ends(ends)) = event {
+                    asked.answered(ends.iter().map(|end| end.high_watermark));
+                }
+                if let Event::Log(LogEvent::Facts(facts)) = event {
+                    asked.answered(facts.partitions.iter().map(|facts| facts.high_watermark));
+                }
+                Ok(())
+            }
+            Moment::Effect { node, effect: Effect::Log(LogCall::Ends | LogCall::Describe) } => {
+                self.nodes.entry(*node).or_default().asks(world);
+                Ok(())
+            }
+            Moment::Started { node } => {
+                self.nodes.entry(*node).or_default().wall_ms = world.now_of(*node).wall_ms;
+                self.follow(world.log.topic());
+                Ok(())
+            }
+            Moment::LogChanged => {
+                self.follow(world.log.topic());
+                Ok(())
+            }
+            Moment::Read { node, read } if world.disk_is_its_own(*node) => {
+                let confirmed_at_ms = world.node(*node).gate().confirmed_at_ms;
+                young(*node, read, confirmed_at_ms, world)?;
+                match self.nodes.get(node) {
+                    Some(asked) => asked.holds(*node, read, confirmed_at_ms),
+                    None => Ok(()),
+                }
+            }
+            Moment::Effect { .. }
+            | Moment::Crashed { .. }
+            | Moment::Ready { .. }
+            | Moment::Read { .. }
+            | Moment::Audit { .. }
+            | Moment::DiskChanged { .. } => Ok(()),
+        }
+    }
+}
+
+impl Ages {
+    /// What another topic had committed says nothing.
+    fn follow(&mut self, topic: TopicId) {
+        if self.topic.replace(topic) != Some(topic) {
+            self.nodes.values_mut().for_each(|asked| asked.ends.clear());
+        }
+    }
+}
+
+impl Asked {
+    fn asks(&mut self, world: &World) {
+        let partitions = Partition::all(world.reference.count());
+        let ends: Vec<_> =
+            partitions.map(|partition| world.log.high_watermark(partition)).collect();
+        self.lower(&ends);
+        let newer = self.ends.range(self.wall_ms..).next().map(|(_, newer)| newer.clone());
+        self.ends.insert(self.wall_ms, newer.unwrap_or(ends));
+    }
+
+    /// It cannot know of more than it was told.
+    fn answered(&mut self, ends: impl Iterator<Item = Offset>) {
+        self.lower(&ends.collect::<Vec<_>>());
+    }
+
+    fn lower(&mut self, to: &[Offset]) {
+        for known in self.ends.values_mut().rev() {
+            let mut pairs =
+                known.iter_mut().zip(to).filter(|(known, to)| **known > **to).peekable();
+            if pairs.peek().is_none() {
+                return;
+            }
+            pairs.for_each(|(known, to)| *known = *to);
+        }
+    }
+
+    fn holds(&self, node: usize, read: &Read<'_>, confirmed_at_ms: u64) -> Result<(), Wrong> {
+        let Some(ends) = self.ends.get(&confirmed_at_ms) else {
+            return Ok(());
+        };
+        for (partition, (lineage, end)) in read.lineages.iter().zip(ends).enumerate() {
+            if lineage.position < *end {
+                let what = format!(
+                    "partition {partition}: confirmed at {confirmed_at_ms} ms, when {end} was committed, and \
+                     answers at {}",
+                    lineage.position
+                );
+                return Err(Wrong::of(node, what));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn young(node: usize, read: &Read<'_>, confirmed_at_ms: u64, world: &World) -> Result<(), Wrong> {
+    let age_ms = world.now_of(node).wall_ms.saturating_sub(confirmed_at_ms);
+    match read.max_staleness_ms {
+        Some(most_ms) if age_ms > most_ms => {
+            let what = format!("answers {age_ms} ms after its confirmation, asked for {most_ms}");
+            Err(Wrong::of(node, what))
+        }
+        Some(_) | None => Ok(()),
+    }
+}

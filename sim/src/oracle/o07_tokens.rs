@@ -1,0 +1,133 @@
+//! O7: a token that no copy can reach any more is refused by name: no read with it waits until its deadline, and
+//! none is answered.
+
+use std::collections::BTreeMap;
+
+use outrigger_core::gate::{Rejection, Until};
+use outrigger_core::log::{LogCall, LogEvent, PartitionEnd};
+use outrigger_core::node::{Command, Effect, Event, Reply};
+use outrigger_core::offset::RequestId;
+use outrigger_core::phase::Phase;
+use outrigger_core::stall::StallKind;
+use outrigger_core::token::Token;
+
+use super::{Moment, Oracle, OracleId, Wrong};
+use crate::world::World;
+
+#[derive(Default)]
+pub(super) struct Tokens {
+    nodes: BTreeMap<usize, Node>,
+}
+
+#[derive(Default)]
+struct Node {
+    /// Questions for the log's ends, of which one at a time is under way.
+    asked: u64,
+    waiting: BTreeMap<RequestId, Waiting>,
+}
+
+struct Waiting {
+    token: Token,
+    /// What the node had asked when the read came says nothing of its token.
+    asked: u64,
+    /// Why its position will never come, once the node was told.
+    hopeless: Option<String>,
+}
+
+impl Oracle for Tokens {
+    fn id(&self) -> OracleId {
+        OracleId::O7
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
+        match moment {
+            Moment::Handled { node, event } => {
+                let state = self.nodes.entry(*node).or_default();
+                state.handled(event);
+                state.of_another_topic(*node, world);
+                if let Event::Log(LogEvent::Ends(ends)) = event {
+                    state.beyond(*node, ends, world);
+                }
+                Ok(())
+            }
+            Moment::Effect { node, effect: Effect::Log(LogCall::Ends) } => {
+                self.nodes.entry(*node).or_default().asked += 1;
+                Ok(())
+            }
+            Moment::Effect { node, effect: Effect::Reply(id, reply) } => {
+                let state = self.nodes.entry(*node).or_default();
+                let hopeless = state.waiting.remove(id).and_then(|waiting| waiting.hopeless);
+                let waited =
+                    matches!(reply, Reply::Reached | Reply::Rejected(Rejection::Deadline { .. }));
+                match hopeless {
+                    Some(why) if waited => {
+                        let what = format!("a token that {why} is told: {reply:?}");
+                        Err(Wrong::of(*node, what))
+                    }
+                    Some(_) | None => Ok(()),
+                }
+            }
+            Moment::Started { node } | Moment::Crashed { node } => {
+                self.nodes.remove(node);
+                Ok(())
+            }
+            Moment::Effect { .. }
+            | Moment::Ready { .. }
+            | Moment::Read { .. }
+            | Moment::Audit { .. }
+            | Moment::DiskChanged { .. }
+            | Moment::LogChanged => Ok(()),
+        }
+    }
+}
+
+impl Node {
+    fn handled(&mut self, event: &Event) {
+        if let Event::Command(id, Command::Await { until: Until::AtLeast(token), .. }) = event {
+            let (token, asked) = (token.clone(), self.asked);
+            self.waiting.insert(*id, Waiting { token, asked, hopeless: None });
+        }
+    }
+
+    fn of_another_topic(&mut self, node: usize, world: &World) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let Some(topic) = world.node(node).gate().topic else {
+            return;
+        };
+        for waiting in self.waiting.values_mut().filter(|waiting| waiting.token.topic != topic) {
+            let why = || format!("is topic {}'s, this being {topic},", waiting.token.topic);
+            waiting.hopeless.get_or_insert_with(why);
+        }
+    }
+
+    /// The log's leaders answer ends below it, and know its epochs.
+    fn beyond(&mut self, node: usize, ends: &[PartitionEnd], world: &World) {
+        let asked = self.asked;
+        let waiting = self.waiting.values_mut().filter(|waiting| waiting.asked < asked);
+        for waiting in waiting {
+            let Some(why) = below(&waiting.token, ends).filter(|_| is_sound(node, world)) else {
+                continue;
+            };
+            waiting.hopeless.get_or_insert(why);
+        }
+    }
+}
+
+fn below(token: &Token, ends: &[PartitionEnd]) -> Option<String> {
+    let mut pairs = token.positions.iter().zip(ends);
+    pairs.find_map(|((position, epoch), end)| {
+        let knows = epoch.zip(end.epoch).is_some_and(|(epoch, answers)| answers >= epoch);
+        let PartitionEnd { high_watermark, .. } = end;
+        let lost = knows && high_watermark < position;
+        lost.then(|| format!("saw {position}, where the log ends at {high_watermark},"))
+    })
+}
+
+/// The node goes by the answer: not while its copy is opened anew, nor when a deposed leader gave it.
+fn is_sound(node: usize, world: &World) -> bool {
+    let status = world.node(node).status();
+    status.phase == Phase::Ready
+        && status.stalls.iter().all(|stall| stall.kind != StallKind::StaleLeader)
+}
