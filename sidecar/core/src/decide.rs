@@ -48,11 +48,11 @@ pub enum Plan {
         refusal: Refusal,
         serve: Option<Generation>,
     },
-    /// Read on in the generation in use. `discard`: an unfinished one that is no longer valid.
+    /// Read on in the generation in use. `unfinished`: one that is no longer valid, and what becomes of it.
     Resume {
         generation: Generation,
         lineages: Vec<Lineage>,
-        discard: Option<Generation>,
+        unfinished: Option<(Generation, Old)>,
     },
     /// `aside`: the generation in use, when it must be kept; else it is removed in the end.
     Continue {
@@ -112,18 +112,19 @@ fn decide_copy(situation: Situation<'_>, copy: &FoundCopy) -> Plan {
         let serve = if aside.is_none() { served(copy) } else { None };
         return Plan::Continue { building, lineages, serve, aside };
     }
-    if let Some((found, Ok(lineages))) = &current {
-        let discard = building.map(|(unfinished, _)| unfinished.generation);
-        return Plan::Resume { generation: found.generation, lineages: lineages.to_vec(), discard };
-    }
-    if let Some(refusal) = incomplete(situation, copy) {
-        return Plan::Refuse { refusal, serve: served(copy) };
-    }
     let defect = |judged: &Option<(&FoundGeneration, Result<_, Defect>)>| {
         judged
             .as_ref()
             .and_then(|(found, verdict)| Some((found.generation, verdict.as_ref().err()?.clone())))
     };
+    if let Some((found, Ok(lineages))) = &current {
+        let (generation, lineages) = (found.generation, lineages.to_vec());
+        let unfinished = defect(&building).map(never_used);
+        return Plan::Resume { generation, lineages, unfinished };
+    }
+    if let Some(refusal) = incomplete(situation, copy) {
+        return Plan::Refuse { refusal, serve: served(copy) };
+    }
     rebuild(copy.next, defect(&current), defect(&building))
 }
 
@@ -143,13 +144,17 @@ fn rebuild(
         (Some((_, defect)), _) | (None, Some((_, defect))) => defect.cause,
         (None, None) => Cause::Empty,
     };
-    let unfinished = building.map(|(generation, defect)| match defect.old {
-        Old::Quarantine(why) => (generation, Old::Quarantine(why)),
-        // Never in use: nobody was served from it, and whatever it holds the log has too.
-        Old::ServeStale | Old::Discard => (generation, Old::Discard),
-    });
+    let unfinished = building.map(never_used);
     let used = current.map(|(generation, defect)| (generation, defect.old));
     Plan::Rebuild { generation: next, cause, old: used.into_iter().chain(unfinished).collect() }
+}
+
+fn never_used((generation, defect): (Generation, Defect)) -> (Generation, Old) {
+    match defect.old {
+        Old::Quarantine(why) => (generation, Old::Quarantine(why)),
+        // Nobody was served from it, and whatever it holds the log has too.
+        Old::ServeStale | Old::Discard => (generation, Old::Discard),
+    }
 }
 
 fn judge<'a>(

@@ -57,8 +57,8 @@ fn consequences(plan: &Plan, out: &mut String) {
             line(refusal.what_to_do().to_owned());
             stale(serve).into_iter().for_each(line);
         }
-        Plan::Resume { discard, .. } => {
-            discard.iter().for_each(|old| line(format!("{old} is removed: an unfinished rebuild")));
+        Plan::Resume { unfinished, .. } => {
+            unfinished.iter().for_each(|(generation, old)| line(becomes(*generation, old)));
             line("should the log have another history there, reading shows it: then a rebuild follows".to_owned());
         }
         Plan::Continue { serve, aside, .. } => {

@@ -1,7 +1,8 @@
 //! O12: a rebuild that a crash interrupted goes on where it was; it does not begin again.
 //!
 //! Judged where nothing speaks against what was found: sound files of this topic, a log that lost and deleted
-//! nothing, clocks that agree, and tombstones that live for much longer than the process was away.
+//! nothing, clocks that agree, tombstones that live for much longer than the process was away, and a copy that
+//! knows an epoch: without one it cannot tell a deposed leader from one that lost records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,7 +93,9 @@ fn unfinished(node: usize, world: &World) -> Option<Unfinished> {
     let newer = current.is_none_or(|current| current.generation < last.generation);
     let lineages = || last.durable.iter().map(|contents| contents.lineage());
     let begun = lineages().any(|lineage| lineage.position > Offset::ZERO);
-    (newer && begun && world.disk_is_its_own(node)).then(|| Unfinished {
+    let judges = lineages()
+        .all(|lineage| lineage.position == Offset::ZERO || lineage.epochs.latest().is_some());
+    (newer && begun && judges && world.disk_is_its_own(node)).then(|| Unfinished {
         generation: last.generation,
         positions: lineages().map(|lineage| lineage.position).collect(),
         confirmed_at_ms: lineages().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0),

@@ -123,7 +123,9 @@ fn nothing_on_disk_and_a_complete_log_is_a_rebuild() {
 #[test]
 fn a_valid_copy_resumes_at_its_position() {
     let plan = case(current(100)).plan();
-    let Plan::Resume { generation: G1, lineages, discard: None } = plan else { panic!("{plan:?}") };
+    let Plan::Resume { generation: G1, lineages, unfinished: None } = plan else {
+        panic!("{plan:?}")
+    };
     assert_eq!(lineages[1].position, Offset(100));
 }
 
@@ -320,7 +322,22 @@ fn an_unfinished_rebuild_past_its_horizon_is_discarded_not_kept() {
     );
 
     let resumes = case(copy(intact(G1, vec![lineage(1), lineage(1)]), unfinished()));
-    assert!(matches!(resumes.plan(), Plan::Resume { generation: G1, discard: Some(G2), .. }));
+    let Plan::Resume { generation: G1, unfinished: Some((G2, Old::Discard)), .. } = resumes.plan()
+    else {
+        panic!("{:?}", resumes.plan())
+    };
+}
+
+#[test]
+fn an_unfinished_rebuild_that_has_what_the_log_lost_is_kept() {
+    let valid = intact(G1, vec![lineage(10), lineage(10)]);
+    let case = case(copy(valid, intact(G2, vec![lineage(10), lineage(101)])));
+    let Plan::Resume { generation: G1, unfinished: Some((G2, Old::Quarantine(why))), .. } =
+        case.plan()
+    else {
+        panic!("{:?}", case.plan())
+    };
+    assert!(why.contains("the log ends at 100, the copy at 101"), "{why}");
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Node {
                 self.become_phase(Phase::Refused(refusal));
                 self.stage = Stage::Waiting { found, identity, served };
             }
-            Plan::Resume { generation, lineages, discard } => {
+            Plan::Resume { generation, lineages, unfinished } => {
                 let start = Start {
                     identity,
                     generation,
@@ -142,10 +142,7 @@ impl Node {
                     cause: Cause::Resume,
                     usage: Usage::Active,
                 };
-                let calls = discard
-                    .into_iter()
-                    .map(|generation| StoreCall::Remove { generation })
-                    .collect();
+                let calls = self.put_away(unfinished);
                 self.prepare(calls, start, facts);
             }
             Plan::Continue { building, lineages, serve, aside } => {
@@ -187,20 +184,25 @@ impl Node {
     }
 
     fn rebuild(&mut self, old: Vec<(Generation, Old)>, start: Start, facts: &LogFacts) {
-        let mut calls = VecDeque::new();
-        for (generation, old) in old {
-            match old {
-                Old::ServeStale => {}
-                Old::Discard => calls.push_back(StoreCall::Remove { generation }),
-                Old::Quarantine(why) => calls.push_back(self.set_aside(generation, why)),
-            }
-        }
+        let mut calls = self.put_away(old);
         calls.push_back(StoreCall::Create {
             generation: start.generation,
             identity: start.identity.clone(),
             lineages: start.lineages.clone(),
         });
         self.prepare(calls, start, facts);
+    }
+
+    fn put_away(
+        &mut self,
+        old: impl IntoIterator<Item = (Generation, Old)>,
+    ) -> VecDeque<StoreCall> {
+        let call = |(generation, old)| match old {
+            Old::ServeStale => None,
+            Old::Discard => Some(StoreCall::Remove { generation }),
+            Old::Quarantine(why) => Some(self.set_aside(generation, why)),
+        };
+        old.into_iter().filter_map(call).collect()
     }
 
     fn set_aside(&mut self, generation: Generation, why: String) -> StoreCall {

@@ -1,0 +1,95 @@
+//! Much is under way at once.
+
+use super::{KEYS, MANY, Scene};
+use crate::plan::faults::{Disk, FaultKind};
+use crate::plan::operations::{Act, Level};
+use crate::plan::setting::Policy;
+
+/// Keys are replaced and cleaned while a node reads through them for the first time (K12, D5).
+pub(super) fn race(scene: &mut Scene<'_>) {
+    let (node, up_to_ms) = (scene.node(), scene.dice.pick(&[10, 30, 100]));
+    let latencies = &scene.setting.latencies;
+    // About what one fetch takes: the keys are read once before the last of them is replaced.
+    let step_ms = up_to_ms + (latencies.log_call_us + latencies.log_answer_us) / 2_000;
+    scene.lasts(3_000 + 70 * step_ms);
+    MANY.for_each(|key| scene.puts(0, [key]));
+    let Policy { log_append_time, .. } = scene.setting.policy;
+    match log_append_time == scene.dice.once_in(4) {
+        // It is at the tail, where only what is young cannot be cleaned yet.
+        true => {
+            scene.fault(0, 10_000, FaultKind::OldTimestamps { behind_ms: 36_000_000 });
+            scene.fault(2_000, 150, FaultKind::StallFetches { node });
+            MANY.for_each(|key| scene.puts(2_050, [key]));
+        }
+        false => scene.fault(2_000, 100, FaultKind::WipeDisk { node }),
+    }
+    scene.fault(2_050, 80 * step_ms, FaultKind::SlowLog { node, up_to_ms });
+    for step in 0..70 {
+        let after_ms = 2_150 + step * step_ms;
+        let key = MANY.start + scene.dice.small(40);
+        match scene.dice.once_in(3) {
+            true => scene.deletes(after_ms, [key]),
+            false => scene.puts(after_ms, [key]),
+        }
+        if step % 3 == 2 {
+            scene.fault(after_ms + step_ms / 2, 0, FaultKind::Clean);
+        }
+    }
+    if scene.dice.once_in(2) {
+        let (effects, keep_permille) = (scene.dice.small(12), 1_000);
+        let what = FaultKind::Crash { node, effects, keep_permille };
+        scene.fault(2_150 + 35 * step_ms, 50, what);
+    }
+    scene.everybody_reads(2_150 + 70 * step_ms, Level::Local);
+}
+
+/// Many reads wait at one node for what does not come (K23, K24).
+pub(super) fn commotion(scene: &mut Scene<'_>) {
+    let (node, lasts_ms) = (scene.node(), scene.dice.scaled(500, 20_000));
+    let what = match scene.dice.once_in(2) {
+        true => FaultKind::Outage,
+        false => FaultKind::StallFetches { node },
+    };
+    scene.lasts(lasts_ms + 200);
+    scene.fault(0, lasts_ms, what);
+    scene.puts(50, KEYS);
+    for client in 0..12 {
+        let (key, wait_ms) = (scene.key(), scene.dice.pick(&[100, 1_000, 10_000]));
+        scene.act(100, client, Act::get(node, key, Level::Latest, wait_ms));
+    }
+    scene.everybody_reads(lasts_ms + 100, Level::Latest);
+}
+
+/// One node is slow to ask and to hear; what others were told meanwhile must be in what it answers (N1, K20).
+pub(super) fn hurry(scene: &mut Scene<'_>) {
+    let (slow, quick) = (scene.node(), scene.node());
+    let up_to_ms = scene.dice.pick(&[200, 1_000, 3_000]);
+    scene.lasts(8_000);
+    scene.fault(500, 6_000, FaultKind::SlowLog { node: slow, up_to_ms });
+    for round in 0..40 {
+        let (put_ms, key) = (600 + round * 120, scene.key());
+        let get_ms = put_ms + scene.dice.below(120);
+        scene.act(put_ms, 1, Act::Put { node: quick, key });
+        scene.act(get_ms, 2, Act::get(slow, key, Level::Latest, 10_000));
+    }
+}
+
+/// A node is told to end while writes are under way, and something else ends or holds up its copy (P6).
+pub(super) fn farewell(scene: &mut Scene<'_>) {
+    let node = scene.node();
+    scene.lasts(30_000);
+    let what = match scene.dice.below(4) {
+        // Nothing can be flushed, for the topic's id cannot be asked for.
+        0 => Some((20, 25_000, FaultKind::Outage)),
+        1 => Some((60, 0, FaultKind::DiskError { node, call: Disk::Apply, corrupt: false })),
+        2 => Some((60, 0, FaultKind::Recreate)),
+        _ => None,
+    };
+    scene.fault(0, 20_000, FaultKind::SlowLog { node, up_to_ms: 3_000 });
+    for round in 0..6 {
+        let key = scene.key();
+        scene.act(round * 10, 1, Act::Put { node, key });
+    }
+    what.into_iter().for_each(|(after_ms, lasts_ms, what)| scene.fault(after_ms, lasts_ms, what));
+    scene.fault(50, 28_000, FaultKind::Drain { node });
+}

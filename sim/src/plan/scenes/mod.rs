@@ -1,0 +1,155 @@
+//! Scenes: faults and operations that only do harm together, at the right distance from each other.
+//!
+//! Independent draws hardly ever take a node away for just as long as a tombstone lives, or let a log grow
+//! again past what a stopped node had read. A scene draws such a course of events, with everything in it that
+//! may vary still drawn; whatever else the seed draws goes on around it.
+
+mod away;
+mod busy;
+mod leaders;
+mod lost;
+
+use super::faults::{Fault, FaultKind};
+use super::operations::{Act, ForeignKey, Level, Operation};
+use super::setting::Setting;
+use super::{License, Plan};
+use crate::dice::Dice;
+
+/// Keys that scenes write: few, so that records supersede each other, and beside the ones of other
+/// operations, which would hide what became of them.
+const KEYS: std::ops::Range<u32> = 50..56;
+/// Enough keys for a rebuild that takes its time.
+const MANY: std::ops::Range<u32> = 60..100;
+
+type Kind = fn(&mut Scene<'_>);
+
+/// Adds up to three scenes to a plan that knows its setting and its end, and now and then a rare one.
+pub(super) fn add(plan: &mut Plan) {
+    let mut dice = Dice::at(plan.seed, "scenes", 0, 0);
+    let kinds = kinds(plan.license);
+    for number in 0..dice.below(4) {
+        let mut dice = Dice::at(plan.seed, "scene", number, 0);
+        let kind = dice.pick(&kinds);
+        add_one(plan, kind, dice);
+    }
+    for (number, (licenses, percent, kind)) in (0..).zip(RARE) {
+        let mut dice = Dice::at(plan.seed, "rare scene", number, 0);
+        if dice.percent(percent) && licenses.contains(&plan.license) {
+            add_one(plan, kind, dice);
+        }
+    }
+}
+
+fn kinds(license: License) -> Vec<Kind> {
+    let mut kinds: Vec<Kind> = vec![
+        busy::race,
+        busy::race,
+        away::horizon,
+        away::horizon,
+        away::horizon,
+        busy::commotion,
+        away::absence,
+        away::incomplete,
+        lost::succession,
+        busy::hurry,
+        busy::farewell,
+        leaders::marker,
+    ];
+    match license {
+        License::MayLose => kinds.extend([lost::loss as Kind, lost::loss, lost::loss]),
+        // Where records are lost no leader is isolated (sim/README.md, "What bounds it").
+        License::NoLoss | License::MayDiverge => {
+            kinds.extend([leaders::stale as Kind, leaders::deposed])
+        }
+    }
+    kinds
+}
+
+/// Scenes for one canary each, with the licenses that they need and the percentage of its runs that have them.
+/// Each is drawn at a place of its own: a new one changes no other run.
+const RARE: [(&[License], u64, Kind); 5] = [
+    (&[License::NoLoss, License::MayLose, License::MayDiverge], 15, away::raised),
+    (&[License::MayLose], 15, lost::unfinished),
+    (&[License::MayLose], 30, lost::overtaken),
+    (&[License::NoLoss, License::MayDiverge], 15, leaders::beyond),
+    (&[License::MayLose], 20, lost::hopeless),
+];
+
+fn add_one(plan: &mut Plan, kind: Kind, dice: Dice) {
+    let next_id = plan.operations.iter().map(|operation| operation.id + 1).max().unwrap_or(0);
+    let Plan { setting, operations, faults, heal_ms, .. } = plan;
+    let mut scene =
+        Scene { dice, setting, at_ms: 0, heal_ms: *heal_ms, next_id, operations, faults };
+    kind(&mut scene);
+}
+
+struct Scene<'a> {
+    dice: Dice,
+    setting: &'a Setting,
+    at_ms: u64,
+    heal_ms: u64,
+    next_id: u32,
+    operations: &'a mut Vec<Operation>,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Scene<'_> {
+    fn node(&mut self) -> usize {
+        self.dice.index(self.setting.nodes)
+    }
+
+    /// Draws the begin of a scene so long, before the heal if it can be.
+    fn lasts(&mut self, ms: u64) {
+        self.at_ms = self.dice.below(self.heal_ms.saturating_sub(ms) + 1);
+    }
+
+    fn nodes(&self) -> std::ops::Range<usize> {
+        0..self.setting.nodes
+    }
+
+    /// `after_ms` the scene's begin; what would come after the heal is left out.
+    fn fault(&mut self, after_ms: u64, lasts_ms: u64, what: FaultKind) {
+        let at_ms = self.at_ms + after_ms;
+        if at_ms < self.heal_ms {
+            self.faults.push(Fault { at_ms, lasts_ms, what });
+        }
+    }
+
+    fn act(&mut self, after_ms: u64, client: u32, act: Act) {
+        let at_ms = self.at_ms + after_ms;
+        if at_ms < self.heal_ms {
+            self.operations.push(Operation { id: self.next_id, at_ms, client, act });
+            self.next_id += 1;
+        }
+    }
+
+    fn puts(&mut self, after_ms: u64, keys: impl IntoIterator<Item = u32>) {
+        self.act(
+            after_ms,
+            0,
+            Act::Foreign { records: keys.into_iter().map(ForeignKey::Put).collect() },
+        );
+    }
+
+    fn deletes(&mut self, after_ms: u64, keys: impl IntoIterator<Item = u32>) {
+        self.act(
+            after_ms,
+            0,
+            Act::Foreign { records: keys.into_iter().map(ForeignKey::Delete).collect() },
+        );
+    }
+
+    fn key(&mut self) -> u32 {
+        self.dice.pick(&[50, 51, 52, 53, 54, 55])
+    }
+
+    /// Every client reads at every node, at or after what its session has seen.
+    fn everybody_reads(&mut self, after_ms: u64, level: Level) {
+        for node in self.nodes() {
+            for client in 0..3 {
+                let (key, wait_ms) = (self.key(), self.dice.pick(&[50, 1_000, 10_000]));
+                self.act(after_ms, client, Act::get(node, key, level, wait_ms));
+            }
+        }
+    }
+}
