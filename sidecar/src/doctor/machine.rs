@@ -1,9 +1,6 @@
 //! The machine: the data directory, its file system, the limits of this user.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use indicatif::HumanBytes;
 
@@ -45,7 +42,7 @@ pub(super) fn data_directory(
             return (Data::Unusable, None);
         }
     };
-    match free_bytes(path) {
+    match rocks::free_bytes(path) {
         Ok(free) => space(config, free, findings),
         Err(error) => findings.warn(
             format!("the free space of {shown} cannot be told: {error}"),
@@ -87,29 +84,5 @@ pub(super) fn open_files(findings: &mut Findings) {
             format!("the limit of open files cannot be told: {}", io::Error::last_os_error()),
             "see ulimit -Hn",
         ),
-    }
-}
-
-/// What an unprivileged user may still write.
-fn free_bytes(path: &Path) -> io::Result<u64> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: statvfs is plain numbers, for which zero is a value.
-    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the path is a C string and the struct is writable; both outlive the call.
-    match unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) } {
-        0 => Ok(stat.f_bavail.saturating_mul(stat.f_frsize)),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_system_tells_its_free_space() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(free_bytes(dir.path()).unwrap() > 0);
-        assert!(free_bytes(&dir.path().join("missing")).is_err());
     }
 }

@@ -182,6 +182,18 @@ impl StoreDirectory {
         files::replace(&path, text.as_bytes()).map_err(|error| failed("write", &path, &error))
     }
 
+    /// Bytes of the generation that CURRENT names; none where it is not there.
+    pub(super) fn size_in_use(&self) -> Result<Option<u64>, StoreError> {
+        let current = self.current()?.map(|current| self.generation(current));
+        // What vanishes while it is added up was not in use any more.
+        Ok(current.and_then(|path| files::size(&path).ok()))
+    }
+
+    pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+        files::free_bytes(&self.path)
+            .map_err(|error| failed("tell the free space of", &self.path, &error))
+    }
+
     /// An empty directory in which a generation is made, out of sight until [`Self::reveal`].
     pub(super) fn begin(&self, generation: Generation) -> Result<PathBuf, StoreError> {
         let listing = self.list()?;

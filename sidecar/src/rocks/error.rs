@@ -46,6 +46,10 @@ pub(super) fn refused(detail: String) -> StoreError {
     StoreError { kind: StoreErrorKind::Io, detail }
 }
 
+pub(super) fn full(detail: String) -> StoreError {
+    StoreError { kind: StoreErrorKind::Full, detail }
+}
+
 pub(super) fn corrupt(detail: String) -> StoreError {
     StoreError { kind: StoreErrorKind::Corrupt, detail }
 }

@@ -255,7 +255,7 @@ impl OpenGeneration {
         level_0_max: u64,
     ) -> Result<(), rocksdb::Error> {
         let family = self.column_family(partition);
-        let level_0 = self.db.property_int_value_cf(&family, &properties::num_files_at_level(0))?;
+        let level_0 = self.db.property_int_value_cf(&family, properties::num_files_at_level(0))?;
         if level_0.is_some_and(|files| files > level_0_max) {
             self.db.wait_for_compact(&WaitForCompactOptions::default())?;
         }

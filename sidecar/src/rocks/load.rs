@@ -131,9 +131,8 @@ impl Load {
             Some(lineage) => open.confirm(partition, lineage),
             None => Ok(()),
         };
-        let all = Partition::all(open.partitions()).zip(&self.partitions);
-        all.map(confirm)
-            .collect::<Result<(), _>>()
+        let mut all = Partition::all(open.partitions()).zip(&self.partitions);
+        all.try_for_each(confirm)
             .and_then(|()| open.compact_for_serving())
             .map_err(|error| rocks(&error))
     }

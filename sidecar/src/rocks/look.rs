@@ -11,8 +11,8 @@ use outrigger_core::topic::Identity;
 
 use super::data_dir::DataDir;
 use super::directory::{Owned, Quarantined, Roles, StoreDirectory};
+use super::generation;
 use super::options::Shared;
-use super::{files, generation};
 
 /// What `Open` would find of `store` in a data directory that no process writes to meanwhile.
 pub fn look(
@@ -43,9 +43,7 @@ pub fn size_in_use(data: &Path, store: &str) -> Result<Option<u64>, StoreError> 
     if !directory.exists()? {
         return Ok(None);
     }
-    let current = directory.current()?.map(|current| directory.generation(current));
-    // What vanishes while it is added up was not in use any more.
-    Ok(current.and_then(|path| files::size(&path).ok()))
+    directory.size_in_use()
 }
 
 /// What IDENTITY says in the words of its owner; none where there is no copy.

@@ -30,6 +30,7 @@ mod writers;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use directory::Quarantined;
+pub use files::free_bytes;
 pub use look::{drop_quarantined, look, owner, quarantined, reset, size_in_use};
 pub use options::{Resources, Shared};
 pub use store::RocksStore;

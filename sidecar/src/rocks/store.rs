@@ -15,7 +15,7 @@ use outrigger_core::store::{
 use outrigger_core::topic::Identity;
 
 use super::directory::{Listing, Owned, Roles, StoreDirectory};
-use super::error::{refused, rocks};
+use super::error::{full, refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
 use super::load::Load;
 use super::options::Shared;
@@ -194,6 +194,7 @@ impl RocksStore {
             "one lineage per partition"
         );
         self.directory.claim(identity)?;
+        self.check_space()?;
         generation::create(&self.directory, generation, lineages, &self.shared)?;
         self.highest = self.highest.max(generation.0);
         let found = self.open_generation(generation, identity.partitions, Use::Load)?;
@@ -205,6 +206,17 @@ impl RocksStore {
             GenerationState::UnknownFormat(detail) | GenerationState::Corrupt(detail) => {
                 Err(super::error::corrupt(detail))
             }
+        }
+    }
+
+    /// A rebuild that would fill the disk takes it from everybody else on the machine, and does not end.
+    fn check_space(&self) -> Result<(), StoreError> {
+        let Some(in_use) = self.directory.size_in_use()? else { return Ok(()) };
+        match self.directory.free_bytes()? {
+            free if free < in_use => Err(full(format!(
+                "a rebuild needs about {in_use} bytes beside the copy that it replaces, {free} are free"
+            ))),
+            _ => Ok(()),
         }
     }
 

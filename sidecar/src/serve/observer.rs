@@ -1,12 +1,17 @@
 //! Tells the metrics how the stores are: also when nothing changes, for ages grow.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::runtime::{StoreHandle, clock};
-use crate::telemetry;
+use crate::rocks;
+use crate::runtime::{StoreHandle, StoreSpec, clock};
+use crate::telemetry::metrics;
 
 /// Scrapes are seconds apart.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Changes when a copy is set aside, or when an operator drops one.
+const INTERVAL_OF_DISK: Duration = Duration::from_secs(10);
 
 /// Until it is aborted.
 pub(super) async fn run(stores: Vec<StoreHandle>) {
@@ -14,7 +19,27 @@ pub(super) async fn run(stores: Vec<StoreHandle>) {
     loop {
         ticks.tick().await;
         for store in &stores {
-            telemetry::metrics::status(&store.status(), clock::now());
+            metrics::status(&store.status(), clock::now());
+        }
+    }
+}
+
+/// Until it is aborted.
+pub(super) async fn run_on_disk(data: PathBuf, stores: Vec<StoreSpec>) {
+    let mut ticks = tokio::time::interval(INTERVAL_OF_DISK);
+    loop {
+        ticks.tick().await;
+        let (data, names) = (data.clone(), stores.clone());
+        let looked = tokio::task::spawn_blocking(move || look(&data, &names)).await;
+        looked.expect("looking does not panic");
+    }
+}
+
+fn look(data: &Path, stores: &[StoreSpec]) {
+    for StoreSpec { name, .. } in stores {
+        // What cannot be read now keeps its last value; the store itself tells when its disk fails.
+        if let Ok(aside) = rocks::quarantined(data, name) {
+            metrics::set_aside(name, aside.iter().map(|aside| aside.bytes).sum());
         }
     }
 }

@@ -55,7 +55,7 @@ struct Server {
     /// Accept nothing more, end the streams, answer what is under way.
     stop: CancellationToken,
     grpc: JoinHandle<Result<(), grpc::ServeError>>,
-    observer: JoinHandle<()>,
+    observers: [JoinHandle<()>; 2],
 }
 
 impl Claims {
@@ -81,13 +81,14 @@ impl Claims {
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, address, socket } = self;
         let SidecarConfig { stores, limits, resources, ready_lag_max, .. } = config;
+        let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
         let runtime =
             Runtime::start(RuntimeConfig { stores, limits, resources }, data, inbox, log)?;
         let stop = CancellationToken::new();
-        let observer = tokio::spawn(observer::run(runtime.handles()));
+        let observers = [tokio::spawn(observer::run(runtime.handles())), tokio::spawn(on_disk)];
         let server = grpc::Server { listeners, stores: runtime.handles(), ready_lag_max };
         let grpc = tokio::spawn(grpc::serve(server, stop.clone()));
-        Ok(Sidecar { runtime, address, socket, server: Server { stop, grpc, observer } })
+        Ok(Sidecar { runtime, address, socket, server: Server { stop, grpc, observers } })
     }
 }
 
@@ -125,7 +126,7 @@ impl Sidecar {
     /// Ends as `kill -9` would end it: nothing is answered, nothing is flushed.
     pub async fn crash(self) {
         self.server.grpc.abort();
-        self.server.observer.abort();
+        self.server.observers.iter().for_each(JoinHandle::abort);
         self.runtime.crash().await;
     }
 }
@@ -133,7 +134,7 @@ impl Sidecar {
 impl Server {
     /// Bounded: the server cuts off whoever does not take its answers.
     async fn end(self) {
-        self.observer.abort();
+        self.observers.iter().for_each(JoinHandle::abort);
         self.stop.cancel();
         // One that failed was waited for and told already.
         if self.grpc.is_finished() {

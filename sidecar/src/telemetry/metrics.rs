@@ -57,6 +57,7 @@ metrics! {
     MISPLACED = "outrigger_misplaced_records_total", Counter, Count, "records ignored: in another partition than their key's";
     KEYLESS = "outrigger_keyless_records_total", Counter, Count, "records ignored: without a key";
     QUARANTINED = "outrigger_quarantined_generations_total", Counter, Count, "damaged copies set aside";
+    ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
     POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
 }
 
@@ -70,6 +71,11 @@ pub(super) fn describe() {
     }
     let (_number, librdkafka) = rdkafka::util::get_rdkafka_version();
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "librdkafka" => librdkafka).set(1.0);
+}
+
+/// What was set aside of a store takes so much.
+pub fn set_aside(store: &str, bytes: u64) {
+    gauge!(ASIDE_BYTES, "store" => store.to_owned()).set(float(bytes));
 }
 
 /// The state of a store; to be called after changes and every second, for ages grow without one.
