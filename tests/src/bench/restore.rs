@@ -17,6 +17,10 @@ const KEYS: u64 = 865_000;
 /// Fewer for a peer that would take minutes for each turn.
 const FEW: u64 = 100_000;
 
+const HOW: &str = "Each in a process of its own, from its start until it holds everything, which is checked afterwards.
+The raw client is timed from its making. Raw ingest: from the opening of its database, with the rows that the
+2 M records leave, sorted, in its memory (also in its peak).";
+
 pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     let records = Records { keys: KEYS };
     let topic = topic(cluster, records, RECORDS)?;
@@ -42,11 +46,7 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     println!("restore of 2 M records of 16+100 B, {keys} different keys, one partition:");
     table::print(&[raw, streams, kcache, ingest], &ours);
     println!("ours at rest after it: {:.0} MiB", median(rests));
-    println!(
-        "each in a process of its own, from its start to holding all; what reads only, from the making of its \
-         client; raw ingest, from the opening of its database, with the rows that the 2 M records leave in \
-         its memory"
-    );
+    println!("{HOW}");
     Ok(())
 }
 
