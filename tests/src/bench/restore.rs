@@ -1,7 +1,8 @@
 //! A node with an empty disk against the raw reading rate of the same topic, against what others keep a copy
 //! with, and against what its database could do.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use outrigger_client::Scan;
 use tempfile::TempDir;
 
 use super::contender::{Turn, ingest_turn, java_turn, raw_turn};
@@ -36,7 +37,7 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     let mut rests = Vec::new();
     for _ in 0..ROUNDS {
         raw.add(raw_turn(&bootstrap, topic.name(), RECORDS)?);
-        let (turn, rest_mib) = own_turn(cluster, &topic).await?;
+        let (turn, rest_mib) = own_turn(cluster, &topic, keys).await?;
         ours.add(turn);
         rests.push(rest_mib);
         streams.add(peer("GlobalTable", &bootstrap, &topic, keys)?);
@@ -68,10 +69,17 @@ fn peer(class: &str, bootstrap: &str, topic: &Topic, keys: usize) -> Result<Turn
 }
 
 /// Also the resident memory when it is done, MiB.
-async fn own_turn(cluster: &Cluster, topic: &Topic) -> Result<(Turn, f64)> {
+async fn own_turn(cluster: &Cluster, topic: &Topic, keys: usize) -> Result<(Turn, f64)> {
     let directory = TempDir::new()?;
     let mut node = Node::new(directory.path(), "node", &cluster.bootstrap(), topic.name())?;
     let took = start_to_ready(&mut node, RECORDS).await?;
     let usage = node.usage()?;
+    let mut scan = node.store().await?.scan(Scan::all().keys_only()).await?;
+    let mut count = 0;
+    while let Some(row) = scan.next().await {
+        row?;
+        count += 1;
+    }
+    ensure!(count == keys, "holds {count} rows, the topic has {keys} keys");
     Ok((Turn { took, peak_mib: usage.peak_mib, cpu: usage.cpu }, usage.resident_mib))
 }
