@@ -7,7 +7,7 @@ KAFKA_START_S_MAX=60
 KAFKA_STOP_S_MAX=10
 
 # Small heaps and a quick start: a developer's machine, not a server's.
-KAFKA_JAVA=("$(java_command)" -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1
+KAFKA_JAVA=("$(java_program java)" -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1
   -cp "$OUTRIGGER_KAFKA_LIB/*")
 
 BROKER_PIDS=()

@@ -34,6 +34,10 @@ kafka_needs() {
   want "kcat" kcat "kcat, from a package manager" command -v kcat
 }
 
+peers_needs() {
+  want "a Java compiler, 17 or newer" default-jdk-headless "a JDK, on PATH or in JAVA_HOME" has_javac
+}
+
 network_needs() {
   want "ip" iproute2 "iproute2, from a package manager" command -v ip
 }
@@ -79,13 +83,35 @@ kafka_jars() {
   say "fetching the jars of Kafka $KAFKA_VERSION (54 MB) with Maven"
   mkdir -p "$(dirname "$lib")"
   fresh=$(mktemp -d "$lib.XXXXXX")
-  if ! mvn --quiet --batch-mode --file tests/kafka/pom.xml dependency:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$fresh"; then
+  if ! jars_of tests/kafka/pom.xml "$fresh"; then
     rm -rf "$fresh"
     fail "Maven could not fetch the jars of Kafka; with jars from elsewhere, set OUTRIGGER_KAFKA_LIB"
   fi
   chmod 755 "$fresh"
   mv "$fresh" "$lib"
+}
+
+# What the bench measures restores against: our small programs, compiled beside the jars that they run.
+setup_peers() {
+  provide peers_needs
+  local lib=$OUTRIGGER_PEERS_LIB fresh
+  [[ ! -d $lib ]] || return 0
+  say "fetching Kafka Streams and KCache (98 MB) with Maven"
+  mkdir -p "$(dirname "$lib")"
+  fresh=$(mktemp -d "$lib.XXXXXX")
+  if ! { jars_of tests/peers/pom.xml "$fresh" &&
+    "$(java_program javac)" --release 17 -cp "$fresh/*" -d "$fresh" tests/peers/*.java; }; then
+    rm -rf "$fresh"
+    fail "the peers that the bench measures against could not be fetched or compiled"
+  fi
+  chmod 755 "$fresh"
+  mv "$fresh" "$lib"
+}
+
+# jars_of <pom> <directory>
+jars_of() {
+  mvn --quiet --batch-mode --file "$1" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$2"
 }
 
 setup_deny() {
@@ -106,13 +132,19 @@ cargo_tool() {
   rm -rf "$CACHE/tools/target"
 }
 
-has_java() {
+has_javac() {
   local version
-  version=$("$(java_command)" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+  version=$("$(java_program javac)" -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p')
   [[ ${version:-0} -ge 17 ]]
 }
 
-java_command() { echo "${JAVA_HOME:+$JAVA_HOME/bin/}java"; }
+has_java() {
+  local version
+  version=$("$(java_program java)" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+  [[ ${version:-0} -ge 17 ]]
+}
+
+java_program() { echo "${JAVA_HOME:+$JAVA_HOME/bin/}$1"; }
 
 # The newest headless runtime that this release of Debian or Ubuntu has.
 java_package() {

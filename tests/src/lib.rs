@@ -7,3 +7,4 @@ pub mod load;
 pub mod node;
 pub mod process;
 pub mod real;
+pub mod usage;

@@ -11,10 +11,14 @@ use outrigger_client::proto::v1::Phase;
 use outrigger_client::{Client, Store, StoreStatus};
 
 use crate::host::Host;
+use crate::usage::Usage;
 
 const STARTED_MAX: Duration = Duration::from_secs(20);
 const ENDED_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
+
+/// Asking a port that nobody listens on costs next to nothing.
+const CONNECT_POLL: Duration = Duration::from_millis(5);
 
 /// The name of the store in every test.
 pub const STORE: &str = "state";
@@ -33,10 +37,15 @@ pub struct Node {
 impl Node {
     /// A node of `topic` below `parent`, not started.
     pub fn new(parent: &Path, name: &str, bootstrap: &str, topic: &str) -> Result<Node> {
+        let args = ["--bootstrap", bootstrap, "--store", STORE, "--topic", topic];
+        Node::with_settings(parent, name, &args)
+    }
+
+    /// The same with other settings than those of a single store.
+    pub fn with_settings(parent: &Path, name: &str, args: &[&str]) -> Result<Node> {
         let dir = parent.join(name);
         std::fs::create_dir_all(&dir)?;
-        let args = ["--bootstrap", bootstrap, "--store", STORE, "--topic", topic];
-        let args = args.map(str::to_owned).to_vec();
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         Ok(Node {
             dir,
             host: Host::local(),
@@ -89,7 +98,7 @@ impl Node {
                 bail!("the node ended at once with {status}:\n{}", self.log());
             }
             ensure!(Instant::now() < deadline, "no answer within {STARTED_MAX:?}:\n{}", self.log());
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(CONNECT_POLL).await;
         }
         Ok(())
     }
@@ -193,14 +202,9 @@ impl Node {
         Ok(())
     }
 
-    /// One of the sizes of the process in bytes, as /proc/<pid>/status names it: `VmHWM:` (peak), `VmRSS:`.
-    pub fn memory(&mut self, name: &str) -> Result<f64> {
-        let id = self.process_mut()?.id();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix(name)).context("no such size")?;
-        let kib: u32 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(f64::from(kib) * 1_024.0)
+    /// What the process has taken since it was started.
+    pub fn usage(&mut self) -> Result<Usage> {
+        Usage::of(self.process_mut()?.id())
     }
 
     fn process_mut(&mut self) -> Result<&mut Child> {

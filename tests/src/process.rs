@@ -1,4 +1,5 @@
-//! A child process that one talks to by lines: what `outrigger dev` and `demo` are to whoever runs them.
+//! A child process that one talks to by lines: what `outrigger dev` and `demo` are to whoever runs them, and
+//! what a bench measures ours against.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::node::binary;
+use crate::usage::Usage;
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -26,8 +28,12 @@ impl Process {
     pub fn outrigger(args: &[&str]) -> Result<Process> {
         let mut command = Command::new(binary());
         command.args(args).env_remove("OUTRIGGER_SERVER").env_remove("OUTRIGGER_STORE");
+        Process::start(command)
+    }
+
+    pub fn start(mut command: Command) -> Result<Process> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("starting outrigger")?;
+        let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
         let (sender, lines) = channel();
         let output = child.stdout.take().expect("it is piped");
         let errors = child.stderr.take().expect("it is piped");
@@ -43,6 +49,11 @@ impl Process {
         }
         let input = child.stdin.take();
         Ok(Process { child, input, lines, seen: Vec::new() })
+    }
+
+    /// What it has taken since it was started.
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.child.id())
     }
 
     pub fn say(&mut self, line: &str) -> Result<()> {

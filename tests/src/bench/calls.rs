@@ -18,7 +18,7 @@ use crate::node::{Node, STORE};
 const CALLS: u64 = 40_000;
 const CALLERS: u64 = 32;
 
-pub async fn run(cluster: &Cluster) -> Result<()> {
+pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     let topic = cluster.topic("bench-calls", TopicSpec::store())?;
     let dir = TempDir::new()?;
     let mut node = Node::new(dir.path(), "node", &cluster.bootstrap(), topic.name())?;

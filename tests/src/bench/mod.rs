@@ -1,14 +1,38 @@
-//! Each figure is a ratio of two things measured in turns, in the same run, on the same broker.
+//! Each figure is a ratio of things measured in turns, in the same run, on the same broker.
 
-pub mod calls;
+mod calls;
+mod catch_up;
+mod contender;
+mod figure;
+mod growth;
+mod ingest;
+mod propagation;
 mod raw;
-pub mod restore;
-pub mod writes;
+mod records;
+mod restart;
+mod restore;
+mod stores;
+mod table;
+mod writes;
 
-use std::time::Duration;
+pub use contender::contend;
+pub use figure::{Asked, USAGE, run};
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use outrigger_client::proto::v1::Phase;
+
+use crate::node::Node;
 
 /// What is compared, in the order of the turns.
 const ROUNDS: usize = 3;
+
+/// However large the state: an end for a run that hangs, no bound on a figure.
+const READY_MAX: Duration = Duration::from_secs(1_800);
+
+/// Finer than what is measured, and little work for the node.
+const READY_POLL: Duration = Duration::from_millis(10);
 
 /// The middle one: a noisy neighbour spoils one turn, not the figure.
 fn median(mut values: Vec<f64>) -> f64 {
@@ -17,12 +41,36 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn per_second(count: u64, took: Duration) -> f64 {
+    float(count) / took.as_secs_f64()
+}
+
+fn float(count: u64) -> f64 {
     // Counts of a bench are far below 2^53.
-    f64::from(u32::try_from(count).expect("a bench's counts fit 32 bits")) / took.as_secs_f64()
+    f64::from(u32::try_from(count).expect("a bench's counts fit 32 bits"))
 }
 
 fn report(name: &str, ours: f64, raw_name: &str, raw: f64, unit: &str, ratio: f64) {
     println!(
         "{name:<34} {ours:>12.1} {unit:<10} {raw_name:<28} {raw:>12.1} {unit:<10} ratio {ratio:.2}"
     );
+}
+
+/// From the start of the node's process to READY, with everything below `end`.
+async fn start_to_ready(node: &mut Node, end: u64) -> Result<Duration> {
+    let began = Instant::now();
+    node.start().await?;
+    let store = node.store().await?;
+    loop {
+        let status = store.status().await?;
+        if status.phase() == Phase::Ready {
+            let took = began.elapsed();
+            ensure!(
+                status.partitions[0].position >= end,
+                "{end} records were not read: {status:?}"
+            );
+            return Ok(took);
+        }
+        ensure!(began.elapsed() < READY_MAX, "not READY: {status:#?}\n{}", node.log());
+        tokio::time::sleep(READY_POLL).await;
+    }
 }

@@ -1,87 +1,85 @@
-//! A node with an empty disk against the raw reading rate of the same topic.
+//! A node with an empty disk against the raw reading rate of the same topic, against what others keep a copy
+//! with, and against what its database could do.
 
-use std::time::Instant;
-
-use anyhow::{Context, Result, ensure};
-use outrigger_client::proto::v1::Phase;
-use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use anyhow::{Result, ensure};
+use outrigger_client::Scan;
 use tempfile::TempDir;
 
-use super::{ROUNDS, median, per_second, raw, report};
+use super::contender::{Turn, ingest_turn, java_turn, raw_turn};
+use super::records::Records;
+use super::table::{self, Line};
+use super::{ROUNDS, median, start_to_ready};
 use crate::kafka::{Cluster, Topic, TopicSpec};
 use crate::node::Node;
 
 const RECORDS: u64 = 2_000_000;
 const KEYS: u64 = 865_000;
-const MIB: f64 = 1_048_576.0;
 
-pub async fn run(cluster: &Cluster) -> Result<()> {
-    let topic = cluster
-        .topic("bench-restore", TopicSpec::store().set("min.compaction.lag.ms", "86400000"))?;
-    fill(&cluster.bootstrap(), topic.name())?;
-    let (mut raws, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let mut memory = None;
+/// Fewer for a peer that would take minutes for each turn.
+const FEW: u64 = 100_000;
+
+const HOW: &str = "Each in a process of its own, from its start until it holds everything, which is checked afterwards.
+The raw client is timed from its making. Raw ingest: from the opening of its database, with the rows that the
+2 M records leave, sorted, in its memory (also in its peak).";
+
+pub(super) async fn run(cluster: &Cluster) -> Result<()> {
+    let records = Records { keys: KEYS };
+    let topic = topic(cluster, records, RECORDS)?;
+    let few = self::topic(cluster, records, FEW)?;
+    let (keys, few_keys) = (keys(records, RECORDS)?, keys(records, FEW)?);
+    let bootstrap = cluster.bootstrap();
+
+    let mut ours = Line::new("Outrigger, from the log", RECORDS);
+    let mut raw = Line::new("raw batch consume", RECORDS);
+    let mut streams = Line::new("Kafka Streams GlobalKTable, RocksDB", RECORDS);
+    let mut kcache = Line::new("KCache, RocksDB (the first 100 k records)", FEW);
+    let mut ingest = Line::new("raw ingest: RocksDB alone, rows in memory", RECORDS);
+    let mut rests = Vec::new();
     for _ in 0..ROUNDS {
-        let raw = per_second(RECORDS, raw::consume(&cluster.bootstrap(), topic.name(), RECORDS)?);
-        let (rate, used) = restore(cluster, &topic).await?;
-        ratios.push(rate / raw);
-        raws.push(raw);
-        ours.push(rate);
-        memory = Some(used);
+        raw.add(raw_turn(&bootstrap, topic.name(), RECORDS)?);
+        let (turn, rest_mib) = own_turn(cluster, &topic, keys).await?;
+        ours.add(turn);
+        rests.push(rest_mib);
+        streams.add(peer("GlobalTable", &bootstrap, &topic, keys)?);
+        kcache.add(peer("KCacheRestore", &bootstrap, &few, few_keys)?);
+        ingest.add(ingest_turn(TempDir::new()?.path(), RECORDS, KEYS)?);
     }
-    let (ours, raws, ratio) = (median(ours), median(raws), median(ratios));
-    report("restore, 2 M records of 16+100 B", ours, "raw batch consume", raws, "records/s", ratio);
-    let (peak, rest) = memory.context("there was a round")?;
-    println!(
-        "memory: {:.0} MiB at the restore's peak, {:.0} MiB at rest after it",
-        peak / MIB,
-        rest / MIB
-    );
+    println!("restore of 2 M records of 16+100 B, {keys} different keys, one partition:");
+    table::print(&[raw, streams, kcache, ingest], &ours);
+    println!("ours at rest after it: {:.0} MiB", median(rests));
+    println!("{HOW}");
     Ok(())
 }
 
-/// Keys of 16 bytes, values of 100; most keys more than once.
-fn fill(bootstrap: &str, topic: &str) -> Result<()> {
-    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("acks", "all")
-        .set("enable.idempotence", "true")
-        .set("compression.type", "lz4")
-        .set("linger.ms", "5")
-        .create()?;
-    let mut value = [0_u8; 100];
-    for number in 0..RECORDS {
-        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let key = format!("{:016x}", (mixed >> 20) % KEYS);
-        for (at, byte) in value.iter_mut().enumerate() {
-            // Half of it compresses, as text does.
-            *byte = if at % 2 == 0 {
-                b'a'
-            } else {
-                mixed.rotate_left(u32::try_from(at)?).to_le_bytes()[0]
-            };
-        }
-        while let Err((error, _)) =
-            producer.send(BaseRecord::to(topic).partition(0).key(&key).payload(&value[..]))
-        {
-            ensure!(error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), "{error}");
-            producer.poll(std::time::Duration::from_millis(5));
-        }
-    }
-    Ok(producer.flush(std::time::Duration::from_secs(120))?)
+/// Nothing in it is compacted while it is measured.
+fn topic(cluster: &Cluster, records: Records, count: u64) -> Result<Topic> {
+    let spec = TopicSpec::store().set("min.compaction.lag.ms", "86400000");
+    let topic = cluster.topic("bench-restore", spec)?;
+    records.fill(&cluster.bootstrap(), topic.name(), 0..count)?;
+    Ok(topic)
 }
 
-/// Records per second from process start to READY; resident memory at its peak and afterwards, bytes.
-async fn restore(cluster: &Cluster, topic: &Topic) -> Result<(f64, (f64, f64))> {
-    let dir = TempDir::new()?;
-    let mut node = Node::new(dir.path(), "node", &cluster.bootstrap(), topic.name())?;
-    let began = Instant::now();
-    node.start().await?;
-    let status = node.until_ready().await?;
-    let took = began.elapsed();
-    ensure!(status.phase() == Phase::Ready);
-    ensure!(status.partitions[0].position >= RECORDS, "everything was read: {status:?}");
-    Ok((per_second(RECORDS, took), (node.memory("VmHWM:")?, node.memory("VmRSS:")?)))
+fn keys(records: Records, count: u64) -> Result<usize> {
+    Ok(records.newest(count)?.iter().flatten().count())
+}
+
+fn peer(class: &str, bootstrap: &str, topic: &Topic, keys: usize) -> Result<Turn> {
+    let directory = TempDir::new()?;
+    java_turn(class, &[bootstrap, topic.name(), &keys.to_string()], directory.path())
+}
+
+/// Also the resident memory when it is done, MiB.
+async fn own_turn(cluster: &Cluster, topic: &Topic, keys: usize) -> Result<(Turn, f64)> {
+    let directory = TempDir::new()?;
+    let mut node = Node::new(directory.path(), "node", &cluster.bootstrap(), topic.name())?;
+    let took = start_to_ready(&mut node, RECORDS).await?;
+    let usage = node.usage()?;
+    let mut scan = node.store().await?.scan(Scan::all().keys_only()).await?;
+    let mut count = 0;
+    while let Some(row) = scan.next().await {
+        row?;
+        count += 1;
+    }
+    ensure!(count == keys, "holds {count} rows, the topic has {keys} keys");
+    Ok((Turn { took, peak_mib: usage.peak_mib, cpu: usage.cpu }, usage.resident_mib))
 }

@@ -37,7 +37,7 @@ impl ProducerContext for Count {
     }
 }
 
-pub async fn run(cluster: &Cluster) -> Result<()> {
+pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     let topic = cluster.topic("bench-writes", TopicSpec::store())?;
     // Its own, or the node would read what the raw producer writes meanwhile.
     let raw_topic = cluster.topic("bench-writes-raw", TopicSpec::store())?;

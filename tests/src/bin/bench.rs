@@ -1,23 +1,37 @@
-//! Figures of the main job against raw clients, side by side in one run. `./x bench`; the README quotes it.
+//! Figures of the main job against raw clients and peers, side by side in one run. `./x bench`; the README quotes it.
+
+use std::process::ExitCode;
 
 use anyhow::Result;
-use outrigger_tests::bench::{calls, restore, writes};
+use outrigger_tests::bench::{self, Asked, USAGE};
 use outrigger_tests::kafka::Cluster;
 
 /// As in the sidecar: librdkafka and RocksDB allocate through it too.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.iter().any(|arg| ["help", "-h", "--help"].contains(&arg.as_str())) {
+        println!("{USAGE}");
+        return Ok(());
+    }
+    if bench::contend(&args)? {
+        return Ok(());
+    }
+    let asked = Asked::parse(args)?;
     let cluster = Cluster::start(1, &[])?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    println!(
-        "one broker, its clients and one node on {} cores",
-        std::thread::available_parallelism()?
-    );
-    runtime.block_on(async {
-        restore::run(&cluster).await?;
-        writes::run(&cluster).await?;
-        calls::run(&cluster).await
-    })
+    let cores = std::thread::available_parallelism()?;
+    println!("one broker, its clients and one node on {cores} cores");
+    tokio::runtime::Runtime::new()?.block_on(bench::run(&asked, &cluster))
 }

@@ -18,10 +18,8 @@ pub(super) struct Java {
 
 impl Java {
     pub(super) fn find() -> Result<Java> {
-        let home = env::var_os("JAVA_HOME");
-        let program = home.map_or("java".into(), |home| Path::new(&home).join("bin/java"));
         let lib = env::var("OUTRIGGER_KAFKA_LIB").unwrap_or_default();
-        Ok(Java { program, class_path: class_path(&lib)? })
+        Ok(Java { program: program(), class_path: class_path(&lib)? })
     }
 
     pub(super) fn command(&self, host: &Host, class: &str) -> Command {
@@ -29,6 +27,11 @@ impl Java {
         command.args(FLAGS).arg("-cp").arg(&self.class_path).arg(class).stdin(Stdio::null());
         command
     }
+}
+
+pub(crate) fn program() -> PathBuf {
+    let home = env::var_os("JAVA_HOME");
+    home.map_or("java".into(), |home| Path::new(&home).join("bin/java"))
 }
 
 fn class_path(lib: &str) -> Result<String> {

@@ -10,7 +10,7 @@ mod broker;
 mod client;
 mod cluster;
 mod compaction;
-mod java;
+pub(crate) mod java;
 mod leash;
 mod ports;
 mod read;

@@ -1,0 +1,152 @@
+//! Which figures there are, and which of them are asked for.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{calls, catch_up, growth, propagation, restart, restore, stores, writes};
+use crate::kafka::Cluster;
+
+pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
+  restore       an empty node against a raw client, Kafka Streams, KCache and RocksDB alone
+  writes        the Write stream and a lone Put against a raw producer
+  calls         a Get against an empty call
+  restart       kill -9 and a small lag: process start to READY, by size of the state
+  propagation   from a write on one node to its row on another, against a raw producer and consumer
+  catch-up      a million records that were written while the node was stopped
+  stores        fifty small stores in one node: threads, memory, time to READY
+  growth        time and memory of a restore by number of records; takes long, so only when it is named
+Without a figure, all but growth.
+  --large       restart: also with 5 GB
+  --records N   growth: up to N million records, 1 to 20 (default 20)";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Figure {
+    Restore,
+    Writes,
+    Calls,
+    Restart,
+    Propagation,
+    CatchUp,
+    Stores,
+    Growth,
+}
+
+impl Figure {
+    /// In the order in which they are measured.
+    const ALL: [Figure; 8] = [
+        Figure::Restore,
+        Figure::Writes,
+        Figure::Calls,
+        Figure::Restart,
+        Figure::Propagation,
+        Figure::CatchUp,
+        Figure::Stores,
+        Figure::Growth,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Figure::Restore => "restore",
+            Figure::Writes => "writes",
+            Figure::Calls => "calls",
+            Figure::Restart => "restart",
+            Figure::Propagation => "propagation",
+            Figure::CatchUp => "catch-up",
+            Figure::Stores => "stores",
+            Figure::Growth => "growth",
+        }
+    }
+}
+
+/// What a run is to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    figures: Vec<Figure>,
+    large: bool,
+    growth_millions: u64,
+}
+
+impl Asked {
+    /// Names and options as they are on the command line, in any order.
+    pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked> {
+        let mut named = Vec::new();
+        let (mut large, mut growth_millions) = (false, None);
+        let mut args = args.into_iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--large" => large = true,
+                "--records" => growth_millions = Some(millions(args.next())?),
+                name => match Figure::ALL.into_iter().find(|figure| figure.name() == name) {
+                    Some(figure) => named.push(figure),
+                    None => bail!("there is no figure `{name}`\n{USAGE}"),
+                },
+            }
+        }
+        let mut figures = Figure::ALL.to_vec();
+        figures.retain(|figure| match named.is_empty() {
+            true => *figure != Figure::Growth,
+            false => named.contains(figure),
+        });
+        let growth = figures.contains(&Figure::Growth);
+        ensure!(growth_millions.is_none() || growth, "--records is for growth\n{USAGE}");
+        ensure!(!large || figures.contains(&Figure::Restart), "--large is for restart\n{USAGE}");
+        Ok(Asked {
+            figures,
+            large,
+            growth_millions: growth_millions.unwrap_or(growth::MILLIONS_MAX),
+        })
+    }
+}
+
+fn millions(arg: Option<String>) -> Result<u64> {
+    let millions: u64 = arg.and_then(|arg| arg.parse().ok()).context(USAGE)?;
+    ensure!(
+        (1..=growth::MILLIONS_MAX).contains(&millions),
+        "--records is 1 to 20 million\n{USAGE}"
+    );
+    Ok(millions)
+}
+
+/// Prints each figure as soon as it is known.
+pub async fn run(asked: &Asked, cluster: &Cluster) -> Result<()> {
+    for figure in &asked.figures {
+        match figure {
+            Figure::Restore => restore::run(cluster).await,
+            Figure::Writes => writes::run(cluster).await,
+            Figure::Calls => calls::run(cluster).await,
+            Figure::Restart => restart::run(cluster, asked.large).await,
+            Figure::Propagation => propagation::run(cluster).await,
+            Figure::CatchUp => catch_up::run(cluster).await,
+            Figure::Stores => stores::run(cluster).await,
+            Figure::Growth => growth::run(cluster, asked.growth_millions).await,
+        }
+        .with_context(|| figure.name())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, Figure};
+
+    fn parse(line: &str) -> anyhow::Result<Asked> {
+        Asked::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn what_takes_long_is_measured_only_when_it_is_named() {
+        assert!(!parse("").unwrap().figures.contains(&Figure::Growth));
+        assert_eq!(parse("growth --records 2").unwrap().figures, [Figure::Growth]);
+        assert_eq!(parse("calls restore").unwrap().figures, [Figure::Restore, Figure::Calls]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_an_error_that_names_it() {
+        for line in
+            ["reads", "--size 3", "growth --records 21", "growth --records", "calls --large"]
+        {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains("Usage"), "{line}: {error}");
+        }
+        assert!(parse("reads").unwrap_err().to_string().contains("`reads`"));
+    }
+}
