@@ -200,7 +200,7 @@ fn after_kill_9_a_load_holds_a_prefix_and_all_that_was_flushed() {
 }
 
 fn kill_while_writing(child: &str) {
-    let data = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().expect(CHILD);
     let keys = Keys::new();
     let mut flushed = vec![Offset::ZERO; Partition(PARTITIONS).index()];
     for round in 0..ROUNDS {
@@ -209,8 +209,8 @@ fn kill_while_writing(child: &str) {
         for line in &said {
             match line.split_once(' ') {
                 Some((partition, position)) => {
-                    let partition = Partition(partition.parse().unwrap());
-                    applied[partition.index()] = Offset(position.parse().unwrap());
+                    let partition = Partition(partition.parse().expect(CHILD));
+                    applied[partition.index()] = Offset(position.parse().expect(CHILD));
                 }
                 None => flushed = applied.clone(),
             }
@@ -254,11 +254,11 @@ fn write_until_killed(created: fn(&mut RocksStore, Generation)) {
         created(&mut store, generation);
     }
     say("begun");
-    let view = store.views().view(generation).unwrap();
-    let mut lineages = view.lineages().unwrap();
+    let view = store.views().view(generation).expect(CHILD);
+    let mut lineages = view.lineages().expect(CHILD);
     drop(view);
     for step in 0_u64.. {
-        let partition = Partition(u32::try_from(mix(step) % u64::from(PARTITIONS)).unwrap());
+        let partition = Partition(u32::try_from(mix(step) % u64::from(PARTITIONS)).expect(SMALL));
         let lineage = &mut lineages[partition.index()];
         apply(&mut store, &keys, generation, partition, lineage);
         say(&format!("{partition} {}", lineage.position));
