@@ -31,6 +31,10 @@ const DIRECTORY: &str = "load";
 /// to do.
 const RUNS_IN_MEMORY: usize = 6;
 
+/// In key order, records lie all over the run's memory. Found many at a time, before any is written, the waits for
+/// memory overlap.
+const FOUND_AT_ONCE: usize = 64;
+
 /// Files of level 0 at which a flush waits for compaction: what a Get may have to look into, and what makes
 /// opening slow.
 const LEVEL_0_FILES_MAX: u64 = 64;
@@ -157,7 +161,7 @@ impl Load {
         let held = gathering.held.take();
         let file = self.directory.join(format!("{:06}.sst", self.runs));
         self.runs += 1;
-        let options = self.shared.column_family();
+        let options = self.shared.runs();
         let (done, written) = sync_channel(1);
         let write = move || {
             let result = write_run(&file, &options, &batches, &lineage);
@@ -211,17 +215,24 @@ fn write_run(
         // Its key is below those of all rows.
         run.put(lineage::KEY, lineage::encode(lineage))?;
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for record in newest_per_key(batches) {
-            row::write_key(&mut key, record.key);
-            match record.value {
-                Some(raw) => {
-                    row::write_value(&mut value, record.offset, raw);
-                    run.put(&key, &value)?;
+        let mut records = newest_per_key(batches);
+        let mut found = Vec::with_capacity(FOUND_AT_ONCE);
+        loop {
+            found.extend(records.by_ref().take(FOUND_AT_ONCE));
+            if found.is_empty() {
+                return run.finish();
+            }
+            for record in found.drain(..) {
+                row::write_key(&mut key, record.key);
+                match record.value {
+                    Some(raw) => {
+                        row::write_value(&mut value, record.offset, raw);
+                        run.put(&key, &value)?;
+                    }
+                    None => run.delete(&key)?,
                 }
-                None => run.delete(&key)?,
             }
         }
-        run.finish()
     };
     write().map_err(|error| rocks(&error))
 }
