@@ -19,7 +19,7 @@ use super::directory::StoreDirectory;
 use super::error::{corrupt, io, of_open, rocks};
 use super::lineage::LineageError;
 use super::options::{
-    Changes, Shared, checked_reads, column_family_name, loading, serving, unlogged, waiting,
+    Shared, Use, changes_for_reads, checked_reads, column_family_name, unlogged, waiting,
 };
 use super::{files, lineage, row};
 
@@ -75,7 +75,8 @@ fn fill(path: &Path, lineages: &[Lineage], shared: &Shared) -> Result<(), rocksd
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     let partitions = u32::try_from(lineages.len()).expect("Kafka counts partitions in 31 bits");
-    let db = DB::open_cf_descriptors(&options, path, shared.column_families(partitions))?;
+    let db =
+        DB::open_cf_descriptors(&options, path, shared.column_families(partitions, Use::Load))?;
     let (open, _) = OpenGeneration::new(db, partitions);
     for (partition, lineage) in Partition::all(partitions).zip(lineages) {
         open.confirm(partition, lineage)?;
@@ -84,8 +85,13 @@ fn fill(path: &Path, lineages: &[Lineage], shared: &Shared) -> Result<(), rocksd
 }
 
 /// Opens a generation that is on disk. `Err`: the disk failed, which says nothing of the generation.
-pub(super) fn open(path: &Path, partitions: u32, shared: &Shared) -> Result<Opening, StoreError> {
-    open_as(path, partitions, shared, |options, families| {
+pub(super) fn open(
+    path: &Path,
+    partitions: u32,
+    purpose: Use,
+    shared: &Shared,
+) -> Result<Opening, StoreError> {
+    open_as(path, partitions, purpose, shared, |options, families| {
         DB::open_cf_descriptors(options, path, families)
     })
 }
@@ -96,7 +102,7 @@ pub(super) fn look(
     partitions: u32,
     shared: &Shared,
 ) -> Result<GenerationState, StoreError> {
-    let opening = open_as(path, partitions, shared, |options, families| {
+    let opening = open_as(path, partitions, Use::Reads, shared, |options, families| {
         let error_if_log_file_exists = false;
         DB::open_cf_descriptors_read_only(options, path, families, error_if_log_file_exists)
     });
@@ -109,6 +115,7 @@ pub(super) fn look(
 fn open_as(
     path: &Path,
     partitions: u32,
+    purpose: Use,
     shared: &Shared,
     open: impl FnOnce(&Options, Vec<ColumnFamilyDescriptor>) -> Result<DB, rocksdb::Error>,
 ) -> Result<Opening, StoreError> {
@@ -126,7 +133,7 @@ fn open_as(
         Err(error) => return Err(io("read", &format, &error)),
     }
     let options = shared.database().map_err(|error| rocks(&error))?;
-    let db = match open(&options, shared.column_families(partitions)) {
+    let db = match open(&options, shared.column_families(partitions, purpose)) {
         Ok(db) => db,
         Err(error) => return of_open(&error).map(Opening::Unusable),
     };
@@ -264,15 +271,9 @@ impl OpenGeneration {
         self.db.ingest_external_file_cf_opts(&family, &options, files)
     }
 
-    pub(super) fn compact_for_loading(&self) -> Result<(), rocksdb::Error> {
-        self.change(&loading())
-    }
-
-    pub(super) fn compact_for_serving(&self) -> Result<(), rocksdb::Error> {
-        self.change(&serving())
-    }
-
-    fn change(&self, changes: &Changes) -> Result<(), rocksdb::Error> {
+    /// What was loaded is read from now on. Takes tens of milliseconds: RocksDB writes its options anew.
+    pub(super) fn compact_for_reads(&self) -> Result<(), rocksdb::Error> {
+        let changes = changes_for_reads();
         let changes = changes.each_ref().map(|(name, value)| (*name, value.as_str()));
         Partition::all(self.partitions).try_for_each(|partition| {
             self.db.set_options_cf(&self.column_family(partition), &changes)

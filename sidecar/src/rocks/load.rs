@@ -70,7 +70,6 @@ impl Load {
         let directory = generation.join(DIRECTORY);
         remove(&directory)?;
         fs::create_dir(&directory).map_err(|error| io("create", &directory, &error))?;
-        open.compact_for_loading().map_err(|error| rocks(&error))?;
         let gathering = |_| Gathering {
             batches: Vec::new(),
             held: shared.writers().hold(),
@@ -136,9 +135,7 @@ impl Load {
             None => Ok(()),
         };
         let mut all = Partition::all(open.partitions()).zip(&self.partitions);
-        all.try_for_each(confirm)
-            .and_then(|()| open.compact_for_serving())
-            .map_err(|error| rocks(&error))
+        all.try_for_each(confirm).map_err(|error| rocks(&error))
     }
 
     fn gathered_bytes(&self) -> usize {

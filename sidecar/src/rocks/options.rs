@@ -25,11 +25,24 @@ const CACHE_SHARD_BITS: i32 = 4;
 /// With 64 MiB per file, a copy of a terabyte has 16,000 of them.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Reads look into every file of level 0: few of them.
-const LEVEL_0_TRIGGER: i32 = 4;
+/// What a database is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    Reads,
+    /// CURRENT does not name it: nobody reads what is applied.
+    Load,
+}
 
-/// While a generation is filled nobody reads it: the same rows are merged less often.
-const LEVEL_0_TRIGGER_LOADING: i32 = 24;
+impl Use {
+    /// Files of level 0 that begin a compaction. Reads look into every one: few of them. What nobody reads is
+    /// merged less often.
+    fn level_0_trigger(self) -> i32 {
+        match self {
+            Use::Reads => 4,
+            Use::Load => 24,
+        }
+    }
+}
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -120,7 +133,7 @@ impl Shared {
         Ok(options)
     }
 
-    fn column_family(&self) -> Options {
+    fn column_family(&self, purpose: Use) -> Options {
         let mut options = Options::default();
         options.set_write_buffer_size(WRITE_BUFFER_BYTES);
         options.set_arena_block_size(ARENA_BLOCK_BYTES);
@@ -134,7 +147,7 @@ impl Shared {
         options.set_max_bytes_for_level_base(4 * FILE_BYTES);
         options.set_target_file_size_base(FILE_BYTES);
         // Back-pressure well before there are many.
-        options.set_level_zero_file_num_compaction_trigger(LEVEL_0_TRIGGER);
+        options.set_level_zero_file_num_compaction_trigger(purpose.level_0_trigger());
         options.set_level_zero_slowdown_writes_trigger(20);
         options.set_level_zero_stop_writes_trigger(36);
         // Fast enough to be bound by the disk. Better ratios cost the application's CPU.
@@ -146,7 +159,7 @@ impl Shared {
     /// Of the files that are written beside a database and taken into it. Compaction compresses them before
     /// long, if they are many; done by the writer it would take a fifth of a restore's time.
     pub(super) fn runs(&self) -> Options {
-        let mut options = self.column_family();
+        let mut options = self.column_family(Use::Load);
         options.set_compression_type(DBCompressionType::None);
         options
     }
@@ -176,22 +189,21 @@ impl Shared {
     }
 
     /// One column family per partition, and RocksDB's own, which cannot be left out and stays empty.
-    pub(super) fn column_families(&self, partitions: u32) -> Vec<ColumnFamilyDescriptor> {
-        let options = self.column_family();
+    pub(super) fn column_families(
+        &self,
+        partitions: u32,
+        purpose: Use,
+    ) -> Vec<ColumnFamilyDescriptor> {
+        let options = self.column_family(purpose);
         let own = rocksdb::DEFAULT_COLUMN_FAMILY_NAME.to_owned();
         let names = std::iter::once(own).chain((0..partitions).map(column_family_name));
         names.map(|name| ColumnFamilyDescriptor::new(name, options.clone())).collect()
     }
 }
 
-pub(super) type Changes = [(&'static str, String); 1];
-
-pub(super) fn loading() -> Changes {
-    [("level0_file_num_compaction_trigger", LEVEL_0_TRIGGER_LOADING.to_string())]
-}
-
-pub(super) fn serving() -> Changes {
-    [("level0_file_num_compaction_trigger", LEVEL_0_TRIGGER.to_string())]
+/// What changes when a load is put into use.
+pub(super) fn changes_for_reads() -> [(&'static str, String); 1] {
+    [("level0_file_num_compaction_trigger", Use::Reads.level_0_trigger().to_string())]
 }
 
 pub(super) fn column_family_name(partition: u32) -> String {

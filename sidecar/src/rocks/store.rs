@@ -18,7 +18,7 @@ use super::directory::{Listing, Owned, Roles, StoreDirectory};
 use super::error::{full, refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
 use super::load::Load;
-use super::options::Shared;
+use super::options::{Shared, Use};
 use super::view::GenerationViews;
 
 /// How long `Open` waits for readers of a generation that was closed before: RocksDB opens a directory
@@ -34,14 +34,6 @@ pub struct RocksStore {
     closing: BTreeMap<Generation, Closed>,
     /// Highest number that this process has seen: one that was removed is not used again either.
     highest: u64,
-}
-
-/// What a generation is opened for.
-#[derive(Clone, Copy)]
-enum Use {
-    Reads,
-    /// CURRENT does not name it: nobody reads what is applied.
-    Load,
 }
 
 struct Opened {
@@ -165,7 +157,7 @@ impl RocksStore {
             self.closing.remove(&generation);
         }
         let path = self.directory.generation(generation);
-        let state = match generation::open(&path, partitions, &self.shared)? {
+        let state = match generation::open(&path, partitions, purpose, &self.shared)? {
             Opening::Open(open, closed, lineages) => {
                 let load = match purpose {
                     Use::Reads => None,
@@ -277,8 +269,17 @@ impl RocksStore {
             load.end(generation)?;
         }
         self.directory.set_current(generation)?;
-        if let Some(opened) = self.open.get_mut(&generation) {
-            opened.load = None;
+        if let Some(opened) = self.open.get_mut(&generation)
+            && opened.load.take().is_some()
+        {
+            // Nobody waits for it: reads are right meanwhile, and only look into more files.
+            let open = Arc::clone(&opened.generation);
+            let compact = move || {
+                open.compact_for_reads()
+                    .unwrap_or_else(|error| not_compacted(generation, &rocks(&error)))
+            };
+            let submitted = self.shared.writers().submit(Box::new(compact));
+            submitted.unwrap_or_else(|error| not_compacted(generation, &error));
         }
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }
@@ -318,6 +319,10 @@ impl RocksStore {
             .map(|(generation, opened)| (*generation, Arc::clone(&opened.generation)));
         self.views.publish(open.collect());
     }
+}
+
+fn not_compacted(generation: Generation, error: &StoreError) {
+    tracing::warn!(%generation, %error, "what was loaded is compacted as it should be only when it is opened again");
 }
 
 /// What was not flushed is forgotten, as after a crash.
