@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use outrigger_core::batch::Batch;
@@ -41,6 +42,8 @@ struct Opened {
     closed: Closed,
     /// While it is not in use.
     load: Option<Load>,
+    /// Told when a writer has done with what was put into use.
+    tuned: Option<Receiver<()>>,
     /// Were a batch applied after one that failed, its position would hide a hole: what fails once
     /// fails everything that follows, until the next `Open`.
     failed: Option<StoreError>,
@@ -165,7 +168,7 @@ impl RocksStore {
                 };
                 self.open.insert(
                     generation,
-                    Opened { generation: Arc::new(open), closed, load, failed: None },
+                    Opened { generation: Arc::new(open), closed, load, tuned: None, failed: None },
                 );
                 GenerationState::Intact(lineages)
             }
@@ -272,14 +275,21 @@ impl RocksStore {
         if let Some(opened) = self.open.get_mut(&generation)
             && opened.load.take().is_some()
         {
-            // Nobody waits for it: reads are right meanwhile, and only look into more files.
+            // No answer waits for it: reads are right meanwhile, and only look into more files.
             let open = Arc::clone(&opened.generation);
-            let compact = move || {
-                open.compact_for_reads()
-                    .unwrap_or_else(|error| not_compacted(generation, &rocks(&error)))
+            let (done, tuned) = sync_channel(1);
+            let tune = move || {
+                if let Err(error) = open.compact_for_reads() {
+                    not_compacted(generation, &rocks(&error));
+                }
+                drop(open);
+                // Nobody waits while the generation is open.
+                done.send(()).ok();
             };
-            let submitted = self.shared.writers().submit(Box::new(compact));
-            submitted.unwrap_or_else(|error| not_compacted(generation, &error));
+            match self.shared.writers().submit(Box::new(tune)) {
+                Ok(()) => opened.tuned = Some(tuned),
+                Err(error) => not_compacted(generation, &error),
+            }
         }
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }
@@ -302,6 +312,10 @@ impl RocksStore {
         };
         self.publish();
         drop(opened.load);
+        if let Some(tuned) = opened.tuned {
+            // It has ended, or the process is about to.
+            tuned.recv().ok();
+        }
         opened.generation.freeze();
         self.closing.insert(generation, opened.closed);
     }
