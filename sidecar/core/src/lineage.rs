@@ -39,6 +39,11 @@ impl Lineage {
         self.position >= self.exact_from
     }
 
+    /// The topic's delete.retention.ms as it is now.
+    pub(crate) fn see_retention(&mut self, delete_retention_ms: u64) {
+        self.delete_retention_ms_min = self.delete_retention_ms_min.min(delete_retention_ms);
+    }
+
     /// The lineage after `batch`. `gap_counts`: a gap in it may be compaction's.
     #[must_use]
     pub fn after(&self, batch: &Batch, gap_counts: bool) -> Lineage {

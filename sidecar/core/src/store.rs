@@ -123,6 +123,18 @@ pub enum GenerationState {
     Corrupt(String),
 }
 
+impl FoundCopy {
+    /// The topic's delete.retention.ms as it is now, for every generation that can be read.
+    pub(crate) fn see_retention(&mut self, delete_retention_ms: u64) {
+        let states = [&mut self.current, &mut self.building].into_iter().flatten();
+        for found in states {
+            if let GenerationState::Intact(lineages) = &mut found.state {
+                lineages.iter_mut().for_each(|lineage| lineage.see_retention(delete_retention_ms));
+            }
+        }
+    }
+}
+
 impl FoundGeneration {
     /// By partition; none of what cannot be read.
     pub fn lineages(&self) -> Option<&[Lineage]> {

@@ -24,7 +24,7 @@ impl Run<'_> {
 
     /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells
     /// one that ends, or opens its copy anew, how long it was away (DESIGN section 5), nor that a retention was
-    /// lowered for a time. So these do not meet.
+    /// lowered for a time. Nor does one that hears of no broker meanwhile. So these do not meet.
     pub(super) fn is_no_promise(&self, what: &FaultKind) -> bool {
         if *what == FaultKind::AddPartition && self.may_begin_a_copy() {
             return true;
@@ -35,8 +35,10 @@ impl Run<'_> {
         }
         let Some(node) = what.node() else {
             let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
-            let opens = self.actives().any(opens);
-            return matches!(what, FaultKind::Retention { .. }) && (down || opens);
+            let away = self.actives().any(|active| opens(active) || hears_nothing(active));
+            let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
+            return lowered(what) && (down || away)
+                || hears_nothing(what) && self.actives().any(lowered);
         };
         let retention_ms = self.plan.setting.policy.delete_retention_ms;
         let far = |what: &FaultKind| match what {
@@ -46,7 +48,7 @@ impl Run<'_> {
             _ => false,
         };
         let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
-        if opens(what) && self.actives().any(lowered) {
+        if (opens(what) || hears_nothing(what)) && self.actives().any(lowered) {
             return true;
         }
         let mut its = self.actives().filter(|active| active.node() == Some(node));
@@ -65,6 +67,11 @@ impl Run<'_> {
 /// Another disk is there afterwards.
 fn swaps(what: &FaultKind) -> bool {
     matches!(what.id(), "D4" | "D5" | "D6")
+}
+
+/// Nobody tells a node anything while it lasts.
+fn hears_nothing(what: &FaultKind) -> bool {
+    matches!(what.id(), "N4" | "K19" | "K24")
 }
 
 /// A process that meets it opens its copy anew.

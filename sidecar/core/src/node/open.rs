@@ -36,6 +36,10 @@ impl Node {
             self.learn_epochs(facts.partitions.iter().map(|facts| facts.epoch));
         }
         self.facts = Some(facts.clone());
+        if let Stage::Waiting { found: Found::Copy(copy), .. } = &mut self.stage {
+            // Raised again before the copy may be read into, it would not be seen any more.
+            copy.see_retention(facts.policy.delete_retention_ms);
+        }
         match &self.stage {
             // Asked before the copy was closed, these ends may lie below what it holds: no proof of a loss.
             Stage::Asking if superseded => {}

@@ -245,8 +245,7 @@ impl Reader {
     pub(super) fn see_retention(&mut self, delete_retention_ms: u64) {
         for lineage in [&mut self.fetched, &mut self.applied].into_iter().chain(&mut self.applying)
         {
-            lineage.delete_retention_ms_min =
-                lineage.delete_retention_ms_min.min(delete_retention_ms);
+            lineage.see_retention(delete_retention_ms);
         }
     }
 

@@ -247,6 +247,32 @@ fn a_refused_node_goes_on_with_what_it_found_unless_the_topic_is_another() {
 }
 
 #[test]
+fn a_retention_that_was_lowered_while_a_node_refused_counts_when_it_is_raised_again() {
+    let changed = |cleanup: &str, delete_retention_ms| {
+        let mut facts = two_partitions();
+        facts.policy.cleanup = cleanup.to_owned();
+        facts.policy.delete_retention_ms = delete_retention_ms;
+        LogEvent::Facts(facts)
+    };
+    for (lowered_ms, rebuilt) in [(RETENTION_MS, false), (RETENTION_MS / 4, true)] {
+        let mut driven = Driven::new(Limits::PRODUCTION);
+        driven.log(changed("delete", RETENTION_MS));
+        let current = intact(G1, [NOW_MS - RETENTION_MS / 2; 2]);
+        driven.store(StoreEvent::Found(Found::Copy(FoundCopy {
+            current,
+            building: None,
+            next: G2,
+        })));
+        driven.log(changed("delete", lowered_ms));
+        driven.effects();
+        driven.log(changed("compact", RETENTION_MS));
+        let calls = driven.store_calls();
+        let creates = calls.iter().any(|call| matches!(call, StoreCall::Create { .. }));
+        assert_eq!(creates, rebuilt, "{lowered_ms}: {calls:?}");
+    }
+}
+
+#[test]
 fn what_a_topics_predecessor_showed_is_not_held_against_it() {
     let first_epochs = |topic, epoch| {
         let mut facts = facts();
