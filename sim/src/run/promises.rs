@@ -1,7 +1,10 @@
 //! What no copy is promised to survive: faults that would prove nothing if they met.
 
+use std::time::Duration;
+
 use super::Run;
 use crate::plan::FaultKind;
+use crate::world::START;
 
 /// A clock that is off by as much is off by more than any run takes: no age looks right.
 const HOURS_MS: u64 = 18_000_000;
@@ -22,9 +25,19 @@ impl Run<'_> {
         self.actives().any(swaps) || (0..self.world.count()).any(lacks)
     }
 
+    /// A retention was lowered so lately that nodes may not have asked since.
+    fn lowered_unheard(&self) -> bool {
+        let heard = Duration::from_millis(2 * self.plan.setting.limits.describe_ms + 2_000);
+        self.active.keys().map(|index| &self.plan.faults[*index]).any(|fault| {
+            let begun = START.mono + Duration::from_millis(fault.at_ms);
+            let lowered = matches!(fault.what, FaultKind::Retention { .. });
+            lowered && self.world.now.mono < begun + heard
+        })
+    }
+
     /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells
     /// one that ends, or opens its copy anew, how long it was away (DESIGN section 5), nor that a retention was
-    /// lowered for a time. Nor does one that hears of no broker meanwhile. So these do not meet.
+    /// lowered for a time. Nor does one that sleeps, or hears of no broker, meanwhile. So these do not meet.
     pub(super) fn is_no_promise(&self, what: &FaultKind) -> bool {
         if *what == FaultKind::AddPartition && self.may_begin_a_copy() {
             return true;
@@ -35,7 +48,9 @@ impl Run<'_> {
         }
         let Some(node) = what.node() else {
             let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
-            let away = self.actives().any(|active| opens(active) || hears_nothing(active));
+            let away = self
+                .actives()
+                .any(|active| opens(active) || hears_nothing(active) || sleeps(active));
             let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
             return lowered(what) && (down || away)
                 || hears_nothing(what) && self.actives().any(lowered);
@@ -48,7 +63,8 @@ impl Run<'_> {
             _ => false,
         };
         let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
-        if (opens(what) || hears_nothing(what)) && self.actives().any(lowered) {
+        let away = hears_nothing(what) || sleeps(what) && self.lowered_unheard();
+        if (opens(what) || away) && self.actives().any(lowered) {
             return true;
         }
         let mut its = self.actives().filter(|active| active.node() == Some(node));
@@ -72,6 +88,10 @@ fn swaps(what: &FaultKind) -> bool {
 /// Nobody tells a node anything while it lasts.
 fn hears_nothing(what: &FaultKind) -> bool {
     matches!(what.id(), "N4" | "K19" | "K24")
+}
+
+fn sleeps(what: &FaultKind) -> bool {
+    what.id() == "D2"
 }
 
 /// A process that meets it opens its copy anew.
