@@ -53,8 +53,8 @@ impl Batch {
     }
 
     /// Record `number`, counted from 0.
-    pub(crate) fn record(&self, number: usize) -> Record<'_> {
-        self.read(&self.records[number])
+    pub(crate) fn record(&self, number: u32) -> Record<'_> {
+        self.read(&self.records[index(number)])
     }
 
     fn read(&self, record: &RecordRef) -> Record<'_> {
@@ -165,8 +165,8 @@ fn small(length: usize) -> u32 {
     u32::try_from(length).expect("one fetch has less than 4 GiB")
 }
 
-fn index(length: u32) -> usize {
-    usize::try_from(length).expect("usize holds 32 bits")
+pub(crate) fn index(number: u32) -> usize {
+    usize::try_from(number).expect("usize holds 32 bits")
 }
 
 #[cfg(test)]

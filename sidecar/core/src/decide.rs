@@ -102,21 +102,20 @@ pub fn decide(situation: Situation<'_>) -> Plan {
 fn decide_copy(situation: Situation<'_>, copy: &FoundCopy) -> Plan {
     let building = copy.building.as_ref().map(|found| (found, judge(situation, found)));
     let current = copy.current.as_ref().map(|found| (found, judge(situation, found)));
-    if let Some((found, Ok(lineages))) = &building {
-        let (building, lineages) = (found.generation, lineages.to_vec());
-        let aside =
-            current.as_ref().and_then(|(found, verdict)| match &verdict.as_ref().err()?.old {
-                Old::Quarantine(why) => Some((found.generation, why.clone())),
-                Old::ServeStale | Old::Discard => None,
-            });
-        let serve = if aside.is_none() { served(copy) } else { None };
-        return Plan::Continue { building, lineages, serve, aside };
-    }
     let defect = |judged: &Option<(&FoundGeneration, Result<_, Defect>)>| {
         judged
             .as_ref()
             .and_then(|(found, verdict)| Some((found.generation, verdict.as_ref().err()?.clone())))
     };
+    if let Some((found, Ok(lineages))) = &building {
+        let (building, lineages) = (found.generation, lineages.to_vec());
+        let aside = defect(&current).and_then(|(generation, defect)| match defect.old {
+            Old::Quarantine(why) => Some((generation, why)),
+            Old::ServeStale | Old::Discard => None,
+        });
+        let serve = if aside.is_none() { served(copy) } else { None };
+        return Plan::Continue { building, lineages, serve, aside };
+    }
     if let Some((found, Ok(lineages))) = &current {
         let (generation, lineages) = (found.generation, lineages.to_vec());
         let unfinished = defect(&building).map(never_used);

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::batch::{Batch, Record};
+use crate::batch::{Batch, Record, index};
 
 /// Where a record lies, before it is read: sorting moves these, not records.
 struct Place {
@@ -27,10 +27,7 @@ pub fn newest_per_key(batches: &[Arc<Batch>]) -> impl Iterator<Item = Record<'_>
         };
         places.extend((0..).zip(batch.records()).map(place));
     }
-    let read = |place: &Place| {
-        let record = usize::try_from(place.record).expect("usize holds 32 bits");
-        batches[usize::try_from(place.batch).expect("usize holds 32 bits")].record(record)
-    };
+    let read = |place: &Place| batches[index(place.batch)].record(place.record);
     places.sort_unstable_by(|left, right| {
         let by_key = || read(left).key[shared..].cmp(&read(right).key[shared..]);
         let newest_first =

@@ -30,8 +30,7 @@ impl Run<'_> {
         let heard = Duration::from_millis(2 * self.plan.setting.limits.describe_ms + 2_000);
         self.active.keys().map(|index| &self.plan.faults[*index]).any(|fault| {
             let begun = START.mono + Duration::from_millis(fault.at_ms);
-            let lowered = matches!(fault.what, FaultKind::Retention { .. });
-            lowered && self.world.now.mono < begun + heard
+            lowers(&fault.what) && self.world.now.mono < begun + heard
         })
     }
 
@@ -51,9 +50,8 @@ impl Run<'_> {
             let away = self
                 .actives()
                 .any(|active| opens(active) || hears_nothing(active) || sleeps(active));
-            let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
-            return lowered(what) && (down || away)
-                || hears_nothing(what) && self.actives().any(lowered);
+            return lowers(what) && (down || away)
+                || hears_nothing(what) && self.actives().any(lowers);
         };
         let retention_ms = self.plan.setting.policy.delete_retention_ms;
         let far = |what: &FaultKind| match what {
@@ -62,9 +60,8 @@ impl Run<'_> {
             }
             _ => false,
         };
-        let lowered = |what: &FaultKind| matches!(what, FaultKind::Retention { .. });
         let away = hears_nothing(what) || sleeps(what) && self.lowered_unheard();
-        if (opens(what) || away) && self.actives().any(lowered) {
+        if (opens(what) || away) && self.actives().any(lowers) {
             return true;
         }
         let mut its = self.actives().filter(|active| active.node() == Some(node));
@@ -83,6 +80,10 @@ impl Run<'_> {
 /// Another disk is there afterwards.
 fn swaps(what: &FaultKind) -> bool {
     matches!(what.id(), "D4" | "D5" | "D6")
+}
+
+fn lowers(what: &FaultKind) -> bool {
+    matches!(what, FaultKind::Retention { .. })
 }
 
 /// Nobody tells a node anything while it lasts.

@@ -69,12 +69,7 @@ pub(super) fn horizon(scene: &mut Scene<'_>) {
         let jump_ms = -i64::try_from(back_ms).expect("a retention is below 2^63");
         scene.fault(gone + 20, 2 * away_ms, FaultKind::Clock { node, jump_ms });
     }
-    scene.puts(gone + 10, [KEYS.end]);
-    scene.deletes(deleted, KEYS.skip(2));
-    scene.fault(cleaned, 0, FaultKind::Clean);
-    scene.puts(cleaned + 5, [KEYS.end]);
-    scene.fault(expired, 0, FaultKind::Clean);
-    scene.puts(expired + 10, [KEYS.end]);
+    scene.tombstones_go([gone, deleted, cleaned, expired]);
     scene.everybody_reads(gone + away_ms + 1_000, Level::Local);
 }
 
@@ -105,12 +100,7 @@ pub(super) fn raised(scene: &mut Scene<'_>) {
     if scene.dice.once_in(3) {
         scene.fault(gone + 300, expired - gone - 300, FaultKind::Pause { node });
     }
-    scene.puts(gone + 10, [KEYS.end]);
-    scene.deletes(deleted, KEYS.skip(2));
-    scene.fault(cleaned, 0, FaultKind::Clean);
-    scene.puts(cleaned + 5, [KEYS.end]);
-    scene.fault(expired, 0, FaultKind::Clean);
-    scene.puts(expired + 10, [KEYS.end]);
+    scene.tombstones_go([gone, deleted, cleaned, expired]);
     scene.everybody_reads(back + 1_000, Level::Local);
 }
 

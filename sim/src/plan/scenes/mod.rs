@@ -139,6 +139,17 @@ impl Scene<'_> {
         );
     }
 
+    /// Keys are deleted that somebody who is `gone` has, and their tombstones too: the first pass of the cleaner,
+    /// when all of it is `cleaned`, starts their clock, the second finds them `expired`.
+    fn tombstones_go(&mut self, [gone, deleted, cleaned, expired]: [u64; 4]) {
+        self.puts(gone + 10, [KEYS.end]);
+        self.deletes(deleted, KEYS.skip(2));
+        self.fault(cleaned, 0, FaultKind::Clean);
+        self.puts(cleaned + 5, [KEYS.end]);
+        self.fault(expired, 0, FaultKind::Clean);
+        self.puts(expired + 10, [KEYS.end]);
+    }
+
     fn key(&mut self) -> u32 {
         self.dice.pick(&[50, 51, 52, 53, 54, 55])
     }
