@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::io;
 
 use outrigger_client::{Error as CallError, ErrorKind, Reason};
+use outrigger_core::store::StoreError;
 
 use crate::config::ConfigError;
 use crate::demo::DemoError;
@@ -12,6 +13,7 @@ use crate::dev::DevError;
 use crate::exit::Exit;
 use crate::kafka::KafkaStartError;
 use crate::plan::PlanError;
+use crate::rocks::DataDirError;
 use crate::serve::ServeError;
 use crate::telemetry::{LogError, MetricsError};
 
@@ -45,8 +47,10 @@ pub enum Failure {
     /// Of a command without a node.
     #[error(transparent)]
     Kafka(#[from] KafkaStartError),
-    #[error("{0}")]
-    Disk(String),
+    #[error(transparent)]
+    Data(#[from] DataDirError),
+    #[error(transparent)]
+    Disk(#[from] StoreError),
     #[error(transparent)]
     Dev(#[from] DevError),
     #[error(transparent)]
@@ -80,6 +84,7 @@ impl Failure {
             Failure::Serve(error) => error.exit(),
             Failure::Plan(error) => error.exit(),
             Failure::Kafka(error) => PlanError::exit_of(error),
+            Failure::Data(_) => Exit::DataDirectory,
             Failure::Disk(_) => Exit::InputOutput,
             Failure::Dev(error) => error.exit(),
             Failure::Demo(error) => error.exit(),

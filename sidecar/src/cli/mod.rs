@@ -5,6 +5,7 @@
 
 mod demo;
 mod dev;
+mod disk;
 mod doctor;
 mod escape;
 mod failure;

@@ -1,12 +1,12 @@
 //! `drop-quarantine`: lists what was set aside, or deletes one of it.
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
 
 use indicatif::HumanBytes;
 
+use super::disk::DiskArgs;
 use super::failure::Failure;
 use super::output::Output;
-use crate::config::StoreName;
 use crate::exit::Exit;
 use crate::rocks;
 
@@ -16,25 +16,20 @@ use crate::rocks;
 pub(super) struct DropArgs {
     /// Which to delete, such as g3; none: list them
     generation: Option<String>,
-    /// Data directory of the node
-    #[arg(long, env = "OUTRIGGER_DATA", value_name = "DIR")]
-    data: PathBuf,
-    /// Store
-    #[arg(long, env = "OUTRIGGER_STORE", value_name = "NAME", value_parser = StoreName::parse)]
-    store: StoreName,
+    #[command(flatten)]
+    disk: DiskArgs,
 }
 
 pub(super) fn run(args: &DropArgs) -> Result<Exit, Failure> {
-    let DropArgs { generation, data, store } = args;
-    let failed = |error: outrigger_core::store::StoreError| Failure::Disk(error.to_string());
-    let aside = rocks::quarantined(data, store.as_str()).map_err(failed)?;
-    let mut out = Output::open();
+    let DropArgs { generation, disk: DiskArgs { data, store } } = args;
+    let aside = rocks::quarantined(data, store.as_str())?;
     let Some(generation) = generation else {
-        let lines = aside.iter().try_for_each(|each| {
-            let rocks::Quarantined { generation, why, bytes } = each;
-            out.line(&format!("{generation}  {}  {why}", HumanBytes(*bytes)))
-        });
-        lines.and_then(|()| out.flush()).map_err(Failure::Output)?;
+        let mut list = String::new();
+        for rocks::Quarantined { generation, why, bytes } in &aside {
+            writeln!(list, "{generation}  {}  {why}", HumanBytes(*bytes))
+                .expect("a String takes every text");
+        }
+        Output::open().whole(&list).map_err(Failure::Output)?;
         return Ok(Exit::Success);
     };
     let named = |each: &rocks::Quarantined| each.generation.to_string() == *generation;
@@ -43,8 +38,8 @@ pub(super) fn run(args: &DropArgs) -> Result<Exit, Failure> {
             "{generation} was not set aside by store {store}: without a name, this command lists what was"
         )));
     };
-    rocks::drop_quarantined(data, store.as_str(), found.generation).map_err(failed)?;
-    let line = format!("{generation} is deleted, {} are free again", HumanBytes(found.bytes));
-    out.line(&line).and_then(|()| out.flush()).map_err(Failure::Output)?;
+    rocks::drop_quarantined(data, store.as_str(), found.generation)?;
+    let said = format!("{generation} is deleted, {} are free again\n", HumanBytes(found.bytes));
+    Output::open().whole(&said).map_err(Failure::Output)?;
     Ok(Exit::Success)
 }

@@ -1,13 +1,10 @@
 //! `reset`: deletes the copy of a store, so that its node begins anew.
 
-use std::path::PathBuf;
-
 use indicatif::HumanBytes;
-use outrigger_core::store::StoreError;
 
+use super::disk::DiskArgs;
 use super::failure::Failure;
 use super::output::Output;
-use crate::config::StoreName;
 use crate::exit::Exit;
 use crate::rocks::{self, DataDir};
 
@@ -18,25 +15,20 @@ pub(super) struct ResetArgs {
     /// Do it
     #[arg(long)]
     yes: bool,
-    /// Data directory of the node
-    #[arg(long, env = "OUTRIGGER_DATA", value_name = "DIR")]
-    data: PathBuf,
-    /// Store
-    #[arg(long, env = "OUTRIGGER_STORE", value_name = "NAME", value_parser = StoreName::parse)]
-    store: StoreName,
+    #[command(flatten)]
+    disk: DiskArgs,
 }
 
 pub(super) fn run(args: &ResetArgs) -> Result<Exit, Failure> {
-    let ResetArgs { yes, data, store } = args;
-    let failed = |error: StoreError| Failure::Disk(error.to_string());
-    let owner = rocks::owner(data, store.as_str()).map_err(failed)?;
+    let ResetArgs { yes, disk: DiskArgs { data, store } } = args;
+    let owner = rocks::owner(data, store.as_str())?;
     let Some(owner) = owner else {
         let data = data.display();
         return Err(Failure::Usage(format!(
             "{data} has no copy of store {store}: nothing to reset"
         )));
     };
-    let aside = rocks::quarantined(data, store.as_str()).map_err(failed)?;
+    let aside = rocks::quarantined(data, store.as_str())?;
     if let Some(first) = aside.first() {
         return Err(Failure::Usage(format!(
             "{} was set aside here ({}) and may be the only one that has some rows: look at it, then delete it by \
@@ -44,17 +36,14 @@ pub(super) fn run(args: &ResetArgs) -> Result<Exit, Failure> {
             first.generation, first.why
         )));
     }
-    let size = rocks::size_in_use(data, store.as_str()).map_err(failed)?.unwrap_or(0);
+    let size = rocks::size_in_use(data, store.as_str())?.unwrap_or(0);
     let copy = format!("the copy of {owner}, {}", HumanBytes(size));
     if !yes {
         return Err(Failure::Usage(format!(
             "this would delete {copy}: what only this node has is then lost. Say --yes to do it"
         )));
     }
-    let data = DataDir::lock(data).map_err(|error| Failure::Disk(error.to_string()))?;
-    rocks::reset(&data, store.as_str()).map_err(failed)?;
-    let mut out = Output::open();
-    let line = format!("deleted: {copy}");
-    out.line(&line).and_then(|()| out.flush()).map_err(Failure::Output)?;
+    rocks::reset(&DataDir::lock(data)?, store.as_str())?;
+    Output::open().whole(&format!("deleted: {copy}\n")).map_err(Failure::Output)?;
     Ok(Exit::Success)
 }

@@ -290,9 +290,7 @@ impl StoreDirectory {
         }
         self.delete(&path, generation)
     }
-}
 
-impl StoreDirectory {
     /// Deletes the copy, IDENTITY last: whatever a crash leaves of it is a copy or less. What was set aside stays.
     pub(super) fn reset(&self) -> Result<(), StoreError> {
         let mut listing = self.list()?;

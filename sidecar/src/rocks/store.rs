@@ -275,21 +275,7 @@ impl RocksStore {
         if let Some(opened) = self.open.get_mut(&generation)
             && opened.load.take().is_some()
         {
-            // No answer waits for it: reads are right meanwhile, and only look into more files.
-            let open = Arc::clone(&opened.generation);
-            let (done, tuned) = sync_channel(1);
-            let tune = move || {
-                if let Err(error) = open.compact_for_reads() {
-                    not_compacted(generation, &rocks(&error));
-                }
-                drop(open);
-                // Nobody waits while the generation is open.
-                done.send(()).ok();
-            };
-            match self.shared.writers().submit(Box::new(tune)) {
-                Ok(()) => opened.tuned = Some(tuned),
-                Err(error) => not_compacted(generation, &error),
-            }
+            opened.tuned = tune(generation, &opened.generation, &self.shared);
         }
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }
@@ -335,7 +321,28 @@ impl RocksStore {
     }
 }
 
-fn not_compacted(generation: Generation, error: &StoreError) {
+/// Has a writer prepare what was loaded for reads; the receiver is told when it has let go of it. No answer waits
+/// for that: reads are right meanwhile, and only look into more files.
+fn tune(
+    generation: Generation,
+    open: &Arc<OpenGeneration>,
+    shared: &Shared,
+) -> Option<Receiver<()>> {
+    let open = Arc::clone(open);
+    let (done, tuned) = sync_channel(1);
+    let tune = move || {
+        if let Err(error) = open.compact_for_reads() {
+            not_tuned(generation, &rocks(&error));
+        }
+        drop(open);
+        // Nobody waits while the generation is open.
+        done.send(()).ok();
+    };
+    let submitted = shared.writers().submit(Box::new(tune));
+    submitted.inspect_err(|error| not_tuned(generation, error)).ok().map(|()| tuned)
+}
+
+fn not_tuned(generation: Generation, error: &StoreError) {
     tracing::warn!(%generation, %error, "what was loaded is compacted as it should be only when it is opened again");
 }
 

@@ -306,6 +306,7 @@ mod tests {
             notices.iter().for_each(|each| notice("s", each));
             writes("s", &[appended.clone(), appended]);
             failed(Reason::KeyTooLarge);
+            set_aside("s", 4_096);
         });
         assert_has(
             &text,
@@ -320,6 +321,7 @@ mod tests {
                 r#"outrigger_writes_total{store="s",outcome="appended"} 2"#,
                 r#"outrigger_writes_total{store="s",outcome="unknown"} 0"#,
                 r#"outrigger_failures_total{reason="key_too_large"} 1"#,
+                r#"outrigger_quarantined_bytes{store="s"} 4096"#,
             ],
         );
     }

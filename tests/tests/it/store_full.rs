@@ -104,6 +104,26 @@ fn full_disk_child() {
     done(&mut store, create(copy.next, &lineage));
 }
 
+#[test]
+fn a_rebuild_that_cannot_fit_beside_its_copy_is_not_begun() {
+    let data = tempfile::tempdir().unwrap();
+    let mut store = RocksStore::new(data.path(), &identity().store, shared());
+    let lineage = Lineage::empty(1_000, 60_000);
+    done(&mut store, create(G1, &lineage));
+    done(&mut store, StoreCall::Activate { generation: G1 });
+    // A file of holes: the copy looks larger than what is free, and takes nothing.
+    let copy = data.path().join(&identity().store).join(G1.to_string());
+    let hollow = copy.join("hollow");
+    let free = outrigger::rocks::free_bytes(&copy).unwrap();
+    std::fs::File::create(&hollow).unwrap().set_len(2 * free).unwrap();
+    assert_eq!(
+        failed(&mut store, create(G2, &lineage)),
+        (StoreCallKind::Create, StoreErrorKind::Full)
+    );
+    std::fs::remove_file(&hollow).unwrap();
+    done(&mut store, create(G2, &lineage));
+}
+
 fn create(generation: Generation, lineage: &Lineage) -> StoreCall {
     StoreCall::Create { generation, identity: one_partition(), lineages: vec![lineage.clone()] }
 }

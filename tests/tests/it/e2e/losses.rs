@@ -71,6 +71,8 @@ fn a_log_that_lost_its_records_is_followed_and_the_old_copy_is_kept() -> Result<
 
         let listed = String::from_utf8(lossy.node.on_disk("drop-quarantine", &[])?.stdout)?;
         ensure!(listed.starts_with("g1  ") && listed.contains("the log ends at"), "{listed}");
+        let reset = lossy.node.on_disk("reset", &["--yes"])?;
+        ensure!(reset.status.code() == Some(64) && kept(&lossy.node), "{reset:?}");
         let unknown = lossy.node.on_disk("drop-quarantine", &["g2"])?;
         ensure!(unknown.status.code() == Some(64) && kept(&lossy.node), "{unknown:?}");
         let dropped = lossy.node.on_disk("drop-quarantine", &["g1"])?;

@@ -69,6 +69,7 @@ fn a_recreated_topic_is_refused_and_the_disk_keeps_what_it_had() -> Result<()> {
         node.start().await?;
         node.until("refused again", MINUTE, refused).await?;
         let running = node.on_disk("reset", &["--yes"])?;
+        ensure!(running.status.code() == Some(73), "{running:?}");
         ensure!(said(&running).contains("in use by process"), "{running:?}");
         node.kill()?;
         let asked = node.on_disk("reset", &[])?;
