@@ -67,7 +67,8 @@ impl Oracle for Rebuilds {
             }
             // What was found has been read on: it may be given up for what comes.
             Moment::Effect { node, effect: Effect::Log(_) }
-                if world.node(*node).status().live.is_some() =>
+                if self.unfinished.contains_key(node)
+                    && world.node(*node).status().live.is_some() =>
             {
                 self.unfinished.remove(node);
                 Ok(())

@@ -54,6 +54,8 @@ pub struct World {
     pub losses: Vec<Loss>,
     next_request: u64,
     attentive: bool,
+    /// When the log next has something to do, as of the last time that it had nothing.
+    log_due: Option<Duration>,
     /// Ends and leaders as the trace last told them.
     traced_ends: BTreeMap<Partition, String>,
 }
@@ -96,6 +98,7 @@ impl World {
             losses: Vec::new(),
             next_request: 0,
             attentive: false,
+            log_due: None,
             traced_ends: BTreeMap::new(),
         }
     }

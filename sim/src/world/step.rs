@@ -75,10 +75,11 @@ impl World {
         }
     }
 
+    /// After `settle`.
     fn next_due(&self) -> Option<Duration> {
         let running = self.nodes.iter().filter(|node| !node.paused);
         let timers = running.filter_map(|node| node.process.as_ref()?.timer);
-        timers.chain(self.log.next_timer()).chain(self.queue.next()).min()
+        timers.chain(self.log_due).chain(self.queue.next()).min()
     }
 
     /// Everything that is due at this moment.
@@ -220,7 +221,8 @@ impl World {
     }
 
     fn step_log(&mut self) -> bool {
-        if self.log.next_timer().is_none_or(|timer| timer > self.now.mono) {
+        self.log_due = self.log.next_timer();
+        if self.log_due.is_none_or(|due| due > self.now.mono) {
             return false;
         }
         let mut out = Vec::new();

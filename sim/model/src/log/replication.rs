@@ -67,9 +67,10 @@ impl PartitionLog {
         brokers: &Brokers,
     ) -> Vec<BrokerId> {
         let mut fetched = Vec::new();
-        let followers: Vec<BrokerId> =
-            self.replicas.keys().copied().filter(|broker| *broker != leader).collect();
-        for broker in followers {
+        for broker in brokers.all() {
+            if broker == leader || !self.replicas.contains_key(&broker) {
+                continue;
+            }
             let due = self.fetch_due(leader, broker, now, brokers);
             let follower = self.followers.get_mut(&broker).expect("every replica has an entry");
             follower.fetch_due = due;
@@ -169,8 +170,8 @@ impl PartitionLog {
             true => Some(self.replicas[&leader].log_end),
             false => self.followers[broker].known_end,
         };
-        let ends: Option<Vec<Offset>> = self.in_sync.iter().map(end).collect();
-        let Some(lowest) = ends.and_then(|ends| ends.into_iter().min()) else {
+        // One that is not known is below all others.
+        let Some(lowest) = self.in_sync.iter().map(end).min().flatten() else {
             return;
         };
         let log = self.replicas.get_mut(&leader).expect("a leader has a replica");
