@@ -12,8 +12,10 @@ use tonic::{Request, Response, Status};
 
 use crate::address;
 use crate::error::{Effect, Error};
+use crate::pinned::Pinned;
 use crate::status::{self, StatusStream};
 use crate::store::Store;
+use crate::token::Token;
 
 /// A connection to one node. Cheap to clone; clones share the connection.
 #[derive(Clone, Debug)]
@@ -50,6 +52,16 @@ impl Client {
         interval: Duration,
     ) -> Result<StatusStream<NodeStatus>, Error> {
         StatusStream::open(self, String::new(), interval, Ok).await
+    }
+
+    /// Has the node keep the store's copy exactly as it is at `at`, once it is there; waits `wait` at most.
+    pub async fn pin(
+        &self,
+        store: impl Into<String>,
+        at: &Token,
+        wait: Duration,
+    ) -> Result<Pinned, Error> {
+        Pinned::open(self, store.into(), at, wait).await
     }
 
     pub(crate) fn rows(&self) -> StoreClient<Channel> {

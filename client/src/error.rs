@@ -212,6 +212,7 @@ fn kind_of_reason(reason: Reason) -> Option<ErrorKind> {
         | Reason::InvalidRange
         | Reason::InvalidRequest
         | Reason::TokenInvalid => ErrorKind::Invalid,
+        Reason::PositionPassed => ErrorKind::Unavailable,
         Reason::TokenOfAnotherTopic | Reason::TokenBeyondLog | Reason::TokenOfAnotherHistory => {
             ErrorKind::SessionLost
         }

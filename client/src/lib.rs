@@ -23,6 +23,7 @@
 mod address;
 mod client;
 mod error;
+mod pinned;
 mod read;
 mod scan;
 mod session;
@@ -35,6 +36,7 @@ pub use client::Client;
 pub use error::{Error, ErrorKind};
 pub use outrigger_proto as proto;
 pub use outrigger_proto::v1::{NodeStatus, Reason, Revision, StoreStatus};
+pub use pinned::Pinned;
 pub use read::{CopyState, Entry, Level, Read};
 pub use scan::{Row, Rows, Scan};
 pub use status::StatusStream;

@@ -33,6 +33,7 @@ impl Reason {
             | Reason::TokenInvalid => Code::InvalidArgument,
             Reason::TokenOfAnotherTopic
             | Reason::TokenBeyondLog
+            | Reason::PositionPassed
             | Reason::TokenOfAnotherHistory
             | Reason::RefusedIdentity
             | Reason::RefusedTopicPolicy

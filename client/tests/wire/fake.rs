@@ -10,6 +10,8 @@ use outrigger_client::proto::limits::REQUEST_BYTES_MAX;
 use outrigger_client::proto::v1::admin_server::{Admin, AdminServer};
 use outrigger_client::proto::v1::scan_request::Keys;
 use outrigger_client::proto::v1::store_server::{Store, StoreServer};
+use outrigger_client::proto::v1::verify_request::Ask;
+use outrigger_client::proto::v1::verify_response::Answer;
 use outrigger_client::proto::v1::write_item::Action;
 use outrigger_client::proto::v1::write_reply::Outcome;
 use outrigger_client::proto::v1::*;
@@ -253,6 +255,7 @@ fn selected(rows: &BTreeMap<Bytes, Value>, request: &ScanRequest) -> Vec<Row> {
 #[tonic::async_trait]
 impl Admin for FakeNode {
     type WatchStatusStream = Answers<WatchStatusResponse>;
+    type VerifyStream = Answers<VerifyResponse>;
 
     async fn status(
         &self,
@@ -272,6 +275,34 @@ impl Admin for FakeNode {
         let answers = phases
             .map(|phase| Ok(WatchStatusResponse { node: Some(node_status(&store, phase, None)) }));
         Ok(Response::new(Box::pin(tokio_stream::iter(answers))))
+    }
+
+    /// Every pinned copy has three buckets, and a page one row.
+    async fn verify(
+        &self,
+        request: Request<Streaming<VerifyRequest>>,
+    ) -> Result<Response<Self::VerifyStream>, Status> {
+        let answer = |request: Result<VerifyRequest, Status>| {
+            let answer = match request?.ask.expect("it asks something") {
+                Ask::Pin(pin) if pin.store == "passed" => {
+                    let passed = ErrorDetail::new(Reason::PositionPassed, "too late");
+                    return Err(Status::from(passed));
+                }
+                Ask::Pin(_) => {
+                    Answer::Pinned(PinnedCopy { buckets: vec![BucketSum::default(); 3] })
+                }
+                Ask::Rows(asked) => {
+                    let key = asked
+                        .after
+                        .clone()
+                        .map_or(Bytes::new(), |after| [&after[..], b"+"].concat().into());
+                    let row = PinnedRow { key, ..PinnedRow::default() };
+                    Answer::Rows(PinnedRows { rows: vec![row], more: asked.after.is_none() })
+                }
+            };
+            Ok(VerifyResponse { answer: Some(answer) })
+        };
+        Ok(Response::new(Box::pin(request.into_inner().map(answer))))
     }
 }
 

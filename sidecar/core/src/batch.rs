@@ -69,6 +69,39 @@ impl Batch {
         self.arena.len()
     }
 
+    /// The two sides of `at`, which lies inside `range`. `gap` is told for each side; beside ignored records it may be
+    /// told of both. Ignored records count with the second.
+    pub(crate) fn split_at(mut self, at: Offset) -> (Batch, Batch) {
+        let range = self.range.start..at;
+        assert!(!range.is_empty() && at < self.range.end, "{at} is not inside {:?}", self.range);
+        let first = self.records.partition_point(|record| record.offset < at);
+        let cut = self.records.get(first).map_or(small(self.arena.len()), |record| record.start);
+        let epochs = self.epochs.partition_point(|(_, offset)| *offset < at);
+        let mut behind = Batch {
+            range: at..self.range.end,
+            epochs: self.epochs.split_off(epochs),
+            arena: self.arena.split_off(index(cut)),
+            records: self.records.split_off(first),
+            ..self
+        };
+        behind.records.iter_mut().for_each(|record| record.start -= cut);
+        let mut before = Batch {
+            range,
+            epochs: self.epochs,
+            at_end: false,
+            misplaced: 0,
+            keyless: 0,
+            arena: self.arena,
+            records: self.records,
+            ..behind
+        };
+        for side in [&mut before, &mut behind] {
+            let records = u64::try_from(side.records.len()).expect("lengths fit 64 bits");
+            side.gap &= records < side.range.end.since(side.range.start);
+        }
+        (before, behind)
+    }
+
     /// About what a store keeps in memory for it until it is flushed: tiny records cost more than their bytes.
     pub fn unflushed_bytes(&self) -> usize {
         const PER_RECORD: usize = 50;
@@ -211,6 +244,55 @@ mod tests {
             (batch.misplaced, batch.keyless, batch.records().len(), batch.gap),
             (1, 1, 0, false)
         );
+    }
+
+    /// 10 to 12 are records, 13 and 14 are missing, 15 is one, 16 to 19 are missing before the end.
+    fn holed() -> Batch {
+        let mut builder = builder();
+        builder.push(Offset(10), Some(Epoch(1)), Some(b"a"), Some(b""));
+        builder.push(Offset(11), Some(Epoch(1)), Some(b""), Some(b""));
+        builder.push(Offset(12), Some(Epoch(2)), Some(b"c"), None);
+        builder.push(Offset(15), Some(Epoch(3)), Some(b"d"), Some(b"long"));
+        builder.at_end(Offset(20), Some(Epoch(4)))
+    }
+
+    #[test]
+    fn the_two_sides_of_a_split_are_the_batch() {
+        let whole = holed();
+        for at in 11..20 {
+            let at = Offset(at);
+            let (before, behind) = holed().split_at(at);
+            assert_eq!(
+                (before.range.clone(), behind.range.clone()),
+                (Offset(10)..at, at..Offset(20))
+            );
+            assert!(before.records().all(|record| record.offset < at), "{at}: {before:?}");
+            assert!(behind.records().all(|record| record.offset >= at), "{at}: {behind:?}");
+            let both: Vec<_> = before.records().chain(behind.records()).collect();
+            assert_eq!(both, whole.records().collect::<Vec<_>>(), "{at}");
+            assert_eq!([before.epochs, behind.epochs].concat(), whole.epochs, "{at}");
+            assert_eq!((before.at_end, behind.at_end), (false, true));
+            assert_eq!((before.clean_bound, behind.clean_bound), (Offset(20), Offset(20)));
+        }
+    }
+
+    #[test]
+    fn a_gap_is_on_the_side_where_offsets_are_missing() {
+        let gaps = |at: u64| {
+            let (before, behind) = holed().split_at(Offset(at));
+            (before.gap, behind.gap)
+        };
+        assert_eq!(
+            [gaps(12), gaps(13), gaps(14), gaps(16)],
+            [(false, true), (false, true), (true, true), (true, true)]
+        );
+        let mut full = builder();
+        full.push(Offset(10), None, Some(b"a"), None);
+        full.push(Offset(11), None, Some(b"b"), None);
+        full.push(Offset(12), None, None, None);
+        let (before, behind) = full.finish(Offset(13)).split_at(Offset(11));
+        assert!(!before.gap && !behind.gap, "a record without a key is not missing");
+        assert_eq!((before.keyless, behind.keyless), (0, 1));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::lineage::{EpochChain, Lineage};
-use crate::offset::{Generation, Offset};
+use crate::offset::{Generation, Offset, Partition};
 use crate::phase::{Operation, Phase, Refusal};
 use crate::stall::StallKind;
 use crate::time::Now;
@@ -77,6 +77,10 @@ pub enum Rejection {
         "the log ends at {end}, below the token's position {position}: the log lost what the token saw"
     )]
     TokenBeyondLog { position: Offset, end: Offset },
+    #[error(
+        "the copy is already at {is} in partition {partition}, beyond the position {at} asked for"
+    )]
+    Passed { partition: Partition, at: Offset, is: Offset },
     #[error("too many reads wait for a position")]
     Overloaded,
     #[error("the position was not reached in time{}", because(.stall))]

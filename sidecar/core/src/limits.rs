@@ -33,6 +33,11 @@ pub struct Limits {
     pub margin_ms_min: u64,
     /// Reads that wait for a position at the same time. One more is refused.
     pub awaits_max: usize,
+    /// Copies pinned at a position at the same time, under way ones included. Each keeps the disk from freeing
+    /// what was replaced since. One more is refused.
+    pub pins_max: usize,
+    /// How long a pin is kept at most: long enough to read a large copy, for a caller that is there and asks nothing.
+    pub pin_lease: Duration,
     /// How long a drain waits for acknowledgements and the last flush.
     pub drain_max: Duration,
 }
@@ -56,6 +61,8 @@ impl Limits {
         confirm_interval_max: Duration::from_secs(120),
         margin_ms_min: 100,
         awaits_max: 10_000,
+        pins_max: 4,
+        pin_lease: Duration::from_secs(300),
         drain_max: Duration::from_secs(12),
     };
 

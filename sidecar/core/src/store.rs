@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::lineage::Lineage;
-use crate::offset::{Generation, Offset, Partition, Revision};
+use crate::offset::{Generation, Offset, Partition, RequestId, Revision};
 use crate::topic::Identity;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +33,14 @@ pub enum StoreCall {
     /// Deletes a generation; one that is not there is no error. Answer: `Done`.
     Remove { generation: Generation },
     /// Closes an open generation WITHOUT flushing: what was not flushed is forgotten. Readers that hold a
-    /// snapshot keep it. Answer: `Done`.
+    /// snapshot keep it, pins of it end. Answer: `Done`.
     Close { generation: Generation },
+    /// Keeps a snapshot of one partition of the generation in use, as it is between the calls before and after
+    /// this one, under `pin`: with those of the other partitions one view. Ends with `Unpin` or with the
+    /// generation's `Close`, `Quarantine` or `Remove`. Answer: `Pinned`.
+    Pin { generation: Generation, partition: Partition, pin: RequestId },
+    /// Keeps nothing under `pin` any more; nothing kept is no error. Answer: `Done`.
+    Unpin { generation: Generation, pin: RequestId },
 }
 
 impl StoreCall {
@@ -49,6 +55,8 @@ impl StoreCall {
             StoreCall::Quarantine { .. } => StoreCallKind::Quarantine,
             StoreCall::Remove { .. } => StoreCallKind::Remove,
             StoreCall::Close { .. } => StoreCallKind::Close,
+            StoreCall::Pin { .. } => StoreCallKind::Pin,
+            StoreCall::Unpin { .. } => StoreCallKind::Unpin,
         }
     }
 }
@@ -60,6 +68,10 @@ pub enum StoreEvent {
         generation: Generation,
         partition: Partition,
         position: Offset,
+    },
+    Pinned {
+        pin: RequestId,
+        partition: Partition,
     },
     Done {
         call: StoreCallKind,
@@ -83,6 +95,8 @@ pub enum StoreCallKind {
     Quarantine,
     Remove,
     Close,
+    Pin,
+    Unpin,
 }
 
 /// What `Open` found on disk.

@@ -66,7 +66,7 @@ pub(super) fn demand(options: Option<ReadOptions>, gate: &Gate) -> Result<Demand
 }
 
 /// A token as the store's topic understands it: one position for each partition.
-fn core_token(token: v1::Token, gate: &Gate) -> Result<Token, ErrorDetail> {
+pub(super) fn core_token(token: v1::Token, gate: &Gate) -> Result<Token, ErrorDetail> {
     let topic = TopicId(<[u8; 16]>::try_from(&token.topic_id[..]).map_err(|_| {
         error::token_invalid(format!(
             "the token's topic id has {} bytes, not 16",

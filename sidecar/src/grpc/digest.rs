@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use outrigger_core::digest::Digest;
+use outrigger_core::offset::Revision;
 use outrigger_core::store::{Scan, StoreError, View};
 use outrigger_proto::v1::{self, ErrorDetail, Level, ReadOptions, Reason};
 
@@ -27,13 +28,12 @@ pub(super) async fn of(
         Err(_no_copy) => return Ok(None),
     };
     let Snapshot { view, copy, origin } = snapshot;
-    let asked = Asked(Arc::new(AtomicBool::new(true)));
-    let still_asked = asked.0.clone();
-    let summed = tokio::task::spawn_blocking(move || sum(&*view, &still_asked)).await;
-    let digest = match summed {
-        Ok(summed) => summed.map_err(|error| origin.failed(&error))?,
-        Err(_stopped) => return Err(error::draining()),
-    };
+    let summed = read_on(view, Vec::new(), Digest::default(), |digest, key, revision, value| {
+        digest.add(key, revision, value);
+        Scan::Continue
+    })
+    .await?;
+    let digest = summed.map_err(|error| origin.failed(&error))?;
     Ok(Some(v1::Digest {
         sum: digest.sum.to_be_bytes().to_vec().into(),
         rows: digest.rows,
@@ -50,14 +50,24 @@ impl Drop for Asked {
     }
 }
 
-fn sum(view: &dyn View, asked: &AtomicBool) -> Result<Digest, StoreError> {
-    let mut digest = Digest::default();
-    view.scan(b"", None, false, &mut |key, revision, value| {
-        digest.add(key, revision, value);
-        match asked.load(Ordering::Relaxed) {
-            true => Scan::Continue,
+/// Gives the rows from `start` on to `add`, on a blocking thread that stops when nobody waits any more. The outer
+/// failure is a node that stops.
+pub(super) async fn read_on<T: Send + 'static>(
+    view: Box<dyn View + Send>,
+    start: Vec<u8>,
+    mut sum: T,
+    add: impl Fn(&mut T, &[u8], Revision, &[u8]) -> Scan + Send + 'static,
+) -> Result<Result<T, StoreError>, ErrorDetail> {
+    let asked = Asked(Arc::new(AtomicBool::new(true)));
+    let still_asked = asked.0.clone();
+    let read = move || {
+        view.scan(&start, None, false, &mut |key, revision, value| match still_asked
+            .load(Ordering::Relaxed)
+        {
+            true => add(&mut sum, key, revision, value),
             false => Scan::Stop,
-        }
-    })?;
-    Ok(digest)
+        })?;
+        Ok(sum)
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_stopped| error::draining())
 }

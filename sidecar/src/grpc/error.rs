@@ -77,6 +77,11 @@ pub(super) fn overloaded(what: &str) -> ErrorDetail {
     advised(Reason::Overloaded, format!("too many {what} are open"), "try again after a moment")
 }
 
+pub(super) fn not_pinned() -> ErrorDetail {
+    let message = "the copy is not pinned any more: its time is over, or the node opened it anew";
+    advised(Reason::NotReady, message, "begin again with a newer position")
+}
+
 pub(super) fn of_rejection(rejection: &Rejection) -> ErrorDetail {
     advised(reason_of_rejection(rejection), rejection.to_string(), what_to_do_about(rejection))
 }
@@ -149,6 +154,7 @@ fn reason_of_rejection(rejection: &Rejection) -> Reason {
         Rejection::TokenMalformed { .. } => Reason::TokenInvalid,
         Rejection::TokenOfAnotherHistory => Reason::TokenOfAnotherHistory,
         Rejection::TokenBeyondLog { .. } => Reason::TokenBeyondLog,
+        Rejection::Passed { .. } => Reason::PositionPassed,
         Rejection::Overloaded => Reason::Overloaded,
         Rejection::Deadline { stall } => reason_of_deadline(*stall),
     }
@@ -194,6 +200,7 @@ fn what_to_do_about(rejection: &Rejection) -> &'static str {
             "begin a new session: what this one saw is not in the log any more"
         }
         Rejection::TokenMalformed { .. } => "pass a token on as a node gave it",
+        Rejection::Passed { .. } => "take a newer position and try again",
         Rejection::Overloaded => "try again after a moment",
         Rejection::Deadline { stall: Some(kind) } => kind.what_to_do(),
         Rejection::Deadline { stall: None } => "allow more time, or ask another node",
@@ -260,6 +267,10 @@ mod tests {
             (
                 Rejection::TokenBeyondLog { position: Offset(9), end: Offset(3) },
                 Reason::TokenBeyondLog,
+            ),
+            (
+                Rejection::Passed { partition: Partition(0), at: Offset(3), is: Offset(9) },
+                Reason::PositionPassed,
             ),
             (Rejection::Overloaded, Reason::Overloaded),
             (deadline(None), Reason::DeadlineExceeded),

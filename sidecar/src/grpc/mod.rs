@@ -21,6 +21,7 @@ mod scan;
 mod service;
 mod state;
 mod stores;
+mod verify;
 mod watch;
 mod write;
 mod write_stream;

@@ -69,6 +69,10 @@ fn snapshot(store: &StoreHandle, read: Read, level: &ReadLevel) -> Result<Snapsh
 }
 
 impl Origin {
+    pub(super) fn new(store: StoreHandle, generation: Generation) -> Origin {
+        Origin { store, generation }
+    }
+
     /// What a failed disk means for the caller, and for the store.
     pub(super) fn failed(&self, error: &StoreError) -> ErrorDetail {
         let Origin { store, generation } = self;

@@ -6,8 +6,8 @@ use outrigger_proto::v1::admin_server::Admin;
 use outrigger_proto::v1::store_server::Store;
 use outrigger_proto::v1::{
     DeleteRequest, DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ScanRequest,
-    ScanResponse, StatusRequest, StatusResponse, WatchStatusRequest, WatchStatusResponse,
-    WriteRequest,
+    ScanResponse, StatusRequest, StatusResponse, VerifyRequest, VerifyResponse, WatchStatusRequest,
+    WatchStatusResponse, WriteRequest,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::answers::Answers;
 use super::deadline::CallDeadline;
 use super::replies::Replies;
 use super::stores::Stores;
-use super::{error, get, scan, watch, write, write_stream};
+use super::{error, get, scan, verify, watch, write, write_stream};
 
 /// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces.
 const SCANS_MAX: usize = 256;
@@ -94,6 +94,7 @@ impl Store for Service {
 #[tonic::async_trait]
 impl Admin for Service {
     type WatchStatusStream = Answers<WatchStatusResponse>;
+    type VerifyStream = Answers<VerifyResponse>;
 
     async fn status(
         &self,
@@ -109,5 +110,13 @@ impl Admin for Service {
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
         let answer = watch::watch(self, request.into_inner());
         answer.map(Response::new).map_err(error::status)
+    }
+
+    async fn verify(
+        &self,
+        request: Request<Streaming<VerifyRequest>>,
+    ) -> Result<Response<Self::VerifyStream>, Status> {
+        let deadline = CallDeadline::of(request.metadata());
+        Ok(Response::new(verify::open(self, request.into_inner(), deadline)))
     }
 }

@@ -232,6 +232,7 @@ pub(super) mod tests {
             }),
             writes_in_flight: 5,
             awaits: 8,
+            pins: 0,
             ignored: 6,
             mono: NOW.mono,
         }

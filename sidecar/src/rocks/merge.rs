@@ -10,7 +10,7 @@ use rocksdb::{DB, DBRawIteratorWithThreadMode};
 
 use super::error::rocks;
 
-type Cursor<'a> = DBRawIteratorWithThreadMode<'a, DB>;
+pub(super) type Cursor<'a> = DBRawIteratorWithThreadMode<'a, DB>;
 
 pub(super) struct Merge<'a> {
     /// By partition.

@@ -34,4 +34,4 @@ pub use files::free_bytes;
 pub use look::{drop_quarantined, look, owner, quarantined, reset, size_in_use};
 pub use options::{Resources, Shared};
 pub use store::RocksStore;
-pub use view::{GenerationViews, RocksView};
+pub use view::{GenerationViews, PinnedView, RocksView};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use outrigger_core::batch::Batch;
 use outrigger_core::lineage::Lineage;
-use outrigger_core::offset::{Generation, Partition};
+use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{
     Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError,
     StoreEvent,
@@ -20,7 +20,7 @@ use super::error::{full, refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
 use super::load::Load;
 use super::options::{Shared, Use};
-use super::view::GenerationViews;
+use super::view::{GenerationViews, Pinned, Pins};
 
 /// How long `Open` waits for readers of a generation that was closed before: RocksDB opens a directory
 /// once. Readers that take longer make it fail, to be tried again.
@@ -31,6 +31,7 @@ pub struct RocksStore {
     shared: Arc<Shared>,
     open: BTreeMap<Generation, Opened>,
     views: GenerationViews,
+    pins: Pins,
     /// Closed here, perhaps still read.
     closing: BTreeMap<Generation, Closed>,
     /// Highest number that this process has seen: one that was removed is not used again either.
@@ -59,6 +60,7 @@ impl RocksStore {
             shared,
             open: BTreeMap::new(),
             views: GenerationViews::default(),
+            pins: Pins::new(),
             closing: BTreeMap::new(),
             highest: 0,
         }
@@ -88,6 +90,11 @@ impl RocksStore {
             StoreCall::Remove { generation } => self.remove(generation),
             StoreCall::Close { generation } => {
                 self.close(generation);
+                Ok(StoreEvent::Done { call: kind, generation })
+            }
+            StoreCall::Pin { generation, partition, pin } => self.pin(generation, partition, pin),
+            StoreCall::Unpin { generation, pin } => {
+                self.unpin(|of, _| of == pin);
                 Ok(StoreEvent::Done { call: kind, generation })
             }
         };
@@ -280,6 +287,27 @@ impl RocksStore {
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }
 
+    fn pin(&mut self, generation: Generation, partition: Partition, pin: RequestId) -> Answer {
+        let open = match self.open.get(&generation) {
+            Some(Opened { failed: Some(error), .. }) => return Err(error.clone()),
+            Some(Opened { generation: open, load: None, .. }) => open,
+            Some(_) | None => return Err(refused(format!("{generation} is not in use"))),
+        };
+        let pinned = self.pins.entry(pin).or_insert_with(|| Pinned::none(generation, open));
+        assert_eq!(pinned.generation, generation, "a pin is of one generation");
+        pinned.pin(partition, Arc::clone(open));
+        self.views.publish_pins(self.pins.clone());
+        Ok(StoreEvent::Pinned { pin, partition })
+    }
+
+    fn unpin(&mut self, ends: impl Fn(RequestId, Generation) -> bool) {
+        let before = self.pins.len();
+        self.pins.retain(|pin, pinned| !ends(*pin, pinned.generation));
+        if self.pins.len() < before {
+            self.views.publish_pins(self.pins.clone());
+        }
+    }
+
     fn quarantine(&mut self, generation: Generation, why: &str) -> Answer {
         self.close(generation);
         self.directory.quarantine(generation, why)?;
@@ -293,6 +321,7 @@ impl RocksStore {
     }
 
     fn close(&mut self, generation: Generation) {
+        self.unpin(|_, of| of == generation);
         let Some(opened) = self.open.remove(&generation) else {
             return;
         };

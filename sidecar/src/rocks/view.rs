@@ -5,24 +5,27 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use outrigger_core::lineage::Lineage;
-use outrigger_core::offset::{Generation, Partition, Revision};
+use outrigger_core::offset::{Generation, Partition, RequestId, Revision};
 use outrigger_core::partitioner::partition_of;
-use outrigger_core::store::{Row, Scan, StoreError, View};
+use outrigger_core::store::{Row, Scan, StoreError, View, Visit};
 use rocksdb::{DB, SnapshotWithThreadMode};
 
 use super::error::{corrupt, rocks};
 use super::generation::{OpenGeneration, read_lineage};
-use super::merge::Merge;
+use super::merge::{Cursor, Merge};
 use super::options::checked_reads;
 use super::{lineage, row};
 
 pub(super) type OpenGenerations = BTreeMap<Generation, Arc<OpenGeneration>>;
 
-/// The open generations of one store; a clone is a reference to the same.
+pub(super) type Pins = BTreeMap<RequestId, Pinned>;
+
+/// The open generations of one store, and what is pinned of them; a clone is a reference to the same.
 #[derive(Clone, Default)]
 pub struct GenerationViews {
-    /// Written by the store's thread only, read without a lock.
+    /// Written by the store's thread only, read without a lock; so are the pins.
     open: Arc<ArcSwap<OpenGenerations>>,
+    pins: Arc<ArcSwap<Pins>>,
 }
 
 impl GenerationViews {
@@ -32,8 +35,36 @@ impl GenerationViews {
         open.map(RocksView::new)
     }
 
+    /// What is kept under `pin`, once all partitions are.
+    pub fn pinned(&self, pin: RequestId) -> Option<PinnedView> {
+        let pinned = self.pins.load().get(&pin).cloned()?;
+        let parts: Option<Vec<_>> = pinned.parts.into_iter().collect();
+        Some(PinnedView { generation: pinned.generation, parts: parts? })
+    }
+
     pub(super) fn publish(&self, open: OpenGenerations) {
         self.open.store(Arc::new(open));
+    }
+
+    pub(super) fn publish_pins(&self, pins: Pins) {
+        self.pins.store(Arc::new(pins));
+    }
+}
+
+/// Partitions of one generation, each pinned at a moment of its own or not yet.
+#[derive(Clone)]
+pub(super) struct Pinned {
+    pub(super) generation: Generation,
+    parts: Vec<Option<Arc<RocksView>>>,
+}
+
+impl Pinned {
+    pub(super) fn none(generation: Generation, open: &OpenGeneration) -> Pinned {
+        Pinned { generation, parts: Partition::all(open.partitions()).map(|_| None).collect() }
+    }
+
+    pub(super) fn pin(&mut self, partition: Partition, open: Arc<OpenGeneration>) {
+        self.parts[partition.index()] = Some(Arc::new(RocksView::new(open)));
     }
 }
 
@@ -59,14 +90,27 @@ impl RocksView {
     }
 }
 
+impl RocksView {
+    fn lineage(&self, partition: Partition) -> Result<Lineage, StoreError> {
+        let family = self.generation.column_family(partition);
+        let read = self.snapshot.get_cf_opt(&family, lineage::KEY, checked_reads());
+        read_lineage(partition, read).map_err(StoreError::from)
+    }
+
+    fn cursor(&self, partition: Partition, bounds: &Bounds) -> Cursor<'_> {
+        let mut options = checked_reads();
+        options.set_iterate_lower_bound(bounds.start.clone());
+        options.set_iterate_upper_bound(bounds.end.clone());
+        // A scan reads much once: it must not push out what is read often.
+        options.fill_cache(false);
+        self.snapshot.raw_iterator_cf_opt(&self.generation.column_family(partition), options)
+    }
+}
+
 impl View for RocksView {
     fn lineages(&self) -> Result<Vec<Lineage>, StoreError> {
-        let read = |partition| {
-            let family = self.generation.column_family(partition);
-            let read = self.snapshot.get_cf_opt(&family, lineage::KEY, checked_reads());
-            read_lineage(partition, read).map_err(StoreError::from)
-        };
-        Partition::all(self.generation.partitions()).map(read).collect()
+        let partitions = Partition::all(self.generation.partitions());
+        partitions.map(|partition| self.lineage(partition)).collect()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
@@ -88,29 +132,81 @@ impl View for RocksView {
         reverse: bool,
         row: &mut dyn FnMut(&[u8], Revision, &[u8]) -> Scan,
     ) -> Result<(), StoreError> {
-        if end.is_some_and(|end| end <= start) {
-            return Ok(());
-        }
-        let (start, end) = (row::key(start), end.map_or(row::END.to_vec(), row::key));
-        let cursors = Partition::all(self.generation.partitions()).map(|partition| {
-            let mut options = checked_reads();
-            options.set_iterate_lower_bound(start.clone());
-            options.set_iterate_upper_bound(end.clone());
-            // A scan reads much once: it must not push out what is read often.
-            options.fill_cache(false);
-            self.snapshot.raw_iterator_cf_opt(&self.generation.column_family(partition), options)
-        });
-        let mut merge = Merge::new(cursors.collect(), reverse)?;
-        while let Some((partition, key, stored)) = merge.head() {
-            let key = row::read_key(key).ok_or_else(|| no_row(partition))?;
-            let (offset, value) = row::read_value(stored).ok_or_else(|| no_row(partition))?;
-            if row(key, Revision { partition, offset }, value) == Scan::Stop {
-                break;
-            }
-            merge.advance()?;
-        }
-        Ok(())
+        let Some(bounds) = Bounds::of(start, end) else { return Ok(()) };
+        let partitions = Partition::all(self.generation.partitions());
+        let cursors = partitions.map(|partition| self.cursor(partition, &bounds));
+        scan(cursors.collect(), reverse, row)
     }
+}
+
+/// The copy of one pin: each partition at its own moment.
+pub struct PinnedView {
+    generation: Generation,
+    /// By partition.
+    parts: Vec<Arc<RocksView>>,
+}
+
+impl PinnedView {
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    fn parts(&self) -> impl Iterator<Item = (Partition, &RocksView)> {
+        (0..).map(Partition).zip(self.parts.iter().map(Arc::as_ref))
+    }
+}
+
+impl View for PinnedView {
+    fn lineages(&self) -> Result<Vec<Lineage>, StoreError> {
+        self.parts().map(|(partition, part)| part.lineage(partition)).collect()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        let count = u32::try_from(self.parts.len()).expect("Kafka counts partitions in 31 bits");
+        self.parts[partition_of(key, count).index()].get(key)
+    }
+
+    fn scan(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        reverse: bool,
+        row: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(bounds) = Bounds::of(start, end) else { return Ok(()) };
+        let cursors = self.parts().map(|(partition, part)| part.cursor(partition, &bounds));
+        scan(cursors.collect(), reverse, row)
+    }
+}
+
+/// Of a range's keys, as they are stored.
+struct Bounds {
+    start: Vec<u8>,
+    end: Vec<u8>,
+}
+
+impl Bounds {
+    /// None: no key is within.
+    fn of(start: &[u8], end: Option<&[u8]>) -> Option<Bounds> {
+        let empty = end.is_some_and(|end| end <= start);
+        let bounds =
+            || Bounds { start: row::key(start), end: end.map_or(row::END.to_vec(), row::key) };
+        (!empty).then(bounds)
+    }
+}
+
+/// `cursors` by partition.
+fn scan(cursors: Vec<Cursor<'_>>, reverse: bool, row: Visit<'_>) -> Result<(), StoreError> {
+    let mut merge = Merge::new(cursors, reverse)?;
+    while let Some((partition, key, stored)) = merge.head() {
+        let key = row::read_key(key).ok_or_else(|| no_row(partition))?;
+        let (offset, value) = row::read_value(stored).ok_or_else(|| no_row(partition))?;
+        if row(key, Revision { partition, offset }, value) == Scan::Stop {
+            break;
+        }
+        merge.advance()?;
+    }
+    Ok(())
 }
 
 fn no_row(partition: Partition) -> StoreError {

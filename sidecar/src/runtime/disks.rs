@@ -95,6 +95,7 @@ impl Disk {
             }
             StoreEvent::Found(_) => drop(self.failing.remove(&StoreCallKind::Open)),
             StoreEvent::Applied { .. } => drop(self.failing.remove(&StoreCallKind::Apply)),
+            StoreEvent::Pinned { .. } => drop(self.failing.remove(&StoreCallKind::Pin)),
             StoreEvent::Done { call, .. } => drop(self.failing.remove(call)),
         }
     }

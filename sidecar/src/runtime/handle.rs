@@ -15,6 +15,7 @@ use outrigger_core::log::KafkaError;
 use outrigger_core::node::{Change, Command, Outcome, Reply, Status};
 use outrigger_core::offset::{Generation, RequestId};
 use outrigger_core::store::View;
+use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
 use tokio::sync::{oneshot, watch};
 
@@ -169,8 +170,26 @@ impl StoreHandle {
         match reply {
             Ok(Reply::Reached) => Ok(()),
             Ok(Reply::Rejected(rejection)) => Err(rejection),
-            Ok(Reply::Written { .. } | Reply::Drained) => {
+            Ok(Reply::Written { .. } | Reply::Pinned | Reply::Drained) => {
                 unreachable!("an await is answered as one")
+            }
+            Err(_) => Err(Rejection::Draining),
+        }
+    }
+
+    /// The copy as it is exactly at `at`, once it is there, kept until the pin is dropped or its lease
+    /// ([`Limits::pin_lease`]) ends.
+    pub async fn pin(&self, at: Token, deadline: Duration) -> Result<PinnedCopy, Rejection> {
+        let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
+        let (answer, reply) = oneshot::channel();
+        let waiter = Waiter { answer, permit: Some(permit) };
+        let id = self.door.enter(Command::Pin { at, deadline }, waiter)?;
+        let pin = PinnedCopy { door: self.door.clone(), id };
+        match reply.await {
+            Ok(Reply::Pinned) => Ok(pin),
+            Ok(Reply::Rejected(rejection)) => Err(rejection),
+            Ok(Reply::Written { .. } | Reply::Reached | Reply::Drained) => {
+                unreachable!("a pin is answered as one")
             }
             Err(_) => Err(Rejection::Draining),
         }
@@ -180,6 +199,26 @@ impl StoreHandle {
         let topic = gate.topic.expect("a copy is opened only after the log told the topic's id");
         let view = Box::new(self.door.views.view(generation)?);
         Some(Read { view, generation, topic, gate: gate.clone() })
+    }
+}
+
+/// A copy that is kept as it is at one position. Dropped, it is no longer kept.
+pub struct PinnedCopy {
+    door: Arc<Door>,
+    id: RequestId,
+}
+
+impl PinnedCopy {
+    /// The copy and the generation that it is of. None: the lease is over, or the generation was closed.
+    pub fn view(&self) -> Option<(Generation, Box<dyn View + Send>)> {
+        let view = self.door.views.pinned(self.id)?;
+        Some((view.generation(), Box::new(view)))
+    }
+}
+
+impl Drop for PinnedCopy {
+    fn drop(&mut self) {
+        self.door.send(Input::Gone(self.door.index, self.id));
     }
 }
 
@@ -207,7 +246,7 @@ impl Future for PendingWrite {
                         Ok(Written { topic, partitions, outcomes })
                     }
                     Ok(Reply::Rejected(rejection)) => Err(rejection),
-                    Ok(Reply::Reached | Reply::Drained) => {
+                    Ok(Reply::Reached | Reply::Pinned | Reply::Drained) => {
                         unreachable!("a write is answered as one")
                     }
                     Err(_) => unanswered(*changes, &door.gate.load()),

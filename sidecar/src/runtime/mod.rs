@@ -26,6 +26,6 @@ mod threads;
 mod vital;
 
 pub use admission::WRITE_BYTES_MAX;
-pub use handle::{PendingWrite, Read, StoreHandle, Written};
+pub use handle::{PendingWrite, PinnedCopy, Read, StoreHandle, Written};
 pub use log::{Log, LogSink};
 pub use threads::{Drained, Inbox, Runtime, RuntimeConfig, StoreSpec};

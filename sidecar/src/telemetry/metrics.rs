@@ -247,6 +247,7 @@ mod tests {
             progress: None,
             writes_in_flight: 3,
             awaits: 0,
+            pins: 0,
             ignored: 0,
             mono: Duration::ZERO,
         }

@@ -1,7 +1,7 @@
 //! The store model passes the suite that the real store passes, however much a crash keeps.
 
 use outrigger_core::conformance::store::{CASES, Case, Damage, FAULT_CASES, Fault, StoreUnderTest};
-use outrigger_core::offset::{Generation, Partition};
+use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{StoreCall, StoreCallKind, StoreEvent, View};
 use outrigger_model::store::{Image, StoreModel};
 
@@ -29,6 +29,11 @@ impl StoreUnderTest for Model {
 
     fn view(&self, generation: Generation) -> Option<Box<dyn View>> {
         let view = self.store.view(generation)?;
+        Some(Box::new(view))
+    }
+
+    fn pinned(&self, pin: RequestId) -> Option<Box<dyn View>> {
+        let view = self.store.pinned(pin)?;
         Some(Box::new(view))
     }
 
@@ -141,6 +146,10 @@ fn the_suite_notices_a_store_that_flushes_at_close() {
 
         fn view(&self, generation: Generation) -> Option<Box<dyn View>> {
             self.0.view(generation)
+        }
+
+        fn pinned(&self, pin: RequestId) -> Option<Box<dyn View>> {
+            self.0.pinned(pin)
         }
 
         fn crash(&mut self) {

@@ -8,6 +8,7 @@ mod content;
 mod o01_kept;
 mod o01_needless;
 mod o04_content;
+mod o04_verify;
 mod o05_disk;
 mod o06_monotonic;
 mod o06_served;
@@ -176,6 +177,7 @@ impl Oracles {
             Box::new(o07_tokens::Tokens::default()),
             Box::new(o21_skipped::Skipped::default()),
             Box::new(o04_content::Content),
+            Box::new(o04_verify::Verified::default()),
             Box::new(o05_disk::Disk),
             Box::new(o06_monotonic::Monotonic::default()),
             Box::new(o15_bounds::Bounds::default()),

@@ -40,7 +40,7 @@ impl Oracle for Drains {
                         let until = world.elapsed() + world.limits().drain_max;
                         state.until.get_or_insert(until);
                     }
-                    Event::Command(_, Command::Await { .. })
+                    Event::Command(_, Command::Await { .. } | Command::Pin { .. })
                     | Event::Log(_)
                     | Event::Store(_)
                     | Event::Gone(_)
@@ -75,7 +75,10 @@ impl Drains {
                 let what = format!("drained, but {} writes have no answer", state.writes.len());
                 Err(Wrong::of(node, what))
             }
-            Effect::Reply(id, Reply::Written { .. } | Reply::Reached | Reply::Rejected(_)) => {
+            Effect::Reply(
+                id,
+                Reply::Written { .. } | Reply::Reached | Reply::Pinned | Reply::Rejected(_),
+            ) => {
                 state.writes.remove(id);
                 Ok(())
             }

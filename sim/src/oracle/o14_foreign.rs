@@ -75,7 +75,10 @@ impl Oracle for Foreign {
 impl Foreign {
     fn call(&self, node: usize, call: &StoreCall) -> Result<(), Wrong> {
         match call {
-            StoreCall::Open { .. } | StoreCall::Close { .. } => Ok(()),
+            StoreCall::Open { .. }
+            | StoreCall::Close { .. }
+            | StoreCall::Pin { .. }
+            | StoreCall::Unpin { .. } => Ok(()),
             StoreCall::Create { .. }
             | StoreCall::Apply { .. }
             | StoreCall::Confirm { .. }

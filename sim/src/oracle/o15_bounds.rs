@@ -49,6 +49,13 @@ impl Oracle for Bounds {
                         ));
                     }
                 }
+                if matches!(event, Event::Store(StoreEvent::Pinned { .. })) {
+                    let (kept, max) = (world.disk(*node).pins(), world.limits().pins_max);
+                    if kept > max || world.node(*node).status().pins > max {
+                        let what = format!("{kept} pins are kept, at most {max} may be wanted");
+                        return Err(Wrong::of(*node, what));
+                    }
+                }
                 if matches!(event, Event::Store(StoreEvent::Applied { .. })) {
                     counts.applying -= 1;
                 }
@@ -103,7 +110,9 @@ impl Bounds {
                 let partitions =
                     usize::try_from(world.reference.count()).expect("usize holds 32 bits");
                 // One more each: a batch held back during a check.
-                let max = (limits.applying_batches_max + 1) * partitions;
+                // And one more for each position at which a pin splits a batch.
+                let pieces = limits.applying_batches_max + 1 + limits.pins_max;
+                let max = pieces * partitions;
                 let max = i64::try_from(max).expect("a small bound");
                 match counts.applying > max {
                     true => Err(Wrong::of(

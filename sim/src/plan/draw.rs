@@ -8,7 +8,7 @@ use super::faults::{Fault, FaultKind};
 use super::kinds::faults;
 use super::operations::{Act, ForeignKey, Level, Operation};
 use super::setting::{Kafka, Latencies, NodeLimits, Policy, Setting};
-use super::{FORMAT, License, Plan, lockfile, scenes};
+use super::{FORMAT, License, Plan, lockfile, pins, scenes};
 use crate::dice::Dice;
 
 /// Operations of a plan beside those that faults bring along: about three hundred in all.
@@ -37,11 +37,13 @@ pub fn draw(seed: u64) -> Plan {
         setting,
         operations,
         faults,
+        pins: Vec::new(),
         heal_ms,
     };
     scenes::add(&mut plan);
     plan.operations.sort_by_key(|operation| (operation.at_ms, operation.id));
     plan.faults.sort_by_key(|fault| fault.at_ms);
+    plan.pins = pins::draw(seed, &plan.setting, &plan.operations, plan.heal_ms);
     plan
 }
 

@@ -8,6 +8,7 @@ mod draw;
 mod faults;
 mod kinds;
 mod operations;
+mod pins;
 mod scenes;
 mod setting;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use draw::draw;
 pub use faults::{Ambiguity, Disk, Fault, FaultKind, Rot};
 pub use operations::{Act, ForeignKey, Level, Operation};
+pub use pins::Pins;
 pub use setting::{Kafka, Latencies, NodeLimits, Policy, Setting};
 
 /// Of the plan's form; a plan of another form is refused.
@@ -43,6 +45,9 @@ pub struct Plan {
     pub operations: Vec<Operation>,
     /// Ascending by time.
     pub faults: Vec<Fault>,
+    /// Ascending by time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Pins>,
     /// Everything is healed at this time; then every node must come back.
     pub heal_ms: u64,
 }
@@ -94,6 +99,9 @@ impl Plan {
         }
         if !self.faults.is_sorted_by_key(|fault| fault.at_ms) {
             return wrong("faults do not ascend by at_ms".to_owned());
+        }
+        if !self.pins.is_sorted_by_key(|pins| pins.at_ms) {
+            return wrong("pins do not ascend by at_ms".to_owned());
         }
         for operation in &self.operations {
             if let Some(node) = operation.act.node().filter(|node| *node >= self.setting.nodes) {

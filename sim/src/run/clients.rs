@@ -9,6 +9,7 @@ use super::reads::{Asked, PendingRead};
 use crate::history::{Evidence, Told};
 use crate::plan::{Act, Operation};
 use crate::trace::{Lane, Line};
+use crate::world::rejection_mark;
 
 /// One caller's view of the store.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Session {
 pub(super) enum Pending {
     Write { client: u32, operations: Vec<usize>, line: Line },
     Read(PendingRead),
+    Pin,
 }
 
 impl Run<'_> {
@@ -106,6 +108,10 @@ impl Run<'_> {
                         self.tell(operation, told.clone(), line, client, || rejection.to_string());
                     }
                 }
+                (Pending::Pin, Reply::Pinned) => {}
+                (Pending::Pin, Reply::Rejected(rejection)) => {
+                    self.world.marks.hit(rejection_mark(&rejection));
+                }
                 (Pending::Read(read), _) if lost => {
                     self.tell(read.operation, Told::Unknown, line, read.client, || {
                         "no answer".to_owned()
@@ -168,7 +174,7 @@ impl Run<'_> {
                     let broke = || "the connection broke".to_owned();
                     self.tell(read.operation, Told::Unknown, read.line, read.client, broke);
                 }
-                None => {}
+                Some(Pending::Pin) | None => {}
             }
         }
     }

@@ -176,6 +176,7 @@ impl Run<'_> {
             let what = match pending {
                 Pending::Write { .. } => "no answer to a write".to_owned(),
                 Pending::Read(_) => "no answer to a read".to_owned(),
+                Pending::Pin => "no answer to a pin".to_owned(),
             };
             let wrong = Wrong::of(*node, what);
             self.violate(OracleId::O12, wrong);

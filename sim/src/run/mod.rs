@@ -9,6 +9,7 @@ mod finish;
 mod losses;
 mod others;
 mod panics;
+mod pins;
 mod promises;
 mod reads;
 mod writes;
@@ -107,6 +108,8 @@ enum Due {
     Restart(usize),
     /// One more round of a crash loop.
     CrashAgain(usize),
+    Pin(usize),
+    Unpin(usize),
 }
 
 struct Run<'a> {
@@ -123,6 +126,8 @@ struct Run<'a> {
     sessions: BTreeMap<u32, Session>,
     next_session: u32,
     pending: BTreeMap<(usize, RequestId), Pending>,
+    /// By number of the plan's pins, until they are not wanted any more.
+    pinned: BTreeMap<usize, pins::Asked>,
     active: BTreeMap<usize, Active>,
     lossy: BTreeSet<usize>,
     /// Faults whose process still has effects left.
@@ -151,10 +156,12 @@ impl<'a> Run<'a> {
             operations.map(|(index, operation)| (at(operation.at_ms), Due::Operation(index)));
         let faults = plan.faults.iter().enumerate();
         let faults = faults.map(|(index, fault)| (at(fault.at_ms), Due::Fault(index)));
+        let pins = plan.pins.iter().enumerate();
+        let pins = pins.map(|(index, pins)| (at(pins.at_ms), Due::Pin(index)));
         Run {
             plan,
             world,
-            agenda: operations.chain(faults).collect(),
+            agenda: operations.chain(faults).chain(pins).collect(),
             history: History::default(),
             past: Vec::new(),
             accused: Vec::new(),
@@ -162,6 +169,7 @@ impl<'a> Run<'a> {
             sessions: BTreeMap::new(),
             next_session: 0,
             pending: BTreeMap::new(),
+            pinned: BTreeMap::new(),
             active: BTreeMap::new(),
             lossy: BTreeSet::new(),
             crashing: BTreeMap::new(),
@@ -220,6 +228,8 @@ impl<'a> Run<'a> {
             Due::EndTransaction(index) => self.end_transaction(index, None),
             Due::Restart(node) => self.restart(node),
             Due::CrashAgain(index) => self.crash_again(index),
+            Due::Pin(index) => self.pin(index),
+            Due::Unpin(index) => self.unpin(index),
         }
         self.attend();
     }

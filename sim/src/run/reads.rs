@@ -114,6 +114,7 @@ impl Run<'_> {
             | Rejection::Refused(_)
             | Rejection::Draining
             | Rejection::TooStale { .. }
+            | Rejection::Passed { .. }
             | Rejection::Overloaded
             | Rejection::Deadline { .. } => {}
         }

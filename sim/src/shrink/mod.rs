@@ -50,9 +50,10 @@ pub struct Shrunk {
 type Pass = fn(&mut Trial<'_>);
 
 /// What makes later passes faster comes first: a shorter run, then a smaller one.
-const PASSES: [Pass; 12] = [
+const PASSES: [Pass; 13] = [
     times::cut,
     setting::calm,
+    parts::pins,
     parts::faults,
     parts::operations,
     parts::entries,

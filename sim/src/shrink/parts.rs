@@ -46,6 +46,13 @@ pub(super) fn crashes(trial: &mut Trial<'_>) {
     }
 }
 
+pub(super) fn pins(trial: &mut Trial<'_>) {
+    let all = trial.best().clone();
+    needed(all.pins.len(), |sets| {
+        trial.take_first(sets.map(|kept| Plan { pins: only(&all.pins, &kept), ..all.clone() }))
+    });
+}
+
 pub(super) fn operations(trial: &mut Trial<'_>) {
     let all = trial.best().clone();
     needed(all.operations.len(), |sets| {

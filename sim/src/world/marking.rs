@@ -15,6 +15,7 @@ use outrigger_model::log::LogChange;
 pub const ALL: &[&str] = &[
     "command: await",
     "command: drain",
+    "command: pin",
     "command: write",
     "event: damaged",
     "event: timer",
@@ -67,11 +68,13 @@ pub const ALL: &[&str] = &[
     "reply: appended",
     "reply: did not happen",
     "reply: drained",
+    "reply: pinned",
     "reply: reached",
     "reply: rejected (deadline)",
     "reply: rejected (draining)",
     "reply: rejected (not ready)",
     "reply: rejected (overloaded)",
+    "reply: rejected (passed)",
     "reply: rejected (refused)",
     "reply: rejected (token beyond the log)",
     "reply: rejected (token of another history)",
@@ -95,8 +98,10 @@ pub const ALL: &[&str] = &[
     "store call: create",
     "store call: flush",
     "store call: open",
+    "store call: pin",
     "store call: quarantine",
     "store call: remove",
+    "store call: unpin",
     "store: applied",
     "store: done",
     "store: failed (corrupt)",
@@ -108,6 +113,7 @@ pub const ALL: &[&str] = &[
     "store: found nothing",
     "store: found something foreign",
     "store: found an unknown format",
+    "store: pinned",
 ];
 
 pub(super) fn event(event: &Event) -> &'static str {
@@ -116,6 +122,7 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Store(event) => store_event(event),
         Event::Command(_, Command::Write(_)) => "command: write",
         Event::Command(_, Command::Await { .. }) => "command: await",
+        Event::Command(_, Command::Pin { .. }) => "command: pin",
         Event::Command(_, Command::Drain) => "command: drain",
         Event::Gone(_) | Event::Timer => "event: timer",
         Event::Damaged { .. } => "event: damaged",
@@ -163,6 +170,7 @@ fn store_event(event: &StoreEvent) -> &'static str {
             }
         }
         StoreEvent::Applied { .. } => "store: applied",
+        StoreEvent::Pinned { .. } => "store: pinned",
         StoreEvent::Done { .. } => "store: done",
         StoreEvent::Failed { error, .. } => match error.kind {
             StoreErrorKind::Full => "store: failed (full)",
@@ -197,6 +205,8 @@ fn store_call(call: &StoreCall) -> &'static str {
         StoreCallKind::Quarantine => "store call: quarantine",
         StoreCallKind::Remove => "store call: remove",
         StoreCallKind::Close => "store call: close",
+        StoreCallKind::Pin => "store call: pin",
+        StoreCallKind::Unpin => "store call: unpin",
     }
 }
 
@@ -208,6 +218,7 @@ fn reply(reply: &Reply) -> &'static str {
             Some(Outcome::Appended(_)) | None => "reply: appended",
         },
         Reply::Reached => "reply: reached",
+        Reply::Pinned => "reply: pinned",
         Reply::Drained => "reply: drained",
         Reply::Rejected(rejection) => self::rejection(rejection),
     }
@@ -223,6 +234,7 @@ pub(crate) fn rejection(rejection: &Rejection) -> &'static str {
         Rejection::TokenOfAnotherTopic { .. } => "reply: rejected (token of another topic)",
         Rejection::TokenOfAnotherHistory => "reply: rejected (token of another history)",
         Rejection::TokenBeyondLog { .. } => "reply: rejected (token beyond the log)",
+        Rejection::Passed { .. } => "reply: rejected (passed)",
         Rejection::Overloaded => "reply: rejected (overloaded)",
         Rejection::Deadline { .. } => "reply: rejected (deadline)",
     }
@@ -319,7 +331,9 @@ pub(super) fn show_store_call(call: &StoreCall) -> String {
         | StoreCall::Activate { .. }
         | StoreCall::Quarantine { .. }
         | StoreCall::Remove { .. }
-        | StoreCall::Close { .. } => format!("{call:?}"),
+        | StoreCall::Close { .. }
+        | StoreCall::Pin { .. }
+        | StoreCall::Unpin { .. } => format!("{call:?}"),
     }
 }
 

@@ -15,7 +15,7 @@ use outrigger_core::conformance::store::{
     CASES, Damage, Fault, PARTITIONS, StoreUnderTest, identity,
 };
 use outrigger_core::lineage::Lineage;
-use outrigger_core::offset::{Generation, Partition};
+use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{
     Found, StoreCall, StoreCallKind, StoreError, StoreErrorKind, StoreEvent, View,
 };
@@ -141,6 +141,11 @@ impl StoreUnderTest for OnDisk {
 
     fn view(&self, generation: Generation) -> Option<Box<dyn View>> {
         let view = self.store.as_ref()?.views().view(generation)?;
+        Some(Box::new(view))
+    }
+
+    fn pinned(&self, pin: RequestId) -> Option<Box<dyn View>> {
+        let view = self.store.as_ref()?.views().pinned(pin)?;
         Some(Box::new(view))
     }
 

@@ -10,11 +10,12 @@ mod fixture;
 mod generations;
 mod identity;
 mod load;
+mod pins;
 mod ranges;
 mod rows;
 mod volumes;
 
-use crate::offset::Generation;
+use crate::offset::{Generation, RequestId};
 use crate::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent, View};
 
 pub use fixture::{PARTITIONS, identity};
@@ -23,6 +24,9 @@ pub trait StoreUnderTest {
     fn call(&mut self, call: StoreCall) -> StoreEvent;
 
     fn view(&self, generation: Generation) -> Option<Box<dyn View>>;
+
+    /// What is kept under `pin`, once all partitions are.
+    fn pinned(&self, pin: RequestId) -> Option<Box<dyn View>>;
 
     /// The process is killed. The next call is an `Open`.
     fn crash(&mut self);
@@ -147,6 +151,14 @@ pub const CASES: &[Case] = cases![
         rows_that_are_not_flushed_are_not_put_into_use,
         a_confirmation_that_is_not_flushed_is_put_into_use,
         a_load_that_was_put_into_use_is_written_like_any_copy,
+    },
+    pins::{
+        each_partition_is_pinned_where_it_stands,
+        a_pin_is_there_when_all_partitions_are,
+        pins_are_apart_and_end_one_by_one,
+        only_what_is_in_use_is_pinned,
+        a_pin_ends_with_its_generation,
+        a_read_of_a_pin_outlives_it,
     },
     volumes::{
         an_old_volume_is_what_it_was_then,

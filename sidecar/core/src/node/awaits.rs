@@ -123,7 +123,7 @@ impl Awaits {
 
 /// The log as its leaders answer it ends below the token. Proof needs both epochs: a leader whose epoch is
 /// below the token's is a deposed one, and a write's token (no epoch) may be newer than any leader known here.
-fn beyond(token: &Token, ends: &[PartitionEnd]) -> Option<Rejection> {
+pub(super) fn beyond(token: &Token, ends: &[PartitionEnd]) -> Option<Rejection> {
     token.positions.iter().zip(ends).find_map(|((position, epoch), end)| {
         let current = end.epoch.zip(*epoch).is_some_and(|(answered, epoch)| answered >= epoch);
         let lost = current && end.high_watermark < *position;

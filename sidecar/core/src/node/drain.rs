@@ -28,6 +28,7 @@ impl Node {
         self.publish();
         let settled = self.awaits.reject_all(&Rejection::Draining);
         self.settle(settled);
+        self.reject_pins(&Rejection::Draining);
     }
 
     /// Closes once nothing is under way, or when time is up.

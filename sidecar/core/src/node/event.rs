@@ -11,6 +11,7 @@ use crate::offset::{Generation, Offset, Partition, RequestId, Revision};
 use crate::phase::Phase;
 use crate::stall::StallKind;
 use crate::store::{StoreCall, StoreEvent};
+use crate::token::Token;
 use crate::topic::{TopicId, TopicPolicy};
 
 #[derive(Clone, Debug)]
@@ -19,7 +20,7 @@ pub enum Event {
     Store(StoreEvent),
     /// Answered by exactly one `Effect::Reply` with its id, unless `Gone` comes first.
     Command(RequestId, Command),
-    /// Nobody waits for this command any more. A write goes on regardless.
+    /// Nobody waits for this command, or wants its pin, any more. A write goes on regardless.
     Gone(RequestId),
     /// A read met damage in a generation.
     Damaged {
@@ -36,6 +37,9 @@ pub enum Command {
     Write(Vec<Change>),
     /// Reply: `Reached` once a read may go on, or `Rejected`; `deadline` from now.
     Await { until: Until, deadline: Duration },
+    /// Keeps the copy exactly as it is at `at`, under the command's id, until `Gone`, the end of the lease or
+    /// of the generation. Reply: `Pinned`, or `Rejected` by `deadline` from now at the latest.
+    Pin { at: Token, deadline: Duration },
     /// Takes nothing new, waits for what is under way, flushes and closes. Reply: `Drained`.
     Drain,
 }
@@ -59,6 +63,7 @@ pub enum Effect {
 pub enum Reply {
     Written { topic: TopicId, partitions: u32, outcomes: Vec<Outcome> },
     Reached,
+    Pinned,
     Rejected(Rejection),
     Drained,
 }

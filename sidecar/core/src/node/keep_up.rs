@@ -103,7 +103,9 @@ impl Node {
             | StoreCallKind::Apply
             | StoreCallKind::Quarantine
             | StoreCallKind::Remove
-            | StoreCallKind::Close => {}
+            | StoreCallKind::Close
+            | StoreCallKind::Pin
+            | StoreCallKind::Unpin => {}
         }
     }
 
@@ -187,6 +189,7 @@ impl Node {
         }
         let settled = self.awaits.on_ends(number, ends);
         self.settle(settled);
+        self.judge_pins(number, ends);
     }
 
     fn deposed(&self, ends: &[PartitionEnd]) -> Option<Deposed> {

@@ -16,6 +16,7 @@ mod drain;
 mod event;
 mod keep_up;
 mod open;
+mod pins;
 mod publish;
 mod read;
 mod reader;
@@ -43,6 +44,7 @@ use ask::Ask;
 use awaits::Awaits;
 use drain::Drain;
 pub use event::{Change, Command, Effect, Event, Notice, Outcome, PolicyWarning, Reply};
+use pins::Pins;
 use reading::{Reading, Served};
 pub use stalls::Stall;
 use stalls::Stalls;
@@ -79,6 +81,7 @@ pub struct Node {
     /// Tries to get going that failed in a row.
     failures: u32,
     ignored: u64,
+    pins: Pins,
     gate: Gate,
     gate_changed: bool,
 }
@@ -149,6 +152,7 @@ impl Node {
             drain: None,
             failures: 0,
             ignored: 0,
+            pins: Pins::default(),
             gate: Gate::closed(),
             gate_changed: true,
         };
@@ -163,7 +167,10 @@ impl Node {
             Event::Log(event) => self.on_log(event),
             Event::Store(event) => self.on_store(event),
             Event::Command(id, command) => self.on_command(id, command),
-            Event::Gone(id) => self.awaits.remove(id),
+            Event::Gone(id) => {
+                self.awaits.remove(id);
+                self.unpin(id);
+            }
             Event::Damaged { generation, detail } => self.on_damaged(generation, detail),
             Event::Timer => {}
         }
@@ -198,7 +205,7 @@ impl Node {
         };
         let drain =
             self.drain.as_ref().map(|drain| drain.until).filter(|until| *until > self.now.mono);
-        asks.into_iter().chain([own, drain, self.awaits.timer()]).flatten().min()
+        asks.into_iter().chain([own, drain, self.awaits.timer(), self.pins.timer()]).flatten().min()
     }
 
     pub fn gate(&self) -> &Gate {
@@ -230,6 +237,7 @@ impl Node {
             StoreEvent::Applied { generation, partition, position } => {
                 self.on_applied(generation, partition, position);
             }
+            StoreEvent::Pinned { pin, partition } => self.on_pinned(pin, partition),
             StoreEvent::Done { call, generation } => self.on_done(call, generation),
             StoreEvent::Failed { call, error } => self.on_store_failed(call, &error),
         }
@@ -242,6 +250,7 @@ impl Node {
         self.assess();
         self.publish();
         self.settle_awaits();
+        self.expire_pins();
         if let Stage::Reading(reading) = &self.stage {
             reading.readers.iter().for_each(reader::Reader::assert_ordered);
         }

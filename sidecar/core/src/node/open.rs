@@ -274,7 +274,9 @@ impl Node {
             | StoreCallKind::Apply
             | StoreCallKind::Confirm
             | StoreCallKind::Flush
-            | StoreCallKind::Activate => {}
+            | StoreCallKind::Activate
+            | StoreCallKind::Pin
+            | StoreCallKind::Unpin => {}
         }
         match &self.stage {
             Stage::Preparing { .. } => self.prepare_next(),
@@ -294,6 +296,10 @@ impl Node {
             StoreErrorKind::Full => StallKind::StoreFull,
             StoreErrorKind::Io | StoreErrorKind::Corrupt => StallKind::StoreFailed,
         };
+        if let StoreCallKind::Pin | StoreCallKind::Unpin = call {
+            // Whatever is wrong with the disk, what is written to it tells.
+            return self.end_pins();
+        }
         if let Stage::Closing | Stage::Stopped | Stage::Suspended { .. } = self.stage {
             // Calls that were under way when the stage changed. Closing itself cannot be refused.
             return self.on_close_failed(call);
@@ -344,6 +350,7 @@ impl Node {
             self.become_phase(Phase::Opening);
         }
         self.stage = Stage::Closing;
+        self.end_pins();
         if self.open.is_empty() {
             return self.closed();
         }

@@ -46,7 +46,7 @@ impl Node {
         if reading.holds_back() {
             return reading.reader(batch.partition).hold(batch);
         }
-        self.apply(batch);
+        self.apply_to_pins(batch);
     }
 
     fn report_ignored(&mut self, batch: &Batch) {
@@ -159,6 +159,6 @@ impl Node {
             reading.readers.iter_mut().filter_map(super::reader::Reader::release).collect()
         };
         let batches = self.reading().map(held).unwrap_or_default();
-        batches.into_iter().for_each(|batch| self.apply(batch));
+        batches.into_iter().for_each(|batch| self.apply_to_pins(batch));
     }
 }

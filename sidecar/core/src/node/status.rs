@@ -28,6 +28,8 @@ pub struct Status {
     pub progress: Option<Progress>,
     pub writes_in_flight: usize,
     pub awaits: usize,
+    /// Pins, under way ones included.
+    pub pins: usize,
     /// Records ignored since the start: misplaced or without a key.
     pub ignored: u64,
     /// The process's monotonic clock when this was taken.
@@ -84,6 +86,7 @@ impl Node {
             progress: reading.map(progress),
             writes_in_flight: self.writes.len(),
             awaits: self.awaits.len(),
+            pins: self.pins.len(),
             ignored: self.ignored,
             mono: self.now.mono,
         }

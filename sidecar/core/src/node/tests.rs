@@ -7,6 +7,7 @@ mod keeping_up;
 mod losses;
 mod notices;
 mod opening;
+mod pins;
 mod reader;
 mod stalls;
 mod writes;

@@ -14,6 +14,7 @@ impl Node {
         match command {
             Command::Write(changes) => self.write(id, changes),
             Command::Await { until, deadline } => self.wait_for(id, until, deadline),
+            Command::Pin { at, deadline } => self.pin(id, at, deadline),
             Command::Drain => self.begin_drain(id),
         }
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use outrigger_core::batch::Batch;
 use outrigger_core::conformance::store::{Damage, Fault};
 use outrigger_core::lineage::Lineage;
-use outrigger_core::offset::{Generation, Partition};
+use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{
     Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError,
     StoreErrorKind, StoreEvent,
@@ -39,9 +39,17 @@ pub use view::ModelView;
 pub struct StoreModel {
     disk: Disk,
     open: BTreeMap<Generation, OpenGeneration>,
+    pins: BTreeMap<RequestId, Pinned>,
     /// Highest number this process has seen: a removed one is not used again either.
     highest: u64,
     faults: Faults,
+}
+
+/// Partitions of one generation, each as it was when it was pinned.
+#[derive(Clone, Debug)]
+struct Pinned {
+    generation: Generation,
+    parts: BTreeMap<Partition, Contents>,
 }
 
 type Answer = Result<StoreEvent, StoreError>;
@@ -65,6 +73,11 @@ impl StoreModel {
             StoreCall::Quarantine { generation, why } => self.quarantine(generation, why),
             StoreCall::Remove { generation } => self.remove(generation),
             StoreCall::Close { generation } => self.close(generation),
+            StoreCall::Pin { generation, partition, pin } => self.pin(generation, partition, pin),
+            StoreCall::Unpin { generation, pin } => {
+                self.pins.remove(&pin);
+                Ok(StoreEvent::Done { call: kind, generation })
+            }
         };
         self.check();
         answer.unwrap_or_else(|error| StoreEvent::Failed { call: kind, error })
@@ -79,9 +92,23 @@ impl StoreModel {
         Some(ModelView::new(seen.clone(), stored))
     }
 
+    /// What is kept under `pin`, once all partitions are.
+    pub fn pinned(&self, pin: RequestId) -> Option<ModelView> {
+        let Pinned { generation, parts } = self.pins.get(&pin)?;
+        let stored = self.disk.generations.get(generation)?;
+        let all = parts.len() == stored.partitions.len();
+        all.then(|| ModelView::new(parts.values().cloned().collect(), stored))
+    }
+
+    /// Pins of which anything is kept.
+    pub fn pins(&self) -> usize {
+        self.pins.len()
+    }
+
     /// The process is killed. `keep` says how many of a partition's unflushed steps, which it is given
     /// the count of, reached the disk nevertheless: the first so many of them.
     pub fn crash(&mut self, mut keep: impl FnMut(Generation, Partition, usize) -> usize) {
+        self.pins.clear();
         for (generation, open) in std::mem::take(&mut self.open) {
             let stored = self.disk.stored(generation);
             open.keep_some(stored, |partition, steps| keep(generation, partition, steps));
@@ -139,6 +166,7 @@ impl StoreModel {
 
     fn open(&mut self, expected: &Identity) -> Answer {
         self.open.clear();
+        self.pins.clear();
         let own = self.disk.identity() == Some(expected);
         let needs_space = own && !self.disk.generations.is_empty();
         let mut reach = self.faults.reach(StoreCallKind::Open, needs_space);
@@ -255,8 +283,28 @@ impl StoreModel {
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }
 
-    fn quarantine(&mut self, generation: Generation, why: String) -> Answer {
+    fn pin(&mut self, generation: Generation, partition: Partition, pin: RequestId) -> Answer {
+        let injected = self.faults.reach(StoreCallKind::Pin, false).end();
+        if self.disk.current != Some(generation) {
+            return Err(io(format!("{generation} is not in use")));
+        }
+        injected?;
+        let open = self.writable(generation, Ok(()))?;
+        let contents = open.live[partition.index()].clone();
+        let empty = || Pinned { generation, parts: BTreeMap::new() };
+        let pinned = self.pins.entry(pin).or_insert_with(empty);
+        assert_eq!(pinned.generation, generation, "a pin is of one generation");
+        pinned.parts.insert(partition, contents);
+        Ok(StoreEvent::Pinned { pin, partition })
+    }
+
+    fn forget(&mut self, generation: Generation) {
         self.open.remove(&generation);
+        self.pins.retain(|_, pinned| pinned.generation != generation);
+    }
+
+    fn quarantine(&mut self, generation: Generation, why: String) -> Answer {
+        self.forget(generation);
         let mut reach = self.faults.reach(StoreCallKind::Quarantine, true);
         self.disk.set_aside(generation, why, &mut reach)?;
         reach.end()?;
@@ -264,7 +312,7 @@ impl StoreModel {
     }
 
     fn remove(&mut self, generation: Generation) -> Answer {
-        self.open.remove(&generation);
+        self.forget(generation);
         let mut reach = self.faults.reach(StoreCallKind::Remove, false);
         self.disk.remove(generation, &mut reach)?;
         Ok(StoreEvent::Done { call: StoreCallKind::Remove, generation })
@@ -272,7 +320,7 @@ impl StoreModel {
 
     fn close(&mut self, generation: Generation) -> Answer {
         self.faults.reach(StoreCallKind::Close, false).end()?;
-        self.open.remove(&generation);
+        self.forget(generation);
         Ok(StoreEvent::Done { call: StoreCallKind::Close, generation })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::StoreUnderTest;
 use crate::batch::{Batch, BatchBuilder};
 use crate::lineage::Lineage;
-use crate::offset::{Epoch, Generation, Offset, Partition, Revision};
+use crate::offset::{Epoch, Generation, Offset, Partition, RequestId, Revision};
 use crate::partitioner::partition_of;
 use crate::store::{
     Found, FoundCopy, FoundGeneration, GenerationState, Row, Scan, StoreCall, StoreCallKind,
@@ -199,6 +199,15 @@ impl Copy<'_> {
         let mut state = self.histories[partition.index()].last().clone();
         state.lineage.confirmed_at_ms += 250;
         self.histories[partition.index()].since.push(state);
+    }
+
+    pub(super) fn pin(&mut self, partition: Partition, pin: RequestId) {
+        let call = StoreCall::Pin { generation: self.generation, partition, pin };
+        assert_eq!(self.store.call(call), StoreEvent::Pinned { pin, partition });
+    }
+
+    pub(super) fn unpin(&mut self, pin: RequestId) {
+        done(self.store, StoreCall::Unpin { generation: self.generation, pin });
     }
 
     pub(super) fn flush(&mut self) {
