@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod plan;
 pub mod rocks;
 pub mod runtime;
+mod scratch;
 pub mod serve;
 pub mod telemetry;
 mod workload;

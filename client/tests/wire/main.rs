@@ -3,6 +3,7 @@
 
 mod failures;
 mod fake;
+mod pins;
 mod reads;
 mod sessions;
 mod statuses;

@@ -11,7 +11,8 @@ pub struct Limits {
     /// Size of one fetch: a batch travels whole from consumer to store.
     pub fetch_bytes_max: u32,
     /// Batches of one partition sent to the store and not yet answered: keeps the store busy while
-    /// the next one is fetched, and bounds what a slow disk holds in memory.
+    /// the next one is fetched, and bounds what a slow disk holds in memory. One that pins split is sent in up to
+    /// `pins_max` more pieces.
     pub applying_batches_max: usize,
     /// Applied bytes of one store, with what each record costs beside its own, after which it is flushed: what a crash reads again.
     pub flush_bytes_max: usize,

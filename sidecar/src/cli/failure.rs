@@ -7,6 +7,7 @@ use std::io;
 use outrigger_client::{Error as CallError, ErrorKind, Reason};
 use outrigger_core::store::StoreError;
 
+use super::verify::VerifyError;
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::dev::DevError;
@@ -55,6 +56,8 @@ pub enum Failure {
     Dev(#[from] DevError),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     #[error("cannot start: {0}")]
     Start(io::Error),
 }
@@ -88,6 +91,7 @@ impl Failure {
             Failure::Disk(_) => Exit::InputOutput,
             Failure::Dev(error) => error.exit(),
             Failure::Demo(error) => error.exit(),
+            Failure::Verify(error) => error.exit(),
             Failure::Start(_) => Exit::TryAgain,
         }
     }
@@ -115,7 +119,7 @@ impl fmt::Display for LoadFailure {
     }
 }
 
-fn exit_of_call(error: &CallError) -> Exit {
+pub(super) fn exit_of_call(error: &CallError) -> Exit {
     if error.may_have_happened() {
         return Exit::Unknown;
     }
@@ -139,7 +143,7 @@ fn exit_of_call(error: &CallError) -> Exit {
 }
 
 /// The message with what to do, and the names that can be looked up.
-fn full(error: &CallError) -> String {
+pub(super) fn full(error: &CallError) -> String {
     let mut text = error.to_string();
     if let Some(reason) = error.reason() {
         write!(text, "\n  reason: {}", reason.as_str_name()).expect("a String takes every text");

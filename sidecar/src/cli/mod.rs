@@ -19,6 +19,7 @@ mod scan;
 mod serve;
 mod status;
 mod target;
+mod verify;
 
 use std::ffi::OsString;
 use std::sync::LazyLock;
@@ -30,6 +31,7 @@ use crate::config::ServeArgs;
 use crate::exit::Exit;
 
 pub use self::failure::Failure;
+pub use self::verify::VerifyError;
 
 /// Keeps a node's state in a compacted Kafka topic, and brings it back.
 #[derive(Debug, Parser)]
@@ -53,6 +55,7 @@ enum Command {
     Scan(scan::ScanArgs),
     Load(load::LoadArgs),
     Status(status::StatusArgs),
+    Verify(Box<verify::VerifyArgs>),
     Dev(dev::DevArgs),
     Demo(demo::DemoArgs),
 }
@@ -80,6 +83,7 @@ impl Cli {
             Command::Scan(args) => scan::run(args).await,
             Command::Load(args) => load::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Verify(args) => verify::run(*args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Demo(args) => demo::run(args).await,
         }
@@ -156,6 +160,7 @@ mod tests {
             "outrigger load - --deletes 3",
             "outrigger load --count 5 --rate 0",
             "outrigger status --follow --digest",
+            "outrigger verify",
             "outrigger dev --nodes 0",
             "outrigger dev --port 80",
             "outrigger demo --keys 0",
@@ -178,6 +183,7 @@ mod tests {
             "outrigger load -",
             "outrigger status --follow --json",
             "outrigger status --digest",
+            "outrigger verify --server http://one:1 --server unix:///two --store s --timeout 5s",
         ];
         for line in lines {
             assert!(read(line).is_ok(), "{line}");

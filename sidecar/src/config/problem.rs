@@ -41,6 +41,8 @@ pub enum Problem {
         "listen: it is `off` and there is no socket, so nobody could call this node: give one of the two"
     )]
     NowhereToListen,
+    #[error("store: `{name}` is not one store of the file: name the one with --store")]
+    NotOneStore { name: String },
     #[error("socket: the path is empty: give a path, or leave the setting out")]
     SocketEmpty,
     #[error("socket: {} has {length} bytes, a Unix socket's path may have {limit}: give a shorter one", .path.display())]

@@ -35,6 +35,35 @@ impl ServeArgs {
         self.resolve_over(file)
     }
 
+    /// The store that is named; empty: the only one.
+    pub fn store(&self) -> &str {
+        self.single.store.as_deref().unwrap_or_default()
+    }
+
+    /// For a node of one store beside the one that these settings are for: on a directory of its own, and listening
+    /// on `socket` alone.
+    pub fn resolve_beside(
+        mut self,
+        data: PathBuf,
+        socket: PathBuf,
+    ) -> Result<ServeConfig, ConfigError> {
+        let name = self.store().to_owned();
+        if self.config.is_some() {
+            // One of the file's.
+            self.single.store = None;
+        }
+        self.settings.data = Some(data);
+        self.settings.listen = Some("off".to_owned());
+        self.settings.metrics = Some("off".to_owned());
+        self.settings.socket = Some(socket);
+        let mut config = self.resolve()?;
+        config.stores.retain(|store| name.is_empty() || store.name.as_str() == name);
+        match config.stores.len() {
+            1 => Ok(config),
+            _ => Err(ConfigError { problems: vec![Problem::NotOneStore { name }] }),
+        }
+    }
+
     fn resolve_over(self, file: File) -> Result<ServeConfig, ConfigError> {
         let mut problems = Vec::new();
         let settings = self.settings.over(&file);

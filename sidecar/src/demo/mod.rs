@@ -9,10 +9,8 @@ mod load;
 mod reference;
 mod report;
 mod restore;
-mod scratch;
 
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount};
@@ -23,11 +21,11 @@ use outrigger_model::log::CleanerPace;
 use self::load::Load;
 use self::reference::Reference;
 use self::report::Report;
-use self::scratch::Scratch;
 use crate::dev::cluster::{Cluster, ClusterConfig, ClusterError, NodeNumber};
 use crate::dev::topic_policy;
 use crate::embedded::EmbeddedConfig;
 use crate::exit::Exit;
+use crate::scratch::{Scratch, ScratchError};
 use crate::serve::Signals;
 use crate::workload::Mix;
 
@@ -43,8 +41,8 @@ pub struct DemoConfig {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    #[error("no directory can be made below {}", below.display())]
-    Scratch { below: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     #[error("the system gives no signals")]
     Signals(#[source] io::Error),
     #[error("the demo's nodes cannot run")]
@@ -68,7 +66,7 @@ const VALUE_BYTES: usize = 100;
 
 pub async fn run(config: DemoConfig) -> Result<Exit, DemoError> {
     let mut signals = Signals::new().map_err(DemoError::Signals)?;
-    let mut scratch = Scratch::make()?;
+    let mut scratch = Scratch::make("demo")?;
     let outcome = tokio::select! {
         biased;
         _name = signals.next() => Err(DemoError::Interrupted),
@@ -84,7 +82,7 @@ pub async fn run(config: DemoConfig) -> Result<Exit, DemoError> {
 impl DemoError {
     pub fn exit(&self) -> Exit {
         match self {
-            DemoError::Scratch { .. } => Exit::InputOutput,
+            DemoError::Scratch(_) => Exit::InputOutput,
             DemoError::Cluster(error) => error.exit(),
             DemoError::Call { .. } | DemoError::NotReady { .. } => Exit::Internal,
             DemoError::Differ(_) => Exit::Negative,

@@ -1,7 +1,7 @@
 //! The threads of the copies on disk: each store belongs to one, so that its calls are carried out in order.
 //!
 //! The queues need no bound of their own: a node has few calls under way (`Limits::applying_batches_max`
-//! per partition, and one each of the others). A slow disk delays its own thread, never the core.
+//! and pins per partition, and one each of the others). A slow disk delays its own thread, never the core.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -204,6 +204,35 @@ async fn a_crash_loses_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_pin_is_kept_until_its_lease_ends_and_holds_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(&dir.path().join("log"));
+    let (inbox, sink) = Inbox::new();
+    let client = Box::new(log.client(StoreIndex(0), sink));
+    let limits = Limits { pin_lease: Duration::from_secs(2), ..Limits::PRODUCTION };
+    let (runtime, store) = start(&dir.path().join("data"), limits, inbox, client);
+    ready(&store).await;
+    let written = store.write(vec![put("k", "v")]).await.unwrap();
+    let pin = store.pin(token(&written), SOON).await.unwrap();
+    let (_, view) = pin.view().expect("its lease has just begun");
+    store.write(vec![put("k", "w")]).await.unwrap();
+    assert_eq!(view.get(b"k").unwrap().unwrap().value, b"v");
+    let over = async {
+        while pin.view().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, over).await.expect("the lease ends");
+    drop(view);
+    let read = store.read(ReadLevel::Latest, None, SOON).await.unwrap();
+    let now = Token::of(read.topic, &read.view.lineages().unwrap());
+    drop(read);
+    let pin = store.pin(now, SOON).await.unwrap();
+    assert_eq!(runtime.drain().await, Drained::Flushed);
+    assert!(pin.view().is_none());
+}
+
+#[tokio::test]
 async fn a_drained_store_turns_everything_away_and_resumes_where_it_ended() {
     let dir = tempfile::tempdir().unwrap();
     let log = log(&dir.path().join("log"));

@@ -84,7 +84,7 @@ impl ServeError {
     }
 }
 
-fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
+pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
     let stores = config.stores.iter().map(|store| StoreSpec {
         name: store.name.as_str().to_owned(),
         topic: store.topic.as_str().to_owned(),

@@ -7,6 +7,7 @@ mod levels;
 mod operator;
 mod rows;
 mod stopping;
+mod verify;
 mod write_stream;
 
 use std::future::Future;

@@ -68,7 +68,7 @@ async fn select(client: &Client, node: &mut NodeStatus, name: Option<&str>) -> R
 }
 
 /// `READY`; a number, when it is a phase that this version does not know.
-fn phase_name(store: &StoreStatus) -> String {
+pub(super) fn phase_name(store: &StoreStatus) -> String {
     let known = v1::Phase::try_from(store.phase).map(|phase| phase.as_str_name());
     named(known.ok(), "PHASE_", store.phase)
 }
