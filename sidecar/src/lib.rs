@@ -6,6 +6,7 @@ pub mod demo;
 pub mod dev;
 pub mod doctor;
 pub mod embedded;
+mod escape;
 pub mod exit;
 pub mod grpc;
 pub mod index;

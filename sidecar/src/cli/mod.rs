@@ -7,7 +7,6 @@ mod demo;
 mod dev;
 mod disk;
 mod doctor;
-mod escape;
 mod failure;
 mod kv;
 mod load;

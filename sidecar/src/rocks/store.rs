@@ -11,7 +11,7 @@ use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Generation, Partition};
 use outrigger_core::store::{
     Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError,
-    StoreEvent,
+    StoreEvent, Why,
 };
 use outrigger_core::topic::Identity;
 
@@ -137,9 +137,7 @@ impl RocksStore {
         let superseded =
             listing.generations.iter().filter(|generation| !kept.contains(&Some(**generation)));
         for generation in superseded {
-            if let Err(error) =
-                self.directory.quarantine(*generation, "superseded by a newer generation")
-            {
+            if let Err(error) = self.directory.quarantine(*generation, &Why::Superseded) {
                 tracing::warn!(%generation, %error, "not in use, and could not be set aside");
             }
         }
@@ -280,7 +278,7 @@ impl RocksStore {
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }
 
-    fn quarantine(&mut self, generation: Generation, why: &str) -> Answer {
+    fn quarantine(&mut self, generation: Generation, why: &Why) -> Answer {
         self.close(generation);
         self.directory.quarantine(generation, why)?;
         Ok(StoreEvent::Done { call: StoreCallKind::Quarantine, generation })

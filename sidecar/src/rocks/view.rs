@@ -32,6 +32,10 @@ impl GenerationViews {
         open.map(RocksView::new)
     }
 
+    pub fn is_open(&self, generation: Generation) -> bool {
+        self.open.load().contains_key(&generation)
+    }
+
     pub(super) fn publish(&self, open: OpenGenerations) {
         self.open.store(Arc::new(open));
     }
@@ -45,7 +49,7 @@ pub struct RocksView {
 }
 
 impl RocksView {
-    fn new(generation: Arc<OpenGeneration>) -> RocksView {
+    pub(super) fn new(generation: Arc<OpenGeneration>) -> RocksView {
         let snapshot = generation.db().snapshot();
         // SAFETY: the snapshot borrows the `DB` inside of the `Arc`, which does not move and lives until
         // the field `generation` is dropped, after the field `snapshot`. The longer lifetime does not
@@ -56,6 +60,53 @@ impl RocksView {
             )
         };
         RocksView { snapshot, generation }
+    }
+
+    pub(super) fn partitions(&self) -> u32 {
+        self.generation.partitions()
+    }
+
+    /// All rows, in key order.
+    pub(super) fn rows(&self) -> Result<Rows<'_>, StoreError> {
+        self.rows_between(&row::key(b""), row::END, false)
+    }
+
+    /// `start..end` in stored form.
+    fn rows_between(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        reverse: bool,
+    ) -> Result<Rows<'_>, StoreError> {
+        let cursors = Partition::all(self.generation.partitions()).map(|partition| {
+            let mut options = checked_reads();
+            options.set_iterate_lower_bound(start);
+            options.set_iterate_upper_bound(end);
+            // A scan reads much once: it must not push out what is read often.
+            options.fill_cache(false);
+            self.snapshot.raw_iterator_cf_opt(&self.generation.column_family(partition), options)
+        });
+        Merge::new(cursors.collect(), reverse).map(Rows)
+    }
+}
+
+/// A row's key, revision and value.
+pub(super) type Head<'a> = (&'a [u8], Revision, &'a [u8]);
+
+/// Rows in key order, one at a time.
+pub(super) struct Rows<'a>(Merge<'a>);
+
+impl Rows<'_> {
+    /// The next row.
+    pub(super) fn head(&self) -> Result<Option<Head<'_>>, StoreError> {
+        let Some((partition, key, stored)) = self.0.head() else { return Ok(None) };
+        let key = row::read_key(key).ok_or_else(|| no_row(partition))?;
+        let (offset, value) = row::read_value(stored).ok_or_else(|| no_row(partition))?;
+        Ok(Some((key, Revision { partition, offset }, value)))
+    }
+
+    pub(super) fn advance(&mut self) -> Result<(), StoreError> {
+        self.0.advance()
     }
 }
 
@@ -92,22 +143,12 @@ impl View for RocksView {
             return Ok(());
         }
         let (start, end) = (row::key(start), end.map_or(row::END.to_vec(), row::key));
-        let cursors = Partition::all(self.generation.partitions()).map(|partition| {
-            let mut options = checked_reads();
-            options.set_iterate_lower_bound(start.clone());
-            options.set_iterate_upper_bound(end.clone());
-            // A scan reads much once: it must not push out what is read often.
-            options.fill_cache(false);
-            self.snapshot.raw_iterator_cf_opt(&self.generation.column_family(partition), options)
-        });
-        let mut merge = Merge::new(cursors.collect(), reverse)?;
-        while let Some((partition, key, stored)) = merge.head() {
-            let key = row::read_key(key).ok_or_else(|| no_row(partition))?;
-            let (offset, value) = row::read_value(stored).ok_or_else(|| no_row(partition))?;
-            if row(key, Revision { partition, offset }, value) == Scan::Stop {
+        let mut rows = self.rows_between(&start, &end, reverse)?;
+        while let Some((key, revision, value)) = rows.head()? {
+            if row(key, revision, value) == Scan::Stop {
                 break;
             }
-            merge.advance()?;
+            rows.advance()?;
         }
         Ok(())
     }
