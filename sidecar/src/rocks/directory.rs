@@ -4,6 +4,7 @@
 //! left is told by its name, or by WHY inside of a generation, and finished when the store is opened.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use super::{files, why};
 const CREATING: &str = "creating-";
 const REMOVING: &str = "removing-";
 const QUARANTINED: &str = "quarantined-";
+const RESEED: &str = "RESEED";
 const LOST: &str = "lost-";
 const JSONL: &str = ".jsonl";
 
@@ -132,6 +134,10 @@ impl StoreDirectory {
 
     pub(super) fn quarantined(&self, generation: Generation) -> PathBuf {
         self.path.join(format!("{QUARANTINED}{generation}"))
+    }
+
+    pub(super) fn progress(&self) -> PathBuf {
+        self.path.join(RESEED)
     }
 
     /// The file with what the log lost of a generation that was set aside.
@@ -313,6 +319,7 @@ impl StoreDirectory {
         let mut listing = self.list()?;
         self.sweep(&mut listing)?;
         self.delete_file("CURRENT")?;
+        self.delete_file(RESEED)?;
         listing.generations.iter().try_for_each(|generation| self.remove(*generation))?;
         if listing.quarantined.is_empty() {
             self.delete_file("IDENTITY")?;
@@ -345,6 +352,19 @@ impl Listing {
 
     pub(super) fn is_empty(&self) -> bool {
         self.generations.is_empty() && self.quarantined.is_empty()
+    }
+}
+
+/// What there is, for people.
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept = self.generations.iter().map(Generation::to_string);
+        let aside = self.quarantined.iter().map(|aside| format!("{aside} (set aside)"));
+        let all: Vec<String> = kept.chain(aside).collect();
+        match all.is_empty() {
+            true => f.write_str("nothing"),
+            false => f.write_str(&all.join(", ")),
+        }
     }
 }
 

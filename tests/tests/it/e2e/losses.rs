@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use outrigger_core::offset::Partition;
+use outrigger_core::offset::{Offset, Partition};
 use outrigger_tests::kafka::{Cluster, Topic, TopicSpec};
 use outrigger_tests::load::rows;
 use outrigger_tests::node::{Node, STORE};
@@ -174,6 +174,17 @@ fn a_log_that_lost_its_last_records_is_told_apart_key_by_key() -> Result<()> {
         ensure!(
             lost(&lossy.node).await? == expected,
             "a start writes what a crash kept from being written"
+        );
+
+        lossy.node.kill()?;
+        let (bootstrap, rescued) = (lossy.cluster.bootstrap(), format!("{name}-rescued"));
+        let into = ["--bootstrap", &bootstrap, "--topic", &rescued, "--create", "--yes"];
+        let reseeded = lossy.node.on_disk("reseed", &[&into[..], &["--from", "g1"]].concat())?;
+        ensure!(reseeded.status.success(), "{reseeded:?}");
+        let rescued = Topic::existing(&bootstrap, &rescued, 1)?;
+        ensure!(
+            rescued.ends(P0)?.1 == Offset(10),
+            "what was set aside: nine old rows and a new one"
         );
         Ok(())
     })

@@ -8,6 +8,7 @@ mod losses;
 mod outage;
 mod plan;
 mod refusals;
+mod reseed;
 
 use std::future::Future;
 use std::time::Duration;
