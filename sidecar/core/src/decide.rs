@@ -21,7 +21,7 @@ use crate::lineage::Lineage;
 use crate::log::PartitionEnd;
 use crate::offset::{Epoch, Generation, Partition};
 use crate::phase::{Cause, PolicyFault, Refusal};
-use crate::store::{Found, FoundCopy, FoundGeneration, GenerationState};
+use crate::store::{Found, FoundCopy, FoundGeneration, GenerationState, Why};
 use crate::topic::{LogFacts, TopicPolicy};
 
 /// Everything the decision depends on.
@@ -59,7 +59,7 @@ pub enum Plan {
         building: Generation,
         lineages: Vec<Lineage>,
         serve: Option<Generation>,
-        aside: Option<(Generation, String)>,
+        aside: Option<(Generation, Why)>,
     },
     Rebuild {
         generation: Generation,
@@ -74,7 +74,7 @@ pub enum Old {
     /// Serves STALE reads until the rebuild ends, then it is removed.
     ServeStale,
     /// Set aside until an operator drops it: it holds what the log lost, or is damaged.
-    Quarantine(String),
+    Quarantine(Why),
     /// A rebuild that never ended: nothing in it that the log has not.
     Discard,
 }
@@ -208,7 +208,14 @@ fn judge_partition(
 }
 
 fn defect(cause: Cause, why: &str) -> Defect {
-    Defect { cause, old: Old::Quarantine(why.to_owned()) }
+    let why = match cause {
+        Cause::Truncated | Cause::Diverged => Why::Lost(why.to_owned()),
+        Cause::Corrupt | Cause::UnknownFormat => Why::Damaged(why.to_owned()),
+        Cause::Resume | Cause::Unfinished | Cause::Empty | Cause::PastHorizon => {
+            unreachable!("{cause:?} sets nothing aside")
+        }
+    };
+    Defect { cause, old: Old::Quarantine(why) }
 }
 
 fn past_horizon(lineage: &Lineage, situation: Situation<'_>) -> bool {

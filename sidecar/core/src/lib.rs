@@ -20,6 +20,7 @@ pub mod limits;
 pub mod lineage;
 pub mod load;
 pub mod log;
+pub mod lost;
 pub mod node;
 pub mod offset;
 pub mod partitioner;

@@ -101,10 +101,22 @@ impl EpochChain {
     /// Whether a reader whose last record had `epoch` can have reached `position` in this history.
     /// False is proof of another history; true is not proof of this one.
     pub fn allows(&self, epoch: Epoch, position: Offset) -> bool {
-        self.starts
-            .iter()
-            .find(|(later, _)| *later > epoch)
-            .is_none_or(|(_, start)| position <= *start)
+        self.end(epoch).is_none_or(|end| position <= end)
+    }
+
+    /// Where `epoch` has ended in this history at the latest; none while no later one was seen.
+    pub(crate) fn end(&self, epoch: Epoch) -> Option<Offset> {
+        self.starts.iter().find(|(later, _)| *later > epoch).map(|(_, start)| *start)
+    }
+
+    /// Everything below was the same in `other`: a leader epoch has one leader, so two histories that have a record
+    /// of it have the same records before it.
+    pub(crate) fn shared_with(&self, other: &EpochChain) -> Offset {
+        let both = self.starts.iter().filter_map(|(epoch, start)| {
+            let (_, also) = other.starts.iter().find(|(known, _)| known == epoch)?;
+            Some(*start.min(also))
+        });
+        both.max().unwrap_or(Offset::ZERO)
     }
 }
 

@@ -89,7 +89,7 @@ impl Refusal {
             }
             Refusal::LogIncomplete { .. } => {
                 "somebody deleted records: nothing can be rebuilt from this log; copy the data directory \
-                 of a node that is still READY, or write the state into a new topic"
+                 of a node that is still READY, or write the state into a new topic (`outrigger reseed`)"
             }
         }
     }

@@ -29,7 +29,7 @@ pub enum StoreCall {
     /// flushed. Answer: `Done`.
     Activate { generation: Generation },
     /// Moves a generation aside, kept until an operator drops it; its number is not used again. Answer: `Done`.
-    Quarantine { generation: Generation, why: String },
+    Quarantine { generation: Generation, why: Why },
     /// Deletes a generation; one that is not there is no error. Answer: `Done`.
     Remove { generation: Generation },
     /// Closes an open generation WITHOUT flushing: what was not flushed is forgotten. Readers that hold a
@@ -41,6 +41,20 @@ pub enum StoreCall {
     Pin { generation: Generation, partition: Partition, pin: RequestId },
     /// Keeps nothing under `pin` any more; nothing kept is no error. Answer: `Done`.
     Unpin { generation: Generation, pin: RequestId },
+}
+
+/// Why a generation is set aside. Kept with it, for whoever drops it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    /// It has records that the log lost, or of another history: what that comes to is [`crate::lost`]'s matter.
+    #[error("{0}")]
+    Lost(String),
+    /// It cannot be read, or not be trusted.
+    #[error("{0}")]
+    Damaged(String),
+    /// A crash came before it was removed. Said by stores, never by a node.
+    #[error("superseded by a newer generation")]
+    Superseded,
 }
 
 impl StoreCall {

@@ -14,6 +14,7 @@ use crate::dev::DevError;
 use crate::exit::Exit;
 use crate::kafka::KafkaStartError;
 use crate::plan::PlanError;
+use crate::reseed::ReseedError;
 use crate::rocks::DataDirError;
 use crate::serve::ServeError;
 use crate::telemetry::{LogError, MetricsError};
@@ -45,6 +46,8 @@ pub enum Failure {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error(transparent)]
+    Reseed(#[from] ReseedError),
     /// Of a command without a node.
     #[error(transparent)]
     Kafka(#[from] KafkaStartError),
@@ -86,6 +89,7 @@ impl Failure {
             Failure::Metrics(MetricsError::Listen { .. }) => Exit::Unavailable,
             Failure::Serve(error) => error.exit(),
             Failure::Plan(error) => error.exit(),
+            Failure::Reseed(error) => error.exit(),
             Failure::Kafka(error) => PlanError::exit_of(error),
             Failure::Data(_) => Exit::DataDirectory,
             Failure::Disk(_) => Exit::InputOutput,

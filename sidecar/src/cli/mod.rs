@@ -7,13 +7,13 @@ mod demo;
 mod dev;
 mod disk;
 mod doctor;
-mod escape;
 mod failure;
 mod kv;
 mod load;
 mod output;
 mod plan;
 mod quarantine;
+mod reseed;
 mod reset;
 mod scan;
 mod serve;
@@ -49,6 +49,7 @@ enum Command {
     Doctor(Box<doctor::DoctorArgs>),
     DropQuarantine(quarantine::DropArgs),
     Reset(reset::ResetArgs),
+    Reseed(Box<reseed::ReseedArgs>),
     Put(kv::PutArgs),
     Get(kv::GetArgs),
     Delete(kv::DeleteArgs),
@@ -77,6 +78,7 @@ impl Cli {
             Command::Doctor(args) => doctor::run(*args).await,
             Command::DropQuarantine(args) => quarantine::run(&args),
             Command::Reset(args) => reset::run(&args),
+            Command::Reseed(args) => reseed::run(*args).await,
             Command::Put(args) => kv::put(args).await,
             Command::Get(args) => kv::get(args).await,
             Command::Delete(args) => kv::delete(args).await,
@@ -164,6 +166,9 @@ mod tests {
             "outrigger dev --nodes 0",
             "outrigger dev --port 80",
             "outrigger demo --keys 0",
+            "outrigger reseed --data d --bootstrap b:1 --store s",
+            "outrigger reseed --data d --bootstrap b:1 --store s --topic t --partitions 3",
+            "outrigger reseed --data d --bootstrap b:1 --store s --topic t --from 3",
         ];
         for line in lines {
             assert_eq!(read(line).expect_err(line), Exit::Usage, "{line}");
@@ -184,6 +189,7 @@ mod tests {
             "outrigger status --follow --json",
             "outrigger status --digest",
             "outrigger verify --server http://one:1 --server unix:///two --store s --timeout 5s",
+            "outrigger reseed --data d --bootstrap b:1 --store s --topic t --from g3 --create --partitions 3 --yes",
         ];
         for line in lines {
             assert!(read(line).is_ok(), "{line}");

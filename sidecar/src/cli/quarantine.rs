@@ -1,6 +1,7 @@
 //! `drop-quarantine`: lists what was set aside, or deletes one of it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
 
 use indicatif::HumanBytes;
 
@@ -11,7 +12,7 @@ use crate::exit::Exit;
 use crate::rocks;
 
 /// Lists what a store set aside (a copy with records that the log lost, a damaged one), or deletes one of it;
-/// also while its node runs
+/// also while its node runs. The file that tells what the log lost of it, lost-g<N>.jsonl, stays
 #[derive(Debug, clap::Args)]
 pub(super) struct DropArgs {
     /// Which to delete, such as g3; none: list them
@@ -25,9 +26,13 @@ pub(super) fn run(args: &DropArgs) -> Result<Exit, Failure> {
     let aside = rocks::quarantined(data, store.as_str())?;
     let Some(generation) = generation else {
         let mut list = String::new();
-        for rocks::Quarantined { generation, why, bytes } in &aside {
+        for each in &aside {
+            let rocks::Quarantined { generation, why, bytes, .. } = each;
             writeln!(list, "{generation}  {}  {why}", HumanBytes(*bytes))
                 .expect("a String takes every text");
+            if let Some(lost) = lost(args, each)? {
+                writeln!(list, "  {lost}").expect("a String takes every text");
+            }
         }
         Output::open().whole(&list).map_err(Failure::Output)?;
         return Ok(Exit::Success);
@@ -38,8 +43,41 @@ pub(super) fn run(args: &DropArgs) -> Result<Exit, Failure> {
             "{generation} was not set aside by store {store}: without a name, this command lists what was"
         )));
     };
+    let lost = lost(args, &found)?;
     rocks::drop_quarantined(data, store.as_str(), found.generation)?;
-    let said = format!("{generation} is deleted, {} are free again\n", HumanBytes(found.bytes));
+    let mut said = format!("{generation} is deleted, {} are free again\n", HumanBytes(found.bytes));
+    if let Some(lost @ Lost::Written { .. }) = lost {
+        writeln!(said, "this stays: {lost}").expect("a String takes every text");
+    }
     Output::open().whole(&said).map_err(Failure::Output)?;
     Ok(Exit::Success)
+}
+
+/// What is known of what the log lost of a generation.
+enum Lost {
+    Written { path: PathBuf, rows: u64 },
+    NotYet,
+}
+
+fn lost(args: &DropArgs, aside: &rocks::Quarantined) -> Result<Option<Lost>, Failure> {
+    let DiskArgs { data, store } = &args.disk;
+    let files = rocks::lost_files(data, store.as_str())?;
+    let file = files.into_iter().find(|file| file.generation == aside.generation);
+    let Some(file) = file else { return Ok(aside.has_lost.then_some(Lost::NotYet)) };
+    let what = || file.path.display().to_string();
+    let rows = file.rows().map_err(|error| Failure::Input { what: what(), error })?;
+    Ok(Some(Lost::Written { path: file.path, rows }))
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lost::Written { path, rows } => {
+                write!(f, "{}: {rows} keys of which the log lost something", path.display())
+            }
+            Lost::NotYet => {
+                f.write_str("what the log lost of it is written to a file when its node is READY")
+            }
+        }
+    }
 }

@@ -36,6 +36,13 @@ pub(super) fn run(args: &ResetArgs) -> Result<Exit, Failure> {
             first.generation, first.why
         )));
     }
+    if let Some(file) = rocks::lost_files(data, store.as_str())?.first() {
+        // Generations are counted from 1 again: the next one of this number would seem to be told of already.
+        return Err(Failure::Usage(format!(
+            "{} tells what the log lost: look at it, then delete it or move it away",
+            file.path.display()
+        )));
+    }
     let size = rocks::size_in_use(data, store.as_str())?.unwrap_or(0);
     let copy = format!("the copy of {owner}, {}", HumanBytes(size));
     if !yes {

@@ -6,10 +6,10 @@ use std::os::unix::ffi::OsStringExt;
 use clap::builder::RangedU64ValueParser;
 use outrigger_client::{Row, Scan};
 
-use super::escape::escape;
 use super::failure::Failure;
 use super::output::Output;
 use super::target::{Freshness, Target};
+use crate::escape::escape;
 use crate::exit::Exit;
 
 /// Prints rows in order, each as KEY<tab>VALUE; what is not printable is written as \xNN, \ as \\

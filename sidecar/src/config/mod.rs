@@ -19,7 +19,8 @@ use crate::kafka::KafkaConfig;
 
 pub use self::names::{StoreName, TopicName};
 pub use self::problem::{ConfigError, Problem};
-pub use self::settings::ServeArgs;
+pub use self::settings::{OfflineArgs, ServeArgs};
+pub use self::stores::PARTITIONS_MAX;
 pub use self::units::{DurationError, parse_duration};
 
 /// Less holds neither the indexes of a state worth restoring nor a few runs of a restore.

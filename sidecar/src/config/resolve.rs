@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
 use super::problem::{ConfigError, Problem};
-use super::settings::{File, ServeArgs, Settings};
+use super::settings::{File, OfflineArgs, ServeArgs, Settings};
 use super::units::parse_size;
 use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, stores};
 use crate::kafka::KafkaConfig;
@@ -25,13 +25,7 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 impl ServeArgs {
     /// Reads the file, if one is named, and judges everything; opens nothing else.
     pub fn resolve(self) -> Result<ServeConfig, ConfigError> {
-        let file = match &self.config {
-            None => File::default(),
-            // Without the file nothing can be said about the rest.
-            Some(path) => {
-                File::read(path).map_err(|problem| ConfigError { problems: vec![problem] })?
-            }
-        };
+        let file = read(self.config.as_deref())?;
         self.resolve_over(file)
     }
 
@@ -98,6 +92,28 @@ impl ServeArgs {
             false => Err(ConfigError { problems }),
         }
     }
+}
+
+impl OfflineArgs {
+    /// The data directory and how to reach Kafka.
+    pub fn resolve(self) -> Result<(PathBuf, KafkaConfig), ConfigError> {
+        let OfflineArgs { config, data: own, bootstrap, kafka: pairs } = self;
+        let file = read(config.as_deref())?;
+        let given = Settings { data: own, bootstrap, ..Settings::default() }.over(&file);
+        let mut problems = Vec::new();
+        let data = data(given.data, &mut problems);
+        let kafka = KafkaConfig {
+            bootstrap: brokers(given.bootstrap.as_deref(), &mut problems),
+            properties: kafka::properties(&file.kafka, &pairs, &mut problems),
+        };
+        if problems.is_empty() { Ok((data, kafka)) } else { Err(ConfigError { problems }) }
+    }
+}
+
+/// Without the file that is named nothing can be said about the rest.
+fn read(config: Option<&Path>) -> Result<File, ConfigError> {
+    let file = config.map_or_else(|| Ok(File::default()), File::read);
+    file.map_err(|problem| ConfigError { problems: vec![problem] })
 }
 
 fn data(path: Option<PathBuf>, problems: &mut Vec<Problem>) -> PathBuf {

@@ -35,6 +35,31 @@ pub struct ServeArgs {
     pub(super) kafka: Vec<String>,
 }
 
+/// What a command takes that works on a stopped node's disk and on Kafka: where both are, as `serve` takes it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct OfflineArgs {
+    /// Configuration file of the node: data, bootstrap and [kafka] are taken from it where no flag says them
+    #[arg(long, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Data directory of the node
+    #[arg(long, env = "OUTRIGGER_DATA", value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+
+    /// Kafka brokers to begin with, separated by commas
+    #[arg(long, env = "OUTRIGGER_BOOTSTRAP", value_name = "HOST:PORT,…")]
+    pub(super) bootstrap: Option<String>,
+
+    /// Passes a setting to librdkafka, as `serve` does; may be repeated
+    #[arg(
+        long = "kafka",
+        env = "OUTRIGGER_KAFKA",
+        value_name = "KEY=VALUE",
+        hide_env_values = true
+    )]
+    pub(super) kafka: Vec<String>,
+}
+
 /// Settings with the same name in flags, environment and file.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Settings {

@@ -11,7 +11,7 @@ use super::{Creation, StoreConfig};
 pub(super) const STORES_MAX: usize = 64;
 
 /// Every partition is a column family with its own memtable in each generation.
-pub(super) const PARTITIONS_MAX: u32 = 256;
+pub const PARTITIONS_MAX: u32 = 256;
 
 /// The stores, with everything wrong about them appended to `problems`.
 pub(super) fn resolve(

@@ -8,7 +8,7 @@ use outrigger_core::decide::{Plan, policy_fault};
 use outrigger_core::limits::Limits;
 use outrigger_core::log::KafkaError;
 use outrigger_core::node::PolicyWarning;
-use outrigger_core::offset::Partition;
+use outrigger_core::offset::{Generation, Partition};
 use outrigger_core::phase::Refusal;
 use outrigger_core::stall::StallKind;
 use outrigger_core::store::{Found, FoundGeneration};
@@ -145,15 +145,25 @@ fn clock(found: &Found, findings: &mut Findings) {
 fn set_aside(config: &ServeConfig, store: &StoreConfig, findings: &mut Findings) {
     match rocks::quarantined(&config.data, store.name.as_str()) {
         Ok(aside) => {
-            for rocks::Quarantined { generation, why, bytes } in aside {
+            for rocks::Quarantined { generation, why, has_lost, bytes } in aside {
                 findings.warn(
                     format!("{generation} was set aside, {}: {why}", HumanBytes(bytes)),
                     format!(
-                        "when nothing in it is needed: `outrigger drop-quarantine {generation}`"
+                        "{}`outrigger drop-quarantine {generation}`",
+                        look(has_lost, generation)
                     ),
                 );
             }
         }
         Err(error) => findings.bad(error.to_string(), "check the disk and the rights of this user"),
+    }
+}
+
+fn look(has_lost: bool, generation: Generation) -> String {
+    match has_lost {
+        true => {
+            format!("look at lost-{generation}.jsonl beside it; when nothing in it is needed: ")
+        }
+        false => "when nothing in it is needed: ".to_owned(),
     }
 }

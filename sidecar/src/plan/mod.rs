@@ -25,7 +25,7 @@ use crate::rocks::{self, DataDir, DataDirError, Resources, Shared};
 use crate::runtime;
 
 /// Beyond what the log takes to fail a question by itself.
-const ANSWERED_MAX: Duration = Duration::from_secs(60);
+pub(crate) const ANSWERED_MAX: Duration = Duration::from_secs(60);
 
 /// A look needs no cache to speak of.
 pub(crate) const RESOURCES: Resources =
@@ -106,7 +106,7 @@ impl Planned {
 }
 
 /// Nothing is decided without the log.
-fn unplanned(error: &KafkaError) -> Exit {
+pub(crate) fn unplanned(error: &KafkaError) -> Exit {
     match StallKind::of(error) {
         StallKind::Authorisation => Exit::Forbidden,
         StallKind::TopicGone => Exit::Refused,
@@ -194,6 +194,6 @@ pub(crate) fn describe(
     Ok(all.collect())
 }
 
-fn unanswered() -> KafkaError {
+pub(crate) fn unanswered() -> KafkaError {
     KafkaError { code: -185, name: "_TIMED_OUT".to_owned(), not_persisted: false }
 }

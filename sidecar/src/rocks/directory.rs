@@ -4,21 +4,27 @@
 //! left is told by its name, or by WHY inside of a generation, and finished when the store is opened.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use outrigger_core::offset::Generation;
-use outrigger_core::store::{Found, StoreError};
+use outrigger_core::store::{Found, StoreError, Why};
 use outrigger_core::topic::Identity;
 
 use super::error::{io as failed, refused};
-use super::files;
 use super::identity::{self, IdentityError};
+use super::{files, why};
 
 const CREATING: &str = "creating-";
 const REMOVING: &str = "removing-";
 const QUARANTINED: &str = "quarantined-";
+const RESEED: &str = "RESEED";
+const LOST: &str = "lost-";
+const JSONL: &str = ".jsonl";
+
+/// In a generation that is set aside.
 const WHY: &str = "WHY";
 
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub(super) struct StoreDirectory {
 pub(super) struct Listing {
     pub(super) generations: BTreeSet<Generation>,
     pub(super) quarantined: BTreeSet<Generation>,
+    /// Those of which there is a file with what the log lost.
+    pub(super) lost: BTreeSet<Generation>,
     /// Halves of an interrupted `Create` or `Remove`.
     debris: Vec<PathBuf>,
 }
@@ -96,6 +104,8 @@ impl StoreDirectory {
                 listing.generations.insert(generation);
             } else if let Some(generation) = name.strip_prefix(QUARANTINED).and_then(parse) {
                 listing.quarantined.insert(generation);
+            } else if let Some(generation) = lost(name) {
+                listing.lost.insert(generation);
             } else if name.starts_with(CREATING) || name.starts_with(REMOVING) {
                 listing.debris.push(entry.path());
             }
@@ -122,8 +132,17 @@ impl StoreDirectory {
         self.path.join(generation.to_string())
     }
 
-    fn quarantined(&self, generation: Generation) -> PathBuf {
+    pub(super) fn quarantined(&self, generation: Generation) -> PathBuf {
         self.path.join(format!("{QUARANTINED}{generation}"))
+    }
+
+    pub(super) fn progress(&self) -> PathBuf {
+        self.path.join(RESEED)
+    }
+
+    /// The file with what the log lost of a generation that was set aside.
+    pub(super) fn lost(&self, generation: Generation) -> PathBuf {
+        self.path.join(format!("{LOST}{generation}{JSONL}"))
     }
 
     /// What IDENTITY says, when there is one.
@@ -217,7 +236,7 @@ impl StoreDirectory {
         revealed.map_err(|error| failed("rename", creating, &error))
     }
 
-    pub(super) fn quarantine(&self, generation: Generation, why: &str) -> Result<(), StoreError> {
+    pub(super) fn quarantine(&self, generation: Generation, why: &Why) -> Result<(), StoreError> {
         let path = self.generation(generation);
         if !path.exists() {
             return match self.quarantined(generation).exists() {
@@ -227,7 +246,7 @@ impl StoreDirectory {
         }
         if path.is_dir() {
             let file = path.join(WHY);
-            let written = files::replace(&file, format!("{why}\n").as_bytes());
+            let written = files::replace(&file, why::encode(why).as_bytes());
             written.map_err(|error| failed("write", &file, &error))?;
         }
         self.move_aside(generation)
@@ -262,6 +281,8 @@ impl StoreDirectory {
 pub struct Quarantined {
     pub generation: Generation,
     pub why: String,
+    /// It was set aside because the log lost records that it has.
+    pub has_lost: bool,
     /// Of all its files.
     pub bytes: u64,
 }
@@ -275,9 +296,9 @@ impl StoreDirectory {
             let path = self.quarantined(*generation);
             let why =
                 files::read(&path.join(WHY)).map_err(|error| failed("read", &path, &error))?;
-            let why = String::from_utf8_lossy(&why.unwrap_or_default()).trim().to_owned();
+            let (why, has_lost) = why::decode(&why.unwrap_or_default());
             let bytes = files::size(&path).map_err(|error| failed("look at", &path, &error))?;
-            Ok(Quarantined { generation: *generation, why, bytes })
+            Ok(Quarantined { generation: *generation, why, has_lost, bytes })
         };
         self.list()?.quarantined.iter().map(describe).collect()
     }
@@ -288,7 +309,9 @@ impl StoreDirectory {
         if !path.exists() {
             return Err(refused(format!("{} is not there", path.display())));
         }
-        self.delete(&path, generation)
+        self.delete(&path, generation)?;
+        // What a crash left of a file that nobody can complete any more.
+        self.delete_file(&format!("{LOST}{generation}.new"))
     }
 
     /// Deletes the copy, IDENTITY last: whatever a crash leaves of it is a copy or less. What was set aside stays.
@@ -296,6 +319,7 @@ impl StoreDirectory {
         let mut listing = self.list()?;
         self.sweep(&mut listing)?;
         self.delete_file("CURRENT")?;
+        self.delete_file(RESEED)?;
         listing.generations.iter().try_for_each(|generation| self.remove(*generation))?;
         if listing.quarantined.is_empty() {
             self.delete_file("IDENTITY")?;
@@ -329,6 +353,23 @@ impl Listing {
     pub(super) fn is_empty(&self) -> bool {
         self.generations.is_empty() && self.quarantined.is_empty()
     }
+}
+
+/// What there is, for people.
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept = self.generations.iter().map(Generation::to_string);
+        let aside = self.quarantined.iter().map(|aside| format!("{aside} (set aside)"));
+        let all: Vec<String> = kept.chain(aside).collect();
+        match all.is_empty() {
+            true => f.write_str("nothing"),
+            false => f.write_str(&all.join(", ")),
+        }
+    }
+}
+
+fn lost(name: &str) -> Option<Generation> {
+    parse(name.strip_prefix(LOST)?.strip_suffix(JSONL)?)
 }
 
 /// `g<N>`, spelled in exactly one way.
@@ -379,12 +420,12 @@ mod tests {
         let generation = store.generation(Generation(3));
         fs::create_dir_all(&generation).unwrap();
         fs::write(generation.join("rows"), "kept").unwrap();
-        store.quarantine(Generation(3), "the log lost records that it has").unwrap();
+        let why = Why::Lost("the log ends\nbelow it".to_owned());
+        store.quarantine(Generation(3), &why).unwrap();
         let aside = data.path().join("orders/quarantined-g3");
-        assert_eq!(
-            fs::read_to_string(aside.join("WHY")).unwrap(),
-            "the log lost records that it has\n"
-        );
+        assert_eq!(fs::read_to_string(aside.join("WHY")).unwrap(), "the log ends below it\nlost\n");
         assert_eq!(fs::read_to_string(aside.join("rows")).unwrap(), "kept");
+        let [kept] = &store.set_aside().unwrap()[..] else { panic!("it is listed") };
+        assert_eq!((kept.why.as_str(), kept.has_lost), ("the log ends below it", true));
     }
 }

@@ -102,13 +102,21 @@ pub(super) fn look(
     partitions: u32,
     shared: &Shared,
 ) -> Result<GenerationState, StoreError> {
-    let opening = open_as(path, partitions, Use::Reads, shared, |options, families| {
-        let error_if_log_file_exists = false;
-        DB::open_cf_descriptors_read_only(options, path, families, error_if_log_file_exists)
-    });
-    Ok(match opening? {
+    Ok(match open_read_only(path, partitions, shared)? {
         Opening::Open(_, _, lineages) => GenerationState::Intact(lineages),
         Opening::Unusable(state) => state,
+    })
+}
+
+/// Opens a generation that nobody writes to. Nothing on disk is changed.
+pub(super) fn open_read_only(
+    path: &Path,
+    partitions: u32,
+    shared: &Shared,
+) -> Result<Opening, StoreError> {
+    open_as(path, partitions, Use::Reads, shared, |options, families| {
+        let error_if_log_file_exists = false;
+        DB::open_cf_descriptors_read_only(options, path, families, error_if_log_file_exists)
     })
 }
 

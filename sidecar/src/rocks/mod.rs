@@ -7,6 +7,8 @@
 //! <data>/<store>/g<N>/             a database, with FORMAT          (generation, row, lineage)
 //! <data>/<store>/g<N>/load/        what is read but not taken in    (load, writers)
 //! <data>/<store>/quarantined-g<N>/ set aside, with WHY, until an operator drops it
+//! <data>/<store>/lost-g<N>.jsonl   what the log lost of that       (lost)
+//! <data>/<store>/RESEED            how far a copy was written into a new topic (progress)
 //! ```
 //!
 //! There is no write-ahead log, for the topic is one: what is not flushed is read again. Nothing here
@@ -21,17 +23,24 @@ mod identity;
 mod lineage;
 mod load;
 mod look;
+mod lost;
 mod merge;
 mod options;
+mod progress;
 mod row;
+mod source;
 mod store;
 mod view;
+mod why;
 mod writers;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use directory::Quarantined;
 pub use files::free_bytes;
 pub use look::{drop_quarantined, look, owner, quarantined, reset, size_in_use};
+pub use lost::{LostFile, LostRows, lost_file, lost_files, unreported, write_lost};
 pub use options::{Resources, Shared};
+pub use progress::Progress;
+pub use source::{Source, SourceError};
 pub use store::RocksStore;
 pub use view::{GenerationViews, PinnedView, RocksView};

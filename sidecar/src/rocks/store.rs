@@ -11,7 +11,7 @@ use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{
     Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError,
-    StoreEvent,
+    StoreEvent, Why,
 };
 use outrigger_core::topic::Identity;
 
@@ -144,9 +144,7 @@ impl RocksStore {
         let superseded =
             listing.generations.iter().filter(|generation| !kept.contains(&Some(**generation)));
         for generation in superseded {
-            if let Err(error) =
-                self.directory.quarantine(*generation, "superseded by a newer generation")
-            {
+            if let Err(error) = self.directory.quarantine(*generation, &Why::Superseded) {
                 tracing::warn!(%generation, %error, "not in use, and could not be set aside");
             }
         }
@@ -308,7 +306,7 @@ impl RocksStore {
         }
     }
 
-    fn quarantine(&mut self, generation: Generation, why: &str) -> Answer {
+    fn quarantine(&mut self, generation: Generation, why: &Why) -> Answer {
         self.close(generation);
         self.directory.quarantine(generation, why)?;
         Ok(StoreEvent::Done { call: StoreCallKind::Quarantine, generation })

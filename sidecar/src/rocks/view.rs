@@ -42,6 +42,10 @@ impl GenerationViews {
         Some(PinnedView { generation: pinned.generation, parts: parts? })
     }
 
+    pub fn is_open(&self, generation: Generation) -> bool {
+        self.open.load().contains_key(&generation)
+    }
+
     pub(super) fn publish(&self, open: OpenGenerations) {
         self.open.store(Arc::new(open));
     }
@@ -76,7 +80,7 @@ pub struct RocksView {
 }
 
 impl RocksView {
-    fn new(generation: Arc<OpenGeneration>) -> RocksView {
+    pub(super) fn new(generation: Arc<OpenGeneration>) -> RocksView {
         let snapshot = generation.db().snapshot();
         // SAFETY: the snapshot borrows the `DB` inside of the `Arc`, which does not move and lives until
         // the field `generation` is dropped, after the field `snapshot`. The longer lifetime does not
@@ -87,6 +91,45 @@ impl RocksView {
             )
         };
         RocksView { snapshot, generation }
+    }
+
+    pub(super) fn partitions(&self) -> u32 {
+        self.generation.partitions()
+    }
+
+    /// All rows, in key order.
+    pub(super) fn rows(&self) -> Result<Rows<'_>, StoreError> {
+        self.rows_in(&Bounds { start: row::key(b""), end: row::END.to_vec() }, false)
+    }
+
+    fn rows_in(&self, bounds: &Bounds, reverse: bool) -> Result<Rows<'_>, StoreError> {
+        let partitions = Partition::all(self.generation.partitions());
+        Rows::of(partitions.map(|partition| self.cursor(partition, bounds)).collect(), reverse)
+    }
+}
+
+/// A row's key, revision and value.
+pub(super) type Head<'a> = (&'a [u8], Revision, &'a [u8]);
+
+/// Rows in key order, one at a time.
+pub(super) struct Rows<'a>(Merge<'a>);
+
+impl<'a> Rows<'a> {
+    /// `cursors` by partition.
+    fn of(cursors: Vec<Cursor<'a>>, reverse: bool) -> Result<Rows<'a>, StoreError> {
+        Merge::new(cursors, reverse).map(Rows)
+    }
+
+    /// The next row.
+    pub(super) fn head(&self) -> Result<Option<Head<'_>>, StoreError> {
+        let Some((partition, key, stored)) = self.0.head() else { return Ok(None) };
+        let key = row::read_key(key).ok_or_else(|| no_row(partition))?;
+        let (offset, value) = row::read_value(stored).ok_or_else(|| no_row(partition))?;
+        Ok(Some((key, Revision { partition, offset }, value)))
+    }
+
+    pub(super) fn advance(&mut self) -> Result<(), StoreError> {
+        self.0.advance()
     }
 }
 
@@ -133,9 +176,7 @@ impl View for RocksView {
         row: &mut dyn FnMut(&[u8], Revision, &[u8]) -> Scan,
     ) -> Result<(), StoreError> {
         let Some(bounds) = Bounds::of(start, end) else { return Ok(()) };
-        let partitions = Partition::all(self.generation.partitions());
-        let cursors = partitions.map(|partition| self.cursor(partition, &bounds));
-        scan(cursors.collect(), reverse, row)
+        visit(self.rows_in(&bounds, reverse)?, row)
     }
 }
 
@@ -175,7 +216,7 @@ impl View for PinnedView {
     ) -> Result<(), StoreError> {
         let Some(bounds) = Bounds::of(start, end) else { return Ok(()) };
         let cursors = self.parts().map(|(partition, part)| part.cursor(partition, &bounds));
-        scan(cursors.collect(), reverse, row)
+        visit(Rows::of(cursors.collect(), reverse)?, row)
     }
 }
 
@@ -195,16 +236,12 @@ impl Bounds {
     }
 }
 
-/// `cursors` by partition.
-fn scan(cursors: Vec<Cursor<'_>>, reverse: bool, row: Visit<'_>) -> Result<(), StoreError> {
-    let mut merge = Merge::new(cursors, reverse)?;
-    while let Some((partition, key, stored)) = merge.head() {
-        let key = row::read_key(key).ok_or_else(|| no_row(partition))?;
-        let (offset, value) = row::read_value(stored).ok_or_else(|| no_row(partition))?;
-        if row(key, Revision { partition, offset }, value) == Scan::Stop {
+fn visit(mut rows: Rows<'_>, row: Visit<'_>) -> Result<(), StoreError> {
+    while let Some((key, revision, value)) = rows.head()? {
+        if row(key, revision, value) == Scan::Stop {
             break;
         }
-        merge.advance()?;
+        rows.advance()?;
     }
     Ok(())
 }

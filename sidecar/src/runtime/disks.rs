@@ -32,11 +32,11 @@ struct Disk {
 }
 
 impl Disks {
-    /// `stores` by index, all in `data`, which is unlocked when the last thread has ended. They end when
+    /// `stores` by index, all in `data`, which stays locked until the last thread has ended. They end when
     /// this is dropped and what was called is done.
     pub(super) fn start(
         stores: Vec<(String, RocksStore)>,
-        data: DataDir,
+        data: &Arc<DataDir>,
         inbox: &Sender<Input>,
     ) -> io::Result<(Disks, Vec<JoinHandle<()>>)> {
         let count = stores.len().clamp(1, THREADS_MAX);
@@ -46,7 +46,6 @@ impl Disks {
             shares[index % count]
                 .insert(StoreIndex(index), Disk { name, store, failing: BTreeMap::new() });
         }
-        let data = Arc::new(data);
         let (mut threads, mut joins) = (Vec::new(), Vec::new());
         for (number, disks) in shares.into_iter().enumerate() {
             let (calls, queue) = channel();

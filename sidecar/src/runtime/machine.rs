@@ -10,14 +10,16 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use outrigger_core::node::{Effect, Event, Node, Reply};
+use outrigger_core::node::{Effect, Event, Node, Notice, Reply};
 use outrigger_core::offset::RequestId;
+use outrigger_core::phase::Phase;
 
 use super::clock;
 use super::disks::Disks;
 use super::door::Door;
 use super::inbox::{Input, Waiter};
 use super::log::Log;
+use super::lost::LostReports;
 use super::notices::Notices;
 use crate::index::StoreIndex;
 use crate::telemetry;
@@ -38,6 +40,7 @@ pub(super) struct Machine {
     inbox: Receiver<Input>,
     log: Box<dyn Log>,
     disks: Disks,
+    lost: LostReports,
     /// By store index.
     seats: Vec<Seat>,
 }
@@ -65,6 +68,7 @@ impl Machine {
         inbox: Receiver<Input>,
         log: Box<dyn Log>,
         disks: Disks,
+        lost: LostReports,
         seats: Vec<(Node, Arc<Door>)>,
     ) -> Machine {
         let seats = seats.into_iter().map(|(node, door)| Seat {
@@ -74,7 +78,7 @@ impl Machine {
             waiters: BTreeMap::new(),
             status: StatusClock::default(),
         });
-        Machine { inbox, log, disks, seats: seats.collect() }
+        Machine { inbox, log, disks, lost, seats: seats.collect() }
     }
 
     pub(super) fn run(mut self) {
@@ -138,6 +142,11 @@ impl Machine {
                 Effect::Reply(id, reply) => seat.reply(id, reply),
                 Effect::Notice(notice) => {
                     seat.notices.tell(&notice);
+                    if let (Notice::Phase(Phase::Ready), Some(generation)) =
+                        (&notice, seat.node.gate().generation)
+                    {
+                        self.lost.on_ready(store, generation);
+                    }
                     seat.status.urgent = true;
                 }
             }

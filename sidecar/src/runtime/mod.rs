@@ -18,6 +18,7 @@ mod door;
 mod handle;
 mod inbox;
 mod log;
+mod lost;
 mod machine;
 mod notices;
 #[cfg(test)]

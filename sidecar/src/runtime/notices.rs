@@ -53,7 +53,7 @@ impl Notices {
                 );
             }
             Notice::Quarantined { generation, why } => {
-                tracing::warn!(store, %generation, why, "set aside, kept until an operator removes it");
+                tracing::warn!(store, %generation, %why, "set aside, kept until an operator removes it");
             }
             Notice::PositionLost { partition, position } => {
                 tracing::warn!(store, %partition, %position, "the log does not have this position: reading again from what is on disk");

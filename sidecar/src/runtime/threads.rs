@@ -20,6 +20,7 @@ use super::door::Door;
 use super::handle::StoreHandle;
 use super::inbox::{Input, Waiter};
 use super::log::{Log, LogSink};
+use super::lost::{LostReports, Reported};
 use super::machine::Machine;
 use super::vital;
 use crate::index::StoreIndex;
@@ -90,9 +91,9 @@ impl Runtime {
         log: Box<dyn Log>,
     ) -> io::Result<Runtime> {
         let Inbox { sender, receiver } = inbox;
-        let shared = Arc::new(Shared::new(config.resources));
+        let (shared, data) = (Arc::new(Shared::new(config.resources)), Arc::new(data));
         let now = clock::now();
-        let (mut seats, mut disks) = (Vec::new(), Vec::new());
+        let (mut seats, mut disks, mut reported) = (Vec::new(), Vec::new(), Vec::new());
         for (index, spec) in config.stores.iter().enumerate() {
             let store = RocksStore::new(data.path(), &spec.name, shared.clone());
             let node = Node::new(spec.name.clone(), config.limits.clone(), now);
@@ -110,12 +111,14 @@ impl Runtime {
                 ids: AtomicU64::new(0),
                 damage_reported: AtomicBool::new(false),
             };
+            reported.push(Reported { name: spec.name.clone(), views: store.views() });
             seats.push((node, Arc::new(door)));
             disks.push((spec.name.clone(), store));
         }
         let doors = seats.iter().map(|(_, door)| door.clone()).collect();
-        let (disks, mut joins) = Disks::start(disks, data, &sender)?;
-        let machine = Machine::new(receiver, log, disks, seats);
+        let lost = LostReports::start(Arc::clone(&data), reported, shared)?;
+        let (disks, mut joins) = Disks::start(disks, &data, &sender)?;
+        let machine = Machine::new(receiver, log, disks, lost, seats);
         joins.push(vital::spawn("core".to_owned(), || machine.run())?);
         Ok(Runtime { doors, limits: config.limits, threads: Threads { inbox: sender, joins } })
     }

@@ -1,5 +1,6 @@
 //! Tells the metrics how the stores are: also when nothing changes, for ages grow.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use crate::telemetry::metrics;
 
 /// Scrapes are seconds apart.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Keys in files with what the log lost, which never change once they are there.
+type Counted = BTreeMap<PathBuf, u64>;
 
 /// Changes when a copy is set aside, or when an operator drops one.
 const INTERVAL_OF_DISK: Duration = Duration::from_secs(10);
@@ -27,19 +31,35 @@ pub(super) async fn run(stores: Vec<StoreHandle>) {
 /// Until it is aborted.
 pub(super) async fn run_on_disk(data: PathBuf, stores: Vec<StoreSpec>) {
     let mut ticks = tokio::time::interval(INTERVAL_OF_DISK);
+    let mut counted = Counted::new();
     loop {
         ticks.tick().await;
         let (data, names) = (data.clone(), stores.clone());
-        let looked = tokio::task::spawn_blocking(move || look(&data, &names)).await;
-        looked.expect("looking does not panic");
+        let looked = tokio::task::spawn_blocking(move || look(&data, &names, counted)).await;
+        counted = looked.expect("looking does not panic");
     }
 }
 
-fn look(data: &Path, stores: &[StoreSpec]) {
+fn look(data: &Path, stores: &[StoreSpec], mut counted: Counted) -> Counted {
     for StoreSpec { name, .. } in stores {
         // What cannot be read now keeps its last value; the store itself tells when its disk fails.
         if let Ok(aside) = rocks::quarantined(data, name) {
             metrics::set_aside(name, aside.iter().map(|aside| aside.bytes).sum());
         }
+        if let Ok(files) = rocks::lost_files(data, name) {
+            let rows = files.iter().map(|file| count(file, &mut counted));
+            metrics::lost_rows(name, rows.sum());
+        }
     }
+    counted
+}
+
+fn count(file: &rocks::LostFile, counted: &mut Counted) -> u64 {
+    if let Some(rows) = counted.get(&file.path) {
+        return *rows;
+    }
+    // Moved away this moment: then it has none here.
+    let rows = file.rows().unwrap_or(0);
+    counted.insert(file.path.clone(), rows);
+    rows
 }

@@ -58,6 +58,7 @@ metrics! {
     KEYLESS = "outrigger_keyless_records_total", Counter, Count, "records ignored: without a key";
     QUARANTINED = "outrigger_quarantined_generations_total", Counter, Count, "damaged copies set aside";
     ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
+    LOST_ROWS = "outrigger_lost_rows", Gauge, Count, "keys in the files that tell what the log lost";
     POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
 }
 
@@ -76,6 +77,11 @@ pub(super) fn describe() {
 /// What was set aside of a store takes so much.
 pub fn set_aside(store: &str, bytes: u64) {
     gauge!(ASIDE_BYTES, "store" => store.to_owned()).set(float(bytes));
+}
+
+/// So many keys are in the files that tell what the log of a store lost.
+pub fn lost_rows(store: &str, rows: u64) {
+    gauge!(LOST_ROWS, "store" => store.to_owned()).set(float(rows));
 }
 
 /// The state of a store; to be called after changes and every second, for ages grow without one.
@@ -204,6 +210,7 @@ mod tests {
     use outrigger_core::node::{PartitionStatus, Stall};
     use outrigger_core::offset::{Generation, Offset, Partition, Revision};
     use outrigger_core::phase::PolicyFault;
+    use outrigger_core::store::Why;
 
     use super::*;
 
@@ -299,7 +306,7 @@ mod tests {
             Notice::Phase(Phase::Refused(Refusal::Policy(PolicyFault::Cleanup(why.clone())))),
             Notice::StallBegan { kind: StallKind::TopicGone, detail: why.clone() },
             Notice::Ignored { partition: Partition(0), misplaced: 2, keyless: 1 },
-            Notice::Quarantined { generation: Generation(1), why },
+            Notice::Quarantined { generation: Generation(1), why: Why::Damaged(why) },
             lost,
         ];
         let appended = Outcome::Appended(Revision { partition: Partition(0), offset: Offset(0) });
@@ -308,6 +315,7 @@ mod tests {
             writes("s", &[appended.clone(), appended]);
             failed(Reason::KeyTooLarge);
             set_aside("s", 4_096);
+            lost_rows("s", 3);
         });
         assert_has(
             &text,
@@ -323,6 +331,7 @@ mod tests {
                 r#"outrigger_writes_total{store="s",outcome="unknown"} 0"#,
                 r#"outrigger_failures_total{reason="key_too_large"} 1"#,
                 r#"outrigger_quarantined_bytes{store="s"} 4096"#,
+                r#"outrigger_lost_rows{store="s"} 3"#,
             ],
         );
     }

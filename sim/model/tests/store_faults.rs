@@ -10,7 +10,7 @@ use outrigger_core::offset::{Generation, Offset, Partition};
 use outrigger_core::partitioner::partition_of;
 use outrigger_core::store::{
     Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreErrorKind,
-    StoreEvent, View,
+    StoreEvent, View, Why,
 };
 use outrigger_core::topic::{Identity, TopicId};
 use outrigger_model::store::{Image, StoreModel};
@@ -25,7 +25,7 @@ fn create(generation: Generation) -> StoreCall {
 }
 
 fn quarantine(generation: Generation) -> StoreCall {
-    StoreCall::Quarantine { generation, why: "damaged".into() }
+    StoreCall::Quarantine { generation, why: Why::Damaged("a bad block".into()) }
 }
 
 fn done(store: &mut StoreModel, call: StoreCall) {

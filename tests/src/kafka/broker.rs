@@ -165,9 +165,35 @@ impl Broker {
 
     /// Removes what this broker has of a partition, as a lost disk would.
     pub(super) fn wipe(&self, topic: &str, partition: Partition) -> Result<()> {
-        ensure!(self.process.is_none(), "kill broker {} before wiping its disk", self.id);
-        let directory = self.home.join("data").join(format!("{topic}-{partition}"));
+        let directory = self.partition(topic, partition)?;
         fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))
+    }
+
+    /// Keeps what this broker has of a partition, beside it.
+    pub(super) fn keep(&self, topic: &str, partition: Partition) -> Result<()> {
+        let (from, kept) = (self.partition(topic, partition)?, self.kept(topic, partition));
+        fs::create_dir(&kept).with_context(|| format!("creating {}", kept.display()))?;
+        for file in fs::read_dir(&from).with_context(|| format!("listing {}", from.display()))? {
+            let file = file?;
+            fs::copy(file.path(), kept.join(file.file_name()))?;
+        }
+        Ok(())
+    }
+
+    /// The partition is again what it was when it was kept.
+    pub(super) fn put_back(&self, topic: &str, partition: Partition) -> Result<()> {
+        self.wipe(topic, partition)?;
+        let (kept, to) = (self.kept(topic, partition), self.partition(topic, partition)?);
+        fs::rename(&kept, &to).with_context(|| format!("renaming {}", kept.display()))
+    }
+
+    fn partition(&self, topic: &str, partition: Partition) -> Result<PathBuf> {
+        ensure!(self.process.is_none(), "kill broker {} before touching its disk", self.id);
+        Ok(self.home.join("data").join(format!("{topic}-{partition}")))
+    }
+
+    fn kept(&self, topic: &str, partition: Partition) -> PathBuf {
+        self.home.join(format!("kept-{topic}-{partition}"))
     }
 
     pub(super) fn last_lines(&self) -> String {

@@ -148,6 +148,21 @@ impl Cluster {
         self.brokers[self.index(broker)?].wipe(topic, partition)
     }
 
+    /// Keeps a partition's log as it is now, on a broker that is down.
+    pub fn keep_partition(&self, broker: usize, topic: &str, partition: Partition) -> Result<()> {
+        self.brokers[self.index(broker)?].keep(topic, partition)
+    }
+
+    /// Loses what a partition's log got since it was kept, on a broker that is down.
+    pub fn put_partition_back(
+        &self,
+        broker: usize,
+        topic: &str,
+        partition: Partition,
+    ) -> Result<()> {
+        self.brokers[self.index(broker)?].put_back(topic, partition)
+    }
+
     fn index(&self, broker: usize) -> Result<usize> {
         ensure!((1..=self.brokers.len()).contains(&broker), "there is no broker {broker}");
         Ok(broker - 1)

@@ -91,7 +91,7 @@ impl OnDisk {
             }
             StoreCall::Quarantine { generation, why } => {
                 self.crash();
-                fs::write(self.generation(generation).join("WHY"), why)
+                fs::write(self.generation(generation).join("WHY"), why.to_string())
             }
             other => panic!("{other:?} has no half"),
         }

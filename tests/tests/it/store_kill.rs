@@ -17,7 +17,7 @@ use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Epoch, Generation, Offset, Partition, Revision};
 use outrigger_core::partitioner::partition_of;
 use outrigger_core::store::{
-    Found, FoundCopy, GenerationState, Row, Scan, StoreCall, StoreEvent, View,
+    Found, FoundCopy, GenerationState, Row, Scan, StoreCall, StoreEvent, View, Why,
 };
 
 use crate::store_conformance::shared;
@@ -343,7 +343,10 @@ fn generations_child() {
             Some(before) => {
                 done(
                     &mut store,
-                    StoreCall::Quarantine { generation: before, why: "replaced".into() },
+                    StoreCall::Quarantine {
+                        generation: before,
+                        why: Why::Damaged("replaced".into()),
+                    },
                 );
                 say("set aside");
             }

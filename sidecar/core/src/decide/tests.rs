@@ -220,6 +220,7 @@ fn a_copy_at_or_above_the_log_start_goes_on() {
 fn a_copy_beyond_the_logs_end_is_kept_for_the_operator_and_rebuilt() {
     let (cause, old) = case(current(101)).rebuild();
     assert_eq!((cause, quarantined(&old)), (Cause::Truncated, vec![G1]));
+    assert!(matches!(&old[..], [(G1, Old::Quarantine(Why::Lost(_)))]), "{old:?}");
 }
 
 #[test]
@@ -228,6 +229,7 @@ fn a_copy_of_another_history_is_kept_for_the_operator_and_rebuilt() {
     case.diverged.insert(Partition(1));
     let (cause, old) = case.rebuild();
     assert_eq!((cause, quarantined(&old)), (Cause::Diverged, vec![G1]));
+    assert!(matches!(&old[..], [(G1, Old::Quarantine(Why::Lost(_)))]), "{old:?}");
 }
 
 #[test]
@@ -282,6 +284,7 @@ fn a_damaged_or_foreign_format_is_set_aside_and_rebuilt() {
         let found = copy(Some(FoundGeneration { generation: G1, state }), None);
         let (is, old) = case(found).rebuild();
         assert_eq!((is, quarantined(&old)), (cause, vec![G1]));
+        assert!(matches!(&old[..], [(G1, Old::Quarantine(Why::Damaged(_)))]), "{old:?}");
     }
 }
 
@@ -308,7 +311,7 @@ fn beside_an_unfinished_rebuild_too_what_the_log_lost_is_kept() {
     else {
         panic!("{:?}", case.plan())
     };
-    assert!(why.contains("the log ends at 100, the copy at 500"), "{why}");
+    assert!(why.to_string().contains("the log ends at 100, the copy at 500"), "{why}");
 }
 
 #[test]
@@ -337,7 +340,7 @@ fn an_unfinished_rebuild_that_has_what_the_log_lost_is_kept() {
     else {
         panic!("{:?}", case.plan())
     };
-    assert!(why.contains("the log ends at 100, the copy at 101"), "{why}");
+    assert!(why.to_string().contains("the log ends at 100, the copy at 101"), "{why}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::log::{KafkaError, LogCall, LogEvent};
 use crate::offset::{Generation, Offset, Partition, RequestId, Revision};
 use crate::phase::Phase;
 use crate::stall::StallKind;
-use crate::store::{StoreCall, StoreEvent};
+use crate::store::{StoreCall, StoreEvent, Why};
 use crate::token::Token;
 use crate::topic::{TopicId, TopicPolicy};
 
@@ -102,7 +102,7 @@ pub enum Notice {
     },
     Quarantined {
         generation: Generation,
-        why: String,
+        why: Why,
     },
     /// The log no longer has this copy's unflushed position; it is read again from what is on disk.
     PositionLost {

@@ -10,6 +10,7 @@ use crate::phase::{Cause, Phase};
 use crate::stall::StallKind;
 use crate::store::{
     Found, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError, StoreErrorKind,
+    Why,
 };
 use crate::topic::{Identity, LogFacts};
 
@@ -209,7 +210,7 @@ impl Node {
         old.into_iter().filter_map(call).collect()
     }
 
-    fn set_aside(&mut self, generation: Generation, why: String) -> StoreCall {
+    fn set_aside(&mut self, generation: Generation, why: Why) -> StoreCall {
         self.notice(Notice::Quarantined { generation, why: why.clone() });
         StoreCall::Quarantine { generation, why }
     }

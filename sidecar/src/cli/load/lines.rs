@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
-use crate::cli::escape::unescape;
 use crate::cli::failure::Failure;
+use crate::escape::unescape;
 use crate::workload::Change;
 
 /// The largest row that a node accepts, each byte escaped (`\xNN`).

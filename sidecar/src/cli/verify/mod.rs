@@ -15,10 +15,10 @@ use outrigger_client::proto::v1;
 use outrigger_client::{Client, Pinned, Revision, Token};
 
 use self::differ::Keys;
-use super::escape::escape;
 use super::failure::{Failure, exit_of_call, full};
 use super::output::Output;
 use crate::config::{ServeArgs, parse_duration};
+use crate::escape::escape;
 use crate::exit::Exit;
 use crate::scratch::ScratchError;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use outrigger_core::conformance::store::Damage;
 use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Generation, Offset};
-use outrigger_core::store::StoreError;
+use outrigger_core::store::{StoreError, Why};
 use outrigger_core::topic::Identity;
 
 use super::contents::Contents;
@@ -19,7 +19,7 @@ pub(super) struct Disk {
     /// What CURRENT names, whether it is there or not; none where CURRENT cannot be read.
     pub(super) current: Option<Generation>,
     pub(super) generations: BTreeMap<Generation, Stored>,
-    pub(super) quarantined: BTreeMap<Generation, String>,
+    pub(super) quarantined: BTreeMap<Generation, Why>,
     /// Halves of interrupted `Create`s and `Remove`s, out of sight.
     pub(super) debris: BTreeSet<Generation>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Stored {
     pub(super) partitions: Vec<Contents>,
     pub(super) rot: Arc<Rot>,
     /// A `Quarantine` got as far as to say why.
-    pub(super) condemned: Option<String>,
+    pub(super) condemned: Option<Why>,
 }
 
 /// Rows whose bytes on disk are wrong: by key, while it is the record at this offset that is read.
@@ -81,7 +81,7 @@ impl Disk {
     /// Finishes what a crash interrupted.
     pub(super) fn sweep(&mut self) {
         self.debris.clear();
-        let condemned: Vec<(Generation, String)> = self
+        let condemned: Vec<(Generation, Why)> = self
             .generations
             .iter()
             .filter_map(|(generation, stored)| Some((*generation, stored.condemned.clone()?)))
@@ -98,7 +98,7 @@ impl Disk {
             .filter(|generation| !kept.contains(&Some(*generation)))
             .collect();
         for generation in superseded {
-            self.move_aside(generation, "superseded".into());
+            self.move_aside(generation, Why::Superseded);
         }
     }
 
@@ -140,7 +140,7 @@ impl Disk {
     pub(super) fn set_aside(
         &mut self,
         generation: Generation,
-        why: String,
+        why: Why,
         reach: &mut Reach,
     ) -> Result<(), StoreError> {
         reach.step()?;
@@ -154,7 +154,7 @@ impl Disk {
         Ok(())
     }
 
-    fn move_aside(&mut self, generation: Generation, why: String) {
+    fn move_aside(&mut self, generation: Generation, why: Why) {
         self.generations.remove(&generation).expect("only what is there is moved");
         let before = self.quarantined.insert(generation, why);
         assert!(before.is_none(), "{generation} was used again after it was set aside");

@@ -22,7 +22,7 @@ use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{
     Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError,
-    StoreErrorKind, StoreEvent,
+    StoreErrorKind, StoreEvent, Why,
 };
 use outrigger_core::topic::Identity;
 
@@ -160,7 +160,7 @@ impl StoreModel {
     }
 
     /// What was set aside, and why.
-    pub fn quarantined(&self) -> &BTreeMap<Generation, String> {
+    pub fn quarantined(&self) -> &BTreeMap<Generation, Why> {
         &self.disk.quarantined
     }
 
@@ -303,7 +303,7 @@ impl StoreModel {
         self.pins.retain(|_, pinned| pinned.generation != generation);
     }
 
-    fn quarantine(&mut self, generation: Generation, why: String) -> Answer {
+    fn quarantine(&mut self, generation: Generation, why: Why) -> Answer {
         self.forget(generation);
         let mut reach = self.faults.reach(StoreCallKind::Quarantine, true);
         self.disk.set_aside(generation, why, &mut reach)?;

@@ -1,13 +1,15 @@
 //! The log or the disk lost something: what is left is followed, what only the old copy holds is kept.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use outrigger_core::offset::Partition;
+use outrigger_core::offset::{Offset, Partition};
 use outrigger_tests::kafka::{Cluster, Topic, TopicSpec};
 use outrigger_tests::load::rows;
 use outrigger_tests::node::{Node, STORE};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{MINUTE, Place, durable, run};
@@ -55,6 +57,34 @@ impl Lossy {
     }
 }
 
+/// Of g1, once the file is there: each key with what the line says of it.
+async fn lost(node: &Node) -> Result<BTreeMap<String, Value>> {
+    let path = node.data().join(STORE).join("lost-g1.jsonl");
+    let written = |_: &outrigger_client::StoreStatus| path.is_file();
+    node.until("the file of what the log lost", MINUTE, written).await?;
+    let text = fs::read_to_string(&path)?;
+    let lines = text.lines().map(|line| -> Result<_> {
+        let line: Value = serde_json::from_str(line)?;
+        let key = line["key"].as_str().context("a line has a key")?.to_owned();
+        Ok((key, line))
+    });
+    let lost: BTreeMap<_, _> = lines.collect::<Result<_>>()?;
+    ensure!(lost.len() == text.lines().count(), "a line for each key:\n{text}");
+    Ok(lost)
+}
+
+fn line(loss: &str, key: &str, old: Value, new: Value) -> (String, Value) {
+    let line = json!({ "loss": loss, "partition": 0, "key": key, "old": old, "new": new });
+    (key.to_owned(), line)
+}
+
+/// What the ten rows are that a lossy node begins with.
+fn the_ten() -> BTreeMap<String, Value> {
+    let old = |offset: u64| json!({ "offset": offset, "value": "1" });
+    let row = |number| line("certain", &format!("old {number}"), old(number), Value::Null);
+    (0..10).map(row).collect()
+}
+
 fn kept(node: &Node) -> bool {
     node.data().join(STORE).join("quarantined-g1").is_dir()
 }
@@ -68,15 +98,18 @@ fn a_log_that_lost_its_records_is_followed_and_the_old_copy_is_kept() -> Result<
         lossy.node.store().await?.put("new", "2").await?;
         let rows = rows(&lossy.node).await?;
         ensure!(rows.len() == 1 && rows.contains_key(&b"new"[..]), "only what the log has");
+        ensure!(lost(&lossy.node).await? == the_ten(), "{:?}", lost(&lossy.node).await?);
 
         let listed = String::from_utf8(lossy.node.on_disk("drop-quarantine", &[])?.stdout)?;
         ensure!(listed.starts_with("g1  ") && listed.contains("the log ends at"), "{listed}");
+        ensure!(listed.contains("lost-g1.jsonl: 10 keys"), "{listed}");
         let reset = lossy.node.on_disk("reset", &["--yes"])?;
         ensure!(reset.status.code() == Some(64) && kept(&lossy.node), "{reset:?}");
         let unknown = lossy.node.on_disk("drop-quarantine", &["g2"])?;
         ensure!(unknown.status.code() == Some(64) && kept(&lossy.node), "{unknown:?}");
         let dropped = lossy.node.on_disk("drop-quarantine", &["g1"])?;
         ensure!(dropped.status.success() && !kept(&lossy.node), "{dropped:?}");
+        ensure!(lost(&lossy.node).await? == the_ten(), "the file stays");
         ensure!(lossy.node.store().await?.get("new").await?.is_some(), "the node goes on");
         Ok(())
     })
@@ -96,6 +129,63 @@ fn a_log_that_lost_its_records_and_grew_again_is_another_history() -> Result<()>
         let rows = rows(&lossy.node).await?;
         ensure!(rows.len() == 20, "{} rows, not the 20 of the new history", rows.len());
         ensure!(rows.keys().all(|key| key.starts_with(b"new")), "nothing of the old history");
+        ensure!(lost(&lossy.node).await? == the_ten(), "{:?}", lost(&lossy.node).await?);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_log_that_lost_its_last_records_is_told_apart_key_by_key() -> Result<()> {
+    run(async {
+        let mut lossy = Lossy::start("tail").await?;
+        let name = lossy.topic.name().to_owned();
+        lossy.cluster.kill_all()?;
+        lossy.cluster.keep_partition(1, &name, P0)?;
+        lossy.cluster.start_all()?;
+        let store = lossy.node.store().await?;
+        store.put("old 1", "2").await?;
+        store.delete("old 2").await?;
+        store.put(&b"\xff"[..], "1").await?;
+        let last = store.put("old 4", "1").await?;
+        let on_disk = |status: &outrigger_client::StoreStatus| durable(status) > last.offset;
+        lossy.node.until("on disk", MINUTE, on_disk).await?;
+
+        lossy.cluster.kill_all()?;
+        lossy.cluster.put_partition_back(1, &name, P0)?;
+        lossy.cluster.start_all()?;
+        lossy.rebuilt_beside_the_old_copy("the log lost records").await?;
+        let store = lossy.node.store().await?;
+        ensure!(store.get("old 2").await?.is_some(), "the log lost its delete");
+
+        let old = |offset: u64, value: &str| json!({ "offset": offset, "value": value });
+        let at = |offset: u64| json!({ "offset": offset });
+        let expected = BTreeMap::from([
+            line("certain", "old 1", old(10, "2"), at(1)),
+            line("possible", "old 2", Value::Null, at(2)),
+            line("certain", "\\xff", old(12, "1"), Value::Null),
+        ]);
+        let first = lost(&lossy.node).await?;
+        ensure!(first == expected, "{first:#?}");
+
+        lossy.node.kill()?;
+        fs::remove_file(lossy.node.data().join(STORE).join("lost-g1.jsonl"))?;
+        lossy.node.start().await?;
+        lossy.node.until_ready().await?;
+        ensure!(
+            lost(&lossy.node).await? == expected,
+            "a start writes what a crash kept from being written"
+        );
+
+        lossy.node.kill()?;
+        let (bootstrap, rescued) = (lossy.cluster.bootstrap(), format!("{name}-rescued"));
+        let into = ["--bootstrap", &bootstrap, "--topic", &rescued, "--create", "--yes"];
+        let reseeded = lossy.node.on_disk("reseed", &[&into[..], &["--from", "g1"]].concat())?;
+        ensure!(reseeded.status.success(), "{reseeded:?}");
+        let rescued = Topic::existing(&bootstrap, &rescued, 1)?;
+        ensure!(
+            rescued.ends(P0)?.1 == Offset(10),
+            "what was set aside: nine old rows and a new one"
+        );
         Ok(())
     })
 }
@@ -114,6 +204,11 @@ fn a_damaged_copy_is_set_aside_and_rebuilt_not_crashed_on() -> Result<()> {
         node.until_ready().await?;
         ensure!(kept(&node), "the damaged generation is kept for an operator");
         ensure!(node.store().await?.get("key").await?.is_some());
+        let listed = String::from_utf8(node.on_disk("drop-quarantine", &[])?.stdout)?;
+        ensure!(
+            !listed.contains("lost-g1"),
+            "nothing is told of a copy that cannot be read: {listed}"
+        );
         Ok(())
     })
 }

@@ -8,6 +8,7 @@ mod losses;
 mod outage;
 mod plan;
 mod refusals;
+mod reseed;
 mod verify;
 
 use std::future::Future;

@@ -4,7 +4,7 @@ use super::fixture::{Copy, G1, G2, PARTITIONS, create, done, key_in, number, ope
 use super::{Damage, StoreUnderTest};
 use crate::digest::Digest;
 use crate::offset::Partition;
-use crate::store::{GenerationState, StoreCall, StoreErrorKind};
+use crate::store::{GenerationState, StoreCall, StoreErrorKind, Why};
 
 const VALUE: [u8; 100] = [b'v'; 100];
 
@@ -104,7 +104,10 @@ pub(super) fn a_corrupt_generation_can_be_set_aside_and_replaced(store: &mut dyn
     let copy = stopped(store);
     copy.store.damage(Damage::Index(G1));
     is_corrupt(copy.store);
-    done(copy.store, StoreCall::Quarantine { generation: G1, why: "its index is damaged".into() });
+    done(
+        copy.store,
+        StoreCall::Quarantine { generation: G1, why: Why::Damaged("its index is damaged".into()) },
+    );
     done(copy.store, create(G2));
     done(copy.store, StoreCall::Activate { generation: G2 });
     copy.store.crash();

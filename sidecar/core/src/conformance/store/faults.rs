@@ -3,7 +3,7 @@
 use super::fixture::{Copy, G1, G2, G3, create, done, failed, identity, number, open_copy};
 use super::{Fault, StoreUnderTest};
 use crate::offset::Partition;
-use crate::store::{StoreCall, StoreCallKind, StoreErrorKind};
+use crate::store::{StoreCall, StoreCallKind, StoreErrorKind, Why};
 
 fn current(store: &mut dyn StoreUnderTest) -> Copy<'_> {
     let mut copy = Copy::first(store);
@@ -118,7 +118,8 @@ pub(super) fn a_failed_quarantine_can_be_repeated(store: &mut dyn StoreUnderTest
     let copy = current(store);
     done(copy.store, create(G2));
     copy.store.arm(Fault::Next(StoreCallKind::Quarantine, StoreErrorKind::Io));
-    let quarantine = StoreCall::Quarantine { generation: G2, why: "it is in the way".into() };
+    let quarantine =
+        StoreCall::Quarantine { generation: G2, why: Why::Damaged("it is in the way".into()) };
     let answer = copy.store.call(quarantine.clone());
     assert_eq!(failed(answer, StoreCallKind::Quarantine), StoreErrorKind::Io);
     open_copy(copy.store);

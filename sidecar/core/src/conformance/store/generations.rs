@@ -5,10 +5,10 @@ use super::fixture::{
     Copy, G1, G2, G3, create, done, failed, identity, number, open, open_copy, rows, view,
 };
 use crate::offset::{Generation, Partition};
-use crate::store::{Found, FoundCopy, StoreCall, StoreCallKind, StoreErrorKind};
+use crate::store::{Found, FoundCopy, StoreCall, StoreCallKind, StoreErrorKind, Why};
 
 fn quarantine(generation: Generation) -> StoreCall {
-    StoreCall::Quarantine { generation, why: "the log lost records that it has".into() }
+    StoreCall::Quarantine { generation, why: Why::Lost("the log lost records that it has".into()) }
 }
 
 /// The open store's generations and its next number.

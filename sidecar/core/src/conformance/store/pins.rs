@@ -5,7 +5,7 @@ use super::fixture::{
     Copy, G1, G2, PARTITIONS, Rows, create, done, failed, identity, key_in, open_copy, rows,
 };
 use crate::offset::{Partition, RequestId};
-use crate::store::{StoreCall, StoreCallKind, StoreErrorKind, View};
+use crate::store::{StoreCall, StoreCallKind, StoreErrorKind, View, Why};
 
 const PIN: RequestId = RequestId(7);
 const OTHER: RequestId = RequestId(8);
@@ -98,7 +98,7 @@ pub(super) fn a_pin_ends_with_its_generation(store: &mut dyn StoreUnderTest) {
     let ends = [
         StoreCall::Close { generation: G1 },
         StoreCall::Open { expected: identity() },
-        StoreCall::Quarantine { generation: G1, why: "a test".into() },
+        StoreCall::Quarantine { generation: G1, why: Why::Damaged("a test".into()) },
     ];
     for end in ends {
         round(&mut copy, 1);
