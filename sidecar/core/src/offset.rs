@@ -1,6 +1,7 @@
 //! The numbers of a log, each its own type: an offset never meets a leader epoch by accident.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// Place of a record in a partition, or a position: exclusive, everything below it has been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +75,34 @@ impl fmt::Display for Generation {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a generation is named like g3")]
+pub struct NoGeneration;
+
+/// Spelled as it is shown, and in no other way.
+impl FromStr for Generation {
+    type Err = NoGeneration;
+
+    fn from_str(text: &str) -> Result<Generation, NoGeneration> {
+        let number = text.strip_prefix('g').and_then(|number| number.parse().ok());
+        let generation = number.map(Generation).ok_or(NoGeneration)?;
+        if generation.to_string() == text { Ok(generation) } else { Err(NoGeneration) }
+    }
+}
+
 /// Names one call from its start to its only answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_spelling_names_a_generation() {
+        assert_eq!("g12".parse(), Ok(Generation(12)));
+        for other in ["g", "g012", "g+1", "g1.new", "G1", "1", "g99999999999999999999"] {
+            assert_eq!(other.parse::<Generation>(), Err(NoGeneration), "{other}");
+        }
+    }
+}

@@ -24,13 +24,14 @@ pub(super) struct DropArgs {
 pub(super) fn run(args: &DropArgs) -> Result<Exit, Failure> {
     let DropArgs { generation, disk: DiskArgs { data, store } } = args;
     let aside = rocks::quarantined(data, store.as_str())?;
+    let files = rocks::lost_files(data, store.as_str())?;
     let Some(generation) = generation else {
         let mut list = String::new();
         for each in &aside {
             let rocks::Quarantined { generation, why, bytes, .. } = each;
             writeln!(list, "{generation}  {}  {why}", HumanBytes(*bytes))
                 .expect("a String takes every text");
-            if let Some(lost) = lost(args, each)? {
+            if let Some(lost) = lost(&files, each)? {
                 writeln!(list, "  {lost}").expect("a String takes every text");
             }
         }
@@ -43,7 +44,7 @@ pub(super) fn run(args: &DropArgs) -> Result<Exit, Failure> {
             "{generation} was not set aside by store {store}: without a name, this command lists what was"
         )));
     };
-    let lost = lost(args, &found)?;
+    let lost = lost(&files, &found)?;
     rocks::drop_quarantined(data, store.as_str(), found.generation)?;
     let mut said = format!("{generation} is deleted, {} are free again\n", HumanBytes(found.bytes));
     if let Some(lost @ Lost::Written { .. }) = lost {
@@ -59,14 +60,12 @@ enum Lost {
     NotYet,
 }
 
-fn lost(args: &DropArgs, aside: &rocks::Quarantined) -> Result<Option<Lost>, Failure> {
-    let DiskArgs { data, store } = &args.disk;
-    let files = rocks::lost_files(data, store.as_str())?;
-    let file = files.into_iter().find(|file| file.generation == aside.generation);
+fn lost(files: &[rocks::LostFile], aside: &rocks::Quarantined) -> Result<Option<Lost>, Failure> {
+    let file = files.iter().find(|file| file.generation == aside.generation);
     let Some(file) = file else { return Ok(aside.has_lost.then_some(Lost::NotYet)) };
     let what = || file.path.display().to_string();
     let rows = file.rows().map_err(|error| Failure::Input { what: what(), error })?;
-    Ok(Some(Lost::Written { path: file.path, rows }))
+    Ok(Some(Lost::Written { path: file.path.clone(), rows }))
 }
 
 impl fmt::Display for Lost {

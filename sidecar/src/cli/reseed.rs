@@ -24,7 +24,7 @@ pub(super) struct ReseedArgs {
     #[arg(long, value_name = "NAME", value_parser = TopicName::parse)]
     topic: TopicName,
     /// Take a copy that was set aside, such as g3, instead of the one in use
-    #[arg(long, value_name = "GENERATION", value_parser = generation)]
+    #[arg(long, value_name = "GENERATION")]
     from: Option<Generation>,
     /// Create the topic when it does not exist
     #[arg(long)]
@@ -36,11 +36,6 @@ pub(super) struct ReseedArgs {
     /// Do it
     #[arg(long)]
     yes: bool,
-}
-
-fn generation(text: &str) -> Result<Generation, String> {
-    let number = text.strip_prefix('g').and_then(|number| number.parse().ok());
-    number.map(Generation).ok_or_else(|| "a copy that was set aside is named like g3".to_owned())
 }
 
 pub(super) async fn run(args: ReseedArgs) -> Result<Exit, Failure> {

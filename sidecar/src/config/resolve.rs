@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
 use super::problem::{ConfigError, Problem};
-use super::settings::{File, OfflineArgs, ServeArgs, Settings};
+use super::settings::{File, OfflineArgs, Place, ServeArgs, Settings};
 use super::units::parse_size;
 use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, stores};
 use crate::kafka::KafkaConfig;
@@ -46,7 +46,7 @@ impl ServeArgs {
             // One of the file's.
             self.single.store = None;
         }
-        self.settings.data = Some(data);
+        self.settings.place.data = Some(data);
         self.settings.listen = Some("off".to_owned());
         self.settings.metrics = Some("off".to_owned());
         self.settings.socket = Some(socket);
@@ -61,9 +61,9 @@ impl ServeArgs {
     fn resolve_over(self, file: File) -> Result<ServeConfig, ConfigError> {
         let mut problems = Vec::new();
         let settings = self.settings.over(&file);
-        let bootstrap = brokers(settings.bootstrap.as_deref(), &mut problems);
+        let bootstrap = brokers(settings.place.bootstrap.as_deref(), &mut problems);
         let config = ServeConfig {
-            data: data(settings.data.clone(), &mut problems),
+            data: data(settings.place.data.clone(), &mut problems),
             listen: address(
                 "listen",
                 settings.listen.as_deref().unwrap_or(LISTEN_DEFAULT),
@@ -97,13 +97,13 @@ impl ServeArgs {
 impl OfflineArgs {
     /// The data directory and how to reach Kafka.
     pub fn resolve(self) -> Result<(PathBuf, KafkaConfig), ConfigError> {
-        let OfflineArgs { config, data: own, bootstrap, kafka: pairs } = self;
+        let OfflineArgs { config, place, kafka: pairs } = self;
         let file = read(config.as_deref())?;
-        let given = Settings { data: own, bootstrap, ..Settings::default() }.over(&file);
+        let Place { data: given, bootstrap } = place.over(&file);
         let mut problems = Vec::new();
-        let data = data(given.data, &mut problems);
+        let data = data(given, &mut problems);
         let kafka = KafkaConfig {
-            bootstrap: brokers(given.bootstrap.as_deref(), &mut problems),
+            bootstrap: brokers(bootstrap.as_deref(), &mut problems),
             properties: kafka::properties(&file.kafka, &pairs, &mut problems),
         };
         if problems.is_empty() { Ok((data, kafka)) } else { Err(ConfigError { problems }) }

@@ -42,13 +42,8 @@ pub struct OfflineArgs {
     #[arg(long, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
-    /// Data directory of the node
-    #[arg(long, env = "OUTRIGGER_DATA", value_name = "DIR")]
-    pub(super) data: Option<PathBuf>,
-
-    /// Kafka brokers to begin with, separated by commas
-    #[arg(long, env = "OUTRIGGER_BOOTSTRAP", value_name = "HOST:PORT,…")]
-    pub(super) bootstrap: Option<String>,
+    #[command(flatten)]
+    pub(super) place: Place,
 
     /// Passes a setting to librdkafka, as `serve` does; may be repeated
     #[arg(
@@ -60,9 +55,9 @@ pub struct OfflineArgs {
     pub(super) kafka: Vec<String>,
 }
 
-/// Settings with the same name in flags, environment and file.
+/// Where the copies and the log are.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct Settings {
+pub(super) struct Place {
     /// Data directory; each store has its own directory below it
     #[arg(long, env = "OUTRIGGER_DATA", value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
@@ -70,6 +65,13 @@ pub(super) struct Settings {
     /// Kafka brokers to begin with, separated by commas
     #[arg(long, env = "OUTRIGGER_BOOTSTRAP", value_name = "HOST:PORT,…")]
     pub(super) bootstrap: Option<String>,
+}
+
+/// Settings with the same name in flags, environment and file.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Settings {
+    #[command(flatten)]
+    pub(super) place: Place,
 
     /// Address of the gRPC server, or `off` [default: 127.0.0.1:7400]
     #[arg(long, env = "OUTRIGGER_LISTEN", value_name = "IP:PORT")]
@@ -150,12 +152,21 @@ pub(super) struct StoreTable {
     pub(super) partitions: Option<u32>,
 }
 
+impl Place {
+    /// These settings, and the file's where these say nothing.
+    pub(super) fn over(self, file: &File) -> Place {
+        Place {
+            data: self.data.or_else(|| file.data.clone()),
+            bootstrap: self.bootstrap.or_else(|| file.bootstrap.clone()),
+        }
+    }
+}
+
 impl Settings {
     /// These settings, and the file's where these say nothing.
     pub(super) fn over(self, file: &File) -> Settings {
         Settings {
-            data: self.data.or_else(|| file.data.clone()),
-            bootstrap: self.bootstrap.or_else(|| file.bootstrap.clone()),
+            place: self.place.over(file),
             listen: self.listen.or_else(|| file.listen.clone()),
             socket: self.socket.or_else(|| file.socket.clone()),
             metrics: self.metrics.or_else(|| file.metrics.clone()),

@@ -19,7 +19,7 @@ pub(super) async fn of(
     service: &Service,
     store: &StoreHandle,
 ) -> Result<Option<v1::Digest>, ErrorDetail> {
-    let _one_at_a_time = service.digests.acquire().await.expect("the semaphore is never closed");
+    let _one_at_a_time = service.whole_copy().await;
     let options = ReadOptions { level: Level::Stale.into(), ..ReadOptions::default() };
     let snapshot = match read::open(store, Some(options), CallDeadline::NONE).await {
         Ok(snapshot) if snapshot.copy.exact => snapshot,

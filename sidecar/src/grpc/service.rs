@@ -9,7 +9,7 @@ use outrigger_proto::v1::{
     ScanResponse, StatusRequest, StatusResponse, VerifyRequest, VerifyResponse, WatchStatusRequest,
     WatchStatusResponse, WriteRequest,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
@@ -31,7 +31,7 @@ const DIGESTS_MAX: usize = 1;
 pub(super) struct Service {
     pub(super) stores: Stores,
     pub(super) scans: Arc<Semaphore>,
-    pub(super) digests: Arc<Semaphore>,
+    digests: Arc<Semaphore>,
     /// The node stops: streams end.
     pub(super) ending: CancellationToken,
     /// The tasks behind the streams.
@@ -47,6 +47,11 @@ impl Service {
             ending,
             tasks: TaskTracker::new(),
         }
+    }
+
+    /// While it is held nobody else reads a whole copy.
+    pub(super) async fn whole_copy(&self) -> SemaphorePermit<'_> {
+        self.digests.acquire().await.expect("the semaphore is never closed")
     }
 }
 

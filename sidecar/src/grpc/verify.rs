@@ -126,7 +126,7 @@ impl Comparison {
     }
 
     async fn sums(&self, pinned: &Pinned, at: &Token) -> Result<PinnedCopy, ErrorDetail> {
-        let _one_at_a_time = self.one_at_a_time().await;
+        let _one_at_a_time = self.service.whole_copy().await;
         let (origin, view) = pinned.view()?;
         let lineages = view.lineages().map_err(|error| origin.failed(&error))?;
         for (lineage, (position, _)) in lineages.iter().zip(&at.positions) {
@@ -154,7 +154,7 @@ impl Comparison {
         let wanted = wanted(&request.buckets)?;
         // The smallest key above the last one.
         let start = request.after.map(|last| [&last[..], b"\0"].concat()).unwrap_or_default();
-        let _one_at_a_time = self.one_at_a_time().await;
+        let _one_at_a_time = self.service.whole_copy().await;
         let (origin, view) = pinned.view()?;
         let add = move |page: &mut Page, key: &[u8], revision, value: &[u8]| match wanted
             .contains(&bucket_of(key))
@@ -164,10 +164,6 @@ impl Comparison {
         };
         let read = read_on(view, start, Page::default(), add).await?;
         Ok(read.map_err(|error| origin.failed(&error))?.rows)
-    }
-
-    async fn one_at_a_time(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.service.digests.acquire().await.expect("the semaphore is never closed")
     }
 }
 

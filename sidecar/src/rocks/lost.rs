@@ -20,7 +20,7 @@ use outrigger_core::store::{StoreError, View};
 use serde::Serialize;
 
 use super::directory::StoreDirectory;
-use super::error::{corrupt, full, io as failed};
+use super::error::{corrupt, io as failed};
 use super::files;
 use super::generation::{self, Opening};
 use super::options::Shared;
@@ -114,12 +114,7 @@ pub fn write_lost(
 /// The file is text and not compressed; it may become as large as what it is about.
 fn check_space(directory: &StoreDirectory, aside: &Path) -> Result<(), StoreError> {
     let bytes = files::size(aside).map_err(|error| failed("look at", aside, &error))?;
-    match directory.free_bytes()? {
-        free if free < bytes => Err(full(format!(
-            "a file of what the log lost may take {bytes} bytes, {free} are free"
-        ))),
-        _ => Ok(()),
-    }
+    directory.check_free(bytes, "a file of what the log lost")
 }
 
 fn temporary(path: &Path) -> PathBuf {

@@ -90,7 +90,7 @@ fn decode(bytes: &[u8], store: &str) -> Option<Progress> {
     if value("format")? != FORMAT {
         return None;
     }
-    let generation = Generation(value("generation")?.strip_prefix('g')?.parse().ok()?);
+    let generation = value("generation")?.parse().ok()?;
     let positions = value("positions")?.split(' ').map(|number| number.parse().ok().map(Offset));
     let positions = positions.collect::<Option<Vec<_>>>()?;
     let cluster = value("cluster")?.to_owned();

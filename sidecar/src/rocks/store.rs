@@ -16,7 +16,7 @@ use outrigger_core::store::{
 use outrigger_core::topic::Identity;
 
 use super::directory::{Listing, Owned, Roles, StoreDirectory};
-use super::error::{full, refused, rocks};
+use super::error::{refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
 use super::load::Load;
 use super::options::{Shared, Use};
@@ -212,12 +212,7 @@ impl RocksStore {
     /// A rebuild that would fill the disk takes it from everybody else on the machine, and does not end.
     fn check_space(&self) -> Result<(), StoreError> {
         let Some(in_use) = self.directory.size_in_use()? else { return Ok(()) };
-        match self.directory.free_bytes()? {
-            free if free < in_use => Err(full(format!(
-                "a rebuild needs about {in_use} bytes beside the copy that it replaces, {free} are free"
-            ))),
-            _ => Ok(()),
-        }
+        self.directory.check_free(in_use, "a rebuild beside the copy that it replaces")
     }
 
     fn apply(&mut self, generation: Generation, batch: Arc<Batch>, lineage: Lineage) -> Answer {

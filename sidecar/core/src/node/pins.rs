@@ -183,19 +183,20 @@ impl Node {
     }
 
     pub(super) fn expire_pins(&mut self) {
-        let late = self.pins.pins.iter().filter(|(_, pin)| pin.until <= self.now.mono);
-        let late: Vec<RequestId> = late.map(|(id, _)| *id).collect();
-        for id in late {
-            let stall = self.stalls.first().map(|stall| stall.kind);
-            self.reject_pin(id, Rejection::Deadline { stall });
-        }
+        let stall = self.stalls.first().map(|stall| stall.kind);
+        let now = self.now.mono;
+        self.reject_those(|pin| pin.until <= now, &Rejection::Deadline { stall });
     }
 
     /// Those that were not answered yet are answered so.
     pub(super) fn reject_pins(&mut self, rejection: &Rejection) {
-        let waiting = self.pins.pins.iter().filter(|(_, pin)| !pin.answered);
-        let waiting: Vec<RequestId> = waiting.map(|(id, _)| *id).collect();
-        waiting.into_iter().for_each(|id| self.reject_pin(id, rejection.clone()));
+        self.reject_those(|pin| !pin.answered, rejection);
+    }
+
+    fn reject_those(&mut self, which: impl Fn(&Pin) -> bool, rejection: &Rejection) {
+        let those = self.pins.pins.iter().filter(|(_, pin)| which(pin));
+        let those: Vec<RequestId> = those.map(|(id, _)| *id).collect();
+        those.into_iter().for_each(|id| self.reject_pin(id, rejection.clone()));
     }
 
     fn reject_pin(&mut self, id: RequestId, rejection: Rejection) {
@@ -211,8 +212,7 @@ impl Node {
             Some(_) => Rejection::Draining,
             None => Rejection::NotReady(self.phase.clone()),
         };
-        let ids: Vec<RequestId> = self.pins.pins.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.reject_pin(id, rejection.clone()));
+        self.reject_those(|_| true, &rejection);
     }
 }
 
