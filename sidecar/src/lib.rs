@@ -11,6 +11,7 @@ pub mod grpc;
 pub mod index;
 pub mod kafka;
 pub mod plan;
+pub mod profile;
 pub mod rocks;
 pub mod runtime;
 pub mod serve;

@@ -273,6 +273,13 @@ impl Admin for FakeNode {
             .map(|phase| Ok(WatchStatusResponse { node: Some(node_status(&store, phase, None)) }));
         Ok(Response::new(Box::pin(tokio_stream::iter(answers))))
     }
+
+    async fn throttle(
+        &self,
+        _request: Request<ThrottleRequest>,
+    ) -> Result<Response<ThrottleResponse>, Status> {
+        Err(Status::unimplemented("no restore to throttle"))
+    }
 }
 
 fn node_status(store: &str, phase: Phase, digest: Option<Digest>) -> NodeStatus {

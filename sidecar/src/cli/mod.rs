@@ -11,6 +11,7 @@ mod escape;
 mod failure;
 mod kv;
 mod load;
+mod operate;
 mod output;
 mod plan;
 mod quarantine;
@@ -53,6 +54,7 @@ enum Command {
     Scan(scan::ScanArgs),
     Load(load::LoadArgs),
     Status(status::StatusArgs),
+    Throttle(operate::ThrottleArgs),
     Dev(dev::DevArgs),
     Demo(demo::DemoArgs),
 }
@@ -80,6 +82,7 @@ impl Cli {
             Command::Scan(args) => scan::run(args).await,
             Command::Load(args) => load::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Throttle(args) => operate::throttle(args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Demo(args) => demo::run(args).await,
         }
@@ -156,6 +159,9 @@ mod tests {
             "outrigger load - --deletes 3",
             "outrigger load --count 5 --rate 0",
             "outrigger status --follow --digest",
+            "outrigger throttle",
+            "outrigger throttle 0MiB",
+            "outrigger throttle 10",
             "outrigger dev --nodes 0",
             "outrigger dev --port 80",
             "outrigger demo --keys 0",
@@ -178,6 +184,8 @@ mod tests {
             "outrigger load -",
             "outrigger status --follow --json",
             "outrigger status --digest",
+            "outrigger throttle 10MiB --server unix:///s",
+            "outrigger throttle off",
         ];
         for line in lines {
             assert!(read(line).is_ok(), "{line}");

@@ -13,6 +13,7 @@ mod stores;
 mod units;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use crate::kafka::KafkaConfig;
@@ -20,7 +21,7 @@ use crate::kafka::KafkaConfig;
 pub use self::names::{StoreName, TopicName};
 pub use self::problem::{ConfigError, Problem};
 pub use self::settings::ServeArgs;
-pub use self::units::{DurationError, parse_duration};
+pub use self::units::{DurationError, RateError, parse_duration, parse_rate};
 
 /// Less holds neither the indexes of a state worth restoring nor a few runs of a restore.
 const MEMORY_MIN_BYTES: usize = 64 << 20;
@@ -38,6 +39,8 @@ pub struct ServeConfig {
     pub metrics: Option<SocketAddr>,
     /// For the block cache and for what restores hold.
     pub memory_bytes: usize,
+    /// Bytes per second that restores may read from the log, all stores together; none: as fast as they can.
+    pub restore_rate: Option<NonZeroU64>,
     /// Readiness (not READY itself) needs a lag of at most so many offsets.
     pub ready_lag_max: Option<u64>,
     pub log: LogConfig,

@@ -6,8 +6,8 @@ use outrigger_proto::v1::admin_server::Admin;
 use outrigger_proto::v1::store_server::Store;
 use outrigger_proto::v1::{
     DeleteRequest, DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ScanRequest,
-    ScanResponse, StatusRequest, StatusResponse, WatchStatusRequest, WatchStatusResponse,
-    WriteRequest,
+    ScanResponse, StatusRequest, StatusResponse, ThrottleRequest, ThrottleResponse,
+    WatchStatusRequest, WatchStatusResponse, WriteRequest,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,8 @@ use super::answers::Answers;
 use super::deadline::CallDeadline;
 use super::replies::Replies;
 use super::stores::Stores;
-use super::{error, get, scan, watch, write, write_stream};
+use super::{error, get, scan, throttle, watch, write, write_stream};
+use crate::runtime::RestoreThrottle;
 
 /// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces.
 const SCANS_MAX: usize = 256;
@@ -30,6 +31,7 @@ const DIGESTS_MAX: usize = 1;
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) stores: Stores,
+    pub(super) throttle: RestoreThrottle,
     pub(super) scans: Arc<Semaphore>,
     pub(super) digests: Arc<Semaphore>,
     /// The node stops: streams end.
@@ -39,9 +41,14 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(stores: Stores, ending: CancellationToken) -> Service {
+    pub(super) fn new(
+        stores: Stores,
+        throttle: RestoreThrottle,
+        ending: CancellationToken,
+    ) -> Service {
         Service {
             stores,
+            throttle,
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             digests: Arc::new(Semaphore::new(DIGESTS_MAX)),
             ending,
@@ -108,6 +115,14 @@ impl Admin for Service {
         request: Request<WatchStatusRequest>,
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
         let answer = watch::watch(self, request.into_inner());
+        answer.map(Response::new).map_err(error::status)
+    }
+
+    async fn throttle(
+        &self,
+        request: Request<ThrottleRequest>,
+    ) -> Result<Response<ThrottleResponse>, Status> {
+        let answer = throttle::throttle(&self.throttle, request.into_inner()).await;
         answer.map(Response::new).map_err(error::status)
     }
 }

@@ -23,9 +23,11 @@ mod notices;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod throttle;
 mod vital;
 
 pub use admission::WRITE_BYTES_MAX;
 pub use handle::{PendingWrite, Read, StoreHandle, Written};
 pub use log::{Log, LogSink};
 pub use threads::{Drained, Inbox, Runtime, RuntimeConfig, StoreSpec};
+pub use throttle::RestoreThrottle;

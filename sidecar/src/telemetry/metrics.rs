@@ -245,6 +245,8 @@ mod tests {
             confirmed_at_ms: 1_000,
             partitions: vec![partition.clone(), partition],
             progress: None,
+            restore_rate: None,
+            horizon_in: None,
             writes_in_flight: 3,
             awaits: 0,
             ignored: 0,

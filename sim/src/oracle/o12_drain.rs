@@ -45,6 +45,7 @@ impl Oracle for Drains {
                     | Event::Store(_)
                     | Event::Gone(_)
                     | Event::Damaged { .. }
+                    | Event::RestoreRate(_)
                     | Event::Timer => {}
                 }
                 Ok(())

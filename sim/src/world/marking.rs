@@ -119,6 +119,7 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Command(_, Command::Drain) => "command: drain",
         Event::Gone(_) | Event::Timer => "event: timer",
         Event::Damaged { .. } => "event: damaged",
+        Event::RestoreRate(_) => "event: restore rate",
     }
 }
 
@@ -294,7 +295,7 @@ pub(super) fn show_event(event: &Event) -> String {
         Event::Store(event) => format!("{event:?}"),
         Event::Command(id, command) => format!("{id:?} {command:?}"),
         Event::Gone(id) => format!("{id:?} is gone"),
-        Event::Damaged { .. } | Event::Timer => format!("{event:?}"),
+        Event::Damaged { .. } | Event::RestoreRate(_) | Event::Timer => format!("{event:?}"),
     }
 }
 

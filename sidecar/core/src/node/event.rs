@@ -1,5 +1,6 @@
 //! What goes into a node and what comes out.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,9 @@ pub enum Event {
         generation: Generation,
         detail: String,
     },
+    /// Bytes of keys and values per second that a restore may read from now on; none: as fast as it can. What
+    /// a READY node reads is never held back.
+    RestoreRate(Option<NonZeroU64>),
     /// `next_timer` has come.
     Timer,
 }

@@ -22,6 +22,7 @@ mod reader;
 mod reading;
 mod stalls;
 mod status;
+mod throttle;
 mod write;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ use reading::{Reading, Served};
 pub use stalls::Stall;
 use stalls::Stalls;
 pub use status::{PartitionStatus, Progress, Status};
+use throttle::Throttle;
 
 #[derive(Debug)]
 pub struct Node {
@@ -74,6 +76,7 @@ pub struct Node {
     evidence: Evidence,
     stalls: Stalls,
     awaits: Awaits,
+    throttle: Throttle,
     writes: BTreeSet<RequestId>,
     drain: Option<Drain>,
     /// Tries to get going that failed in a row.
@@ -145,6 +148,7 @@ impl Node {
             evidence: Evidence::default(),
             stalls: Stalls::default(),
             awaits: Awaits::default(),
+            throttle: Throttle::default(),
             writes: BTreeSet::new(),
             drain: None,
             failures: 0,
@@ -165,6 +169,7 @@ impl Node {
             Event::Command(id, command) => self.on_command(id, command),
             Event::Gone(id) => self.awaits.remove(id),
             Event::Damaged { generation, detail } => self.on_damaged(generation, detail),
+            Event::RestoreRate(rate) => self.throttle.set(rate),
             Event::Timer => {}
         }
         self.advance();

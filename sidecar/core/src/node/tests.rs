@@ -9,6 +9,7 @@ mod notices;
 mod opening;
 mod reader;
 mod stalls;
+mod throttle;
 mod writes;
 
 use std::time::Duration;
