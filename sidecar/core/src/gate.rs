@@ -77,6 +77,10 @@ pub enum Rejection {
         "the log ends at {end}, below the token's position {position}: the log lost what the token saw"
     )]
     TokenBeyondLog { position: Offset, end: Offset },
+    #[error("the store is {0}: no restore runs that could be cancelled")]
+    NoRestore(Phase),
+    #[error("the store is {0}: no restore was cancelled that could go on")]
+    NotCancelled(Phase),
     #[error("too many reads wait for a position")]
     Overloaded,
     #[error("the position was not reached in time{}", because(.stall))]

@@ -55,6 +55,8 @@ enum Command {
     Load(load::LoadArgs),
     Status(status::StatusArgs),
     Throttle(operate::ThrottleArgs),
+    Cancel(operate::CancelArgs),
+    Continue(operate::ContinueArgs),
     Dev(dev::DevArgs),
     Demo(demo::DemoArgs),
 }
@@ -83,6 +85,8 @@ impl Cli {
             Command::Load(args) => load::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Throttle(args) => operate::throttle(args).await,
+            Command::Cancel(args) => operate::cancel(args).await,
+            Command::Continue(args) => operate::go_on(args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Demo(args) => demo::run(args).await,
         }
@@ -186,6 +190,8 @@ mod tests {
             "outrigger status --digest",
             "outrigger throttle 10MiB --server unix:///s",
             "outrigger throttle off",
+            "outrigger cancel --store s",
+            "outrigger continue --store s",
         ];
         for line in lines {
             assert!(read(line).is_ok(), "{line}");

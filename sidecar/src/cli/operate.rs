@@ -1,4 +1,4 @@
-//! `throttle`: what an operator does to a running restore.
+//! `throttle`, `cancel`, `continue`: what an operator does to a running restore.
 
 use std::num::NonZeroU64;
 
@@ -29,6 +29,20 @@ impl Rate {
     }
 }
 
+/// Stops a store's restore, until `continue` or the end of the process; what is on disk is kept
+#[derive(Debug, clap::Args)]
+pub(super) struct CancelArgs {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Lets a cancelled restore go on from what is on disk
+#[derive(Debug, clap::Args)]
+pub(super) struct ContinueArgs {
+    #[command(flatten)]
+    target: Target,
+}
+
 pub(super) async fn throttle(args: ThrottleArgs) -> Result<Exit, Failure> {
     let Rate(rate) = args.rate;
     args.target.client().await?.throttle(rate).await.map_err(Failure::Read)?;
@@ -37,6 +51,16 @@ pub(super) async fn throttle(args: ThrottleArgs) -> Result<Exit, Failure> {
         None => "restores read as fast as they can".to_owned(),
     };
     say(&told)
+}
+
+pub(super) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
+    args.target.store().await?.cancel_restore().await.map_err(Failure::Read)?;
+    say("the restore is cancelled; `outrigger continue` lets it go on from what is on disk")
+}
+
+pub(super) async fn go_on(args: ContinueArgs) -> Result<Exit, Failure> {
+    args.target.store().await?.continue_restore().await.map_err(Failure::Read)?;
+    say("the restore goes on from what is on disk")
 }
 
 fn say(line: &str) -> Result<Exit, Failure> {

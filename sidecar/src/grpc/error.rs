@@ -86,6 +86,7 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Reason {
         Refusal::Identity { .. } => Reason::RefusedIdentity,
         Refusal::Policy(_) => Reason::RefusedTopicPolicy,
         Refusal::LogIncomplete { .. } => Reason::RefusedLogIncomplete,
+        Refusal::Cancelled => Reason::RefusedCancelled,
     }
 }
 
@@ -149,6 +150,7 @@ fn reason_of_rejection(rejection: &Rejection) -> Reason {
         Rejection::TokenMalformed { .. } => Reason::TokenInvalid,
         Rejection::TokenOfAnotherHistory => Reason::TokenOfAnotherHistory,
         Rejection::TokenBeyondLog { .. } => Reason::TokenBeyondLog,
+        Rejection::NoRestore(_) | Rejection::NotCancelled(_) => Reason::WrongPhase,
         Rejection::Overloaded => Reason::Overloaded,
         Rejection::Deadline { stall } => reason_of_deadline(*stall),
     }
@@ -194,6 +196,10 @@ fn what_to_do_about(rejection: &Rejection) -> &'static str {
             "begin a new session: what this one saw is not in the log any more"
         }
         Rejection::TokenMalformed { .. } => "pass a token on as a node gave it",
+        Rejection::NoRestore(_) => {
+            "nothing: a store that is READY keeps up with the log; stop the node to stop it"
+        }
+        Rejection::NotCancelled(_) => "nothing: Status tells what the store does",
         Rejection::Overloaded => "try again after a moment",
         Rejection::Deadline { stall: Some(kind) } => kind.what_to_do(),
         Rejection::Deadline { stall: None } => "allow more time, or ask another node",
@@ -252,6 +258,9 @@ mod tests {
             (Rejection::NotReady(Phase::Stopped), Reason::Draining),
             (Rejection::Refused(policy), Reason::RefusedTopicPolicy),
             (Rejection::Refused(incomplete), Reason::RefusedLogIncomplete),
+            (Rejection::Refused(Refusal::Cancelled), Reason::RefusedCancelled),
+            (Rejection::NoRestore(Phase::Ready), Reason::WrongPhase),
+            (Rejection::NotCancelled(Phase::Ready), Reason::WrongPhase),
             (Rejection::Draining, Reason::Draining),
             (Rejection::TooStale { age_ms: 5, max_ms: 4 }, Reason::TooStale),
             (Rejection::TokenOfAnotherTopic { token, topic }, Reason::TokenOfAnotherTopic),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use outrigger_proto::v1::admin_server::Admin;
 use outrigger_proto::v1::store_server::Store;
 use outrigger_proto::v1::{
-    DeleteRequest, DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ScanRequest,
-    ScanResponse, StatusRequest, StatusResponse, ThrottleRequest, ThrottleResponse,
-    WatchStatusRequest, WatchStatusResponse, WriteRequest,
+    CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, DeleteRequest,
+    DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ScanRequest, ScanResponse,
+    StatusRequest, StatusResponse, ThrottleRequest, ThrottleResponse, WatchStatusRequest,
+    WatchStatusResponse, WriteRequest,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use super::answers::Answers;
 use super::deadline::CallDeadline;
 use super::replies::Replies;
 use super::stores::Stores;
-use super::{error, get, scan, throttle, watch, write, write_stream};
+use super::{error, get, operate, scan, watch, write, write_stream};
 use crate::runtime::RestoreThrottle;
 
 /// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces.
@@ -122,7 +123,23 @@ impl Admin for Service {
         &self,
         request: Request<ThrottleRequest>,
     ) -> Result<Response<ThrottleResponse>, Status> {
-        let answer = throttle::throttle(&self.throttle, request.into_inner()).await;
+        let answer = operate::throttle(&self.throttle, request.into_inner()).await;
+        answer.map(Response::new).map_err(error::status)
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<CancelRequest>,
+    ) -> Result<Response<CancelResponse>, Status> {
+        let answer = operate::cancel(&self.stores, request.into_inner()).await;
+        answer.map(Response::new).map_err(error::status)
+    }
+
+    async fn r#continue(
+        &self,
+        request: Request<ContinueRequest>,
+    ) -> Result<Response<ContinueResponse>, Status> {
+        let answer = operate::go_on(&self.stores, request.into_inner()).await;
         answer.map(Response::new).map_err(error::status)
     }
 }

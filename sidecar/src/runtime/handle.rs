@@ -140,6 +140,31 @@ impl StoreHandle {
         }
     }
 
+    /// Stops the restore that runs; what is on disk is kept.
+    pub async fn cancel(&self) -> Result<(), Rejection> {
+        self.operate(Command::Cancel).await
+    }
+
+    /// Lets a cancelled restore go on.
+    pub async fn continue_restore(&self) -> Result<(), Rejection> {
+        self.operate(Command::Continue).await
+    }
+
+    /// Answered at once, so that the room of waiting reads bounds it well enough.
+    async fn operate(&self, command: Command) -> Result<(), Rejection> {
+        let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
+        let (answer, reply) = oneshot::channel();
+        self.door.enter(command, Waiter { answer, permit: Some(permit) })?;
+        match reply.await {
+            Ok(Reply::Done) => Ok(()),
+            Ok(Reply::Rejected(rejection)) => Err(rejection),
+            Ok(Reply::Written { .. } | Reply::Reached | Reply::Drained) => {
+                unreachable!("a command is answered as what it is")
+            }
+            Err(_) => Err(Rejection::Draining),
+        }
+    }
+
     /// A read met damage: the core decides what becomes of the generation.
     pub fn report_damage(&self, generation: Generation, detail: String) {
         self.door.report_damage(generation, detail);
@@ -169,7 +194,7 @@ impl StoreHandle {
         match reply {
             Ok(Reply::Reached) => Ok(()),
             Ok(Reply::Rejected(rejection)) => Err(rejection),
-            Ok(Reply::Written { .. } | Reply::Drained) => {
+            Ok(Reply::Written { .. } | Reply::Drained | Reply::Done) => {
                 unreachable!("an await is answered as one")
             }
             Err(_) => Err(Rejection::Draining),
@@ -207,7 +232,7 @@ impl Future for PendingWrite {
                         Ok(Written { topic, partitions, outcomes })
                     }
                     Ok(Reply::Rejected(rejection)) => Err(rejection),
-                    Ok(Reply::Reached | Reply::Drained) => {
+                    Ok(Reply::Reached | Reply::Drained | Reply::Done) => {
                         unreachable!("a write is answered as one")
                     }
                     Err(_) => unanswered(*changes, &door.gate.load()),

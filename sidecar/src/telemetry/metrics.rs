@@ -181,6 +181,7 @@ fn refusal_label(refusal: &Refusal) -> &'static str {
         Refusal::Identity { .. } => "identity",
         Refusal::Policy(_) => "policy",
         Refusal::LogIncomplete { .. } => "log_incomplete",
+        Refusal::Cancelled => "cancelled",
     }
 }
 

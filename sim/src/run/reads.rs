@@ -114,6 +114,8 @@ impl Run<'_> {
             | Rejection::Refused(_)
             | Rejection::Draining
             | Rejection::TooStale { .. }
+            | Rejection::NoRestore(_)
+            | Rejection::NotCancelled(_)
             | Rejection::Overloaded
             | Rejection::Deadline { .. } => {}
         }

@@ -116,6 +116,8 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Store(event) => store_event(event),
         Event::Command(_, Command::Write(_)) => "command: write",
         Event::Command(_, Command::Await { .. }) => "command: await",
+        Event::Command(_, Command::Cancel) => "command: cancel",
+        Event::Command(_, Command::Continue) => "command: continue",
         Event::Command(_, Command::Drain) => "command: drain",
         Event::Gone(_) | Event::Timer => "event: timer",
         Event::Damaged { .. } => "event: damaged",
@@ -210,6 +212,7 @@ fn reply(reply: &Reply) -> &'static str {
         },
         Reply::Reached => "reply: reached",
         Reply::Drained => "reply: drained",
+        Reply::Done => "reply: done",
         Reply::Rejected(rejection) => self::rejection(rejection),
     }
 }
@@ -224,6 +227,7 @@ pub(crate) fn rejection(rejection: &Rejection) -> &'static str {
         Rejection::TokenOfAnotherTopic { .. } => "reply: rejected (token of another topic)",
         Rejection::TokenOfAnotherHistory => "reply: rejected (token of another history)",
         Rejection::TokenBeyondLog { .. } => "reply: rejected (token beyond the log)",
+        Rejection::NoRestore(_) | Rejection::NotCancelled(_) => "reply: rejected (wrong phase)",
         Rejection::Overloaded => "reply: rejected (overloaded)",
         Rejection::Deadline { .. } => "reply: rejected (deadline)",
     }
@@ -258,6 +262,7 @@ fn phase(phase: &Phase) -> &'static str {
         Phase::Refused(Refusal::Identity { .. }) => "phase: refused (identity)",
         Phase::Refused(Refusal::Policy(_)) => "phase: refused (policy)",
         Phase::Refused(Refusal::LogIncomplete { .. }) => "phase: refused (log incomplete)",
+        Phase::Refused(Refusal::Cancelled) => "phase: refused (cancelled)",
         Phase::Stopped => "phase: stopped",
     }
 }

@@ -40,6 +40,10 @@ pub enum Command {
     Write(Vec<Change>),
     /// Reply: `Reached` once a read may go on, or `Rejected`; `deadline` from now.
     Await { until: Until, deadline: Duration },
+    /// Stops a restore, and keeps what is on disk. Reply: `Done`, or `Rejected` when none runs or is about to.
+    Cancel,
+    /// Lets a cancelled restore go on. Reply: `Done`, or `Rejected` when none was cancelled.
+    Continue,
     /// Takes nothing new, waits for what is under way, flushes and closes. Reply: `Drained`.
     Drain,
 }
@@ -65,6 +69,7 @@ pub enum Reply {
     Reached,
     Rejected(Rejection),
     Drained,
+    Done,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,11 +7,12 @@
 //! Asking -> Opening -> Preparing -> Reading        (restore, then the tail)
 //!    ^         |                       | anything unexpected
 //!    |         v                       v
-//!    +----- Waiting (stale leader, refused)   Suspended (disk) -> Closing -> Asking
+//!    +----- Waiting (stale leader, refused, cancelled)   Suspended (disk) -> Closing -> Asking
 //! ```
 
 mod ask;
 mod awaits;
+mod cancel;
 mod drain;
 mod event;
 mod keep_up;
@@ -79,6 +80,8 @@ pub struct Node {
     throttle: Throttle,
     writes: BTreeSet<RequestId>,
     drain: Option<Drain>,
+    /// An operator stopped the restore: what is decided is not begun.
+    cancelled: bool,
     /// Tries to get going that failed in a row.
     failures: u32,
     ignored: u64,
@@ -151,6 +154,7 @@ impl Node {
             throttle: Throttle::default(),
             writes: BTreeSet::new(),
             drain: None,
+            cancelled: false,
             failures: 0,
             ignored: 0,
             gate: Gate::closed(),

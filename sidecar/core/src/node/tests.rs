@@ -2,6 +2,7 @@
 
 mod ask;
 mod awaits;
+mod cancel;
 mod confirmations;
 mod keeping_up;
 mod losses;

@@ -14,6 +14,8 @@ impl Node {
         match command {
             Command::Write(changes) => self.write(id, changes),
             Command::Await { until, deadline } => self.wait_for(id, until, deadline),
+            Command::Cancel => self.cancel(id),
+            Command::Continue => self.continue_restore(id),
             Command::Drain => self.begin_drain(id),
         }
     }

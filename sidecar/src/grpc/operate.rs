@@ -1,10 +1,14 @@
-//! How fast restores may read, set by an operator.
+//! What an operator does to a running restore.
 
 use std::num::NonZeroU64;
 
-use outrigger_proto::v1::{ErrorDetail, ThrottleRequest, ThrottleResponse};
+use outrigger_proto::v1::{
+    CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, ErrorDetail, ThrottleRequest,
+    ThrottleResponse,
+};
 
 use super::error;
+use super::stores::Stores;
 use crate::runtime::RestoreThrottle;
 
 pub(super) async fn throttle(
@@ -15,6 +19,24 @@ pub(super) async fn throttle(
     throttle.set(rate).await.map_err(|rejection| error::of_rejection(&rejection))?;
     tracing::info!(bytes_per_second = rate, "restores are throttled by an operator; none: no more");
     Ok(ThrottleResponse {})
+}
+
+pub(super) async fn cancel(
+    stores: &Stores,
+    request: CancelRequest,
+) -> Result<CancelResponse, ErrorDetail> {
+    let store = stores.one(&request.store)?;
+    store.handle.cancel().await.map_err(|rejection| error::of_rejection(&rejection))?;
+    Ok(CancelResponse {})
+}
+
+pub(super) async fn go_on(
+    stores: &Stores,
+    request: ContinueRequest,
+) -> Result<ContinueResponse, ErrorDetail> {
+    let store = stores.one(&request.store)?;
+    store.handle.continue_restore().await.map_err(|rejection| error::of_rejection(&rejection))?;
+    Ok(ContinueResponse {})
 }
 
 fn rate(request: ThrottleRequest) -> Result<Option<NonZeroU64>, ErrorDetail> {
