@@ -1,12 +1,13 @@
 //! One connection to one node.
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use outrigger_proto::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use outrigger_proto::v1::admin_client::AdminClient;
 use outrigger_proto::v1::store_client::StoreClient;
-use outrigger_proto::v1::{NodeStatus, StatusRequest};
+use outrigger_proto::v1::{NodeStatus, StatusRequest, ThrottleRequest};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -16,6 +17,9 @@ use crate::pinned::Pinned;
 use crate::status::{self, StatusStream};
 use crate::store::Store;
 use crate::token::Token;
+
+/// What an operator asks for is answered without waiting for log or disk.
+const OPERATOR_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A connection to one node. Cheap to clone; clones share the connection.
 #[derive(Clone, Debug)]
@@ -62,6 +66,16 @@ impl Client {
         wait: Duration,
     ) -> Result<Pinned, Error> {
         Pinned::open(self, store.into(), at, wait).await
+    }
+
+    /// Sets how many bytes of keys and values per second the restores of the node may read, all stores
+    /// together, until its process ends; none: as fast as they can.
+    pub async fn throttle(&self, bytes_per_second: Option<NonZeroU64>) -> Result<(), Error> {
+        let bytes_per_second = bytes_per_second.map(NonZeroU64::get);
+        let request = with_deadline(ThrottleRequest { bytes_per_second }, OPERATOR_DEADLINE);
+        let mut admin = self.admin();
+        answer(Effect::None, OPERATOR_DEADLINE, admin.throttle(request)).await?;
+        Ok(())
     }
 
     pub(crate) fn rows(&self) -> StoreClient<Channel> {

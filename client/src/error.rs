@@ -227,6 +227,8 @@ fn kind_of_reason(reason: Reason) -> Option<ErrorKind> {
         Reason::RefusedIdentity
         | Reason::RefusedTopicPolicy
         | Reason::RefusedLogIncomplete
+        | Reason::RefusedCancelled
+        | Reason::WrongPhase
         | Reason::Authorisation => ErrorKind::Refused,
         Reason::WriteDidNotHappen => ErrorKind::NotWritten,
         Reason::WriteUnknown => ErrorKind::Unknown,

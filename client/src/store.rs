@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use outrigger_proto::limits::PAYLOAD_BYTES_MAX;
 use outrigger_proto::v1::{
-    self, DeleteRequest, GetRequest, PutRequest, Reason, Revision, StatusRequest, StoreStatus,
+    self, CancelRequest, ContinueRequest, DeleteRequest, GetRequest, PutRequest, Reason, Revision,
+    StatusRequest, StoreStatus,
 };
 
 use crate::client::{self, Client, with_deadline};
@@ -170,6 +171,25 @@ impl Store {
         interval: Duration,
     ) -> Result<StatusStream<StoreStatus>, Error> {
         StatusStream::open(&self.client, self.name.clone(), interval, status::one_store).await
+    }
+
+    /// Stops the restore of the store on this node; what is on disk is kept, and old copies answer stale reads.
+    /// [`Refused`](crate::ErrorKind::Refused) when none runs.
+    pub async fn cancel_restore(&self) -> Result<(), Error> {
+        let request = CancelRequest { store: self.name.clone() };
+        let (mut admin, deadline) = (self.client.admin(), self.read_deadline);
+        let call = admin.cancel(with_deadline(request, deadline));
+        client::answer(Effect::None, deadline, call).await?;
+        Ok(())
+    }
+
+    /// Lets a cancelled restore go on from what is on disk. [`Refused`](crate::ErrorKind::Refused) when none was.
+    pub async fn continue_restore(&self) -> Result<(), Error> {
+        let request = ContinueRequest { store: self.name.clone() };
+        let (mut admin, deadline) = (self.client.admin(), self.read_deadline);
+        let call = admin.r#continue(with_deadline(request, deadline));
+        client::answer(Effect::None, deadline, call).await?;
+        Ok(())
     }
 
     async fn status_of(&self, with_digest: bool) -> Result<StoreStatus, Error> {

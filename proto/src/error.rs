@@ -37,7 +37,9 @@ impl Reason {
             | Reason::TokenOfAnotherHistory
             | Reason::RefusedIdentity
             | Reason::RefusedTopicPolicy
-            | Reason::RefusedLogIncomplete => Code::FailedPrecondition,
+            | Reason::WrongPhase
+            | Reason::RefusedLogIncomplete
+            | Reason::RefusedCancelled => Code::FailedPrecondition,
             Reason::NotReady
             | Reason::Restoring
             | Reason::TooStale

@@ -12,6 +12,7 @@ pub mod grpc;
 pub mod index;
 pub mod kafka;
 pub mod plan;
+pub mod profile;
 pub mod reseed;
 pub mod rocks;
 pub mod runtime;

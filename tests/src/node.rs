@@ -130,6 +130,14 @@ impl Node {
         end_of(process.spawn().with_context(|| format!("starting outrigger {command}"))?)
     }
 
+    /// What an operator asks of the running node: `outrigger COMMAND ARGUMENTS`.
+    pub fn ask(&self, command: &str, arguments: &[&str]) -> Result<Output> {
+        let mut process = self.host.command(binary());
+        process.arg(command).args(arguments).args(["--server", &self.url()]);
+        process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_of(process.spawn().with_context(|| format!("starting outrigger {command}"))?)
+    }
+
     fn command(&self) -> Command {
         let binary = binary();
         let mut command = match self.file_bytes_max {

@@ -304,6 +304,27 @@ impl Admin for FakeNode {
         };
         Ok(Response::new(Box::pin(request.into_inner().map(answer))))
     }
+
+    async fn throttle(
+        &self,
+        _request: Request<ThrottleRequest>,
+    ) -> Result<Response<ThrottleResponse>, Status> {
+        Err(Status::unimplemented("no restore to throttle"))
+    }
+
+    async fn cancel(
+        &self,
+        _request: Request<CancelRequest>,
+    ) -> Result<Response<CancelResponse>, Status> {
+        Err(Status::unimplemented("no restore to cancel"))
+    }
+
+    async fn r#continue(
+        &self,
+        _request: Request<ContinueRequest>,
+    ) -> Result<Response<ContinueResponse>, Status> {
+        Err(Status::unimplemented("no restore to go on with"))
+    }
 }
 
 fn node_status(store: &str, phase: Phase, digest: Option<Digest>) -> NodeStatus {

@@ -79,6 +79,23 @@ pub enum Old {
     Discard,
 }
 
+impl Plan {
+    /// What is left of it when an operator does not want it begun: refusals, and what may be served meanwhile.
+    pub fn cancelled(self) -> Plan {
+        let serve = match self {
+            Plan::Refuse { .. } => return self,
+            Plan::Wait(_) => None,
+            Plan::Resume { generation, .. } => Some(generation),
+            Plan::Continue { serve, .. } => serve,
+            Plan::Rebuild { old, .. } => old
+                .into_iter()
+                .find(|(_, old)| *old == Old::ServeStale)
+                .map(|(generation, _)| generation),
+        };
+        Plan::Refuse { refusal: Refusal::Cancelled, serve }
+    }
+}
+
 pub fn decide(situation: Situation<'_>) -> Plan {
     let Situation { store, found, facts, .. } = situation;
     if let Found::Foreign { is } = found {

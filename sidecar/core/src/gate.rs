@@ -81,6 +81,10 @@ pub enum Rejection {
         "the copy is already at {is} in partition {partition}, beyond the position {at} asked for"
     )]
     Passed { partition: Partition, at: Offset, is: Offset },
+    #[error("the store is {0}: no restore runs that could be cancelled")]
+    NoRestore(Phase),
+    #[error("the store is {0}: no restore was cancelled that could go on")]
+    NotCancelled(Phase),
     #[error("too many reads wait for a position")]
     Overloaded,
     #[error("the position was not reached in time{}", because(.stall))]

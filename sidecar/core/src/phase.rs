@@ -67,6 +67,8 @@ pub enum Refusal {
         have(*.position)
     )]
     LogIncomplete { partition: Partition, log_start: Offset, position: Option<Offset> },
+    #[error("the restore was cancelled by an operator")]
+    Cancelled,
 }
 
 fn have(position: Option<Offset>) -> String {
@@ -90,6 +92,9 @@ impl Refusal {
             Refusal::LogIncomplete { .. } => {
                 "somebody deleted records: nothing can be rebuilt from this log; copy the data directory \
                  of a node that is still READY, or write the state into a new topic (`outrigger reseed`)"
+            }
+            Refusal::Cancelled => {
+                "run `outrigger continue`, or start the process again: the restore goes on from what is on disk"
             }
         }
     }
@@ -133,6 +138,7 @@ impl Phase {
             (Phase::Stopped, _) => false,
             (_, Phase::Stopped | Phase::Opening) => true,
             (Phase::Opening, Phase::Restoring(_) | Phase::Refused(_)) => true,
+            (Phase::Restoring(_) | Phase::CatchingUp, Phase::Refused(Refusal::Cancelled)) => true,
             (Phase::Restoring(_), Phase::CatchingUp | Phase::Ready) => true,
             (Phase::CatchingUp, Phase::Ready) | (Phase::Ready, Phase::CatchingUp) => true,
             (Phase::Refused(_), Phase::Refused(_) | Phase::Restoring(_)) => true,

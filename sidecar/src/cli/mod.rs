@@ -10,6 +10,7 @@ mod doctor;
 mod failure;
 mod kv;
 mod load;
+mod operate;
 mod output;
 mod plan;
 mod quarantine;
@@ -57,6 +58,9 @@ enum Command {
     Load(load::LoadArgs),
     Status(status::StatusArgs),
     Verify(Box<verify::VerifyArgs>),
+    Throttle(operate::ThrottleArgs),
+    Cancel(operate::CancelArgs),
+    Continue(operate::ContinueArgs),
     Dev(dev::DevArgs),
     Demo(demo::DemoArgs),
 }
@@ -86,6 +90,9 @@ impl Cli {
             Command::Load(args) => load::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Verify(args) => verify::run(*args).await,
+            Command::Throttle(args) => operate::throttle(args).await,
+            Command::Cancel(args) => operate::cancel(args).await,
+            Command::Continue(args) => operate::go_on(args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Demo(args) => demo::run(args).await,
         }
@@ -163,6 +170,9 @@ mod tests {
             "outrigger load --count 5 --rate 0",
             "outrigger status --follow --digest",
             "outrigger verify",
+            "outrigger throttle",
+            "outrigger throttle 0MiB",
+            "outrigger throttle 10",
             "outrigger dev --nodes 0",
             "outrigger dev --port 80",
             "outrigger demo --keys 0",
@@ -190,6 +200,10 @@ mod tests {
             "outrigger status --digest",
             "outrigger verify --server http://one:1 --server unix:///two --store s --timeout 5s",
             "outrigger reseed --data d --bootstrap b:1 --store s --topic t --from g3 --create --partitions 3 --yes",
+            "outrigger throttle 10MiB --server unix:///s",
+            "outrigger throttle off",
+            "outrigger cancel --store s",
+            "outrigger continue --store s",
         ];
         for line in lines {
             assert!(read(line).is_ok(), "{line}");

@@ -13,6 +13,7 @@ mod stores;
 mod units;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use crate::kafka::KafkaConfig;
@@ -21,7 +22,7 @@ pub use self::names::{StoreName, TopicName};
 pub use self::problem::{ConfigError, Problem};
 pub use self::settings::{OfflineArgs, ServeArgs};
 pub use self::stores::PARTITIONS_MAX;
-pub use self::units::{DurationError, parse_duration};
+pub use self::units::{DurationError, RateError, parse_duration, parse_rate};
 
 /// Less holds neither the indexes of a state worth restoring nor a few runs of a restore.
 const MEMORY_MIN_BYTES: usize = 64 << 20;
@@ -39,6 +40,8 @@ pub struct ServeConfig {
     pub metrics: Option<SocketAddr>,
     /// For the block cache and for what restores hold.
     pub memory_bytes: usize,
+    /// Bytes per second that restores may read from the log, all stores together; none: as fast as they can.
+    pub restore_rate: Option<NonZeroU64>,
     /// Readiness (not READY itself) needs a lag of at most so many offsets.
     pub ready_lag_max: Option<u64>,
     pub log: LogConfig,

@@ -8,6 +8,7 @@ use super::MEMORY_MIN_BYTES;
 use super::kafka::BadProperty;
 use super::names::NameError;
 use super::stores::{PARTITIONS_MAX, STORES_MAX};
+use super::units::RateError;
 
 /// All problems of one configuration.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub enum Problem {
     Memory { value: String },
     #[error("memory: `{value}` is too little: give at least {} MiB", MEMORY_MIN_BYTES >> 20)]
     MemoryTooSmall { value: String },
+    #[error("restore_rate: {0}")]
+    RestoreRate(RateError),
     #[error(
         "log: `{filter}` is not a log filter ({error}): give a level such as `info`, or `info,outrigger=debug`"
     )]

@@ -1,6 +1,7 @@
 //! From what was said to what holds: one pass that collects every problem.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::problem::{ConfigError, Problem};
 use super::settings::{File, OfflineArgs, Place, ServeArgs, Settings};
-use super::units::parse_size;
+use super::units::{parse_rate, parse_size};
 use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, stores};
 use crate::kafka::KafkaConfig;
 
@@ -76,6 +77,7 @@ impl ServeArgs {
             ),
             socket: settings.socket.clone(),
             memory_bytes: memory(settings.memory.as_deref(), &mut problems),
+            restore_rate: restore_rate(settings.restore_rate.as_deref(), &mut problems),
             ready_lag_max: settings.ready_lag_max,
             log: log(&settings, &mut problems),
             kafka: KafkaConfig {
@@ -149,6 +151,14 @@ fn memory(text: Option<&str>, problems: &mut Vec<Problem>) -> usize {
         None => problems.push(Problem::Memory { value }),
     }
     MEMORY_MIN_BYTES
+}
+
+fn restore_rate(text: Option<&str>, problems: &mut Vec<Problem>) -> Option<NonZeroU64> {
+    let rate = parse_rate(text?).map_err(Problem::RestoreRate);
+    rate.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    })
 }
 
 fn log(settings: &Settings, problems: &mut Vec<Problem>) -> LogConfig {

@@ -90,6 +90,11 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_MEMORY", value_name = "SIZE")]
     pub(super) memory: Option<String>,
 
+    /// How much restores may read from the log per second, all stores together, such as 10MiB, or `off`; a READY
+    /// node is never held back [default: off]
+    #[arg(long, env = "OUTRIGGER_RESTORE_RATE", value_name = "SIZE")]
+    pub(super) restore_rate: Option<String>,
+
     /// Report healthy only while at most so many offsets behind the end of the log [default: any number]
     #[arg(long, env = "OUTRIGGER_READY_LAG_MAX", value_name = "OFFSETS")]
     pub(super) ready_lag_max: Option<u64>,
@@ -133,6 +138,7 @@ pub(super) struct File {
     socket: Option<PathBuf>,
     metrics: Option<String>,
     memory: Option<String>,
+    restore_rate: Option<String>,
     ready_lag_max: Option<u64>,
     log: Option<String>,
     log_format: Option<LogFormat>,
@@ -171,6 +177,7 @@ impl Settings {
             socket: self.socket.or_else(|| file.socket.clone()),
             metrics: self.metrics.or_else(|| file.metrics.clone()),
             memory: self.memory.or_else(|| file.memory.clone()),
+            restore_rate: self.restore_rate.or_else(|| file.restore_rate.clone()),
             ready_lag_max: self.ready_lag_max.or(file.ready_lag_max),
             log: self.log.or_else(|| file.log.clone()),
             log_format: self.log_format.or(file.log_format),

@@ -58,6 +58,17 @@ fn memory_is_a_size_and_enough() {
 }
 
 #[test]
+fn a_restore_rate_is_a_size_a_second() {
+    let rate = |flags: &[&str]| resolve(flags, MINIMAL).unwrap().restore_rate.map(NonZeroU64::get);
+    assert_eq!((rate(&[]), rate(&["--restore-rate", "off"])), (None, None));
+    assert_eq!(rate(&["--restore-rate", "10MiB"]), Some(10 << 20));
+    let unitless = problem(&["--restore-rate", "10"], MINIMAL);
+    assert!(unitless.contains("restore_rate: `10` is not a rate"), "{unitless}");
+    let zero = problem(&["--restore-rate", "0MiB"], MINIMAL);
+    assert!(zero.contains("outrigger cancel"), "{zero}");
+}
+
+#[test]
 fn little_is_needed_and_the_rest_has_defaults() {
     let config = resolve(&[], MINIMAL).unwrap();
     assert_eq!(config.data, Path::new("/var/lib/outrigger"));

@@ -1,5 +1,6 @@
 //! Durations and sizes as an operator writes them: a whole number and its unit, nothing else.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,10 +24,32 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     if duration.is_zero() { Err(wrong()) } else { Ok(duration) }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RateError {
+    #[error(
+        "`{text}` is not a rate: give the bytes of a second as a whole number with its unit, such as 512KiB or \
+         10MiB, or `off`"
+    )]
+    NoRate { text: String },
+    #[error("a rate of nothing would never end: to stop a restore use `outrigger cancel`")]
+    Zero,
+}
+
+/// Bytes per second of a rate such as 10MiB; none for `off`.
+pub fn parse_rate(text: &str) -> Result<Option<NonZeroU64>, RateError> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let bytes = parse_size(text).and_then(|bytes| u64::try_from(bytes).ok());
+    let bytes = bytes.ok_or_else(|| RateError::NoRate { text: text.to_owned() })?;
+    NonZeroU64::new(bytes).map(Some).ok_or(RateError::Zero)
+}
+
 /// Bytes of a size such as 256MiB or 1GiB. None: it is not one, or does not fit.
 pub(super) fn parse_size(text: &str) -> Option<usize> {
     let (number, unit) = number_and_unit(text)?;
     let bytes = match unit {
+        "KiB" => number.checked_mul(1 << 10)?,
         "MiB" => number.checked_mul(1 << 20)?,
         "GiB" => number.checked_mul(1 << 30)?,
         _ => return None,
@@ -53,7 +76,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_a_size_or_off_and_never_nothing() {
+        assert_eq!(parse_rate("10MiB"), Ok(NonZeroU64::new(10 << 20)));
+        assert_eq!(parse_rate("off"), Ok(None));
+        assert_eq!(parse_rate("0KiB"), Err(RateError::Zero));
+        for text in ["", "0", "10", "10MB", "10MiB/s", "Off", "none"] {
+            assert_eq!(parse_rate(text), Err(RateError::NoRate { text: text.to_owned() }));
+        }
+    }
+
+    #[test]
     fn a_size_has_a_binary_unit() {
+        assert_eq!(parse_size("64KiB"), Some(64 << 10));
         assert_eq!(parse_size("64MiB"), Some(64 << 20));
         assert_eq!(parse_size("2GiB"), Some(2 << 30));
         for text in ["", "64", "64MB", "64 MiB", "-1MiB", "1.5GiB", "99999999999GiB"] {

@@ -143,9 +143,11 @@ impl Node {
             stores: vec![store],
             limits: Limits::PRODUCTION,
             resources: Resources::within(MEMORY_BYTES),
+            restore_rate: None,
             listen: Some(listen),
             socket: None,
             ready_lag_max: None,
+            profiler: None,
         })
         .await
     }

@@ -91,6 +91,7 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Reason {
         Refusal::Identity { .. } => Reason::RefusedIdentity,
         Refusal::Policy(_) => Reason::RefusedTopicPolicy,
         Refusal::LogIncomplete { .. } => Reason::RefusedLogIncomplete,
+        Refusal::Cancelled => Reason::RefusedCancelled,
     }
 }
 
@@ -155,6 +156,7 @@ fn reason_of_rejection(rejection: &Rejection) -> Reason {
         Rejection::TokenOfAnotherHistory => Reason::TokenOfAnotherHistory,
         Rejection::TokenBeyondLog { .. } => Reason::TokenBeyondLog,
         Rejection::Passed { .. } => Reason::PositionPassed,
+        Rejection::NoRestore(_) | Rejection::NotCancelled(_) => Reason::WrongPhase,
         Rejection::Overloaded => Reason::Overloaded,
         Rejection::Deadline { stall } => reason_of_deadline(*stall),
     }
@@ -201,6 +203,10 @@ fn what_to_do_about(rejection: &Rejection) -> &'static str {
         }
         Rejection::TokenMalformed { .. } => "pass a token on as a node gave it",
         Rejection::Passed { .. } => "take a newer position and try again",
+        Rejection::NoRestore(_) => {
+            "nothing: a store that is READY keeps up with the log; stop the node to stop it"
+        }
+        Rejection::NotCancelled(_) => "nothing: Status tells what the store does",
         Rejection::Overloaded => "try again after a moment",
         Rejection::Deadline { stall: Some(kind) } => kind.what_to_do(),
         Rejection::Deadline { stall: None } => "allow more time, or ask another node",
@@ -259,6 +265,9 @@ mod tests {
             (Rejection::NotReady(Phase::Stopped), Reason::Draining),
             (Rejection::Refused(policy), Reason::RefusedTopicPolicy),
             (Rejection::Refused(incomplete), Reason::RefusedLogIncomplete),
+            (Rejection::Refused(Refusal::Cancelled), Reason::RefusedCancelled),
+            (Rejection::NoRestore(Phase::Ready), Reason::WrongPhase),
+            (Rejection::NotCancelled(Phase::Ready), Reason::WrongPhase),
             (Rejection::Draining, Reason::Draining),
             (Rejection::TooStale { age_ms: 5, max_ms: 4 }, Reason::TooStale),
             (Rejection::TokenOfAnotherTopic { token, topic }, Reason::TokenOfAnotherTopic),

@@ -14,6 +14,8 @@ mod error;
 mod get;
 mod health;
 mod listen;
+mod measure;
+mod operate;
 mod progress;
 mod read;
 mod replies;
@@ -26,6 +28,7 @@ mod watch;
 mod write;
 mod write_stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_proto::FILE_DESCRIPTOR_SET;
@@ -38,9 +41,11 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use self::health::Health;
+use self::measure::Measurer;
 use self::service::Service;
 use self::stores::Stores;
-use crate::runtime::StoreHandle;
+use crate::profile::Profiler;
+use crate::runtime::{RestoreThrottle, StoreHandle};
 
 pub use self::listen::Listener;
 
@@ -68,6 +73,9 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     /// With different names.
     pub stores: Vec<StoreHandle>,
+    pub throttle: RestoreThrottle,
+    /// Without one nobody can tell how long a restore takes.
+    pub profiler: Option<Profiler>,
     /// The largest lag of a store that health reports as ready; none: any.
     pub ready_lag_max: Option<u64>,
 }
@@ -85,7 +93,8 @@ pub enum ServeError {
 pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeError> {
     let ending = stop.child_token();
     let stores = Stores::new(server.stores);
-    let service = Service::new(stores.clone(), ending.clone());
+    let service = Service::new(stores.clone(), server.throttle, ending.clone());
+    server.profiler.into_iter().for_each(|profiler| measure(&service, profiler));
     let reporter = HealthReporter::new();
     let router = router(&service, reporter.clone())?;
     let health = Health { reporter, stores, ready_lag_max: server.ready_lag_max };
@@ -108,6 +117,17 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     service.tasks.close();
     service.tasks.wait().await;
     Ok(served?)
+}
+
+/// Until the node stops.
+fn measure(service: &Service, profiler: Profiler) {
+    let measurer = Arc::new(Measurer::new(service.stores.clone(), profiler));
+    for store in 0..service.stores.all().len() {
+        let (measurer, ending) = (measurer.clone(), service.ending.clone());
+        service
+            .tasks
+            .spawn(async move { ending.run_until_cancelled(measurer.measure(store)).await });
+    }
 }
 
 /// Once the server ends, open calls have their grace; then the connections are cut.

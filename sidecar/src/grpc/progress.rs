@@ -1,29 +1,42 @@
-//! How fast a restore goes: measured over the last seconds in which somebody asked.
+//! How fast a restore goes, measured over the last seconds, and how long it will take.
+//!
+//! Goes by bytes. What is left of them is not known but estimated, from a profile of the log; without one nothing
+//! is said about the time to go.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use outrigger_core::node::Progress;
+use outrigger_core::node::{PartitionStatus, Progress, Status};
+use outrigger_core::offset::Offset;
+use outrigger_core::phase::Phase;
 use outrigger_proto::v1::RestoreProgress;
+
+use crate::profile::Profile;
 
 /// What "the last seconds" are.
 const WINDOW: Duration = Duration::from_secs(5);
-/// Questions that come faster add no point: it bounds their number.
-const POINTS_APART_MIN: Duration = Duration::from_millis(250);
+/// Looking more often adds no point: it bounds their number.
+pub(super) const POINTS_APART_MIN: Duration = Duration::from_millis(250);
 
-/// The points of one store's present restore.
+/// A restore that is over sooner is not worth a look into the log.
+const PROFILED_AFTER: Duration = Duration::from_secs(1);
+
+/// What is known of one store's present restore.
 #[derive(Default)]
 pub(super) struct RestoreRate {
-    /// Guards the points only; held for one question, never over an await, no other lock under it.
-    points: Mutex<Points>,
+    /// Guards the measurements only; held for one question, never over an await, no other lock under it.
+    measured: Mutex<Measured>,
 }
 
 #[derive(Default)]
-struct Points {
-    /// Of which restore they are.
+struct Measured {
+    /// Of which restore.
     started: Duration,
     points: VecDeque<Point>,
+    /// One per partition.
+    profiles: Option<Vec<Profile>>,
 }
 
 /// How far a restore was.
@@ -31,59 +44,99 @@ struct Points {
 struct Point {
     mono: Duration,
     records: u64,
-    offsets_read: u64,
+    bytes: u64,
 }
 
 /// What happened since a point.
 struct Pace {
     millis: u128,
     records: u64,
-    offsets: u64,
+    bytes: u64,
+}
+
+/// The restore that a status tells of, while it runs.
+pub(super) fn running(status: &Status) -> Option<&Progress> {
+    match &status.phase {
+        Phase::Restoring(_) | Phase::CatchingUp => status.progress.as_ref(),
+        Phase::Opening | Phase::Ready | Phase::Refused(_) | Phase::Stopped => None,
+    }
 }
 
 impl RestoreRate {
-    /// `progress` was taken at `mono`; the restore began at `started_unix_ms`.
+    /// How the restore goes; it began at `started_unix_ms`.
     pub(super) fn progress(
         &self,
+        status: &Status,
         progress: &Progress,
-        mono: Duration,
         started_unix_ms: u64,
     ) -> RestoreProgress {
-        let mut points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
-        let pace = points.pace(progress, mono);
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = measured.pace(progress, status.mono);
+        let left = measured.bytes_left(&status.partitions);
         RestoreProgress {
             started_unix_ms,
             records_read: progress.records,
             bytes_read: progress.bytes,
             records_per_second: pace.records_per_second(),
-            fraction: fraction(progress.offsets_read, progress.offsets),
-            eta_seconds: pace.eta_seconds(progress.offsets.saturating_sub(progress.offsets_read)),
+            fraction: left.map(|left| fraction(progress.bytes, left)),
+            eta_seconds: left.and_then(|left| pace.eta_seconds(left)),
+            bytes_per_second_max: None,
         }
+    }
+
+    /// The restore whose log is to be profiled now, by its start, and what of each partition.
+    pub(super) fn unprofiled(&self, status: &Status) -> Option<(Duration, Vec<Range<Offset>>)> {
+        let started = running(status)?.started;
+        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = measured.started == started && measured.profiles.is_some();
+        let young = status.mono.saturating_sub(started) < PROFILED_AFTER;
+        let range = |partition: &PartitionStatus| partition.applied..partition.target;
+        (!known && !young).then(|| (started, status.partitions.iter().map(range).collect()))
+    }
+
+    pub(super) fn profiled(&self, started: Duration, profiles: Vec<Profile>) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.is_of(started);
+        measured.profiles = Some(profiles);
     }
 }
 
-impl Points {
-    fn pace(&mut self, progress: &Progress, mono: Duration) -> Pace {
-        if self.started != progress.started {
-            *self = Points { started: progress.started, points: VecDeque::new() };
+impl Measured {
+    /// Forgets another restore.
+    fn is_of(&mut self, started: Duration) {
+        if self.started != started {
+            *self = Measured { started, ..Measured::default() };
         }
+    }
+
+    fn pace(&mut self, progress: &Progress, mono: Duration) -> Pace {
+        self.is_of(progress.started);
         while self.points.front().is_some_and(|point| point.mono + WINDOW < mono) {
             self.points.pop_front();
         }
         // Until the window has a point that is not of this very moment: since the start.
-        let start = Point { mono: progress.started, records: 0, offsets_read: 0 };
+        let start = Point { mono: progress.started, records: 0, bytes: 0 };
         let since =
             self.points.front().copied().filter(|point| point.mono + POINTS_APART_MIN <= mono);
         let since = since.unwrap_or(start);
         if self.points.back().is_none_or(|last| last.mono + POINTS_APART_MIN <= mono) {
-            let Progress { records, offsets_read, .. } = *progress;
-            self.points.push_back(Point { mono, records, offsets_read });
+            let Progress { records, bytes, .. } = *progress;
+            self.points.push_back(Point { mono, records, bytes });
         }
         Pace {
             millis: mono.saturating_sub(since.mono).as_millis(),
             records: progress.records.saturating_sub(since.records),
-            offsets: progress.offsets_read.saturating_sub(since.offsets_read),
+            bytes: progress.bytes.saturating_sub(since.bytes),
         }
+    }
+
+    /// Until every partition has reached its target and is exact. Never nothing: a restore that runs is not over.
+    fn bytes_left(&self, partitions: &[PartitionStatus]) -> Option<u64> {
+        let profiles = self.profiles.as_ref().filter(|known| known.len() == partitions.len())?;
+        let left = profiles.iter().zip(partitions).map(|(profile, partition)| {
+            profile.bytes(partition.applied..partition.target.max(partition.exact_from))
+        });
+        Some(left.fold(0, u64::saturating_add).max(1))
     }
 }
 
@@ -94,83 +147,117 @@ impl Pace {
     }
 
     /// Absent while nothing moves.
-    fn eta_seconds(&self, offsets_left: u64) -> Option<u64> {
-        let millis =
-            (u128::from(offsets_left) * self.millis).checked_div(u128::from(self.offsets))?;
+    fn eta_seconds(&self, left: u64) -> Option<u64> {
+        let millis = (u128::from(left) * self.millis).checked_div(u128::from(self.bytes))?;
         u64::try_from(millis.div_ceil(1_000)).ok()
     }
 }
 
-/// Absent when there was nothing to read.
-fn fraction(read: u64, of: u64) -> Option<f64> {
+/// Below 1: rounded down, and something is left.
+fn fraction(read: u64, left: u64) -> f64 {
     const PARTS: u32 = 1_000_000;
-    let parts = (u128::from(read.min(of)) * u128::from(PARTS)).checked_div(u128::from(of))?;
+    let whole = (u128::from(read) + u128::from(left)).max(1);
+    let parts = u128::from(read) * u128::from(PARTS) / whole;
     let parts = u32::try_from(parts).expect("a part is not above the whole");
-    Some(f64::from(parts) / f64::from(PARTS))
+    f64::from(parts.min(PARTS - 1)) / f64::from(PARTS)
 }
 
 #[cfg(test)]
 mod tests {
     use outrigger_core::phase::Cause;
 
+    use super::super::state::tests::ready;
     use super::*;
+    use crate::profile::Look;
 
-    fn at(seconds: u64, records: u64, offsets_read: u64) -> (Progress, Duration) {
-        let started = Duration::from_secs(100);
-        let progress = Progress {
-            cause: Cause::Empty,
-            started,
-            records,
-            bytes: records * 116,
-            offsets: 1_000,
-            offsets_read,
-        };
-        (progress, started + Duration::from_secs(seconds))
+    const STARTED: Duration = Duration::from_secs(100);
+
+    /// A restore of one partition with 1,000 offsets, which has read so much of it so many seconds after its start.
+    fn at(seconds: u64, records: u64, position: u64) -> Status {
+        let mut partition = ready().partitions[0].clone();
+        partition.applied = Offset(position);
+        partition.target = Offset(1_000);
+        Status {
+            phase: Phase::Restoring(Cause::Empty),
+            partitions: vec![partition],
+            progress: Some(Progress {
+                cause: Cause::Empty,
+                started: STARTED,
+                records,
+                bytes: records * 100,
+            }),
+            mono: STARTED + Duration::from_secs(seconds),
+            ..ready()
+        }
     }
 
-    fn ask(rate: &RestoreRate, (progress, mono): (Progress, Duration)) -> RestoreProgress {
-        rate.progress(&progress, mono, 7)
+    fn ask(rate: &RestoreRate, status: &Status) -> RestoreProgress {
+        rate.progress(status, running(status).unwrap(), 7)
+    }
+
+    /// A log of 500 records at the end of its offsets.
+    fn profiled() -> RestoreRate {
+        let rate = RestoreRate::default();
+        let (started, ranges) = rate.unprofiled(&at(1, 0, 0)).unwrap();
+        let mut profile = Profile::new(ranges[0].clone(), 1);
+        let look = Look { first: Offset(500), end: Offset(510), bytes: 1_000 };
+        profile.add(Offset(0), look);
+        rate.profiled(started, vec![profile]);
+        rate
     }
 
     #[test]
     fn at_first_the_rate_is_that_of_the_whole_restore() {
-        let first = ask(&RestoreRate::default(), at(10, 500, 250));
-        assert_eq!((first.records_per_second, first.eta_seconds), (50, Some(30)));
-        assert_eq!(first.fraction, Some(0.25));
-        assert_eq!((first.started_unix_ms, first.records_read, first.bytes_read), (7, 500, 58_000));
+        let first = ask(&profiled(), &at(10, 200, 700));
+        assert_eq!((first.records_per_second, first.eta_seconds), (20, Some(15)));
+        assert_eq!(first.fraction, Some(0.4), "of the bytes, whatever the offsets say");
+        assert_eq!((first.started_unix_ms, first.records_read, first.bytes_read), (7, 200, 20_000));
     }
 
     #[test]
     fn then_it_is_that_of_the_last_seconds() {
-        let rate = RestoreRate::default();
-        ask(&rate, at(10, 500, 250));
-        ask(&rate, at(12, 2_500, 300));
-        let third = ask(&rate, at(14, 4_500, 350));
-        assert_eq!((third.records_per_second, third.eta_seconds), (1_000, Some(26)));
-        let later = ask(&rate, at(18, 4_500, 350));
+        let rate = profiled();
+        ask(&rate, &at(10, 100, 600));
+        ask(&rate, &at(12, 200, 700));
+        let third = ask(&rate, &at(14, 300, 800));
+        assert_eq!((third.records_per_second, third.eta_seconds), (50, Some(4)));
+        let later = ask(&rate, &at(18, 300, 800));
         assert_eq!((later.records_per_second, later.eta_seconds), (0, None));
     }
 
     #[test]
     fn another_restore_begins_anew() {
-        let rate = RestoreRate::default();
-        ask(&rate, at(10, 5_000, 900));
-        let (mut progress, _) = at(0, 10, 10);
-        progress.started = Duration::from_secs(200);
-        let fresh = ask(&rate, (progress, Duration::from_secs(202)));
-        assert_eq!((fresh.records_per_second, fresh.eta_seconds), (5, Some(198)));
+        let rate = profiled();
+        ask(&rate, &at(10, 100, 600));
+        let mut another = at(102, 10, 10);
+        another.progress.as_mut().unwrap().started = Duration::from_secs(200);
+        let fresh = ask(&rate, &another);
+        assert_eq!((fresh.records_per_second, fresh.eta_seconds, fresh.fraction), (5, None, None));
+        assert!(rate.unprofiled(&another).is_some(), "its log is looked into again");
     }
 
     #[test]
-    fn what_cannot_be_estimated_is_absent() {
-        let rate = RestoreRate::default();
-        let start = ask(&rate, at(0, 0, 0));
-        assert_eq!(
-            (start.records_per_second, start.eta_seconds, start.fraction),
-            (0, None, Some(0.0))
-        );
-        let (mut nothing, mono) = at(1, 0, 0);
-        nothing.offsets = 0;
-        assert_eq!(ask(&rate, (nothing, mono)).fraction, None);
+    fn what_cannot_be_told_is_absent() {
+        let unknown = ask(&RestoreRate::default(), &at(10, 200, 700));
+        assert_eq!((unknown.eta_seconds, unknown.fraction), (None, None));
+        let standing = ask(&profiled(), &at(1, 0, 0));
+        assert_eq!((standing.eta_seconds, standing.fraction), (None, Some(0.0)));
+    }
+
+    #[test]
+    fn a_restore_that_runs_is_never_done() {
+        let progress = ask(&profiled(), &at(10, 500, 1_000));
+        assert!(progress.fraction.is_some_and(|fraction| fraction < 1.0), "{progress:?}");
+        let mut inexact = at(10, 500, 1_000);
+        inexact.phase = Phase::CatchingUp;
+        inexact.partitions[0].exact_from = Offset(1_250);
+        assert_eq!(ask(&profiled(), &inexact).eta_seconds, Some(5), "as far as it must read");
+    }
+
+    #[test]
+    fn only_a_restore_that_takes_a_while_is_worth_a_look_and_only_one() {
+        assert!(RestoreRate::default().unprofiled(&at(0, 0, 0)).is_none());
+        assert!(RestoreRate::default().unprofiled(&ready()).is_none());
+        assert!(profiled().unprofiled(&at(2, 1, 501)).is_none());
     }
 }

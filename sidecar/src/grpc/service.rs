@@ -5,9 +5,10 @@ use std::sync::Arc;
 use outrigger_proto::v1::admin_server::Admin;
 use outrigger_proto::v1::store_server::Store;
 use outrigger_proto::v1::{
-    DeleteRequest, DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ScanRequest,
-    ScanResponse, StatusRequest, StatusResponse, VerifyRequest, VerifyResponse, WatchStatusRequest,
-    WatchStatusResponse, WriteRequest,
+    CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, DeleteRequest,
+    DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ScanRequest, ScanResponse,
+    StatusRequest, StatusResponse, ThrottleRequest, ThrottleResponse, VerifyRequest,
+    VerifyResponse, WatchStatusRequest, WatchStatusResponse, WriteRequest,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,8 @@ use super::answers::Answers;
 use super::deadline::CallDeadline;
 use super::replies::Replies;
 use super::stores::Stores;
-use super::{error, get, scan, verify, watch, write, write_stream};
+use super::{error, get, operate, scan, verify, watch, write, write_stream};
+use crate::runtime::RestoreThrottle;
 
 /// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces.
 const SCANS_MAX: usize = 256;
@@ -30,6 +32,7 @@ const DIGESTS_MAX: usize = 1;
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) stores: Stores,
+    pub(super) throttle: RestoreThrottle,
     pub(super) scans: Arc<Semaphore>,
     digests: Arc<Semaphore>,
     /// The node stops: streams end.
@@ -39,9 +42,14 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(stores: Stores, ending: CancellationToken) -> Service {
+    pub(super) fn new(
+        stores: Stores,
+        throttle: RestoreThrottle,
+        ending: CancellationToken,
+    ) -> Service {
         Service {
             stores,
+            throttle,
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             digests: Arc::new(Semaphore::new(DIGESTS_MAX)),
             ending,
@@ -123,5 +131,29 @@ impl Admin for Service {
     ) -> Result<Response<Self::VerifyStream>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         Ok(Response::new(verify::open(self, request.into_inner(), deadline)))
+    }
+
+    async fn throttle(
+        &self,
+        request: Request<ThrottleRequest>,
+    ) -> Result<Response<ThrottleResponse>, Status> {
+        let answer = operate::throttle(&self.throttle, request.into_inner()).await;
+        answer.map(Response::new).map_err(error::status)
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<CancelRequest>,
+    ) -> Result<Response<CancelResponse>, Status> {
+        let answer = operate::cancel(&self.stores, request.into_inner()).await;
+        answer.map(Response::new).map_err(error::status)
+    }
+
+    async fn r#continue(
+        &self,
+        request: Request<ContinueRequest>,
+    ) -> Result<Response<ContinueResponse>, Status> {
+        let answer = operate::go_on(&self.stores, request.into_inner()).await;
+        answer.map(Response::new).map_err(error::status)
     }
 }

@@ -1,5 +1,6 @@
 //! What an operator sees of a store: the core's status in the words of the protocol.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use outrigger_core::limits::Limits;
@@ -11,7 +12,7 @@ use outrigger_proto::v1;
 use outrigger_proto::v1::cause::Why;
 use outrigger_proto::v1::{RestoreCause, StoreStatus};
 
-use super::progress::RestoreRate;
+use super::progress::{self, RestoreRate};
 use super::stores::Store;
 use super::{convert, error};
 
@@ -33,6 +34,7 @@ fn store_status(
     now: Now,
 ) -> StoreStatus {
     let identity = status.identity.as_ref();
+    let restore = restore(status, rate, now);
     StoreStatus {
         store: status.store.clone(),
         topic: topic.to_owned(),
@@ -47,11 +49,11 @@ fn store_status(
         exact: status.exact,
         lag_records: lag(status),
         confirmed_age_ms: confirmed_age_ms(status, now),
-        restore: restore(status, rate, now),
         writes_in_flight: u64::try_from(status.writes_in_flight).expect("lengths fit 64 bits"),
         reads_waiting: u64::try_from(status.awaits).expect("lengths fit 64 bits"),
         ignored_records: status.ignored,
-        warnings: warnings(status, limits),
+        warnings: warnings(status, restore.as_ref(), limits),
+        restore,
         digest: None,
     }
 }
@@ -151,16 +153,17 @@ fn confirmed_age_ms(status: &Status, now: Now) -> Option<u64> {
 
 /// Of a restore that is over nothing is told: its phase is.
 fn restore(status: &Status, rate: &RestoreRate, now: Now) -> Option<v1::RestoreProgress> {
-    match &status.phase {
-        Phase::Restoring(_) | Phase::CatchingUp => {
-            let progress = status.progress.as_ref()?;
-            Some(rate.progress(progress, status.mono, unix_ms(progress.started, now)))
-        }
-        Phase::Opening | Phase::Ready | Phase::Refused(_) | Phase::Stopped => None,
-    }
+    let running = progress::running(status)?;
+    let progress = rate.progress(status, running, unix_ms(running.started, now));
+    let bytes_per_second_max = status.restore_rate.map(NonZeroU64::get);
+    Some(v1::RestoreProgress { bytes_per_second_max, ..progress })
 }
 
-fn warnings(status: &Status, limits: &Limits) -> Vec<String> {
+fn warnings(
+    status: &Status,
+    restore: Option<&v1::RestoreProgress>,
+    limits: &Limits,
+) -> Vec<String> {
     let policy = status.policy.iter().flat_map(|policy| PolicyWarning::of(policy, limits));
     let partitions = (0_u32..).zip(&status.partitions);
     let deleted =
@@ -171,7 +174,19 @@ fn warnings(status: &Status, limits: &Limits) -> Vec<String> {
              no copy can be rebuilt from this log"
             )
         });
-    policy.map(|warning| warning.to_string()).chain(deleted).collect()
+    let late = restore.and_then(|restore| past_horizon(restore, status.horizon_in?));
+    policy.map(|warning| warning.to_string()).chain(deleted).chain(late).collect()
+}
+
+/// A throttled restore takes longer than the tombstones live that it has to see: it would begin again.
+fn past_horizon(restore: &v1::RestoreProgress, horizon_in: Duration) -> Option<String> {
+    let (eta, horizon) = (restore.eta_seconds?, horizon_in.as_secs());
+    (restore.bytes_per_second_max.is_some() && eta > horizon).then(|| {
+        format!(
+            "throttled, this restore takes {eta} s more, and the tombstones that it needs are safe for {horizon} s: \
+             it will begin again unless the rate is raised"
+        )
+    })
 }
 
 /// The wall clock's time of a moment of the monotonic clock, as near as the two can be related.
@@ -227,9 +242,9 @@ pub(super) mod tests {
                 started: Duration::from_secs(90),
                 records: 100,
                 bytes: 1_000,
-                offsets: 200,
-                offsets_read: 50,
             }),
+            restore_rate: None,
+            horizon_in: Some(Duration::from_secs(1_000)),
             writes_in_flight: 5,
             awaits: 8,
             pins: 0,
@@ -294,8 +309,29 @@ pub(super) mod tests {
         let cause = shown.cause.expect("a cause");
         assert_eq!(cause.why, Some(Why::Restore(RestoreCause::PastHorizon.into())));
         let restore = shown.restore.expect("progress");
-        assert_eq!((restore.started_unix_ms, restore.fraction), (990_000, Some(0.25)));
-        assert_eq!((restore.records_per_second, restore.eta_seconds), (10, Some(30)));
+        assert_eq!((restore.started_unix_ms, restore.fraction), (990_000, None));
+        assert_eq!((restore.records_per_second, restore.eta_seconds), (10, None));
+    }
+
+    #[test]
+    fn a_throttled_restore_that_would_pass_the_horizon_is_warned_about() {
+        let restoring = Status { phase: Phase::Restoring(Cause::Empty), ..ready() };
+        let throttled = Status { restore_rate: NonZeroU64::new(100), ..restoring };
+        assert_eq!(shown(&throttled).restore.unwrap().bytes_per_second_max, Some(100));
+        let late = |eta_seconds, bytes_per_second_max| {
+            let restore = v1::RestoreProgress {
+                eta_seconds,
+                bytes_per_second_max,
+                ..v1::RestoreProgress::default()
+            };
+            past_horizon(&restore, Duration::from_secs(29))
+        };
+        assert_eq!(
+            (late(Some(29), Some(1)), late(None, Some(1)), late(Some(30), None)),
+            (None, None, None)
+        );
+        let warning = late(Some(30), Some(1)).expect("a warning");
+        assert!(warning.contains("30 s more") && warning.contains("29 s"), "{warning}");
     }
 
     #[test]

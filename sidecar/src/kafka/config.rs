@@ -77,6 +77,11 @@ impl KafkaConfig {
         Client::new(Kind::Consumer, &self.settings(settings::CONSUMER))
     }
 
+    pub(super) fn profiler(&self) -> Result<Client, ClientError> {
+        let settings = [settings::CONSUMER, settings::PROFILER].concat();
+        Client::new(Kind::Consumer, &self.settings(&settings))
+    }
+
     pub(super) fn admin(&self) -> Result<Client, ClientError> {
         Client::new(Kind::Producer, &self.settings(settings::ADMIN))
     }
@@ -172,6 +177,7 @@ mod tests {
         let config = config("127.0.0.1:9", &[]);
         config.producer().unwrap();
         config.consumer().unwrap();
+        config.profiler().unwrap();
         config.admin().unwrap();
     }
 

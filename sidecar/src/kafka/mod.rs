@@ -14,6 +14,7 @@ mod create;
 mod facts;
 mod ledger;
 mod producer;
+mod profiler;
 #[expect(unsafe_code, reason = "librdkafka is a C library; everything unsafe is in there")]
 mod raw;
 mod reader;
@@ -35,6 +36,7 @@ use crate::index::StoreIndex;
 
 pub use self::config::{KafkaConfig, KafkaStartError};
 pub use self::create::{CreateTopicError, Created, TopicSettings, create_topic};
+pub use self::profiler::profiler;
 
 /// Where answers go, from any of the engine's threads. Must not block.
 pub type LogSink = Arc<dyn Fn(StoreIndex, LogEvent) + Send + Sync>;

@@ -141,6 +141,31 @@ impl StoreHandle {
         }
     }
 
+    /// Stops the restore that runs; what is on disk is kept.
+    pub async fn cancel(&self) -> Result<(), Rejection> {
+        self.operate(Command::Cancel).await
+    }
+
+    /// Lets a cancelled restore go on.
+    pub async fn continue_restore(&self) -> Result<(), Rejection> {
+        self.operate(Command::Continue).await
+    }
+
+    /// Answered at once, so that the room of waiting reads bounds it well enough.
+    async fn operate(&self, command: Command) -> Result<(), Rejection> {
+        let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
+        let (answer, reply) = oneshot::channel();
+        self.door.enter(command, Waiter { answer, permit: Some(permit) })?;
+        match reply.await {
+            Ok(Reply::Done) => Ok(()),
+            Ok(Reply::Rejected(rejection)) => Err(rejection),
+            Ok(Reply::Written { .. } | Reply::Reached | Reply::Pinned | Reply::Drained) => {
+                unreachable!("a command is answered as what it is")
+            }
+            Err(_) => Err(Rejection::Draining),
+        }
+    }
+
     /// A read met damage: the core decides what becomes of the generation.
     pub fn report_damage(&self, generation: Generation, detail: String) {
         self.door.report_damage(generation, detail);
@@ -170,7 +195,7 @@ impl StoreHandle {
         match reply {
             Ok(Reply::Reached) => Ok(()),
             Ok(Reply::Rejected(rejection)) => Err(rejection),
-            Ok(Reply::Written { .. } | Reply::Pinned | Reply::Drained) => {
+            Ok(Reply::Written { .. } | Reply::Pinned | Reply::Drained | Reply::Done) => {
                 unreachable!("an await is answered as one")
             }
             Err(_) => Err(Rejection::Draining),
@@ -188,7 +213,7 @@ impl StoreHandle {
         match reply.await {
             Ok(Reply::Pinned) => Ok(pin),
             Ok(Reply::Rejected(rejection)) => Err(rejection),
-            Ok(Reply::Written { .. } | Reply::Reached | Reply::Drained) => {
+            Ok(Reply::Written { .. } | Reply::Reached | Reply::Drained | Reply::Done) => {
                 unreachable!("a pin is answered as one")
             }
             Err(_) => Err(Rejection::Draining),
@@ -246,7 +271,7 @@ impl Future for PendingWrite {
                         Ok(Written { topic, partitions, outcomes })
                     }
                     Ok(Reply::Rejected(rejection)) => Err(rejection),
-                    Ok(Reply::Reached | Reply::Pinned | Reply::Drained) => {
+                    Ok(Reply::Reached | Reply::Pinned | Reply::Drained | Reply::Done) => {
                         unreachable!("a write is answered as one")
                     }
                     Err(_) => unanswered(*changes, &door.gate.load()),

@@ -1,8 +1,10 @@
 //! What the core thread takes in.
 //!
 //! Bounded by construction: a command holds a permit until its answer, a `Gone` follows a command at
-//! most once, damage is reported once until it was taken out, and everything else answers a call that
-//! a node made. So the channel itself needs no bound, and neither commands nor answers block the other.
+//! most once, damage is reported once until it was taken out, an operator sets one rate at a time, and
+//! everything else answers a call that a node made. So the channel itself needs no bound, and neither commands nor answers block the other.
+
+use std::num::NonZeroU64;
 
 use outrigger_core::log::LogEvent;
 use outrigger_core::node::{Command, Reply};
@@ -28,6 +30,9 @@ pub(super) enum Input {
     },
     Log(StoreIndex, LogEvent),
     Store(StoreIndex, StoreEvent),
+    /// Bytes per second that the restores of all stores together may read from now on; none: as fast as they
+    /// can. Answered when it holds.
+    RestoreRate(Option<NonZeroU64>, oneshot::Sender<()>),
     /// Ends the core thread where it stands.
     Stop,
 }

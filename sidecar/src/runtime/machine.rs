@@ -5,6 +5,7 @@
 //! state that it speaks of.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -21,6 +22,7 @@ use super::inbox::{Input, Waiter};
 use super::log::Log;
 use super::lost::LostReports;
 use super::notices::Notices;
+use super::throttle;
 use crate::index::StoreIndex;
 use crate::telemetry;
 
@@ -43,6 +45,10 @@ pub(super) struct Machine {
     lost: LostReports,
     /// By store index.
     seats: Vec<Seat>,
+    /// Of all stores together, bytes per second.
+    restore_rate: Option<NonZeroU64>,
+    /// What each node was told of it.
+    restore_share: Option<NonZeroU64>,
 }
 
 /// A node and everything that belongs to it.
@@ -70,6 +76,7 @@ impl Machine {
         disks: Disks,
         lost: LostReports,
         seats: Vec<(Node, Arc<Door>)>,
+        restore_rate: Option<NonZeroU64>,
     ) -> Machine {
         let seats = seats.into_iter().map(|(node, door)| Seat {
             notices: Notices::new(door.name.clone()),
@@ -78,13 +85,15 @@ impl Machine {
             waiters: BTreeMap::new(),
             status: StatusClock::default(),
         });
-        Machine { inbox, log, disks, lost, seats: seats.collect() }
+        let seats = seats.collect();
+        Machine { inbox, log, disks, lost, seats, restore_rate, restore_share: None }
     }
 
     pub(super) fn run(mut self) {
         for index in (0..self.seats.len()).map(StoreIndex) {
             self.carry_out(index);
         }
+        self.share_rate();
         loop {
             match self.inbox.recv_timeout(self.patience()) {
                 Ok(Input::Stop) => return,
@@ -99,6 +108,7 @@ impl Machine {
                     Err(_) => break,
                 }
             }
+            self.share_rate();
             self.fire_timers();
             self.publish_statuses();
         }
@@ -120,6 +130,12 @@ impl Machine {
             }
             Input::Log(store, event) => self.step(store, Event::Log(event)),
             Input::Store(store, event) => self.step(store, Event::Store(event)),
+            Input::RestoreRate(rate, holds) => {
+                self.restore_rate = rate;
+                self.share_rate();
+                // Whoever asked may be gone: the rate holds regardless.
+                let _gone = holds.send(());
+            }
             Input::Stop => unreachable!("ends the loop that takes inputs"),
         }
     }
@@ -150,6 +166,19 @@ impl Machine {
                     seat.status.urgent = true;
                 }
             }
+        }
+    }
+
+    /// Also what each store may read when the number of those that restore has changed.
+    fn share_rate(&mut self) {
+        let phases = self.seats.iter().map(|seat| &seat.node.gate().phase);
+        let share = throttle::share(self.restore_rate, phases);
+        if share == self.restore_share {
+            return;
+        }
+        self.restore_share = share;
+        for index in (0..self.seats.len()).map(StoreIndex) {
+            self.step(index, Event::RestoreRate(share));
         }
     }
 

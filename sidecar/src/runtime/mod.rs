@@ -24,9 +24,11 @@ mod notices;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod throttle;
 mod vital;
 
 pub use admission::WRITE_BYTES_MAX;
 pub use handle::{PendingWrite, PinnedCopy, Read, StoreHandle, Written};
 pub use log::{Log, LogSink};
 pub use threads::{Drained, Inbox, Runtime, RuntimeConfig, StoreSpec};
+pub use throttle::RestoreThrottle;

@@ -50,6 +50,7 @@ fn start(data: &Path, limits: Limits, inbox: Inbox, log: Box<dyn Log>) -> (Runti
             load_bytes: 1 << 20,
             background_threads: 2,
         },
+        restore_rate: None,
     };
     let runtime = Runtime::start(config, DataDir::lock(data).unwrap(), inbox, log).unwrap();
     let handle = runtime.handles().remove(0);

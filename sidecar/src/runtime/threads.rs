@@ -1,6 +1,7 @@
 //! The threads of a process, from their start to their end.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -22,6 +23,7 @@ use super::inbox::{Input, Waiter};
 use super::log::{Log, LogSink};
 use super::lost::{LostReports, Reported};
 use super::machine::Machine;
+use super::throttle::RestoreThrottle;
 use super::vital;
 use crate::index::StoreIndex;
 use crate::rocks::{DataDir, Resources, RocksStore, Shared};
@@ -31,6 +33,8 @@ pub struct RuntimeConfig {
     pub stores: Vec<StoreSpec>,
     pub limits: Limits,
     pub resources: Resources,
+    /// Bytes per second that restores may read at first, all stores together; none: as fast as they can.
+    pub restore_rate: Option<NonZeroU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +53,7 @@ pub struct Inbox {
 pub struct Runtime {
     doors: Vec<Arc<Door>>,
     limits: Limits,
+    throttle: RestoreThrottle,
     threads: Threads,
 }
 
@@ -118,14 +123,20 @@ impl Runtime {
         let doors = seats.iter().map(|(_, door)| door.clone()).collect();
         let lost = LostReports::start(Arc::clone(&data), reported, shared)?;
         let (disks, mut joins) = Disks::start(disks, &data, &sender)?;
-        let machine = Machine::new(receiver, log, disks, lost, seats);
+        let machine = Machine::new(receiver, log, disks, lost, seats, config.restore_rate);
         joins.push(vital::spawn("core".to_owned(), || machine.run())?);
-        Ok(Runtime { doors, limits: config.limits, threads: Threads { inbox: sender, joins } })
+        let throttle = RestoreThrottle::new(sender.clone());
+        let threads = Threads { inbox: sender, joins };
+        Ok(Runtime { doors, limits: config.limits, throttle, threads })
     }
 
     /// By store index.
     pub fn handles(&self) -> Vec<StoreHandle> {
         self.doors.iter().cloned().map(StoreHandle::new).collect()
+    }
+
+    pub fn throttle(&self) -> RestoreThrottle {
+        self.throttle.clone()
     }
 
     /// Takes nothing new, waits for the writes under way, flushes and closes.

@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::ServeConfig;
 use crate::exit::Exit;
-use crate::kafka::{KafkaLog, KafkaStartError};
+use crate::kafka::{self, KafkaLog, KafkaStartError};
 use crate::rocks::Resources;
 use crate::runtime::{Drained, Inbox, StoreSpec};
 
@@ -94,9 +94,11 @@ pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
         stores: stores.collect(),
         limits: Limits::PRODUCTION,
         resources: Resources::within(config.memory_bytes),
+        restore_rate: config.restore_rate,
         listen: config.listen,
         socket: config.socket.clone(),
         ready_lag_max: config.ready_lag_max,
+        profiler: Some(kafka::profiler(config.kafka.clone())),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use outrigger_core::limits::Limits;
@@ -11,19 +12,24 @@ use tokio_util::sync::CancellationToken;
 use super::listen::{self, ListenError, SocketFile};
 use super::observer;
 use crate::grpc::{self, Listener};
+use crate::profile::Profiler;
 use crate::rocks::{DataDir, DataDirError, Resources};
 use crate::runtime::{Drained, Inbox, Log, Runtime, RuntimeConfig, StoreHandle, StoreSpec};
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SidecarConfig {
     pub data: PathBuf,
     /// The order is that of `StoreIndex`.
     pub stores: Vec<StoreSpec>,
     pub limits: Limits,
     pub resources: Resources,
+    /// Bytes per second that restores may read at first, all stores together; none: as fast as they can.
+    pub restore_rate: Option<NonZeroU64>,
     pub listen: Option<SocketAddr>,
     pub socket: Option<PathBuf>,
     pub ready_lag_max: Option<u64>,
+    /// Without one nobody can tell how long a restore takes.
+    pub profiler: Option<Profiler>,
 }
 
 /// What a sidecar needs for itself alone, taken before anything else is touched.
@@ -80,13 +86,20 @@ impl Claims {
     /// Must be called on a tokio runtime.
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, address, socket } = self;
-        let SidecarConfig { stores, limits, resources, ready_lag_max, .. } = config;
+        let (ready_lag_max, profiler) = (config.ready_lag_max, config.profiler);
+        let SidecarConfig { stores, limits, resources, restore_rate, .. } = config;
         let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
-        let runtime =
-            Runtime::start(RuntimeConfig { stores, limits, resources }, data, inbox, log)?;
+        let config = RuntimeConfig { stores, limits, resources, restore_rate };
+        let runtime = Runtime::start(config, data, inbox, log)?;
         let stop = CancellationToken::new();
         let observers = [tokio::spawn(observer::run(runtime.handles())), tokio::spawn(on_disk)];
-        let server = grpc::Server { listeners, stores: runtime.handles(), ready_lag_max };
+        let server = grpc::Server {
+            listeners,
+            stores: runtime.handles(),
+            throttle: runtime.throttle(),
+            profiler,
+            ready_lag_max,
+        };
         let grpc = tokio::spawn(grpc::serve(server, stop.clone()));
         Ok(Sidecar { runtime, address, socket, server: Server { stop, grpc, observers } })
     }

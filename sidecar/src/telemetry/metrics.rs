@@ -187,6 +187,7 @@ fn refusal_label(refusal: &Refusal) -> &'static str {
         Refusal::Identity { .. } => "identity",
         Refusal::Policy(_) => "policy",
         Refusal::LogIncomplete { .. } => "log_incomplete",
+        Refusal::Cancelled => "cancelled",
     }
 }
 
@@ -252,6 +253,8 @@ mod tests {
             confirmed_at_ms: 1_000,
             partitions: vec![partition.clone(), partition],
             progress: None,
+            restore_rate: None,
+            horizon_in: None,
             writes_in_flight: 3,
             awaits: 0,
             pins: 0,

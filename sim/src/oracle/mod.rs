@@ -17,6 +17,7 @@ mod o07_reads;
 mod o07_tokens;
 mod o09_aborted;
 mod o11_ready;
+mod o12_cancel;
 mod o12_deposed;
 mod o12_drain;
 mod o12_rebuild;
@@ -181,6 +182,7 @@ impl Oracles {
             Box::new(o05_disk::Disk),
             Box::new(o06_monotonic::Monotonic::default()),
             Box::new(o15_bounds::Bounds::default()),
+            Box::new(o12_cancel::Cancels::default()),
             Box::new(o12_deposed::Deposed::default()),
             Box::new(o12_drain::Drains::default()),
             Box::new(o12_rebuild::Rebuilds::default()),

@@ -40,11 +40,18 @@ impl Oracle for Drains {
                         let until = world.elapsed() + world.limits().drain_max;
                         state.until.get_or_insert(until);
                     }
-                    Event::Command(_, Command::Await { .. } | Command::Pin { .. })
+                    Event::Command(
+                        _,
+                        Command::Await { .. }
+                        | Command::Pin { .. }
+                        | Command::Cancel
+                        | Command::Continue,
+                    )
                     | Event::Log(_)
                     | Event::Store(_)
                     | Event::Gone(_)
                     | Event::Damaged { .. }
+                    | Event::RestoreRate(_)
                     | Event::Timer => {}
                 }
                 Ok(())
@@ -86,7 +93,7 @@ impl Drains {
                 let what = format!("still asks the log when a drain's time is up: {call:?}");
                 Err(Wrong::of(node, what))
             }
-            Effect::Reply(_, Reply::Drained)
+            Effect::Reply(_, Reply::Drained | Reply::Done)
             | Effect::Log(_)
             | Effect::Store(_)
             | Effect::Notice(_) => Ok(()),

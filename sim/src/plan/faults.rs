@@ -161,6 +161,10 @@ pub enum FaultKind {
     Drain {
         node: usize,
     },
+    /// An operator cancels the node's restore, and lets it go on when the fault ends.
+    Cancel {
+        node: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -237,6 +241,7 @@ impl FaultKind {
             FaultKind::SlowDisk { .. } => "D11",
             FaultKind::CrashLoop { .. } => "D12",
             FaultKind::Drain { .. } => "P6",
+            FaultKind::Cancel { .. } => "P8",
             FaultKind::Truncate { .. } => "P7",
         }
     }
@@ -270,7 +275,8 @@ impl FaultKind {
             | FaultKind::TornFlush { node, .. }
             | FaultKind::SlowDisk { node, .. }
             | FaultKind::CrashLoop { node, .. }
-            | FaultKind::Drain { node } => Some(*node),
+            | FaultKind::Drain { node }
+            | FaultKind::Cancel { node } => Some(*node),
             FaultKind::StopBroker { .. }
             | FaultKind::Elect { .. }
             | FaultKind::IsolateBroker { .. }

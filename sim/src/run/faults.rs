@@ -192,6 +192,7 @@ impl Run<'_> {
                     self.world.command_from(*node, Command::Drain, active.line);
                 }
             }
+            FaultKind::Cancel { node } => self.order(*node, Command::Cancel, active.line),
         }
     }
 
@@ -241,6 +242,7 @@ impl Run<'_> {
                 let sim = self.world.sim_node(*node);
                 (sim.slow_disk, sim.late_disk) = (Duration::ZERO, Duration::ZERO);
             }
+            FaultKind::Cancel { node } => self.order(*node, Command::Continue, active.line),
             FaultKind::Drain { node } | FaultKind::CrashLoop { node, .. } => {
                 self.stop_node(*node, 1_000);
                 self.restart(*node);
@@ -259,6 +261,13 @@ impl Run<'_> {
             | FaultKind::TornFlush { .. } => {}
         }
         self.world.settle();
+    }
+
+    /// A process that is not there has nothing cancelled; one that sleeps hears of it when it wakes.
+    fn order(&mut self, node: usize, command: Command, cause: Line) {
+        if self.world.is_running(node) {
+            self.world.command_from(node, command, cause);
+        }
     }
 
     /// Ends everything that still lasts.

@@ -145,7 +145,8 @@ impl Run<'_> {
         match refusal {
             Refusal::Identity { .. } => !self.world.disk_is_its_own(node),
             Refusal::LogIncomplete { .. } => self.log_is_incomplete(),
-            Refusal::Policy(_) => false,
+            // Whoever cancelled has let it go on again: that is how everything is healed.
+            Refusal::Policy(_) | Refusal::Cancelled => false,
         }
     }
 

@@ -115,6 +115,8 @@ impl Run<'_> {
             | Rejection::Draining
             | Rejection::TooStale { .. }
             | Rejection::Passed { .. }
+            | Rejection::NoRestore(_)
+            | Rejection::NotCancelled(_)
             | Rejection::Overloaded
             | Rejection::Deadline { .. } => {}
         }

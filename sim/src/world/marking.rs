@@ -123,9 +123,12 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Command(_, Command::Write(_)) => "command: write",
         Event::Command(_, Command::Await { .. }) => "command: await",
         Event::Command(_, Command::Pin { .. }) => "command: pin",
+        Event::Command(_, Command::Cancel) => "command: cancel",
+        Event::Command(_, Command::Continue) => "command: continue",
         Event::Command(_, Command::Drain) => "command: drain",
         Event::Gone(_) | Event::Timer => "event: timer",
         Event::Damaged { .. } => "event: damaged",
+        Event::RestoreRate(_) => "event: restore rate",
     }
 }
 
@@ -220,6 +223,7 @@ fn reply(reply: &Reply) -> &'static str {
         Reply::Reached => "reply: reached",
         Reply::Pinned => "reply: pinned",
         Reply::Drained => "reply: drained",
+        Reply::Done => "reply: done",
         Reply::Rejected(rejection) => self::rejection(rejection),
     }
 }
@@ -235,6 +239,7 @@ pub(crate) fn rejection(rejection: &Rejection) -> &'static str {
         Rejection::TokenOfAnotherHistory => "reply: rejected (token of another history)",
         Rejection::TokenBeyondLog { .. } => "reply: rejected (token beyond the log)",
         Rejection::Passed { .. } => "reply: rejected (passed)",
+        Rejection::NoRestore(_) | Rejection::NotCancelled(_) => "reply: rejected (wrong phase)",
         Rejection::Overloaded => "reply: rejected (overloaded)",
         Rejection::Deadline { .. } => "reply: rejected (deadline)",
     }
@@ -269,6 +274,7 @@ fn phase(phase: &Phase) -> &'static str {
         Phase::Refused(Refusal::Identity { .. }) => "phase: refused (identity)",
         Phase::Refused(Refusal::Policy(_)) => "phase: refused (policy)",
         Phase::Refused(Refusal::LogIncomplete { .. }) => "phase: refused (log incomplete)",
+        Phase::Refused(Refusal::Cancelled) => "phase: refused (cancelled)",
         Phase::Stopped => "phase: stopped",
     }
 }
@@ -306,7 +312,7 @@ pub(super) fn show_event(event: &Event) -> String {
         Event::Store(event) => format!("{event:?}"),
         Event::Command(id, command) => format!("{id:?} {command:?}"),
         Event::Gone(id) => format!("{id:?} is gone"),
-        Event::Damaged { .. } | Event::Timer => format!("{event:?}"),
+        Event::Damaged { .. } | Event::RestoreRate(_) | Event::Timer => format!("{event:?}"),
     }
 }
 

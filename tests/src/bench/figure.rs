@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{calls, catch_up, growth, propagation, restart, restore, stores, writes};
+use super::{calls, catch_up, eta, growth, propagation, restart, restore, stores, writes};
 use crate::kafka::Cluster;
 
 pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
@@ -13,6 +13,7 @@ pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
   propagation   from a write on one node to its row on another, against a raw producer and consumer
   catch-up      a million records that were written while the node was stopped
   stores        fifty small stores in one node: threads, memory, time to READY
+  eta           the time to go that Status tells, against when a throttled restore was READY
   growth        time and memory of a restore by number of records; takes long, so only when it is named
 Without a figure, all but growth.
   --large       restart: also with 5 GB
@@ -27,12 +28,13 @@ enum Figure {
     Propagation,
     CatchUp,
     Stores,
+    Eta,
     Growth,
 }
 
 impl Figure {
     /// In the order in which they are measured.
-    const ALL: [Figure; 8] = [
+    const ALL: [Figure; 9] = [
         Figure::Restore,
         Figure::Writes,
         Figure::Calls,
@@ -40,6 +42,7 @@ impl Figure {
         Figure::Propagation,
         Figure::CatchUp,
         Figure::Stores,
+        Figure::Eta,
         Figure::Growth,
     ];
 
@@ -52,6 +55,7 @@ impl Figure {
             Figure::Propagation => "propagation",
             Figure::CatchUp => "catch-up",
             Figure::Stores => "stores",
+            Figure::Eta => "eta",
             Figure::Growth => "growth",
         }
     }
@@ -117,6 +121,7 @@ pub async fn run(asked: &Asked, cluster: &Cluster) -> Result<()> {
             Figure::Propagation => propagation::run(cluster).await,
             Figure::CatchUp => catch_up::run(cluster).await,
             Figure::Stores => stores::run(cluster).await,
+            Figure::Eta => eta::run(cluster).await,
             Figure::Growth => growth::run(cluster, asked.growth_millions).await,
         }
         .with_context(|| figure.name())?;

@@ -3,6 +3,7 @@
 mod calls;
 mod catch_up;
 mod contender;
+mod eta;
 mod figure;
 mod growth;
 mod ingest;

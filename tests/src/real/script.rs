@@ -231,7 +231,7 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
             nodes: nodes.iter().map(|node| usize::try_from(*node).expect("small")).collect(),
         },
         FaultKind::Outage => Deed::Outage,
-        // Needs power that fails, a disk that rots, clocks that jump, answers that are chosen.
+        // Needs power that fails, a disk that rots, clocks that jump, answers that are chosen, restores that take long.
         FaultKind::StopBroker { .. }
         | FaultKind::SlowLog { .. }
         | FaultKind::LoseReplies { .. }
@@ -255,7 +255,8 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
         | FaultKind::DiskError { .. }
         | FaultKind::Rot { .. }
         | FaultKind::TornFlush { .. }
-        | FaultKind::SlowDisk { .. } => return None,
+        | FaultKind::SlowDisk { .. }
+        | FaultKind::Cancel { .. } => return None,
     })
 }
 

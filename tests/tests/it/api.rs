@@ -89,9 +89,11 @@ impl Node {
                 load_bytes: 8 << 20,
                 background_threads: 2,
             },
+            restore_rate: None,
             listen: Some(([127, 0, 0, 1], 0).into()),
             socket: Some(socket.clone()),
             ready_lag_max: None,
+            profiler: None,
         };
         let claims = Claims::take(config).await.expect("nobody else is here");
         let (inbox, sink) = Inbox::new();

@@ -357,3 +357,21 @@ fn what_the_log_lost_is_kept_whatever_another_partition_suffers_from() {
         assert_eq!((cause, quarantined(&old)), (Cause::Truncated, vec![G1]));
     }
 }
+
+#[test]
+fn a_cancelled_plan_serves_what_the_plan_would_and_begins_nothing() {
+    let serve = |case: Case| match case.plan().cancelled() {
+        Plan::Refuse { refusal: Refusal::Cancelled, serve } => serve,
+        plan => panic!("{plan:?}"),
+    };
+    assert_eq!(serve(case(current(100))), Some(G1));
+    let mut past = case(current(100));
+    past.wall_ms = NOW_MS + RETENTION_MS;
+    assert_eq!(serve(past), Some(G1), "stale, as beside its rebuild");
+    assert_eq!(serve(case(current(101))), None, "it would be set aside");
+    assert_eq!(serve(case(Found::Nothing)), None);
+    let mut unsafe_policy = case(current(100));
+    unsafe_policy.facts.policy.cleanup = "delete".to_owned();
+    let plan = unsafe_policy.plan();
+    assert_eq!(plan.clone().cancelled(), plan);
+}

@@ -1,5 +1,6 @@
 //! What goes into a node and what comes out.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +28,9 @@ pub enum Event {
         generation: Generation,
         detail: String,
     },
+    /// Bytes of keys and values per second that a restore may read from now on; none: as fast as it can. What
+    /// a READY node reads is never held back.
+    RestoreRate(Option<NonZeroU64>),
     /// `next_timer` has come.
     Timer,
 }
@@ -40,6 +44,10 @@ pub enum Command {
     /// Keeps the copy exactly as it is at `at`, under the command's id, until `Gone`, the end of the lease or
     /// of the generation. Reply: `Pinned`, or `Rejected` by `deadline` from now at the latest.
     Pin { at: Token, deadline: Duration },
+    /// Stops a restore, and keeps what is on disk. Reply: `Done`, or `Rejected` when none runs or is about to.
+    Cancel,
+    /// Lets a cancelled restore go on. Reply: `Done`, or `Rejected` when none was cancelled.
+    Continue,
     /// Takes nothing new, waits for what is under way, flushes and closes. Reply: `Drained`.
     Drain,
 }
@@ -66,6 +74,7 @@ pub enum Reply {
     Pinned,
     Rejected(Rejection),
     Drained,
+    Done,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -260,7 +260,7 @@ impl Node {
         let flush = flush.map(|since| since + self.limits.flush_interval);
         let stalls = !reading.reached && !self.stalls.any();
         let stall = stalls.then_some(reading.progress_at + self.limits.stall_after);
-        [flush, stall].into_iter().flatten().min()
+        [flush, stall, self.throttle_timer()].into_iter().flatten().min()
     }
 }
 

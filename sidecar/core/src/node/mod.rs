@@ -7,11 +7,12 @@
 //! Asking -> Opening -> Preparing -> Reading        (restore, then the tail)
 //!    ^         |                       | anything unexpected
 //!    |         v                       v
-//!    +----- Waiting (stale leader, refused)   Suspended (disk) -> Closing -> Asking
+//!    +----- Waiting (stale leader, refused, cancelled)   Suspended (disk) -> Closing -> Asking
 //! ```
 
 mod ask;
 mod awaits;
+mod cancel;
 mod drain;
 mod event;
 mod keep_up;
@@ -23,6 +24,7 @@ mod reader;
 mod reading;
 mod stalls;
 mod status;
+mod throttle;
 mod write;
 
 #[cfg(test)]
@@ -49,6 +51,7 @@ use reading::{Reading, Served};
 pub use stalls::Stall;
 use stalls::Stalls;
 pub use status::{PartitionStatus, Progress, Status};
+use throttle::Throttle;
 
 #[derive(Debug)]
 pub struct Node {
@@ -76,8 +79,11 @@ pub struct Node {
     evidence: Evidence,
     stalls: Stalls,
     awaits: Awaits,
+    throttle: Throttle,
     writes: BTreeSet<RequestId>,
     drain: Option<Drain>,
+    /// An operator stopped the restore: what is decided is not begun.
+    cancelled: bool,
     /// Tries to get going that failed in a row.
     failures: u32,
     ignored: u64,
@@ -148,8 +154,10 @@ impl Node {
             evidence: Evidence::default(),
             stalls: Stalls::default(),
             awaits: Awaits::default(),
+            throttle: Throttle::default(),
             writes: BTreeSet::new(),
             drain: None,
+            cancelled: false,
             failures: 0,
             ignored: 0,
             pins: Pins::default(),
@@ -172,6 +180,7 @@ impl Node {
                 self.unpin(id);
             }
             Event::Damaged { generation, detail } => self.on_damaged(generation, detail),
+            Event::RestoreRate(rate) => self.throttle.set(rate),
             Event::Timer => {}
         }
         self.advance();

@@ -124,6 +124,7 @@ impl Node {
             wall_ms: self.now.wall_ms,
             limits: &self.limits,
         });
+        let plan = if self.cancelled { plan.cancelled() } else { plan };
         if let Plan::Wait(deposed) = plan {
             self.begin_stall(StallKind::StaleLeader, deposed.to_string());
             self.become_phase(Phase::Opening);
@@ -225,6 +226,10 @@ impl Node {
         let Stage::Preparing { calls, .. } = &mut self.stage else {
             return;
         };
+        if self.cancelled && !calls.is_empty() {
+            // A crash between two of them is as good: what was done is found when it goes on.
+            return self.reopen();
+        }
         match calls.pop_front() {
             Some(call) => self.store(call),
             None => self.begin_reading(),
@@ -246,6 +251,9 @@ impl Node {
             | Cause::Diverged
             | Cause::Corrupt
             | Cause::UnknownFormat => self.evidence = Evidence::default(),
+        }
+        if self.cancelled {
+            return self.reopen();
         }
         for reader in &reading.readers {
             let lineage = reader.fetched();

@@ -1,5 +1,7 @@
 //! Batches on their way: credits to the log, what it fetched to the store.
 
+use std::time::Duration;
+
 use crate::batch::Batch;
 use crate::log::{LogCall, Loss};
 use crate::offset::{Generation, Offset, Partition};
@@ -7,7 +9,7 @@ use crate::phase::Phase;
 use crate::stall::StallKind;
 use crate::store::StoreCall;
 
-use super::reader::Fetch;
+use super::reader::{Fetch, Reader};
 use super::reading::{Reading, Usage};
 use super::{Effect, Node, Notice, Stage};
 
@@ -39,6 +41,7 @@ impl Node {
         }
         reader.fetch = Fetch::Idle;
         reading.progress_at = now;
+        self.throttle.charge(batch.bytes(), now);
         self.report_ignored(&batch);
         let Some(reading) = self.reading() else {
             return;
@@ -132,13 +135,22 @@ impl Node {
 
     /// Credits for every partition that can take a batch.
     pub(super) fn give_credits(&mut self) {
+        if !self.wants_credit() {
+            return;
+        }
+        let ready = self.phase == Phase::Ready;
         let Stage::Reading(reading) = &mut self.stage else {
             return;
         };
-        if reading.holds_back() || self.drain.is_some() {
+        if !ready && self.throttle.until(self.now.mono).is_some() {
+            // What is held back on purpose is no stall.
+            reading.progress_at = self.now.mono;
             return;
         }
-        let bytes_max = self.limits.fetch_bytes_max;
+        let bytes_max = match ready {
+            true => self.limits.fetch_bytes_max,
+            false => self.throttle.batch_bytes(reading.readers.len(), &self.limits),
+        };
         for reader in &mut reading.readers {
             if reader.wants_batch(&self.limits) {
                 reader.fetch = Fetch::Waiting;
@@ -150,13 +162,27 @@ impl Node {
         }
     }
 
+    fn wants_credit(&self) -> bool {
+        let Stage::Reading(reading) = &self.stage else {
+            return false;
+        };
+        let wants = |reader: &Reader| reader.wants_batch(&self.limits);
+        !reading.holds_back() && self.drain.is_none() && reading.readers.iter().any(wants)
+    }
+
+    /// When a credit is due that was not given because of the throttle.
+    pub(super) fn throttle_timer(&self) -> Option<Duration> {
+        let until = self.throttle.until(self.now.mono).filter(|_| self.wants_credit())?;
+        Some(if self.phase == Phase::Ready { self.now.mono } else { until })
+    }
+
     /// Applies what was held back, unless it still is.
     pub(super) fn release_held(&mut self) {
         let held = |reading: &mut Reading| -> Vec<Batch> {
             if reading.holds_back() {
                 return Vec::new();
             }
-            reading.readers.iter_mut().filter_map(super::reader::Reader::release).collect()
+            reading.readers.iter_mut().filter_map(Reader::release).collect()
         };
         let batches = self.reading().map(held).unwrap_or_default();
         batches.into_iter().for_each(|batch| self.apply_to_pins(batch));

@@ -133,10 +133,15 @@ impl Reader {
 
     /// A batch handled now may lack tombstones that this copy has not seen.
     pub(super) fn past_horizon(&self, now: Now, limits: &Limits) -> bool {
+        self.horizon_in(now, limits).is_zero()
+    }
+
+    /// How long batches may still be handled before `past_horizon`.
+    pub(super) fn horizon_in(&self, now: Now, limits: &Limits) -> Duration {
         let retention = self.fetched.delete_retention_ms_min;
         let margin = limits.margin_ms(retention);
         let trusted = Duration::from_millis(retention.saturating_sub(margin));
-        self.age(now, margin).is_none_or(|age| age >= trusted)
+        self.age(now, margin).map_or(Duration::ZERO, |age| trusted.saturating_sub(age))
     }
 
     /// An end met once more where nothing is new: not worth a write.

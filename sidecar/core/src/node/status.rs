@@ -1,5 +1,6 @@
 //! What an operator sees of a node.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::offset::{Epoch, Generation, Offset};
@@ -26,6 +27,10 @@ pub struct Status {
     pub partitions: Vec<PartitionStatus>,
     /// Of the restore that runs or ran last.
     pub progress: Option<Progress>,
+    /// Bytes per second that a restore may read; none: as fast as it can.
+    pub restore_rate: Option<NonZeroU64>,
+    /// How long batches may still be applied unless the end is confirmed before: the tombstone horizon.
+    pub horizon_in: Option<Duration>,
     pub writes_in_flight: usize,
     pub awaits: usize,
     /// Pins, under way ones included.
@@ -54,11 +59,8 @@ pub struct Progress {
     /// Monotonic.
     pub started: Duration,
     pub records: u64,
+    /// Of keys and values.
     pub bytes: u64,
-    /// Offsets to read in all and those already read. Offsets that compaction emptied count too, so this
-    /// is a bound, not a share of the work.
-    pub offsets: u64,
-    pub offsets_read: u64,
 }
 
 impl Node {
@@ -84,12 +86,18 @@ impl Node {
             confirmed_at_ms: self.gate.confirmed_at_ms,
             partitions: reading.map(|reading| self.partition_status(reading)).unwrap_or_default(),
             progress: reading.map(progress),
+            restore_rate: self.throttle.rate(),
+            horizon_in: reading.and_then(|reading| self.horizon_in(reading)),
             writes_in_flight: self.writes.len(),
             awaits: self.awaits.len(),
             pins: self.pins.len(),
             ignored: self.ignored,
             mono: self.now.mono,
         }
+    }
+
+    fn horizon_in(&self, reading: &Reading) -> Option<Duration> {
+        reading.readers.iter().map(|reader| reader.horizon_in(self.now, &self.limits)).min()
     }
 
     fn partition_status(&self, reading: &Reading) -> Vec<PartitionStatus> {
@@ -113,15 +121,10 @@ impl Node {
 }
 
 fn progress(reading: &Reading) -> Progress {
-    let sum = |each: fn(&super::reader::Reader) -> u64| reading.readers.iter().map(each).sum();
     Progress {
         cause: reading.cause,
         started: reading.started.mono,
         records: reading.records,
         bytes: reading.bytes,
-        offsets: sum(|reader| reader.target.since(reader.position_at_assign)),
-        offsets_read: sum(|reader| {
-            reader.applied().position.min(reader.target).since(reader.position_at_assign)
-        }),
     }
 }

@@ -2,6 +2,7 @@
 
 mod ask;
 mod awaits;
+mod cancel;
 mod confirmations;
 mod keeping_up;
 mod losses;
@@ -10,6 +11,7 @@ mod opening;
 mod pins;
 mod reader;
 mod stalls;
+mod throttle;
 mod writes;
 
 use std::time::Duration;

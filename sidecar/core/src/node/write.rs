@@ -15,6 +15,8 @@ impl Node {
             Command::Write(changes) => self.write(id, changes),
             Command::Await { until, deadline } => self.wait_for(id, until, deadline),
             Command::Pin { at, deadline } => self.pin(id, at, deadline),
+            Command::Cancel => self.cancel(id),
+            Command::Continue => self.continue_restore(id),
             Command::Drain => self.begin_drain(id),
         }
     }

@@ -75,6 +75,7 @@ fn restore(restore: &RestoreProgress) -> Value {
         "records_per_second": restore.records_per_second,
         "fraction": restore.fraction,
         "eta_seconds": restore.eta_seconds,
+        "bytes_per_second_max": restore.bytes_per_second_max,
     })
 }
 

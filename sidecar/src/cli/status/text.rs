@@ -114,6 +114,9 @@ fn progress(restore: &RestoreProgress) -> String {
     if let Some(seconds) = restore.eta_seconds {
         write!(text, ", {seconds} s to go").expect(INFALLIBLE);
     }
+    if let Some(bytes) = restore.bytes_per_second_max {
+        write!(text, ", throttled to {} a second", HumanBytes(bytes)).expect(INFALLIBLE);
+    }
     text
 }
 
@@ -137,6 +140,7 @@ mod tests {
             records_per_second: 98_765,
             fraction: Some(0.25),
             eta_seconds: Some(7),
+            bytes_per_second_max: Some(10 << 20),
             ..RestoreProgress::default()
         };
         let status = StoreStatus {
@@ -150,7 +154,7 @@ mod tests {
             ..StoreStatus::default()
         };
         let expected = "RESTORING  EMPTY  1,234,567 records (1.00 MiB), 98,765 a second, 25 %, \
-                        7 s to go  lag 4,000";
+                        7 s to go, throttled to 10.00 MiB a second  lag 4,000";
         assert_eq!(summary(&status), expected);
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
 use std::slice;
+use std::time::Duration;
 
 use outrigger_core::offset::{Epoch, Offset};
 use rdkafka::bindings as rd;
@@ -58,10 +59,15 @@ impl PartitionQueue {
     /// The next message, when one is there now. One by one on purpose: a batch would step over
     /// control records without their epoch, see `Topic::epoch_read`.
     pub(in crate::kafka) fn next(&mut self) -> Option<Message<'_>> {
-        const NOW: c_int = 0;
+        self.next_within(Duration::ZERO)
+    }
+
+    /// The same, waiting for it.
+    pub(in crate::kafka) fn next_within(&mut self, timeout: Duration) -> Option<Message<'_>> {
+        let timeout = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
         self.current = None;
         // SAFETY: the queue is live; the answer is a message for us to free.
-        let message = unsafe { rd::rd_kafka_consume_queue(self.queue.as_ptr(), NOW) };
+        let message = unsafe { rd::rd_kafka_consume_queue(self.queue.as_ptr(), timeout) };
         let message = NonNull::new(message)?;
         self.current = Some(Taken(message));
         // SAFETY: the message lives in `current` until the next call, which needs `self` alone.

@@ -93,3 +93,45 @@ pub(super) fn farewell(scene: &mut Scene<'_>) {
     what.into_iter().for_each(|(after_ms, lasts_ms, what)| scene.fault(after_ms, lasts_ms, what));
     scene.fault(50, 28_000, FaultKind::Drain { node });
 }
+
+/// An operator cancels a rebuild at bad moments and lets it go on, while it is slow or meets an accident (P8).
+///
+/// A node that opens its copy anew knows only the wall clock and the present retention: where those change, nothing
+/// is cancelled (sim/README.md, "What bounds it").
+pub(super) fn cancelled(scene: &mut Scene<'_>) {
+    let node = scene.node();
+    let unheard =
+        |what: &FaultKind| matches!(what, FaultKind::Clock { .. } | FaultKind::Retention { .. });
+    if scene.faults.iter().any(|fault| unheard(&fault.what)) {
+        return;
+    }
+    let up_to_ms = scene.dice.pick(&[20, 100, 400]);
+    scene.lasts(20_000);
+    MANY.for_each(|key| scene.puts(0, [key]));
+    scene.fault(1_000, 100, FaultKind::WipeDisk { node });
+    scene.fault(1_050, 12_000, FaultKind::SlowLog { node, up_to_ms });
+    let accident = match scene.dice.below(6) {
+        0 => Some(FaultKind::Crash { node, effects: scene.dice.small(20), keep_permille: 1_000 }),
+        1 => Some(FaultKind::DiskError { node, call: Disk::Create, corrupt: false }),
+        2 => Some(FaultKind::DiskError { node, call: Disk::Flush, corrupt: false }),
+        3 => Some(FaultKind::Outage),
+        4 => Some(FaultKind::SlowDisk { node, up_to_ms: 500, answers_ms: 0 }),
+        _ => None,
+    };
+    if let Some(what) = accident {
+        let after_ms = 1_100 + scene.dice.below(1_500);
+        scene.fault(after_ms, 1_500, what);
+    }
+    let mut after_ms = 1_100;
+    for _ in 0..scene.dice.between(1, 4) {
+        after_ms += scene.dice.scaled(5, 3_000);
+        let lasts_ms = scene.dice.scaled(10, 2_000);
+        scene.fault(after_ms, lasts_ms, FaultKind::Cancel { node });
+        for (client, level) in (0..).zip([Level::Stale, Level::Local, Level::AtLeast]) {
+            let (key, wait_ms) = (scene.key(), scene.dice.pick(&[50, 1_000]));
+            scene.act(after_ms + lasts_ms / 2, client, Act::get(node, key, level, wait_ms));
+        }
+        after_ms += lasts_ms;
+    }
+    scene.everybody_reads(after_ms + 1_000, Level::Local);
+}

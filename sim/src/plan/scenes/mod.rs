@@ -67,12 +67,13 @@ fn kinds(license: License) -> Vec<Kind> {
 
 /// Scenes for one canary each, with the licenses that they need and the percentage of its runs that have them.
 /// Each is drawn at a place of its own: a new one changes no other run.
-const RARE: [(&[License], u64, Kind); 5] = [
+const RARE: [(&[License], u64, Kind); 6] = [
     (&[License::NoLoss, License::MayLose, License::MayDiverge], 15, away::raised),
     (&[License::MayLose], 15, lost::unfinished),
     (&[License::MayLose], 30, lost::overtaken),
     (&[License::NoLoss, License::MayDiverge], 15, leaders::beyond),
     (&[License::MayLose], 20, lost::hopeless),
+    (&[License::NoLoss, License::MayLose, License::MayDiverge], 12, busy::cancelled),
 ];
 
 fn add_one(plan: &mut Plan, kind: Kind, dice: Dice) {

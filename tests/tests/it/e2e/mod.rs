@@ -5,6 +5,7 @@ mod cluster;
 mod compaction;
 mod interop;
 mod losses;
+mod operator;
 mod outage;
 mod plan;
 mod refusals;

@@ -1,0 +1,102 @@
+//! A restore reads no faster than an operator wants, and a READY node as fast as it can.
+
+use std::num::NonZeroU64;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn rate(bytes: u64) -> Event {
+    Event::RestoreRate(Some(NonZeroU64::new(bytes).unwrap()))
+}
+
+/// A batch with one record of 100 bytes.
+fn hundred(from: u64) -> Batch {
+    let mut builder = BatchBuilder::new(P0, 1, Offset(from));
+    builder.push(Offset(from), None, Some(&[b'k'; 10]), Some(&[b'v'; 90]));
+    builder.finish(Offset(from + 1))
+}
+
+/// A rebuild of five records that may read so many bytes a second, with a credit out.
+fn restoring(bytes: u64) -> Driven {
+    let mut facts = facts();
+    facts.partitions[0].high_watermark = Offset(5);
+    let mut driven = Driven::rebuilding(facts, Limits::PRODUCTION);
+    driven.event(rate(bytes));
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven
+}
+
+impl Driven {
+    /// The size of the credit that was given.
+    fn credit(&mut self) -> Option<u32> {
+        self.effects().into_iter().find_map(|effect| match effect {
+            Effect::Log(LogCall::Fetch { bytes_max, .. }) => Some(bytes_max),
+            _ => None,
+        })
+    }
+}
+
+#[test]
+fn a_batch_is_paid_for_with_time_before_the_next_credit() {
+    let mut driven = restoring(1_000);
+    assert_eq!(driven.credit(), Some(100), "a tenth of a second's");
+    driven.takes(hundred(0));
+    assert_eq!(driven.credit(), None);
+    let due = driven.now.mono + SECOND / 10;
+    assert_eq!(driven.node.next_timer(), Some(due));
+    driven.pass(SECOND / 10 - Duration::from_millis(1));
+    assert_eq!(driven.credit(), None);
+    driven.pass(Duration::from_millis(1));
+    assert_eq!(driven.credit(), Some(100));
+}
+
+/// Large records come whole, however low the rate is.
+#[test]
+fn what_is_held_back_on_purpose_is_no_stall() {
+    let mut driven = restoring(1);
+    driven.takes(hundred(0));
+    driven.effects();
+    for _ in 0..99 {
+        driven.pass(SECOND);
+        driven.log(ends(5, None));
+        assert_eq!((driven.credit(), driven.node.status().stalls), (None, vec![]));
+    }
+    driven.pass(SECOND);
+    assert_eq!(driven.credit(), Some(1));
+    driven.pass(Limits::PRODUCTION.stall_after);
+    let stalls = driven.node.status().stalls;
+    assert_eq!(stalls[0].kind, crate::stall::StallKind::NoProgress, "nothing comes: a stall");
+}
+
+#[test]
+fn another_rate_holds_at_once() {
+    let mut driven = restoring(1);
+    driven.takes(hundred(0));
+    driven.effects();
+    driven.event(rate(1 << 40));
+    assert_eq!(driven.credit(), Some(Limits::PRODUCTION.fetch_bytes_max));
+    driven.event(Event::RestoreRate(None));
+    driven.takes(hundred(1));
+    assert_eq!(driven.credit(), Some(Limits::PRODUCTION.fetch_bytes_max));
+    assert_eq!(driven.node.status().restore_rate, None);
+}
+
+#[test]
+fn a_ready_node_is_never_held_back() {
+    let mut driven = Driven::reading();
+    driven.event(rate(1));
+    for offset in 0..3 {
+        driven.takes(hundred(offset));
+        driven.event(Event::Timer);
+        assert_eq!(driven.credit(), Some(Limits::PRODUCTION.fetch_bytes_max));
+    }
+}
+
+#[test]
+fn a_status_tells_how_long_the_horizon_is_away() {
+    let mut driven = restoring(1);
+    let before = driven.node.status().horizon_in.unwrap();
+    driven.pass(SECOND);
+    assert_eq!(driven.node.status().horizon_in, Some(before - SECOND));
+}

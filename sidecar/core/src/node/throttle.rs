@@ -1,0 +1,49 @@
+//! How fast a restore may read: what came is paid for with time before the next credit.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use crate::limits::Limits;
+
+/// Into so many batches a second a throttled restore is cut: it moves steadily, and a bar with it.
+const BATCHES_PER_SECOND: u64 = 10;
+
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    /// Bytes of keys and values per second; none: as fast as it can.
+    rate: Option<NonZeroU64>,
+    /// Monotonic: when everything that came is paid for. Time without reading is not saved up.
+    paid_at: Duration,
+}
+
+impl Throttle {
+    /// What came before is forgotten: a debt made at a low rate must not hold up a higher one.
+    pub(super) fn set(&mut self, rate: Option<NonZeroU64>) {
+        *self = Throttle { rate, paid_at: Duration::ZERO };
+    }
+
+    pub(super) fn rate(&self) -> Option<NonZeroU64> {
+        self.rate
+    }
+
+    /// A batch of so many bytes came at `now`. Nobody knows its size before, so it is charged afterwards.
+    pub(super) fn charge(&mut self, bytes: usize, now: Duration) {
+        let Some(rate) = self.rate else { return };
+        let nanos = u128::try_from(bytes).expect("lengths fit 128 bits") * 1_000_000_000;
+        let nanos = u64::try_from(nanos / u128::from(rate.get())).unwrap_or(u64::MAX);
+        self.paid_at = self.paid_at.max(now).saturating_add(Duration::from_nanos(nanos));
+    }
+
+    /// When the next credit may be given; none: now.
+    pub(super) fn until(&self, now: Duration) -> Option<Duration> {
+        (self.paid_at > now).then_some(self.paid_at)
+    }
+
+    /// The size of a credit while `partitions` share the rate.
+    pub(super) fn batch_bytes(&self, partitions: usize, limits: &Limits) -> u32 {
+        let Some(rate) = self.rate else { return limits.fetch_bytes_max };
+        let partitions = u64::try_from(partitions.max(1)).expect("lengths fit 64 bits");
+        let share = rate.get() / BATCHES_PER_SECOND / partitions;
+        u32::try_from(share).unwrap_or(u32::MAX).clamp(1, limits.fetch_bytes_max)
+    }
+}

@@ -1,0 +1,60 @@
+//! What an operator does to a running restore.
+
+use std::num::NonZeroU64;
+
+use outrigger_proto::v1::{
+    CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, ErrorDetail, ThrottleRequest,
+    ThrottleResponse,
+};
+
+use super::error;
+use super::stores::Stores;
+use crate::runtime::RestoreThrottle;
+
+pub(super) async fn throttle(
+    throttle: &RestoreThrottle,
+    request: ThrottleRequest,
+) -> Result<ThrottleResponse, ErrorDetail> {
+    let rate = rate(request)?;
+    throttle.set(rate).await.map_err(|rejection| error::of_rejection(&rejection))?;
+    tracing::info!(bytes_per_second = rate, "restores are throttled by an operator; none: no more");
+    Ok(ThrottleResponse {})
+}
+
+pub(super) async fn cancel(
+    stores: &Stores,
+    request: CancelRequest,
+) -> Result<CancelResponse, ErrorDetail> {
+    let store = stores.one(&request.store)?;
+    store.handle.cancel().await.map_err(|rejection| error::of_rejection(&rejection))?;
+    Ok(CancelResponse {})
+}
+
+pub(super) async fn go_on(
+    stores: &Stores,
+    request: ContinueRequest,
+) -> Result<ContinueResponse, ErrorDetail> {
+    let store = stores.one(&request.store)?;
+    store.handle.continue_restore().await.map_err(|rejection| error::of_rejection(&rejection))?;
+    Ok(ContinueResponse {})
+}
+
+fn rate(request: ThrottleRequest) -> Result<Option<NonZeroU64>, ErrorDetail> {
+    let Some(bytes) = request.bytes_per_second else { return Ok(None) };
+    let zero =
+        || error::invalid_request("a rate of 0 would never end", "cancel the restore instead");
+    NonZeroU64::new(bytes).map(Some).ok_or_else(zero)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_rate_is_none_and_a_rate_of_nothing_is_refused() {
+        let rate = |bytes_per_second| rate(ThrottleRequest { bytes_per_second });
+        assert_eq!(rate(None), Ok(None));
+        assert_eq!(rate(Some(7)), Ok(NonZeroU64::new(7)));
+        assert!(rate(Some(0)).unwrap_err().what_to_do.contains("cancel"));
+    }
+}

@@ -1,0 +1,93 @@
+//! O12: a cancelled restore stands still: nothing is read, written, set aside or removed until it goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use outrigger_core::log::LogCall;
+use outrigger_core::node::{Command, Effect, Event, Reply};
+use outrigger_core::offset::RequestId;
+use outrigger_core::store::StoreCall;
+
+use super::{Moment, Oracle, OracleId, Wrong};
+use crate::world::World;
+
+#[derive(Default)]
+pub(super) struct Cancels {
+    asked: BTreeMap<usize, BTreeSet<RequestId>>,
+    cancelled: BTreeSet<usize>,
+}
+
+impl Oracle for Cancels {
+    fn id(&self) -> OracleId {
+        OracleId::O12
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, _world: &World) -> Result<(), Wrong> {
+        match moment {
+            Moment::Handled { node, event: Event::Command(id, Command::Cancel) } => {
+                self.asked.entry(*node).or_default().insert(*id);
+                Ok(())
+            }
+            Moment::Handled {
+                node,
+                event: Event::Command(_, Command::Continue | Command::Drain),
+            } => {
+                self.cancelled.remove(node);
+                Ok(())
+            }
+            Moment::Effect { node, effect } => self.effect(*node, effect),
+            Moment::Started { node } | Moment::Crashed { node } => {
+                self.asked.remove(node);
+                self.cancelled.remove(node);
+                Ok(())
+            }
+            Moment::Handled { .. }
+            | Moment::Ready { .. }
+            | Moment::Read { .. }
+            | Moment::Audit { .. }
+            | Moment::DiskChanged { .. }
+            | Moment::LogChanged => Ok(()),
+        }
+    }
+}
+
+impl Cancels {
+    fn effect(&mut self, node: usize, effect: &Effect) -> Result<(), Wrong> {
+        match effect {
+            Effect::Reply(id, reply) => {
+                let asked = self.asked.get_mut(&node).is_some_and(|asked| asked.remove(id));
+                if asked && *reply == Reply::Done {
+                    self.cancelled.insert(node);
+                }
+                Ok(())
+            }
+            Effect::Log(call) if self.cancelled.contains(&node) && !asks(call) => {
+                Err(Wrong::of(node, format!("cancelled, and still: {call:?}")))
+            }
+            Effect::Store(call) if self.cancelled.contains(&node) && changes(call) => {
+                Err(Wrong::of(node, "cancelled, and still changes its copies".to_owned()))
+            }
+            Effect::Log(_) | Effect::Store(_) | Effect::Notice(_) => Ok(()),
+        }
+    }
+}
+
+fn asks(call: &LogCall) -> bool {
+    match call {
+        LogCall::Describe | LogCall::Ends | LogCall::TopicId => true,
+        LogCall::Assign { .. } | LogCall::Fetch { .. } | LogCall::Append { .. } => false,
+    }
+}
+
+fn changes(call: &StoreCall) -> bool {
+    match call {
+        StoreCall::Open { .. } | StoreCall::Close { .. } | StoreCall::Unpin { .. } => false,
+        StoreCall::Create { .. }
+        | StoreCall::Apply { .. }
+        | StoreCall::Confirm { .. }
+        | StoreCall::Flush { .. }
+        | StoreCall::Activate { .. }
+        | StoreCall::Quarantine { .. }
+        | StoreCall::Pin { .. }
+        | StoreCall::Remove { .. } => true,
+    }
+}
