@@ -124,16 +124,7 @@ impl Run<'_> {
             }
             FaultKind::Recreate => self.recreate(),
             FaultKind::AddPartition => self.world.log.add_partitions(1),
-            FaultKind::Cleanup { policy } => {
-                let mut changed = self.plan.setting.policy.policy();
-                changed.cleanup = policy.clone();
-                self.world.log.set_policy(changed);
-            }
-            FaultKind::Retention { delete_retention_ms } => {
-                let mut changed = self.plan.setting.policy.policy();
-                changed.delete_retention_ms = *delete_retention_ms;
-                self.world.log.set_policy(changed);
-            }
+            FaultKind::Cleanup { .. } | FaultKind::Retention { .. } => self.set_policy(Some(what)),
             FaultKind::OldTimestamps { behind_ms } => {
                 self.world.log.set_others_behind(Duration::from_millis(*behind_ms));
             }
@@ -217,9 +208,7 @@ impl Run<'_> {
             FaultKind::ElectUnclean { .. } => {
                 active.broker.into_iter().for_each(|broker| self.world.log.start_broker(broker));
             }
-            FaultKind::Cleanup { .. } | FaultKind::Retention { .. } => {
-                self.world.log.set_policy(self.plan.setting.policy.policy());
-            }
+            FaultKind::Cleanup { .. } | FaultKind::Retention { .. } => self.set_policy(None),
             FaultKind::StallFetches { node } | FaultKind::Poison { node } => {
                 self.world.log.stall_fetches(client(*node), false);
             }
@@ -284,6 +273,20 @@ impl Run<'_> {
         self.world.settle();
         self.note_losses();
         self.losses.of_another_topic();
+    }
+
+    /// The topic's configuration under every change that lasts, `newest` among them.
+    fn set_policy(&mut self, newest: Option<&FaultKind>) {
+        let mut policy = self.plan.setting.policy.policy();
+        for change in self.actives().chain(newest) {
+            if let FaultKind::Cleanup { policy: cleanup } = change {
+                policy.cleanup.clone_from(cleanup);
+            }
+            if let FaultKind::Retention { delete_retention_ms } = change {
+                policy.delete_retention_ms = *delete_retention_ms;
+            }
+        }
+        self.world.log.set_policy(policy);
     }
 
     fn roll_all(&mut self) {

@@ -11,7 +11,7 @@ const HOURS_MS: u64 = 18_000_000;
 
 impl Run<'_> {
     /// Faults that last.
-    fn actives(&self) -> impl Iterator<Item = &FaultKind> + Clone {
+    pub(super) fn actives(&self) -> impl Iterator<Item = &FaultKind> + Clone {
         self.active.keys().map(|index| &self.plan.faults[*index].what)
     }
 

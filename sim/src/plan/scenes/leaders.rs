@@ -33,6 +33,8 @@ pub(super) fn deposed(scene: &mut Scene<'_>) {
     let elected = kafka.session_ms + 4 * kafka.pace_ms + limits.ends_ms + 200;
     let flushed = elected + 2 * limits.flush_ms.min(2_000) + 2 * limits.ends_ms + 200;
     let lasts_ms = (2_000 + 4 * limits.ends_ms).min(policy.delete_retention_ms / 3);
+    // What comes back as a follower must not have missed tombstones (K14).
+    scene.tombstones_live((flushed + lasts_ms) * 4 / 3);
     scene.lasts(flushed + lasts_ms + 2_000);
     scene.puts(0, KEYS);
     // Some of these its followers have, and it does not know yet that they do.

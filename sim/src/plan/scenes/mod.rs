@@ -79,14 +79,18 @@ const RARE: [(&[License], u64, Kind); 6] = [
 fn add_one(plan: &mut Plan, kind: Kind, dice: Dice) {
     let next_id = plan.operations.iter().map(|operation| operation.id + 1).max().unwrap_or(0);
     let Plan { setting, operations, faults, heal_ms, .. } = plan;
+    let (retention_ms, heal_ms) = (setting.policy.delete_retention_ms, *heal_ms);
     let mut scene =
-        Scene { dice, setting, at_ms: 0, heal_ms: *heal_ms, next_id, operations, faults };
+        Scene { dice, setting, retention_ms, at_ms: 0, heal_ms, next_id, operations, faults };
     kind(&mut scene);
+    setting.policy.delete_retention_ms = scene.retention_ms;
 }
 
 struct Scene<'a> {
     dice: Dice,
     setting: &'a Setting,
+    /// What the plan's `delete_retention_ms` must at least be.
+    retention_ms: u64,
     at_ms: u64,
     heal_ms: u64,
     next_id: u32,
@@ -102,6 +106,11 @@ impl Scene<'_> {
     /// Draws the begin of a scene so long, before the heal if it can be.
     fn lasts(&mut self, ms: u64) {
         self.at_ms = self.dice.below(self.heal_ms.saturating_sub(ms) + 1);
+    }
+
+    /// For this long at least, in the whole plan.
+    fn tombstones_live(&mut self, ms: u64) {
+        self.retention_ms = self.retention_ms.max(ms);
     }
 
     fn nodes(&self) -> std::ops::Range<usize> {
