@@ -94,6 +94,17 @@ mod tests {
         (0..3_usize, ends).prop_map(|(shared, end)| [&b"orders/"[..shared * 3], &end].concat())
     }
 
+    #[test]
+    fn keys_are_told_apart_by_what_follows_their_shared_beginning() {
+        let written = |keys: &[&[u8]]| {
+            let written: Vec<Written> = keys.iter().map(|key| (key.to_vec(), None)).collect();
+            shared_prefix(&batches(&[written]))
+        };
+        assert_eq!(written(&[b"orders/17", b"orders/2", b"orders/17"]), 7);
+        assert_eq!(written(&[b"orders/1", b"orders/17"]), 8);
+        assert_eq!(written(&[b"orders", b"notes"]), 0);
+    }
+
     proptest! {
         #[test]
         fn it_is_what_writing_one_by_one_would_leave(
