@@ -105,6 +105,12 @@ mod tests {
         assert_eq!(written(&[b"orders", b"notes"]), 0);
     }
 
+    #[test]
+    fn the_head_of_a_key_is_its_first_eight_bytes_in_their_order() {
+        assert_eq!(head(b"12345678 and more"), u64::from_be_bytes(*b"12345678"));
+        assert!(head(b"") < head(b"a") && head(b"a") < head(b"ab") && head(b"ab") < head(b"b"));
+    }
+
     proptest! {
         #[test]
         fn it_is_what_writing_one_by_one_would_leave(
