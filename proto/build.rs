@@ -4,12 +4,14 @@ use std::{env, fs};
 
 use prost::Message;
 
-const PROTO: &str = "proto/outrigger/v1/outrigger.proto";
+const PROTOS: [&str; 2] = ["proto/outrigger/v1/outrigger.proto", "proto/outrigger/v1/peer.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={PROTO}");
+    for proto in PROTOS {
+        println!("cargo:rerun-if-changed={proto}");
+    }
 
-    let descriptors = protox::compile([PROTO], ["proto"])?;
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out_dir.join("outrigger.v1.bin"), descriptors.encode_to_vec())?;
 

@@ -32,9 +32,26 @@ pub const BATCH_BYTES: usize = 256 * KIB;
 /// The most rows or items in one message of a stream.
 pub const BATCH_LEN_MAX: usize = 1_000;
 
+/// What a chunk of a checkpoint holds, unless it ends its file.
+pub const CHUNK_BYTES: usize = MIB;
+
+/// The most files of a checkpoint: with 64 MiB each, 2 TiB. Their list is one message.
+pub const CHECKPOINT_FILES_MAX: usize = 32_768;
+
+/// The longest name of a checkpoint's file. RocksDB's have some 20 bytes.
+pub const CHECKPOINT_NAME_BYTES_MAX: usize = 64;
+
+/// The largest message of a checkpoint's stream: what a node accepts from its peer.
+pub const CHECKPOINT_MESSAGE_BYTES_MAX: usize = 4 * MIB;
+
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
+// Each name goes with its length, the file's size and their tags.
+const _: () = assert!(
+    CHECKPOINT_FILES_MAX * (CHECKPOINT_NAME_BYTES_MAX + 24) + KIB <= CHECKPOINT_MESSAGE_BYTES_MAX
+);
+const _: () = assert!(CHUNK_BYTES + KIB <= CHECKPOINT_MESSAGE_BYTES_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + KIB <= MIB);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES <= PAYLOAD_BYTES_MAX);
@@ -43,3 +60,4 @@ const _: () = assert!(REQUEST_BYTES_MAX < RESPONSE_BYTES_MAX);
 const _: () = assert!(KEY_BYTES_MAX == 32 * KIB && VALUE_BYTES_MAX == 960 * KIB);
 const _: () = assert!(REQUEST_BYTES_MAX == 4 * MIB && RESPONSE_BYTES_MAX == 128 * MIB);
 const _: () = assert!(BATCH_BYTES == 256 * KIB && BATCH_LEN_MAX == 1_000);
+const _: () = assert!(CHUNK_BYTES == MIB && CHECKPOINT_FILES_MAX == 32_768);

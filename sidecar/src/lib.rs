@@ -11,6 +11,7 @@ pub mod exit;
 pub mod grpc;
 pub mod index;
 pub mod kafka;
+pub mod peer;
 pub mod plan;
 pub mod profile;
 pub mod reseed;

@@ -7,11 +7,12 @@
 //! | the leader's epoch is below one already known, or its end below a copy of that epoch | wait: a deposed leader answers |
 //! | an unfinished generation, still valid | continue it |
 //! | a generation in use, valid | resume at its position |
-//! | neither, and some log start > 0 | refuse: the log cannot give the whole state any more |
+//! | neither, and some log start > 0 | refuse: the log cannot give the whole state any more; a peer still may |
 //! | neither | rebuild; the old generation is served stale, kept for the operator, or set aside |
 //!
 //! A generation is valid iff for every partition: log start <= position <= high watermark, no other history
-//! at its position, and the tombstone horizon lies ahead. One bad partition decides for all.
+//! at its position, and the tombstone horizon lies ahead. One bad partition decides for all. What a peer gave is
+//! an unfinished generation like any: what is known of another copy of this node neither condemns nor excuses it.
 
 use std::collections::BTreeSet;
 
@@ -32,10 +33,10 @@ pub struct Situation<'a> {
     pub facts: &'a LogFacts,
     /// Highest leader epoch that anything but the found copy has shown, per partition.
     pub epochs_known: &'a [Option<Epoch>],
-    /// Partitions in which the log refused the found position as one of another history.
-    pub diverged: &'a BTreeSet<Partition>,
-    /// A running copy's monotonic clock saw the horizon pass, whatever the wall clock says.
-    pub past_horizon: bool,
+    /// Of generations, the partitions in which the log refused the position as one of another history.
+    pub diverged: &'a BTreeSet<(Generation, Partition)>,
+    /// Generations whose horizon a running process's monotonic clock saw pass, whatever the wall clock says.
+    pub past_horizon: &'a BTreeSet<Generation>,
     pub wall_ms: u64,
     pub limits: &'a Limits,
 }
@@ -47,6 +48,14 @@ pub enum Plan {
     Refuse {
         refusal: Refusal,
         serve: Option<Generation>,
+    },
+    /// As `Refuse`, for the log cannot give the whole state any more: unless a peer gives it, as `generation`.
+    Incomplete {
+        refusal: Refusal,
+        serve: Option<Generation>,
+        generation: Generation,
+        cause: Cause,
+        old: Vec<(Generation, Old)>,
     },
     /// Read on in the generation in use. `unfinished`: one that is no longer valid, and what becomes of it.
     Resume {
@@ -84,6 +93,7 @@ impl Plan {
     pub fn cancelled(self) -> Plan {
         let serve = match self {
             Plan::Refuse { .. } => return self,
+            Plan::Incomplete { refusal, serve, .. } => return Plan::Refuse { refusal, serve },
             Plan::Wait(_) => None,
             Plan::Resume { generation, .. } => Some(generation),
             Plan::Continue { serve, .. } => serve,
@@ -138,10 +148,12 @@ fn decide_copy(situation: Situation<'_>, copy: &FoundCopy) -> Plan {
         let unfinished = defect(&building).map(never_used);
         return Plan::Resume { generation, lineages, unfinished };
     }
-    if let Some(refusal) = incomplete(situation, copy) {
-        return Plan::Refuse { refusal, serve: served(copy) };
+    let (generation, serve) = (copy.next, served(copy));
+    let (cause, old) = replaced(defect(&current), defect(&building));
+    match incomplete(situation, copy) {
+        Some(refusal) => Plan::Incomplete { refusal, serve, generation, cause, old },
+        None => Plan::Rebuild { generation, cause, old },
     }
-    rebuild(copy.next, defect(&current), defect(&building))
 }
 
 /// Why a found generation cannot go on.
@@ -151,18 +163,18 @@ struct Defect {
     old: Old,
 }
 
-fn rebuild(
-    next: Generation,
+/// Why a new generation is needed, and what becomes of those that it replaces.
+fn replaced(
     current: Option<(Generation, Defect)>,
     building: Option<(Generation, Defect)>,
-) -> Plan {
+) -> (Cause, Vec<(Generation, Old)>) {
     let cause = match (&current, &building) {
         (Some((_, defect)), _) | (None, Some((_, defect))) => defect.cause,
         (None, None) => Cause::Empty,
     };
     let unfinished = building.map(never_used);
     let used = current.map(|(generation, defect)| (generation, defect.old));
-    Plan::Rebuild { generation: next, cause, old: used.into_iter().chain(unfinished).collect() }
+    (cause, used.into_iter().chain(unfinished).collect())
 }
 
 fn never_used((generation, defect): (Generation, Defect)) -> (Generation, Old) {
@@ -189,8 +201,9 @@ fn judge<'a>(
         ));
     }
     let judged = (0..).map(Partition).zip(lineages);
-    let defects = judged
-        .filter_map(|(partition, lineage)| judge_partition(situation, partition, lineage).err());
+    let defects = judged.filter_map(|(partition, lineage)| {
+        judge_partition(situation, found.generation, partition, lineage).err()
+    });
     // What has records that the log lost is kept, whatever another partition suffers from.
     let lost = |defect: &Defect| matches!(defect.old, Old::Quarantine(_));
     match defects.min_by_key(|defect| !lost(defect)) {
@@ -201,6 +214,7 @@ fn judge<'a>(
 
 fn judge_partition(
     situation: Situation<'_>,
+    generation: Generation,
     partition: Partition,
     lineage: &Lineage,
 ) -> Result<(), Defect> {
@@ -211,14 +225,15 @@ fn judge_partition(
         let why = format!("partition {partition}: the log ends at {end}, the copy at {position}");
         return Err(defect(Cause::Truncated, &why));
     }
-    if situation.diverged.contains(&partition) {
+    if situation.diverged.contains(&(generation, partition)) {
         let why =
             format!("partition {partition}: the log has another history at position {position}");
         return Err(defect(Cause::Diverged, &why));
     }
     // Records between the position and the log start were deleted unseen: as good as missed tombstones.
     let missed = position < facts.log_start;
-    if missed || situation.past_horizon || past_horizon(lineage, situation) {
+    let seen = situation.past_horizon.contains(&generation);
+    if missed || seen || past_horizon(lineage, situation) {
         return Err(Defect { cause: Cause::PastHorizon, old: Old::ServeStale });
     }
     Ok(())

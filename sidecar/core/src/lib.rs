@@ -2,7 +2,7 @@
 //!
 //! The driver's contract:
 //! 1. Make a [`node::Node`]; it asks for its first calls at once.
-//! 2. Feed it [`node::Event`]s in the order in which each target (log, store) produced them, with the
+//! 2. Feed it [`node::Event`]s in the order in which each target (log, store, peer) produced them, with the
 //!    time of their arrival, and an [`node::Event::Timer`] at [`node::Node::next_timer`] at the latest.
 //! 3. After each event drain [`node::Node::poll`]: carry the calls out in order per target, deliver the
 //!    replies, publish the gate. A crash may fall between any two polls.
@@ -24,6 +24,7 @@ pub mod lost;
 pub mod node;
 pub mod offset;
 pub mod partitioner;
+pub mod peer;
 pub mod phase;
 pub mod stall;
 pub mod store;

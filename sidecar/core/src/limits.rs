@@ -41,6 +41,10 @@ pub struct Limits {
     pub pin_lease: Duration,
     /// How long a drain waits for acknowledgements and the last flush.
     pub drain_max: Duration,
+    /// Offsets in the log below which a rebuild asks no peer: they are read sooner than asked for.
+    pub peer_offsets_min: u64,
+    /// After a peer gave nothing: how long until the next is asked where the log cannot give the whole state.
+    pub peer_retry: Duration,
 }
 
 const KIB: usize = 1024;
@@ -65,6 +69,8 @@ impl Limits {
         pins_max: 4,
         pin_lease: Duration::from_secs(300),
         drain_max: Duration::from_secs(12),
+        peer_offsets_min: 10_000,
+        peer_retry: Duration::from_secs(60),
     };
 
     /// What is taken off a retention of `retention_ms` before it is trusted: clock skew between us and

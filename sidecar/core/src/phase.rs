@@ -90,8 +90,9 @@ impl Refusal {
                 "correct the topic's configuration (see `kafka-configs --alter`); the node goes on by itself"
             }
             Refusal::LogIncomplete { .. } => {
-                "somebody deleted records: nothing can be rebuilt from this log; copy the data directory \
-                 of a node that is still READY, or write the state into a new topic (`outrigger reseed`)"
+                "somebody deleted records: nothing can be rebuilt from this log; configure a node that is still \
+                 READY as a peer, or copy its data directory, or write the state into a new topic \
+                 (`outrigger reseed`)"
             }
             Refusal::Cancelled => {
                 "run `outrigger continue`, or start the process again: the restore goes on from what is on disk"

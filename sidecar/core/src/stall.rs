@@ -18,10 +18,12 @@ pub enum StallKind {
     StoreFailed,
     /// Nothing arrives and nobody says why.
     NoProgress,
+    /// A copy is to come from a peer, and nothing of it comes.
+    PeerSilent,
 }
 
 impl StallKind {
-    pub const ALL: [StallKind; 10] = [
+    pub const ALL: [StallKind; 11] = [
         StallKind::LogUnreachable,
         StallKind::LeaderUnavailable,
         StallKind::Authorisation,
@@ -32,6 +34,7 @@ impl StallKind {
         StallKind::StoreFull,
         StallKind::StoreFailed,
         StallKind::NoProgress,
+        StallKind::PeerSilent,
     ];
 
     /// Stable, for metrics and Status.
@@ -47,6 +50,7 @@ impl StallKind {
             StallKind::StoreFull => "store_full",
             StallKind::StoreFailed => "store_failed",
             StallKind::NoProgress => "no_progress",
+            StallKind::PeerSilent => "peer_silent",
         }
     }
 
@@ -76,6 +80,10 @@ impl StallKind {
             StallKind::StoreFull => "free disk space; the node goes on by itself",
             StallKind::StoreFailed => "check the disk; the node tries again by itself",
             StallKind::NoProgress => "check the brokers' logs and this node's network",
+            StallKind::PeerSilent => {
+                "check that the configured peers run and can be reached; the node reads the log by itself \
+                 when none answers"
+            }
         }
     }
 
@@ -106,7 +114,8 @@ impl StallKind {
             | StallKind::PoisonBatch
             | StallKind::StoreFull
             | StallKind::StoreFailed
-            | StallKind::NoProgress => false,
+            | StallKind::NoProgress
+            | StallKind::PeerSilent => false,
         }
     }
 }

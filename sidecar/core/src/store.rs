@@ -14,10 +14,16 @@ use crate::topic::Identity;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreCall {
     /// Compares IDENTITY with `expected` before anything else; opens the generations only when they agree.
-    /// Leftovers of an interrupted `Remove`, `Quarantine` or `Create` are finished. Answer: `Found`.
+    /// Leftovers of an interrupted `Remove`, `Quarantine` or `Create` are finished; what was fetched stays where it
+    /// is. Answer: `Found`.
     Open { expected: Identity },
-    /// A new, empty generation with these lineages, durable; writes IDENTITY when there is none. Answer: `Done`.
+    /// A new, empty generation with these lineages, durable; writes IDENTITY when there is none. What was fetched
+    /// and not adopted is removed. Answer: `Done`.
     Create { generation: Generation, identity: Identity, lineages: Vec<Lineage> },
+    /// What a peer gave for this generation becomes it, durable and not open: an unfinished rebuild, whatever it
+    /// holds. Fails unless it was fetched, under this identity; writes IDENTITY when there is none. Anything else
+    /// that was fetched is removed. Answer: `Done`.
+    Adopt { generation: Generation, identity: Identity },
     /// The batch's records, in order, and `lineage`, as one atomic unit. Readers of the generation that CURRENT
     /// names see it from now on; readers of any other, once it is flushed. Answer: `Applied`.
     Apply { generation: Generation, batch: Arc<Batch>, lineage: Lineage },
@@ -62,6 +68,7 @@ impl StoreCall {
         match self {
             StoreCall::Open { .. } => StoreCallKind::Open,
             StoreCall::Create { .. } => StoreCallKind::Create,
+            StoreCall::Adopt { .. } => StoreCallKind::Adopt,
             StoreCall::Apply { .. } => StoreCallKind::Apply,
             StoreCall::Confirm { .. } => StoreCallKind::Confirm,
             StoreCall::Flush { .. } => StoreCallKind::Flush,
@@ -102,6 +109,7 @@ pub enum StoreEvent {
 pub enum StoreCallKind {
     Open,
     Create,
+    Adopt,
     Apply,
     Confirm,
     Flush,
@@ -152,18 +160,29 @@ pub enum GenerationState {
 }
 
 impl FoundCopy {
+    /// Less a generation that was set aside or removed since.
+    pub(crate) fn forget(&mut self, gone: Generation) {
+        for found in [&mut self.current, &mut self.building] {
+            found.take_if(|found| found.generation == gone);
+        }
+    }
+
     /// The topic's delete.retention.ms as it is now, for every generation that can be read.
     pub(crate) fn see_retention(&mut self, delete_retention_ms: u64) {
         let states = [&mut self.current, &mut self.building].into_iter().flatten();
         for found in states {
-            if let GenerationState::Intact(lineages) = &mut found.state {
-                lineages.iter_mut().for_each(|lineage| lineage.see_retention(delete_retention_ms));
-            }
+            found.see_retention(delete_retention_ms);
         }
     }
 }
 
 impl FoundGeneration {
+    pub(crate) fn see_retention(&mut self, delete_retention_ms: u64) {
+        if let GenerationState::Intact(lineages) = &mut self.state {
+            lineages.iter_mut().for_each(|lineage| lineage.see_retention(delete_retention_ms));
+        }
+    }
+
     /// By partition; none of what cannot be read.
     pub fn lineages(&self) -> Option<&[Lineage]> {
         match &self.state {

@@ -6,6 +6,7 @@
 
 mod kafka;
 mod names;
+mod peers;
 mod problem;
 mod resolve;
 mod settings;
@@ -17,6 +18,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use crate::kafka::KafkaConfig;
+use crate::peer::PeerConfig;
 
 pub use self::names::{StoreName, TopicName};
 pub use self::problem::{ConfigError, Problem};
@@ -44,6 +46,7 @@ pub struct ServeConfig {
     pub restore_rate: Option<NonZeroU64>,
     /// Readiness (not READY itself) needs a lag of at most so many offsets.
     pub ready_lag_max: Option<u64>,
+    pub peer: PeerConfig,
     pub log: LogConfig,
     /// At least one; names and topics are unique.
     pub stores: Vec<StoreConfig>,

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use super::MEMORY_MIN_BYTES;
 use super::kafka::BadProperty;
 use super::names::NameError;
+use super::peers::PEERS_MAX;
 use super::stores::{PARTITIONS_MAX, STORES_MAX};
 use super::units::RateError;
+use crate::peer::{AddressError, RATE_MIN, SecretError};
 
 /// All problems of one configuration.
 #[derive(Debug)]
@@ -64,6 +66,25 @@ pub enum Problem {
         "log: `{filter}` is not a log filter ({error}): give a level such as `info`, or `info,outrigger=debug`"
     )]
     LogFilter { filter: String, error: tracing_subscriber::filter::ParseError },
+    #[error("peers: `{peer}` is not a peer: {error}")]
+    Peer { peer: String, error: AddressError },
+    #[error("peers: {count} peers, at most {PEERS_MAX} are asked in turn: leave the rest out")]
+    TooManyPeers { count: usize },
+    #[error("peers: `{peer}` is given twice: remove one of them")]
+    PeerTwice { peer: String },
+    #[error("{setting}: it needs the secret of the peers: give --peer-secret-file too")]
+    PeerSecretMissing { setting: &'static str },
+    #[error("peer_secret_file: {}: {error}", .path.display())]
+    PeerSecret { path: PathBuf, error: SecretError },
+    #[error(
+        "peer_rate: `{value}` is not a size: give what to send in a second with its unit, such as 50MiB"
+    )]
+    PeerRate { value: String },
+    #[error(
+        "peer_rate: `{value}` is too little, a peer would give up: give at least {} MiB a second, or leave it out",
+        RATE_MIN >> 20
+    )]
+    PeerRateTooSmall { value: String },
     #[error("store: no store: give --store NAME, or [[store]] tables in the file")]
     NoStore,
     #[error(

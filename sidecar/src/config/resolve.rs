@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::problem::{ConfigError, Problem};
 use super::settings::{File, OfflineArgs, Place, ServeArgs, Settings};
 use super::units::{parse_rate, parse_size};
-use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, stores};
+use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, peers, stores};
 use crate::kafka::KafkaConfig;
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
@@ -79,6 +79,7 @@ impl ServeArgs {
             memory_bytes: memory(settings.memory.as_deref(), &mut problems),
             restore_rate: restore_rate(settings.restore_rate.as_deref(), &mut problems),
             ready_lag_max: settings.ready_lag_max,
+            peer: peers::resolve(&settings, &mut problems),
             log: log(&settings, &mut problems),
             kafka: KafkaConfig {
                 bootstrap,
@@ -90,7 +91,10 @@ impl ServeArgs {
         check_socket(config.socket.as_deref(), &mut problems);
         check_endpoints(&config, settings.listen.as_deref(), &mut problems);
         match problems.is_empty() {
-            true => Ok(ServeConfig { warnings: warnings(&config), ..config }),
+            true => Ok(ServeConfig {
+                warnings: warnings(&config, settings.peer_secret_file.as_deref()),
+                ..config
+            }),
             false => Err(ConfigError { problems }),
         }
     }
@@ -206,7 +210,7 @@ fn check_endpoints(config: &ServeConfig, listen: Option<&str>, problems: &mut Ve
     }
 }
 
-fn warnings(config: &ServeConfig) -> Vec<String> {
+fn warnings(config: &ServeConfig, secret_file: Option<&Path>) -> Vec<String> {
     let open = |what: &str, address: Option<SocketAddr>| {
         let address = address.filter(|address| !address.ip().is_loopback())?;
         Some(format!(
@@ -214,7 +218,13 @@ fn warnings(config: &ServeConfig) -> Vec<String> {
              protect it with a firewall or a proxy"
         ))
     };
-    [open("listen", config.listen), open("metrics", config.metrics)].into_iter().flatten().collect()
+    let readable = config.peer.secret.as_ref().filter(|_| peers::others_may_read(secret_file));
+    let readable = readable.map(|_| {
+        "peer_secret_file: every user of this machine can read it: take the right from them (chmod 600)"
+            .to_owned()
+    });
+    let open = [open("listen", config.listen), open("metrics", config.metrics)];
+    open.into_iter().chain([readable]).flatten().collect()
 }
 
 #[cfg(test)]

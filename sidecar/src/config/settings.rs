@@ -99,6 +99,19 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_READY_LAG_MAX", value_name = "OFFSETS")]
     pub(super) ready_lag_max: Option<u64>,
 
+    /// Other nodes of the same stores, asked for a copy before a whole log is read, several separated by commas:
+    /// http://HOST:PORT as they listen; this node may be among them
+    #[arg(long, env = "OUTRIGGER_PEERS", value_name = "URL,…", value_delimiter = ',')]
+    pub(super) peers: Option<Vec<String>>,
+
+    /// File with the secret that all nodes of the stores share; with it this node gives its copies to them
+    #[arg(long, env = "OUTRIGGER_PEER_SECRET_FILE", value_name = "FILE")]
+    pub(super) peer_secret_file: Option<PathBuf>,
+
+    /// How much a second this node gives to its peers, all together, such as 50MiB [default: as fast as it goes]
+    #[arg(long, env = "OUTRIGGER_PEER_RATE", value_name = "SIZE")]
+    pub(super) peer_rate: Option<String>,
+
     /// What to log: a level, or directives such as `info,outrigger=debug` [default: info]
     #[arg(long, env = "OUTRIGGER_LOG", value_name = "FILTER")]
     pub(super) log: Option<String>,
@@ -140,6 +153,9 @@ pub(super) struct File {
     memory: Option<String>,
     restore_rate: Option<String>,
     ready_lag_max: Option<u64>,
+    peers: Option<Vec<String>>,
+    peer_secret_file: Option<PathBuf>,
+    peer_rate: Option<String>,
     log: Option<String>,
     log_format: Option<LogFormat>,
     #[serde(default)]
@@ -179,6 +195,9 @@ impl Settings {
             memory: self.memory.or_else(|| file.memory.clone()),
             restore_rate: self.restore_rate.or_else(|| file.restore_rate.clone()),
             ready_lag_max: self.ready_lag_max.or(file.ready_lag_max),
+            peers: self.peers.or_else(|| file.peers.clone()),
+            peer_secret_file: self.peer_secret_file.or_else(|| file.peer_secret_file.clone()),
+            peer_rate: self.peer_rate.or_else(|| file.peer_rate.clone()),
             log: self.log.or_else(|| file.log.clone()),
             log_format: self.log_format.or(file.log_format),
         }

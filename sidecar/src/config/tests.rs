@@ -360,3 +360,113 @@ fn what_librdkafka_would_refuse_is_refused_before_it_connects() {
     let text = problem(&[], &format!("{MINIMAL}\n[kafka]\n'client.id' = [1]\n"));
     assert!(text.starts_with("kafka: client.id: its value is neither text"), "{text}");
 }
+
+/// A file that holds `text`, for its owner only, and its path as a flag takes it.
+fn secret(text: &str) -> (tempfile::NamedTempFile, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    (file, path)
+}
+
+const SECRET: &str = "0123456789abcdef\n";
+
+#[test]
+fn without_settings_a_node_neither_asks_peers_nor_gives_to_any() {
+    let peer = resolve(&[], MINIMAL).unwrap().peer;
+    assert!(peer.addresses.is_empty() && peer.secret.is_none() && peer.rate.is_none());
+}
+
+#[test]
+fn peers_their_secret_and_the_rate_are_taken_from_flags_and_file() {
+    let (_file, path) = secret(SECRET);
+    let addresses = |config: ServeConfig| -> Vec<String> {
+        config.peer.addresses.iter().map(ToString::to_string).collect()
+    };
+    let all =
+        ["--peers", "http://a:1, http://b:2", "--peer-secret-file", &path, "--peer-rate", "50MiB"];
+    let config = resolve(&all, MINIMAL).unwrap();
+    assert_eq!(config.peer.rate.map(u64::from), Some(50 << 20));
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(addresses(config), ["http://a:1", "http://b:2"]);
+
+    let file = format!(
+        "peers = ['http://c:3']\npeer_secret_file = '{path}'\npeer_rate = '1GiB'\n{MINIMAL}"
+    );
+    let config = resolve(&["--peer-rate", "1MiB"], &file).unwrap();
+    assert_eq!(config.peer.rate.map(u64::from), Some(1 << 20));
+    assert_eq!(addresses(config), ["http://c:3"]);
+
+    let gives_only = resolve(&["--peer-secret-file", &path], MINIMAL).unwrap().peer;
+    assert!(gives_only.addresses.is_empty() && gives_only.secret.is_some());
+}
+
+#[test]
+fn what_is_no_peer_is_refused_by_name() {
+    let (_file, path) = secret(SECRET);
+    let problem = |peers: &str| problem(&["--peers", peers, "--peer-secret-file", &path], MINIMAL);
+    for bad in ["", "b", "b:7400", "https://b:7400", "http://b", "http://b:7400/x"] {
+        let text = problem(bad);
+        assert!(text.starts_with(&format!("peers: `{bad}` is not a peer")), "{text}");
+        assert!(text.contains("http://10.0.0.2:7400"), "{text}");
+    }
+    let text = problem("http://b:1,http://c:1,http://b:1/");
+    assert!(text.starts_with("peers: `http://b:1/` is given twice"), "{text}");
+    let many: Vec<String> = (1..=17).map(|port| format!("http://b:{port}")).collect();
+    let text = problem(&many.join(","));
+    assert!(text.starts_with("peers: 17 peers, at most 16"), "{text}");
+}
+
+#[test]
+fn peers_without_a_secret_are_refused() {
+    for (setting, value) in [("peers", "http://b:1"), ("peer_rate", "50MiB")] {
+        let text = problem(&[&format!("--{}", setting.replace('_', "-")), value], MINIMAL);
+        assert!(text.starts_with(&format!("{setting}: it needs the secret")), "{text}");
+        assert!(text.contains("--peer-secret-file"), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_used_is_refused_and_never_shown() {
+    let missing = problem(&["--peer-secret-file", "/nonexistent/secret"], MINIMAL);
+    assert!(
+        missing.starts_with("peer_secret_file: /nonexistent/secret: it cannot be read"),
+        "{missing}"
+    );
+    for bad in ["", "too short", "with spaces in the middle"] {
+        let (_file, path) = secret(bad);
+        let text = problem(&["--peer-secret-file", &path], MINIMAL);
+        assert!(
+            text.starts_with(&format!("peer_secret_file: {path}: it must hold 16 to")),
+            "{text}"
+        );
+        assert!(text.contains("openssl rand"), "{text}");
+        assert!(bad.is_empty() || !text.contains(bad), "{text}");
+    }
+    let (_file, path) = secret(SECRET);
+    let config = resolve(&["--peer-secret-file", &path], MINIMAL).unwrap();
+    assert!(!format!("{config:?}").contains("0123"));
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let (file, path) = secret(SECRET);
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let warnings = resolve(&["--peer-secret-file", &path], MINIMAL).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("chmod 600"), "{warnings:?}");
+}
+
+#[test]
+fn a_rate_is_a_size_and_enough_for_a_peer_to_wait() {
+    let (_file, path) = secret(SECRET);
+    let problem = |rate: &str| {
+        problem(&["--peer-secret-file", &path, &format!("--peer-rate={rate}")], MINIMAL)
+    };
+    for bad in ["50", "fast", "50MB", "-1MiB", ""] {
+        let text = problem(bad);
+        assert!(text.starts_with(&format!("peer_rate: `{bad}` is not a size")), "{text}");
+    }
+    let little = problem("0MiB");
+    assert!(little.contains("at least 1 MiB a second"), "{little}");
+}

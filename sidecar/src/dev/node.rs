@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::embedded::EmbeddedLog;
 use crate::index::StoreIndex;
+use crate::peer::PeerConfig;
 use crate::rocks::Resources;
 use crate::runtime::{Inbox, StoreHandle, StoreSpec};
 use crate::serve::{ClaimError, Claims, ListenError, Sidecar, SidecarConfig};
@@ -148,6 +149,7 @@ impl Node {
             socket: None,
             ready_lag_max: None,
             profiler: None,
+            peer: PeerConfig::default(),
         })
         .await
     }

@@ -116,7 +116,9 @@ fn planned(plan: &Plan, findings: &mut Findings) {
         Plan::Wait(deposed) => {
             findings.warn(deposed.to_string(), StallKind::StaleLeader.what_to_do());
         }
-        Plan::Refuse { refusal, .. } => findings.bad(refusal.to_string(), refusal.what_to_do()),
+        Plan::Refuse { refusal, .. } | Plan::Incomplete { refusal, .. } => {
+            findings.bad(refusal.to_string(), refusal.what_to_do());
+        }
     }
 }
 

@@ -175,7 +175,8 @@ fn reason_of_deadline(stall: Option<StallKind>) -> Reason {
             | StallKind::PoisonBatch
             | StallKind::StoreFull
             | StallKind::StoreFailed
-            | StallKind::NoProgress,
+            | StallKind::NoProgress
+            | StallKind::PeerSilent,
         )
         | None => Reason::DeadlineExceeded,
     }

@@ -16,6 +16,7 @@ mod health;
 mod listen;
 mod measure;
 mod operate;
+mod peer;
 mod progress;
 mod read;
 mod replies;
@@ -32,8 +33,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_proto::FILE_DESCRIPTOR_SET;
-use outrigger_proto::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
+use outrigger_proto::limits::{
+    CHECKPOINT_MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
+};
 use outrigger_proto::v1::admin_server::AdminServer;
+use outrigger_proto::v1::peer_server::PeerServer;
 use outrigger_proto::v1::store_server::StoreServer;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
@@ -42,8 +46,10 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use self::health::Health;
 use self::measure::Measurer;
+use self::peer::Peers;
 use self::service::Service;
 use self::stores::Stores;
+use crate::peer::Giver;
 use crate::profile::Profiler;
 use crate::runtime::{RestoreThrottle, StoreHandle};
 
@@ -78,6 +84,8 @@ pub struct Server {
     pub profiler: Option<Profiler>,
     /// The largest lag of a store that health reports as ready; none: any.
     pub ready_lag_max: Option<u64>,
+    /// For other nodes, when they may have copies.
+    pub giver: Option<Giver>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +104,8 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let service = Service::new(stores.clone(), server.throttle, ending.clone());
     server.profiler.into_iter().for_each(|profiler| measure(&service, profiler));
     let reporter = HealthReporter::new();
-    let router = router(&service, reporter.clone())?;
+    let peers = server.giver.map(|giver| Peers::new(giver, &service));
+    let router = router(&service, peers.clone(), reporter.clone())?;
     let health = Health { reporter, stores, ready_lag_max: server.ready_lag_max };
 
     let cut = CancellationToken::new();
@@ -113,7 +122,12 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
         ending.cancel();
         served
     };
-    let (served, ()) = tokio::join!(serving, health.follow(ending.clone()));
+    let expiring = async {
+        if let Some(peers) = &peers {
+            peers.expire().await;
+        }
+    };
+    let (served, (), ()) = tokio::join!(serving, health.follow(ending.clone()), expiring);
     service.tasks.close();
     service.tasks.wait().await;
     Ok(served?)
@@ -149,7 +163,11 @@ async fn within_grace(
     }
 }
 
-fn router(service: &Service, reporter: HealthReporter) -> Result<Router, ServeError> {
+fn router(
+    service: &Service,
+    peers: Option<Peers>,
+    reporter: HealthReporter,
+) -> Result<Router, ServeError> {
     let store = StoreServer::new(service.clone())
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
@@ -168,7 +186,14 @@ fn router(service: &Service, reporter: HealthReporter) -> Result<Router, ServeEr
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .add_service(store)
         .add_service(admin)
+        .add_optional_service(peers.map(peer_server))
         .add_service(health)
         .add_service(reflection);
     Ok(router)
+}
+
+fn peer_server(peers: Peers) -> PeerServer<Peers> {
+    PeerServer::new(peers)
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(CHECKPOINT_MESSAGE_BYTES_MAX)
 }

@@ -1,17 +1,18 @@
 //! How fast a restore goes, measured over the last seconds, and how long it will take.
 //!
-//! Goes by bytes. What is left of them is not known but estimated, from a profile of the log; without one nothing
-//! is said about the time to go.
+//! Goes by bytes. What a peer gives is known; what is left of a log is not, but estimated from a profile of it;
+//! without one nothing is said about the time to go.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use outrigger_core::node::{PartitionStatus, Progress, Status};
+use outrigger_core::node::{PartitionStatus, Progress, Source, Status};
 use outrigger_core::offset::Offset;
+use outrigger_core::peer::Transfer;
 use outrigger_core::phase::Phase;
-use outrigger_proto::v1::RestoreProgress;
+use outrigger_proto::v1::{PeerTransfer, RestoreProgress};
 
 use crate::profile::Profile;
 
@@ -44,6 +45,7 @@ struct Measured {
 struct Point {
     mono: Duration,
     records: u64,
+    /// Of keys and values, or of a peer's files.
     bytes: u64,
 }
 
@@ -54,12 +56,17 @@ struct Pace {
     bytes: u64,
 }
 
-/// The restore that a status tells of, while it runs.
+/// The restore that a status tells of, while it runs. A node that refuses restores only when a peer gives.
 pub(super) fn running(status: &Status) -> Option<&Progress> {
-    match &status.phase {
-        Phase::Restoring(_) | Phase::CatchingUp => status.progress.as_ref(),
-        Phase::Opening | Phase::Ready | Phase::Refused(_) | Phase::Stopped => None,
-    }
+    let progress = status.progress.as_ref()?;
+    let runs = match (&status.phase, &progress.source) {
+        (Phase::Restoring(_) | Phase::CatchingUp, Source::Log | Source::Peer(_)) => true,
+        (Phase::Refused(_), Source::Peer(transfer)) => transfer.is_some(),
+        (Phase::Refused(_), Source::Log) | (Phase::Opening | Phase::Ready | Phase::Stopped, _) => {
+            false
+        }
+    };
+    runs.then_some(progress)
 }
 
 impl RestoreRate {
@@ -72,21 +79,29 @@ impl RestoreRate {
     ) -> RestoreProgress {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         let pace = measured.pace(progress, status.mono);
-        let left = measured.bytes_left(&status.partitions);
+        let left = match &progress.source {
+            Source::Log => measured.bytes_left(&status.partitions),
+            Source::Peer(transfer) => {
+                let left = |transfer: &Transfer| transfer.bytes_total - transfer.bytes;
+                transfer.as_ref().map(left).map(|left| left.max(1))
+            }
+        };
         RestoreProgress {
             started_unix_ms,
             records_read: progress.records,
             bytes_read: progress.bytes,
             records_per_second: pace.records_per_second(),
-            fraction: left.map(|left| fraction(progress.bytes, left)),
+            fraction: left.map(|left| fraction(bytes(progress), left)),
             eta_seconds: left.and_then(|left| pace.eta_seconds(left)),
             bytes_per_second_max: None,
+            from_peer: from_peer(progress),
         }
     }
 
     /// The restore whose log is to be profiled now, by its start, and what of each partition.
     pub(super) fn unprofiled(&self, status: &Status) -> Option<(Duration, Vec<Range<Offset>>)> {
-        let started = running(status)?.started;
+        let Progress { started, source, .. } = running(status)?;
+        let (started, Source::Log) = (*started, source) else { return None };
         let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         let known = measured.started == started && measured.profiles.is_some();
         let young = status.mono.saturating_sub(started) < PROFILED_AFTER;
@@ -115,18 +130,22 @@ impl Measured {
             self.points.pop_front();
         }
         // Until the window has a point that is not of this very moment: since the start.
-        let start = Point { mono: progress.started, records: 0, bytes: 0 };
+        let start = match progress.source {
+            Source::Log => Point { mono: progress.started, records: 0, bytes: 0 },
+            // It may go on with what came before the start.
+            Source::Peer(_) => Point { mono, records: progress.records, bytes: bytes(progress) },
+        };
         let since =
             self.points.front().copied().filter(|point| point.mono + POINTS_APART_MIN <= mono);
         let since = since.unwrap_or(start);
         if self.points.back().is_none_or(|last| last.mono + POINTS_APART_MIN <= mono) {
-            let Progress { records, bytes, .. } = *progress;
+            let (records, bytes) = (progress.records, bytes(progress));
             self.points.push_back(Point { mono, records, bytes });
         }
         Pace {
             millis: mono.saturating_sub(since.mono).as_millis(),
             records: progress.records.saturating_sub(since.records),
-            bytes: progress.bytes.saturating_sub(since.bytes),
+            bytes: bytes(progress).saturating_sub(since.bytes),
         }
     }
 
@@ -151,6 +170,21 @@ impl Pace {
         let millis = (u128::from(left) * self.millis).checked_div(u128::from(self.bytes))?;
         u64::try_from(millis.div_ceil(1_000)).ok()
     }
+}
+
+/// What the source has given so far.
+fn bytes(progress: &Progress) -> u64 {
+    match &progress.source {
+        Source::Log => progress.bytes,
+        Source::Peer(transfer) => transfer.as_ref().map_or(0, |transfer| transfer.bytes),
+    }
+}
+
+fn from_peer(progress: &Progress) -> Option<PeerTransfer> {
+    let Source::Peer(Some(Transfer { peer, bytes, bytes_total })) = &progress.source else {
+        return None;
+    };
+    Some(PeerTransfer { peer: peer.clone(), bytes: *bytes, bytes_total: *bytes_total })
 }
 
 /// Below 1: rounded down, and something is left.
@@ -185,6 +219,7 @@ mod tests {
                 started: STARTED,
                 records,
                 bytes: records * 100,
+                source: Source::Log,
             }),
             mono: STARTED + Duration::from_secs(seconds),
             ..ready()
@@ -252,6 +287,25 @@ mod tests {
         inexact.phase = Phase::CatchingUp;
         inexact.partitions[0].exact_from = Offset(1_250);
         assert_eq!(ask(&profiled(), &inexact).eta_seconds, Some(5), "as far as it must read");
+    }
+
+    #[test]
+    fn a_copy_from_a_peer_is_counted_in_its_bytes() {
+        let given = |seconds, bytes| {
+            let mut status = at(seconds, 0, 0);
+            status.partitions.clear();
+            let transfer = Transfer { peer: "http://b:1".to_owned(), bytes, bytes_total: 400 };
+            status.progress.as_mut().unwrap().source = Source::Peer(Some(transfer));
+            status
+        };
+        let rate = RestoreRate::default();
+        let resumed = ask(&rate, &given(0, 60));
+        assert_eq!((resumed.fraction, resumed.eta_seconds), (Some(0.15), None));
+        let told = ask(&rate, &given(4, 100));
+        assert_eq!((told.fraction, told.eta_seconds), (Some(0.25), Some(30)));
+        let peer = told.from_peer.expect("it says from whom");
+        assert_eq!((&*peer.peer, peer.bytes, peer.bytes_total), ("http://b:1", 100, 400));
+        assert!(rate.unprofiled(&given(4, 100)).is_none(), "no log is read");
     }
 
     #[test]

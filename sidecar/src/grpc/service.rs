@@ -1,4 +1,4 @@
-//! The two services of the protocol: each call goes to its own file, each failure becomes a status here.
+//! The services that applications and operators call: each call goes to its own file, each failure becomes a status here.
 
 use std::sync::Arc;
 

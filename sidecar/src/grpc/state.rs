@@ -125,6 +125,7 @@ fn stall(stall: &Stall, now: Now) -> v1::Stall {
         StallKind::StoreFull => v1::StallKind::StoreFull,
         StallKind::StoreFailed => v1::StallKind::StoreFailed,
         StallKind::NoProgress => v1::StallKind::NoProgress,
+        StallKind::PeerSilent => v1::StallKind::PeerSilent,
     };
     v1::Stall {
         kind: kind.into(),
@@ -197,8 +198,9 @@ fn unix_ms(mono: Duration, now: Now) -> u64 {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use outrigger_core::node::Progress;
+    use outrigger_core::node::{Progress, Source};
     use outrigger_core::offset::{Epoch, Generation, Offset};
+    use outrigger_core::peer::Transfer;
     use outrigger_core::phase::{PolicyFault, Refusal};
     use outrigger_core::topic::{Identity, TopicId, TopicPolicy};
     use outrigger_proto::v1::Reason;
@@ -242,6 +244,7 @@ pub(super) mod tests {
                 started: Duration::from_secs(90),
                 records: 100,
                 bytes: 1_000,
+                source: Source::Log,
             }),
             restore_rate: None,
             horizon_in: Some(Duration::from_secs(1_000)),
@@ -349,6 +352,19 @@ pub(super) mod tests {
         let cause = shown.cause.expect("a cause");
         assert_eq!(cause.why, Some(Why::Refusal(Reason::RefusedTopicPolicy.into())));
         assert!(cause.detail.contains("delete") && !cause.what_to_do.is_empty(), "{cause:?}");
+    }
+
+    #[test]
+    fn a_node_that_refuses_shows_only_a_copy_that_a_peer_gives() {
+        let refusal = Refusal::Policy(PolicyFault::Cleanup("delete".to_owned()));
+        let refused = |source| {
+            let progress = ready().progress.map(|progress| Progress { source, ..progress });
+            shown(&Status { phase: Phase::Refused(refusal.clone()), progress, ..ready() }).restore
+        };
+        assert_eq!((refused(Source::Log), refused(Source::Peer(None))), (None, None));
+        let transfer = Transfer { peer: "http://b:1".to_owned(), bytes: 1, bytes_total: 4 };
+        let restore = refused(Source::Peer(Some(transfer))).expect("it comes");
+        assert_eq!(restore.from_peer.expect("from a peer").bytes_total, 4);
     }
 
     #[test]

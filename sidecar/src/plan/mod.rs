@@ -98,7 +98,7 @@ impl PlanError {
 impl Planned {
     fn exit(&self) -> Exit {
         match &self.plan {
-            Plan::Refuse { .. } => Exit::Refused,
+            Plan::Refuse { .. } | Plan::Incomplete { .. } => Exit::Refused,
             Plan::Wait(_) => Exit::TryAgain,
             Plan::Resume { .. } | Plan::Continue { .. } | Plan::Rebuild { .. } => Exit::Success,
         }
@@ -117,7 +117,8 @@ pub(crate) fn unplanned(error: &KafkaError) -> Exit {
         | StallKind::PoisonBatch
         | StallKind::StoreFull
         | StallKind::StoreFailed
-        | StallKind::NoProgress => Exit::TryAgain,
+        | StallKind::NoProgress
+        | StallKind::PeerSilent => Exit::TryAgain,
     }
 }
 
@@ -152,7 +153,7 @@ pub(crate) fn planned(
         facts: &facts,
         epochs_known: &vec![None; facts.partitions.len()],
         diverged: &BTreeSet::new(),
-        past_horizon: false,
+        past_horizon: &BTreeSet::new(),
         wall_ms: runtime::clock::now().wall_ms,
         limits: &Limits::PRODUCTION,
     });

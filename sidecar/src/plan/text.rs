@@ -35,7 +35,9 @@ pub(super) fn unanswered(store: &StoreConfig, error: &KafkaError, out: &mut Stri
 fn headline(plan: &Plan) -> String {
     match plan {
         Plan::Wait(deposed) => format!("WAIT: {deposed}"),
-        Plan::Refuse { refusal, .. } => format!("REFUSE: {refusal}"),
+        Plan::Refuse { refusal, .. } | Plan::Incomplete { refusal, .. } => {
+            format!("REFUSE: {refusal}")
+        }
         Plan::Resume { generation, .. } => format!("RESUME {generation} where it ended"),
         Plan::Continue { building, .. } => {
             format!("CONTINUE the unfinished rebuild {building} where it ended")
@@ -53,7 +55,7 @@ fn consequences(plan: &Plan, out: &mut String) {
     };
     match plan {
         Plan::Wait(_) => line(StallKind::StaleLeader.what_to_do().to_owned()),
-        Plan::Refuse { refusal, serve } => {
+        Plan::Refuse { refusal, serve } | Plan::Incomplete { refusal, serve, .. } => {
             line(refusal.what_to_do().to_owned());
             stale(serve).into_iter().for_each(line);
         }

@@ -18,7 +18,13 @@ use super::identity::{self, IdentityError};
 use super::{files, why};
 
 const CREATING: &str = "creating-";
+/// A checkpoint that a peer reads.
+pub(super) const GIVING: &str = "giving-";
 const REMOVING: &str = "removing-";
+/// What a peer gives, for `Adopt`.
+const FETCHING: &str = "fetching-";
+/// Beside its files: the identity that the peer has them under, as in IDENTITY, which is a name of RocksDB's there.
+const OWNER: &str = "OWNER";
 const QUARANTINED: &str = "quarantined-";
 const RESEED: &str = "RESEED";
 const LOST: &str = "lost-";
@@ -39,8 +45,12 @@ pub(super) struct Listing {
     pub(super) quarantined: BTreeSet<Generation>,
     /// Those of which there is a file with what the log lost.
     pub(super) lost: BTreeSet<Generation>,
+    /// What peers gave that was not adopted, whole or not.
+    pub(super) fetched: BTreeSet<Generation>,
     /// Halves of an interrupted `Create` or `Remove`.
     debris: Vec<PathBuf>,
+    /// Checkpoints, of this process or of one that has ended.
+    giving: Vec<PathBuf>,
 }
 
 /// Whose the directory is.
@@ -65,6 +75,11 @@ impl StoreDirectory {
             matches!(parts.next(), Some(std::path::Component::Normal(name)) if name == store);
         assert!(one_name && parts.next().is_none(), "{store:?} cannot name a directory");
         StoreDirectory { path: data.join(store) }
+    }
+
+    /// The same, of a store that is there.
+    pub(super) fn at(path: &Path) -> StoreDirectory {
+        StoreDirectory { path: path.to_owned() }
     }
 
     /// False: there is no directory. A file in its place is an error.
@@ -106,8 +121,12 @@ impl StoreDirectory {
                 listing.quarantined.insert(generation);
             } else if let Some(generation) = lost(name) {
                 listing.lost.insert(generation);
-            } else if name.starts_with(CREATING) || name.starts_with(REMOVING) {
+            } else if let Some(Ok(generation)) = name.strip_prefix(FETCHING).map(str::parse) {
+                listing.fetched.insert(generation);
+            } else if [CREATING, REMOVING].iter().any(|debris| name.starts_with(debris)) {
                 listing.debris.push(entry.path());
+            } else if name.starts_with(GIVING) {
+                listing.giving.push(entry.path());
             }
         }
         Ok(listing)
@@ -126,6 +145,14 @@ impl StoreDirectory {
             }
         }
         Ok(())
+    }
+
+    /// Removes the checkpoints of a process that has ended: whoever read them is gone with it.
+    pub(super) fn remove_given(&self, listing: &Listing) -> Result<(), StoreError> {
+        let mut giving = listing.giving.iter();
+        giving.try_for_each(|path| {
+            fs::remove_dir_all(path).map_err(|error| failed("remove", path, &error))
+        })
     }
 
     pub(super) fn generation(&self, generation: Generation) -> PathBuf {
@@ -152,13 +179,18 @@ impl StoreDirectory {
         Ok(bytes.map(|bytes| identity::decode(&bytes)))
     }
 
+    fn make(&self) -> Result<(), StoreError> {
+        if self.exists()? {
+            return Ok(());
+        }
+        let parent = self.path.parent().expect("it is inside of the data directory");
+        let made = fs::create_dir_all(&self.path).and_then(|()| files::sync_dir(parent));
+        made.map_err(|error| failed("create", &self.path, &error))
+    }
+
     /// Writes IDENTITY when the directory is nobody's yet; refuses any other than `identity`.
     pub(super) fn claim(&self, identity: &Identity) -> Result<(), StoreError> {
-        if !self.exists()? {
-            let parent = self.path.parent().expect("it is inside of the data directory");
-            let made = fs::create_dir_all(&self.path).and_then(|()| files::sync_dir(parent));
-            made.map_err(|error| failed("create", &self.path, &error))?;
-        }
+        self.make()?;
         match self.identity()? {
             Some(Ok(is)) if is == *identity => Ok(()),
             Some(Ok(is)) => Err(refused(format!("{} belongs to {is}", self.path.display()))),
@@ -218,15 +250,20 @@ impl StoreDirectory {
         }
     }
 
+    fn check_unused(&self, generation: Generation) -> Result<(), StoreError> {
+        let listing = self.list()?;
+        match listing.generations.contains(&generation) || listing.quarantined.contains(&generation)
+        {
+            true => {
+                Err(refused(format!("{generation} is there already in {}", self.path.display())))
+            }
+            false => Ok(()),
+        }
+    }
+
     /// An empty directory in which a generation is made, out of sight until [`Self::reveal`].
     pub(super) fn begin(&self, generation: Generation) -> Result<PathBuf, StoreError> {
-        let listing = self.list()?;
-        if listing.generations.contains(&generation) || listing.quarantined.contains(&generation) {
-            return Err(refused(format!(
-                "{generation} is there already in {}",
-                self.path.display()
-            )));
-        }
+        self.check_unused(generation)?;
         let path = self.path.join(format!("{CREATING}{generation}"));
         if path.exists() {
             fs::remove_dir_all(&path).map_err(|error| failed("remove", &path, &error))?;
@@ -239,6 +276,69 @@ impl StoreDirectory {
         let revealed = files::sync_dir(creating)
             .and_then(|()| files::rename(creating, &self.generation(generation)));
         revealed.map_err(|error| failed("rename", creating, &error))
+    }
+
+    fn fetching(&self, generation: Generation) -> PathBuf {
+        self.path.join(format!("{FETCHING}{generation}"))
+    }
+
+    /// The directory for what a peer gives as `generation` of `identity`, with what an earlier fetch of the same left.
+    pub(super) fn begin_fetch(
+        &self,
+        generation: Generation,
+        identity: &Identity,
+    ) -> Result<PathBuf, StoreError> {
+        self.make()?;
+        self.check_unused(generation)?;
+        let path = self.fetching(generation);
+        let same = self.fetched_of(generation).is_ok_and(|of| of.as_ref() == Some(identity));
+        self.remove_fetched(same.then_some(generation))?;
+        if !same {
+            fs::create_dir(&path).map_err(|error| failed("create", &path, &error))?;
+            let owner = path.join(OWNER);
+            let text = identity::encode(identity).map_err(|error| refused(error.to_string()))?;
+            files::replace(&owner, text.as_bytes())
+                .map_err(|error| failed("write", &owner, &error))?;
+        }
+        Ok(path)
+    }
+
+    /// The identity that what was fetched for `generation` is of; none where nothing was.
+    fn fetched_of(&self, generation: Generation) -> Result<Option<Identity>, StoreError> {
+        let path = self.fetching(generation).join(OWNER);
+        let bytes = files::read(&path).map_err(|error| failed("read", &path, &error))?;
+        let decode = |bytes: Vec<u8>| {
+            identity::decode(&bytes)
+                .map_err(|error| refused(format!("{} cannot be read: {error}", path.display())))
+        };
+        bytes.map(decode).transpose()
+    }
+
+    /// What was fetched becomes the generation: durable first, then visible.
+    pub(super) fn adopt(
+        &self,
+        generation: Generation,
+        identity: &Identity,
+    ) -> Result<(), StoreError> {
+        let path = self.fetching(generation);
+        match self.fetched_of(generation)? {
+            Some(of) if of == *identity => {}
+            Some(of) => return Err(refused(format!("{} is of {of}", path.display()))),
+            None => return Err(refused(format!("{} is not there", path.display()))),
+        }
+        self.check_unused(generation)?;
+        self.claim(identity)?;
+        let durable = files::sync_all(&path)
+            .and_then(|()| files::rename(&path, &self.generation(generation)));
+        durable.map_err(|error| failed("adopt", &path, &error))?;
+        self.remove_fetched(None)
+    }
+
+    /// Removes what peers gave, but for `kept`.
+    pub(super) fn remove_fetched(&self, kept: Option<Generation>) -> Result<(), StoreError> {
+        let fetched = self.list()?.fetched;
+        let mut others = fetched.into_iter().filter(|generation| Some(*generation) != kept);
+        others.try_for_each(|generation| self.delete(&self.fetching(generation), generation))
     }
 
     pub(super) fn quarantine(&self, generation: Generation, why: &Why) -> Result<(), StoreError> {
@@ -323,6 +423,8 @@ impl StoreDirectory {
     pub(super) fn reset(&self) -> Result<(), StoreError> {
         let mut listing = self.list()?;
         self.sweep(&mut listing)?;
+        self.remove_given(&listing)?;
+        self.remove_fetched(None)?;
         self.delete_file("CURRENT")?;
         self.delete_file(RESEED)?;
         listing.generations.iter().try_for_each(|generation| self.remove(*generation))?;

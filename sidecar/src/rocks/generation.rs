@@ -26,6 +26,8 @@ use super::{files, lineage, row};
 /// Says which layout the database has; in a file, so that an unknown one is never opened.
 const FORMAT: &str = "FORMAT";
 const FORMAT_TEXT: &str = "format = 1\n";
+/// The number in it.
+pub(super) const FORMAT_NUMBER: u32 = 1;
 
 /// What a write of a record costs a `WriteBatch` beside key and value: tag, column family, lengths,
 /// our prefix and offset.
@@ -64,10 +66,13 @@ pub(super) fn create(
 ) -> Result<(), StoreError> {
     let creating = directory.begin(generation)?;
     fill(&creating, lineages, shared).map_err(|error| rocks(&error))?;
-    let format = creating.join(FORMAT);
-    files::replace(&format, FORMAT_TEXT.as_bytes())
-        .map_err(|error| io("write", &format, &error))?;
+    write_format(&creating)?;
     directory.reveal(&creating, generation)
+}
+
+pub(super) fn write_format(generation: &Path) -> Result<(), StoreError> {
+    let format = generation.join(FORMAT);
+    files::replace(&format, FORMAT_TEXT.as_bytes()).map_err(|error| io("write", &format, &error))
 }
 
 fn fill(path: &Path, lineages: &[Lineage], shared: &Shared) -> Result<(), rocksdb::Error> {

@@ -1,8 +1,8 @@
 //! A store's directory from outside its node: what `Open` would find, how large it is, what was set aside.
 //!
-//! Only [`drop_quarantined`] and [`reset`] change anything.
+//! Only [`begin_fetch`], [`drop_quarantined`] and [`reset`] change anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outrigger_core::offset::Generation;
@@ -35,6 +35,18 @@ pub fn look(
     let current = current.map(look).transpose()?;
     let building = building.map(look).transpose()?;
     Ok(Found::Copy(FoundCopy { current, building, next: Generation(highest + 1) }))
+}
+
+/// The directory in which what a peer gives for `generation` is gathered: a checkpoint of a generation that the peer
+/// has under `identity`, its files with their names, FORMAT included. It holds what an earlier fetch of the same left;
+/// a file may be cut off. What was fetched for anything else is removed. The next `Adopt` takes it as it is then.
+pub fn begin_fetch(
+    data: &Path,
+    store: &str,
+    generation: Generation,
+    identity: &Identity,
+) -> Result<PathBuf, StoreError> {
+    StoreDirectory::new(data, store).begin_fetch(generation, identity)
 }
 
 /// Bytes that the generation in use takes; none where there is none.

@@ -6,7 +6,9 @@
 //! <data>/<store>/CURRENT           the generation in use            (directory)
 //! <data>/<store>/g<N>/             a database, with FORMAT          (generation, row, lineage)
 //! <data>/<store>/g<N>/load/        what is read but not taken in    (load, writers)
+//! <data>/<store>/fetching-g<N>/    a peer's checkpoint, with OWNER, until it is adopted
 //! <data>/<store>/quarantined-g<N>/ set aside, with WHY, until an operator drops it
+//! <data>/<store>/giving-<id>/      hard links that a peer reads       (checkpoint)
 //! <data>/<store>/lost-g<N>.jsonl   what the log lost of that       (lost)
 //! <data>/<store>/RESEED            how far a copy was written into a new topic (progress)
 //! ```
@@ -14,10 +16,11 @@
 //! There is no write-ahead log, for the topic is one: what is not flushed is read again. Nothing here
 //! decides anything; [`store::RocksStore`] carries calls out in order and says what came of them.
 
+mod checkpoint;
 mod data_dir;
 mod directory;
 mod error;
-mod files;
+pub(crate) mod files;
 mod generation;
 mod identity;
 mod lineage;
@@ -34,10 +37,11 @@ mod view;
 mod why;
 mod writers;
 
+pub use checkpoint::{Checkpoint, CheckpointFile, FORMAT};
 pub use data_dir::{DataDir, DataDirError};
 pub use directory::Quarantined;
 pub use files::free_bytes;
-pub use look::{drop_quarantined, look, owner, quarantined, reset, size_in_use};
+pub use look::{begin_fetch, drop_quarantined, look, owner, quarantined, reset, size_in_use};
 pub use lost::{LostFile, LostRows, lost_file, lost_files, unreported, write_lost};
 pub use options::{Resources, Shared};
 pub use progress::Progress;

@@ -36,6 +36,8 @@ pub struct RocksStore {
     closing: BTreeMap<Generation, Closed>,
     /// Highest number that this process has seen: one that was removed is not used again either.
     highest: u64,
+    /// Whatever the process before gave to peers is gone: checkpoints that are there are this one's.
+    swept: bool,
 }
 
 struct Opened {
@@ -63,6 +65,7 @@ impl RocksStore {
             pins: Pins::new(),
             closing: BTreeMap::new(),
             highest: 0,
+            swept: false,
         }
     }
 
@@ -78,6 +81,7 @@ impl RocksStore {
             StoreCall::Create { generation, identity, lineages } => {
                 self.create(generation, &identity, &lineages)
             }
+            StoreCall::Adopt { generation, identity } => self.adopt(generation, &identity),
             StoreCall::Apply { generation, batch, lineage } => {
                 self.apply(generation, batch, lineage)
             }
@@ -114,9 +118,17 @@ impl RocksStore {
     fn judge(&mut self, expected: &Identity) -> Result<Found, StoreError> {
         let mut listing = match self.directory.judge(expected)? {
             Owned::Ours(listing) => listing,
-            Owned::Not(found) => return Ok(found),
+            Owned::Not(found) => {
+                self.swept = true;
+                return Ok(found);
+            }
         };
         self.directory.sweep(&mut listing)?;
+        if !self.swept {
+            // Not when it is opened again: peers may be reading what this process gives them.
+            self.directory.remove_given(&listing)?;
+            self.swept = true;
+        }
         self.open_copy(&mut listing, expected.partitions).map(Found::Copy)
     }
 
@@ -194,6 +206,7 @@ impl RocksStore {
             "one lineage per partition"
         );
         self.directory.claim(identity)?;
+        self.directory.remove_fetched(None)?;
         self.check_space()?;
         generation::create(&self.directory, generation, lineages, &self.shared)?;
         self.highest = self.highest.max(generation.0);
@@ -207,6 +220,12 @@ impl RocksStore {
                 Err(super::error::corrupt(detail))
             }
         }
+    }
+
+    fn adopt(&mut self, generation: Generation, identity: &Identity) -> Answer {
+        self.directory.adopt(generation, identity)?;
+        self.highest = self.highest.max(generation.0);
+        Ok(StoreEvent::Done { call: StoreCallKind::Adopt, generation })
     }
 
     /// A rebuild that would fill the disk takes it from everybody else on the machine, and does not end.

@@ -31,8 +31,11 @@ pub struct GenerationViews {
 impl GenerationViews {
     /// A snapshot of a generation, while it is open.
     pub fn view(&self, generation: Generation) -> Option<RocksView> {
-        let open = self.open.load().get(&generation).cloned();
-        open.map(RocksView::new)
+        self.open_generation(generation).map(RocksView::new)
+    }
+
+    pub(super) fn open_generation(&self, generation: Generation) -> Option<Arc<OpenGeneration>> {
+        self.open.load().get(&generation).cloned()
     }
 
     /// What is kept under `pin`, once all partitions are.

@@ -14,7 +14,8 @@ use outrigger_core::limits::Limits;
 use outrigger_core::log::KafkaError;
 use outrigger_core::node::{Change, Command, Outcome, Reply, Status};
 use outrigger_core::offset::{Generation, RequestId};
-use outrigger_core::store::View;
+use outrigger_core::phase::Phase;
+use outrigger_core::store::{StoreError, View};
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
 use tokio::sync::{oneshot, watch};
@@ -23,6 +24,7 @@ use super::admission::Permit;
 use super::clock;
 use super::door::Door;
 use super::inbox::{Input, Waiter};
+use crate::rocks::Checkpoint;
 
 /// A clone is a reference to the same store.
 #[derive(Clone)]
@@ -164,6 +166,17 @@ impl StoreHandle {
             }
             Err(_) => Err(Rejection::Draining),
         }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.door.gate.load().phase == Phase::Ready
+    }
+
+    /// A checkpoint of the copy in use, while it is READY. Blocks on the disk.
+    pub fn checkpoint(&self, id: &str) -> Option<Result<Checkpoint, StoreError>> {
+        let gate = self.gate();
+        let generation = gate.generation.filter(|_| gate.phase == Phase::Ready)?;
+        self.door.views.checkpoint(generation, id)
     }
 
     /// A read met damage: the core decides what becomes of the generation.

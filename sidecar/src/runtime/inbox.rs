@@ -1,14 +1,16 @@
 //! What the core thread takes in.
 //!
 //! Bounded by construction: a command holds a permit until its answer, a `Gone` follows a command at
-//! most once, damage is reported once until it was taken out, an operator sets one rate at a time, and
-//! everything else answers a call that a node made. So the channel itself needs no bound, and neither commands nor answers block the other.
+//! most once, damage is reported once until it was taken out, an operator sets one rate at a time, a fetch tells
+//! its progress a few times a second, and everything else answers a call that a node made. So the channel itself
+//! needs no bound, and neither commands nor answers block the other.
 
 use std::num::NonZeroU64;
 
 use outrigger_core::log::LogEvent;
 use outrigger_core::node::{Command, Reply};
 use outrigger_core::offset::{Generation, RequestId};
+use outrigger_core::peer::PeerEvent;
 use outrigger_core::store::StoreEvent;
 use tokio::sync::oneshot;
 
@@ -33,6 +35,7 @@ pub(super) enum Input {
     /// Bytes per second that the restores of all stores together may read from now on; none: as fast as they
     /// can. Answered when it holds.
     RestoreRate(Option<NonZeroU64>, oneshot::Sender<()>),
+    Peer(StoreIndex, PeerEvent),
     /// Ends the core thread where it stands.
     Stop,
 }

@@ -22,6 +22,7 @@ use super::inbox::{Input, Waiter};
 use super::log::Log;
 use super::lost::LostReports;
 use super::notices::Notices;
+use super::peers::Peers;
 use super::throttle;
 use crate::index::StoreIndex;
 use crate::telemetry;
@@ -43,6 +44,7 @@ pub(super) struct Machine {
     log: Box<dyn Log>,
     disks: Disks,
     lost: LostReports,
+    peers: Peers,
     /// By store index.
     seats: Vec<Seat>,
     /// Of all stores together, bytes per second.
@@ -75,6 +77,7 @@ impl Machine {
         log: Box<dyn Log>,
         disks: Disks,
         lost: LostReports,
+        peers: Peers,
         seats: Vec<(Node, Arc<Door>)>,
         restore_rate: Option<NonZeroU64>,
     ) -> Machine {
@@ -86,7 +89,7 @@ impl Machine {
             status: StatusClock::default(),
         });
         let seats = seats.collect();
-        Machine { inbox, log, disks, lost, seats, restore_rate, restore_share: None }
+        Machine { inbox, log, disks, lost, peers, seats, restore_rate, restore_share: None }
     }
 
     pub(super) fn run(mut self) {
@@ -136,6 +139,7 @@ impl Machine {
                 // Whoever asked may be gone: the rate holds regardless.
                 let _gone = holds.send(());
             }
+            Input::Peer(store, event) => self.step(store, Event::Peer(event)),
             Input::Stop => unreachable!("ends the loop that takes inputs"),
         }
     }
@@ -155,6 +159,7 @@ impl Machine {
             match effect {
                 Effect::Log(call) => self.log.call(store, call),
                 Effect::Store(call) => self.disks.call(store, call),
+                Effect::Peer(call) => self.peers.call(store, call),
                 Effect::Reply(id, reply) => seat.reply(id, reply),
                 Effect::Notice(notice) => {
                     seat.notices.tell(&notice);

@@ -4,7 +4,7 @@
 //! handlers -> StoreHandle -> inbox -> core thread (all nodes) -> Log
 //!    ^            |            ^           |  `-> disk threads (each store on one)
 //!    |   views    | gate       '-----------+---- answers of both
-//!    '------------'<-----------------------'
+//!    '------------'<-----------------------'         (and of peers, which tasks ask)
 //! ```
 //!
 //! Every bound is taken before something enters: a command holds an admission permit until it is answered
@@ -21,8 +21,9 @@ mod log;
 mod lost;
 mod machine;
 mod notices;
+mod peers;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod threads;
 mod throttle;
 mod vital;

@@ -59,6 +59,9 @@ impl Notices {
                 tracing::warn!(store, %partition, %position, "the log does not have this position: reading again from what is on disk");
             }
             Notice::Policy(warning) => tracing::warn!(store, "{warning}"),
+            Notice::PeerFailed { detail } => {
+                tracing::warn!(store, why = detail, "no peer gave a copy: on without one");
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::rocks::{DataDir, Resources};
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn log(dir: &Path) -> EmbeddedLog {
+pub(crate) fn log(dir: &Path) -> EmbeddedLog {
     let policy = TopicPolicy {
         cleanup: "compact".to_owned(),
         delete_retention_ms: 86_400_000,
@@ -35,7 +35,7 @@ fn log(dir: &Path) -> EmbeddedLog {
     EmbeddedLog::open(dir, EmbeddedConfig::new(1, policy)).unwrap()
 }
 
-fn runtime(log: &EmbeddedLog, data: &Path) -> (Runtime, StoreHandle) {
+pub(crate) fn runtime(log: &EmbeddedLog, data: &Path) -> (Runtime, StoreHandle) {
     let (inbox, sink) = Inbox::new();
     let client = log.client(StoreIndex(0), sink);
     start(data, Limits::PRODUCTION, inbox, Box::new(client))
@@ -51,6 +51,7 @@ fn start(data: &Path, limits: Limits, inbox: Inbox, log: Box<dyn Log>) -> (Runti
             background_threads: 2,
         },
         restore_rate: None,
+        taker: None,
     };
     let runtime = Runtime::start(config, DataDir::lock(data).unwrap(), inbox, log).unwrap();
     let handle = runtime.handles().remove(0);
@@ -71,7 +72,7 @@ impl Log for Unconfirming {
     }
 }
 
-async fn ready(store: &StoreHandle) {
+pub(crate) async fn ready(store: &StoreHandle) {
     let mut changes = store.status_changes();
     let ready = changes.wait_for(|status| status.phase == Phase::Ready);
     tokio::time::timeout(SOON, ready).await.expect("READY in time").unwrap();

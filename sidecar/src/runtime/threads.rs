@@ -23,9 +23,11 @@ use super::inbox::{Input, Waiter};
 use super::log::{Log, LogSink};
 use super::lost::{LostReports, Reported};
 use super::machine::Machine;
+use super::peers::{Fetches, Peers};
 use super::throttle::RestoreThrottle;
 use super::vital;
 use crate::index::StoreIndex;
+use crate::peer::Taker;
 use crate::rocks::{DataDir, Resources, RocksStore, Shared};
 
 pub struct RuntimeConfig {
@@ -35,6 +37,8 @@ pub struct RuntimeConfig {
     pub resources: Resources,
     /// Bytes per second that restores may read at first, all stores together; none: as fast as they can.
     pub restore_rate: Option<NonZeroU64>,
+    /// None: no peer is asked for a copy.
+    pub taker: Option<Taker>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,7 @@ pub struct Runtime {
     limits: Limits,
     throttle: RestoreThrottle,
     threads: Threads,
+    fetches: Fetches,
 }
 
 /// Told to stop when dropped.
@@ -89,6 +94,8 @@ impl Inbox {
 impl Runtime {
     /// `log` was started with the sink of `inbox`. Nodes begin at once; nothing on disk is touched before
     /// the log has told what it is.
+    ///
+    /// Must be called on a tokio runtime.
     pub fn start(
         config: RuntimeConfig,
         data: DataDir,
@@ -102,6 +109,7 @@ impl Runtime {
         for (index, spec) in config.stores.iter().enumerate() {
             let store = RocksStore::new(data.path(), &spec.name, shared.clone());
             let node = Node::new(spec.name.clone(), config.limits.clone(), now);
+            let node = if config.taker.is_some() { node.with_peers() } else { node };
             let status = watch::Sender::new(Arc::new(node.status()));
             let door = Door {
                 index: StoreIndex(index),
@@ -123,11 +131,13 @@ impl Runtime {
         let doors = seats.iter().map(|(_, door)| door.clone()).collect();
         let lost = LostReports::start(Arc::clone(&data), reported, shared)?;
         let (disks, mut joins) = Disks::start(disks, &data, &sender)?;
-        let machine = Machine::new(receiver, log, disks, lost, seats, config.restore_rate);
+        let fetches = Fetches::default();
+        let peers = Peers::new(config.taker, sender.clone(), &fetches);
+        let machine = Machine::new(receiver, log, disks, lost, peers, seats, config.restore_rate);
         joins.push(vital::spawn("core".to_owned(), || machine.run())?);
         let throttle = RestoreThrottle::new(sender.clone());
         let threads = Threads { inbox: sender, joins };
-        Ok(Runtime { doors, limits: config.limits, throttle, threads })
+        Ok(Runtime { doors, limits: config.limits, throttle, threads, fetches })
     }
 
     /// By store index.
@@ -173,6 +183,7 @@ impl Runtime {
             }
         });
         joined.await.expect("joining does not panic");
+        self.fetches.end().await;
     }
 }
 

@@ -99,6 +99,7 @@ pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
         socket: config.socket.clone(),
         ready_lag_max: config.ready_lag_max,
         profiler: Some(kafka::profiler(config.kafka.clone())),
+        peer: config.peer.clone(),
     }
 }
 

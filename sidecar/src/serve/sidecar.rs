@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::listen::{self, ListenError, SocketFile};
 use super::observer;
 use crate::grpc::{self, Listener};
+use crate::peer::{Giver, PeerConfig, Taker};
 use crate::profile::Profiler;
 use crate::rocks::{DataDir, DataDirError, Resources};
 use crate::runtime::{Drained, Inbox, Log, Runtime, RuntimeConfig, StoreHandle, StoreSpec};
@@ -30,6 +31,7 @@ pub struct SidecarConfig {
     pub ready_lag_max: Option<u64>,
     /// Without one nobody can tell how long a restore takes.
     pub profiler: Option<Profiler>,
+    pub peer: PeerConfig,
 }
 
 /// What a sidecar needs for itself alone, taken before anything else is touched.
@@ -86,19 +88,22 @@ impl Claims {
     /// Must be called on a tokio runtime.
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, address, socket } = self;
-        let (ready_lag_max, profiler) = (config.ready_lag_max, config.profiler);
+        let (ready_lag_max, profiler, peer) = (config.ready_lag_max, config.profiler, config.peer);
         let SidecarConfig { stores, limits, resources, restore_rate, .. } = config;
+        let taker = Taker::new(&peer, data.path());
         let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
-        let config = RuntimeConfig { stores, limits, resources, restore_rate };
+        let config = RuntimeConfig { stores, limits, resources, restore_rate, taker };
         let runtime = Runtime::start(config, data, inbox, log)?;
         let stop = CancellationToken::new();
         let observers = [tokio::spawn(observer::run(runtime.handles())), tokio::spawn(on_disk)];
+        let giver = Giver::new(&peer, runtime.handles());
         let server = grpc::Server {
             listeners,
             stores: runtime.handles(),
             throttle: runtime.throttle(),
             profiler,
             ready_lag_max,
+            giver,
         };
         let grpc = tokio::spawn(grpc::serve(server, stop.clone()));
         Ok(Sidecar { runtime, address, socket, server: Server { stop, grpc, observers } })

@@ -57,6 +57,10 @@ metrics! {
     MISPLACED = "outrigger_misplaced_records_total", Counter, Count, "records ignored: in another partition than their key's";
     KEYLESS = "outrigger_keyless_records_total", Counter, Count, "records ignored: without a key";
     QUARANTINED = "outrigger_quarantined_generations_total", Counter, Count, "damaged copies set aside";
+    PEERS_FAILED = "outrigger_peers_failed_total", Counter, Count, "copies that were asked of peers, and none gave";
+    PEER_TAKEN = "outrigger_peer_bytes_taken_total", Counter, Bytes, "bytes of copies that came from peers";
+    PEER_GIVEN = "outrigger_peer_bytes_given_total", Counter, Bytes, "bytes of copies that peers were given";
+    PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked for a copy without the peers' secret";
     ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
     LOST_ROWS = "outrigger_lost_rows", Gauge, Count, "keys in the files that tell what the log lost";
     POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
@@ -82,6 +86,23 @@ pub fn set_aside(store: &str, bytes: u64) {
 /// So many keys are in the files that tell what the log of a store lost.
 pub fn lost_rows(store: &str, rows: u64) {
     gauge!(LOST_ROWS, "store" => store.to_owned()).set(float(rows));
+}
+
+/// So many more bytes of a store's copy came from a peer.
+pub fn taken_from_peer(store: &str, bytes: usize) {
+    let bytes = u64::try_from(bytes).expect("lengths fit 64 bits");
+    counter!(PEER_TAKEN, "store" => store.to_owned()).increment(bytes);
+}
+
+/// So many more bytes of a store's copy are on their way to a peer.
+pub fn given_to_peers(store: &str, bytes: usize) {
+    let bytes = u64::try_from(bytes).expect("lengths fit 64 bits");
+    counter!(PEER_GIVEN, "store" => store.to_owned()).increment(bytes);
+}
+
+/// Somebody asked for a copy who may have none.
+pub fn refused_to_peer() {
+    counter!(PEER_REFUSED).increment(1);
 }
 
 /// The state of a store; to be called after changes and every second, for ages grow without one.
@@ -136,6 +157,7 @@ pub fn notice(store: &str, notice: &Notice) {
         }
         Notice::Quarantined { .. } => counter!(QUARANTINED, "store" => store).increment(1),
         Notice::PositionLost { .. } => counter!(POSITIONS_LOST, "store" => store).increment(1),
+        Notice::PeerFailed { .. } => counter!(PEERS_FAILED, "store" => store).increment(1),
         Notice::Phase(Phase::Opening | Phase::CatchingUp | Phase::Ready | Phase::Stopped)
         | Notice::StallEnded { .. }
         | Notice::LogIncomplete { .. }
@@ -319,6 +341,10 @@ mod tests {
             failed(Reason::KeyTooLarge);
             set_aside("s", 4_096);
             lost_rows("s", 3);
+            taken_from_peer("s", 10);
+            given_to_peers("s", 5);
+            given_to_peers("s", 6);
+            refused_to_peer();
         });
         assert_has(
             &text,
@@ -335,6 +361,9 @@ mod tests {
                 r#"outrigger_failures_total{reason="key_too_large"} 1"#,
                 r#"outrigger_quarantined_bytes{store="s"} 4096"#,
                 r#"outrigger_lost_rows{store="s"} 3"#,
+                r#"outrigger_peer_bytes_taken_total{store="s"} 10"#,
+                r#"outrigger_peer_bytes_given_total{store="s"} 11"#,
+                "outrigger_peer_refusals_total 1",
             ],
         );
     }

@@ -3,6 +3,7 @@
 use outrigger_core::conformance::store::{CASES, Case, Damage, FAULT_CASES, Fault, StoreUnderTest};
 use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{StoreCall, StoreCallKind, StoreEvent, View};
+use outrigger_core::topic::Identity;
 use outrigger_model::store::{Image, StoreModel};
 
 /// How many of a partition's unflushed steps a crash keeps.
@@ -64,6 +65,11 @@ impl StoreUnderTest for Model {
         self.store.mount(self.kept.clone());
     }
 
+    fn place_fetched(&mut self, generation: Generation, from: Generation, identity: Identity) {
+        let checkpoint = self.store.checkpoint(from).expect("its volume has an IDENTITY");
+        self.store.place_fetched(generation, checkpoint.of_another(identity));
+    }
+
     fn damage(&mut self, damage: Damage) {
         self.store.damage(damage);
     }
@@ -105,7 +111,12 @@ fn the_model_conforms_when_a_crash_comes_late_in_a_call() {
 
 #[test]
 fn the_model_conforms_when_a_refused_call_was_done_in_part() {
-    for call in [StoreCallKind::Quarantine, StoreCallKind::Remove, StoreCallKind::Open] {
+    for call in [
+        StoreCallKind::Adopt,
+        StoreCallKind::Quarantine,
+        StoreCallKind::Remove,
+        StoreCallKind::Open,
+    ] {
         for steps in 0..4 {
             for case in FAULT_CASES {
                 let mut model = Model::new(|_, _| 0);
@@ -170,6 +181,10 @@ fn the_suite_notices_a_store_that_flushes_at_close() {
 
         fn mount_kept_volume(&mut self) {
             self.0.mount_kept_volume();
+        }
+
+        fn place_fetched(&mut self, generation: Generation, from: Generation, is: Identity) {
+            self.0.place_fetched(generation, from, is);
         }
 
         fn damage(&mut self, damage: Damage) {

@@ -10,6 +10,7 @@ mod o01_needless;
 mod o04_content;
 mod o04_verify;
 mod o05_disk;
+mod o06_dropped;
 mod o06_monotonic;
 mod o06_served;
 mod o07_age;
@@ -20,6 +21,7 @@ mod o11_ready;
 mod o12_cancel;
 mod o12_deposed;
 mod o12_drain;
+mod o12_peers;
 mod o12_rebuild;
 mod o13_resurrection;
 mod o14_foreign;
@@ -181,10 +183,12 @@ impl Oracles {
             Box::new(o04_verify::Verified::default()),
             Box::new(o05_disk::Disk),
             Box::new(o06_monotonic::Monotonic::default()),
+            Box::new(o06_dropped::Dropped),
             Box::new(o15_bounds::Bounds::default()),
             Box::new(o12_cancel::Cancels::default()),
             Box::new(o12_deposed::Deposed::default()),
             Box::new(o12_drain::Drains::default()),
+            Box::new(o12_peers::Peers::default()),
             Box::new(o12_rebuild::Rebuilds::default()),
         ])
     }

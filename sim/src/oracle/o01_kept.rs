@@ -98,7 +98,11 @@ impl Kept {
                 let what = format!("deletes {generation}, which has what the log lost");
                 Err(Wrong::of(node, what))
             }
-            Effect::Log(_) | Effect::Store(_) | Effect::Reply(..) | Effect::Notice(_) => Ok(()),
+            Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Peer(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => Ok(()),
         }
     }
 }

@@ -60,7 +60,11 @@ impl Oracle for Needless {
                     false => Ok(()),
                 }
             }
-            Effect::Log(_) | Effect::Store(_) | Effect::Reply(..) | Effect::Notice(_) => Ok(()),
+            Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Peer(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => Ok(()),
         }
     }
 }

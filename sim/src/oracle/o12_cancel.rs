@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use outrigger_core::log::LogCall;
 use outrigger_core::node::{Command, Effect, Event, Reply};
 use outrigger_core::offset::RequestId;
+use outrigger_core::peer::PeerCall;
 use outrigger_core::store::StoreCall;
 
 use super::{Moment, Oracle, OracleId, Wrong};
@@ -66,7 +67,10 @@ impl Cancels {
             Effect::Store(call) if self.cancelled.contains(&node) && changes(call) => {
                 Err(Wrong::of(node, "cancelled, and still changes its copies".to_owned()))
             }
-            Effect::Log(_) | Effect::Store(_) | Effect::Notice(_) => Ok(()),
+            Effect::Peer(PeerCall::Fetch { .. }) if self.cancelled.contains(&node) => {
+                Err(Wrong::of(node, "cancelled, and still asks a peer for its copy".to_owned()))
+            }
+            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => Ok(()),
         }
     }
 }
@@ -87,6 +91,7 @@ fn changes(call: &StoreCall) -> bool {
         | StoreCall::Flush { .. }
         | StoreCall::Activate { .. }
         | StoreCall::Quarantine { .. }
+        | StoreCall::Adopt { .. }
         | StoreCall::Pin { .. }
         | StoreCall::Remove { .. } => true,
     }

@@ -49,6 +49,7 @@ impl Oracle for Drains {
                     )
                     | Event::Log(_)
                     | Event::Store(_)
+                    | Event::Peer(_)
                     | Event::Gone(_)
                     | Event::Damaged { .. }
                     | Event::RestoreRate(_)
@@ -96,6 +97,7 @@ impl Drains {
             Effect::Reply(_, Reply::Drained | Reply::Done)
             | Effect::Log(_)
             | Effect::Store(_)
+            | Effect::Peer(_)
             | Effect::Notice(_) => Ok(()),
         }
     }

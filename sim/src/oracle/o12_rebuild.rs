@@ -1,4 +1,4 @@
-//! O12: a rebuild that a crash interrupted goes on where it was; it does not begin again.
+//! O12: a rebuild that a crash interrupted goes on where it was, and so does what a peer gave; it does not begin again.
 //!
 //! Judged where nothing speaks against what was found: sound files of this topic, a log that lost and deleted
 //! nothing, clocks that agree, tombstones that live for much longer than the process was away, and a copy that
@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_core::node::{Effect, Event};
 use outrigger_core::offset::{Generation, Offset, Partition};
-use outrigger_core::store::{StoreCall, StoreErrorKind, StoreEvent};
+use outrigger_core::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent};
 
 use super::{Moment, Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
 pub(super) struct Rebuilds {
-    /// Processes that have not looked at their disk yet.
+    /// Processes that have not looked at their disk yet, or not since they adopted something.
     started: BTreeSet<usize>,
     /// What a process found unfinished when it looked first, until it has decided.
     unfinished: BTreeMap<usize, Unfinished>,
@@ -25,7 +25,8 @@ struct Unfinished {
     generation: Generation,
     /// Records below these are on disk.
     positions: Vec<Offset>,
-    confirmed_at_ms: u64,
+    /// The oldest and the youngest of its partitions' confirmations. A peer's clock may have been wrong at one of them.
+    confirmed_at_ms: (u64, u64),
     retention_ms: u64,
 }
 
@@ -39,6 +40,13 @@ impl Oracle for Rebuilds {
             Moment::Started { node } => {
                 self.started.insert(*node);
                 self.unfinished.remove(node);
+                Ok(())
+            }
+            Moment::Handled {
+                node,
+                event: Event::Store(StoreEvent::Done { call: StoreCallKind::Adopt, .. }),
+            } => {
+                self.started.insert(*node);
                 Ok(())
             }
             Moment::Handled { node, event: Event::Store(StoreEvent::Found(_)) } => {
@@ -96,10 +104,11 @@ fn unfinished(node: usize, world: &World) -> Option<Unfinished> {
     let begun = lineages().any(|lineage| lineage.position > Offset::ZERO);
     let judges = lineages()
         .all(|lineage| lineage.position == Offset::ZERO || lineage.epochs.latest().is_some());
+    let confirmed = || lineages().map(|lineage| lineage.confirmed_at_ms);
     (newer && begun && judges && world.disk_is_its_own(node)).then(|| Unfinished {
         generation: last.generation,
         positions: lineages().map(|lineage| lineage.position).collect(),
-        confirmed_at_ms: lineages().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0),
+        confirmed_at_ms: (confirmed().min().unwrap_or(0), confirmed().max().unwrap_or(0)),
         retention_ms: lineages().map(|lineage| lineage.delete_retention_ms_min).min().unwrap_or(0),
     })
 }
@@ -107,10 +116,12 @@ fn unfinished(node: usize, world: &World) -> Option<Unfinished> {
 impl Unfinished {
     fn may_go_on(&self, node: usize, world: &World) -> bool {
         let retention_ms = self.retention_ms.min(world.log.policy().delete_retention_ms);
-        let age_ms = world.now.wall_ms.checked_sub(self.confirmed_at_ms);
+        let (oldest, youngest) = self.confirmed_at_ms;
+        let age_ms = world.now.wall_ms.checked_sub(oldest);
         let clocks_agree = world.now_of(node).wall_ms == world.now.wall_ms;
         let whole = |partition| world.log.state(partition).log_start == Offset::ZERO;
         clocks_agree
+            && youngest <= world.now.wall_ms
             && age_ms.is_some_and(|age_ms| age_ms < retention_ms / 2)
             && world.losses.is_empty()
             && world.disk_is_its_own(node)

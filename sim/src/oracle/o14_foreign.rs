@@ -80,6 +80,7 @@ impl Foreign {
             | StoreCall::Pin { .. }
             | StoreCall::Unpin { .. } => Ok(()),
             StoreCall::Create { .. }
+            | StoreCall::Adopt { .. }
             | StoreCall::Apply { .. }
             | StoreCall::Confirm { .. }
             | StoreCall::Flush { .. }

@@ -126,7 +126,7 @@ impl Bounds {
                 counts.applying = 0;
                 Ok(())
             }
-            Effect::Log(_) | Effect::Store(_) | Effect::Reply(..) => Ok(()),
+            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Reply(..) => Ok(()),
         }
     }
 }

@@ -80,7 +80,11 @@ impl Skipped {
                     return Err(Wrong::of(node, what));
                 }
             }
-            Effect::Log(_) | Effect::Store(_) | Effect::Reply(..) | Effect::Notice(_) => {}
+            Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Peer(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => {}
         }
         Ok(())
     }

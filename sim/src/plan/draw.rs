@@ -5,14 +5,17 @@
 //! live for seconds. Every draw is keyed by its place.
 
 use super::faults::{Fault, FaultKind};
-use super::kinds::faults;
+use super::kinds::{faults, peer_faults};
 use super::operations::{Act, ForeignKey, Level, Operation};
-use super::setting::{Kafka, Latencies, NodeLimits, Policy, Setting};
+use super::setting::{Kafka, Latencies, NodeLimits, Peers, Policy, Setting};
 use super::{FORMAT, License, Plan, lockfile, pins, scenes};
 use crate::dice::Dice;
 
 /// Operations of a plan beside those that faults bring along: about three hundred in all.
 const OPERATIONS: (u64, u64) = (180, 260);
+
+/// Runs whose nodes give each other copies.
+const PEERS_PERCENT: u64 = 25;
 
 pub fn draw(seed: u64) -> Plan {
     let mut dice = Dice::at(seed, "plan", 0, 0);
@@ -24,6 +27,7 @@ pub fn draw(seed: u64) -> Plan {
     let heal_ms = dice.scaled(15_000, 600_000);
     let setting = setting(seed, license);
     let mut faults = faults(seed, license, &setting, heal_ms);
+    faults.extend(peer_faults(seed, &setting, heal_ms));
     faults.sort_by_key(|fault| fault.at_ms);
     let mut operations = operations(seed, &setting, heal_ms);
     operations.extend(around(seed, &setting, &faults, heal_ms));
@@ -79,7 +83,19 @@ fn setting(seed: u64, license: License) -> Setting {
         replication,
         unclean_election: license == License::MayLose,
     };
-    Setting { nodes, partitions, kafka: kafka(&mut dice, brokers), policy, limits, latencies }
+    let (kafka, peers) = (kafka(&mut dice, brokers), peers(seed, nodes));
+    Setting { nodes, partitions, kafka, policy, limits, latencies, peers }
+}
+
+/// In some runs only, so that the others stay as they are.
+fn peers(seed: u64, nodes: usize) -> Option<Peers> {
+    let mut dice = Dice::at(seed, "peers", 0, 0);
+    (dice.percent(PEERS_PERCENT) && nodes > 1).then(|| Peers {
+        offsets_min: dice.pick(&[0, 0, 20, 200]),
+        retry_ms: dice.scaled(500, 60_000),
+        takes_up_to_ms: dice.pick(&[0, 100, 2_000, 20_000]),
+        gives_up_ms: dice.scaled(500, 30_000),
+    })
 }
 
 fn kafka(dice: &mut Dice, brokers: u32) -> Kafka {

@@ -165,6 +165,23 @@ pub enum FaultKind {
     Cancel {
         node: usize,
     },
+    /// What the node is given by peers, while it lasts.
+    Peer {
+        node: usize,
+        how: PeerFault,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerFault {
+    Gone,
+    Breaks,
+    Silent,
+    Damages(Rot),
+    /// A peer's copy as it was when the fault began.
+    Old,
+    OfAnother,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +199,7 @@ pub enum Ambiguity {
 pub enum Disk {
     Open,
     Create,
+    Adopt,
     Apply,
     Confirm,
     Flush,
@@ -243,6 +261,12 @@ impl FaultKind {
             FaultKind::Drain { .. } => "P6",
             FaultKind::Cancel { .. } => "P8",
             FaultKind::Truncate { .. } => "P7",
+            FaultKind::Peer { how: PeerFault::Gone, .. } => "R1",
+            FaultKind::Peer { how: PeerFault::Breaks, .. } => "R2",
+            FaultKind::Peer { how: PeerFault::Silent, .. } => "R3",
+            FaultKind::Peer { how: PeerFault::Damages(_), .. } => "R4",
+            FaultKind::Peer { how: PeerFault::Old, .. } => "R5",
+            FaultKind::Peer { how: PeerFault::OfAnother, .. } => "R6",
         }
     }
 
@@ -276,7 +300,8 @@ impl FaultKind {
             | FaultKind::SlowDisk { node, .. }
             | FaultKind::CrashLoop { node, .. }
             | FaultKind::Drain { node }
-            | FaultKind::Cancel { node } => Some(*node),
+            | FaultKind::Cancel { node }
+            | FaultKind::Peer { node, .. } => Some(*node),
             FaultKind::StopBroker { .. }
             | FaultKind::Elect { .. }
             | FaultKind::IsolateBroker { .. }

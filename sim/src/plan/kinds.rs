@@ -1,7 +1,7 @@
 //! Which faults a plan draws: the kinds that its run knows, how many, when, whom they hit, for how long.
 
 use super::License;
-use super::faults::{Ambiguity, Disk, Fault, FaultKind, Rot};
+use super::faults::{Ambiguity, Disk, Fault, FaultKind, PeerFault, Rot};
 use super::setting::Setting;
 use crate::dice::Dice;
 
@@ -252,4 +252,40 @@ fn out_of_sync(dice: &mut Dice, setting: &Setting, at_ms: u64, lasts_ms: u64) ->
         what: FaultKind::LagBroker { broker },
     };
     (0..setting.kafka.brokers).map(lags).collect()
+}
+
+/// Where nodes give each other copies; drawn apart, so that no other draw depends on it.
+pub(super) fn peer_faults(seed: u64, setting: &Setting, heal_ms: u64) -> Vec<Fault> {
+    if setting.peers.is_none() {
+        return Vec::new();
+    }
+    let count = Dice::at(seed, "peer faults", 0, 0).below(6);
+    let draw = |number| {
+        let mut dice = Dice::at(seed, "peer fault", number, 0);
+        let (node, at_ms) = (dice.index(setting.nodes), dice.below(heal_ms));
+        let lasts_ms = dice.scaled(10, heal_ms);
+        match dice.once_in(8) {
+            true => {
+                let (call, corrupt) = (Disk::Adopt, dice.once_in(4));
+                let what = FaultKind::DiskError { node, call, corrupt };
+                Fault { at_ms, lasts_ms: 0, what }
+            }
+            false => Fault { at_ms, lasts_ms, what: peer_fault(&mut dice, node) },
+        }
+    };
+    (0..count).map(draw).collect()
+}
+
+pub(super) fn peer_fault(dice: &mut Dice, node: usize) -> FaultKind {
+    let rot = dice.pick(&[Rot::Format, Rot::Index, Rot::MissingFile, Rot::Rows]);
+    let how = dice.pick(&[
+        PeerFault::Gone,
+        PeerFault::Breaks,
+        PeerFault::Silent,
+        PeerFault::Damages(rot),
+        PeerFault::Old,
+        PeerFault::Old,
+        PeerFault::OfAnother,
+    ]);
+    FaultKind::Peer { node, how }
 }

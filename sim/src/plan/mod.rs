@@ -15,10 +15,10 @@ mod setting;
 use serde::{Deserialize, Serialize};
 
 pub use draw::draw;
-pub use faults::{Ambiguity, Disk, Fault, FaultKind, Rot};
+pub use faults::{Ambiguity, Disk, Fault, FaultKind, PeerFault, Rot};
 pub use operations::{Act, ForeignKey, Level, Operation};
 pub use pins::Pins;
-pub use setting::{Kafka, Latencies, NodeLimits, Policy, Setting};
+pub use setting::{Kafka, Latencies, NodeLimits, Peers, Policy, Setting};
 
 /// Of the plan's form; a plan of another form is refused.
 pub const FORMAT: u32 = 1;

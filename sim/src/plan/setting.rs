@@ -7,6 +7,8 @@ use outrigger_core::topic::{TopicId, TopicPolicy};
 use outrigger_model::log::{BrokerConfig, CleanerPace, LogConfig, SegmentLimits};
 use serde::{Deserialize, Serialize};
 
+use crate::world::PeerPace;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setting {
@@ -16,6 +18,21 @@ pub struct Setting {
     pub policy: Policy,
     pub limits: NodeLimits,
     pub latencies: Latencies,
+    /// Nodes give each other their copies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Peers>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peers {
+    /// Offsets in the log below which nobody is asked.
+    pub offsets_min: u64,
+    pub retry_ms: u64,
+    /// A transfer's time is drawn evenly from 0.
+    pub takes_up_to_ms: u64,
+    /// One of which nothing comes ends after this.
+    pub gives_up_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +120,18 @@ impl Setting {
         range("kafka.delivery_timeout_ms", self.kafka.delivery_timeout_ms, 1, 3_600_000)
     }
 
+    pub fn limits(&self) -> Limits {
+        let limits = self.limits.limits();
+        match &self.peers {
+            Some(Peers { offsets_min, retry_ms, .. }) => Limits {
+                peer_offsets_min: *offsets_min,
+                peer_retry: Duration::from_millis(*retry_ms),
+                ..limits
+            },
+            None => limits,
+        }
+    }
+
     pub fn log(&self) -> LogConfig {
         let Kafka { cleaner_ms, dirty_percent, transaction_timeout_ms, .. } = self.kafka;
         LogConfig {
@@ -129,6 +158,15 @@ impl Setting {
             },
             transaction_timeout: (transaction_timeout_ms > 0)
                 .then(|| Duration::from_millis(transaction_timeout_ms)),
+        }
+    }
+}
+
+impl Peers {
+    pub fn pace(&self) -> PeerPace {
+        PeerPace {
+            takes: Duration::from_millis(self.takes_up_to_ms),
+            gives_up: Duration::from_millis(self.gives_up_ms),
         }
     }
 }

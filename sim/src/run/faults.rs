@@ -13,9 +13,9 @@ use outrigger_model::store::Image;
 
 use super::{Due, Run};
 use crate::dice::Dice;
-use crate::plan::{Ambiguity, Disk, FaultKind, Rot};
+use crate::plan::{Ambiguity, Disk, FaultKind, PeerFault, Rot};
 use crate::trace::{Lane, Line};
-use crate::world::client;
+use crate::world::{PeerTrouble, client};
 
 /// A fault that lasts.
 #[derive(Debug)]
@@ -184,6 +184,7 @@ impl Run<'_> {
                 }
             }
             FaultKind::Cancel { node } => self.order(*node, Command::Cancel, active.line),
+            FaultKind::Peer { node, how } => self.trouble_peers(*node, *how),
         }
     }
 
@@ -236,6 +237,7 @@ impl Run<'_> {
                 self.stop_node(*node, 1_000);
                 self.restart(*node);
             }
+            FaultKind::Peer { node, .. } => self.world.trouble_peers(*node, None),
             FaultKind::Elect { .. }
             | FaultKind::Truncate { .. }
             | FaultKind::Ambiguous { .. }
@@ -309,6 +311,21 @@ impl Run<'_> {
                 KafkaError { code: 2, name: "CORRUPT_MESSAGE".to_owned(), not_persisted: false };
             self.world.event(node, Event::Log(LogEvent::Trouble(error)));
         }
+    }
+
+    fn trouble_peers(&mut self, node: usize, how: PeerFault) {
+        let trouble = match how {
+            PeerFault::Gone => Some(PeerTrouble::Gone),
+            PeerFault::Breaks => Some(PeerTrouble::Breaks),
+            PeerFault::Silent => Some(PeerTrouble::Silent),
+            PeerFault::Damages(rot) => Some(PeerTrouble::Damages(rot)),
+            PeerFault::OfAnother => Some(PeerTrouble::OfAnother),
+            PeerFault::Old => {
+                let copy = self.world.copy_of_another(node);
+                copy.map(|copy| PeerTrouble::Old(Box::new(copy)))
+            }
+        };
+        self.world.trouble_peers(node, trouble);
     }
 
     fn begin_crash(&mut self, index: usize, node: usize, effects: u32) {
@@ -409,6 +426,7 @@ fn call_kind(call: Disk) -> StoreCallKind {
     match call {
         Disk::Open => StoreCallKind::Open,
         Disk::Create => StoreCallKind::Create,
+        Disk::Adopt => StoreCallKind::Adopt,
         Disk::Apply => StoreCallKind::Apply,
         Disk::Confirm => StoreCallKind::Confirm,
         Disk::Flush => StoreCallKind::Flush,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::phase::{Phase, Refusal};
+use outrigger_core::stall::StallKind;
 use outrigger_model::log::{Foreign, Verdict};
 
 use super::clients::Pending;
@@ -144,7 +145,7 @@ impl Run<'_> {
     fn rightly_refused(&self, node: usize, refusal: &Refusal) -> bool {
         match refusal {
             Refusal::Identity { .. } => !self.world.disk_is_its_own(node),
-            Refusal::LogIncomplete { .. } => self.log_is_incomplete(),
+            Refusal::LogIncomplete { .. } => self.log_is_incomplete() && !self.can_be_given(node),
             // Whoever cancelled has let it go on again: that is how everything is healed.
             Refusal::Policy(_) | Refusal::Cancelled => false,
         }
@@ -153,6 +154,17 @@ impl Run<'_> {
     fn log_is_incomplete(&self) -> bool {
         let mut partitions = Partition::all(self.plan.setting.partitions);
         partitions.any(|partition| self.world.log.state(partition).log_start > Offset::ZERO)
+    }
+
+    /// A READY peer has what the log has no more, and gave nothing that was bad.
+    fn can_be_given(&self, node: usize) -> bool {
+        let mut peers = (0..self.world.count()).filter(|peer| *peer != node);
+        let mut stored = self.world.disk(node).generations();
+        let status = self.world.node(node).status();
+        self.plan.license == License::NoLoss
+            && stored.all(|stored| stored.sound)
+            && status.stalls.iter().all(|stall| stall.kind != StallKind::StoreFailed)
+            && peers.any(|peer| self.world.gives_usable(peer))
     }
 
     /// An operator moves away what belongs to something else.

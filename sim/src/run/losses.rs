@@ -90,6 +90,7 @@ fn declares(notice: &Notice) -> bool {
         | Notice::StallEnded { .. }
         | Notice::Ignored { .. }
         | Notice::LogIncomplete { .. }
-        | Notice::Policy(_) => false,
+        | Notice::Policy(_)
+        | Notice::PeerFailed { .. } => false,
     }
 }

@@ -146,10 +146,14 @@ impl<'a> Run<'a> {
             log_answer: Duration::from_micros(setting.latencies.log_answer_us),
             disk: Duration::from_micros(setting.latencies.disk_us),
         };
-        let world = World::new(setting.log(), setting.nodes, setting.limits.limits())
+        let world = World::new(setting.log(), setting.nodes, setting.limits())
             .with_latencies(latencies)
             .with_trace(trace)
             .attentive();
+        let world = match &setting.peers {
+            Some(peers) => world.with_peers(peers.pace()),
+            None => world,
+        };
         let at = |ms: u64| START.mono + Duration::from_millis(ms);
         let operations = plan.operations.iter().enumerate();
         let operations =

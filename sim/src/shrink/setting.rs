@@ -48,6 +48,7 @@ fn usual() -> Setting {
             awaits: 10_000,
         },
         latencies: Latencies { log_call_us: 0, log_answer_us: 0, disk_us: 0 },
+        peers: None,
     }
 }
 
@@ -56,6 +57,7 @@ pub(super) fn calm(trial: &mut Trial<'_>) {
     let usual = usual();
     change(trial, |plan| plan.setting.latencies = usual.latencies);
     change(trial, |plan| plan.setting.limits = usual.limits);
+    change(trial, |plan| plan.setting.peers = usual.peers);
     change(trial, |plan| {
         let own = std::mem::replace(&mut plan.setting.kafka, usual.kafka);
         plan.setting.kafka.brokers = own.brokers;

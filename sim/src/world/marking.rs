@@ -4,6 +4,7 @@ use outrigger_core::batch::Batch;
 use outrigger_core::gate::Rejection;
 use outrigger_core::log::{LogCall, LogCallKind, LogEvent, Loss};
 use outrigger_core::node::{Command, Effect, Event, Notice, Outcome, Reply};
+use outrigger_core::peer::{PeerCall, PeerEvent};
 use outrigger_core::phase::{Cause, Phase, Refusal};
 use outrigger_core::stall::StallKind;
 use outrigger_core::store::{
@@ -47,9 +48,15 @@ pub const ALL: &[&str] = &[
     "log: trouble",
     "notice: ignored records",
     "notice: log incomplete",
+    "notice: peer failed",
     "notice: policy warning",
     "notice: position lost",
     "notice: quarantined",
+    "peer call: cancel",
+    "peer call: fetch",
+    "peer: failed",
+    "peer: fetched",
+    "peer: progress",
     "phase: catching up",
     "phase: opening",
     "phase: ready",
@@ -86,12 +93,14 @@ pub const ALL: &[&str] = &[
     "stall: log unreachable",
     "stall: no progress",
     "stall: open transaction",
+    "stall: peer silent",
     "stall: poison batch",
     "stall: stale leader",
     "stall: store failed",
     "stall: store full",
     "stall: topic gone",
     "store call: activate",
+    "store call: adopt",
     "store call: apply",
     "store call: close",
     "store call: confirm",
@@ -120,6 +129,9 @@ pub(super) fn event(event: &Event) -> &'static str {
     match event {
         Event::Log(event) => log_event(event),
         Event::Store(event) => store_event(event),
+        Event::Peer(PeerEvent::Progress(_)) => "peer: progress",
+        Event::Peer(PeerEvent::Fetched { .. }) => "peer: fetched",
+        Event::Peer(PeerEvent::Failed { .. }) => "peer: failed",
         Event::Command(_, Command::Write(_)) => "command: write",
         Event::Command(_, Command::Await { .. }) => "command: await",
         Event::Command(_, Command::Pin { .. }) => "command: pin",
@@ -192,6 +204,8 @@ pub(super) fn effect(effect: &Effect) -> &'static str {
         Effect::Log(LogCall::TopicId) => "log call: topic id",
         Effect::Log(LogCall::Append { .. }) => "log call: append",
         Effect::Store(call) => store_call(call),
+        Effect::Peer(PeerCall::Fetch { .. }) => "peer call: fetch",
+        Effect::Peer(PeerCall::Cancel) => "peer call: cancel",
         Effect::Reply(_, reply) => self::reply(reply),
         Effect::Notice(notice) => self::notice(notice),
     }
@@ -201,6 +215,7 @@ fn store_call(call: &StoreCall) -> &'static str {
     match call.kind() {
         StoreCallKind::Open => "store call: open",
         StoreCallKind::Create => "store call: create",
+        StoreCallKind::Adopt => "store call: adopt",
         StoreCallKind::Apply => "store call: apply",
         StoreCallKind::Confirm => "store call: confirm",
         StoreCallKind::Flush => "store call: flush",
@@ -255,6 +270,7 @@ fn notice(notice: &Notice) -> &'static str {
         Notice::Quarantined { .. } => "notice: quarantined",
         Notice::PositionLost { .. } => "notice: position lost",
         Notice::Policy(_) => "notice: policy warning",
+        Notice::PeerFailed { .. } => "notice: peer failed",
     }
 }
 
@@ -291,6 +307,7 @@ fn stall(kind: StallKind) -> &'static str {
         StallKind::StoreFull => "stall: store full",
         StallKind::StoreFailed => "stall: store failed",
         StallKind::NoProgress => "stall: no progress",
+        StallKind::PeerSilent => "stall: peer silent",
     }
 }
 
@@ -310,6 +327,7 @@ pub(super) fn show_event(event: &Event) -> String {
         Event::Log(LogEvent::Fetched(batch)) => format!("Fetched {}", show_batch(batch)),
         Event::Log(event) => format!("{event:?}"),
         Event::Store(event) => format!("{event:?}"),
+        Event::Peer(event) => format!("{event:?}"),
         Event::Command(id, command) => format!("{id:?} {command:?}"),
         Event::Gone(id) => format!("{id:?} is gone"),
         Event::Damaged { .. } | Event::RestoreRate(_) | Event::Timer => format!("{event:?}"),
@@ -320,6 +338,7 @@ pub(super) fn show_effect(effect: &Effect) -> String {
     match effect {
         Effect::Log(call) => format!("{call:?}"),
         Effect::Store(call) => show_store_call(call),
+        Effect::Peer(call) => format!("{call:?}"),
         Effect::Reply(id, reply) => format!("{id:?} {reply:?}"),
         Effect::Notice(notice) => format!("{notice:?}"),
     }
@@ -332,6 +351,7 @@ pub(super) fn show_store_call(call: &StoreCall) -> String {
         }
         StoreCall::Open { .. }
         | StoreCall::Create { .. }
+        | StoreCall::Adopt { .. }
         | StoreCall::Confirm { .. }
         | StoreCall::Flush { .. }
         | StoreCall::Activate { .. }

@@ -9,6 +9,7 @@ mod disk;
 mod marking;
 mod node;
 mod passing;
+mod peers;
 mod step;
 
 use std::collections::BTreeMap;
@@ -26,12 +27,14 @@ use outrigger_model::store::{ModelView, StoreModel};
 pub use marking::ALL as ALL_MARKS;
 pub(crate) use marking::rejection as rejection_mark;
 pub use node::SimNode;
+pub use peers::{PeerPace, PeerTrouble};
 
 use crate::marks::Marks;
 use crate::oracle::{Moment, OracleId, Oracles, Violation, Wrong};
 use crate::reference::{Reference, Rows, rows_of};
 use crate::trace::{Lane, Line, Trace};
 use passing::Queue;
+use peers::Peers;
 
 /// Simulated time at which every world begins.
 pub const START: Now = Now { mono: Duration::from_secs(1_000), wall_ms: 1_700_000_000_000 };
@@ -48,6 +51,7 @@ pub struct World {
     latencies: Latencies,
     nodes: Vec<SimNode>,
     queue: Queue,
+    peers: Peers,
     oracles: Oracles,
     violation: Option<Violation>,
     /// What the log lost, in order.
@@ -93,6 +97,7 @@ impl World {
             latencies: Latencies::default(),
             nodes: (0..nodes).map(|_| SimNode::new()).collect(),
             queue: Queue::default(),
+            peers: Peers::default(),
             oracles: Oracles::all(),
             violation: None,
             losses: Vec::new(),

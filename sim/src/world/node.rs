@@ -74,6 +74,7 @@ impl World {
         assert!(self.nodes[index].process.is_none(), "node {index} runs already");
         let cause = self.note(Line::NONE, Lane::Node(index), "start", String::new);
         let node = Node::new("store".to_owned(), self.limits.clone(), self.now_of(index));
+        let node = if self.has_peers() { node.with_peers() } else { node };
         let process = Process {
             timer: node.next_timer(),
             node,
@@ -102,6 +103,7 @@ impl World {
         sim.disk.crash(|_, partition, steps| keep(partition, steps));
         self.log.forget(client(index));
         self.queue.forget(index);
+        self.break_transfer(index);
         self.judge(&Moment::Crashed { node: index });
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
 use outrigger_core::offset::Partition;
+use outrigger_core::peer::{PeerCall, PeerEvent};
 use outrigger_core::store::{StoreCall, StoreEvent};
 
 use crate::trace::Line;
@@ -19,6 +20,16 @@ pub(super) enum Passing {
     LogEvent(LogEvent),
     StoreCall(StoreCall),
     StoreEvent(StoreEvent),
+    PeerCall(PeerCall),
+    PeerEvent(PeerEvent),
+    /// So much of the transfer of this number is over.
+    Transfer(u64, Share),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Share {
+    Half,
+    All,
 }
 
 #[derive(Debug)]
@@ -41,6 +52,9 @@ enum Lane {
     Trouble,
     Disk,
     DiskIn,
+    PeerOut,
+    PeerIn,
+    Transfer(u64),
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +146,9 @@ fn lane(what: &Passing) -> Lane {
         },
         Passing::StoreCall(_) => Lane::Disk,
         Passing::StoreEvent(_) => Lane::DiskIn,
+        Passing::PeerCall(_) => Lane::PeerOut,
+        Passing::PeerEvent(_) => Lane::PeerIn,
+        Passing::Transfer(number, _) => Lane::Transfer(*number),
     }
 }
 

@@ -160,6 +160,10 @@ impl World {
                 let at = free + self.draw("disk", index, most);
                 self.queue.send(index, at, line, Passing::StoreCall(call));
             }
+            Effect::Peer(call) => {
+                let at = self.now.mono + self.draw("peer call", index, self.latencies.log_call);
+                self.queue.send(index, at, line, Passing::PeerCall(call));
+            }
             Effect::Reply(id, reply) => {
                 let before = self.nodes[index].replies.insert(id, (line, reply));
                 assert!(before.is_none(), "{id:?} is answered once");
@@ -177,7 +181,7 @@ impl World {
         }
     }
 
-    fn draw(&self, site: &str, index: usize, most: Duration) -> Duration {
+    pub(super) fn draw(&self, site: &str, index: usize, most: Duration) -> Duration {
         if most.is_zero() {
             return Duration::ZERO;
         }
@@ -211,6 +215,9 @@ impl World {
                 }
             }
             Passing::StoreEvent(event) => self.enqueue(node, Event::Store(event), cause),
+            Passing::PeerCall(call) => self.peer_call(node, call, cause),
+            Passing::PeerEvent(event) => self.enqueue(node, Event::Peer(event), cause),
+            Passing::Transfer(number, share) => self.transfer(node, number, share, cause),
         }
     }
 
@@ -336,7 +343,8 @@ impl World {
             | Notice::LogIncomplete { .. }
             | Notice::Quarantined { .. }
             | Notice::PositionLost { .. }
-            | Notice::Policy(_) => {}
+            | Notice::Policy(_)
+            | Notice::PeerFailed { .. } => {}
         }
     }
 

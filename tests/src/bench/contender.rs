@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{ingest, raw};
+use super::{copy, ingest, raw};
 use crate::kafka::java;
 use crate::process::Process;
 
@@ -61,6 +61,16 @@ pub(super) fn ingest_turn(directory: &Path, records: u64, keys: u64) -> Result<T
     turn(&mut process, preparing).and_then(|turn| ended(process, turn))
 }
 
+/// The files of a generation from one process to another.
+pub(super) fn copy_turn(generation: &Path, directory: &Path) -> Result<Turn> {
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path of text");
+    let mut giver = contender(&["give", &text(generation)?])?;
+    let line = giver.line_with(&[PREPARED], TURN_MAX)?;
+    let port = line.rsplit(' ').next().context("a port")?;
+    let mut taker = contender(&["take", port, &text(directory)?])?;
+    turn(&mut taker, Duration::ZERO).and_then(|turn| ended(taker, turn))
+}
+
 fn contender(arguments: &[&str]) -> Result<Process> {
     let mut command = Command::new(env::current_exe()?);
     command.arg(CONTEND).args(arguments);
@@ -98,6 +108,12 @@ pub fn contend(args: &[String]) -> Result<bool> {
             let (took, database) = rows.ingest(Path::new(directory))?;
             restored(took)?;
             rows.check(&database)?;
+        }
+        [CONTEND, "give", generation] => {
+            copy::give(Path::new(generation), |port| println!("{PREPARED} {port}"))?;
+        }
+        [CONTEND, "take", port, directory] => {
+            restored(copy::take(port.parse()?, Path::new(directory))?)?;
         }
         [CONTEND, ..] => bail!("no such contender: {args:?}"),
         _ => return Ok(false),

@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{calls, catch_up, eta, growth, propagation, restart, restore, stores, writes};
+use super::{calls, catch_up, eta, growth, peer, propagation, restart, restore, stores, writes};
 use crate::kafka::Cluster;
 
 pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
   restore       an empty node against a raw client, Kafka Streams, KCache and RocksDB alone
+  peer          an empty node beside a READY one against Kafka Streams and the copying of the same files
   writes        the Write stream and a lone Put against a raw producer
   calls         a Get against an empty call
   restart       kill -9 and a small lag: process start to READY, by size of the state
@@ -22,6 +23,7 @@ Without a figure, all but growth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Figure {
     Restore,
+    Peer,
     Writes,
     Calls,
     Restart,
@@ -34,8 +36,9 @@ enum Figure {
 
 impl Figure {
     /// In the order in which they are measured.
-    const ALL: [Figure; 9] = [
+    const ALL: [Figure; 10] = [
         Figure::Restore,
+        Figure::Peer,
         Figure::Writes,
         Figure::Calls,
         Figure::Restart,
@@ -49,6 +52,7 @@ impl Figure {
     fn name(self) -> &'static str {
         match self {
             Figure::Restore => "restore",
+            Figure::Peer => "peer",
             Figure::Writes => "writes",
             Figure::Calls => "calls",
             Figure::Restart => "restart",
@@ -115,6 +119,7 @@ pub async fn run(asked: &Asked, cluster: &Cluster) -> Result<()> {
     for figure in &asked.figures {
         match figure {
             Figure::Restore => restore::run(cluster).await,
+            Figure::Peer => peer::run(cluster).await,
             Figure::Writes => writes::run(cluster).await,
             Figure::Calls => calls::run(cluster).await,
             Figure::Restart => restart::run(cluster, asked.large).await,

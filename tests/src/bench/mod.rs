@@ -3,10 +3,12 @@
 mod calls;
 mod catch_up;
 mod contender;
+mod copy;
 mod eta;
 mod figure;
 mod growth;
 mod ingest;
+mod peer;
 mod propagation;
 mod raw;
 mod records;

@@ -52,18 +52,18 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
 }
 
 /// Nothing in it is compacted while it is measured.
-fn topic(cluster: &Cluster, records: Records, count: u64) -> Result<Topic> {
+pub(super) fn topic(cluster: &Cluster, records: Records, count: u64) -> Result<Topic> {
     let spec = TopicSpec::store().set("min.compaction.lag.ms", "86400000");
     let topic = cluster.topic("bench-restore", spec)?;
     records.fill(&cluster.bootstrap(), topic.name(), 0..count)?;
     Ok(topic)
 }
 
-fn keys(records: Records, count: u64) -> Result<usize> {
+pub(super) fn keys(records: Records, count: u64) -> Result<usize> {
     Ok(records.newest(count)?.iter().flatten().count())
 }
 
-fn peer(class: &str, bootstrap: &str, topic: &Topic, keys: usize) -> Result<Turn> {
+pub(super) fn peer(class: &str, bootstrap: &str, topic: &Topic, keys: usize) -> Result<Turn> {
     let directory = TempDir::new()?;
     java_turn(class, &[bootstrap, topic.name(), &keys.to_string()], directory.path())
 }
@@ -74,12 +74,17 @@ async fn own_turn(cluster: &Cluster, topic: &Topic, keys: usize) -> Result<(Turn
     let mut node = Node::new(directory.path(), "node", &cluster.bootstrap(), topic.name())?;
     let took = start_to_ready(&mut node, RECORDS).await?;
     let usage = node.usage()?;
+    let count = count_rows(&node).await?;
+    ensure!(count == keys, "holds {count} rows, the topic has {keys} keys");
+    Ok((Turn { took, peak_mib: usage.peak_mib, cpu: usage.cpu }, usage.resident_mib))
+}
+
+pub(super) async fn count_rows(node: &Node) -> Result<usize> {
     let mut scan = node.store().await?.scan(Scan::all().keys_only()).await?;
     let mut count = 0;
     while let Some(row) = scan.next().await {
         row?;
         count += 1;
     }
-    ensure!(count == keys, "holds {count} rows, the topic has {keys} keys");
-    Ok((Turn { took, peak_mib: usage.peak_mib, cpu: usage.cpu }, usage.resident_mib))
+    Ok(count)
 }

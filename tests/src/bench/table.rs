@@ -23,6 +23,11 @@ impl Line {
         self.turns.push(turn);
     }
 
+    /// How much faster this is than `other`, in the rounds' middle.
+    pub(super) fn to(&self, other: &Line) -> f64 {
+        median(self.rates().zip(other.rates()).map(|(own, other)| own / other).collect())
+    }
+
     fn rates(&self) -> impl Iterator<Item = f64> {
         self.turns.iter().map(|turn| per_second(self.records, turn.took))
     }
@@ -40,7 +45,6 @@ pub(super) fn print(lines: &[Line], ours: &Line) {
     );
     for line in lines.iter().chain([ours]) {
         let rate = median(line.rates().collect());
-        let ratios = line.rates().zip(ours.rates()).map(|(rate, ours)| rate / ours);
         println!(
             "{:<44} {:>11.0} {:>8.1} {:>9.0} {:>7.2} {:>8.3}",
             line.name,
@@ -48,7 +52,7 @@ pub(super) fn print(lines: &[Line], ours: &Line) {
             rate * float(RECORD_BYTES) / MB,
             line.median(|turn| turn.peak_mib),
             line.median(|turn| turn.cpu.as_secs_f64()),
-            median(ratios.collect()),
+            line.to(ours),
         );
     }
 }

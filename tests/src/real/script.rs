@@ -231,7 +231,8 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
             nodes: nodes.iter().map(|node| usize::try_from(*node).expect("small")).collect(),
         },
         FaultKind::Outage => Deed::Outage,
-        // Needs power that fails, a disk that rots, clocks that jump, answers that are chosen, restores that take long.
+        // Needs power that fails, a disk that rots, clocks that jump, answers that are chosen, restores that take long,
+        // nodes with peers.
         FaultKind::StopBroker { .. }
         | FaultKind::SlowLog { .. }
         | FaultKind::LoseReplies { .. }
@@ -256,7 +257,8 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
         | FaultKind::Rot { .. }
         | FaultKind::TornFlush { .. }
         | FaultKind::SlowDisk { .. }
-        | FaultKind::Cancel { .. } => return None,
+        | FaultKind::Cancel { .. }
+        | FaultKind::Peer { .. } => return None,
     })
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use outrigger::index::StoreIndex;
+use outrigger::peer::PeerConfig;
 use outrigger::rocks::Resources;
 use outrigger::runtime::{Inbox, Log, StoreSpec};
 use outrigger::serve::{Claims, Sidecar, SidecarConfig};
@@ -94,6 +95,7 @@ impl Node {
             socket: Some(socket.clone()),
             ready_lag_max: None,
             profiler: None,
+            peer: PeerConfig::default(),
         };
         let claims = Claims::take(config).await.expect("nobody else is here");
         let (inbox, sink) = Inbox::new();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outrigger::rocks::{Resources, RocksStore, Shared};
+use outrigger::rocks::{self, Resources, RocksStore, Shared};
 use outrigger_core::conformance::store::{
     CASES, Damage, Fault, PARTITIONS, StoreUnderTest, identity,
 };
@@ -19,6 +19,7 @@ use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{
     Found, StoreCall, StoreCallKind, StoreError, StoreErrorKind, StoreEvent, View,
 };
+use outrigger_core::topic::Identity;
 use tempfile::TempDir;
 
 const OURS: &str = "nobody else touches the test's directory";
@@ -76,6 +77,11 @@ impl OnDisk {
                 self.crash();
                 let creating = self.store_dir().join(format!("creating-{generation}"));
                 fs::rename(self.generation(generation), creating)
+            }
+            StoreCall::Adopt { .. } => {
+                self.call(call);
+                self.crash();
+                Ok(())
             }
             StoreCall::Activate { generation } => {
                 self.crash();
@@ -172,6 +178,21 @@ impl StoreUnderTest for OnDisk {
 
     fn mount_kept_volume(&mut self) {
         self.copy_volume(&self.kept_volume(), &self.data());
+    }
+
+    fn place_fetched(&mut self, generation: Generation, from: Generation, is: Identity) {
+        assert!(self.store.is_none(), "a generation is copied while nobody writes to it");
+        let elsewhere = tempfile::tempdir().expect(OURS);
+        let begun = rocks::begin_fetch(elsewhere.path(), &is.store, generation, &is).expect(OURS);
+        let fetched = self.store_dir().join(begun.file_name().expect("it is named"));
+        if fetched.exists() {
+            fs::remove_dir_all(&fetched).expect(OURS);
+        }
+        copy_as_it_is(&self.generation(from), &fetched);
+        for own in fs::read_dir(&begun).expect(OURS) {
+            let own = own.expect(OURS);
+            fs::copy(own.path(), fetched.join(own.file_name())).expect(OURS);
+        }
     }
 
     fn damage(&mut self, damage: Damage) {

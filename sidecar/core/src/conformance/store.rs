@@ -6,6 +6,7 @@
 mod damage;
 mod durability;
 mod faults;
+mod fetched;
 mod fixture;
 mod generations;
 mod identity;
@@ -17,6 +18,7 @@ mod volumes;
 
 use crate::offset::{Generation, RequestId};
 use crate::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent, View};
+use crate::topic::Identity;
 
 pub use fixture::{PARTITIONS, identity};
 
@@ -34,7 +36,7 @@ pub trait StoreUnderTest {
     /// The process ends in good order. The next call is an `Open`.
     fn stop(&mut self);
 
-    /// The process is killed in the middle of this `Create`, `Activate`, `Remove` or `Quarantine`.
+    /// The process is killed in the middle of this `Create`, `Adopt`, `Activate`, `Remove` or `Quarantine`.
     fn crash_during(&mut self, call: StoreCall);
 
     /// Keeps a copy of the volume of a store that crashed or was stopped.
@@ -42,6 +44,10 @@ pub trait StoreUnderTest {
 
     /// Puts that copy in the place of the volume of a store that crashed or was stopped.
     fn mount_kept_volume(&mut self);
+
+    /// Places what is flushed of `from`, of a store that crashed or was stopped, where `Adopt` of `generation` finds
+    /// it: as if it had been fetched from a peer that has it under this identity.
+    fn place_fetched(&mut self, generation: Generation, from: Generation, identity: Identity);
 
     /// Damages the disk of a store that crashed or was stopped.
     fn damage(&mut self, damage: Damage);
@@ -143,6 +149,18 @@ pub const CASES: &[Case] = cases![
         a_call_to_a_generation_that_is_not_open_fails,
         a_view_outlives_close_and_remove,
     },
+    fetched::{
+        what_was_fetched_becomes_an_unfinished_generation,
+        an_adopted_generation_goes_on_and_is_put_into_use,
+        a_first_generation_may_be_adopted,
+        what_was_not_fetched_is_not_adopted,
+        what_was_fetched_for_something_else_is_not_adopted,
+        a_number_that_was_used_is_not_adopted,
+        an_interrupted_adopt_leaves_what_was_fetched_or_a_generation,
+        what_was_fetched_survives_opening_and_goes_with_a_create,
+        adopting_removes_what_else_was_fetched,
+        what_was_fetched_is_no_generation,
+    },
     load::{
         what_is_loaded_is_read_when_it_is_flushed,
         later_runs_win_over_earlier_ones,
@@ -184,6 +202,7 @@ pub const FAULT_CASES: &[Case] = cases![
         a_failed_flush_is_not_made_good_by_the_next_one,
         a_full_disk_fails_the_flush_and_a_reopened_copy_goes_on,
         a_failed_create_leaves_nothing,
+        a_failed_adopt_can_be_repeated,
         a_failed_activate_changes_nothing,
         a_failed_quarantine_can_be_repeated,
         a_failed_remove_can_be_repeated,

@@ -66,14 +66,15 @@ struct Case {
     found: Found,
     facts: LogFacts,
     epochs_known: Vec<Option<Epoch>>,
-    diverged: BTreeSet<Partition>,
-    past_horizon: bool,
+    diverged: BTreeSet<(Generation, Partition)>,
+    past_horizon: BTreeSet<Generation>,
     wall_ms: u64,
 }
 
 fn case(found: Found) -> Case {
-    let (epochs_known, diverged) = (vec![None; 2], BTreeSet::new());
-    Case { found, facts: facts(), epochs_known, diverged, past_horizon: false, wall_ms: NOW_MS }
+    let (diverged, past_horizon) = (BTreeSet::new(), BTreeSet::new());
+    let (facts, epochs_known) = (facts(), vec![None; 2]);
+    Case { found, facts, epochs_known, diverged, past_horizon, wall_ms: NOW_MS }
 }
 
 impl Case {
@@ -84,7 +85,7 @@ impl Case {
             facts: &self.facts,
             epochs_known: &self.epochs_known,
             diverged: &self.diverged,
-            past_horizon: self.past_horizon,
+            past_horizon: &self.past_horizon,
             wall_ms: self.wall_ms,
             limits: &Limits::PRODUCTION,
         })
@@ -102,7 +103,9 @@ impl Case {
 
     fn refusal(&self) -> (Refusal, Option<Generation>) {
         match self.plan() {
-            Plan::Refuse { refusal, serve } => (refusal, serve),
+            Plan::Refuse { refusal, serve } | Plan::Incomplete { refusal, serve, .. } => {
+                (refusal, serve)
+            }
             other => panic!("expected a refusal: {other:?}"),
         }
     }
@@ -226,7 +229,7 @@ fn a_copy_beyond_the_logs_end_is_kept_for_the_operator_and_rebuilt() {
 #[test]
 fn a_copy_of_another_history_is_kept_for_the_operator_and_rebuilt() {
     let mut case = case(current(100));
-    case.diverged.insert(Partition(1));
+    case.diverged.insert((G1, Partition(1)));
     let (cause, old) = case.rebuild();
     assert_eq!((cause, quarantined(&old)), (Cause::Diverged, vec![G1]));
     assert!(matches!(&old[..], [(G1, Old::Quarantine(Why::Lost(_)))]), "{old:?}");
@@ -271,7 +274,7 @@ fn the_smallest_retention_ever_seen_sets_the_horizon() {
 #[test]
 fn what_the_monotonic_clock_saw_outweighs_the_wall_clock() {
     let mut case = case(current(100));
-    case.past_horizon = true;
+    case.past_horizon.insert(G1);
     assert_eq!(case.rebuild().0, Cause::PastHorizon);
 }
 
@@ -374,4 +377,38 @@ fn a_cancelled_plan_serves_what_the_plan_would_and_begins_nothing() {
     unsafe_policy.facts.policy.cleanup = "delete".to_owned();
     let plan = unsafe_policy.plan();
     assert_eq!(plan.clone().cancelled(), plan);
+}
+
+/// It would otherwise be given up for what its predecessor suffered from, or take its place unjudged.
+#[test]
+fn what_is_known_of_one_generation_says_nothing_of_another() {
+    let old = || intact(G1, vec![lineage(10), lineage(20)]);
+    let new = || intact(G2, vec![lineage(10), lineage(20)]);
+    let knows: [fn(&mut Case, Generation) -> bool; 2] = [
+        |case, of| case.diverged.insert((of, Partition(1))),
+        |case, of| case.past_horizon.insert(of),
+    ];
+    for know in knows {
+        let mut of_old = case(copy(old(), new()));
+        know(&mut of_old, G1);
+        let plan = of_old.plan();
+        assert!(matches!(plan, Plan::Continue { building: G2, .. }), "{plan:?}");
+        let mut of_new = case(copy(old(), new()));
+        know(&mut of_new, G2);
+        let plan = of_new.plan();
+        assert!(matches!(plan, Plan::Resume { generation: G1, .. }), "{plan:?}");
+        let mut of_old_alone = case(copy(old(), None));
+        know(&mut of_old_alone, G1);
+        of_old_alone.rebuild();
+    }
+}
+
+#[test]
+fn where_the_log_is_incomplete_what_a_peer_gives_takes_a_place_of_its_own() {
+    let mut case = case(copy(intact(G1, vec![lineage(5), lineage(101)]), None));
+    case.facts.partitions[0].log_start = Offset(6);
+    let Plan::Incomplete { generation: G3, cause, old, .. } = case.plan() else {
+        panic!("{:?}", case.plan())
+    };
+    assert_eq!((cause, quarantined(&old)), (Cause::Truncated, vec![G1]), "it has what was lost");
 }

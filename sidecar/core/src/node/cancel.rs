@@ -2,7 +2,7 @@
 //!
 //! A cancelled node goes the way of every unexpected news: it closes without flushing, opens and decides again; only
 //! that the decision is not acted on. So what is flushed stays, what the plan would serve is served, and what would be
-//! refused anyway is refused for its own reason. Not kept over a restart.
+//! refused anyway is refused for its own reason, and no peer is asked. Not kept over a restart.
 
 use crate::gate::Rejection;
 use crate::offset::RequestId;
@@ -16,6 +16,10 @@ impl Node {
             Phase::Stopped => Reply::Rejected(Rejection::Draining),
             _ if self.drain.is_some() => Reply::Rejected(Rejection::Draining),
             _ if self.cancelled => Reply::Done,
+            Phase::Refused(_) if self.fetches() => {
+                self.stop_restore();
+                Reply::Done
+            }
             Phase::Ready | Phase::Refused(_) => {
                 Reply::Rejected(Rejection::NoRestore(self.phase.clone()))
             }
@@ -32,6 +36,10 @@ impl Node {
         self.become_phase(Phase::Refused(Refusal::Cancelled));
         match &self.stage {
             Stage::Reading(_) => self.reopen(),
+            // What of it came stays.
+            Stage::Fetching(_) => {
+                self.calls_off_fetch();
+            }
             // For another leader's answer: whether the copy may be served shows with it.
             Stage::Waiting { .. } => self.describe.hurry(),
             // What was asked for is answered first; a pause after an error ends by itself.

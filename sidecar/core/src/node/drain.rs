@@ -40,11 +40,21 @@ impl Node {
             // Each of these is about to be answered by the store; a generation is closed when it is known.
             return;
         }
+        if drain.until > self.now.mono && self.calls_off_fetch() {
+            return;
+        }
+        let Some(drain) = &self.drain else { return };
+        if let Stage::Fetching(fetching) = &self.stage
+            && !fetching.asks_log()
+        {
+            return;
+        }
         let flushed = match &self.stage {
             Stage::Reading(reading) => reading.all_durable(),
             Stage::Asking
             | Stage::Opening { .. }
             | Stage::Preparing { .. }
+            | Stage::Fetching(_)
             | Stage::Waiting { .. }
             | Stage::Suspended { .. }
             | Stage::Closing

@@ -9,6 +9,7 @@ use crate::gate::{Rejection, Until};
 use crate::limits::Limits;
 use crate::log::{KafkaError, LogCall, LogEvent};
 use crate::offset::{Generation, Offset, Partition, RequestId, Revision};
+use crate::peer::{PeerCall, PeerEvent};
 use crate::phase::Phase;
 use crate::stall::StallKind;
 use crate::store::{StoreCall, StoreEvent, Why};
@@ -19,6 +20,7 @@ use crate::topic::{TopicId, TopicPolicy};
 pub enum Event {
     Log(LogEvent),
     Store(StoreEvent),
+    Peer(PeerEvent),
     /// Answered by exactly one `Effect::Reply` with its id, unless `Gone` comes first.
     Command(RequestId, Command),
     /// Nobody waits for this command, or wants its pin, any more. A write goes on regardless.
@@ -63,6 +65,7 @@ pub struct Change {
 pub enum Effect {
     Log(LogCall),
     Store(StoreCall),
+    Peer(PeerCall),
     Reply(RequestId, Reply),
     Notice(Notice),
 }
@@ -119,6 +122,10 @@ pub enum Notice {
         position: Offset,
     },
     Policy(PolicyWarning),
+    /// No peer gave a copy: the log is read instead, where it can give the whole state.
+    PeerFailed {
+        detail: String,
+    },
 }
 
 /// Settings that are legal but lose data or time in a failure.

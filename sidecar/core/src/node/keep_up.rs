@@ -100,6 +100,7 @@ impl Node {
             StoreCallKind::Confirm => self.on_confirmed(),
             StoreCallKind::Open
             | StoreCallKind::Create
+            | StoreCallKind::Adopt
             | StoreCallKind::Apply
             | StoreCallKind::Quarantine
             | StoreCallKind::Remove

@@ -8,6 +8,8 @@
 //!    ^         |                       | anything unexpected
 //!    |         v                       v
 //!    +----- Waiting (stale leader, refused, cancelled)   Suspended (disk) -> Closing -> Asking
+//!    |         | a peer is to give what a rebuild would read        ^
+//!    |         +------> Fetching -----------------------------------+
 //! ```
 
 mod ask;
@@ -15,6 +17,7 @@ mod awaits;
 mod cancel;
 mod drain;
 mod event;
+mod fetching;
 mod keep_up;
 mod open;
 mod pins;
@@ -46,11 +49,12 @@ use ask::Ask;
 use awaits::Awaits;
 use drain::Drain;
 pub use event::{Change, Command, Effect, Event, Notice, Outcome, PolicyWarning, Reply};
+use fetching::{Fetching, Peers};
 use pins::Pins;
 use reading::{Reading, Served};
 pub use stalls::Stall;
 use stalls::Stalls;
-pub use status::{PartitionStatus, Progress, Status};
+pub use status::{PartitionStatus, Progress, Source, Status};
 use throttle::Throttle;
 
 #[derive(Debug)]
@@ -77,6 +81,7 @@ pub struct Node {
     /// Generations open in the store.
     open: BTreeSet<Generation>,
     evidence: Evidence,
+    peers: Peers,
     stalls: Stalls,
     awaits: Awaits,
     throttle: Throttle,
@@ -92,15 +97,25 @@ pub struct Node {
     gate_changed: bool,
 }
 
-/// What neither the disk nor the log's facts show, learned from what they refused.
+/// What neither the disk nor the log's facts show, learned from what they refused: of each generation for itself, until
+/// it is gone.
 #[derive(Debug, Default)]
 struct Evidence {
-    diverged: BTreeSet<Partition>,
+    diverged: BTreeSet<(Generation, Partition)>,
     corrupt: BTreeMap<Generation, String>,
-    /// A running copy met its tombstone horizon by a clock that a restart cannot ask.
-    past_horizon: bool,
+    /// Met their tombstone horizon, while they ran, by a clock that a restart cannot ask.
+    past_horizon: BTreeSet<Generation>,
     /// Times in a row that the log refused the offset a copy starts from.
-    out_of_range: BTreeMap<Partition, u32>,
+    out_of_range: BTreeMap<(Generation, Partition), u32>,
+}
+
+impl Evidence {
+    fn forget(&mut self, gone: Generation) {
+        self.diverged.retain(|(generation, _)| *generation != gone);
+        self.corrupt.remove(&gone);
+        self.past_horizon.remove(&gone);
+        self.out_of_range.retain(|(generation, _), _| *generation != gone);
+    }
 }
 
 #[derive(Debug)]
@@ -117,6 +132,7 @@ enum Stage {
         reading: Box<Reading>,
     },
     Reading(Box<Reading>),
+    Fetching(Box<Fetching>),
     /// Until the log's facts allow another plan for what was found.
     Waiting {
         found: Found,
@@ -152,6 +168,7 @@ impl Node {
             assigning: BTreeMap::new(),
             open: BTreeSet::new(),
             evidence: Evidence::default(),
+            peers: Peers::default(),
             stalls: Stalls::default(),
             awaits: Awaits::default(),
             throttle: Throttle::default(),
@@ -174,6 +191,7 @@ impl Node {
         match event {
             Event::Log(event) => self.on_log(event),
             Event::Store(event) => self.on_store(event),
+            Event::Peer(event) => self.on_peer(event),
             Event::Command(id, command) => self.on_command(id, command),
             Event::Gone(id) => {
                 self.awaits.remove(id);
@@ -195,8 +213,10 @@ impl Node {
     pub fn next_timer(&self) -> Option<Duration> {
         let asks = match &self.stage {
             Stage::Asking | Stage::Waiting { .. } => [self.describe.timer(), None, None],
+            Stage::Fetching(fetching) if fetching.asks_log() => [self.describe.timer(), None, None],
             Stage::Reading(_) => [self.describe.timer(), self.ends.timer(), self.topic_id.timer()],
-            Stage::Opening { .. }
+            Stage::Fetching(_)
+            | Stage::Opening { .. }
             | Stage::Preparing { .. }
             | Stage::Suspended { .. }
             | Stage::Closing
@@ -204,6 +224,7 @@ impl Node {
         };
         let own = match &self.stage {
             Stage::Reading(reading) => self.reading_timer(reading),
+            Stage::Fetching(fetching) => self.fetching_timer(fetching),
             Stage::Suspended { until, .. } => Some(*until),
             Stage::Asking
             | Stage::Opening { .. }
@@ -273,6 +294,12 @@ impl Node {
                 }
             }
             Stage::Reading(_) => self.keep_up(),
+            Stage::Fetching(fetching) => {
+                if fetching.asks_log() && self.describe.ask(self.now) {
+                    self.log(LogCall::Describe);
+                }
+                self.name_silence();
+            }
             Stage::Suspended { until, .. } if *until <= self.now.mono => self.reopen(),
             Stage::Suspended { .. }
             | Stage::Opening { .. }
@@ -309,6 +336,7 @@ impl Node {
             Stage::Asking
             | Stage::Opening { .. }
             | Stage::Preparing { .. }
+            | Stage::Fetching(_)
             | Stage::Waiting { .. }
             | Stage::Suspended { .. }
             | Stage::Closing

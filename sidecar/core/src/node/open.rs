@@ -14,8 +14,9 @@ use crate::store::{
 };
 use crate::topic::{Identity, LogFacts};
 
+use super::fetching::Wanted;
 use super::reading::{Reading, Served, Start, Usage};
-use super::{Effect, Evidence, Node, Notice, PolicyWarning, Stage};
+use super::{Effect, Node, Notice, PolicyWarning, Stage};
 
 impl Node {
     pub(super) fn on_facts(&mut self, facts: LogFacts) {
@@ -52,6 +53,7 @@ impl Node {
                 self.decide_again(&facts)
             }
             Stage::Waiting { .. } => self.reopen(),
+            Stage::Fetching(_) => self.on_facts_beside_fetch(&facts, superseded),
             Stage::Reading(_) => self.audit(&facts),
             Stage::Opening { .. }
             | Stage::Preparing { .. }
@@ -90,6 +92,7 @@ impl Node {
             for generation in [&mut copy.current, &mut copy.building].into_iter().flatten() {
                 self.note_generation(generation);
             }
+            self.note_adopted(copy);
         }
         let facts = self.facts.clone().expect("the copy is opened only after the log's facts came");
         self.act_on(found, identity, &facts);
@@ -113,18 +116,22 @@ impl Node {
         self.act_on(found, identity, facts);
     }
 
-    fn act_on(&mut self, found: Found, identity: Identity, facts: &LogFacts) {
+    pub(super) fn decide(&self, found: &Found, facts: &LogFacts) -> Plan {
         let plan = decide(Situation {
             store: &self.store,
-            found: &found,
+            found,
             facts,
             epochs_known: &self.epochs_known,
             diverged: &self.evidence.diverged,
-            past_horizon: self.evidence.past_horizon,
+            past_horizon: &self.evidence.past_horizon,
             wall_ms: self.now.wall_ms,
             limits: &self.limits,
         });
-        let plan = if self.cancelled { plan.cancelled() } else { plan };
+        if self.cancelled { plan.cancelled() } else { plan }
+    }
+
+    fn act_on(&mut self, found: Found, identity: Identity, facts: &LogFacts) {
+        let plan = self.decide(&found, facts);
         if let Plan::Wait(deposed) = plan {
             self.begin_stall(StallKind::StaleLeader, deposed.to_string());
             self.become_phase(Phase::Opening);
@@ -139,6 +146,15 @@ impl Node {
                 let served = serve.map(served);
                 self.become_phase(Phase::Refused(refusal));
                 self.stage = Stage::Waiting { found, identity, served };
+            }
+            Plan::Incomplete { refusal, serve, generation, cause, old } => {
+                let served = serve.map(served);
+                self.become_phase(Phase::Refused(refusal));
+                let wanted = Wanted { generation, cause, refused: true, old, served };
+                match self.may_ask_peers(&wanted, facts) {
+                    true => self.fetch(found, identity, wanted, facts),
+                    false => self.stage = Stage::Waiting { found, identity, served },
+                }
             }
             Plan::Resume { generation, lineages, unfinished } => {
                 let start = Start {
@@ -172,10 +188,14 @@ impl Node {
                     .iter()
                     .find(|(_, old)| *old == Old::ServeStale)
                     .map(|(generation, _)| *generation);
-                let usage = Usage::Building {
-                    serve: stale.map(served),
-                    replaced: stale.into_iter().collect(),
-                };
+                let served = stale.map(served);
+                let wanted = Wanted { generation, cause, refused: false, old, served };
+                if self.may_ask_peers(&wanted, facts) {
+                    return self.fetch(found, identity, wanted, facts);
+                }
+                let old = wanted.old;
+                let usage =
+                    Usage::Building { serve: served, replaced: stale.into_iter().collect() };
                 let lineages = vec![self.empty_lineage(facts); facts.partitions.len()];
                 let start = Start { identity, generation, lineages, cause, usage };
                 self.rebuild(old, start, facts);
@@ -199,7 +219,7 @@ impl Node {
         self.prepare(calls, start, facts);
     }
 
-    fn put_away(
+    pub(super) fn put_away(
         &mut self,
         old: impl IntoIterator<Item = (Generation, Old)>,
     ) -> VecDeque<StoreCall> {
@@ -242,16 +262,6 @@ impl Node {
             return;
         };
         self.open.insert(reading.generation);
-        match reading.cause {
-            Cause::Resume | Cause::Unfinished => {}
-            // The evidence was against what is set aside by now; had that failed, it would still count.
-            Cause::Empty
-            | Cause::PastHorizon
-            | Cause::Truncated
-            | Cause::Diverged
-            | Cause::Corrupt
-            | Cause::UnknownFormat => self.evidence = Evidence::default(),
-        }
         if self.cancelled {
             return self.reopen();
         }
@@ -275,11 +285,15 @@ impl Node {
 
     pub(super) fn on_done(&mut self, call: StoreCallKind, generation: Generation) {
         match call {
-            StoreCallKind::Close | StoreCallKind::Remove | StoreCallKind::Quarantine => {
+            StoreCallKind::Close => drop(self.open.remove(&generation)),
+            StoreCallKind::Remove | StoreCallKind::Quarantine => {
                 self.open.remove(&generation);
+                // Not before: had that failed, it would still count.
+                self.evidence.forget(generation);
             }
             StoreCallKind::Open
             | StoreCallKind::Create
+            | StoreCallKind::Adopt
             | StoreCallKind::Apply
             | StoreCallKind::Confirm
             | StoreCallKind::Flush
@@ -289,6 +303,7 @@ impl Node {
         }
         match &self.stage {
             Stage::Preparing { .. } => self.prepare_next(),
+            Stage::Fetching(_) => self.on_fetching_done(call, generation),
             Stage::Reading(_) => self.on_reading_done(call, generation),
             Stage::Closing if call == StoreCallKind::Close && self.open.is_empty() => self.closed(),
             Stage::Asking
@@ -346,6 +361,7 @@ impl Node {
     pub(super) fn on_damaged(&mut self, generation: Generation, detail: String) {
         if self.open.contains(&generation) && !self.evidence.corrupt.contains_key(&generation) {
             self.begin_stall(StallKind::StoreFailed, detail.clone());
+            self.note_damage_beside_fetch(generation, &detail);
             self.evidence.corrupt.insert(generation, detail);
             if let Stage::Reading(_) | Stage::Waiting { .. } = self.stage {
                 self.reopen();

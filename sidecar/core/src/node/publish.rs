@@ -27,6 +27,7 @@ impl Node {
         };
         if next == Phase::Ready && self.phase != Phase::Ready {
             self.failures = 0;
+            self.forget_asking();
             self.evidence = super::Evidence::default();
         }
         self.become_phase(next);
@@ -36,6 +37,7 @@ impl Node {
     pub(super) fn served(&self) -> Option<Served> {
         match &self.stage {
             Stage::Preparing { reading, .. } | Stage::Reading(reading) => reading.served(),
+            Stage::Fetching(fetching) => fetching.served,
             Stage::Waiting { served, .. } | Stage::Suspended { served, .. } => *served,
             Stage::Asking | Stage::Opening { .. } | Stage::Closing | Stage::Stopped => None,
         }
@@ -50,6 +52,7 @@ impl Node {
             Stage::Asking
             | Stage::Opening { .. }
             | Stage::Preparing { .. }
+            | Stage::Fetching(_)
             | Stage::Waiting { .. }
             | Stage::Suspended { .. }
             | Stage::Closing

@@ -68,7 +68,7 @@ impl Node {
         let facts = self.facts.as_ref().expect("reading follows the log's facts");
         let reader = &mut reading.readers[batch.partition.index()];
         if reader.past_horizon(self.now, &self.limits) {
-            self.evidence.past_horizon = true;
+            self.evidence.past_horizon.insert(reading.generation);
             return self.reopen();
         }
         if reader.knows(&batch) {
@@ -105,6 +105,7 @@ impl Node {
         let Some(reading) = self.reading() else {
             return;
         };
+        let generation = reading.generation;
         let reader = reading.reader(partition);
         if reader.fetch == Fetch::Assigning {
             return;
@@ -113,7 +114,7 @@ impl Node {
         let at_assign = position == reader.position_at_assign;
         self.notice(Notice::PositionLost { partition, position });
         if at_assign {
-            self.note_loss(partition, loss);
+            self.note_loss(generation, partition, loss);
         }
         self.lose();
     }
@@ -125,11 +126,11 @@ impl Node {
     }
 
     /// The log refused the very position that it was asked to start from.
-    fn note_loss(&mut self, partition: Partition, loss: Loss) {
-        let tries = self.evidence.out_of_range.entry(partition).or_default();
+    fn note_loss(&mut self, generation: Generation, partition: Partition, loss: Loss) {
+        let tries = self.evidence.out_of_range.entry((generation, partition)).or_default();
         *tries += 1;
         if loss == Loss::Diverged || *tries >= OUT_OF_RANGE_MAX {
-            self.evidence.diverged.insert(partition);
+            self.evidence.diverged.insert((generation, partition));
         }
     }
 

@@ -237,9 +237,10 @@ impl Reader {
         }
     }
 
-    /// The lineage to store when the newest confirmation has been in memory for `interval`.
+    /// The lineage to store when the newest confirmation has been in memory for `interval`, or the stored one is of a
+    /// wall clock that has been set back since: whoever opens it would not believe it.
     pub(super) fn unsaved_confirmation(&mut self, interval: Duration) -> Option<Lineage> {
-        let unsaved = self.fetched.confirmed_at_ms.saturating_sub(self.confirmed_sent_ms);
+        let unsaved = self.fetched.confirmed_at_ms.abs_diff(self.confirmed_sent_ms);
         let due = self.applying.is_empty() && Duration::from_millis(unsaved) >= interval;
         due.then(|| {
             self.confirmed_sent_ms = self.fetched.confirmed_at_ms;

@@ -42,6 +42,10 @@ impl Stalls {
         ended
     }
 
+    pub(super) fn has(&self, kind: StallKind) -> bool {
+        self.active.contains_key(&kind)
+    }
+
     pub(super) fn any(&self) -> bool {
         !self.active.is_empty()
     }

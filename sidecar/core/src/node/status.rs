@@ -4,9 +4,11 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::offset::{Epoch, Generation, Offset};
+use crate::peer::Transfer;
 use crate::phase::{Cause, Phase};
 use crate::topic::{Identity, TopicPolicy};
 
+use super::fetching::Fetching;
 use super::reading::Reading;
 use super::{Node, Stage, Stall};
 
@@ -61,6 +63,15 @@ pub struct Progress {
     pub records: u64,
     /// Of keys and values.
     pub bytes: u64,
+    pub source: Source,
+}
+
+/// Where a restore takes the state from at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Log,
+    /// Offsets and records count nothing meanwhile. None until one gives something.
+    Peer(Option<Transfer>),
 }
 
 impl Node {
@@ -69,6 +80,7 @@ impl Node {
             Stage::Preparing { reading, .. } | Stage::Reading(reading) => Some(reading.as_ref()),
             Stage::Asking
             | Stage::Opening { .. }
+            | Stage::Fetching(_)
             | Stage::Waiting { .. }
             | Stage::Suspended { .. }
             | Stage::Closing
@@ -85,7 +97,17 @@ impl Node {
             exact: self.gate.exact,
             confirmed_at_ms: self.gate.confirmed_at_ms,
             partitions: reading.map(|reading| self.partition_status(reading)).unwrap_or_default(),
-            progress: reading.map(progress),
+            progress: match &self.stage {
+                Stage::Fetching(fetching) => Some(fetched(fetching)),
+                Stage::Asking
+                | Stage::Opening { .. }
+                | Stage::Preparing { .. }
+                | Stage::Reading(_)
+                | Stage::Waiting { .. }
+                | Stage::Suspended { .. }
+                | Stage::Closing
+                | Stage::Stopped => reading.map(progress),
+            },
             restore_rate: self.throttle.rate(),
             horizon_in: reading.and_then(|reading| self.horizon_in(reading)),
             writes_in_flight: self.writes.len(),
@@ -126,5 +148,16 @@ fn progress(reading: &Reading) -> Progress {
         started: reading.started.mono,
         records: reading.records,
         bytes: reading.bytes,
+        source: Source::Log,
+    }
+}
+
+fn fetched(fetching: &Fetching) -> Progress {
+    Progress {
+        cause: fetching.cause,
+        started: fetching.started,
+        records: 0,
+        bytes: 0,
+        source: Source::Peer(fetching.transfer.clone()),
     }
 }

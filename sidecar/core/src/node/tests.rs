@@ -8,6 +8,7 @@ mod keeping_up;
 mod losses;
 mod notices;
 mod opening;
+mod peers;
 mod pins;
 mod reader;
 mod stalls;

@@ -3,7 +3,7 @@
 //! What is not known is null, so that every object has every key.
 
 use outrigger_client::proto::v1::{
-    Cause, Digest, PartitionPosition, PartitionStatus, RestoreProgress, Stall,
+    Cause, Digest, PartitionPosition, PartitionStatus, PeerTransfer, RestoreProgress, Stall,
 };
 use outrigger_client::{NodeStatus, StoreStatus};
 use serde_json::{Value, json};
@@ -76,7 +76,12 @@ fn restore(restore: &RestoreProgress) -> Value {
         "fraction": restore.fraction,
         "eta_seconds": restore.eta_seconds,
         "bytes_per_second_max": restore.bytes_per_second_max,
+        "from_peer": restore.from_peer.as_ref().map(from_peer),
     })
+}
+
+fn from_peer(from: &PeerTransfer) -> Value {
+    json!({ "peer": from.peer, "bytes": from.bytes, "bytes_total": from.bytes_total })
 }
 
 fn digest(digest: &Digest) -> Value {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use indicatif::{HumanBytes, HumanCount};
-use outrigger_client::proto::v1::{PartitionStatus, RestoreProgress};
+use outrigger_client::proto::v1::{PartitionStatus, PeerTransfer, RestoreProgress};
 use outrigger_client::{NodeStatus, StoreStatus};
 
 use super::{cause_name, hex, phase_name, stall_name};
@@ -102,12 +102,17 @@ fn partition(partition: &PartitionStatus, text: &mut String) {
 }
 
 fn progress(restore: &RestoreProgress) -> String {
-    let mut text = format!(
-        "{} records ({}), {} a second",
-        HumanCount(restore.records_read),
-        HumanBytes(restore.bytes_read),
-        HumanCount(restore.records_per_second)
-    );
+    let mut text = match &restore.from_peer {
+        Some(PeerTransfer { peer, bytes, bytes_total }) => {
+            format!("{} of {} from {peer}", HumanBytes(*bytes), HumanBytes(*bytes_total))
+        }
+        None => format!(
+            "{} records ({}), {} a second",
+            HumanCount(restore.records_read),
+            HumanBytes(restore.bytes_read),
+            HumanCount(restore.records_per_second)
+        ),
+    };
     if let Some(fraction) = restore.fraction {
         write!(text, ", {:.0} %", fraction * 100.0).expect(INFALLIBLE);
     }
@@ -155,6 +160,25 @@ mod tests {
         };
         let expected = "RESTORING  EMPTY  1,234,567 records (1.00 MiB), 98,765 a second, 25 %, \
                         7 s to go, throttled to 10.00 MiB a second  lag 4,000";
+        assert_eq!(summary(&status), expected);
+    }
+
+    #[test]
+    fn a_copy_that_comes_from_a_peer_is_told_with_its_address_and_bytes() {
+        let from_peer =
+            PeerTransfer { peer: "http://b:7400".to_owned(), bytes: 1 << 20, bytes_total: 4 << 20 };
+        let restore = RestoreProgress {
+            fraction: Some(0.25),
+            eta_seconds: Some(7),
+            from_peer: Some(from_peer),
+            ..RestoreProgress::default()
+        };
+        let status = StoreStatus {
+            phase: Phase::Refused.into(),
+            restore: Some(restore),
+            ..StoreStatus::default()
+        };
+        let expected = "REFUSED  1.00 MiB of 4.00 MiB from http://b:7400, 25 %, 7 s to go";
         assert_eq!(summary(&status), expected);
     }
 

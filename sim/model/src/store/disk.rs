@@ -22,6 +22,8 @@ pub(super) struct Disk {
     pub(super) quarantined: BTreeMap<Generation, Why>,
     /// Halves of interrupted `Create`s and `Remove`s, out of sight.
     pub(super) debris: BTreeSet<Generation>,
+    /// What peers gave, by the generation that it is for, and the identity that they have it under.
+    pub(super) fetched: BTreeMap<Generation, (Identity, Stored)>,
 }
 
 /// What IDENTITY says.
@@ -50,6 +52,18 @@ pub(super) enum Health {
     Unreadable,
     /// Opens as if nothing were wrong; every read fails.
     RowsDamaged,
+}
+
+impl Stored {
+    /// Of its own files; of the store's there is nothing here to damage.
+    pub(super) fn damage(&mut self, damage: Damage) {
+        self.health = match damage {
+            Damage::Identity | Damage::NoIdentity | Damage::Current => return,
+            Damage::Format(_) => Health::UnknownFormat,
+            Damage::Index(_) | Damage::MissingFile(_) => Health::Unreadable,
+            Damage::Rows(_) => Health::RowsDamaged,
+        };
+    }
 }
 
 impl Disk {
@@ -123,10 +137,10 @@ impl Disk {
     ) -> Result<(), StoreError> {
         reach.step()?;
         self.claim(identity)?;
-        if self.generations.contains_key(&generation) || self.quarantined.contains_key(&generation)
-        {
+        if self.is_used(generation) {
             return Err(io(format!("{generation} is there already")));
         }
+        self.fetched.clear();
         reach.step()?;
         self.debris.insert(generation);
         reach.step()?;
@@ -135,6 +149,34 @@ impl Disk {
         let (health, rot, condemned) = (Health::Sound, Arc::default(), None);
         self.generations.insert(generation, Stored { health, partitions, rot, condemned });
         Ok(())
+    }
+
+    pub(super) fn adopt(
+        &mut self,
+        generation: Generation,
+        identity: Identity,
+        reach: &mut Reach,
+    ) -> Result<(), StoreError> {
+        match self.fetched.get(&generation) {
+            Some((of, _)) if *of == identity => {}
+            Some((of, _)) => return Err(io(format!("what was fetched is of {of}"))),
+            None => return Err(io(format!("nothing was fetched for {generation}"))),
+        }
+        if self.is_used(generation) {
+            return Err(io(format!("{generation} is there already")));
+        }
+        reach.step()?;
+        self.claim(identity)?;
+        reach.step()?;
+        let (_, stored) = self.fetched.remove(&generation).expect("it was there");
+        self.generations.insert(generation, stored);
+        reach.step()?;
+        self.fetched.clear();
+        Ok(())
+    }
+
+    fn is_used(&self, generation: Generation) -> bool {
+        self.generations.contains_key(&generation) || self.quarantined.contains_key(&generation)
     }
 
     pub(super) fn set_aside(
@@ -178,11 +220,10 @@ impl Disk {
             Damage::Identity => self.owner = Some(Owner::Unreadable),
             Damage::NoIdentity => self.owner = None,
             Damage::Current => self.current = None,
-            Damage::Format(generation) => self.stored(generation).health = Health::UnknownFormat,
-            Damage::Index(generation) | Damage::MissingFile(generation) => {
-                self.stored(generation).health = Health::Unreadable;
-            }
-            Damage::Rows(generation) => self.stored(generation).health = Health::RowsDamaged,
+            Damage::Format(generation)
+            | Damage::Index(generation)
+            | Damage::MissingFile(generation)
+            | Damage::Rows(generation) => self.stored(generation).damage(damage),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the disk refuses next, and how far a call that it refuses comes before that.
 //!
 //! A call is a row of durable steps, as `RocksStore` does them: of a `Create` IDENTITY, its files out of sight,
-//! their rename into sight; of a `Remove` the rename out of sight, then the files; of a `Quarantine` the reason,
+//! their rename into sight; of an `Adopt` IDENTITY, that rename, the removal of what else was fetched; of a `Remove` the rename out of sight, then the files; of a `Quarantine` the reason,
 //! then the rename; of an `Activate` the rename of CURRENT; of a `Flush` one per partition; of an `Open` the
 //! halves it finishes, then what is superseded.
 

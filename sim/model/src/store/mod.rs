@@ -31,7 +31,7 @@ use fault::{Faults, Reach};
 use open::OpenGeneration;
 
 pub use contents::{Contents, Rows};
-pub use image::Image;
+pub use image::{Checkpoint, Image};
 pub use inspect::{LiveGeneration, StoredGeneration};
 pub use view::ModelView;
 
@@ -62,6 +62,7 @@ impl StoreModel {
             StoreCall::Create { generation, identity, lineages } => {
                 self.create(generation, identity, lineages)
             }
+            StoreCall::Adopt { generation, identity } => self.adopt(generation, identity),
             StoreCall::Apply { generation, batch, lineage } => {
                 self.apply(generation, batch, lineage)
             }
@@ -147,8 +148,8 @@ impl StoreModel {
         self.faults.arm(fault);
     }
 
-    /// The next call of this kind that fails does so after this many of its durable steps: `Create` has 3,
-    /// `Remove`, `Quarantine` and `Open` have 2, `Activate` has 1, `Flush` one per partition. A `Remove` that
+    /// The next call of this kind that fails does so after this many of its durable steps: `Create` and `Adopt`
+    /// have 3, `Remove`, `Quarantine` and `Open` have 2, `Activate` has 1, `Flush` one per partition. A `Remove` that
     /// comes as far as its first step does not fail: what it could not delete stays behind, out of sight.
     pub fn tear_next(&mut self, call: StoreCallKind, steps: usize) {
         self.faults.tear(call, steps);
@@ -222,6 +223,14 @@ impl StoreModel {
         self.highest = self.highest.max(generation.0);
         self.open_generation(generation);
         Ok(StoreEvent::Done { call: StoreCallKind::Create, generation })
+    }
+
+    fn adopt(&mut self, generation: Generation, identity: Identity) -> Answer {
+        let mut reach = self.faults.reach(StoreCallKind::Adopt, false);
+        self.disk.adopt(generation, identity, &mut reach)?;
+        reach.end()?;
+        self.highest = self.highest.max(generation.0);
+        Ok(StoreEvent::Done { call: StoreCallKind::Adopt, generation })
     }
 
     fn apply(&mut self, generation: Generation, batch: Arc<Batch>, lineage: Lineage) -> Answer {

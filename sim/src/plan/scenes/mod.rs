@@ -6,6 +6,7 @@
 
 mod away;
 mod busy;
+mod given;
 mod leaders;
 mod lost;
 
@@ -35,6 +36,13 @@ pub(super) fn add(plan: &mut Plan) {
     for (number, (licenses, percent, kind)) in (0..).zip(RARE) {
         let mut dice = Dice::at(plan.seed, "rare scene", number, 0);
         if dice.percent(percent) && licenses.contains(&plan.license) {
+            add_one(plan, kind, dice);
+        }
+    }
+    if plan.setting.peers.is_some() {
+        for number in 0..Dice::at(plan.seed, "peer scenes", 0, 0).below(4) {
+            let mut dice = Dice::at(plan.seed, "peer scene", number, 0);
+            let kind = dice.pick(&GIVEN);
             add_one(plan, kind, dice);
         }
     }
@@ -75,6 +83,9 @@ const RARE: [(&[License], u64, Kind); 6] = [
     (&[License::MayLose], 20, lost::hopeless),
     (&[License::NoLoss, License::MayLose, License::MayDiverge], 12, busy::cancelled),
 ];
+
+/// Where nodes give each other copies.
+const GIVEN: [Kind; 4] = [given::lost, given::lost, given::outdated, given::helpless];
 
 fn add_one(plan: &mut Plan, kind: Kind, dice: Dice) {
     let next_id = plan.operations.iter().map(|operation| operation.id + 1).max().unwrap_or(0);

@@ -7,6 +7,7 @@ mod interop;
 mod losses;
 mod operator;
 mod outage;
+mod peers;
 mod plan;
 mod refusals;
 mod reseed;

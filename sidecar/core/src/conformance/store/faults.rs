@@ -1,5 +1,6 @@
 //! Disks that refuse: a failed call had no effect, or all of it, and nothing is skipped after it.
 
+use super::fetched::{adopt, fetched};
 use super::fixture::{Copy, G1, G2, G3, create, done, failed, identity, number, open_copy};
 use super::{Fault, StoreUnderTest};
 use crate::offset::Partition;
@@ -151,4 +152,14 @@ pub(super) fn a_failed_open_opens_nothing_and_can_be_repeated(store: &mut dyn St
     assert!(copy.store.view(G1).is_none());
     copy.reopen();
     copy.check();
+}
+
+pub(super) fn a_failed_adopt_can_be_repeated(store: &mut dyn StoreUnderTest) {
+    let copy = fetched(store);
+    copy.store.arm(Fault::Next(StoreCallKind::Adopt, StoreErrorKind::Io));
+    assert_eq!(failed(copy.store.call(adopt(G2)), StoreCallKind::Adopt), StoreErrorKind::Io);
+    if open_copy(copy.store).building.is_none() {
+        done(copy.store, adopt(G2));
+    }
+    assert_eq!(number(&open_copy(copy.store).building), Some(G2));
 }

@@ -96,14 +96,14 @@ pub(super) fn key_in(partition: Partition, seed: u32) -> Vec<u8> {
 pub(super) struct Copy<'a> {
     pub(super) store: &'a mut dyn StoreUnderTest,
     pub(super) generation: Generation,
-    histories: Vec<History>,
+    pub(super) histories: Vec<History>,
 }
 
 pub(super) struct Histories(Vec<History>);
 
 /// What one partition held after each call that changed it, from the last flushed state on.
 #[derive(Clone)]
-struct History {
+pub(super) struct History {
     flushed: State,
     since: Vec<State>,
 }

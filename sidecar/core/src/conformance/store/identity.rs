@@ -14,7 +14,7 @@ pub(super) fn an_empty_disk_is_nothing(store: &mut dyn StoreUnderTest) {
     assert_eq!(open(store), Found::Nothing);
 }
 
-fn others() -> [Identity; 4] {
+pub(super) fn others() -> [Identity; 4] {
     [
         Identity { store: "invoices".into(), ..identity() },
         Identity { cluster: "kafka-2".into(), ..identity() },

@@ -20,7 +20,7 @@ impl Driven {
     fn replies(&mut self) -> Vec<(u64, Reply)> {
         let reply = |effect| match effect {
             Effect::Reply(RequestId(id), reply) => Some((id, reply)),
-            Effect::Log(_) | Effect::Store(_) | Effect::Notice(_) => None,
+            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => None,
         };
         self.effects().into_iter().filter_map(reply).collect()
     }

@@ -31,7 +31,11 @@ impl Driven {
     fn confirmations(&mut self) -> Vec<u64> {
         let confirmed = |effect| match effect {
             Effect::Store(StoreCall::Confirm { lineage, .. }) => Some(lineage.confirmed_at_ms),
-            Effect::Store(_) | Effect::Log(_) | Effect::Reply(..) | Effect::Notice(_) => None,
+            Effect::Store(_)
+            | Effect::Log(_)
+            | Effect::Peer(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => None,
         };
         self.effects().into_iter().filter_map(confirmed).collect()
     }

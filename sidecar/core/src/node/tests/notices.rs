@@ -8,7 +8,11 @@ fn notices(driven: &mut Driven) -> Vec<Notice> {
             Some(notice)
         }
         Effect::Notice(notice @ Notice::Policy(_)) => Some(notice),
-        Effect::Notice(_) | Effect::Log(_) | Effect::Store(_) | Effect::Reply(..) => None,
+        Effect::Notice(_)
+        | Effect::Log(_)
+        | Effect::Store(_)
+        | Effect::Peer(_)
+        | Effect::Reply(..) => None,
     };
     driven.effects().into_iter().filter_map(notice).collect()
 }

@@ -33,19 +33,19 @@ fn opened(current: Option<FoundGeneration>, building: Option<FoundGeneration>) -
 }
 
 impl Driven {
-    fn store_calls(&mut self) -> Vec<StoreCall> {
+    pub(super) fn store_calls(&mut self) -> Vec<StoreCall> {
         let call = |effect| match effect {
             Effect::Store(call) => Some(call),
-            Effect::Log(_) | Effect::Reply(..) | Effect::Notice(_) => None,
+            Effect::Log(_) | Effect::Peer(_) | Effect::Reply(..) | Effect::Notice(_) => None,
         };
         self.effects().into_iter().filter_map(call).collect()
     }
 
-    fn ended(&mut self, call: StoreCallKind, generation: Generation) {
+    pub(super) fn ended(&mut self, call: StoreCallKind, generation: Generation) {
         self.store(StoreEvent::Done { call, generation });
     }
 
-    fn fails(&mut self, call: StoreCallKind, kind: StoreErrorKind) {
+    pub(super) fn fails(&mut self, call: StoreCallKind, kind: StoreErrorKind) {
         let error = StoreError { kind, detail: "detail".to_owned() };
         self.store(StoreEvent::Failed { call, error });
     }

@@ -64,7 +64,11 @@ fn given(effects: &[Effect]) -> Vec<Given> {
         }
         Effect::Store(StoreCall::Pin { pin, partition, .. }) => Some(Given::Pin(pin.0, *partition)),
         Effect::Store(StoreCall::Unpin { pin, .. }) => Some(Given::Unpin(pin.0)),
-        Effect::Store(_) | Effect::Log(_) | Effect::Reply(..) | Effect::Notice(_) => None,
+        Effect::Store(_)
+        | Effect::Log(_)
+        | Effect::Peer(_)
+        | Effect::Reply(..)
+        | Effect::Notice(_) => None,
     });
     given.collect()
 }

@@ -207,6 +207,17 @@ fn a_confirmation_is_stored_when_it_is_old_enough_and_nothing_carries_it() {
 }
 
 #[test]
+fn a_confirmation_of_a_clock_that_was_set_back_since_is_replaced() {
+    let interval = Duration::from_millis(100);
+    let ahead = START.wall_ms + 36_000_000;
+    let mut reader = Reader::new(P0, lineage(5, ahead), Offset(5), START, START);
+    reader.on_end(&end(5), START);
+    let saved = reader.unsaved_confirmation(interval).map(|lineage| lineage.confirmed_at_ms);
+    assert_eq!(saved, Some(START.wall_ms));
+    assert_eq!(reader.unsaved_confirmation(interval), None, "once");
+}
+
+#[test]
 fn what_follows_is_hidden_only_where_an_end_was_met_below_a_committed_one() {
     let mut reader = reader();
     assert_eq!(reader.hidden(), None, "no end was met");

@@ -1,0 +1,392 @@
+//! A copy from a peer: when one is asked for, what is done with it, what ends it.
+
+use super::*;
+use crate::lineage::{EpochChain, Lineage};
+use crate::peer::{PeerCall, PeerEvent, Transfer};
+use crate::phase::{Cause, Refusal};
+use crate::stall::StallKind;
+use crate::store::{FoundCopy, FoundGeneration, GenerationState, StoreErrorKind};
+
+const G2: Generation = Generation(2);
+const G3: Generation = Generation(3);
+const G4: Generation = Generation(4);
+const NOW_MS: u64 = 1_000_000;
+const RETENTION_MS: u64 = 100_000;
+const OLD_MS: u64 = NOW_MS - 2 * RETENTION_MS;
+
+fn limits() -> Limits {
+    Limits { peer_offsets_min: 50, ..Limits::PRODUCTION }
+}
+
+fn log_of(log_start: u64, high_watermark: u64) -> LogFacts {
+    let mut facts = facts();
+    facts.policy.delete_retention_ms = RETENTION_MS;
+    let (log_start, high_watermark) = (Offset(log_start), Offset(high_watermark));
+    facts.partitions = vec![PartitionFacts { log_start, high_watermark, epoch: Some(Epoch(6)) }];
+    facts
+}
+
+fn intact(generation: Generation, position: u64, at: u64) -> Option<FoundGeneration> {
+    let mut epochs = EpochChain::default();
+    epochs.observe(Epoch(5), Offset::ZERO);
+    let lineage =
+        Lineage { position: Offset(position), epochs, ..Lineage::empty(at, RETENTION_MS) };
+    Some(FoundGeneration { generation, state: GenerationState::Intact(vec![lineage]) })
+}
+
+fn copy(current: Option<FoundGeneration>, building: Option<FoundGeneration>) -> Found {
+    let all = [&current, &building].into_iter().flatten();
+    let highest = all.map(|found| found.generation.0).max().unwrap_or(0);
+    Found::Copy(FoundCopy { current, building, next: Generation(highest + 1) })
+}
+
+fn fetch(generation: Generation) -> Effect {
+    Effect::Peer(PeerCall::Fetch { generation, identity: log_of(0, 100).identity("s") })
+}
+
+fn adopt(generation: Generation) -> StoreCall {
+    StoreCall::Adopt { generation, identity: log_of(0, 100).identity("s") }
+}
+
+fn with_peers(limits: Limits) -> Driven {
+    let driven = Driven::new(limits);
+    Driven { node: driven.node.with_peers(), ..driven }
+}
+
+impl Driven {
+    fn finds(&mut self, facts: LogFacts, found: Found) {
+        self.log(LogEvent::Facts(facts));
+        self.effects();
+        self.store(StoreEvent::Found(found));
+    }
+
+    fn peer(&mut self, event: PeerEvent) {
+        self.event(Event::Peer(event));
+    }
+
+    fn fails_to_fetch(&mut self, generation: Generation) {
+        self.peer(PeerEvent::Failed { generation, detail: "nobody is READY".to_owned() });
+    }
+
+    fn stalled_by(&self, kind: StallKind) -> bool {
+        self.node.status().stalls.iter().any(|stall| stall.kind == kind)
+    }
+}
+
+/// It asks for what is to replace a copy past its horizon; the copy is g1, the unfinished rebuild g2.
+fn asked() -> Driven {
+    let mut driven = with_peers(limits());
+    driven.finds(log_of(0, 100), copy(intact(G1, 90, OLD_MS), intact(G2, 10, OLD_MS)));
+    assert!(driven.effects().contains(&fetch(G3)));
+    driven
+}
+
+#[test]
+fn only_a_rebuild_of_a_log_that_is_worth_it_asks_and_only_configured_peers() {
+    let found = || copy(intact(G1, 30, OLD_MS), None);
+    let cases = [
+        (with_peers(limits()), log_of(0, 50), found(), true),
+        (with_peers(limits()), log_of(0, 49), copy(None, None), false),
+        (with_peers(limits()), log_of(0, 100), copy(intact(G1, 90, NOW_MS), None), false),
+        (Driven::new(limits()), log_of(0, 100), found(), false),
+    ];
+    for (mut driven, facts, found, asks) in cases {
+        driven.finds(facts, found.clone());
+        let asked = |effect: &Effect| matches!(effect, Effect::Peer(_));
+        assert_eq!(driven.effects().iter().any(asked), asks, "{found:?}");
+    }
+}
+
+#[test]
+fn while_a_peer_gives_the_old_copy_answers_and_writes_go_on() {
+    let mut driven = asked();
+    assert_eq!(driven.node.phase, Phase::Restoring(Cause::PastHorizon));
+    assert_eq!(driven.node.gate().generation, Some(G1));
+    driven.event(Event::Command(RequestId(1), Command::Write(Vec::new())));
+    let appends = |effect: &Effect| matches!(effect, Effect::Log(LogCall::Append { .. }));
+    assert!(driven.effects().iter().any(appends));
+    let transfer = Transfer { peer: "one".to_owned(), bytes: 1, bytes_total: 3 };
+    driven.peer(PeerEvent::Progress(transfer.clone()));
+    let progress = driven.node.status().progress.unwrap();
+    assert_eq!(
+        (progress.cause, progress.source),
+        (Cause::PastHorizon, Source::Peer(Some(transfer)))
+    );
+}
+
+/// The old copy goes when the new one is in use, the unfinished one when the new one is there.
+#[test]
+fn what_a_peer_gave_is_adopted_and_then_judged_like_anything_on_disk() {
+    let mut driven = asked();
+    driven.peer(PeerEvent::Fetched { generation: G3 });
+    assert_eq!(driven.effects(), [Effect::Log(LogCall::Describe)], "the log is asked first");
+    driven.log(LogEvent::Facts(log_of(0, 120)));
+    assert_eq!(driven.store_calls(), [adopt(G3)]);
+    driven.ended(StoreCallKind::Adopt, G3);
+    assert_eq!(driven.store_calls(), [StoreCall::Remove { generation: G2 }]);
+    driven.ended(StoreCallKind::Remove, G2);
+    assert_eq!(driven.store_calls(), [StoreCall::Close { generation: G1 }]);
+    driven.ended(StoreCallKind::Close, G1);
+    driven.finds(log_of(0, 120), copy(intact(G1, 90, OLD_MS), intact(G3, 80, NOW_MS)));
+    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+    assert_eq!(driven.node.gate().generation, Some(G1), "it answers STALE reads");
+    let status = driven.node.status();
+    assert_eq!((status.live, status.partitions[0].target), (Some(G3), Offset(120)));
+}
+
+#[test]
+fn what_a_peer_gave_and_is_past_its_horizon_is_discarded_and_the_log_is_read() {
+    let mut driven = asked();
+    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    driven.ended(StoreCallKind::Adopt, G3);
+    driven.ended(StoreCallKind::Remove, G2);
+    driven.ended(StoreCallKind::Close, G1);
+    driven.effects();
+    driven.finds(log_of(0, 100), copy(intact(G1, 90, OLD_MS), intact(G3, 80, OLD_MS)));
+    assert_eq!(driven.store_calls(), [StoreCall::Remove { generation: G3 }]);
+    driven.ended(StoreCallKind::Remove, G3);
+    assert!(matches!(driven.store_calls()[..], [StoreCall::Create { generation: G4, .. }]));
+}
+
+#[test]
+fn a_peer_that_fails_is_not_asked_again_before_the_node_was_ready() {
+    let mut driven = with_peers(Limits { peer_offsets_min: 0, ..limits() });
+    for _ in 0..2 {
+        driven.finds(log_of(0, 0), Found::Nothing);
+        assert!(driven.effects().contains(&fetch(G1)));
+        driven.fails_to_fetch(G1);
+        driven.finds(log_of(0, 0), Found::Nothing);
+        assert!(matches!(driven.store_calls()[..], [StoreCall::Create { generation: G1, .. }]));
+        driven.fails(StoreCallKind::Create, StoreErrorKind::Full);
+        driven.pass(Limits::PRODUCTION.retry_max);
+        driven.finds(log_of(0, 0), Found::Nothing);
+        assert!(matches!(driven.store_calls()[..], [StoreCall::Create { generation: G1, .. }]));
+        driven.ended(StoreCallKind::Create, G1);
+        driven.log(LogEvent::Assigned { partition: P0 });
+        driven.log(LogEvent::TopicId(TOPIC));
+        driven.log(LogEvent::TopicId(TOPIC));
+        driven.ended(StoreCallKind::Flush, G1);
+        driven.ended(StoreCallKind::Activate, G1);
+        assert_eq!(driven.node.phase, Phase::Ready);
+        driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
+        driven.ended(StoreCallKind::Close, G1);
+    }
+}
+
+/// Its process knows of it, and nobody else: a crash must not make it good again.
+#[test]
+fn what_the_log_lost_is_set_aside_before_anybody_is_asked() {
+    let mut driven = with_peers(limits());
+    driven.finds(log_of(0, 100), copy(intact(G1, 101, NOW_MS), None));
+    let calls = driven.effects();
+    let quarantines = |effect: &Effect| {
+        matches!(effect, Effect::Store(StoreCall::Quarantine { generation: G1, .. }))
+    };
+    assert!(calls.iter().any(quarantines) && !calls.contains(&fetch(G2)), "{calls:?}");
+    driven.ended(StoreCallKind::Quarantine, G1);
+    assert!(driven.effects().contains(&fetch(G2)));
+    driven.peer(PeerEvent::Fetched { generation: G2 });
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    assert_eq!(driven.store_calls(), [adopt(G2)], "and not once more");
+}
+
+#[test]
+fn what_changed_meanwhile_decides_what_becomes_of_the_old_copy() {
+    let mut driven = asked();
+    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.effects();
+    driven.log(LogEvent::Facts(log_of(0, 85)));
+    let calls = driven.store_calls();
+    let quarantined = matches!(calls[..], [StoreCall::Quarantine { generation: G1, .. }]);
+    assert!(quarantined, "it has what the log lost since: {calls:?}");
+    driven.ended(StoreCallKind::Quarantine, G1);
+    assert_eq!(driven.store_calls(), [adopt(G3)]);
+}
+
+#[test]
+fn a_deposed_leaders_answer_decides_nothing_about_what_was_fetched() {
+    let mut driven = asked();
+    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.effects();
+    let mut deposed = log_of(0, 10);
+    deposed.partitions[0].epoch = Some(Epoch(4));
+    driven.log(LogEvent::Facts(deposed));
+    assert!(driven.stalled_by(StallKind::StaleLeader) && driven.store_calls().is_empty());
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    assert!(!driven.stalled_by(StallKind::StaleLeader));
+    assert_eq!(driven.store_calls(), [adopt(G3)]);
+}
+
+/// Else a retention that was lowered for an hour while gigabytes were on their way would be forgotten.
+#[test]
+fn a_retention_that_was_lowered_meanwhile_counts_for_what_is_fetched() {
+    for (lowered_ms, judged) in [(RETENTION_MS, true), (RETENTION_MS / 4, false)] {
+        let mut driven = asked();
+        let mut lowered = log_of(0, 100);
+        lowered.policy.delete_retention_ms = lowered_ms;
+        driven.log(LogEvent::Facts(lowered));
+        driven.peer(PeerEvent::Fetched { generation: G3 });
+        driven.log(LogEvent::Facts(log_of(0, 100)));
+        driven.log(LogEvent::Facts(log_of(0, 100)));
+        driven.ended(StoreCallKind::Adopt, G3);
+        driven.ended(StoreCallKind::Remove, G2);
+        driven.ended(StoreCallKind::Close, G1);
+        let given = intact(G3, 80, NOW_MS - RETENTION_MS / 2);
+        driven.finds(log_of(0, 100), copy(intact(G1, 90, OLD_MS), given));
+        let continues = driven.node.phase == Phase::Restoring(Cause::Unfinished);
+        assert_eq!(continues, judged, "{lowered_ms}: {:?}", driven.node.phase);
+    }
+}
+
+#[test]
+fn another_topic_or_an_unsafe_one_ends_a_fetch_and_is_judged_when_that_is_answered() {
+    let mut unsafe_policy = log_of(0, 100);
+    unsafe_policy.policy.cleanup = "delete".to_owned();
+    let another = LogFacts { topic: TopicId([9; 16]), ..log_of(0, 100) };
+    for (changed, fetched) in [(unsafe_policy, false), (another, true)] {
+        let mut driven = asked();
+        driven.log(LogEvent::Facts(changed.clone()));
+        driven.log(LogEvent::Facts(changed));
+        let cancels = driven.effects();
+        let cancel = |effect: &&Effect| **effect == Effect::Peer(PeerCall::Cancel);
+        assert_eq!(cancels.iter().filter(cancel).count(), 1, "{cancels:?}");
+        match fetched {
+            true => driven.peer(PeerEvent::Fetched { generation: G3 }),
+            false => driven.fails_to_fetch(G3),
+        }
+        let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
+        assert_eq!(driven.store_calls(), closes, "nothing is adopted");
+    }
+}
+
+#[test]
+fn a_topic_that_was_recreated_when_the_copy_is_here_is_not_given_it() {
+    let mut driven = asked();
+    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.effects();
+    driven.log(LogEvent::Facts(LogFacts { topic: TopicId([9; 16]), ..log_of(0, 100) }));
+    let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
+    assert_eq!(driven.store_calls(), closes);
+}
+
+#[test]
+fn a_drain_ends_a_fetch_and_does_not_wait_for_it_for_ever() {
+    for answered in [true, false] {
+        let mut driven = asked();
+        driven.event(Event::Command(RequestId(1), Command::Drain));
+        assert!(driven.effects().contains(&Effect::Peer(PeerCall::Cancel)));
+        match answered {
+            true => driven.fails_to_fetch(G3),
+            false => driven.pass(Limits::PRODUCTION.drain_max),
+        }
+        driven.ended(StoreCallKind::Close, G1);
+        driven.ended(StoreCallKind::Close, G2);
+        let drained = Effect::Reply(RequestId(1), Reply::Drained);
+        assert!(driven.effects().contains(&drained), "answered: {answered}");
+        driven.fails_to_fetch(G3);
+        assert_eq!(driven.effects(), [], "too late for anything");
+    }
+}
+
+#[test]
+fn a_peer_that_gives_nothing_is_named_and_one_that_goes_on_is_not_any_more() {
+    let mut driven = asked();
+    let timer = driven.node.next_timer().unwrap();
+    assert!(timer <= driven.now.mono + Limits::PRODUCTION.stall_after);
+    driven.pass(Limits::PRODUCTION.stall_after);
+    assert!(driven.stalled_by(StallKind::PeerSilent));
+    let transfer = Transfer { peer: "one".to_owned(), bytes: 1, bytes_total: 3 };
+    driven.peer(PeerEvent::Progress(transfer));
+    assert!(!driven.stalled_by(StallKind::PeerSilent));
+    driven.pass(Limits::PRODUCTION.stall_after);
+    assert!(driven.stalled_by(StallKind::PeerSilent));
+    driven.fails_to_fetch(G3);
+    assert!(!driven.stalled_by(StallKind::PeerSilent));
+}
+
+#[test]
+fn damage_in_what_is_served_meanwhile_ends_serving_and_not_the_fetch() {
+    let mut driven = asked();
+    driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
+    assert_eq!(driven.store_calls(), []);
+    assert_eq!(driven.node.gate().generation, None);
+    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    let calls = driven.store_calls();
+    assert!(matches!(calls[..], [StoreCall::Quarantine { generation: G1, .. }]), "{calls:?}");
+}
+
+/// Nobody else can help. A refused node changes nothing on its disk until somebody has.
+#[test]
+fn where_the_log_is_incomplete_peers_are_asked_again_and_again() {
+    let mut driven = with_peers(limits());
+    driven.finds(log_of(20, 30), copy(intact(G1, 31, NOW_MS), None));
+    for _ in 0..3 {
+        assert!(matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
+        assert_eq!(driven.node.gate().generation, Some(G1));
+        let effects = driven.effects();
+        assert!(effects.contains(&fetch(G2)), "{effects:?}");
+        driven.fails_to_fetch(G2);
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+        driven.pass(limits().peer_retry - Duration::from_millis(1));
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+        assert!(!driven.effects().contains(&fetch(G2)), "too soon");
+        driven.pass(Duration::from_millis(1));
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+    }
+    driven.peer(PeerEvent::Fetched { generation: G2 });
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    let calls = driven.store_calls();
+    assert!(matches!(calls[..], [StoreCall::Quarantine { generation: G1, .. }]), "{calls:?}");
+    driven.ended(StoreCallKind::Quarantine, G1);
+    assert_eq!(driven.store_calls(), [adopt(G2)]);
+    driven.ended(StoreCallKind::Adopt, G2);
+    let given = intact(G2, 25, driven.now.wall_ms);
+    driven.finds(log_of(20, 30), copy(None, given));
+    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+}
+
+/// Else copies that must be kept would fill the disk, one a minute.
+#[test]
+fn after_a_copy_that_must_be_set_aside_nobody_is_asked_for_another() {
+    let mut driven = with_peers(limits());
+    driven.finds(log_of(20, 30), Found::Nothing);
+    driven.peer(PeerEvent::Fetched { generation: G1 });
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    driven.ended(StoreCallKind::Adopt, G1);
+    let state = GenerationState::Corrupt("a block".to_owned());
+    let damaged = Some(FoundGeneration { generation: G1, state });
+    driven.finds(log_of(20, 30), copy(None, damaged));
+    driven.effects();
+    driven.pass(limits().peer_retry);
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    assert!(!driven.effects().iter().any(|effect| matches!(effect, Effect::Peer(_))));
+}
+
+/// A block that is damaged at the peer too is found only when it is read, as often as it is fetched.
+#[test]
+fn a_copy_from_a_peer_that_is_found_damaged_later_is_not_replaced_by_another_one() {
+    let mut driven = with_peers(Limits { peer_offsets_min: 0, ..limits() });
+    driven.finds(log_of(0, 0), Found::Nothing);
+    driven.peer(PeerEvent::Fetched { generation: G1 });
+    driven.log(LogEvent::Facts(log_of(0, 0)));
+    driven.log(LogEvent::Facts(log_of(0, 0)));
+    driven.ended(StoreCallKind::Adopt, G1);
+    driven.finds(log_of(0, 0), copy(None, intact(G1, 0, NOW_MS)));
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven.log(LogEvent::TopicId(TOPIC));
+    driven.log(LogEvent::TopicId(TOPIC));
+    driven.ended(StoreCallKind::Flush, G1);
+    driven.ended(StoreCallKind::Activate, G1);
+    assert_eq!(driven.node.phase, Phase::Ready);
+    driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
+    driven.ended(StoreCallKind::Close, G1);
+    driven.finds(log_of(0, 0), copy(intact(G1, 0, NOW_MS), None));
+    driven.ended(StoreCallKind::Quarantine, G1);
+    let calls = driven.store_calls();
+    assert!(matches!(calls[..], [_, StoreCall::Create { generation: G2, .. }]), "{calls:?}");
+}

@@ -1,0 +1,43 @@
+//! The seam to peers: other nodes of the store, from one of which a copy may be fetched instead of read from the log.
+//!
+//! Nothing that a peer says is believed: what was fetched is a generation like any that a crash leaves, and is
+//! judged by `decide` before anything is read into it. At most one `Fetch` is outstanding, and each is answered by
+//! exactly one `Fetched` or `Failed`, within a bounded time: every wait inside of it has an end.
+
+use crate::offset::Generation;
+use crate::topic::Identity;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerCall {
+    /// Brings a checkpoint of a READY peer's generation in use to where `StoreCall::Adopt` of `generation` finds it,
+    /// whole, with the identity that the peer has it under. A checkpoint is what is flushed: never more, for the
+    /// rest was not confirmed to be of this topic. What an earlier call left is gone on with when it is of the same
+    /// checkpoint, else removed.
+    Fetch { generation: Generation, identity: Identity },
+    /// Ends the outstanding `Fetch` soon; it is still answered. What came of it stays.
+    Cancel,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// No answer: how far the outstanding `Fetch` is. Each one is more than the last.
+    Progress(Transfer),
+    Fetched {
+        generation: Generation,
+    },
+    /// No peer is READY, or none could be asked, or it went away, or what it gave is damaged.
+    Failed {
+        generation: Generation,
+        detail: String,
+    },
+}
+
+/// A copy on its way from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Its address.
+    pub peer: String,
+    /// Of files that are here, and of all.
+    pub bytes: u64,
+    pub bytes_total: u64,
+}

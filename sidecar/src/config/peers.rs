@@ -1,0 +1,66 @@
+//! The other nodes: whom to ask for a copy, what all of them know, how much this one gives.
+
+use std::num::NonZeroU64;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::problem::Problem;
+use super::settings::Settings;
+use super::units::parse_size;
+use crate::peer::{PeerAddress, PeerConfig, RATE_MIN, Secret};
+
+/// Asked one after another: with more, an empty node would wait for silent ones longer than for its log.
+pub(super) const PEERS_MAX: usize = 16;
+
+pub(super) fn resolve(settings: &Settings, problems: &mut Vec<Problem>) -> PeerConfig {
+    let Settings { peers, peer_secret_file, peer_rate, .. } = settings;
+    let config = PeerConfig {
+        addresses: addresses(peers.as_deref().unwrap_or_default(), problems),
+        secret: peer_secret_file.as_deref().and_then(|path| secret(path, problems)),
+        rate: peer_rate.as_deref().and_then(|rate| self::rate(rate, problems)),
+    };
+    if peer_secret_file.is_none() {
+        let given = [("peers", peers.is_some()), ("peer_rate", peer_rate.is_some())];
+        let alone = given.into_iter().filter(|(_, given)| *given);
+        problems.extend(alone.map(|(setting, _)| Problem::PeerSecretMissing { setting }));
+    }
+    config
+}
+
+fn addresses(texts: &[String], problems: &mut Vec<Problem>) -> Vec<PeerAddress> {
+    if texts.len() > PEERS_MAX {
+        problems.push(Problem::TooManyPeers { count: texts.len() });
+    }
+    let mut addresses = Vec::new();
+    for text in texts.iter().map(|text| text.trim()) {
+        match PeerAddress::parse(text) {
+            Ok(address) if addresses.contains(&address) => {
+                problems.push(Problem::PeerTwice { peer: text.to_owned() });
+            }
+            Ok(address) => addresses.push(address),
+            Err(error) => problems.push(Problem::Peer { peer: text.to_owned(), error }),
+        }
+    }
+    addresses
+}
+
+fn secret(path: &Path, problems: &mut Vec<Problem>) -> Option<Secret> {
+    let report = |error| problems.push(Problem::PeerSecret { path: path.to_owned(), error });
+    Secret::read(path).map_err(report).ok()
+}
+
+fn rate(text: &str, problems: &mut Vec<Problem>) -> Option<NonZeroU64> {
+    let value = text.to_owned();
+    match parse_size(text).map(u64::try_from) {
+        Some(Ok(bytes)) if bytes >= RATE_MIN => return NonZeroU64::new(bytes),
+        Some(Ok(_)) => problems.push(Problem::PeerRateTooSmall { value }),
+        Some(Err(_)) | None => problems.push(Problem::PeerRate { value }),
+    }
+    None
+}
+
+/// The file's mode lets any user of the machine read it.
+pub(super) fn others_may_read(path: Option<&Path>) -> bool {
+    let mode = |path| std::fs::metadata(path).map(|found| found.permissions().mode());
+    path.is_some_and(|path| mode(path).is_ok_and(|mode| mode & 0o004 != 0))
+}

@@ -1,0 +1,241 @@
+//! The service for other nodes: who may ask, and a checkpoint as a stream that the taker's pace holds back.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use outrigger_proto::v1::checkpoint_response::Part as Content;
+use outrigger_proto::v1::peer_server::Peer;
+use outrigger_proto::v1::{
+    CheckpointChunk, CheckpointFile, CheckpointHeader, CheckpointRequest, CheckpointResponse,
+    CopyIdentity,
+};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Code, Request, Response, Status};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::answers::{Answers, Part};
+use super::service::Service;
+use crate::peer::{Chunk, GiveError, Giver, Lease};
+use crate::rocks::FORMAT;
+use crate::telemetry;
+
+/// Chunks read ahead of the connection, for each taker.
+const AHEAD: usize = 4;
+
+/// How long a taker may take nothing: one that hangs must not keep a checkpoint for ever.
+const TAKE_MAX: Duration = Duration::from_secs(60);
+
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Strangers must not fill the log.
+const REFUSALS_TOLD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A clone is a reference.
+#[derive(Clone)]
+pub(super) struct Peers {
+    giver: Arc<Giver>,
+    ending: CancellationToken,
+    tasks: TaskTracker,
+    refusals: Arc<Refusals>,
+}
+
+/// Callers without the secret: anybody can be one, as often as they like.
+#[derive(Default)]
+struct Refusals {
+    /// When one was told of last. Guards nothing else, held for one question.
+    told: Mutex<Option<Instant>>,
+}
+
+impl Refusals {
+    fn tell(&self) {
+        telemetry::metrics::refused_to_peer();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= REFUSALS_TOLD_INTERVAL) {
+            *told = Some(Instant::now());
+            tracing::warn!(
+                "somebody asked for a copy with a wrong peer secret, or with none: refused. Told once a minute at \
+                 most, the metrics count them"
+            );
+        }
+    }
+}
+
+impl Peers {
+    pub(super) fn new(giver: Giver, service: &Service) -> Peers {
+        let (ending, tasks) = (service.ending.clone(), service.tasks.clone());
+        Peers { giver: Arc::new(giver), ending, tasks, refusals: Arc::default() }
+    }
+
+    /// Until the node ends.
+    pub(super) async fn expire(&self) {
+        let mut ticks = tokio::time::interval(EXPIRE_INTERVAL);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.ending.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if self.giver.waits() {
+                let giver = self.giver.clone();
+                let expired = tokio::task::spawn_blocking(move || giver.expire()).await;
+                expired.expect("removing files does not panic");
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for Peers {
+    type CheckpointStream = Answers<CheckpointResponse>;
+
+    async fn checkpoint(
+        &self,
+        request: Request<CheckpointRequest>,
+    ) -> Result<Response<Self::CheckpointStream>, Status> {
+        let said = request.metadata().get("authorization");
+        if !said.is_some_and(|said| self.giver.allows(said.as_bytes())) {
+            self.refusals.tell();
+            return Err(Status::permission_denied(
+                "the peer secret is another: give all nodes of the store the same",
+            ));
+        }
+        let (sender, answers) = Answers::channel(AHEAD, &self.ending);
+        let outlet = Outlet {
+            giver: self.giver.clone(),
+            sender,
+            ending: self.ending.clone(),
+            runtime: Handle::current(),
+        };
+        let request = request.into_inner();
+        self.tasks.spawn_blocking(move || outlet.give(&request));
+        Ok(Response::new(answers))
+    }
+}
+
+/// Where one taker's stream comes from: a blocking thread.
+struct Outlet {
+    giver: Arc<Giver>,
+    sender: mpsc::Sender<Part<CheckpointResponse>>,
+    ending: CancellationToken,
+    runtime: Handle,
+}
+
+/// The taker is gone, or the node ends.
+struct Gone;
+
+impl Outlet {
+    fn give(&self, request: &CheckpointRequest) {
+        let resume = request.resume.as_ref().map(|have| {
+            let file = usize::try_from(have.file).unwrap_or(usize::MAX);
+            (have.checkpoint.as_str(), file, have.offset)
+        });
+        let mut lease = match self.giver.lease(&request.store, resume) {
+            Ok(lease) => lease,
+            Err(error) => return self.end(Err(status(&error))),
+        };
+        let bytes: u64 = lease.checkpoint().files().iter().map(|file| file.bytes).sum();
+        let (store, checkpoint) = (request.store.as_str(), lease.id().to_owned());
+        let left = lease.bytes_left();
+        tracing::info!(store, checkpoint, bytes, left, "gives its copy to a peer");
+        let given = match self.chunks(store, &mut lease) {
+            Ok(given) => given,
+            Err(Gone) => {
+                return tracing::info!(store, checkpoint, "the peer left before it had the copy");
+            }
+        };
+        // Its checkpoint goes before the taker hears the end.
+        drop(lease);
+        if given.is_ok() {
+            tracing::info!(store, checkpoint, "gave its copy to a peer");
+        }
+        self.end(given);
+    }
+
+    fn chunks(&self, store: &str, lease: &mut Lease) -> Result<Result<(), Status>, Gone> {
+        self.send(Content::Header(header(lease)))?;
+        loop {
+            let chunk = match lease.next_chunk() {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => {
+                    tracing::error!(store, %error, "the copy cannot be given");
+                    return Ok(Err(status(&error)));
+                }
+            };
+            let bytes = chunk.data.len();
+            self.wait(self.giver.reserve(bytes))?;
+            self.send(Content::Chunk(message(chunk)))?;
+            telemetry::metrics::given_to_peers(store, bytes);
+        }
+    }
+
+    fn wait(&self, pause: Duration) -> Result<(), Gone> {
+        if pause.is_zero() {
+            return Ok(());
+        }
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.ending.cancelled() => Err(Gone),
+                () = self.sender.closed() => Err(Gone),
+                () = tokio::time::sleep(pause) => Ok(()),
+            }
+        })
+    }
+
+    fn send(&self, content: Content) -> Result<(), Gone> {
+        let part = Part::Message(CheckpointResponse { part: Some(content) });
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.ending.cancelled() => Err(Gone),
+                sent = self.sender.send_timeout(part, TAKE_MAX) => sent.map_err(|_| Gone),
+            }
+        })
+    }
+
+    fn end(&self, last: Result<(), Status>) {
+        // Nobody may be there any more.
+        let _gone = self.runtime.block_on(self.sender.send_timeout(Part::Last(last), TAKE_MAX));
+    }
+}
+
+fn header(lease: &Lease) -> CheckpointHeader {
+    let identity = lease.checkpoint().identity();
+    let files = lease.checkpoint().files().iter();
+    CheckpointHeader {
+        checkpoint: lease.id().to_owned(),
+        identity: Some(CopyIdentity {
+            store: identity.store.clone(),
+            cluster_id: identity.cluster.clone(),
+            topic_id: identity.topic.0.to_vec().into(),
+            partitions: identity.partitions,
+        }),
+        format: FORMAT,
+        files: files
+            .map(|file| CheckpointFile { name: file.name.clone(), bytes: file.bytes })
+            .collect(),
+    }
+}
+
+fn message(chunk: Chunk) -> CheckpointChunk {
+    let Chunk { file, offset, data } = chunk;
+    let file = u32::try_from(file).expect("a checkpoint's files are counted in 16 bits");
+    CheckpointChunk { file, offset, xxh3: xxh3_64(&data), data }
+}
+
+fn status(error: &GiveError) -> Status {
+    let code = match error {
+        GiveError::UnknownStore => Code::NotFound,
+        GiveError::NotReady => Code::Unavailable,
+        GiveError::TooManyTakers | GiveError::Occupied | GiveError::TooManyFiles(_) => {
+            Code::ResourceExhausted
+        }
+        GiveError::Position { .. } => Code::InvalidArgument,
+        GiveError::Store(_) | GiveError::Read(_) => Code::Internal,
+    };
+    Status::new(code, error.to_string())
+}

@@ -1,0 +1,294 @@
+//! Gives others the copies that this node has: which checkpoints there are, and who reads them.
+//!
+//! At most one checkpoint per store, shared by whoever asks while it is young. It goes when the last reader has all of
+//! it, or when nobody came back for it. All calls block on the disk: they belong on blocking threads.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use outrigger_core::store::StoreError;
+use outrigger_proto::limits::{CHECKPOINT_FILES_MAX, CHUNK_BYTES};
+
+use super::PeerConfig;
+use super::pace::Pace;
+use super::secret::Secret;
+use crate::rocks::Checkpoint;
+use crate::runtime::{StoreHandle, clock};
+
+/// Takers at once, of all stores: each reads the disk and fills a connection.
+pub(super) const TAKERS_MAX: usize = 8;
+
+/// How long a checkpoint that broke off waits for its taker to come back.
+const RESUME_MAX: Duration = Duration::from_secs(120);
+
+/// An older checkpoint is not given to anybody new: the taker would have that much more to read from the log, and what
+/// the copy has compacted since stays on the disk for it.
+const AGE_MAX: Duration = Duration::from_secs(600);
+
+pub struct Giver {
+    secret: Secret,
+    pace: Pace,
+    stores: Vec<Arc<Store>>,
+    /// Leases given; counted under no other lock.
+    takers: Arc<AtomicUsize>,
+    /// Makes the ids of one process different.
+    count: AtomicU64,
+}
+
+struct Store {
+    handle: StoreHandle,
+    /// The checkpoint that there is. Held while one is made or removed, so that there is one; taken by blocking
+    /// threads only, and no other lock under it.
+    held: Mutex<Option<Held>>,
+}
+
+struct Held {
+    given: Arc<Given>,
+    takers: usize,
+    made: Instant,
+    /// Of the last reader.
+    left: Instant,
+}
+
+struct Given {
+    id: String,
+    checkpoint: Checkpoint,
+    /// A file of it could not be read: nobody else is given it.
+    broken: AtomicBool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum GiveError {
+    #[error("it has no such store")]
+    UnknownStore,
+    #[error("the node is not READY")]
+    NotReady,
+    #[error("it gives to {TAKERS_MAX} nodes already")]
+    TooManyTakers,
+    #[error("an older checkpoint of the store is still read, and there is one at a time")]
+    Occupied,
+    #[error("the copy has {0} files, more than a checkpoint may have")]
+    TooManyFiles(usize),
+    #[error("the caller has {offset} bytes of file {file}, which the checkpoint has not")]
+    Position { file: usize, offset: u64 },
+    #[error("the disk failed: {0}")]
+    Store(#[from] StoreError),
+    #[error("a file of the checkpoint cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+}
+
+/// One taker of a checkpoint, from where it wants to go on.
+pub struct Lease {
+    store: Arc<Store>,
+    given: Arc<Given>,
+    takers: Arc<AtomicUsize>,
+    file: usize,
+    offset: u64,
+    source: Option<File>,
+}
+
+/// The next bytes of a checkpoint.
+pub struct Chunk {
+    pub file: usize,
+    pub offset: u64,
+    pub data: Bytes,
+}
+
+impl Giver {
+    /// None without a secret.
+    pub fn new(config: &PeerConfig, stores: Vec<StoreHandle>) -> Option<Giver> {
+        let store = |handle| Arc::new(Store { handle, held: Mutex::new(None) });
+        Some(Giver {
+            secret: config.secret.clone()?,
+            pace: Pace::new(config.rate),
+            stores: stores.into_iter().map(store).collect(),
+            takers: Arc::default(),
+            count: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether this value of the header `authorization` has the secret.
+    pub fn allows(&self, authorization: &[u8]) -> bool {
+        self.secret.allows(authorization)
+    }
+
+    /// How long to wait before `bytes` are given.
+    pub fn reserve(&self, bytes: usize) -> Duration {
+        self.pace.reserve(bytes, Instant::now())
+    }
+
+    /// `resume`: a checkpoint, and how much of it the taker has. It is given another when that one is gone.
+    pub fn lease(
+        &self,
+        store: &str,
+        resume: Option<(&str, usize, u64)>,
+    ) -> Result<Lease, GiveError> {
+        let named = |candidate: &&Arc<Store>| candidate.handle.name() == store;
+        let store = self.stores.iter().find(named).ok_or(GiveError::UnknownStore)?;
+        let takers = Place::take(&self.takers)?;
+        let mut held = store.lock();
+        // Those that read it meet the same, and the last of them removes it.
+        held.take_if(|held| held.given.broken.load(Ordering::Acquire));
+        let same = |held: &Held| resume.is_some_and(|(id, ..)| id == held.given.id);
+        if !held.as_ref().is_some_and(same) {
+            self.renew(store, &mut held)?;
+        }
+        let held = held.as_mut().expect("it is there or was made");
+        let (file, offset) = match resume {
+            Some((id, file, offset)) if id == held.given.id => (file, offset),
+            Some(_) | None => (0, 0),
+        };
+        let files = held.given.checkpoint.files();
+        if files.get(file).map_or(file > files.len() || offset > 0, |file| offset > file.bytes) {
+            return Err(GiveError::Position { file, offset });
+        }
+        held.takers += 1;
+        let (store, given) = (store.clone(), held.given.clone());
+        Ok(Lease { store, given, takers: takers.keep(), file, offset, source: None })
+    }
+
+    /// A checkpoint that is young enough for somebody new.
+    fn renew(&self, store: &Store, held: &mut Option<Held>) -> Result<(), GiveError> {
+        if !store.handle.is_ready() {
+            return Err(GiveError::NotReady);
+        }
+        match held {
+            Some(held) if held.made.elapsed() < AGE_MAX => return Ok(()),
+            Some(held) if held.takers > 0 => return Err(GiveError::Occupied),
+            Some(_) | None => {}
+        }
+        *held = None;
+        // Different from those that the process before gave.
+        let (made_at, number) = (clock::now().wall_ms, self.count.fetch_add(1, Ordering::Relaxed));
+        let id = format!("{made_at}-{number}");
+        let checkpoint = store.handle.checkpoint(&id).ok_or(GiveError::NotReady)??;
+        let files = checkpoint.files().len();
+        if files > CHECKPOINT_FILES_MAX {
+            return Err(GiveError::TooManyFiles(files));
+        }
+        let now = Instant::now();
+        let given = Arc::new(Given { id, checkpoint, broken: AtomicBool::new(false) });
+        *held = Some(Held { given, takers: 0, made: now, left: now });
+        Ok(())
+    }
+
+    /// Removes the checkpoints that nobody came back for.
+    pub fn expire(&self) {
+        for store in &self.stores {
+            store.lock().take_if(|held| held.takers == 0 && held.left.elapsed() >= RESUME_MAX);
+        }
+    }
+
+    /// Some checkpoint waits for its taker to come back.
+    pub fn waits(&self) -> bool {
+        // One that is being made or removed is in use.
+        let waits = |store: &Arc<Store>| store.held.try_lock().is_ok_and(|held| held.is_some());
+        self.stores.iter().any(waits)
+    }
+}
+
+impl Store {
+    fn lock(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of the takers that there may be.
+struct Place<'a>(Option<&'a Arc<AtomicUsize>>);
+
+impl<'a> Place<'a> {
+    fn take(takers: &'a Arc<AtomicUsize>) -> Result<Place<'a>, GiveError> {
+        let before = takers.fetch_add(1, Ordering::AcqRel);
+        let place = Place(Some(takers));
+        if before < TAKERS_MAX { Ok(place) } else { Err(GiveError::TooManyTakers) }
+    }
+
+    fn keep(mut self) -> Arc<AtomicUsize> {
+        self.0.take().expect("it is kept once").clone()
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(takers) = self.0 {
+            takers.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Lease {
+    pub fn id(&self) -> &str {
+        &self.given.id
+    }
+
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.given.checkpoint
+    }
+
+    /// Bytes that are not given yet.
+    pub fn bytes_left(&self) -> u64 {
+        let files = self.given.checkpoint.files().iter().skip(self.file);
+        files.map(|file| file.bytes).sum::<u64>() - self.offset
+    }
+
+    /// None: that was all.
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>, GiveError> {
+        let next = self.read_chunk();
+        if next.is_err() {
+            self.given.broken.store(true, Ordering::Release);
+        }
+        next
+    }
+
+    fn read_chunk(&mut self) -> Result<Option<Chunk>, GiveError> {
+        let files = self.given.checkpoint.files();
+        while files.get(self.file).is_some_and(|file| self.offset == file.bytes) {
+            (self.file, self.offset, self.source) = (self.file + 1, 0, None);
+        }
+        let Some(file) = files.get(self.file) else { return Ok(None) };
+        let source = match &mut self.source {
+            Some(source) => source,
+            none => {
+                let mut source = File::open(self.given.checkpoint.file_path(file))?;
+                source.seek(SeekFrom::Start(self.offset))?;
+                none.insert(source)
+            }
+        };
+        let left = usize::try_from(file.bytes - self.offset).unwrap_or(usize::MAX);
+        let mut data = BytesMut::zeroed(left.min(CHUNK_BYTES));
+        source.read_exact(&mut data)?;
+        let chunk = Chunk { file: self.file, offset: self.offset, data: data.freeze() };
+        self.offset += u64::try_from(chunk.data.len()).expect("lengths fit 64 bits");
+        Ok(Some(chunk))
+    }
+
+    fn is_complete(&self) -> bool {
+        let files = self.given.checkpoint.files();
+        files.get(self.file..).is_none_or(|rest| match rest {
+            [] => true,
+            [last] => self.offset == last.bytes,
+            [_, ..] => false,
+        })
+    }
+}
+
+/// The last reader that has everything takes the checkpoint with it.
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.takers.fetch_sub(1, Ordering::AcqRel);
+        let mut held = self.store.lock();
+        let Some(current) = held.as_mut().filter(|held| Arc::ptr_eq(&held.given, &self.given))
+        else {
+            return;
+        };
+        current.takers -= 1;
+        current.left = Instant::now();
+        if current.takers == 0 && self.is_complete() {
+            *held = None;
+        }
+    }
+}

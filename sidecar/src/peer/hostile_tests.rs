@@ -1,0 +1,139 @@
+//! Peers that know the secret and say what they should not: each is told by what it did, nothing of it is believed,
+//! and the next one is asked.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use outrigger_core::offset::Generation;
+use outrigger_core::topic::{Identity, TopicId};
+use outrigger_proto::v1::checkpoint_response::Part;
+use outrigger_proto::v1::peer_server::{Peer, PeerServer};
+use outrigger_proto::v1::{
+    CheckpointChunk, CheckpointFile, CheckpointHeader, CheckpointRequest, CheckpointResponse,
+    CopyIdentity,
+};
+use tokio::net::TcpListener;
+use tokio_stream::Iter;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::*;
+
+type Said = Result<CheckpointResponse, Status>;
+
+/// Says the same whatever it is asked.
+struct Script(Vec<Said>);
+
+#[tonic::async_trait]
+impl Peer for Script {
+    type CheckpointStream = Iter<std::vec::IntoIter<Said>>;
+
+    async fn checkpoint(
+        &self,
+        _request: Request<CheckpointRequest>,
+    ) -> Result<Response<Self::CheckpointStream>, Status> {
+        Ok(Response::new(tokio_stream::iter(self.0.clone())))
+    }
+}
+
+async fn peer(script: Vec<Said>) -> PeerAddress {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = PeerAddress::parse(&format!("http://{}", tcp.local_addr().unwrap())).unwrap();
+    let router = tonic::transport::Server::builder().add_service(PeerServer::new(Script(script)));
+    // Ends with the test's runtime.
+    tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(tcp)));
+    address
+}
+
+fn identity() -> Identity {
+    let topic = TopicId([7; 16]);
+    Identity { store: "notes".into(), cluster: "c".into(), topic, partitions: 1 }
+}
+
+fn said(part: Part) -> Said {
+    Ok(CheckpointResponse { part: Some(part) })
+}
+
+fn header(files: &[(&str, u64)]) -> Said {
+    let file =
+        |(name, bytes): &(&str, u64)| CheckpointFile { name: (*name).to_owned(), bytes: *bytes };
+    said(Part::Header(CheckpointHeader {
+        checkpoint: "1-0".to_owned(),
+        identity: Some(CopyIdentity {
+            store: "notes".to_owned(),
+            cluster_id: "c".to_owned(),
+            topic_id: vec![7; 16].into(),
+            partitions: 1,
+        }),
+        format: crate::rocks::FORMAT,
+        files: files.iter().map(file).collect(),
+    }))
+}
+
+fn chunk(file: u32, offset: u64, data: &[u8]) -> Said {
+    let (xxh3, data) = (xxh3_64(data), data.to_vec().into());
+    said(Part::Chunk(CheckpointChunk { file, offset, data, xxh3 }))
+}
+
+fn damaged() -> Said {
+    said(Part::Chunk(CheckpointChunk { file: 0, offset: 0, xxh3: 1, data: vec![1; 3].into() }))
+}
+
+async fn take(data: &Path, addresses: Vec<PeerAddress>) -> Result<(), TakeError> {
+    let secret = Some(Secret::new("of-all-nodes-of-the-test").unwrap());
+    let taker = Taker::new(&PeerConfig { addresses, secret, rate: None }, data).unwrap();
+    let wanted = Wanted { generation: Generation(1), identity: identity() };
+    taker.take(wanted, Arc::new(|_| {}), &CancellationToken::new()).await
+}
+
+#[tokio::test]
+async fn what_a_peer_must_not_say_is_told_and_the_next_one_is_asked() {
+    let three = || header(&[("1.sst", 3)]);
+    let long = "no\u{1b}[2J".repeat(500);
+    let cases: Vec<(Vec<Said>, &str)> = vec![
+        (vec![], "does not send a header first"),
+        (vec![Ok(CheckpointResponse { part: None })], "does not send a header first"),
+        (vec![chunk(0, 0, b"abc")], "does not send a header first"),
+        (vec![three(), three()], "does not send a header first"),
+        (vec![three()], "it ended after 0 of 3 bytes"),
+        (vec![three(), chunk(0, 0, b"ab")], "came where those of file 0 at 0 are due"),
+        (vec![three(), chunk(0, 0, b"")], "came where those of file 0 at 0 are due"),
+        (vec![three(), chunk(9, 0, b"abc")], "came where those of file 0 at 0 are due"),
+        (vec![three(), chunk(0, u64::MAX, b"abc")], "came where those of file 0 at 0 are due"),
+        (
+            vec![three(), chunk(0, 0, b"abc"), chunk(0, 3, b"d")],
+            "came where those of file 1 at 0 are due",
+        ),
+        (vec![three(), damaged()], "is damaged: its checksum is another"),
+        (vec![header(&[("../x", 3)])], "no name of a copy's file"),
+        (vec![header(&[("1.sst", u64::MAX / 2)])], "are free"),
+        (vec![Err(Status::unavailable("the node is not READY"))], "the node is not READY"),
+        (vec![Err(Status::internal(long))], "Internal: no\\x1b[2J"),
+    ];
+    for (script, why) in cases {
+        let data = tempfile::tempdir().unwrap();
+        let peers = vec![peer(script).await, peer(vec![three(), chunk(0, 0, b"abc")]).await];
+        let first = peers[0].clone();
+        let refused = take(data.path(), vec![first]).await.unwrap_err().to_string();
+        assert!(refused.contains(why), "{why:?} is not in {refused:?}");
+        assert!(refused.len() < 2_000 && !refused.contains('\u{1b}'), "{refused:?}");
+        take(data.path(), peers).await.expect(why);
+        let fetched = data.path().join("notes/fetching-g1");
+        assert_eq!(std::fs::read(fetched.join("1.sst")).unwrap(), b"abc", "{why}");
+        let beside = std::fs::read_dir(data.path().join("notes")).unwrap().count();
+        assert_eq!((beside, std::fs::read_dir(data.path()).unwrap().count()), (1, 1), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_came_whole_is_taken_however_its_stream_ends() {
+    let script = vec![
+        header(&[("1.sst", 3), ("CURRENT", 0)]),
+        chunk(0, 0, b"abc"),
+        Err(Status::unavailable("the connection broke")),
+    ];
+    let data = tempfile::tempdir().unwrap();
+    take(data.path(), vec![peer(script).await]).await.unwrap();
+}

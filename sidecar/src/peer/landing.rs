@@ -1,0 +1,333 @@
+//! The files of a checkpoint on their way to this disk, so that a crash at any moment goes on where it was.
+//!
+//! ```text
+//! fetching-g<N>/OWNER      whose copy it is                     (rocks::begin_fetch)
+//! fetching-g<N>/TRANSFER   which checkpoint of which peer it is (JSON, written once)
+//! fetching-g<N>/POSITION   so many bytes, over all files in order, are on disk, and their XXH3
+//! fetching-g<N>/...        the files
+//! ```
+//! All three stay beside the whole copy: a crash before it is adopted finds it whole, and TRANSFER says from whom it is.
+//! No file of a peer has their names (`manifest`). What is gone on with is read again and summed: a bit that fell over
+//! meanwhile begins anew instead of being believed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use outrigger_proto::limits::CHUNK_BYTES;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::manifest::Manifest;
+use crate::rocks::{CheckpointFile, files};
+
+const OWNER: &str = "OWNER";
+const TRANSFER: &str = "TRANSFER";
+const POSITION: &str = "POSITION";
+
+const FORMAT: u32 = 1;
+
+/// What a crash may cost: each save syncs a file, and a directory.
+const UNSAVED_BYTES_MAX: u64 = 32 << 20;
+const UNSAVED_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct Landing {
+    directory: PathBuf,
+    manifest: Manifest,
+    bytes_total: u64,
+    /// The next byte's place; all before it are written.
+    file: usize,
+    offset: u64,
+    /// Of all bytes before it.
+    bytes: u64,
+    sum: Xxh3,
+    /// The file that is written, while it is not complete.
+    open: Option<File>,
+    saved_bytes: u64,
+    saved_at: Instant,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LandError {
+    #[error("cannot {doing} {}: {error}", path.display())]
+    Disk { doing: &'static str, path: PathBuf, error: io::Error },
+    #[error("the copy needs {needed} bytes on the disk, {free} are free")]
+    Full { needed: u64, free: u64 },
+    #[error("what came for file {file} at {offset} is damaged: its checksum is another")]
+    Damaged { file: usize, offset: u64 },
+    #[error(
+        "{length} bytes for file {file} at {offset} came where those of file {expected_file} at {expected_offset} are due"
+    )]
+    OutOfPlace {
+        file: usize,
+        offset: u64,
+        length: usize,
+        expected_file: usize,
+        expected_offset: u64,
+    },
+    #[error("it ended after {bytes} of {bytes_total} bytes")]
+    Incomplete { bytes: u64, bytes_total: u64 },
+}
+
+impl LandError {
+    /// Another peer's copy would suffer the same.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            LandError::Disk { .. } => true,
+            // The next one's may be smaller, or tell the truth.
+            LandError::Full { .. }
+            | LandError::Damaged { .. }
+            | LandError::OutOfPlace { .. }
+            | LandError::Incomplete { .. } => false,
+        }
+    }
+}
+
+fn disk(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LandError {
+    move |error| LandError::Disk { doing, path: path.to_owned(), error }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Transfer {
+    format: u32,
+    peer: String,
+    checkpoint: String,
+    files: Vec<(String, u64)>,
+}
+
+impl Landing {
+    /// Nothing of an earlier checkpoint stays.
+    pub(super) fn begin(directory: &Path, manifest: Manifest) -> Result<Landing, LandError> {
+        empty(directory).map_err(disk("empty", directory))?;
+        let needed = manifest.bytes();
+        let free = files::free_bytes(directory).map_err(disk("look at", directory))?;
+        if free < needed {
+            return Err(LandError::Full { needed, free });
+        }
+        let transfer = Transfer {
+            format: FORMAT,
+            peer: manifest.peer.clone(),
+            checkpoint: manifest.checkpoint.clone(),
+            files: manifest.files.iter().map(|file| (file.name.clone(), file.bytes)).collect(),
+        };
+        let path = directory.join(TRANSFER);
+        let text = serde_json::to_vec(&transfer).expect("text and numbers are JSON");
+        files::replace(&path, &text).map_err(disk("write", &path))?;
+        Landing::at_start(directory, manifest).settled()
+    }
+
+    fn at_start(directory: &Path, manifest: Manifest) -> Landing {
+        Landing {
+            directory: directory.to_owned(),
+            bytes_total: manifest.bytes(),
+            manifest,
+            file: 0,
+            offset: 0,
+            bytes: 0,
+            sum: Xxh3::new(),
+            open: None,
+            saved_bytes: 0,
+            saved_at: Instant::now(),
+        }
+    }
+
+    /// What an earlier fetch left; none where it cannot be gone on with.
+    pub(super) fn resume(directory: &Path, cancel: &CancellationToken) -> Option<Landing> {
+        let manifest = recorded(directory)?;
+        let (saved_bytes, saved_sum) = position(directory)?;
+        let mut landing = Landing::at_start(directory, manifest);
+        match landing.read_again(saved_bytes, cancel) {
+            Ok(()) if landing.sum.digest() == saved_sum => landing.settled().ok(),
+            Ok(()) => {
+                tracing::warn!(path = %directory.display(), "damaged since it was fetched: fetched anew");
+                None
+            }
+            Err(_) if cancel.is_cancelled() => None,
+            Err(error) => {
+                tracing::warn!(path = %directory.display(), %error, "cannot be gone on with: fetched anew");
+                None
+            }
+        }
+    }
+
+    /// Sums what is there up to a position, and cuts off what was not saved.
+    fn read_again(&mut self, bytes: u64, cancel: &CancellationToken) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        while self.bytes < bytes {
+            let Some(file) = self.manifest.files.get(self.file) else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            let here = file.bytes.min(bytes - self.bytes);
+            let mut source = File::open(self.directory.join(&file.name))?.take(here);
+            let mut read = 0;
+            loop {
+                if cancel.is_cancelled() {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let length = source.read(&mut buffer)?;
+                if length == 0 {
+                    break;
+                }
+                self.sum.update(&buffer[..length]);
+                read += u64::try_from(length).expect("lengths fit 64 bits");
+            }
+            if read < here {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.bytes += here;
+            if here < file.bytes {
+                let path = self.directory.join(&file.name);
+                let open = OpenOptions::new().append(true).open(path)?;
+                open.set_len(here)?;
+                (self.offset, self.open) = (here, Some(open));
+                break;
+            }
+            self.file += 1;
+        }
+        (self.saved_bytes, self.saved_at) = (bytes, Instant::now());
+        Ok(())
+    }
+
+    /// Makes the empty files that are next: no chunk comes for them.
+    fn settled(mut self) -> Result<Landing, LandError> {
+        self.make_empty_files()?;
+        Ok(self)
+    }
+
+    fn make_empty_files(&mut self) -> Result<(), LandError> {
+        while let Some(file) = self.manifest.files.get(self.file).filter(|file| file.bytes == 0) {
+            let path = self.directory.join(&file.name);
+            File::create(&path).and_then(|file| file.sync_all()).map_err(disk("write", &path))?;
+            self.file += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// File and offset of the next byte.
+    pub(super) fn place(&self) -> (usize, u64) {
+        (self.file, self.offset)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn bytes_total(&self) -> u64 {
+        self.bytes_total
+    }
+
+    /// Exactly the next bytes, with their checksum.
+    pub(super) fn write(
+        &mut self,
+        file: usize,
+        offset: u64,
+        data: &Bytes,
+        checksum: u64,
+    ) -> Result<(), LandError> {
+        let due = self.manifest.files.get(self.file).map(|file| file.bytes - self.offset);
+        let due = due.unwrap_or(0).min(u64::try_from(CHUNK_BYTES).expect("a MiB fits 64 bits"));
+        let length = u64::try_from(data.len()).expect("lengths fit 64 bits");
+        if (file, offset) != self.place() || length != due || due == 0 {
+            let (expected_file, expected_offset) = self.place();
+            let length = data.len();
+            return Err(LandError::OutOfPlace {
+                file,
+                offset,
+                length,
+                expected_file,
+                expected_offset,
+            });
+        }
+        if xxh3_64(data) != checksum {
+            return Err(LandError::Damaged { file, offset });
+        }
+        self.append(data, length)?;
+        if self.bytes - self.saved_bytes >= UNSAVED_BYTES_MAX
+            || self.saved_at.elapsed() >= UNSAVED_MAX
+        {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, data: &Bytes, length: u64) -> Result<(), LandError> {
+        let CheckpointFile { name, bytes } = &self.manifest.files[self.file];
+        let path = self.directory.join(name);
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => File::create(&path).map_err(disk("create", &path))?,
+        };
+        open.write_all(data).map_err(disk("write", &path))?;
+        self.sum.update(data);
+        self.bytes += length;
+        self.offset += length;
+        if self.offset < *bytes {
+            self.open = Some(open);
+            return Ok(());
+        }
+        open.sync_all().map_err(disk("write", &path))?;
+        (self.file, self.offset) = (self.file + 1, 0);
+        self.make_empty_files()
+    }
+
+    /// From here on a crash goes on from here.
+    pub(super) fn save(&mut self) -> Result<(), LandError> {
+        if let Some(open) = &self.open {
+            open.sync_data().map_err(disk("write", &self.directory))?;
+        }
+        let path = self.directory.join(POSITION);
+        let text = format!("{} {:016x}\n", self.bytes, self.sum.digest());
+        files::replace(&path, text.as_bytes()).map_err(disk("write", &path))?;
+        (self.saved_bytes, self.saved_at) = (self.bytes, Instant::now());
+        Ok(())
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.file == self.manifest.files.len()
+    }
+
+    /// Everything is here and on disk.
+    pub(super) fn finish(mut self) -> Result<(), LandError> {
+        if !self.is_whole() {
+            let Landing { bytes, bytes_total, .. } = self;
+            return Err(LandError::Incomplete { bytes, bytes_total });
+        }
+        self.save()
+    }
+}
+
+/// Its owner stays.
+fn empty(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name() != OWNER {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn recorded(directory: &Path) -> Option<Manifest> {
+    let text = files::read(&directory.join(TRANSFER)).ok()??;
+    let Transfer { format, peer, checkpoint, files } = serde_json::from_slice(&text).ok()?;
+    let file = |(name, bytes)| CheckpointFile { name, bytes };
+    let files = files.into_iter().map(file).collect();
+    (format == FORMAT).then_some(Manifest { peer, checkpoint, files })
+}
+
+fn position(directory: &Path) -> Option<(u64, u64)> {
+    let text = String::from_utf8(files::read(&directory.join(POSITION)).ok()??).ok()?;
+    let (bytes, sum) = text.strip_suffix('\n')?.split_once(' ')?;
+    Some((bytes.parse().ok()?, u64::from_str_radix(sum, 16).ok()?))
+}
+
+#[cfg(test)]
+#[path = "landing_tests.rs"]
+mod tests;

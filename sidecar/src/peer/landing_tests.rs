@@ -1,0 +1,180 @@
+//! What is on the disk after a crash at some point, and what is made of it.
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+fn manifest() -> Manifest {
+    let file = |(name, bytes): (&str, u64)| CheckpointFile { name: name.to_owned(), bytes };
+    let files = [("000001.log", 0), ("000007.sst", 2 * MIB + 5), ("CURRENT", 16), ("LAST", 0)];
+    Manifest {
+        peer: "http://b:7400".to_owned(),
+        checkpoint: "1-0".to_owned(),
+        files: files.into_iter().map(file).collect(),
+    }
+}
+
+/// A directory as `begin_fetch` leaves it.
+fn place() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(OWNER), "whose").unwrap();
+    directory
+}
+
+/// The chunks of the manifest's files, in order.
+fn chunks() -> Vec<(usize, u64, Bytes)> {
+    let mut chunks = Vec::new();
+    for (number, file) in manifest().files.iter().enumerate() {
+        let mut offset = 0;
+        while offset < file.bytes {
+            let length = MIB.min(file.bytes - offset);
+            let byte = u8::try_from(chunks.len() + 1).unwrap();
+            chunks.push((number, offset, vec![byte; usize::try_from(length).unwrap()].into()));
+            offset += length;
+        }
+    }
+    chunks
+}
+
+fn write(landing: &mut Landing, chunks: &[(usize, u64, Bytes)]) {
+    for (file, offset, data) in chunks {
+        landing.write(*file, *offset, data, xxh3_64(data)).unwrap();
+    }
+}
+
+fn resume(directory: &Path) -> Option<Landing> {
+    Landing::resume(directory, &CancellationToken::new())
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_came_in_order_is_there_and_nothing_else() {
+    let directory = place();
+    fs::write(directory.path().join("000001.sst"), "of another checkpoint").unwrap();
+    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+    write(&mut landing, &chunks());
+    assert_eq!(landing.bytes(), landing.bytes_total());
+    landing.finish().unwrap();
+    let expected = ["000001.log", "000007.sst", "CURRENT", "LAST", "OWNER", "POSITION", "TRANSFER"];
+    assert_eq!(names(directory.path()), expected);
+    let sst = fs::read(directory.path().join("000007.sst")).unwrap();
+    let all = chunks();
+    assert_eq!(sst, [&all[0].2[..], &all[1].2, &all[2].2].concat());
+}
+
+#[test]
+fn what_was_whole_before_a_crash_is_whole_after_it_unless_a_bit_fell_over() {
+    let directory = place();
+    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+    assert!(!landing.is_whole());
+    write(&mut landing, &chunks());
+    landing.finish().unwrap();
+    assert!(resume(directory.path()).expect("it is there").is_whole());
+    let ended = CancellationToken::new();
+    ended.cancel();
+    assert!(Landing::resume(directory.path(), &ended).is_none(), "nobody waits for it any more");
+    fs::write(directory.path().join("CURRENT"), "another MANIFEST").unwrap();
+    assert!(resume(directory.path()).is_none());
+}
+
+#[test]
+fn a_flipped_bit_on_the_way_is_found_and_the_right_bytes_are_still_taken() {
+    let directory = place();
+    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+    let (file, offset, data) = chunks().remove(0);
+    let mut flipped = data.to_vec();
+    flipped[4_711] ^= 1;
+    let refused = landing.write(file, offset, &flipped.into(), xxh3_64(&data));
+    assert!(matches!(refused, Err(LandError::Damaged { file: 1, offset: 0 })), "{refused:?}");
+    write(&mut landing, &chunks());
+    landing.finish().unwrap();
+}
+
+#[test]
+fn bytes_that_are_not_due_are_refused() {
+    let directory = place();
+    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+    let all = chunks();
+    let (_, _, first) = &all[0];
+    let longer: Bytes = [&first[..], b"x"].concat().into();
+    for (file, offset, data) in [
+        (1, 1, first.clone()),
+        (0, 0, first.clone()),
+        (2, 0, first.clone()),
+        (1, 0, first.slice(1..)),
+        (1, 0, longer),
+        (1, 0, Bytes::new()),
+    ] {
+        let refused = landing.write(file, offset, &data, xxh3_64(&data));
+        assert!(matches!(refused, Err(LandError::OutOfPlace { .. })), "{refused:?}");
+    }
+    write(&mut landing, &all);
+    let beyond = landing.write(4, 0, &all[3].2, xxh3_64(&all[3].2));
+    assert!(matches!(beyond, Err(LandError::OutOfPlace { .. })), "{beyond:?}");
+    let directory = place();
+    let early = Landing::begin(directory.path(), manifest()).unwrap().finish();
+    assert!(matches!(early, Err(LandError::Incomplete { bytes: 0, .. })), "{early:?}");
+}
+
+#[test]
+fn a_crash_after_a_save_goes_on_from_there_wherever_it_was() {
+    for saved in 1..=chunks().len() {
+        let directory = place();
+        let all = chunks();
+        let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+        write(&mut landing, &all[..saved]);
+        landing.save().unwrap();
+        let place = landing.place();
+        // What comes after the save is there or not, or in part.
+        write(&mut landing, &all[saved..(saved + 1).min(all.len())]);
+        drop(landing);
+
+        let mut landing = resume(directory.path()).expect("it is as it was saved");
+        assert_eq!((landing.place(), landing.manifest()), (place, &manifest()), "{saved} chunks");
+        write(&mut landing, &all[saved..]);
+        landing.finish().unwrap();
+        let sst = fs::read(directory.path().join("000007.sst")).unwrap();
+        assert_eq!(sst, [&all[0].2[..], &all[1].2, &all[2].2].concat());
+    }
+}
+
+#[test]
+fn what_was_damaged_since_the_save_is_not_gone_on_with() {
+    let damage: [fn(&Path); 4] = [
+        |directory| {
+            let mut bytes = fs::read(directory.join("000007.sst")).unwrap();
+            bytes[99] ^= 1;
+            fs::write(directory.join("000007.sst"), bytes).unwrap();
+        },
+        |directory| fs::write(directory.join("000007.sst"), "short").unwrap(),
+        |directory| fs::write(directory.join(POSITION), "999999999 0\n").unwrap(),
+        |directory| fs::write(directory.join(TRANSFER), "{").unwrap(),
+    ];
+    for (number, damage) in damage.into_iter().enumerate() {
+        let directory = place();
+        let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+        write(&mut landing, &chunks()[..2]);
+        landing.save().unwrap();
+        drop(landing);
+        damage(directory.path());
+        assert!(resume(directory.path()).is_none(), "damage {number}");
+    }
+    assert!(resume(place().path()).is_none(), "nothing was fetched");
+}
+
+#[test]
+fn a_copy_that_does_not_fit_on_the_disk_is_refused_before_it_is_fetched() {
+    let directory = place();
+    let mut manifest = manifest();
+    manifest.files[1].bytes = u64::MAX / 2;
+    let full = Landing::begin(directory.path(), manifest).err();
+    assert!(matches!(full, Some(LandError::Full { .. })), "{full:?}");
+    assert_eq!(names(directory.path()), ["OWNER"]);
+}

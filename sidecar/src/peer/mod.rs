@@ -1,0 +1,43 @@
+//! A copy from another node instead of from the log: giving one, and taking one.
+//!
+//! ```text
+//! READY node:  Giver -> checkpoint (hard links) -> gRPC stream -> Taker -> <store>/fetching-g<N>/ : empty node
+//! ```
+//! Only files travel. What is taken decides nothing: it becomes a generation when core adopts it, and is judged as one
+//! that this node's own disk had. Everything a peer says is checked before it is used, every wait has an end, and any
+//! failure is an answer with which core reads the log instead.
+
+mod address;
+mod giver;
+#[cfg(test)]
+mod hostile_tests;
+mod landing;
+mod manifest;
+mod pace;
+mod secret;
+mod taker;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use std::num::NonZeroU64;
+
+pub use address::{AddressError, PeerAddress};
+pub use giver::{Chunk, GiveError, Giver, Lease};
+pub use secret::{Secret, SecretError};
+pub use taker::{Report, TakeError, Taker, Wanted};
+
+/// The lowest rate that a node may be told to give at, bytes a second: with less, those that share it would wait longer
+/// for a chunk than they do.
+pub const RATE_MIN: u64 = 1 << 20;
+
+/// What a node has to do with its peers: by default nothing.
+#[derive(Clone, Debug, Default)]
+pub struct PeerConfig {
+    /// Asked for a copy in this order. A node may be its own peer: it is never READY when it asks.
+    pub addresses: Vec<PeerAddress>,
+    /// What all nodes of a store know. Without it nothing is given and nobody is asked.
+    pub secret: Option<Secret>,
+    /// Bytes a second that this node gives, to all takers together; [`RATE_MIN`] at least. None: as fast as it goes.
+    pub rate: Option<NonZeroU64>,
+}

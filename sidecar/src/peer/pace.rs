@@ -1,0 +1,54 @@
+//! How fast a node gives: one rate for all that take from it.
+
+use std::num::NonZeroU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Bytes a second; none: as fast as it goes.
+    rate: Option<NonZeroU64>,
+    /// When everything that was given before is paid for. Guards nothing else, never held while waiting.
+    paid: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(rate: Option<NonZeroU64>) -> Pace {
+        Pace { rate, paid: Mutex::new(Instant::now()) }
+    }
+
+    /// How long whoever is about to give `bytes` waits first.
+    pub(super) fn reserve(&self, bytes: usize, now: Instant) -> Duration {
+        let Some(rate) = self.rate else { return Duration::ZERO };
+        let bytes = u64::try_from(bytes).expect("lengths fit 64 bits");
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.get());
+        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = (*paid).max(now);
+        *paid = turn + cost;
+        turn - now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_takers_share_one_rate_and_a_pause_saves_nothing_up() {
+        let pace = Pace::new(NonZeroU64::new(1_000));
+        let now = Instant::now() + Duration::from_secs(1);
+        assert_eq!(pace.reserve(500, now), Duration::ZERO);
+        assert_eq!(pace.reserve(500, now), Duration::from_millis(500));
+        let later = now + Duration::from_secs(60);
+        assert_eq!(pace.reserve(500, later), Duration::ZERO);
+        assert_eq!(pace.reserve(1, later), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn without_a_rate_nobody_waits() {
+        let pace = Pace::new(None);
+        let now = Instant::now();
+        assert_eq!(pace.reserve(usize::MAX, now) + pace.reserve(1, now), Duration::ZERO);
+    }
+}

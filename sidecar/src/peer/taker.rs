@@ -1,0 +1,192 @@
+//! Takes a copy from the first peer that gives one. Bounded: a peer that is silent, or breaks off again and again, is
+//! left for the next.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use outrigger_core::offset::Generation;
+use outrigger_core::peer::Transfer;
+use outrigger_core::store::StoreError;
+use outrigger_core::topic::Identity;
+use tokio_util::sync::CancellationToken;
+
+use super::PeerConfig;
+use super::address::PeerAddress;
+use super::landing::{LandError, Landing};
+use super::secret::Secret;
+use super::transfer::{Ask, TransferError};
+use crate::rocks;
+
+/// How often a stream that broke off is gone on with, for each peer: only when more had come.
+const RECONNECTS_MAX: u32 = 5;
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+
+const REPORT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A clone is a reference.
+#[derive(Clone)]
+pub struct Taker(Arc<Taking>);
+
+struct Taking {
+    addresses: Vec<PeerAddress>,
+    secret: Secret,
+    data: PathBuf,
+}
+
+/// A copy that is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What it will be here.
+    pub generation: Generation,
+    /// What it must belong to.
+    pub identity: Identity,
+}
+
+/// Told how far it is, a few times a second at most.
+pub type Report = Arc<dyn Fn(Transfer) + Send + Sync>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    #[error("called off")]
+    Cancelled,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Each with its reason.
+    #[error("{}", reasons(.0))]
+    Peers(Vec<(String, String)>),
+}
+
+fn reasons(peers: &[(String, String)]) -> String {
+    let each: Vec<String> = peers.iter().map(|(peer, why)| format!("{peer}: {why}")).collect();
+    each.join("; ")
+}
+
+impl Taker {
+    /// None when nobody is to be asked. `data` is the data directory, locked by this process.
+    pub fn new(config: &PeerConfig, data: &Path) -> Option<Taker> {
+        let (addresses, secret) = (config.addresses.clone(), config.secret.clone()?);
+        let taking = Taking { addresses, secret, data: data.to_owned() };
+        (!taking.addresses.is_empty()).then(|| Taker(Arc::new(taking)))
+    }
+
+    /// The copy is where `StoreCall::Adopt` finds it. Also after a failure what came stays there, for the next time.
+    pub async fn take(
+        &self,
+        wanted: Wanted,
+        report: Report,
+        cancel: &CancellationToken,
+    ) -> Result<(), TakeError> {
+        let (directory, mut landing) = self.earlier(wanted.clone(), cancel.clone()).await?;
+        if landing.as_ref().is_some_and(Landing::is_whole) {
+            let (store, generation) = (&wanted.identity.store, wanted.generation);
+            tracing::info!(store, %generation, "a peer gave its copy before the last start");
+            return Ok(());
+        }
+        let mut reasons = Vec::new();
+        for peer in self.in_turn(landing.as_ref()) {
+            let name = peer.to_string();
+            landing.take_if(|landing| landing.manifest().peer != name);
+            let ask = Ask {
+                peer,
+                secret: &self.0.secret,
+                identity: &wanted.identity,
+                directory: &directory,
+                cancel,
+            };
+            let Err(error) = insist(&ask, &mut landing, &report).await else {
+                let (store, generation) = (&wanted.identity.store, wanted.generation);
+                tracing::info!(store, %generation, peer = name, "a peer gave its copy");
+                return Ok(());
+            };
+            match error {
+                TransferError::Cancelled => return Err(TakeError::Cancelled),
+                TransferError::Land(error) if error.is_ours() => {
+                    reasons.push((name, error.to_string()));
+                    break;
+                }
+                other => reasons.push((name, other.to_string())),
+            }
+        }
+        Err(TakeError::Peers(reasons))
+    }
+
+    async fn earlier(
+        &self,
+        wanted: Wanted,
+        cancel: CancellationToken,
+    ) -> Result<(PathBuf, Option<Landing>), StoreError> {
+        let taking = self.0.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let Wanted { generation, identity } = wanted;
+            let store = &identity.store;
+            let directory = rocks::begin_fetch(&taking.data, store, generation, &identity)?;
+            let landing = Landing::resume(&directory, &cancel);
+            Ok((directory, landing))
+        });
+        looked.await.expect("looking at the disk does not panic")
+    }
+
+    /// The one that has given something already comes first.
+    fn in_turn(&self, landing: Option<&Landing>) -> Vec<&PeerAddress> {
+        let mut peers: Vec<&PeerAddress> = self.0.addresses.iter().collect();
+        if let Some(landing) = landing {
+            peers.sort_by_key(|peer| peer.to_string() != landing.manifest().peer);
+        }
+        peers
+    }
+}
+
+/// One peer, also when its stream breaks off.
+async fn insist(
+    ask: &Ask<'_>,
+    landing: &mut Option<Landing>,
+    report: &Report,
+) -> Result<(), TransferError> {
+    for reconnects in 0.. {
+        let before = landing.as_ref().map(Landing::bytes);
+        if let (Some(landing), 0) = (landing.as_ref(), reconnects) {
+            let (bytes, of) = (landing.bytes(), landing.bytes_total());
+            tracing::info!(peer = %ask.peer, bytes, of, "goes on with a copy that broke off");
+        }
+        let error = match ask.run(landing, paced(ask.peer, report.clone())).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let more = landing.as_ref().map(Landing::bytes) > before;
+        let broke_off = match &error {
+            TransferError::Status(_) | TransferError::Silent(_) => more,
+            TransferError::Connect => reconnects > 0,
+            TransferError::Land(LandError::Damaged { .. }) => more,
+            TransferError::Cancelled
+            | TransferError::Manifest(_)
+            | TransferError::Protocol
+            | TransferError::Land(
+                LandError::Disk { .. }
+                | LandError::Full { .. }
+                | LandError::OutOfPlace { .. }
+                | LandError::Incomplete { .. },
+            ) => false,
+        };
+        if !broke_off || reconnects == RECONNECTS_MAX {
+            return Err(error);
+        }
+        tokio::select! {
+            biased;
+            () = ask.cancel.cancelled() => return Err(TransferError::Cancelled),
+            () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+        }
+    }
+    unreachable!("the last attempt returns")
+}
+
+/// Tells of a stream's first chunk at once.
+fn paced(peer: &PeerAddress, report: Report) -> impl FnMut(u64, u64) + Send + 'static {
+    let (peer, mut told) = (peer.to_string(), None::<Instant>);
+    move |bytes, bytes_total| {
+        if told.is_none_or(|told| told.elapsed() >= REPORT_INTERVAL) {
+            told = Some(Instant::now());
+            report(Transfer { peer: peer.clone(), bytes, bytes_total });
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! One stream of one peer: asked for, checked, and written to the disk on a thread of its own meanwhile.
+
+use std::path::Path;
+use std::time::Duration;
+
+use outrigger_core::topic::Identity;
+use outrigger_proto::limits::{CHECKPOINT_MESSAGE_BYTES_MAX, CHUNK_BYTES};
+use outrigger_proto::v1::checkpoint_response::Part;
+use outrigger_proto::v1::peer_client::PeerClient;
+use outrigger_proto::v1::{
+    CheckpointChunk, CheckpointHeader, CheckpointPosition, CheckpointRequest, CheckpointResponse,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+
+use super::RATE_MIN;
+use super::address::PeerAddress;
+use super::giver::TAKERS_MAX;
+use super::landing::{LandError, Landing};
+use super::manifest::{Manifest, ManifestError, told};
+use super::secret::Secret;
+use crate::telemetry;
+
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// The peer makes its checkpoint first: a link for each file.
+const HEADER_MAX: Duration = Duration::from_secs(60);
+/// A MiB at the lowest rate that a peer can be told to give, shared by all that take.
+const CHUNK_MAX: Duration = Duration::from_secs(30);
+
+const _: () = {
+    let chunk_seconds = TAKERS_MAX * CHUNK_BYTES / (RATE_MIN as usize);
+    assert!(2 * chunk_seconds < CHUNK_MAX.as_secs() as usize);
+};
+
+/// A machine that vanished is noticed before its next chunk is overdue.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What may be on its way: enough for a fast network, and little memory.
+const WINDOW_BYTES: u32 = 8 << 20;
+/// Large: each frame costs both ends.
+const FRAME_BYTES: u32 = 1 << 20;
+/// Chunks between the network and the disk.
+const QUEUE_CHUNKS: usize = 8;
+
+/// What is asked of a peer.
+pub(super) struct Ask<'a> {
+    pub(super) peer: &'a PeerAddress,
+    pub(super) secret: &'a Secret,
+    pub(super) identity: &'a Identity,
+    /// Where it is put.
+    pub(super) directory: &'a Path,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TransferError {
+    #[error("called off")]
+    Cancelled,
+    #[error("it cannot be reached")]
+    Connect,
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    #[error("{}", refusal(.0))]
+    Status(#[from] Box<Status>),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("it does not send a header first, and chunks then")]
+    Protocol,
+    #[error(transparent)]
+    Land(#[from] LandError),
+}
+
+fn refusal(status: &Status) -> String {
+    match status.code() {
+        Code::Unimplemented => "it gives no copies: it runs without a peer secret".to_owned(),
+        code => format!("{code:?}: {}", told(status.message())),
+    }
+}
+
+impl Ask<'_> {
+    /// The whole copy. What an earlier stream left in `landing` is gone on with when the peer still has it. `progress`
+    /// is called after each chunk. What came of it is in `landing` also after a failure.
+    pub(super) async fn run(
+        &self,
+        landing: &mut Option<Landing>,
+        progress: impl FnMut(u64, u64) + Send + 'static,
+    ) -> Result<(), TransferError> {
+        let mut client = self.connect().await?;
+        let request = self.request(landing.as_ref());
+        let asked = self.within(HEADER_MAX, client.checkpoint(request)).await?;
+        let mut stream = asked.map_err(Box::new)?.into_inner();
+        let header = match self.next(&mut stream, HEADER_MAX).await? {
+            Some(Part::Header(header)) => header,
+            Some(Part::Chunk(_)) | None => return Err(TransferError::Protocol),
+        };
+        let begun = self.land(landing.take(), header).await?;
+        let (chunks, queue) = mpsc::channel(QUEUE_CHUNKS);
+        let store = self.identity.store.clone();
+        let writing = tokio::task::spawn_blocking(move || write(&store, begun, queue, progress));
+        let received = self.receive(&mut stream, chunks).await;
+        let (written, landed) = writing.await.expect("writing to the disk does not panic");
+        let received = match received {
+            // It broke off behind the last byte: asked again, the peer would have another checkpoint.
+            Err(TransferError::Status(_) | TransferError::Silent(_)) if written.is_whole() => {
+                Ok(())
+            }
+            other => other,
+        };
+        // A failure of the disk ends the receiving too, and is the reason.
+        if let Err(error) = landed.map_err(TransferError::Land).and(received) {
+            *landing = Some(written);
+            return Err(error);
+        }
+        let finished = tokio::task::spawn_blocking(move || written.finish()).await;
+        Ok(finished.expect("writing to the disk does not panic")?)
+    }
+
+    async fn connect(&self) -> Result<PeerClient<Channel>, TransferError> {
+        let endpoint = Endpoint::from(self.peer.uri())
+            .connect_timeout(CONNECT_MAX)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES);
+        let connected = self.within(CONNECT_MAX, endpoint.connect()).await?;
+        let channel = connected.map_err(|_| TransferError::Connect)?;
+        Ok(PeerClient::new(channel).max_decoding_message_size(CHECKPOINT_MESSAGE_BYTES_MAX))
+    }
+
+    fn request(&self, landing: Option<&Landing>) -> Request<CheckpointRequest> {
+        let resume = landing.map(|landing| {
+            let (file, offset) = landing.place();
+            let file = u32::try_from(file).expect("a checkpoint's files are counted in 16 bits");
+            CheckpointPosition { checkpoint: landing.manifest().checkpoint.clone(), file, offset }
+        });
+        let store = self.identity.store.clone();
+        let mut request = Request::new(CheckpointRequest { store, resume });
+        let value = self.secret.authorization().parse().expect("a secret is visible ASCII");
+        request.metadata_mut().insert("authorization", value);
+        request
+    }
+
+    /// The place for the checkpoint that the header announces.
+    async fn land(
+        &self,
+        earlier: Option<Landing>,
+        header: CheckpointHeader,
+    ) -> Result<Landing, TransferError> {
+        let manifest = Manifest::check(&self.peer.to_string(), header, self.identity)?;
+        if let Some(same) = earlier.filter(|landing| *landing.manifest() == manifest) {
+            return Ok(same);
+        }
+        let directory = self.directory.to_owned();
+        let begun = tokio::task::spawn_blocking(move || Landing::begin(&directory, manifest)).await;
+        Ok(begun.expect("writing to the disk does not panic")?)
+    }
+
+    /// Ends with the stream, or when nobody takes the chunks any more.
+    async fn receive(
+        &self,
+        stream: &mut Streaming<CheckpointResponse>,
+        chunks: mpsc::Sender<CheckpointChunk>,
+    ) -> Result<(), TransferError> {
+        loop {
+            let chunk = match self.next(stream, CHUNK_MAX).await? {
+                Some(Part::Chunk(chunk)) => chunk,
+                Some(Part::Header(_)) => return Err(TransferError::Protocol),
+                None => return Ok(()),
+            };
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(TransferError::Cancelled),
+                sent = chunks.send(chunk) => if sent.is_err() {
+                    return Ok(());
+                },
+            }
+        }
+    }
+
+    async fn next(
+        &self,
+        stream: &mut Streaming<CheckpointResponse>,
+        limit: Duration,
+    ) -> Result<Option<Part>, TransferError> {
+        match self.within(limit, stream.message()).await?.map_err(Box::new)? {
+            Some(CheckpointResponse { part: Some(part) }) => Ok(Some(part)),
+            Some(CheckpointResponse { part: None }) => Err(TransferError::Protocol),
+            None => Ok(None),
+        }
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, TransferError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(TransferError::Cancelled),
+            done = tokio::time::timeout(limit, work) => {
+                done.map_err(|_| TransferError::Silent(limit))
+            }
+        }
+    }
+}
+
+/// Until no more come, or one fails. What came before is kept either way.
+fn write(
+    store: &str,
+    mut landing: Landing,
+    chunks: mpsc::Receiver<CheckpointChunk>,
+    progress: impl FnMut(u64, u64),
+) -> (Landing, Result<(), LandError>) {
+    let landed = write_chunks(store, &mut landing, chunks, progress);
+    let kept = if landing.is_whole() { Ok(()) } else { landing.save() };
+    (landing, landed.and(kept))
+}
+
+fn write_chunks(
+    store: &str,
+    landing: &mut Landing,
+    mut chunks: mpsc::Receiver<CheckpointChunk>,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(), LandError> {
+    while let Some(CheckpointChunk { file, offset, data, xxh3 }) = chunks.blocking_recv() {
+        let file = usize::try_from(file).expect("usize holds 32 bits on every supported platform");
+        landing.write(file, offset, &data, xxh3)?;
+        telemetry::metrics::taken_from_peer(store, data.len());
+        progress(landing.bytes(), landing.bytes_total());
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! The fetches of copies from peers: a task each, one per store at most, answered exactly once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use outrigger_core::offset::Generation;
+use outrigger_core::peer::{PeerCall, PeerEvent};
+use outrigger_core::topic::Identity;
+use tokio::runtime::Handle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::inbox::Input;
+use crate::index::StoreIndex;
+use crate::peer::{Report, Taker, Wanted};
+
+/// The core thread's side.
+pub(super) struct Peers {
+    taker: Option<Taker>,
+    inbox: Sender<Input>,
+    runtime: Handle,
+    tasks: TaskTracker,
+    ending: CancellationToken,
+    running: BTreeMap<StoreIndex, CancellationToken>,
+}
+
+/// The owner's side: dropped, all fetches end soon, and what they have is gone on with by the next process.
+pub(super) struct Fetches {
+    tasks: TaskTracker,
+    ending: DropGuard,
+}
+
+impl Default for Fetches {
+    fn default() -> Fetches {
+        Fetches { tasks: TaskTracker::new(), ending: CancellationToken::new().drop_guard() }
+    }
+}
+
+impl Fetches {
+    /// Nobody writes to the data directory any more.
+    pub(super) async fn end(self) {
+        let Fetches { tasks, ending } = self;
+        drop(ending);
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+impl Peers {
+    /// Must be called on a tokio runtime.
+    pub(super) fn new(taker: Option<Taker>, inbox: Sender<Input>, fetches: &Fetches) -> Peers {
+        let (tasks, ending) = (fetches.tasks.clone(), fetches.ending.token().clone());
+        Peers { taker, inbox, runtime: Handle::current(), tasks, ending, running: BTreeMap::new() }
+    }
+
+    pub(super) fn call(&mut self, store: StoreIndex, call: PeerCall) {
+        match call {
+            PeerCall::Fetch { generation, identity } => self.fetch(store, generation, identity),
+            PeerCall::Cancel => {
+                if let Some(cancel) = self.running.get(&store) {
+                    cancel.cancel();
+                }
+            }
+        }
+    }
+
+    fn fetch(&mut self, store: StoreIndex, generation: Generation, identity: Identity) {
+        let taker = self.taker.clone().expect("only a node with peers asks one");
+        let cancel = self.ending.child_token();
+        self.running.insert(store, cancel.clone());
+        let inbox = self.inbox.clone();
+        let told = inbox.clone();
+        let report: Report = Arc::new(move |transfer| {
+            // The core may have ended before.
+            let _ended = told.send(Input::Peer(store, PeerEvent::Progress(transfer)));
+        });
+        let wanted = Wanted { generation, identity };
+        // A task of its own: a panic in it must not take the answer with it.
+        let taking = async move { taker.take(wanted, report, &cancel).await };
+        let taking = self.tasks.spawn_on(taking, &self.runtime);
+        let answering = async move {
+            let event = match taking.await {
+                Ok(Ok(())) => PeerEvent::Fetched { generation },
+                Ok(Err(error)) => PeerEvent::Failed { generation, detail: error.to_string() },
+                Err(defect) => PeerEvent::Failed { generation, detail: defect.to_string() },
+            };
+            let _ended = inbox.send(Input::Peer(store, event));
+        };
+        self.tasks.spawn_on(answering, &self.runtime);
+    }
+}

@@ -1,0 +1,73 @@
+//! The files of a copy over a socket and onto a disk, and nothing else: what a restore from a peer cannot beat.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+/// As in the sidecar's chunks.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Those of a generation that a checkpoint has.
+pub(super) fn files(generation: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(generation)? {
+        let path = entry?.path();
+        let name = path.file_name().context("a file has a name")?.to_string_lossy().into_owned();
+        let named = ["CURRENT", "FORMAT", "IDENTITY"].contains(&&*name);
+        let made = ["MANIFEST-", "OPTIONS-"].iter().any(|kind| name.starts_with(kind));
+        if named || made || name.ends_with(".sst") {
+            files.push((path.clone(), fs::metadata(&path)?.len()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Gives the files of a generation to the first who connects. `listening` is told the port.
+pub(super) fn give(generation: &Path, listening: impl FnOnce(u16)) -> Result<()> {
+    let files = files(generation)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listening(listener.local_addr()?.port());
+    let (mut socket, _taker) = listener.accept()?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    writeln!(socket, "{}", files.len())?;
+    for (path, bytes) in files {
+        let name = path.file_name().context("a file has a name")?;
+        writeln!(socket, "{bytes} {}", name.to_string_lossy())?;
+        let mut file = File::open(&path)?.take(bytes);
+        loop {
+            let count = file.read(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            socket.write_all(&buffer[..count])?;
+        }
+    }
+    Ok(())
+}
+
+/// From the connecting until every file is on disk, with its name.
+pub(super) fn take(port: u16, directory: &Path) -> Result<Duration> {
+    let began = Instant::now();
+    let mut socket =
+        BufReader::with_capacity(BUFFER_BYTES, TcpStream::connect(("127.0.0.1", port))?);
+    let mut count = String::new();
+    socket.read_line(&mut count)?;
+    let count: usize = count.trim_end().parse()?;
+    for _ in 0..count {
+        let mut line = String::new();
+        socket.read_line(&mut line)?;
+        let (bytes, name) = line.trim_end().split_once(' ').context("bytes and a name")?;
+        let bytes: u64 = bytes.parse()?;
+        let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::create(directory.join(name))?);
+        let copied = std::io::copy(&mut (&mut socket).take(bytes), &mut file)?;
+        ensure!(copied == bytes, "{copied} of {bytes} bytes of {name} came");
+        file.into_inner()?.sync_all()?;
+    }
+    File::open(directory)?.sync_all()?;
+    Ok(began.elapsed())
+}
