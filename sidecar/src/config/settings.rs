@@ -104,11 +104,13 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_PEERS", value_name = "URL,…", value_delimiter = ',')]
     pub(super) peers: Option<Vec<String>>,
 
-    /// File with the secret that all nodes of the stores share; with it this node gives its copies to them
+    /// File with the secret that all nodes of the stores share, 16 bytes of ASCII at least, mode 0600; with it this node
+    /// gives its copies to whoever knows it
     #[arg(long, env = "OUTRIGGER_PEER_SECRET_FILE", value_name = "FILE")]
     pub(super) peer_secret_file: Option<PathBuf>,
 
-    /// How much a second this node gives to its peers, all together, such as 50MiB [default: as fast as it goes]
+    /// How much a second this node gives to its peers, all together, such as 50MiB; at least 1MiB
+    /// [default: as fast as it goes]
     #[arg(long, env = "OUTRIGGER_PEER_RATE", value_name = "SIZE")]
     pub(super) peer_rate: Option<String>,
 

@@ -12,6 +12,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::keeper::{Due, Keeper, Offered};
 use super::manifest::Manifest;
 use crate::rocks::{CheckpointFile, files};
 
@@ -33,6 +35,8 @@ const FORMAT: u32 = 1;
 /// What a crash may cost: each save syncs a file, and a directory.
 const UNSAVED_BYTES_MAX: u64 = 32 << 20;
 const UNSAVED_MAX: Duration = Duration::from_secs(1);
+/// They are open meanwhile.
+const UNSAVED_FILES_MAX: usize = 64;
 
 pub(super) struct Landing {
     directory: PathBuf,
@@ -46,6 +50,12 @@ pub(super) struct Landing {
     sum: Xxh3,
     /// The file that is written, while it is not complete.
     open: Option<File>,
+    /// Complete, and not given to the keeper yet.
+    written: Vec<File>,
+    keeper: Option<Keeper>,
+    /// The keeper failed: nothing more may be said to be on disk.
+    failed: bool,
+    /// Given to the keeper.
     saved_bytes: u64,
     saved_at: Instant,
 }
@@ -129,6 +139,9 @@ impl Landing {
             bytes: 0,
             sum: Xxh3::new(),
             open: None,
+            written: Vec::new(),
+            keeper: None,
+            failed: false,
             saved_bytes: 0,
             saved_at: Instant::now(),
         }
@@ -249,12 +262,10 @@ impl Landing {
             return Err(LandError::Damaged { file, offset });
         }
         self.append(data, length)?;
-        if self.bytes - self.saved_bytes >= UNSAVED_BYTES_MAX
-            || self.saved_at.elapsed() >= UNSAVED_MAX
-        {
-            self.save()?;
-        }
-        Ok(())
+        let due = self.bytes - self.saved_bytes >= UNSAVED_BYTES_MAX
+            || self.saved_at.elapsed() >= UNSAVED_MAX;
+        let many = self.written.len() >= UNSAVED_FILES_MAX;
+        if due || many { self.save_soon(many) } else { Ok(()) }
     }
 
     fn append(&mut self, data: &Bytes, length: u64) -> Result<(), LandError> {
@@ -272,21 +283,51 @@ impl Landing {
             self.open = Some(open);
             return Ok(());
         }
-        open.sync_all().map_err(disk("write", &path))?;
+        self.written.push(open);
         (self.file, self.offset) = (self.file + 1, 0);
         self.make_empty_files()
     }
 
     /// From here on a crash goes on from here.
     pub(super) fn save(&mut self) -> Result<(), LandError> {
-        if let Some(open) = &self.open {
-            open.sync_data().map_err(disk("write", &self.directory))?;
+        self.save_soon(true)?;
+        self.end_keeper()
+    }
+
+    /// On the keeper's thread. Without `wait` not yet, while it has enough to do.
+    fn save_soon(&mut self, wait: bool) -> Result<(), LandError> {
+        let failed = || disk("write", &self.directory);
+        if self.failed {
+            return Err(failed()(io::Error::other("what came before could not be written")));
         }
-        let path = self.directory.join(POSITION);
-        let text = format!("{} {:016x}\n", self.bytes, self.sum.digest());
-        files::replace(&path, text.as_bytes()).map_err(disk("write", &path))?;
-        (self.saved_bytes, self.saved_at) = (self.bytes, Instant::now());
-        Ok(())
+        let complete = self.written.len();
+        let open = self.open.as_ref().map(File::try_clone).transpose().map_err(failed())?;
+        if self.keeper.is_none() {
+            let keeper = Keeper::start(&self.directory.join(POSITION)).map_err(failed())?;
+            self.keeper = Some(keeper);
+        }
+        let mut files = mem::take(&mut self.written);
+        files.extend(open);
+        let due = Due { files, bytes: self.bytes, sum: self.sum.digest() };
+        let keeper = self.keeper.as_ref().expect("it was started");
+        match keeper.offer(due, wait) {
+            Offered::Taken => {
+                (self.saved_bytes, self.saved_at) = (self.bytes, Instant::now());
+                Ok(())
+            }
+            Offered::Busy(due) => {
+                self.written = due.files;
+                self.written.truncate(complete);
+                Ok(())
+            }
+            Offered::Ended => self.end_keeper(),
+        }
+    }
+
+    fn end_keeper(&mut self) -> Result<(), LandError> {
+        let ended = self.keeper.take().map_or(Ok(()), Keeper::end);
+        self.failed |= ended.is_err();
+        ended.map_err(disk("write", &self.directory))
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -296,7 +337,7 @@ impl Landing {
     /// Everything is here and on disk.
     pub(super) fn finish(mut self) -> Result<(), LandError> {
         if !self.is_whole() {
-            let Landing { bytes, bytes_total, .. } = self;
+            let (bytes, bytes_total) = (self.bytes, self.bytes_total);
             return Err(LandError::Incomplete { bytes, bytes_total });
         }
         self.save()

@@ -11,6 +11,7 @@ mod address;
 mod giver;
 #[cfg(test)]
 mod hostile_tests;
+mod keeper;
 mod landing;
 mod manifest;
 mod pace;

@@ -61,13 +61,13 @@ pub(super) fn ingest_turn(directory: &Path, records: u64, keys: u64) -> Result<T
     turn(&mut process, preparing).and_then(|turn| ended(process, turn))
 }
 
-/// The files of a generation from one process to another.
-pub(super) fn copy_turn(generation: &Path, directory: &Path) -> Result<Turn> {
+/// The files of one directory from one process to another, which puts them into another.
+pub(super) fn copy_turn(from: &Path, to: &Path) -> Result<Turn> {
     let text = |path: &Path| path.to_str().map(str::to_owned).context("a path of text");
-    let mut giver = contender(&["give", &text(generation)?])?;
+    let mut giver = contender(&["give", &text(from)?])?;
     let line = giver.line_with(&[PREPARED], TURN_MAX)?;
     let port = line.rsplit(' ').next().context("a port")?;
-    let mut taker = contender(&["take", port, &text(directory)?])?;
+    let mut taker = contender(&["take", port, &text(to)?])?;
     turn(&mut taker, Duration::ZERO).and_then(|turn| ended(taker, turn))
 }
 
@@ -109,8 +109,8 @@ pub fn contend(args: &[String]) -> Result<bool> {
             restored(took)?;
             rows.check(&database)?;
         }
-        [CONTEND, "give", generation] => {
-            copy::give(Path::new(generation), |port| println!("{PREPARED} {port}"))?;
+        [CONTEND, "give", directory] => {
+            copy::give(Path::new(directory), |port| println!("{PREPARED} {port}"))?;
         }
         [CONTEND, "take", port, directory] => {
             restored(copy::take(port.parse()?, Path::new(directory))?)?;

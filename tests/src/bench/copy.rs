@@ -1,5 +1,6 @@
 //! The files of a copy over a socket and onto a disk, and nothing else: what a restore from a peer cannot beat.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,31 +12,35 @@ use anyhow::{Context, Result, ensure};
 /// As in the sidecar's chunks.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Those of a generation that a checkpoint has.
-pub(super) fn files(generation: &Path) -> Result<Vec<(PathBuf, u64)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(generation)? {
-        let path = entry?.path();
-        let name = path.file_name().context("a file has a name")?.to_string_lossy().into_owned();
-        let named = ["CURRENT", "FORMAT", "IDENTITY"].contains(&&*name);
-        let made = ["MANIFEST-", "OPTIONS-"].iter().any(|kind| name.starts_with(kind));
-        if named || made || name.ends_with(".sst") {
-            files.push((path.clone(), fs::metadata(&path)?.len()));
-        }
-    }
-    files.sort();
-    Ok(files)
+/// The tables of a generation, which do not change while they are there. What a checkpoint has beside them is small.
+pub(super) fn tables(generation: &Path) -> Result<BTreeSet<PathBuf>> {
+    let paths = fs::read_dir(generation)?.map(|entry| Ok(entry?.path()));
+    let table = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "sst");
+    paths.filter(|path| path.as_ref().map_or(true, table)).collect()
 }
 
-/// Gives the files of a generation to the first who connects. `listening` is told the port.
-pub(super) fn give(generation: &Path, listening: impl FnOnce(u16)) -> Result<()> {
-    let files = files(generation)?;
+/// Makes links to them, and says how many bytes they have.
+pub(super) fn link_tables(generation: &Path, directory: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for path in tables(generation)? {
+        let link = directory.join(path.file_name().context("a file has a name")?);
+        fs::hard_link(&path, &link)?;
+        bytes += fs::metadata(&link)?.len();
+    }
+    Ok(bytes)
+}
+
+/// Gives the files of a directory to the first who connects. `listening` is told the port.
+pub(super) fn give(directory: &Path, listening: impl FnOnce(u16)) -> Result<()> {
+    let files = fs::read_dir(directory)?.map(|entry| Ok(entry?.path()));
+    let files: Vec<_> = files.collect::<Result<_>>()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listening(listener.local_addr()?.port());
     let (mut socket, _taker) = listener.accept()?;
     let mut buffer = vec![0; BUFFER_BYTES];
     writeln!(socket, "{}", files.len())?;
-    for (path, bytes) in files {
+    for path in files {
+        let bytes = fs::metadata(&path)?.len();
         let name = path.file_name().context("a file has a name")?;
         writeln!(socket, "{bytes} {}", name.to_string_lossy())?;
         let mut file = File::open(&path)?.take(bytes);

@@ -1,76 +1,156 @@
-//! A node with an empty disk beside a neighbour that has everything, where the log is several times the state:
-//! against Kafka Streams, which reads all of it, and against the bare copying of the neighbour's files.
+//! A node with an empty disk beside a neighbour that has everything: against Kafka Streams, which reads the log, and
+//! against the bare copying of the neighbour's files.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use super::contender::{Turn, copy_turn};
-use super::records::Records;
+use super::records::{RECORD_BYTES, Records};
 use super::restore::{count_rows, keys, peer, topic};
 use super::table::{self, Line};
 use super::{READY_MAX, ROUNDS, copy, float, median, start_to_ready};
-use crate::kafka::Cluster;
+use crate::kafka::{Cluster, Topic};
 use crate::node::{Node, STORE};
 
 const KEYS: u64 = 2_000_000;
 /// Each key is written once and overwritten five times, as it falls.
 const RECORDS: u64 = 6 * KEYS;
+/// Of keys and values, none overwritten: what starting and opening costs is little of it.
+const LARGE_BYTES: u64 = 1_000_000_000;
+
+/// Nothing compacts any more when the files stay the same for so long.
+const QUIET: Duration = Duration::from_secs(3);
+const QUIET_POLL: Duration = Duration::from_millis(100);
 
 const HOW: &str = "Each from process start until it holds everything, which is checked afterwards; the neighbour is READY and
 idle before. Copying: from the connecting until the same files are synced, a process at each end, nothing else done.";
 
 pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     let records = Records { keys: KEYS };
-    let topic = topic(cluster, records, RECORDS)?;
-    let (keys, bootstrap) = (keys(records, RECORDS)?, cluster.bootstrap());
-    let place = TempDir::new()?;
-    let secret = place.path().join("secret");
-    fs::write(&secret, "of-all-nodes-of-the-bench")?;
-    let secret = secret.to_str().context("a path of text")?;
-    let node = |directory: &Path, name: &str, args: &[&str]| -> Result<Node> {
-        let node = Node::new(directory, name, &bootstrap, topic.name())?;
-        Ok(node.with_args(&["--peer-secret-file", secret]).with_args(args))
-    };
-    let mut giver = node(place.path(), "giver", &[])?;
-    start_to_ready(&mut giver, RECORDS).await?;
-    let everything =
-        |status: &outrigger_client::StoreStatus| status.partitions[0].durable >= RECORDS;
-    giver.until("everything on disk", READY_MAX, everything).await?;
-    let generation = giver.data().join(STORE).join("g1");
-
-    let mut ours = Line::new("Outrigger, from a peer", RECORDS);
+    let overwritten = topic(cluster, records, RECORDS)?;
+    let keys = keys(records, RECORDS)?;
+    let pair = Pair::start(cluster, &overwritten, RECORDS).await?;
+    let mut lines = Lines::new(RECORDS);
     let mut streams = Line::new("Kafka Streams GlobalKTable, RocksDB", RECORDS);
-    let mut copying = Line::new("copying the same files over a socket", RECORDS);
-    let mut bytes = Vec::new();
     for _ in 0..ROUNDS {
-        let directory = TempDir::new()?;
-        bytes.push(copy::files(&generation)?.iter().map(|(_, bytes)| bytes).sum::<u64>());
-        copying.add(copy_turn(&generation, directory.path())?);
-        let directory = TempDir::new()?;
-        let mut taker = node(directory.path(), "taker", &["--peers", &giver.url()])?;
-        let took = start_to_ready(&mut taker, RECORDS).await?;
-        let usage = taker.usage()?;
-        ensure!(taker.log().contains("a peer gave its copy"), "from the log:\n{}", taker.log());
-        ensure!(
-            count_rows(&taker).await? == keys,
-            "another number of rows than the topic has keys"
-        );
-        ours.add(Turn { took, peak_mib: usage.peak_mib, cpu: usage.cpu });
-        streams.add(peer("GlobalTable", &bootstrap, &topic, keys)?);
+        lines.turn(&pair, keys).await?;
+        streams.add(peer("GlobalTable", &cluster.bootstrap(), &overwritten, keys)?);
     }
-    let mib = median(bytes.iter().map(|bytes| float(bytes >> 10) / 1_024.0).collect());
-    println!(
-        "restore of {RECORDS} records of 16+100 B, {keys} different keys, from a peer: {mib:.0} MiB of files"
-    );
-    println!(
-        "ours from a peer: {:.1} times GlobalKTable (gate: 10), {:.2} of copying (gate: 0.7)",
-        ours.to(&streams),
-        ours.to(&copying)
-    );
-    table::print(&[streams, copying], &ours);
+    println!("restore of {RECORDS} records of 16+100 B, {keys} different keys, from a peer:");
+    println!("{:.1} times GlobalKTable (gate: 10)", lines.ours.to(&streams));
+    lines.print(vec![streams]);
+
+    let large = LARGE_BYTES / RECORD_BYTES;
+    let distinct = topic(cluster, Records::DISTINCT, large)?;
+    let pair = Pair::start(cluster, &distinct, large).await?;
+    let rows = count_rows(&pair.giver).await?;
+    let mut lines = Lines::new(large);
+    for _ in 0..ROUNDS {
+        lines.turn(&pair, rows).await?;
+    }
+    println!("the same of {large} records, none overwritten:");
+    println!("{:.2} of copying (gate: 0.7)", lines.ours.to(&lines.copying));
+    lines.print(vec![]);
     println!("{HOW}");
     Ok(())
+}
+
+/// A READY node that gives, and what one beside it needs.
+struct Pair {
+    giver: Node,
+    bootstrap: String,
+    topic: String,
+    records: u64,
+    secret: PathBuf,
+    place: TempDir,
+}
+
+impl Pair {
+    async fn start(cluster: &Cluster, topic: &Topic, records: u64) -> Result<Pair> {
+        let (bootstrap, topic) = (cluster.bootstrap(), topic.name().to_owned());
+        let place = TempDir::new()?;
+        let secret = place.path().join("secret");
+        fs::write(&secret, "of-all-nodes-of-the-bench")?;
+        let giver = Node::new(place.path(), "giver", &bootstrap, &topic)?;
+        let giver = giver.with_args(&["--peer-secret-file", text(&secret)?]);
+        let mut pair = Pair { giver, bootstrap, topic, records, secret, place };
+        start_to_ready(&mut pair.giver, records).await?;
+        let on_disk =
+            |status: &outrigger_client::StoreStatus| status.partitions[0].durable >= records;
+        pair.giver.until("everything on disk", READY_MAX, on_disk).await?;
+        pair.quiet().await?;
+        Ok(pair)
+    }
+
+    fn generation(&self) -> PathBuf {
+        self.giver.data().join(STORE).join("g1")
+    }
+
+    async fn quiet(&self) -> Result<()> {
+        let deadline = Instant::now() + READY_MAX;
+        let (mut tables, mut since) = (copy::tables(&self.generation())?, Instant::now());
+        while since.elapsed() < QUIET {
+            ensure!(Instant::now() < deadline, "it compacts for ever");
+            tokio::time::sleep(QUIET_POLL).await;
+            let now = copy::tables(&self.generation())?;
+            if now != tables {
+                (tables, since) = (now, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    async fn restore(&self, rows: usize) -> Result<Turn> {
+        let directory = TempDir::new()?;
+        let taker = Node::new(directory.path(), "taker", &self.bootstrap, &self.topic)?;
+        let mut taker = taker.with_args(&["--peer-secret-file", text(&self.secret)?]);
+        taker = taker.with_args(&["--peers", &self.giver.url()]);
+        let took = start_to_ready(&mut taker, self.records).await?;
+        let usage = taker.usage()?;
+        ensure!(taker.log().contains("a peer gave its copy"), "from the log:\n{}", taker.log());
+        let count = count_rows(&taker).await?;
+        ensure!(count == rows, "holds {count} rows, not {rows}");
+        Ok(Turn { took, peak_mib: usage.peak_mib, cpu: usage.cpu })
+    }
+}
+
+/// Ours and the copying of the same files, in turns.
+struct Lines {
+    ours: Line,
+    copying: Line,
+    mib: Vec<f64>,
+}
+
+impl Lines {
+    fn new(records: u64) -> Lines {
+        Lines {
+            ours: Line::new("Outrigger, from a peer", records),
+            copying: Line::new("copying the same files over a socket", records),
+            mib: Vec::new(),
+        }
+    }
+
+    async fn turn(&mut self, pair: &Pair, rows: usize) -> Result<()> {
+        let (tables, directory) = (TempDir::new_in(pair.place.path())?, TempDir::new()?);
+        let bytes = copy::link_tables(&pair.generation(), tables.path())?;
+        self.mib.push(float(bytes >> 20));
+        self.copying.add(copy_turn(tables.path(), directory.path())?);
+        drop(directory);
+        self.ours.add(pair.restore(rows).await?);
+        Ok(())
+    }
+
+    fn print(self, mut others: Vec<Line>) {
+        println!("{:.0} MiB of files", median(self.mib));
+        others.push(self.copying);
+        table::print(&others, &self.ours);
+    }
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path of text")
 }

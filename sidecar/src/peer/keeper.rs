@@ -1,0 +1,120 @@
+//! Puts on disk what came of a copy, on a thread of its own while more comes, and says then how much it is.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SendError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::rocks::files;
+
+/// Written, and perhaps not on disk yet.
+pub(super) struct Due {
+    /// All that were written to since the last one.
+    pub(super) files: Vec<File>,
+    /// Of the copy, over all files in order.
+    pub(super) bytes: u64,
+    /// Their XXH3.
+    pub(super) sum: u64,
+}
+
+/// Dropped, it ends when what it was given is done.
+pub(super) struct Keeper {
+    /// None once it ends.
+    due: Option<SyncSender<Due>>,
+    /// None once it was waited for.
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// What becomes of something due.
+pub(super) enum Offered {
+    Taken,
+    /// It has enough to do.
+    Busy(Due),
+    /// It failed: `end` says why.
+    Ended,
+}
+
+impl Keeper {
+    /// `position` is replaced each time.
+    pub(super) fn start(position: &Path) -> io::Result<Keeper> {
+        let (due, queue) = sync_channel(1);
+        let position = position.to_owned();
+        let keeping = move || keep(&position, &queue);
+        let thread = std::thread::Builder::new().name("peer-keeper".to_owned()).spawn(keeping)?;
+        Ok(Keeper { due: Some(due), thread: Some(thread) })
+    }
+
+    /// With `wait` it is never busy: the disk is waited for instead.
+    pub(super) fn offer(&self, due: Due, wait: bool) -> Offered {
+        let Some(sender) = &self.due else { return Offered::Ended };
+        let sent = match wait {
+            true => sender.send(due).map_err(|SendError(due)| TrySendError::Disconnected(due)),
+            false => sender.try_send(due),
+        };
+        match sent {
+            Ok(()) => Offered::Taken,
+            Err(TrySendError::Full(due)) => Offered::Busy(due),
+            Err(TrySendError::Disconnected(_)) => Offered::Ended,
+        }
+    }
+
+    /// Everything that it was given is on disk.
+    pub(super) fn end(mut self) -> io::Result<()> {
+        self.join()
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        drop(self.due.take());
+        match self.thread.take() {
+            Some(thread) => thread.join().expect("writing to the disk does not panic"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Nobody else writes to the directory meanwhile.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Err(error) = self.join() {
+            tracing::warn!(%error, "what came of a copy cannot be put on disk");
+        }
+    }
+}
+
+/// Until nothing more is given, or something fails.
+fn keep(position: &Path, queue: &Receiver<Due>) -> io::Result<()> {
+    for Due { files, bytes, sum } in queue {
+        files.iter().try_for_each(File::sync_all)?;
+        files::replace(position, format!("{bytes} {sum:016x}\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(bytes: u64) -> Due {
+        Due { files: Vec::new(), bytes, sum: 0 }
+    }
+
+    #[test]
+    fn the_last_position_that_was_given_is_on_disk_at_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let position = directory.path().join("POSITION");
+        let keeper = Keeper::start(&position).unwrap();
+        assert!((1..=9).all(|bytes| matches!(keeper.offer(due(bytes), true), Offered::Taken)));
+        keeper.end().unwrap();
+        assert_eq!(std::fs::read_to_string(&position).unwrap(), "9 0000000000000000\n");
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_told_and_nothing_is_said_to_be_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let keeper = Keeper::start(&directory.path().join("missing/POSITION")).unwrap();
+        while let Offered::Taken = keeper.offer(due(1), true) {}
+        assert!(matches!(keeper.offer(due(2), false), Offered::Ended));
+        assert_eq!(keeper.end().unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
