@@ -20,7 +20,7 @@ pub enum PeerCall {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerEvent {
-    /// No answer: how far the outstanding `Fetch` is. Each one is more than the last.
+    /// No answer: how far the outstanding `Fetch` is. Less than the last where another checkpoint is given.
     Progress(Transfer),
     Fetched {
         generation: Generation,

@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use outrigger_core::log::LogEvent;
 use outrigger_core::node::{Effect, Event};
 use outrigger_core::offset::{Generation, Offset, Partition};
+use outrigger_core::peer::PeerCall;
 use outrigger_core::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent};
 
 use super::{Moment, Oracle, OracleId, Wrong};
@@ -19,6 +21,8 @@ pub(super) struct Rebuilds {
     started: BTreeSet<usize>,
     /// What a process found unfinished when it looked first, until it has decided.
     unfinished: BTreeMap<usize, Unfinished>,
+    /// Smallest delete.retention.ms that a process was told, or that what a peer's copy is to replace has seen.
+    heard_ms: BTreeMap<usize, u64>,
 }
 
 struct Unfinished {
@@ -40,6 +44,19 @@ impl Oracle for Rebuilds {
             Moment::Started { node } => {
                 self.started.insert(*node);
                 self.unfinished.remove(node);
+                self.heard_ms.remove(node);
+                Ok(())
+            }
+            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) } => {
+                let heard_ms = self.heard_ms.entry(*node).or_insert(u64::MAX);
+                *heard_ms = facts.policy.delete_retention_ms.min(*heard_ms);
+                Ok(())
+            }
+            Moment::Effect { node, effect: Effect::Peer(PeerCall::Fetch { .. }) } => {
+                let durable = world.disk(*node).generations().flat_map(|stored| stored.durable);
+                let seen_ms = durable.map(|contents| contents.lineage().delete_retention_ms_min);
+                let heard_ms = self.heard_ms.entry(*node).or_insert(u64::MAX);
+                *heard_ms = seen_ms.fold(*heard_ms, u64::min);
                 Ok(())
             }
             Moment::Handled {
@@ -50,7 +67,11 @@ impl Oracle for Rebuilds {
                 Ok(())
             }
             Moment::Handled { node, event: Event::Store(StoreEvent::Found(_)) } => {
-                if let (true, Some(found)) = (self.started.remove(node), unfinished(*node, world)) {
+                if let (true, Some(mut found)) =
+                    (self.started.remove(node), unfinished(*node, world))
+                {
+                    let heard_ms = self.heard_ms.get(node).copied().unwrap_or(u64::MAX);
+                    found.retention_ms = found.retention_ms.min(heard_ms);
                     self.unfinished.insert(*node, found);
                 }
                 Ok(())

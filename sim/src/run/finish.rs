@@ -12,7 +12,7 @@ use super::explain::{seconds, summary};
 use super::{Due, Past, Run};
 use crate::history::{self, Evidence, Row};
 use crate::oracle::{Moment, OracleId, Wrong};
-use crate::plan::License;
+use crate::plan::{FaultKind, License};
 use crate::reference::{Fate, Rows, rows_of};
 use crate::trace::{Lane, Line};
 
@@ -161,10 +161,15 @@ impl Run<'_> {
         let mut peers = (0..self.world.count()).filter(|peer| *peer != node);
         let mut stored = self.world.disk(node).generations();
         let status = self.world.node(node).status();
+        let retentions = self.plan.faults.iter().filter_map(|fault| {
+            let FaultKind::Retention { delete_retention_ms } = fault.what else { return None };
+            Some(delete_retention_ms)
+        });
+        let retention_ms_min = retentions.min().unwrap_or(u64::MAX);
         self.plan.license == License::NoLoss
             && stored.all(|stored| stored.sound)
             && status.stalls.iter().all(|stall| stall.kind != StallKind::StoreFailed)
-            && peers.any(|peer| self.world.gives_usable(peer))
+            && peers.any(|peer| self.world.gives_usable(peer, retention_ms_min))
     }
 
     /// An operator moves away what belongs to something else.

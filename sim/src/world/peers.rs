@@ -166,8 +166,9 @@ impl World {
         (Comes::From(peer, self.nodes[peer].starts, Box::new(checkpoint)), takes)
     }
 
-    /// A peer that would give a copy now, and the copy would not be too old when it came.
-    pub fn gives_usable(&self, peer: usize) -> bool {
+    /// A peer that would give a copy now, and the copy would not be too old when it came, even for whoever has heard
+    /// of a shorter retention, in milliseconds.
+    pub fn gives_usable(&self, peer: usize, retention_ms_min: u64) -> bool {
         let Some(pace) = self.peers.pace else { return false };
         let given = self.node(peer).gate().generation;
         let given = given.and_then(|given| self.disk(peer).generation(given));
@@ -176,7 +177,8 @@ impl World {
                 && given.durable.iter().map(Contents::lineage).all(|lineage| {
                     // Of a clock that is right again a READY node keeps nothing from the future.
                     let age_ms = self.now.wall_ms.saturating_sub(lineage.confirmed_at_ms);
-                    let retention = Duration::from_millis(lineage.delete_retention_ms_min);
+                    let retention_ms = lineage.delete_retention_ms_min.min(retention_ms_min);
+                    let retention = Duration::from_millis(retention_ms);
                     Duration::from_millis(age_ms) + pace.takes < retention / 2
                 })
         });

@@ -11,7 +11,7 @@ use crate::offset::Generation;
 use crate::peer::{PeerCall, PeerEvent, Transfer};
 use crate::phase::{Cause, Phase};
 use crate::stall::StallKind;
-use crate::store::{Found, FoundCopy, GenerationState, StoreCall, StoreCallKind};
+use crate::store::{Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind};
 use crate::topic::{Identity, LogFacts};
 
 use super::reading::Served;
@@ -24,14 +24,16 @@ pub(super) struct Peers {
     /// Monotonic: when one was asked last, or had answered, since the node was READY.
     asked: Option<Duration>,
     adopted: Option<Adopted>,
+    /// Smallest delete.retention.ms that this process heard of for the topic.
+    retention_ms_min: Option<u64>,
 }
 
 /// The last generation that came from a peer.
 #[derive(Clone, Copy, Debug)]
 struct Adopted {
     generation: Generation,
-    /// Smallest delete.retention.ms that was heard since it was asked for: the peer may not have.
-    retention_ms_min: u64,
+    /// Smallest delete.retention.ms that the copies which it replaces have seen.
+    retention_ms_min: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,6 @@ pub(super) struct Fetching {
     /// Monotonic: when more of it last came.
     progress_at: Duration,
     pub(super) transfer: Option<Transfer>,
-    retention_ms_min: u64,
     step: Step,
 }
 
@@ -107,13 +108,7 @@ impl Node {
         self.peers.asked = None;
     }
 
-    pub(super) fn fetch(
-        &mut self,
-        found: Found,
-        identity: Identity,
-        wanted: Wanted,
-        facts: &LogFacts,
-    ) {
+    pub(super) fn fetch(&mut self, found: Found, identity: Identity, wanted: Wanted) {
         let Wanted { generation, cause, refused, old, served } = wanted;
         let calls = match refused {
             true => VecDeque::new(),
@@ -130,7 +125,6 @@ impl Node {
             started: self.now.mono,
             progress_at: self.now.mono,
             transfer: None,
-            retention_ms_min: facts.policy.delete_retention_ms,
             step: Step::PuttingAside(calls),
         }));
         self.fetch_next();
@@ -249,7 +243,6 @@ impl Node {
             (policy_fault(&facts.policy, &self.limits).is_none(), facts.identity(&self.store));
         let retention_ms = facts.policy.delete_retention_ms;
         let Some(fetching) = self.fetching() else { return };
-        fetching.retention_ms_min = fetching.retention_ms_min.min(retention_ms);
         if let Found::Copy(copy) = &mut fetching.found {
             copy.see_retention(retention_ms);
         }
@@ -304,7 +297,14 @@ impl Node {
 
     fn adopted(&mut self) {
         let Some(fetching) = self.fetching() else { return };
-        let Fetching { generation, retention_ms_min, .. } = *fetching;
+        let generation = fetching.generation;
+        let replaced = match &fetching.found {
+            Found::Copy(copy) => [&copy.current, &copy.building].map(Option::as_ref),
+            Found::Nothing | Found::Foreign { .. } => [None, None],
+        };
+        let lineages = replaced.into_iter().flatten().filter_map(FoundGeneration::lineages);
+        let retention_ms_min =
+            lineages.flatten().map(|lineage| lineage.delete_retention_ms_min).min();
         self.peers.adopted = Some(Adopted { generation, retention_ms_min });
         self.reopen();
     }
@@ -317,9 +317,20 @@ impl Node {
         self.fetch_next();
     }
 
-    /// What was heard while a peer's copy was on its way counts for it, as it would had it been here.
+    /// `before`: what was heard of the topic's predecessor says nothing.
+    pub(super) fn hear_retention(&mut self, topic: &LogFacts, before: Option<&LogFacts>) {
+        let same = before.is_none_or(|before| before.topic == topic.topic);
+        let heard = self.peers.retention_ms_min.filter(|_| same);
+        let now = topic.policy.delete_retention_ms;
+        self.peers.retention_ms_min = Some(heard.map_or(now, |heard| heard.min(now)));
+    }
+
+    /// A retention that this node has heard of counts for a peer's copy, as it would had the copy been here: it may
+    /// have been lowered and raised again since the copy was taken, and the peer may have known nothing of it then.
     pub(super) fn note_adopted(&self, copy: &mut FoundCopy) {
         let Some(Adopted { generation, retention_ms_min }) = self.peers.adopted else { return };
+        let heard = [retention_ms_min, self.peers.retention_ms_min].into_iter().flatten().min();
+        let Some(retention_ms_min) = heard else { return };
         for found in [&mut copy.current, &mut copy.building].into_iter().flatten() {
             if found.generation == generation {
                 found.see_retention(retention_ms_min);

@@ -37,7 +37,8 @@ impl Node {
             self.epochs_known.resize(facts.partitions.len(), None);
             self.learn_epochs(facts.partitions.iter().map(|facts| facts.epoch));
         }
-        self.facts = Some(facts.clone());
+        let before = self.facts.replace(facts.clone());
+        self.hear_retention(&facts, before.as_ref());
         if let Stage::Waiting { found: Found::Copy(copy), .. } = &mut self.stage {
             // Raised again before the copy may be read into, it would not be seen any more.
             copy.see_retention(facts.policy.delete_retention_ms);
@@ -152,7 +153,7 @@ impl Node {
                 self.become_phase(Phase::Refused(refusal));
                 let wanted = Wanted { generation, cause, refused: true, old, served };
                 match self.may_ask_peers(&wanted, facts) {
-                    true => self.fetch(found, identity, wanted, facts),
+                    true => self.fetch(found, identity, wanted),
                     false => self.stage = Stage::Waiting { found, identity, served },
                 }
             }
@@ -191,7 +192,7 @@ impl Node {
                 let served = stale.map(served);
                 let wanted = Wanted { generation, cause, refused: false, old, served };
                 if self.may_ask_peers(&wanted, facts) {
-                    return self.fetch(found, identity, wanted, facts);
+                    return self.fetch(found, identity, wanted);
                 }
                 let old = wanted.old;
                 let usage =

@@ -84,6 +84,35 @@ pub(super) fn outdated(scene: &mut Scene<'_>) {
     scene.everybody_reads(gone + 2 * takes_ms(scene) + 2_000, Level::Local);
 }
 
+/// A retention is lowered and raised again while a copy is on its way that was taken before: tombstones that it lacks
+/// are gone, and whoever gives it cannot know (K13, K18, R5).
+pub(super) fn shortened(scene: &mut Scene<'_>) {
+    let node = scene.node();
+    let Setting { policy, limits, kafka, peers, .. } = scene.setting;
+    let takes_ms = peers.as_ref().map_or(0, |peers| peers.takes_up_to_ms);
+    // Longer than what nodes that keep up are ever behind by: they may never hear of it.
+    let lowered_ms = (policy.delete_retention_ms / 4).max(2 * limits.ends_ms + 500);
+    let taken = settled_ms(scene);
+    let lowered = taken + 5;
+    let deleted = lowered + 500 + 4 * kafka.pace_ms;
+    let cleaned = deleted + 50 + 4 * kafka.pace_ms + policy.min_compaction_lag_ms;
+    let expired = cleaned + lowered_ms + 5;
+    let raised = expired + 20;
+    let over = taken + takes_ms + 1_000;
+    let trusted_ms = policy.delete_retention_ms * 85 / 100;
+    if raised + takes_ms / 4 > over || over - taken >= trusted_ms {
+        return;
+    }
+    scene.lasts(over + 3_000);
+    scene.puts(0, KEYS);
+    scene.fault(taken, over - taken, FaultKind::Peer { node, how: PeerFault::Old });
+    let shorter = FaultKind::Retention { delete_retention_ms: lowered_ms };
+    scene.fault(lowered, raised - lowered, shorter);
+    scene.fault(lowered + 5, 20, FaultKind::WipeDisk { node });
+    scene.tombstones_go([lowered + 5, deleted, cleaned, expired]);
+    scene.everybody_reads(over + 1_000, Level::Local);
+}
+
 /// Records are deleted, then a disk is lost: only a peer has the whole state (K15, D5).
 pub(super) fn helpless(scene: &mut Scene<'_>) {
     let (node, percent) = (scene.node(), scene.dice.between(10, 100));

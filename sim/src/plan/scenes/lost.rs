@@ -91,6 +91,9 @@ pub(super) fn overtaken(scene: &mut Scene<'_>) {
         let records = scene.dice.between(1, 2);
         scene.fault(read, 0, FaultKind::Truncate { partition, records });
     }
+    // Whoever saw the clock go back does not believe that copy as long as it lives.
+    let crash = FaultKind::Crash { node, effects: 0, keep_permille: 1_000 };
+    scene.fault(read - 5, 20, crash);
     scene.everybody_reads(read + 4_000, Level::AtLeast);
 }
 

@@ -85,7 +85,8 @@ const RARE: [(&[License], u64, Kind); 6] = [
 ];
 
 /// Where nodes give each other copies.
-const GIVEN: [Kind; 4] = [given::lost, given::lost, given::outdated, given::helpless];
+const GIVEN: [Kind; 5] =
+    [given::lost, given::lost, given::outdated, given::shortened, given::helpless];
 
 fn add_one(plan: &mut Plan, kind: Kind, dice: Dice) {
     let next_id = plan.operations.iter().map(|operation| operation.id + 1).max().unwrap_or(0);

@@ -218,25 +218,59 @@ fn a_deposed_leaders_answer_decides_nothing_about_what_was_fetched() {
     assert_eq!(driven.store_calls(), [adopt(G3)]);
 }
 
-/// Else a retention that was lowered for an hour while gigabytes were on their way would be forgotten.
+/// Else a retention that was lowered since the copy was taken, and raised again, would be forgotten.
 #[test]
-fn a_retention_that_was_lowered_meanwhile_counts_for_what_is_fetched() {
-    for (lowered_ms, judged) in [(RETENTION_MS, true), (RETENTION_MS / 4, false)] {
-        let mut driven = asked();
-        let mut lowered = log_of(0, 100);
-        lowered.policy.delete_retention_ms = lowered_ms;
-        driven.log(LogEvent::Facts(lowered));
-        driven.peer(PeerEvent::Fetched { generation: G3 });
-        driven.log(LogEvent::Facts(log_of(0, 100)));
-        driven.log(LogEvent::Facts(log_of(0, 100)));
-        driven.ended(StoreCallKind::Adopt, G3);
-        driven.ended(StoreCallKind::Remove, G2);
+fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it() {
+    let lowered_ms = RETENTION_MS / 4;
+    let log = |delete_retention_ms| {
+        let mut facts = log_of(0, 100);
+        facts.policy.delete_retention_ms = delete_retention_ms;
+        facts
+    };
+    let old = |retention_ms| {
+        let mut old = intact(G1, 90, OLD_MS);
+        old.iter_mut().for_each(|old| old.see_retention(retention_ms));
+        old
+    };
+    // At the start, by the copy that it had, while the fetch lasts.
+    let cases = [
+        ([RETENTION_MS; 3], true),
+        ([lowered_ms, RETENTION_MS, RETENTION_MS], false),
+        ([RETENTION_MS, lowered_ms, RETENTION_MS], false),
+        ([RETENTION_MS, RETENTION_MS, lowered_ms], false),
+    ];
+    for (heard, judged) in cases {
+        let mut driven = with_peers(limits());
+        driven.log(LogEvent::Facts(log(heard[0])));
+        driven.store(StoreEvent::Found(copy(old(heard[1]), None)));
+        assert!(driven.effects().contains(&fetch(G2)));
+        driven.log(LogEvent::Facts(log(heard[2])));
+        driven.peer(PeerEvent::Fetched { generation: G2 });
+        driven.log(LogEvent::Facts(log(RETENTION_MS)));
+        driven.log(LogEvent::Facts(log(RETENTION_MS)));
+        driven.ended(StoreCallKind::Adopt, G2);
         driven.ended(StoreCallKind::Close, G1);
-        let given = intact(G3, 80, NOW_MS - RETENTION_MS / 2);
-        driven.finds(log_of(0, 100), copy(intact(G1, 90, OLD_MS), given));
+        let given = intact(G2, 80, NOW_MS - RETENTION_MS / 2);
+        driven.finds(log(RETENTION_MS), copy(old(RETENTION_MS), given));
         let continues = driven.node.phase == Phase::Restoring(Cause::Unfinished);
-        assert_eq!(continues, judged, "{lowered_ms}: {:?}", driven.node.phase);
+        assert_eq!(continues, judged, "{heard:?}: {:?}", driven.node.phase);
     }
+}
+
+#[test]
+fn what_was_heard_of_a_topic_that_is_no_more_says_nothing_about_its_successor() {
+    let mut driven = with_peers(limits());
+    let mut before = log_of(0, 100);
+    (before.topic, before.policy.delete_retention_ms) = (TopicId([9; 16]), RETENTION_MS / 4);
+    driven.log(LogEvent::Facts(before));
+    driven.store(StoreEvent::Found(Found::Foreign { is: "its predecessor's".to_owned() }));
+    driven.finds(log_of(0, 100), Found::Nothing);
+    driven.peer(PeerEvent::Fetched { generation: G1 });
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    driven.ended(StoreCallKind::Adopt, G1);
+    driven.finds(log_of(0, 100), copy(None, intact(G1, 80, NOW_MS - RETENTION_MS / 2)));
+    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Pins: exactly the copy at one position, for those who still want it.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::gate::Rejection;
 use crate::lineage::Lineage;
@@ -293,6 +295,17 @@ fn whoever_waits_for_a_pin_is_told_when_the_node_drains_and_a_pin_lasts_until_it
 }
 
 #[test]
+fn whoever_waits_for_a_pin_does_not_wait_for_the_writes_that_a_drain_waits_for() {
+    let mut driven = Driven::reading();
+    let change = Change { key: Bytes::from_static(b"k"), value: None };
+    driven.event(Event::Command(RequestId(1), Command::Write(vec![change])));
+    driven.pin(2, at(&[(5, None)]));
+    driven.effects();
+    driven.event(Event::Command(RequestId(3), Command::Drain));
+    assert_eq!(driven.told(), [rejected(2, Rejection::Draining)]);
+}
+
+#[test]
 fn a_pin_ends_when_its_copy_is_opened_anew() {
     let mut driven = Driven::reading();
     driven.pin(1, at(&[(5, None)]));
@@ -337,7 +350,7 @@ fn a_token_that_this_copy_can_never_reach_is_refused_by_name() {
     driven.pin(3, at(&[(1, None), (1, None)]));
     assert_eq!(driven.told(), [rejected(3, Rejection::TokenMalformed { has: 2, partitions: 1 })]);
     driven.pin(4, at(&[(7, Some(3))]));
-    driven.log(ends(1, Some(2)));
+    driven.log(ends(1, Some(3)));
     driven.pass(Limits::PRODUCTION.ends_interval);
     assert_eq!(driven.told(), []);
     driven.log(ends(6, Some(3)));
