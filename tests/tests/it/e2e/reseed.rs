@@ -164,7 +164,9 @@ fn a_reseed_that_was_killed_goes_on_where_it_was_acknowledged() -> Result<()> {
         ensure!(said(&foreign).contains("somebody else writes there"), "{}", said(&foreign));
         node.start().await?;
         node.until_ready().await?;
-        node.store().await?.put("later", "1").await?;
+        let store = node.store().await?;
+        store.put("later", "1").await?;
+        ensure!(store.get("later").await?.is_some(), "the copy has it");
         node.stop()?;
         let changed = reseed(&node, &place, topic.name(), &["--yes"])?;
         ensure!(changed.status.code() == Some(65), "{}", said(&changed));
