@@ -10,7 +10,11 @@ MUTANTS_TIMEOUT_S=40
 MUTANTS_MEMORY_KIB_MAX=$((8 * 1024 * 1024))
 
 mutants() {
-  local kept
+  local kept argument
+  for argument in "$@"; do
+    # They are built in one directory: two at the same time get each other's verdicts.
+    [[ $argument != -j* && $argument != --jobs* ]] || fail "mutants are judged one at a time: leave out $argument"
+  done
   setup_rust
   setup_mutants
   kept="$CARGO_TARGET_DIR/mutants/$(cargo mutants --list-files | xargs cat | cksum | tr ' ' -)"

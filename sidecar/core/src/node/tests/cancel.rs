@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::gate::Rejection;
+use crate::peer::{PeerCall, PeerEvent};
 use crate::phase::Refusal;
 use crate::store::{FoundCopy, StoreError, StoreErrorKind};
 
@@ -204,4 +205,50 @@ fn another_refusal_comes_before_the_operators() {
     driven.log(LogEvent::Facts(five_to_read()));
     driven.effects();
     driven.stands_still();
+}
+
+/// A node with peers that asks one for a copy: of a log without its beginning, it refuses meanwhile.
+fn fetching(log_start: u64) -> Driven {
+    let driven = Driven::new(Limits { peer_offsets_min: 5, ..Limits::PRODUCTION });
+    let mut driven = Driven { node: driven.node.with_peers(), ..driven };
+    let mut facts = facts();
+    facts.partitions[0].log_start = Offset(log_start);
+    facts.partitions[0].high_watermark = Offset(log_start + 5);
+    driven.log(LogEvent::Facts(facts));
+    driven.effects();
+    driven.store(StoreEvent::Found(Found::Nothing));
+    let asks = |effect: &Effect| matches!(effect, Effect::Peer(PeerCall::Fetch { .. }));
+    assert!(driven.effects().iter().any(asks));
+    driven
+}
+
+#[test]
+fn a_cancelled_fetch_is_called_off_and_no_peer_is_asked_until_it_goes_on() {
+    for log_start in [0, 5] {
+        let mut driven = fetching(log_start);
+        let effects = driven.cancel();
+        assert_eq!(Driven::reply(&effects, CANCEL), Some(Reply::Done));
+        assert!(effects.contains(&Effect::Peer(PeerCall::Cancel)), "{effects:?}");
+        let (generation, detail) = (G1, "called off".to_owned());
+        driven.event(Event::Peer(PeerEvent::Failed { generation, detail }));
+        let asks = |effect: &Effect| {
+            matches!(effect, Effect::Peer(_) | Effect::Store(StoreCall::Create { .. }))
+        };
+        driven.pass(Limits::PRODUCTION.peer_retry);
+        assert!(!driven.effects().iter().any(asks));
+        driven.event(Event::Command(CONTINUE, Command::Continue));
+        assert_eq!(Driven::reply(&driven.effects(), CONTINUE), Some(Reply::Done));
+    }
+}
+
+#[test]
+fn a_node_that_refuses_and_fetches_nothing_has_no_restore_to_cancel() {
+    let mut driven = fetching(5);
+    let (generation, detail) = (G1, "nobody is READY".to_owned());
+    driven.event(Event::Peer(PeerEvent::Failed { generation, detail }));
+    driven.effects();
+    let phase = driven.node.phase.clone();
+    assert!(matches!(phase, Phase::Refused(Refusal::LogIncomplete { .. })), "{phase:?}");
+    let refused = Reply::Rejected(Rejection::NoRestore(phase));
+    assert_eq!(Driven::reply(&driven.cancel(), CANCEL), Some(refused));
 }
