@@ -5,13 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use outrigger_core::offset::Generation;
-use outrigger_core::topic::{Identity, TopicId};
 use outrigger_proto::v1::checkpoint_response::Part;
 use outrigger_proto::v1::peer_server::{Peer, PeerServer};
-use outrigger_proto::v1::{
-    CheckpointChunk, CheckpointFile, CheckpointHeader, CheckpointRequest, CheckpointResponse,
-    CopyIdentity,
-};
+use outrigger_proto::v1::{CheckpointChunk, CheckpointRequest, CheckpointResponse};
 use tokio::net::TcpListener;
 use tokio_stream::Iter;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -19,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::manifest::tests::wanted;
 use super::*;
 
 type Said = Result<CheckpointResponse, Status>;
@@ -47,29 +44,12 @@ async fn peer(script: Vec<Said>) -> PeerAddress {
     address
 }
 
-fn identity() -> Identity {
-    let topic = TopicId([7; 16]);
-    Identity { store: "notes".into(), cluster: "c".into(), topic, partitions: 1 }
-}
-
 fn said(part: Part) -> Said {
     Ok(CheckpointResponse { part: Some(part) })
 }
 
 fn header(files: &[(&str, u64)]) -> Said {
-    let file =
-        |(name, bytes): &(&str, u64)| CheckpointFile { name: (*name).to_owned(), bytes: *bytes };
-    said(Part::Header(CheckpointHeader {
-        checkpoint: "1-0".to_owned(),
-        identity: Some(CopyIdentity {
-            store: "notes".to_owned(),
-            cluster_id: "c".to_owned(),
-            topic_id: vec![7; 16].into(),
-            partitions: 1,
-        }),
-        format: crate::rocks::FORMAT,
-        files: files.iter().map(file).collect(),
-    }))
+    said(Part::Header(manifest::tests::header(files)))
 }
 
 fn chunk(file: u32, offset: u64, data: &[u8]) -> Said {
@@ -84,7 +64,7 @@ fn damaged() -> Said {
 async fn take(data: &Path, addresses: Vec<PeerAddress>) -> Result<(), TakeError> {
     let secret = Some(Secret::new("of-all-nodes-of-the-test").unwrap());
     let taker = Taker::new(&PeerConfig { addresses, secret, rate: None }, data).unwrap();
-    let wanted = Wanted { generation: Generation(1), identity: identity() };
+    let wanted = Wanted { generation: Generation(1), identity: wanted() };
     taker.take(wanted, Arc::new(|_| {}), &CancellationToken::new()).await
 }
 

@@ -24,9 +24,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::keeper::{Due, Keeper, Offered};
 use super::manifest::Manifest;
-use crate::rocks::{CheckpointFile, files};
+use crate::rocks::{CheckpointFile, OWNER, files};
 
-const OWNER: &str = "OWNER";
 const TRANSFER: &str = "TRANSFER";
 const POSITION: &str = "POSITION";
 

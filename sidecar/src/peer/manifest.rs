@@ -117,15 +117,15 @@ fn is_of_a_copy(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn wanted() -> Identity {
+    pub(in crate::peer) fn wanted() -> Identity {
         let topic = TopicId([7; 16]);
         Identity { store: "notes".into(), cluster: "c".into(), topic, partitions: 1 }
     }
 
-    fn header(files: &[(&str, u64)]) -> CheckpointHeader {
+    pub(in crate::peer) fn header(files: &[(&str, u64)]) -> CheckpointHeader {
         let file = |(name, bytes): &(&str, u64)| v1::CheckpointFile {
             name: (*name).to_owned(),
             bytes: *bytes,

@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use outrigger_core::time::time_for;
+
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Bytes a second; none: as fast as it goes.
@@ -20,12 +22,9 @@ impl Pace {
     /// How long whoever is about to give `bytes` waits first.
     pub(super) fn reserve(&self, bytes: usize, now: Instant) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
-        let bytes = u64::try_from(bytes).expect("lengths fit 64 bits");
-        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.get());
-        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = (*paid).max(now);
-        *paid = turn + cost;
+        *paid = turn + time_for(bytes, rate);
         turn - now
     }
 }

@@ -24,7 +24,7 @@ const REMOVING: &str = "removing-";
 /// What a peer gives, for `Adopt`.
 const FETCHING: &str = "fetching-";
 /// Beside its files: the identity that the peer has them under, as in IDENTITY, which is a name of RocksDB's there.
-const OWNER: &str = "OWNER";
+pub(crate) const OWNER: &str = "OWNER";
 const QUARANTINED: &str = "quarantined-";
 const RESEED: &str = "RESEED";
 const LOST: &str = "lost-";

@@ -39,6 +39,7 @@ mod writers;
 
 pub use checkpoint::{Checkpoint, CheckpointFile, FORMAT};
 pub use data_dir::{DataDir, DataDirError};
+pub(crate) use directory::OWNER;
 pub use directory::Quarantined;
 pub use files::free_bytes;
 pub use look::{begin_fetch, drop_quarantined, look, owner, quarantined, reset, size_in_use};

@@ -33,17 +33,16 @@ impl Node {
 
     /// Closes once nothing is under way, or when time is up.
     pub(super) fn advance_drain(&mut self) {
-        let Some(drain) = &self.drain else { return };
+        let Some(until) = self.drain.as_ref().map(|drain| drain.until) else { return };
         if let Stage::Closing | Stage::Stopped | Stage::Opening { .. } | Stage::Preparing { .. } =
             self.stage
         {
             // Each of these is about to be answered by the store; a generation is closed when it is known.
             return;
         }
-        if drain.until > self.now.mono && self.calls_off_fetch() {
+        if until > self.now.mono && self.calls_off_fetch() {
             return;
         }
-        let Some(drain) = &self.drain else { return };
         if let Stage::Fetching(fetching) = &self.stage
             && !fetching.asks_log()
         {
@@ -60,7 +59,7 @@ impl Node {
             | Stage::Closing
             | Stage::Stopped => true,
         };
-        if (flushed && self.writes.is_empty()) || drain.until <= self.now.mono {
+        if (flushed && self.writes.is_empty()) || until <= self.now.mono {
             self.reopen();
         }
     }

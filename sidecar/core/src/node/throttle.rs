@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::limits::Limits;
+use crate::time::time_for;
 
 /// Into so many batches a second a throttled restore is cut: it moves steadily, and a bar with it.
 const BATCHES_PER_SECOND: u64 = 10;
@@ -29,9 +30,7 @@ impl Throttle {
     /// A batch of so many bytes came at `now`. Nobody knows its size before, so it is charged afterwards.
     pub(super) fn charge(&mut self, bytes: usize, now: Duration) {
         let Some(rate) = self.rate else { return };
-        let nanos = u128::try_from(bytes).expect("lengths fit 128 bits") * 1_000_000_000;
-        let nanos = u64::try_from(nanos / u128::from(rate.get())).unwrap_or(u64::MAX);
-        self.paid_at = self.paid_at.max(now).saturating_add(Duration::from_nanos(nanos));
+        self.paid_at = self.paid_at.max(now).saturating_add(time_for(bytes, rate));
     }
 
     /// When the next credit may be given; none: now.

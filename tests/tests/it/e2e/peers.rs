@@ -144,13 +144,17 @@ fn fell_back(node: &Node, because: &str) -> Result<()> {
     let why = failed.first().context("it is told")?["why"].as_str().unwrap_or_default().to_owned();
     ensure!(failed.len() == 1 && why.contains(because), "{because:?} is not in {why:?}");
     ensure!(told(node, "a peer gave its copy")?.is_empty(), "{}", node.log());
-    let left = fs::read_dir(node.data().join(STORE))?.map(|entry| Ok(entry?.file_name()));
-    let left: Vec<_> = left.collect::<Result<_>>()?;
-    ensure!(
-        !left.iter().any(|name| name.to_string_lossy().starts_with("fetching-")),
-        "what is of no use any more is gone: {left:?}"
-    );
+    let left = left(node, "fetching-")?;
+    ensure!(left.is_empty(), "what is of no use any more is gone: {left:?}");
     Ok(())
+}
+
+/// What is in the store's directory under such names.
+fn left(node: &Node, prefix: &str) -> Result<Vec<String>> {
+    let names = fs::read_dir(node.data().join(STORE))?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let names: Vec<String> = names.collect::<Result<_>>()?;
+    Ok(names.into_iter().filter(|name| name.starts_with(prefix)).collect())
 }
 
 #[test]
@@ -231,12 +235,8 @@ fn a_giver_that_is_killed_in_the_middle_leaves_the_log() -> Result<()> {
         fell_back(&taker, "it cannot be reached")?;
         giver.start().await?;
         same(&place, &giver, &taker).await?;
-        let left = fs::read_dir(giver.data().join(STORE))?.map(|entry| Ok(entry?.file_name()));
-        let left: Vec<_> = left.collect::<Result<_>>()?;
-        ensure!(
-            !left.iter().any(|name| name.to_string_lossy().starts_with("giving-")),
-            "its checkpoint goes with its next start: {left:?}"
-        );
+        let left = left(&giver, "giving-")?;
+        ensure!(left.is_empty(), "its checkpoint goes with its next start: {left:?}");
         Ok(())
     })
 }
