@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # cargo-mutants on the code that decides, restores, classifies and admits, in two stages: core's own tests
 # are quick and judge every mutant; scenarios, regression plans and seeds judge what survives them.
-# Sourced by ./x. What was caught stays caught while the mutated files stay the same: a run that was
-# interrupted goes on, and after a new test only survivors are tried again.
+# Sourced by ./x. What was caught in a file stays caught while that file stays the same: a run that was
+# interrupted goes on, and after a change only that file's mutants and survivors are tried again.
 
 # Seeds of a mutant may never end; on their own all tests take three seconds.
 MUTANTS_TIMEOUT_S=40
@@ -17,10 +17,13 @@ mutants() {
   done
   setup_rust
   setup_mutants
-  kept="$CARGO_TARGET_DIR/mutants/$(cargo mutants --list-files | xargs cat | cksum | tr ' ' -)"
+  kept="$CARGO_TARGET_DIR/mutants"
   mkdir -p "$kept"/{core,sim}/mutants.out
+  touch "$kept/files"
+  # What an interrupted run left is of the files as they were then.
   keep_verdicts core
   keep_verdicts sim
+  cargo mutants --list-files | xargs sha256sum >"$kept/files"
   ulimit -v "$MUTANTS_MEMORY_KIB_MAX" 2>/dev/null || true
   judge_mutants core --lib "$@"
   judge_mutants sim --test=it "$@"
@@ -33,7 +36,7 @@ judge_mutants() {
   shift 2
   # cargo-mutants would play its baseline in core, whoever judges.
   cargo test --quiet --locked --package "outrigger-$judge" "$tests" || fail "tests fail without any mutant"
-  sort -u "$kept"/*.{caught,timeout,unviable} >"$kept/$judge/mutants.out/previously_caught.txt"
+  verdicts "$kept"/*.{caught,timeout,unviable} >"$kept/$judge/mutants.out/previously_caught.txt"
   # One directory for both judges and all runs: dependencies are built once.
   CARGO_TARGET_DIR="$CARGO_TARGET_DIR/mutants/target" cargo mutants --iterate --output "$kept/$judge" \
     --baseline skip --timeout "$MUTANTS_TIMEOUT_S" \
@@ -43,13 +46,21 @@ judge_mutants() {
   [[ $status -eq 0 || $status -eq 2 || $status -eq 3 ]] || fail "cargo-mutants ended with $status"
 }
 
-# Adds the last run's to those of the runs before it.
+# Adds the last run's, each with the checksum of its file.
 keep_verdicts() {
   local verdict
   for verdict in caught timeout unviable; do
     touch "$kept/$1.$verdict" "$kept/$1/mutants.out/$verdict.txt"
-    sort -u -o "$kept/$1.$verdict" "$kept/$1.$verdict" "$kept/$1/mutants.out/$verdict.txt"
+    awk 'FILENAME == ARGV[1] { sum[$2] = $1; next } { split($0, at, ":"); print sum[at[1]], $0 }' \
+      "$kept/files" "$kept/$1/mutants.out/$verdict.txt" | sort -u -o "$kept/$1.$verdict" - "$kept/$1.$verdict"
   done
+}
+
+# verdicts <kept files>: the mutants in them whose file is as it was.
+verdicts() {
+  awk 'FILENAME == ARGV[1] { sum[$2] = $1; next }
+    { at = substr($0, index($0, " ") + 1); file = at; sub(/:.*/, "", file); if (sum[file] == $1) print at }' \
+    "$kept/files" "$@" | sort -u
 }
 
 score_mutants() {
@@ -58,14 +69,14 @@ score_mutants() {
   sed '/^exclude_re = \[/,/^\]/d' .cargo/mutants.toml >"$kept/all.toml"
   all=$(cargo mutants --list --config "$kept/all.toml" | wc -l)
   cargo mutants --list | sort >"$kept/judged"
-  left=$(sort "$kept"/*.{caught,timeout,unviable} | comm -23 "$kept/judged" -)
+  left=$(verdicts "$kept"/*.{caught,timeout,unviable} | comm -23 "$kept/judged" -)
   printf '%5d  %s\n' \
     "$all" "mutants in all" \
-    "$(sort "$kept"/*.unviable | wc -l)" "do not compile" \
+    "$(verdicts "$kept"/*.unviable | wc -l)" "do not compile" \
     "$((all - $(wc -l <"$kept/judged")))" "proven equivalent (.cargo/mutants.toml)" \
-    "$(wc -l <"$kept/core.caught")" "caught by core's own tests" \
-    "$(wc -l <"$kept/sim.caught")" "caught by scenarios, regression plans and seeds" \
-    "$(sort "$kept"/*.timeout | wc -l)" "never end, which is noticed too" \
+    "$(verdicts "$kept/core.caught" | wc -l)" "caught by core's own tests" \
+    "$(verdicts "$kept/sim.caught" | wc -l)" "caught by scenarios, regression plans and seeds" \
+    "$(verdicts "$kept"/*.timeout | wc -l)" "never end, which is noticed too" \
     "$(grep -c . <<<"$left")" "survive or were not tried"
   [[ -z $left ]] || fail "write a test, or a proof into .cargo/mutants.toml:"$'\n'"$left"
 }

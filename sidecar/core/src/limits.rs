@@ -43,7 +43,8 @@ pub struct Limits {
     pub drain_max: Duration,
     /// Offsets in the log below which a rebuild asks no peer: they are read sooner than asked for.
     pub peer_offsets_min: u64,
-    /// After a peer gave nothing: how long until the next is asked where the log cannot give the whole state.
+    /// After no peer gave anything: how long until they are asked again where the log cannot give the whole state.
+    /// Doubles with each damaged copy that came from one, up to 16 times.
     pub peer_retry: Duration,
 }
 
@@ -70,7 +71,7 @@ impl Limits {
         pin_lease: Duration::from_secs(300),
         drain_max: Duration::from_secs(12),
         peer_offsets_min: 10_000,
-        peer_retry: Duration::from_secs(60),
+        peer_retry: Duration::from_secs(15),
     };
 
     /// What is taken off a retention of `retention_ms` before it is trusted: clock skew between us and

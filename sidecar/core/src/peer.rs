@@ -12,8 +12,9 @@ pub enum PeerCall {
     /// Brings a checkpoint of a READY peer's generation in use to where `StoreCall::Adopt` of `generation` finds it,
     /// whole, with the identity that the peer has it under. A checkpoint is what is flushed: never more, for the
     /// rest was not confirmed to be of this topic. What an earlier call left is gone on with when it is of the same
-    /// checkpoint, else removed.
-    Fetch { generation: Generation, identity: Identity },
+    /// checkpoint, else removed. `suspects` gave damaged copies, the last one last: they are asked after all others,
+    /// in that order.
+    Fetch { generation: Generation, identity: Identity, suspects: Vec<String> },
     /// Ends the outstanding `Fetch` soon; it is still answered. What came of it stays.
     Cancel,
 }
@@ -24,12 +25,11 @@ pub enum PeerEvent {
     Progress(Transfer),
     Fetched {
         generation: Generation,
+        /// The address that gave it.
+        peer: String,
     },
     /// No peer is READY, or none could be asked, or it went away, or what it gave is damaged.
-    Failed {
-        generation: Generation,
-        detail: String,
-    },
+    Failed { generation: Generation, detail: String },
 }
 
 /// A copy on its way from a peer.

@@ -93,6 +93,11 @@ pub struct LogFacts {
 }
 
 impl LogFacts {
+    /// From log start to end of every partition; where compaction was, fewer records.
+    pub fn offsets(&self) -> u64 {
+        self.partitions.iter().map(|facts| facts.high_watermark.since(facts.log_start)).sum()
+    }
+
     /// What a copy of this topic must say it belongs to.
     pub fn identity(&self, store: &str) -> Identity {
         Identity {

@@ -61,10 +61,10 @@ fn damaged() -> Said {
     said(Part::Chunk(CheckpointChunk { file: 0, offset: 0, xxh3: 1, data: vec![1; 3].into() }))
 }
 
-async fn take(data: &Path, addresses: Vec<PeerAddress>) -> Result<(), TakeError> {
+async fn take(data: &Path, addresses: Vec<PeerAddress>) -> Result<String, TakeError> {
     let secret = Some(Secret::new("of-all-nodes-of-the-test").unwrap());
     let taker = Taker::new(&PeerConfig { addresses, secret, rate: None }, data).unwrap();
-    let wanted = Wanted { generation: Generation(1), identity: wanted() };
+    let wanted = Wanted { generation: Generation(1), identity: wanted(), suspects: vec![] };
     taker.take(wanted, Arc::new(|_| {}), &CancellationToken::new()).await
 }
 

@@ -42,3 +42,10 @@ pub struct PeerConfig {
     /// Bytes a second that this node gives, to all takers together; [`RATE_MIN`] at least. None: as fast as it goes.
     pub rate: Option<NonZeroU64>,
 }
+
+impl PeerConfig {
+    /// Somebody is asked for a copy where that helps.
+    pub fn asks(&self) -> bool {
+        self.secret.is_some() && !self.addresses.is_empty()
+    }
+}

@@ -41,6 +41,8 @@ pub struct Wanted {
     pub generation: Generation,
     /// What it must belong to.
     pub identity: Identity,
+    /// Addresses to ask after all others, in this order.
+    pub suspects: Vec<String>,
 }
 
 /// Told how far it is, a few times a second at most.
@@ -70,21 +72,22 @@ impl Taker {
         (!taking.addresses.is_empty()).then(|| Taker(Arc::new(taking)))
     }
 
-    /// The copy is where `StoreCall::Adopt` finds it. Also after a failure what came stays there, for the next time.
+    /// The copy is where `StoreCall::Adopt` finds it, and came from the address that this returns. Also after a failure
+    /// what came stays there, for the next time.
     pub async fn take(
         &self,
         wanted: Wanted,
         report: Report,
         cancel: &CancellationToken,
-    ) -> Result<(), TakeError> {
+    ) -> Result<String, TakeError> {
         let (directory, mut landing) = self.earlier(wanted.clone(), cancel.clone()).await?;
-        if landing.as_ref().is_some_and(Landing::is_whole) {
+        if let Some(whole) = landing.as_ref().filter(|landing| landing.is_whole()) {
             let (store, generation) = (&wanted.identity.store, wanted.generation);
             tracing::info!(store, %generation, "a peer gave its copy before the last start");
-            return Ok(());
+            return Ok(whole.manifest().peer.clone());
         }
         let mut reasons = Vec::new();
-        for peer in self.in_turn(landing.as_ref()) {
+        for peer in self.in_turn(&wanted.suspects, landing.as_ref()) {
             let name = peer.to_string();
             landing.take_if(|landing| landing.manifest().peer != name);
             let ask = Ask {
@@ -97,7 +100,7 @@ impl Taker {
             let Err(error) = insist(&ask, &mut landing, &report).await else {
                 let (store, generation) = (&wanted.identity.store, wanted.generation);
                 tracing::info!(store, %generation, peer = name, "a peer gave its copy");
-                return Ok(());
+                return Ok(name);
             };
             match error {
                 TransferError::Cancelled => return Err(TakeError::Cancelled),
@@ -118,7 +121,7 @@ impl Taker {
     ) -> Result<(PathBuf, Option<Landing>), StoreError> {
         let taking = self.0.clone();
         let looked = tokio::task::spawn_blocking(move || {
-            let Wanted { generation, identity } = wanted;
+            let Wanted { generation, identity, .. } = wanted;
             let store = &identity.store;
             let directory = rocks::begin_fetch(&taking.data, store, generation, &identity)?;
             let landing = Landing::resume(&directory, &cancel);
@@ -127,12 +130,15 @@ impl Taker {
         looked.await.expect("looking at the disk does not panic")
     }
 
-    /// The one that has given something already comes first.
-    fn in_turn(&self, landing: Option<&Landing>) -> Vec<&PeerAddress> {
+    /// The one that has given something already comes first, suspects last.
+    fn in_turn(&self, suspects: &[String], landing: Option<&Landing>) -> Vec<&PeerAddress> {
+        let begun = landing.map(|landing| landing.manifest().peer.as_str());
         let mut peers: Vec<&PeerAddress> = self.0.addresses.iter().collect();
-        if let Some(landing) = landing {
-            peers.sort_by_key(|peer| peer.to_string() != landing.manifest().peer);
-        }
+        peers.sort_by_cached_key(|peer| {
+            let name = peer.to_string();
+            let suspect = suspects.iter().position(|suspect| *suspect == name);
+            (begun != Some(&name), suspect)
+        });
         peers
     }
 }

@@ -131,9 +131,12 @@ fn silent() -> Report {
     Arc::new(|_| {})
 }
 
-async fn take(taker: &Taker, identity: &Identity) -> Result<(), TakeError> {
-    let wanted = Wanted { generation: G1, identity: identity.clone() };
-    taker.take(wanted, silent(), &CancellationToken::new()).await
+fn wanted(identity: &Identity) -> Wanted {
+    Wanted { generation: G1, identity: identity.clone(), suspects: vec![] }
+}
+
+async fn take(taker: &Taker, identity: &Identity) -> Result<String, TakeError> {
+    taker.take(wanted(identity), silent(), &CancellationToken::new()).await
 }
 
 /// Rows and lineages of what was taken, as a node that starts would find it.
@@ -222,8 +225,24 @@ async fn a_wrong_secret_a_dead_peer_and_another_topic_are_told_apart() {
     let fetched = here.path().join("notes/fetching-g1");
     assert_eq!(std::fs::read_dir(fetched).unwrap().count(), 1, "nothing but OWNER was written");
 
-    take(&both, &identity).await.expect("the second peer gives what is right");
+    let gave = take(&both, &identity).await.expect("the second peer gives what is right");
+    assert_eq!(gave, node.address.to_string());
     node.end().await;
+}
+
+#[tokio::test]
+async fn whoever_gave_a_damaged_copy_is_asked_last() {
+    let here = tempfile::tempdir().unwrap();
+    let dead = [1, 2, 3].map(|port| format!("http://127.0.0.1:{port}"));
+    let addresses = dead.iter().map(|dead| PeerAddress::parse(dead).unwrap()).collect();
+    let taker = taker(here.path(), SECRET, addresses);
+    let identity = Identity { store: "notes".into(), cluster: "c".into(), topic: TopicId([1; 16]) };
+    let suspects = vec![dead[1].clone(), dead[0].clone()];
+    let wanted = Wanted { suspects, ..wanted(&identity) };
+    let failed = taker.take(wanted, silent(), &CancellationToken::new()).await;
+    let Err(TakeError::Peers(reasons)) = failed else { panic!("{failed:?}") };
+    let asked: Vec<String> = reasons.into_iter().map(|(peer, _)| peer).collect();
+    assert_eq!(asked, [2, 1, 0].map(|index| dead[index].clone()));
 }
 
 #[tokio::test]
@@ -232,7 +251,7 @@ async fn a_fetch_that_was_called_off_goes_on_where_it_was() {
     let here = tempfile::tempdir().unwrap();
     let taker = taker(here.path(), SECRET, vec![node.address.clone()]);
     let identity = node.identity();
-    let wanted = Wanted { generation: G1, identity: identity.clone() };
+    let wanted = wanted(&identity);
     let cancel = CancellationToken::new();
     let stopping = cancel.clone();
     let enough: Report = Arc::new(move |transfer| {
@@ -260,8 +279,7 @@ async fn a_peer_that_ends_midway_is_left_within_bounded_time_and_says_so() {
     let node = Node::start(12, Some(1 << 20)).await;
     let here = tempfile::tempdir().unwrap();
     let taker = taker(here.path(), SECRET, vec![node.address.clone()]);
-    let identity = node.identity();
-    let wanted = Wanted { generation: G1, identity };
+    let wanted = wanted(&node.identity());
     let (came, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let came = Mutex::new(came);
     let report: Report = Arc::new(move |transfer| {
@@ -306,7 +324,8 @@ async fn a_copy_that_was_whole_before_a_crash_is_not_asked_for_again() {
     let identity = node.identity();
     take(&taker(here.path(), SECRET, vec![node.address.clone()]), &identity).await.unwrap();
     let dead = PeerAddress::parse("http://127.0.0.1:1").unwrap();
-    take(&taker(here.path(), SECRET, vec![dead]), &identity).await.unwrap();
+    let gave = take(&taker(here.path(), SECRET, vec![dead]), &identity).await.unwrap();
+    assert_eq!(gave, node.address.to_string(), "who gave it before");
     assert_eq!(adopted(here.path(), &identity).1, 2);
     node.end().await;
 }

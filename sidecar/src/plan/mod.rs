@@ -67,7 +67,7 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), PlanError> {
             Ok(facts) => {
                 let planned = planned(config, store, facts, data.is_some(), &shared)?;
                 exit = worse(exit, planned.exit());
-                text::store(store, &planned, &mut out);
+                text::store(store, &planned, config.peer.asks(), &mut out);
             }
             Err(error) => {
                 exit = worse(exit, unplanned(&error));

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use indicatif::HumanCount;
+use indicatif::{HumanCount, HumanDuration};
 use outrigger_core::decide::{Old, Plan};
+use outrigger_core::limits::Limits;
 use outrigger_core::lineage::Lineage;
 use outrigger_core::log::KafkaError;
 use outrigger_core::offset::{Generation, Partition};
@@ -17,10 +18,14 @@ use crate::config::StoreConfig;
 
 const INFALLIBLE: &str = "a String takes every text";
 
-pub(super) fn store(store: &StoreConfig, planned: &Planned, out: &mut String) {
+/// `asks`: peers would be asked for a copy.
+pub(super) fn store(store: &StoreConfig, planned: &Planned, asks: bool, out: &mut String) {
     let Planned { facts, found, plan } = planned;
     writeln!(out, "{}  {}", store.name, headline(plan)).expect(INFALLIBLE);
     consequences(plan, out);
+    if asks {
+        peers(plan, facts, out);
+    }
     writeln!(out, "  topic {} (id {}), cluster {}", store.topic, facts.topic, facts.cluster)
         .expect(INFALLIBLE);
     on_disk(found, facts, out);
@@ -74,6 +79,26 @@ fn consequences(plan: &Plan, out: &mut String) {
             }
         }
     }
+}
+
+fn peers(plan: &Plan, facts: &LogFacts, out: &mut String) {
+    let limits = Limits::PRODUCTION;
+    let retry = HumanDuration(limits.peer_retry);
+    let line = match plan {
+        Plan::Rebuild { .. } if facts.offsets() >= limits.peer_offsets_min => {
+            "peers are asked first, in turn: the log is read from where a READY one's copy ends"
+                .to_owned()
+        }
+        Plan::Incomplete { .. } => {
+            format!("unless a READY peer gives its copy: they are asked every {retry}")
+        }
+        Plan::Wait(_)
+        | Plan::Refuse { .. }
+        | Plan::Resume { .. }
+        | Plan::Continue { .. }
+        | Plan::Rebuild { .. } => return,
+    };
+    writeln!(out, "  {line}").expect(INFALLIBLE);
 }
 
 fn becomes(generation: Generation, old: &Old) -> String {

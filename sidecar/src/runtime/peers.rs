@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use outrigger_core::offset::Generation;
 use outrigger_core::peer::{PeerCall, PeerEvent};
-use outrigger_core::topic::Identity;
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -56,7 +54,9 @@ impl Peers {
 
     pub(super) fn call(&mut self, store: StoreIndex, call: PeerCall) {
         match call {
-            PeerCall::Fetch { generation, identity } => self.fetch(store, generation, identity),
+            PeerCall::Fetch { generation, identity, suspects } => {
+                self.fetch(store, Wanted { generation, identity, suspects });
+            }
             PeerCall::Cancel => {
                 if let Some(cancel) = self.running.get(&store) {
                     cancel.cancel();
@@ -65,7 +65,8 @@ impl Peers {
         }
     }
 
-    fn fetch(&mut self, store: StoreIndex, generation: Generation, identity: Identity) {
+    fn fetch(&mut self, store: StoreIndex, wanted: Wanted) {
+        let generation = wanted.generation;
         let taker = self.taker.clone().expect("only a node with peers asks one");
         let cancel = self.ending.child_token();
         self.running.insert(store, cancel.clone());
@@ -75,13 +76,12 @@ impl Peers {
             // The core may have ended before.
             let _ended = told.send(Input::Peer(store, PeerEvent::Progress(transfer)));
         });
-        let wanted = Wanted { generation, identity };
         // A task of its own: a panic in it must not take the answer with it.
         let taking = async move { taker.take(wanted, report, &cancel).await };
         let taking = self.tasks.spawn_on(taking, &self.runtime);
         let answering = async move {
             let event = match taking.await {
-                Ok(Ok(())) => PeerEvent::Fetched { generation },
+                Ok(Ok(peer)) => PeerEvent::Fetched { generation, peer },
                 Ok(Err(error)) => PeerEvent::Failed { generation, detail: error.to_string() },
                 Err(defect) => PeerEvent::Failed { generation, detail: defect.to_string() },
             };

@@ -156,10 +156,9 @@ impl Run<'_> {
         partitions.any(|partition| self.world.log.state(partition).log_start > Offset::ZERO)
     }
 
-    /// A READY peer has what the log has no more, and gave nothing that was bad.
+    /// A READY peer has what the log has no more.
     fn can_be_given(&self, node: usize) -> bool {
         let mut peers = (0..self.world.count()).filter(|peer| *peer != node);
-        let mut stored = self.world.disk(node).generations();
         let status = self.world.node(node).status();
         let retentions = self.plan.faults.iter().filter_map(|fault| {
             let FaultKind::Retention { delete_retention_ms } = fault.what else { return None };
@@ -167,7 +166,6 @@ impl Run<'_> {
         });
         let retention_ms_min = retentions.min().unwrap_or(u64::MAX);
         self.plan.license == License::NoLoss
-            && stored.all(|stored| stored.sound)
             && status.stalls.iter().all(|stall| stall.kind != StallKind::StoreFailed)
             && peers.any(|peer| self.world.gives_usable(peer, retention_ms_min))
     }

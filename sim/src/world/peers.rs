@@ -49,6 +49,8 @@ pub(super) struct Peers {
     transfers: BTreeMap<usize, Running>,
     troubles: BTreeMap<usize, PeerTrouble>,
     begun: u64,
+    /// Who gave what a node's disk has for a generation.
+    gave: BTreeMap<(usize, Generation), usize>,
 }
 
 #[derive(Debug)]
@@ -61,8 +63,8 @@ struct Running {
 #[derive(Debug)]
 enum Comes {
     Nothing(&'static str),
-    /// All of it is here since an earlier transfer.
-    Rest,
+    /// All of it is here since an earlier transfer from that node.
+    Rest(usize),
     /// As long as the peer's process lives: its index and starts.
     From(usize, u32, Box<Checkpoint>),
 }
@@ -99,8 +101,8 @@ impl World {
     pub(super) fn peer_call(&mut self, node: usize, call: PeerCall, cause: Line) {
         let line = self.note(cause, Lane::Node(node), "peer", || format!("{call:?}"));
         match call {
-            PeerCall::Fetch { generation, identity } => {
-                let (comes, lasts) = self.begin_transfer(node, generation, &identity);
+            PeerCall::Fetch { generation, identity, suspects } => {
+                let (comes, lasts) = self.begin_transfer(node, generation, &identity, &suspects);
                 self.peers.begun += 1;
                 let number = self.peers.begun;
                 let before =
@@ -125,14 +127,19 @@ impl World {
         node: usize,
         generation: Generation,
         identity: &Identity,
+        suspects: &[String],
     ) -> (Comes, Duration) {
         let pace = self.peers.pace.expect("only nodes with peers fetch");
         let takes = self.draw("transfer", node, pace.takes);
         let trouble = self.peers.troubles.get(&node);
         let number = u64::try_from(node).expect("a world has few nodes");
         let mut dice = Dice::at(self.latencies.seed, "peer", number, self.queue.sent());
-        let ready: Vec<usize> =
-            (0..self.count()).filter(|peer| *peer != node && self.gives(*peer, identity)).collect();
+        let ready = (0..self.count()).filter(|peer| *peer != node && self.gives(*peer, identity));
+        let suspected = |peer: &usize| suspects.contains(&address(*peer));
+        let (suspected, mut ready): (Vec<usize>, Vec<usize>) = ready.partition(suspected);
+        if ready.is_empty() {
+            ready = suspected;
+        }
         if let Some(PeerTrouble::Silent) = trouble {
             return (Comes::Nothing("nothing came"), pace.gives_up);
         }
@@ -143,8 +150,11 @@ impl World {
             return (Comes::Nothing("the peer went away"), takes);
         }
         let here = self.disk(node).fetched(generation) == Some(identity);
-        if here && trouble.is_none() && dice.once_in(2) {
-            return (Comes::Rest, takes / 8);
+        if let Some(peer) = self.peers.gave.get(&(node, generation)).filter(|_| here)
+            && trouble.is_none()
+            && dice.once_in(2)
+        {
+            return (Comes::Rest(*peer), takes / 8);
         }
         let peer = ready[dice.index(ready.len())];
         let given = self.node(peer).gate().generation;
@@ -201,9 +211,8 @@ impl World {
         let generation = *generation;
         match (share, comes) {
             (Share::Half, Comes::Nothing(_)) => {}
-            (Share::Half, Comes::Rest | Comes::From(..)) => {
-                let peer = "a peer".to_owned();
-                let transfer = Transfer { peer, bytes: 1, bytes_total: 2 };
+            (Share::Half, Comes::Rest(peer) | Comes::From(peer, ..)) => {
+                let transfer = Transfer { peer: address(*peer), bytes: 1, bytes_total: 2 };
                 self.tell_peer(node, PeerEvent::Progress(transfer), cause);
             }
             (Share::All, _) => {
@@ -218,17 +227,22 @@ impl World {
         let failed = |why: &str| PeerEvent::Failed { generation, detail: why.to_owned() };
         match comes {
             Comes::Nothing(why) => failed(why),
-            Comes::Rest => PeerEvent::Fetched { generation },
+            Comes::Rest(peer) => PeerEvent::Fetched { generation, peer: address(peer) },
             Comes::From(peer, starts, _)
                 if !self.is_running(peer) || self.nodes[peer].starts != starts =>
             {
                 failed("the peer went away")
             }
-            Comes::From(_, _, checkpoint) => {
-                self.nodes[node].disk.place_fetched(generation, *checkpoint);
-                PeerEvent::Fetched { generation }
+            Comes::From(peer, _, checkpoint) => {
+                self.place(node, generation, peer, *checkpoint);
+                PeerEvent::Fetched { generation, peer: address(peer) }
             }
         }
+    }
+
+    fn place(&mut self, node: usize, generation: Generation, peer: usize, checkpoint: Checkpoint) {
+        self.peers.gave.insert((node, generation), peer);
+        self.nodes[node].disk.place_fetched(generation, checkpoint);
     }
 
     fn tell_peer(&mut self, node: usize, event: PeerEvent, cause: Line) {
@@ -244,10 +258,14 @@ impl World {
         let number = u64::try_from(node).expect("a world has few nodes");
         let starts = u64::from(self.nodes[node].starts);
         let whole = Dice::at(self.latencies.seed, "whole", number, starts).once_in(2);
-        if let (true, Comes::From(_, _, checkpoint)) = (whole, comes) {
-            self.nodes[node].disk.place_fetched(generation, *checkpoint);
+        if let (true, Comes::From(peer, _, checkpoint)) = (whole, comes) {
+            self.place(node, generation, peer, *checkpoint);
         }
     }
+}
+
+fn address(node: usize) -> String {
+    format!("node {node}")
 }
 
 fn damage(rot: Rot, generation: Generation) -> Damage {

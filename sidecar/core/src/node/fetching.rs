@@ -11,30 +11,12 @@ use crate::offset::Generation;
 use crate::peer::{PeerCall, PeerEvent, Transfer};
 use crate::phase::{Cause, Phase};
 use crate::stall::StallKind;
-use crate::store::{Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind};
+use crate::store::{Found, GenerationState, StoreCall, StoreCallKind};
 use crate::topic::{Identity, LogFacts};
 
+use super::peers::Wanted;
 use super::reading::Served;
 use super::{Effect, Node, Notice, Stage};
-
-/// What this process knows of its peers.
-#[derive(Debug, Default)]
-pub(super) struct Peers {
-    configured: bool,
-    /// Monotonic: when one was asked last, or had answered, since the node was READY.
-    asked: Option<Duration>,
-    adopted: Option<Adopted>,
-    /// Smallest delete.retention.ms that this process heard of for the topic.
-    retention_ms_min: Option<u64>,
-}
-
-/// The last generation that came from a peer.
-#[derive(Clone, Copy, Debug)]
-struct Adopted {
-    generation: Generation,
-    /// Smallest delete.retention.ms that the copies which it replaces have seen.
-    retention_ms_min: Option<u64>,
-}
 
 #[derive(Debug)]
 pub(super) struct Fetching {
@@ -50,6 +32,8 @@ pub(super) struct Fetching {
     /// Monotonic: when more of it last came.
     progress_at: Duration,
     pub(super) transfer: Option<Transfer>,
+    /// The address that gave it, once it is here.
+    giver: Option<String>,
     step: Step,
 }
 
@@ -65,49 +49,7 @@ enum Step {
     Adopting(VecDeque<StoreCall>),
 }
 
-/// What a peer is asked for.
-pub(super) struct Wanted {
-    pub(super) generation: Generation,
-    pub(super) cause: Cause,
-    pub(super) refused: bool,
-    pub(super) old: Vec<(Generation, Old)>,
-    pub(super) served: Option<Served>,
-}
-
 impl Node {
-    /// This node has peers that it may ask for a copy.
-    #[must_use]
-    pub fn with_peers(mut self) -> Node {
-        self.peers.configured = true;
-        self
-    }
-
-    /// Asked once between two READYs: what it gives may be damaged or too old, and then only the log helps.
-    pub(super) fn may_ask_peers(&self, wanted: &Wanted, facts: &LogFacts) -> bool {
-        let partitions = facts.partitions.iter();
-        let offsets: u64 =
-            partitions.map(|facts| facts.high_watermark.since(facts.log_start)).sum();
-        let due = match (self.peers.asked, wanted.refused) {
-            (None, true) => true,
-            (None, false) => offsets >= self.limits.peer_offsets_min,
-            // The log cannot help: asked again and again.
-            (Some(asked), true) => self.now.mono >= asked + self.limits.peer_retry,
-            (Some(_), false) => false,
-        };
-        self.peers.configured && due && !self.gave_bad(&wanted.old) && self.drain.is_none()
-    }
-
-    /// What came from a peer last is to be set aside: the next one would be no better, and be kept beside it.
-    fn gave_bad(&self, old: &[(Generation, Old)]) -> bool {
-        let adopted = self.peers.adopted.map(|adopted| adopted.generation);
-        old.iter().any(|old| Some(old.0) == adopted && is_kept(old))
-    }
-
-    /// The node was READY: peers may be asked again.
-    pub(super) fn forget_asking(&mut self) {
-        self.peers.asked = None;
-    }
-
     pub(super) fn fetch(&mut self, found: Found, identity: Identity, wanted: Wanted) {
         let Wanted { generation, cause, refused, old, served } = wanted;
         let calls = match refused {
@@ -125,6 +67,7 @@ impl Node {
             started: self.now.mono,
             progress_at: self.now.mono,
             transfer: None,
+            giver: None,
             step: Step::PuttingAside(calls),
         }));
         self.fetch_next();
@@ -173,8 +116,7 @@ impl Node {
         let (generation, identity) = (fetching.generation, fetching.identity.clone());
         let (cause, refused) = (fetching.cause, fetching.refused);
         (fetching.step, fetching.progress_at) = (Step::Asked, now);
-        self.effects.push_back(Effect::Peer(PeerCall::Fetch { generation, identity }));
-        self.peers.asked = Some(now);
+        self.effects.push_back(Effect::Peer(self.peers.ask(generation, identity, now)));
         if !refused {
             self.become_phase(Phase::Restoring(cause));
         }
@@ -195,10 +137,10 @@ impl Node {
                 (fetching.transfer, fetching.progress_at) = (Some(transfer), now);
                 self.end_stalls(|kind| kind == StallKind::PeerSilent);
             }
-            PeerEvent::Fetched { generation } if asked => {
+            PeerEvent::Fetched { generation, peer } if asked => {
                 assert_eq!(generation, fetching.generation, "what was asked for is answered");
-                fetching.step = Step::Fetched;
-                self.peers.asked = Some(now);
+                (fetching.step, fetching.giver) = (Step::Fetched, Some(peer));
+                self.peers.answered(now);
                 self.describe.hurry();
                 self.end_stalls(|kind| kind == StallKind::PeerSilent);
             }
@@ -212,7 +154,7 @@ impl Node {
     }
 
     fn stop_fetching(&mut self) {
-        self.peers.asked = Some(self.now.mono);
+        self.peers.answered(self.now.mono);
         self.end_stalls(|kind| kind == StallKind::PeerSilent);
         let Some(fetching) = self.fetching() else { return };
         let Fetching { found, identity, served, .. } = fetching;
@@ -264,21 +206,17 @@ impl Node {
         let Some(fetching) = self.fetching() else { return };
         let (found, generation) = (fetching.found.clone(), fetching.generation);
         match self.decide(&found, facts) {
-            Plan::Rebuild { generation: next, old, .. }
-            | Plan::Incomplete { generation: next, old, .. }
-                if next == generation =>
-            {
+            Plan::Rebuild { generation: next, mut old, .. }
+            | Plan::Incomplete { generation: next, mut old, .. } => {
+                assert_eq!(next, generation, "nothing on disk changed while it was fetched");
                 self.end_stalls(|kind| kind == StallKind::StaleLeader);
+                self.peers.discard_damaged(&found, &mut old);
                 self.adopt(old);
             }
             Plan::Wait(deposed) => {
                 self.begin_stall(StallKind::StaleLeader, deposed.to_string());
             }
-            Plan::Rebuild { .. }
-            | Plan::Incomplete { .. }
-            | Plan::Refuse { .. }
-            | Plan::Resume { .. }
-            | Plan::Continue { .. } => self.reopen(),
+            Plan::Refuse { .. } | Plan::Resume { .. } | Plan::Continue { .. } => self.reopen(),
         }
     }
 
@@ -296,16 +234,11 @@ impl Node {
     }
 
     fn adopted(&mut self) {
+        let now = self.now.mono;
         let Some(fetching) = self.fetching() else { return };
-        let generation = fetching.generation;
-        let replaced = match &fetching.found {
-            Found::Copy(copy) => [&copy.current, &copy.building].map(Option::as_ref),
-            Found::Nothing | Found::Foreign { .. } => [None, None],
-        };
-        let lineages = replaced.into_iter().flatten().filter_map(FoundGeneration::lineages);
-        let retention_ms_min =
-            lineages.flatten().map(|lineage| lineage.delete_retention_ms_min).min();
-        self.peers.adopted = Some(Adopted { generation, retention_ms_min });
+        let giver = fetching.giver.take().expect("what is adopted was given");
+        let (generation, found) = (fetching.generation, fetching.found.clone());
+        self.peers.adopted(generation, giver, &found, now);
         self.reopen();
     }
 
@@ -315,27 +248,6 @@ impl Node {
             copy.forget(generation);
         }
         self.fetch_next();
-    }
-
-    /// `before`: what was heard of the topic's predecessor says nothing.
-    pub(super) fn hear_retention(&mut self, topic: &LogFacts, before: Option<&LogFacts>) {
-        let same = before.is_none_or(|before| before.topic == topic.topic);
-        let heard = self.peers.retention_ms_min.filter(|_| same);
-        let now = topic.policy.delete_retention_ms;
-        self.peers.retention_ms_min = Some(heard.map_or(now, |heard| heard.min(now)));
-    }
-
-    /// A retention that this node has heard of counts for a peer's copy, as it would had the copy been here: it may
-    /// have been lowered and raised again since the copy was taken, and the peer may have known nothing of it then.
-    pub(super) fn note_adopted(&self, copy: &mut FoundCopy) {
-        let Some(Adopted { generation, retention_ms_min }) = self.peers.adopted else { return };
-        let heard = [retention_ms_min, self.peers.retention_ms_min].into_iter().flatten().min();
-        let Some(retention_ms_min) = heard else { return };
-        for found in [&mut copy.current, &mut copy.building].into_iter().flatten() {
-            if found.generation == generation {
-                found.see_retention(retention_ms_min);
-            }
-        }
     }
 
     /// A read met damage in what is served meanwhile.

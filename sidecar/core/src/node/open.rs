@@ -2,19 +2,16 @@
 
 use std::collections::VecDeque;
 
-use crate::decide::{Old, Plan, Situation, decide, policy_fault};
+use crate::decide::{Old, Plan, Situation, decide};
 use crate::lineage::Lineage;
 use crate::log::{KafkaError, LogCall, LogCallKind};
 use crate::offset::{Epoch, Generation, Partition};
 use crate::phase::{Cause, Phase};
 use crate::stall::StallKind;
-use crate::store::{
-    Found, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError, StoreErrorKind,
-    Why,
-};
+use crate::store::{Found, FoundGeneration, GenerationState, StoreCall, StoreCallKind, Why};
 use crate::topic::{Identity, LogFacts};
 
-use super::fetching::Wanted;
+use super::peers::Wanted;
 use super::reading::{Reading, Served, Start, Usage};
 use super::{Effect, Node, Notice, PolicyWarning, Stage};
 
@@ -38,7 +35,7 @@ impl Node {
             self.learn_epochs(facts.partitions.iter().map(|facts| facts.epoch));
         }
         let before = self.facts.replace(facts.clone());
-        self.hear_retention(&facts, before.as_ref());
+        self.peers.hear_retention(&facts, before.as_ref());
         if let Stage::Waiting { found: Found::Copy(copy), .. } = &mut self.stage {
             // Raised again before the copy may be read into, it would not be seen any more.
             copy.see_retention(facts.policy.delete_retention_ms);
@@ -93,7 +90,7 @@ impl Node {
             for generation in [&mut copy.current, &mut copy.building].into_iter().flatten() {
                 self.note_generation(generation);
             }
-            self.note_adopted(copy);
+            self.peers.note_adopted(copy);
         }
         let facts = self.facts.clone().expect("the copy is opened only after the log's facts came");
         self.act_on(found, identity, &facts);
@@ -152,7 +149,7 @@ impl Node {
                 let served = serve.map(served);
                 self.become_phase(Phase::Refused(refusal));
                 let wanted = Wanted { generation, cause, refused: true, old, served };
-                match self.may_ask_peers(&wanted, facts) {
+                match self.may_ask_peers(&found, &wanted, facts) {
                     true => self.fetch(found, identity, wanted),
                     false => self.stage = Stage::Waiting { found, identity, served },
                 }
@@ -191,7 +188,7 @@ impl Node {
                     .map(|(generation, _)| *generation);
                 let served = stale.map(served);
                 let wanted = Wanted { generation, cause, refused: false, old, served };
-                if self.may_ask_peers(&wanted, facts) {
+                if self.may_ask_peers(&found, &wanted, facts) {
                     return self.fetch(found, identity, wanted);
                 }
                 let old = wanted.old;
@@ -316,101 +313,6 @@ impl Node {
         }
     }
 
-    pub(super) fn on_store_failed(&mut self, call: StoreCallKind, error: &StoreError) {
-        let kind = match error.kind {
-            StoreErrorKind::Full => StallKind::StoreFull,
-            StoreErrorKind::Io | StoreErrorKind::Corrupt => StallKind::StoreFailed,
-        };
-        if let StoreCallKind::Pin | StoreCallKind::Unpin = call {
-            // Whatever is wrong with the disk, what is written to it tells.
-            return self.end_pins();
-        }
-        if let Stage::Closing | Stage::Stopped | Stage::Suspended { .. } = self.stage {
-            // Calls that were under way when the stage changed. Closing itself cannot be refused.
-            return self.on_close_failed(call);
-        }
-        if let (Stage::Reading(_), StoreCallKind::Remove) = (&self.stage, call) {
-            // What a rebuild replaced; the next opening removes it.
-            return;
-        }
-        self.begin_stall(kind, error.to_string());
-        if error.kind == StoreErrorKind::Corrupt
-            && let Stage::Reading(reading) = &self.stage
-        {
-            self.evidence.corrupt.insert(reading.generation, error.detail.clone());
-        }
-        self.suspend();
-    }
-
-    /// Pauses before everything is opened again; reads go on as they can.
-    pub(super) fn suspend(&mut self) {
-        let served = self.served();
-        let until = self.now.mono + self.limits.retry_after(self.failures);
-        self.failures = self.failures.saturating_add(1);
-        self.stage = Stage::Suspended { until, served };
-    }
-
-    fn on_close_failed(&mut self, call: StoreCallKind) {
-        if let Stage::Closing = self.stage
-            && call == StoreCallKind::Close
-        {
-            self.open.clear();
-            self.closed();
-        }
-    }
-
-    pub(super) fn on_damaged(&mut self, generation: Generation, detail: String) {
-        if self.open.contains(&generation) && !self.evidence.corrupt.contains_key(&generation) {
-            self.begin_stall(StallKind::StoreFailed, detail.clone());
-            self.note_damage_beside_fetch(generation, &detail);
-            self.evidence.corrupt.insert(generation, detail);
-            if let Stage::Reading(_) | Stage::Waiting { .. } = self.stage {
-                self.reopen();
-            }
-        }
-    }
-
-    /// Forgets what is not on disk and decides anew from what is.
-    pub(super) fn reopen(&mut self) {
-        if !matches!(self.phase, Phase::Refused(_)) {
-            self.become_phase(Phase::Opening);
-        }
-        self.stage = Stage::Closing;
-        self.end_pins();
-        if self.open.is_empty() {
-            return self.closed();
-        }
-        for generation in self.open.clone() {
-            self.store(StoreCall::Close { generation });
-        }
-    }
-
-    fn closed(&mut self) {
-        match self.drain {
-            Some(_) => self.closed_in_drain(),
-            None => {
-                self.stage = Stage::Asking;
-                self.describe.hurry();
-            }
-        }
-    }
-
-    /// The topic as it is now, against what this copy was accepted for.
-    fn audit(&mut self, facts: &LogFacts) {
-        let Stage::Reading(reading) = &mut self.stage else {
-            return;
-        };
-        let same = reading.identity == facts.identity(&self.store);
-        let safe = policy_fault(&facts.policy, &self.limits).is_none();
-        if !(same && safe) {
-            return self.reopen();
-        }
-        self.describe.rest(self.now, self.limits.describe_interval);
-        for reader in &mut reading.readers {
-            reader.see_retention(facts.policy.delete_retention_ms);
-        }
-    }
-
     pub(super) fn learn_epochs(&mut self, answered: impl Iterator<Item = Option<Epoch>>) {
         for (known, answered) in self.epochs_known.iter_mut().zip(answered) {
             *known = (*known).max(answered);
@@ -443,7 +345,7 @@ fn confirmed_at_ms(found: &Found) -> u64 {
 }
 
 /// What CURRENT names; an unfinished rebuild is always a newer one.
-fn in_use(found: &Found) -> Option<&FoundGeneration> {
+pub(super) fn in_use(found: &Found) -> Option<&FoundGeneration> {
     match found {
         Found::Copy(copy) => copy.current.as_ref(),
         Found::Nothing | Found::Foreign { .. } => None,

@@ -27,7 +27,7 @@ impl Node {
         };
         if next == Phase::Ready && self.phase != Phase::Ready {
             self.failures = 0;
-            self.forget_asking();
+            self.peers.forget_asking();
             self.evidence = super::Evidence::default();
         }
         self.become_phase(next);

@@ -7,6 +7,7 @@ mod confirmations;
 mod keeping_up;
 mod losses;
 mod notices;
+mod only_peers;
 mod opening;
 mod peers;
 mod pins;

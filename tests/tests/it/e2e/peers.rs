@@ -1,18 +1,19 @@
 //! A copy from a neighbour instead of the log: whole, resumed, refused, and given up for the log.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use outrigger_client::StoreStatus;
-use outrigger_client::proto::v1::{Digest, PeerTransfer, Phase};
+use outrigger_client::proto::v1::{Digest, PeerTransfer, Phase, StallKind};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_tests::kafka::TopicSpec;
 use outrigger_tests::load::rows;
 use outrigger_tests::node::{Node, STORE};
 use serde_json::Value;
 
-use super::{MINUTE, Place, durable, refused, run};
+use super::{MINUTE, Place, durable, has_stall, refused, run};
 
 const P0: Partition = Partition(0);
 
@@ -52,7 +53,11 @@ impl Place {
 
     /// A READY node that gives, with everything in the topic on disk.
     async fn giver(&self, args: &[&str]) -> Result<Node> {
-        let mut node = self.peer("giver", args)?;
+        self.another_giver("giver", args).await
+    }
+
+    async fn another_giver(&self, name: &str, args: &[&str]) -> Result<Node> {
+        let mut node = self.peer(name, args)?;
         node.start().await?;
         on_disk(&node, self.topic.ends(P0)?.1).await?;
         Ok(node)
@@ -146,6 +151,20 @@ fn fell_back(node: &Node, because: &str) -> Result<()> {
     ensure!(told(node, "a peer gave its copy")?.is_empty(), "{}", node.log());
     let left = left(node, "fetching-")?;
     ensure!(left.is_empty(), "what is of no use any more is gone: {left:?}");
+    Ok(())
+}
+
+/// A byte in the middle of each of its files of rows becomes another one.
+fn rot(node: &Node) -> Result<()> {
+    for entry in fs::read_dir(node.data().join(STORE).join("g1"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sst") {
+            let mut bytes = fs::read(&path)?;
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(&path, bytes)?;
+        }
+    }
     Ok(())
 }
 
@@ -282,25 +301,54 @@ fn a_peer_of_another_topic_is_not_taken() -> Result<()> {
     })
 }
 
+/// It accepts connections, as a process that is paused or a proxy with nothing behind it does.
+#[test]
+fn a_peer_that_says_nothing_is_named_and_left_for_the_log() -> Result<()> {
+    run(async {
+        let place = Place::new("peer-silent", TopicSpec::store())?;
+        place.fill()?;
+        let silent = TcpListener::bind("127.0.0.1:0")?;
+        let url = format!("http://{}", silent.local_addr()?);
+        let mut taker = place.peer("taker", &["--peers", &url])?;
+        let plan = String::from_utf8(taker.look("plan")?.stdout)?;
+        ensure!(plan.contains("peers are asked first"), "{plan}");
+        taker.start().await?;
+        let named = |status: &StoreStatus| has_stall(status, StallKind::PeerSilent);
+        taker.until("the stall has a name", MINUTE, named).await?;
+        let status = taker.until_ready().await?;
+        ensure!(status.stalls.is_empty(), "{status:?}");
+        fell_back(&taker, &url)?;
+        ensure!(rows(&taker).await?.len() > 9_000);
+        Ok(())
+    })
+}
+
 #[test]
 fn where_the_log_lost_its_beginning_a_peer_helps_and_nothing_else() -> Result<()> {
     run(async {
         let place = Place::new("peer-deleted", TopicSpec::store())?;
         place.fill()?;
-        let giver = place.giver(&["--peer-rate", "4MiB"]).await?;
+        let mut giver = place.giver(&["--peer-rate", "4MiB"]).await?;
         let mut taker = place.taker(&giver)?;
         taker.start().await?;
         taker.until_ready().await?;
         taker.kill()?;
         taker.wipe()?;
         place.topic.delete_records(P0, Offset(3_000))?;
+        ensure!(giver.stop()?.success());
 
         let mut alone = place.node("taker")?;
         alone.start().await?;
         alone.until("refused", MINUTE, refused).await?;
         alone.kill()?;
 
+        let plan = String::from_utf8(taker.look("plan")?.stdout)?;
+        ensure!(plan.contains("unless a READY peer gives its copy"), "{plan}");
         taker.start().await?;
+        let nobody =
+            |status: &StoreStatus| refused(status) && taker.log().contains("no peer gave a copy");
+        taker.until("refused, and nobody gives", MINUTE, nobody).await?;
+        giver.start().await?;
         let comes = |status: &StoreStatus| refused(status) && transfer(status).is_some();
         taker.until("refused, and the copy comes", MINUTE, comes).await?;
         same(&place, &giver, &taker).await?;
@@ -311,6 +359,31 @@ fn where_the_log_lost_its_beginning_a_peer_helps_and_nothing_else() -> Result<()
         taker.start().await?;
         same(&place, &giver, &taker).await?;
         ensure!(rows(&taker).await? == rows(&giver).await?);
+        Ok(())
+    })
+}
+
+/// Its peer does not know of it: nobody has read there.
+#[test]
+fn a_rotten_copy_from_one_peer_is_replaced_by_another_peers() -> Result<()> {
+    run(async {
+        let place = Place::new("peer-rotten", TopicSpec::store())?;
+        place.fill()?;
+        let rotten = place.giver(&[]).await?;
+        let sound = place.another_giver("sound", &[]).await?;
+        place.topic.delete_records(P0, Offset(3_000))?;
+        rot(&rotten)?;
+        let peers = [rotten.url(), sound.url()].join(",");
+        let mut taker = place.peer("taker", &["--peers", &peers])?;
+        taker.start().await?;
+        taker.until_ready().await?;
+        // Whoever did not meet the damage while it restored meets it now.
+        let _met = rows(&taker).await;
+        same(&place, &sound, &taker).await?;
+        let gave = told(&taker, "a peer gave its copy")?;
+        let gave: Vec<_> = gave.iter().map(|gave| &gave["peer"]).collect();
+        ensure!(gave == [&rotten.url(), &sound.url()], "{gave:?}");
+        ensure!(rows(&taker).await? == rows(&sound).await?);
         Ok(())
     })
 }

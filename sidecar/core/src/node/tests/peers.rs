@@ -3,22 +3,22 @@
 use super::*;
 use crate::lineage::{EpochChain, Lineage};
 use crate::peer::{PeerCall, PeerEvent, Transfer};
-use crate::phase::{Cause, Refusal};
+use crate::phase::Cause;
 use crate::stall::StallKind;
 use crate::store::{FoundCopy, FoundGeneration, GenerationState, StoreErrorKind};
 
-const G2: Generation = Generation(2);
-const G3: Generation = Generation(3);
-const G4: Generation = Generation(4);
-const NOW_MS: u64 = 1_000_000;
+pub(super) const G2: Generation = Generation(2);
+pub(super) const G3: Generation = Generation(3);
+pub(super) const G4: Generation = Generation(4);
+pub(super) const NOW_MS: u64 = 1_000_000;
 const RETENTION_MS: u64 = 100_000;
 const OLD_MS: u64 = NOW_MS - 2 * RETENTION_MS;
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits { peer_offsets_min: 50, ..Limits::PRODUCTION }
 }
 
-fn log_of(log_start: u64, high_watermark: u64) -> LogFacts {
+pub(super) fn log_of(log_start: u64, high_watermark: u64) -> LogFacts {
     let mut facts = facts();
     facts.policy.delete_retention_ms = RETENTION_MS;
     let (log_start, high_watermark) = (Offset(log_start), Offset(high_watermark));
@@ -26,7 +26,7 @@ fn log_of(log_start: u64, high_watermark: u64) -> LogFacts {
     facts
 }
 
-fn intact(generation: Generation, position: u64, at: u64) -> Option<FoundGeneration> {
+pub(super) fn intact(generation: Generation, position: u64, at: u64) -> Option<FoundGeneration> {
     let mut epochs = EpochChain::default();
     epochs.observe(Epoch(5), Offset::ZERO);
     let lineage =
@@ -34,37 +34,47 @@ fn intact(generation: Generation, position: u64, at: u64) -> Option<FoundGenerat
     Some(FoundGeneration { generation, state: GenerationState::Intact(vec![lineage]) })
 }
 
-fn copy(current: Option<FoundGeneration>, building: Option<FoundGeneration>) -> Found {
+pub(super) fn copy(current: Option<FoundGeneration>, building: Option<FoundGeneration>) -> Found {
     let all = [&current, &building].into_iter().flatten();
     let highest = all.map(|found| found.generation.0).max().unwrap_or(0);
     Found::Copy(FoundCopy { current, building, next: Generation(highest + 1) })
 }
 
-fn fetch(generation: Generation) -> Effect {
-    Effect::Peer(PeerCall::Fetch { generation, identity: log_of(0, 100).identity("s") })
+pub(super) fn fetch(generation: Generation) -> Effect {
+    fetch_after(generation, &[])
 }
 
-fn adopt(generation: Generation) -> StoreCall {
+pub(super) fn fetch_after(generation: Generation, suspects: &[&str]) -> Effect {
+    let identity = log_of(0, 100).identity("s");
+    let suspects = suspects.iter().map(|suspect| (*suspect).to_owned()).collect();
+    Effect::Peer(PeerCall::Fetch { generation, identity, suspects })
+}
+
+pub(super) fn fetched(generation: Generation) -> PeerEvent {
+    PeerEvent::Fetched { generation, peer: "one".to_owned() }
+}
+
+pub(super) fn adopt(generation: Generation) -> StoreCall {
     StoreCall::Adopt { generation, identity: log_of(0, 100).identity("s") }
 }
 
-fn with_peers(limits: Limits) -> Driven {
+pub(super) fn with_peers(limits: Limits) -> Driven {
     let driven = Driven::new(limits);
     Driven { node: driven.node.with_peers(), ..driven }
 }
 
 impl Driven {
-    fn finds(&mut self, facts: LogFacts, found: Found) {
+    pub(super) fn finds(&mut self, facts: LogFacts, found: Found) {
         self.log(LogEvent::Facts(facts));
         self.effects();
         self.store(StoreEvent::Found(found));
     }
 
-    fn peer(&mut self, event: PeerEvent) {
+    pub(super) fn peer(&mut self, event: PeerEvent) {
         self.event(Event::Peer(event));
     }
 
-    fn fails_to_fetch(&mut self, generation: Generation) {
+    pub(super) fn fails_to_fetch(&mut self, generation: Generation) {
         self.peer(PeerEvent::Failed { generation, detail: "nobody is READY".to_owned() });
     }
 
@@ -118,7 +128,7 @@ fn while_a_peer_gives_the_old_copy_answers_and_writes_go_on() {
 #[test]
 fn what_a_peer_gave_is_adopted_and_then_judged_like_anything_on_disk() {
     let mut driven = asked();
-    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.peer(fetched(G3));
     assert_eq!(driven.effects(), [Effect::Log(LogCall::Describe)], "the log is asked first");
     driven.log(LogEvent::Facts(log_of(0, 120)));
     assert_eq!(driven.store_calls(), [adopt(G3)]);
@@ -137,7 +147,7 @@ fn what_a_peer_gave_is_adopted_and_then_judged_like_anything_on_disk() {
 #[test]
 fn what_a_peer_gave_and_is_past_its_horizon_is_discarded_and_the_log_is_read() {
     let mut driven = asked();
-    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.peer(fetched(G3));
     driven.log(LogEvent::Facts(log_of(0, 100)));
     driven.ended(StoreCallKind::Adopt, G3);
     driven.ended(StoreCallKind::Remove, G2);
@@ -186,7 +196,7 @@ fn what_the_log_lost_is_set_aside_before_anybody_is_asked() {
     assert!(calls.iter().any(quarantines) && !calls.contains(&fetch(G2)), "{calls:?}");
     driven.ended(StoreCallKind::Quarantine, G1);
     assert!(driven.effects().contains(&fetch(G2)));
-    driven.peer(PeerEvent::Fetched { generation: G2 });
+    driven.peer(fetched(G2));
     driven.log(LogEvent::Facts(log_of(0, 100)));
     assert_eq!(driven.store_calls(), [adopt(G2)], "and not once more");
 }
@@ -194,7 +204,7 @@ fn what_the_log_lost_is_set_aside_before_anybody_is_asked() {
 #[test]
 fn what_changed_meanwhile_decides_what_becomes_of_the_old_copy() {
     let mut driven = asked();
-    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.peer(fetched(G3));
     driven.effects();
     driven.log(LogEvent::Facts(log_of(0, 85)));
     let calls = driven.store_calls();
@@ -207,7 +217,7 @@ fn what_changed_meanwhile_decides_what_becomes_of_the_old_copy() {
 #[test]
 fn a_deposed_leaders_answer_decides_nothing_about_what_was_fetched() {
     let mut driven = asked();
-    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.peer(fetched(G3));
     driven.effects();
     let mut deposed = log_of(0, 10);
     deposed.partitions[0].epoch = Some(Epoch(4));
@@ -245,7 +255,7 @@ fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it()
         driven.store(StoreEvent::Found(copy(old(heard[1]), None)));
         assert!(driven.effects().contains(&fetch(G2)));
         driven.log(LogEvent::Facts(log(heard[2])));
-        driven.peer(PeerEvent::Fetched { generation: G2 });
+        driven.peer(fetched(G2));
         driven.log(LogEvent::Facts(log(RETENTION_MS)));
         driven.log(LogEvent::Facts(log(RETENTION_MS)));
         driven.ended(StoreCallKind::Adopt, G2);
@@ -265,7 +275,7 @@ fn what_was_heard_of_a_topic_that_is_no_more_says_nothing_about_its_successor() 
     driven.log(LogEvent::Facts(before));
     driven.store(StoreEvent::Found(Found::Foreign { is: "its predecessor's".to_owned() }));
     driven.finds(log_of(0, 100), Found::Nothing);
-    driven.peer(PeerEvent::Fetched { generation: G1 });
+    driven.peer(fetched(G1));
     driven.log(LogEvent::Facts(log_of(0, 100)));
     driven.log(LogEvent::Facts(log_of(0, 100)));
     driven.ended(StoreCallKind::Adopt, G1);
@@ -278,15 +288,15 @@ fn another_topic_or_an_unsafe_one_ends_a_fetch_and_is_judged_when_that_is_answer
     let mut unsafe_policy = log_of(0, 100);
     unsafe_policy.policy.cleanup = "delete".to_owned();
     let another = LogFacts { topic: TopicId([9; 16]), ..log_of(0, 100) };
-    for (changed, fetched) in [(unsafe_policy, false), (another, true)] {
+    for (changed, comes) in [(unsafe_policy, false), (another, true)] {
         let mut driven = asked();
         driven.log(LogEvent::Facts(changed.clone()));
         driven.log(LogEvent::Facts(changed));
         let cancels = driven.effects();
         let cancel = |effect: &&Effect| **effect == Effect::Peer(PeerCall::Cancel);
         assert_eq!(cancels.iter().filter(cancel).count(), 1, "{cancels:?}");
-        match fetched {
-            true => driven.peer(PeerEvent::Fetched { generation: G3 }),
+        match comes {
+            true => driven.peer(fetched(G3)),
             false => driven.fails_to_fetch(G3),
         }
         let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
@@ -297,7 +307,7 @@ fn another_topic_or_an_unsafe_one_ends_a_fetch_and_is_judged_when_that_is_answer
 #[test]
 fn a_topic_that_was_recreated_when_the_copy_is_here_is_not_given_it() {
     let mut driven = asked();
-    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.peer(fetched(G3));
     driven.effects();
     driven.log(LogEvent::Facts(LogFacts { topic: TopicId([9; 16]), ..log_of(0, 100) }));
     let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
@@ -326,17 +336,68 @@ fn a_drain_ends_a_fetch_and_does_not_wait_for_it_for_ever() {
 #[test]
 fn a_peer_that_gives_nothing_is_named_and_one_that_goes_on_is_not_any_more() {
     let mut driven = asked();
-    let timer = driven.node.next_timer().unwrap();
-    assert!(timer <= driven.now.mono + Limits::PRODUCTION.stall_after);
-    driven.pass(Limits::PRODUCTION.stall_after);
+    let at = driven.now.mono + Limits::PRODUCTION.stall_after;
+    driven.pass(Duration::from_secs(2));
+    driven.effects();
+    assert_eq!(driven.node.next_timer(), Some(at), "the log has been asked, and has not answered");
+    driven.pass(Duration::from_secs(2));
     assert!(driven.stalled_by(StallKind::PeerSilent));
+    assert_eq!(driven.node.status().stalls[0].detail, "no peer gives anything for 4s");
+    assert_eq!(driven.node.next_timer(), None, "it has its name");
     let transfer = Transfer { peer: "one".to_owned(), bytes: 1, bytes_total: 3 };
     driven.peer(PeerEvent::Progress(transfer));
     assert!(!driven.stalled_by(StallKind::PeerSilent));
     driven.pass(Limits::PRODUCTION.stall_after);
     assert!(driven.stalled_by(StallKind::PeerSilent));
-    driven.fails_to_fetch(G3);
+    driven.peer(fetched(G3));
     assert!(!driven.stalled_by(StallKind::PeerSilent));
+}
+
+#[test]
+fn what_the_log_said_before_the_copy_was_here_decides_nothing() {
+    let mut driven = asked();
+    driven.pass(Duration::from_secs(2));
+    assert_eq!(driven.effects(), [Effect::Log(LogCall::Describe)]);
+    driven.peer(fetched(G3));
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    assert_eq!(driven.effects(), [Effect::Log(LogCall::Describe)]);
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    assert_eq!(driven.store_calls(), [adopt(G3)]);
+}
+
+#[test]
+fn while_the_disk_is_at_work_the_log_is_not_asked() {
+    let mut driven = with_peers(limits());
+    let state = GenerationState::Corrupt("a block".to_owned());
+    driven.finds(log_of(0, 100), copy(Some(FoundGeneration { generation: G1, state }), None));
+    let calls = driven.effects();
+    assert!(matches!(calls[..], [.., Effect::Store(StoreCall::Quarantine { .. })]), "{calls:?}");
+    driven.pass(Duration::from_secs(2));
+    assert_eq!(driven.effects(), []);
+    driven.ended(StoreCallKind::Quarantine, G1);
+    assert!(driven.effects().contains(&fetch(G2)));
+}
+
+#[test]
+fn a_cancel_ends_what_is_put_aside_and_what_is_adopted() {
+    let mut driven = with_peers(limits());
+    let state = || GenerationState::Corrupt("a block".to_owned());
+    let both = [G1, G2].map(|generation| Some(FoundGeneration { generation, state: state() }));
+    let [current, building] = both;
+    driven.finds(log_of(0, 100), copy(current, building));
+    driven.effects();
+    driven.event(Event::Command(RequestId(1), Command::Cancel));
+    driven.ended(StoreCallKind::Quarantine, G1);
+    assert_eq!(driven.store_calls(), [], "no second one");
+
+    let mut driven = asked();
+    driven.peer(fetched(G3));
+    driven.log(LogEvent::Facts(log_of(0, 100)));
+    driven.effects();
+    driven.event(Event::Command(RequestId(1), Command::Cancel));
+    driven.ended(StoreCallKind::Adopt, G3);
+    let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
+    assert_eq!(driven.store_calls(), closes, "nothing is removed");
 }
 
 #[test]
@@ -345,60 +406,11 @@ fn damage_in_what_is_served_meanwhile_ends_serving_and_not_the_fetch() {
     driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
     assert_eq!(driven.store_calls(), []);
     assert_eq!(driven.node.gate().generation, None);
-    driven.peer(PeerEvent::Fetched { generation: G3 });
+    driven.peer(fetched(G3));
     driven.log(LogEvent::Facts(log_of(0, 100)));
     driven.log(LogEvent::Facts(log_of(0, 100)));
     let calls = driven.store_calls();
     assert!(matches!(calls[..], [StoreCall::Quarantine { generation: G1, .. }]), "{calls:?}");
-}
-
-/// Nobody else can help. A refused node changes nothing on its disk until somebody has.
-#[test]
-fn where_the_log_is_incomplete_peers_are_asked_again_and_again() {
-    let mut driven = with_peers(limits());
-    driven.finds(log_of(20, 30), copy(intact(G1, 31, NOW_MS), None));
-    for _ in 0..3 {
-        assert!(matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
-        assert_eq!(driven.node.gate().generation, Some(G1));
-        let effects = driven.effects();
-        assert!(effects.contains(&fetch(G2)), "{effects:?}");
-        driven.fails_to_fetch(G2);
-        driven.log(LogEvent::Facts(log_of(20, 30)));
-        driven.pass(limits().peer_retry - Duration::from_millis(1));
-        driven.log(LogEvent::Facts(log_of(20, 30)));
-        assert!(!driven.effects().contains(&fetch(G2)), "too soon");
-        driven.pass(Duration::from_millis(1));
-        driven.log(LogEvent::Facts(log_of(20, 30)));
-    }
-    driven.peer(PeerEvent::Fetched { generation: G2 });
-    driven.log(LogEvent::Facts(log_of(20, 30)));
-    driven.log(LogEvent::Facts(log_of(20, 30)));
-    let calls = driven.store_calls();
-    assert!(matches!(calls[..], [StoreCall::Quarantine { generation: G1, .. }]), "{calls:?}");
-    driven.ended(StoreCallKind::Quarantine, G1);
-    assert_eq!(driven.store_calls(), [adopt(G2)]);
-    driven.ended(StoreCallKind::Adopt, G2);
-    let given = intact(G2, 25, driven.now.wall_ms);
-    driven.finds(log_of(20, 30), copy(None, given));
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
-}
-
-/// Else copies that must be kept would fill the disk, one a minute.
-#[test]
-fn after_a_copy_that_must_be_set_aside_nobody_is_asked_for_another() {
-    let mut driven = with_peers(limits());
-    driven.finds(log_of(20, 30), Found::Nothing);
-    driven.peer(PeerEvent::Fetched { generation: G1 });
-    driven.log(LogEvent::Facts(log_of(20, 30)));
-    driven.log(LogEvent::Facts(log_of(20, 30)));
-    driven.ended(StoreCallKind::Adopt, G1);
-    let state = GenerationState::Corrupt("a block".to_owned());
-    let damaged = Some(FoundGeneration { generation: G1, state });
-    driven.finds(log_of(20, 30), copy(None, damaged));
-    driven.effects();
-    driven.pass(limits().peer_retry);
-    driven.log(LogEvent::Facts(log_of(20, 30)));
-    assert!(!driven.effects().iter().any(|effect| matches!(effect, Effect::Peer(_))));
 }
 
 /// A block that is damaged at the peer too is found only when it is read, as often as it is fetched.
@@ -406,7 +418,7 @@ fn after_a_copy_that_must_be_set_aside_nobody_is_asked_for_another() {
 fn a_copy_from_a_peer_that_is_found_damaged_later_is_not_replaced_by_another_one() {
     let mut driven = with_peers(Limits { peer_offsets_min: 0, ..limits() });
     driven.finds(log_of(0, 0), Found::Nothing);
-    driven.peer(PeerEvent::Fetched { generation: G1 });
+    driven.peer(fetched(G1));
     driven.log(LogEvent::Facts(log_of(0, 0)));
     driven.log(LogEvent::Facts(log_of(0, 0)));
     driven.ended(StoreCallKind::Adopt, G1);

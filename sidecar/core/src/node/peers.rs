@@ -1,0 +1,184 @@
+//! What a process knows of its peers: whether they may be asked, which gave damaged copies, and what retention
+//! counts for a copy that came from one.
+
+use std::time::Duration;
+
+use crate::decide::Old;
+use crate::offset::Generation;
+use crate::peer::PeerCall;
+use crate::phase::Cause;
+use crate::store::{Found, FoundCopy, FoundGeneration, Why};
+use crate::topic::{Identity, LogFacts};
+
+use super::Node;
+use super::open::in_use;
+use super::reading::Served;
+
+/// So many damaged copies that were in use already, and are kept for that, until only a restart asks again: each
+/// takes the disk's room.
+const DAMAGED_IN_USE_MAX: u32 = 3;
+
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    configured: bool,
+    /// Monotonic: when one was asked last, or had answered, since the node was READY.
+    asked: Option<Duration>,
+    adopted: Option<Adopted>,
+    /// Addresses that gave damaged copies, each once, the one that did last last.
+    suspects: Vec<String>,
+    /// How many copies from peers were damaged.
+    damaged: u32,
+    /// Smallest delete.retention.ms that this process heard of for the topic.
+    retention_ms_min: Option<u64>,
+}
+
+/// The last generation that came from a peer.
+#[derive(Debug)]
+struct Adopted {
+    generation: Generation,
+    /// Monotonic.
+    at: Duration,
+    peer: String,
+    damaged: bool,
+    /// Smallest delete.retention.ms that the copies which it replaces have seen.
+    retention_ms_min: Option<u64>,
+}
+
+/// What a peer is asked for.
+pub(super) struct Wanted {
+    pub(super) generation: Generation,
+    pub(super) cause: Cause,
+    pub(super) refused: bool,
+    pub(super) old: Vec<(Generation, Old)>,
+    pub(super) served: Option<Served>,
+}
+
+impl Node {
+    /// This node has peers that it may ask for a copy.
+    #[must_use]
+    pub fn with_peers(mut self) -> Node {
+        self.peers.configured = true;
+        self
+    }
+
+    /// Asked once between two READYs: what it gives may be damaged or too old, and then only the log helps. Where the
+    /// log cannot help either they are asked again and again.
+    pub(super) fn may_ask_peers(
+        &mut self,
+        found: &Found,
+        wanted: &Wanted,
+        facts: &LogFacts,
+    ) -> bool {
+        self.peers.note_damage(&wanted.old);
+        let retry = self.limits.peer_retry;
+        let due = match (self.peers.asked, wanted.refused) {
+            (None, true) => true,
+            (None, false) => facts.offsets() >= self.limits.peer_offsets_min,
+            (Some(asked), true) => self.now.mono >= asked + retry,
+            (Some(_), false) => false,
+        };
+        let bearable = match self.peers.adopted_among(&wanted.old) {
+            Some((adopted, Old::Quarantine(Why::Damaged(_)))) if wanted.refused => {
+                let rare = self.peers.damaged <= DAMAGED_IN_USE_MAX;
+                (rare || !is_in_use(found, adopted.generation))
+                    && self.now.mono >= adopted.at + retry * (1 << self.peers.damaged.min(4))
+            }
+            // The next one would be no better, and be kept beside it.
+            Some((_, Old::Quarantine(_))) => false,
+            Some((_, Old::ServeStale | Old::Discard)) | None => true,
+        };
+        self.peers.configured && due && bearable && self.drain.is_none()
+    }
+}
+
+impl Peers {
+    /// The node was READY: peers may be asked again.
+    pub(super) fn forget_asking(&mut self) {
+        self.asked = None;
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        generation: Generation,
+        identity: Identity,
+        now: Duration,
+    ) -> PeerCall {
+        self.asked = Some(now);
+        PeerCall::Fetch { generation, identity, suspects: self.suspects.clone() }
+    }
+
+    pub(super) fn answered(&mut self, now: Duration) {
+        self.asked = Some(now);
+    }
+
+    /// `replaced`: what this node had before.
+    pub(super) fn adopted(
+        &mut self,
+        generation: Generation,
+        peer: String,
+        replaced: &Found,
+        at: Duration,
+    ) {
+        let replaced = match replaced {
+            Found::Copy(copy) => [&copy.current, &copy.building].map(Option::as_ref),
+            Found::Nothing | Found::Foreign { .. } => [None, None],
+        };
+        let lineages = replaced.into_iter().flatten().filter_map(FoundGeneration::lineages);
+        let retention_ms_min =
+            lineages.flatten().map(|lineage| lineage.delete_retention_ms_min).min();
+        self.adopted = Some(Adopted { generation, at, peer, damaged: false, retention_ms_min });
+    }
+
+    fn adopted_among<'a>(&self, old: &'a [(Generation, Old)]) -> Option<(&Adopted, &'a Old)> {
+        let adopted = self.adopted.as_ref()?;
+        let (_, old) = old.iter().find(|(generation, _)| *generation == adopted.generation)?;
+        Some((adopted, old))
+    }
+
+    fn note_damage(&mut self, old: &[(Generation, Old)]) {
+        let Some((_, Old::Quarantine(Why::Damaged(_)))) = self.adopted_among(old) else { return };
+        let Some(adopted) = self.adopted.as_mut().filter(|adopted| !adopted.damaged) else {
+            return;
+        };
+        adopted.damaged = true;
+        self.damaged += 1;
+        self.suspects.retain(|suspect| *suspect != adopted.peer);
+        self.suspects.push(adopted.peer.clone());
+    }
+
+    /// A damaged copy from a peer is not kept when the next one is here, if it was never in use: the peer has it too.
+    pub(super) fn discard_damaged(&self, found: &Found, old: &mut [(Generation, Old)]) {
+        let adopted = self.adopted.as_ref().map(|adopted| adopted.generation);
+        for (generation, old) in old {
+            let damaged = matches!(old, Old::Quarantine(Why::Damaged(_)));
+            if damaged && adopted == Some(*generation) && !is_in_use(found, *generation) {
+                *old = Old::Discard;
+            }
+        }
+    }
+
+    /// `before`: what was heard of the topic's predecessor says nothing.
+    pub(super) fn hear_retention(&mut self, topic: &LogFacts, before: Option<&LogFacts>) {
+        let same = before.is_none_or(|before| before.topic == topic.topic);
+        let heard = self.retention_ms_min.filter(|_| same);
+        let now = topic.policy.delete_retention_ms;
+        self.retention_ms_min = Some(heard.map_or(now, |heard| heard.min(now)));
+    }
+
+    /// A retention that this node has heard of counts for a peer's copy, as it would had the copy been here: it may
+    /// have been lowered and raised again since the copy was taken, and the peer may have known nothing of it then.
+    pub(super) fn note_adopted(&self, copy: &mut FoundCopy) {
+        let Some(adopted) = &self.adopted else { return };
+        let heard = [adopted.retention_ms_min, self.retention_ms_min].into_iter().flatten().min();
+        let Some(retention_ms_min) = heard else { return };
+        for found in [&mut copy.current, &mut copy.building].into_iter().flatten() {
+            if found.generation == adopted.generation {
+                found.see_retention(retention_ms_min);
+            }
+        }
+    }
+}
+
+fn is_in_use(found: &Found, generation: Generation) -> bool {
+    in_use(found).is_some_and(|found| found.generation == generation)
+}

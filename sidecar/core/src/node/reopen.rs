@@ -1,0 +1,107 @@
+//! Unexpected news never patches state in place: everything is closed without flushing, and opened again.
+
+use crate::decide::policy_fault;
+use crate::offset::Generation;
+use crate::phase::Phase;
+use crate::stall::StallKind;
+use crate::store::{StoreCall, StoreCallKind, StoreError, StoreErrorKind};
+use crate::topic::LogFacts;
+
+use super::{Node, Stage};
+
+impl Node {
+    pub(super) fn on_store_failed(&mut self, call: StoreCallKind, error: &StoreError) {
+        let kind = match error.kind {
+            StoreErrorKind::Full => StallKind::StoreFull,
+            StoreErrorKind::Io | StoreErrorKind::Corrupt => StallKind::StoreFailed,
+        };
+        if let StoreCallKind::Pin | StoreCallKind::Unpin = call {
+            // Whatever is wrong with the disk, what is written to it tells.
+            return self.end_pins();
+        }
+        if let Stage::Closing | Stage::Stopped | Stage::Suspended { .. } = self.stage {
+            // Calls that were under way when the stage changed. Closing itself cannot be refused.
+            return self.on_close_failed(call);
+        }
+        if let (Stage::Reading(_), StoreCallKind::Remove) = (&self.stage, call) {
+            // What a rebuild replaced; the next opening removes it.
+            return;
+        }
+        self.begin_stall(kind, error.to_string());
+        if error.kind == StoreErrorKind::Corrupt
+            && let Stage::Reading(reading) = &self.stage
+        {
+            self.evidence.corrupt.insert(reading.generation, error.detail.clone());
+        }
+        self.suspend();
+    }
+
+    /// Pauses before everything is opened again; reads go on as they can.
+    pub(super) fn suspend(&mut self) {
+        let served = self.served();
+        let until = self.now.mono + self.limits.retry_after(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        self.stage = Stage::Suspended { until, served };
+    }
+
+    fn on_close_failed(&mut self, call: StoreCallKind) {
+        if let Stage::Closing = self.stage
+            && call == StoreCallKind::Close
+        {
+            self.open.clear();
+            self.closed();
+        }
+    }
+
+    pub(super) fn on_damaged(&mut self, generation: Generation, detail: String) {
+        if self.open.contains(&generation) && !self.evidence.corrupt.contains_key(&generation) {
+            self.begin_stall(StallKind::StoreFailed, detail.clone());
+            self.note_damage_beside_fetch(generation, &detail);
+            self.evidence.corrupt.insert(generation, detail);
+            if let Stage::Reading(_) | Stage::Waiting { .. } = self.stage {
+                self.reopen();
+            }
+        }
+    }
+
+    /// Forgets what is not on disk and decides anew from what is.
+    pub(super) fn reopen(&mut self) {
+        if !matches!(self.phase, Phase::Refused(_)) {
+            self.become_phase(Phase::Opening);
+        }
+        self.stage = Stage::Closing;
+        self.end_pins();
+        if self.open.is_empty() {
+            return self.closed();
+        }
+        for generation in self.open.clone() {
+            self.store(StoreCall::Close { generation });
+        }
+    }
+
+    pub(super) fn closed(&mut self) {
+        match self.drain {
+            Some(_) => self.closed_in_drain(),
+            None => {
+                self.stage = Stage::Asking;
+                self.describe.hurry();
+            }
+        }
+    }
+
+    /// The topic as it is now, against what this copy was accepted for.
+    pub(super) fn audit(&mut self, facts: &LogFacts) {
+        let Stage::Reading(reading) = &mut self.stage else {
+            return;
+        };
+        let same = reading.identity == facts.identity(&self.store);
+        let safe = policy_fault(&facts.policy, &self.limits).is_none();
+        if !(same && safe) {
+            return self.reopen();
+        }
+        self.describe.rest(self.now, self.limits.describe_interval);
+        for reader in &mut reading.readers {
+            reader.see_retention(facts.policy.delete_retention_ms);
+        }
+    }
+}

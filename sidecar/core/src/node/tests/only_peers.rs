@@ -1,0 +1,121 @@
+//! Where the log lost its beginning only peers help: they are asked again, and what one gave damaged is replaced.
+
+use super::peers::{
+    G2, G3, G4, NOW_MS, adopt, copy, fetch, fetch_after, fetched, intact, limits, log_of,
+    with_peers,
+};
+use super::*;
+use crate::peer::{PeerCall, PeerEvent};
+use crate::phase::{Cause, Refusal};
+use crate::store::{FoundGeneration, GenerationState};
+
+/// Nobody else can help. A refused node changes nothing on its disk until somebody has.
+#[test]
+fn where_the_log_is_incomplete_peers_are_asked_again_and_again() {
+    let mut driven = with_peers(limits());
+    driven.finds(log_of(20, 30), copy(intact(G1, 31, NOW_MS), None));
+    for _ in 0..3 {
+        assert!(matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
+        assert_eq!(driven.node.gate().generation, Some(G1));
+        let effects = driven.effects();
+        assert!(effects.contains(&fetch(G2)), "{effects:?}");
+        driven.fails_to_fetch(G2);
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+        driven.pass(limits().peer_retry - Duration::from_millis(1));
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+        assert!(!driven.effects().contains(&fetch(G2)), "too soon");
+        driven.pass(Duration::from_millis(1));
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+    }
+    driven.peer(fetched(G2));
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    let calls = driven.store_calls();
+    assert!(matches!(calls[..], [StoreCall::Quarantine { generation: G1, .. }]), "{calls:?}");
+    driven.ended(StoreCallKind::Quarantine, G1);
+    assert_eq!(driven.store_calls(), [adopt(G2)]);
+    driven.ended(StoreCallKind::Adopt, G2);
+    let given = intact(G2, 25, driven.now.wall_ms);
+    driven.finds(log_of(20, 30), copy(None, given));
+    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+}
+
+/// Its peer comes last, and it makes room when the next copy is here: kept, such copies would fill the disk.
+#[test]
+fn where_only_peers_help_a_damaged_copy_is_replaced_by_another_peers_after_growing_pauses() {
+    let mut driven = with_peers(limits());
+    driven.finds(log_of(20, 30), Found::Nothing);
+    let mut suspects = vec![];
+    for (generation, peer, pauses) in [(G1, "one", 2), (G2, "two", 4), (G3, "one", 8)] {
+        let next = Generation(generation.0 + 1);
+        let effects = driven.effects();
+        assert!(effects.contains(&fetch_after(generation, &suspects)), "{effects:?}");
+        driven.peer(PeerEvent::Fetched { generation, peer: peer.to_owned() });
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+        assert_eq!(driven.store_calls(), [adopt(generation)]);
+        driven.ended(StoreCallKind::Adopt, generation);
+        if generation != G1 {
+            let before = Generation(generation.0 - 1);
+            assert_eq!(driven.store_calls(), [StoreCall::Remove { generation: before }]);
+            driven.ended(StoreCallKind::Remove, before);
+        }
+        let state = GenerationState::Corrupt("a block".to_owned());
+        driven.finds(log_of(20, 30), copy(None, Some(FoundGeneration { generation, state })));
+        assert!(matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
+        suspects.retain(|suspect| *suspect != peer);
+        suspects.push(peer);
+        driven.pass(limits().peer_retry * pauses - Duration::from_millis(1));
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+        let asks = |effect: &Effect| matches!(effect, Effect::Peer(_));
+        assert!(!driven.effects().iter().any(asks), "{next} too soon");
+        driven.pass(Duration::from_millis(1));
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+    }
+    assert!(driven.effects().contains(&fetch_after(G4, &["two", "one"])));
+}
+
+/// What was in use is kept, and such copies are few.
+#[test]
+fn copies_of_peers_that_are_damaged_in_use_are_replaced_three_times() {
+    let mut driven = with_peers(limits());
+    driven.finds(log_of(20, 30), Found::Nothing);
+    for generation in [G1, G2, G3, G4] {
+        let effects = driven.effects();
+        let asks = |effect: &Effect| matches!(effect, Effect::Peer(PeerCall::Fetch { .. }));
+        assert!(effects.iter().any(asks), "{generation}: {effects:?}");
+        driven.peer(fetched(generation));
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+        let before = Generation(generation.0 - 1);
+        if generation != G1 {
+            let calls = driven.store_calls();
+            assert!(matches!(calls[..], [StoreCall::Quarantine { .. }]), "{calls:?}");
+            driven.ended(StoreCallKind::Quarantine, before);
+        }
+        assert_eq!(driven.store_calls(), [adopt(generation)]);
+        driven.ended(StoreCallKind::Adopt, generation);
+        let state = GenerationState::Corrupt("a block".to_owned());
+        driven.finds(log_of(20, 30), copy(Some(FoundGeneration { generation, state }), None));
+        driven.pass(limits().peer_retry * 16);
+        driven.log(LogEvent::Facts(log_of(20, 30)));
+    }
+    assert!(!driven.effects().iter().any(|effect| matches!(effect, Effect::Peer(_))));
+}
+
+/// It has what the log lost; the next one would too, and be kept beside it.
+#[test]
+fn after_a_copy_that_has_what_the_log_lost_nobody_is_asked_for_another() {
+    let mut driven = with_peers(limits());
+    driven.finds(log_of(20, 30), Found::Nothing);
+    driven.peer(fetched(G1));
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    driven.ended(StoreCallKind::Adopt, G1);
+    driven.finds(log_of(20, 30), copy(None, intact(G1, 31, NOW_MS)));
+    assert!(matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
+    driven.effects();
+    driven.pass(limits().peer_retry * 16);
+    driven.log(LogEvent::Facts(log_of(20, 30)));
+    assert!(!driven.effects().iter().any(|effect| matches!(effect, Effect::Peer(_))));
+}
