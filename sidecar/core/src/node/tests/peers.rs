@@ -351,6 +351,12 @@ fn a_peer_that_gives_nothing_is_named_and_one_that_goes_on_is_not_any_more() {
     assert!(driven.stalled_by(StallKind::PeerSilent));
     driven.peer(fetched(G3));
     assert!(!driven.stalled_by(StallKind::PeerSilent));
+
+    let mut driven = asked();
+    driven.pass(Limits::PRODUCTION.stall_after);
+    assert!(driven.stalled_by(StallKind::PeerSilent));
+    driven.fails_to_fetch(G3);
+    assert!(!driven.stalled_by(StallKind::PeerSilent));
 }
 
 #[test]

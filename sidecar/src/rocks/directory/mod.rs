@@ -3,54 +3,36 @@
 //! Every step becomes visible by one rename, so a generation is there or not. What an interrupted step
 //! left is told by its name, or by WHY inside of a generation, and finished when the store is opened.
 
-use std::collections::BTreeSet;
-use std::fmt;
+mod aside;
+mod fetched;
+mod listing;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use outrigger_core::offset::Generation;
-use outrigger_core::store::{Found, StoreError, Why};
+use outrigger_core::store::{Found, StoreError};
 use outrigger_core::topic::Identity;
 
 use super::error::{full, io as failed, refused};
+use super::files;
 use super::identity::{self, IdentityError};
-use super::{files, why};
+
+pub use self::aside::Quarantined;
+use self::aside::WHY;
+pub(crate) use self::fetched::OWNER;
+pub(super) use self::listing::{Listing, Roles};
 
 const CREATING: &str = "creating-";
 /// A checkpoint that a peer reads.
 pub(super) const GIVING: &str = "giving-";
 const REMOVING: &str = "removing-";
-/// What a peer gives, for `Adopt`.
-const FETCHING: &str = "fetching-";
-/// Beside its files: the identity that the peer has them under, as in IDENTITY, which is a name of RocksDB's there.
-pub(crate) const OWNER: &str = "OWNER";
-const QUARANTINED: &str = "quarantined-";
 const RESEED: &str = "RESEED";
-const LOST: &str = "lost-";
-const JSONL: &str = ".jsonl";
-
-/// In a generation that is set aside.
-const WHY: &str = "WHY";
 
 #[derive(Debug)]
 pub(super) struct StoreDirectory {
     path: PathBuf,
-}
-
-/// What a store's directory holds.
-#[derive(Debug, Default)]
-pub(super) struct Listing {
-    pub(super) generations: BTreeSet<Generation>,
-    pub(super) quarantined: BTreeSet<Generation>,
-    /// Those of which there is a file with what the log lost.
-    pub(super) lost: BTreeSet<Generation>,
-    /// What peers gave that was not adopted, whole or not.
-    pub(super) fetched: BTreeSet<Generation>,
-    /// Halves of an interrupted `Create` or `Remove`.
-    debris: Vec<PathBuf>,
-    /// Checkpoints, of this process or of one that has ended.
-    giving: Vec<PathBuf>,
 }
 
 /// Whose the directory is.
@@ -58,14 +40,6 @@ pub(super) enum Owned {
     Ours(Listing),
     /// `Nothing` or `Foreign`.
     Not(Found),
-}
-
-/// Which generation is for what.
-pub(super) struct Roles {
-    pub(super) current: Option<Generation>,
-    pub(super) building: Option<Generation>,
-    /// Of any that was ever seen here.
-    pub(super) highest: u64,
 }
 
 impl StoreDirectory {
@@ -108,30 +82,6 @@ impl StoreDirectory {
         }
     }
 
-    pub(super) fn list(&self) -> Result<Listing, StoreError> {
-        let failed = |error| failed("list", &self.path, &error);
-        let mut listing = Listing::default();
-        for entry in fs::read_dir(&self.path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            if let Ok(generation) = name.parse() {
-                listing.generations.insert(generation);
-            } else if let Some(Ok(generation)) = name.strip_prefix(QUARANTINED).map(str::parse) {
-                listing.quarantined.insert(generation);
-            } else if let Some(generation) = lost(name) {
-                listing.lost.insert(generation);
-            } else if let Some(Ok(generation)) = name.strip_prefix(FETCHING).map(str::parse) {
-                listing.fetched.insert(generation);
-            } else if [CREATING, REMOVING].iter().any(|debris| name.starts_with(debris)) {
-                listing.debris.push(entry.path());
-            } else if name.starts_with(GIVING) {
-                listing.giving.push(entry.path());
-            }
-        }
-        Ok(listing)
-    }
-
     /// Finishes what a crash interrupted.
     pub(super) fn sweep(&self, listing: &mut Listing) -> Result<(), StoreError> {
         for debris in listing.debris.drain(..) {
@@ -159,17 +109,8 @@ impl StoreDirectory {
         self.path.join(generation.to_string())
     }
 
-    pub(super) fn quarantined(&self, generation: Generation) -> PathBuf {
-        self.path.join(format!("{QUARANTINED}{generation}"))
-    }
-
     pub(super) fn progress(&self) -> PathBuf {
         self.path.join(RESEED)
-    }
-
-    /// The file with what the log lost of a generation that was set aside.
-    pub(super) fn lost(&self, generation: Generation) -> PathBuf {
-        self.path.join(format!("{LOST}{generation}{JSONL}"))
     }
 
     /// What IDENTITY says, when there is one.
@@ -278,91 +219,6 @@ impl StoreDirectory {
         revealed.map_err(|error| failed("rename", creating, &error))
     }
 
-    fn fetching(&self, generation: Generation) -> PathBuf {
-        self.path.join(format!("{FETCHING}{generation}"))
-    }
-
-    /// The directory for what a peer gives as `generation` of `identity`, with what an earlier fetch of the same left.
-    pub(super) fn begin_fetch(
-        &self,
-        generation: Generation,
-        identity: &Identity,
-    ) -> Result<PathBuf, StoreError> {
-        self.make()?;
-        self.check_unused(generation)?;
-        let path = self.fetching(generation);
-        let same = self.fetched_of(generation).is_ok_and(|of| of.as_ref() == Some(identity));
-        self.remove_fetched(same.then_some(generation))?;
-        if !same {
-            fs::create_dir(&path).map_err(|error| failed("create", &path, &error))?;
-            let owner = path.join(OWNER);
-            let text = identity::encode(identity).map_err(|error| refused(error.to_string()))?;
-            files::replace(&owner, text.as_bytes())
-                .map_err(|error| failed("write", &owner, &error))?;
-        }
-        Ok(path)
-    }
-
-    /// The identity that what was fetched for `generation` is of; none where nothing was.
-    fn fetched_of(&self, generation: Generation) -> Result<Option<Identity>, StoreError> {
-        let path = self.fetching(generation).join(OWNER);
-        let bytes = files::read(&path).map_err(|error| failed("read", &path, &error))?;
-        let decode = |bytes: Vec<u8>| {
-            identity::decode(&bytes)
-                .map_err(|error| refused(format!("{} cannot be read: {error}", path.display())))
-        };
-        bytes.map(decode).transpose()
-    }
-
-    /// What was fetched becomes the generation: durable first, then visible.
-    pub(super) fn adopt(
-        &self,
-        generation: Generation,
-        identity: &Identity,
-    ) -> Result<(), StoreError> {
-        let path = self.fetching(generation);
-        match self.fetched_of(generation)? {
-            Some(of) if of == *identity => {}
-            Some(of) => return Err(refused(format!("{} is of {of}", path.display()))),
-            None => return Err(refused(format!("{} is not there", path.display()))),
-        }
-        self.check_unused(generation)?;
-        self.claim(identity)?;
-        let durable = files::sync_all(&path)
-            .and_then(|()| files::rename(&path, &self.generation(generation)));
-        durable.map_err(|error| failed("adopt", &path, &error))?;
-        self.remove_fetched(None)
-    }
-
-    /// Removes what peers gave, but for `kept`.
-    pub(super) fn remove_fetched(&self, kept: Option<Generation>) -> Result<(), StoreError> {
-        let fetched = self.list()?.fetched;
-        let mut others = fetched.into_iter().filter(|generation| Some(*generation) != kept);
-        others.try_for_each(|generation| self.delete(&self.fetching(generation), generation))
-    }
-
-    pub(super) fn quarantine(&self, generation: Generation, why: &Why) -> Result<(), StoreError> {
-        let path = self.generation(generation);
-        if !path.exists() {
-            return match self.quarantined(generation).exists() {
-                true => Ok(()),
-                false => Err(refused(format!("{} is not there to be set aside", path.display()))),
-            };
-        }
-        if path.is_dir() {
-            let file = path.join(WHY);
-            let written = files::replace(&file, why::encode(why).as_bytes());
-            written.map_err(|error| failed("write", &file, &error))?;
-        }
-        self.move_aside(generation)
-    }
-
-    fn move_aside(&self, generation: Generation) -> Result<(), StoreError> {
-        let path = self.generation(generation);
-        let moved = files::rename(&path, &self.quarantined(generation));
-        moved.map_err(|error| failed("rename", &path, &error))
-    }
-
     pub(super) fn remove(&self, generation: Generation) -> Result<(), StoreError> {
         let path = self.generation(generation);
         if !path.exists() {
@@ -381,44 +237,7 @@ impl StoreDirectory {
     }
 }
 
-/// A generation that was set aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quarantined {
-    pub generation: Generation,
-    pub why: String,
-    /// It was set aside because the log lost records that it has.
-    pub has_lost: bool,
-    /// Of all its files.
-    pub bytes: u64,
-}
-
 impl StoreDirectory {
-    pub(super) fn set_aside(&self) -> Result<Vec<Quarantined>, StoreError> {
-        if !self.exists()? {
-            return Ok(Vec::new());
-        }
-        let describe = |generation: &Generation| {
-            let path = self.quarantined(*generation);
-            let why =
-                files::read(&path.join(WHY)).map_err(|error| failed("read", &path, &error))?;
-            let (why, has_lost) = why::decode(&why.unwrap_or_default());
-            let bytes = files::size(&path).map_err(|error| failed("look at", &path, &error))?;
-            Ok(Quarantined { generation: *generation, why, has_lost, bytes })
-        };
-        self.list()?.quarantined.iter().map(describe).collect()
-    }
-
-    /// Deletes what was set aside under this number; an error when there is none.
-    pub(super) fn drop_quarantined(&self, generation: Generation) -> Result<(), StoreError> {
-        let path = self.quarantined(generation);
-        if !path.exists() {
-            return Err(refused(format!("{} is not there", path.display())));
-        }
-        self.delete(&path, generation)?;
-        // What a crash left of a file that nobody can complete any more.
-        self.delete_file(&format!("{LOST}{generation}.new"))
-    }
-
     /// Deletes the copy, IDENTITY last: whatever a crash leaves of it is a copy or less. What was set aside stays.
     pub(super) fn reset(&self) -> Result<(), StoreError> {
         let mut listing = self.list()?;
@@ -442,41 +261,6 @@ impl StoreDirectory {
         };
         deleted.map_err(|error| failed("remove", &path, &error))
     }
-}
-
-impl Listing {
-    /// `named` is what CURRENT says.
-    pub(super) fn roles(&self, named: Option<Generation>) -> Roles {
-        let current = named.filter(|named| self.generations.contains(named));
-        let newest = self.generations.last().copied();
-        let building = newest.filter(|newest| Some(*newest) > current);
-        // The number of a CURRENT whose generation is gone counts too: a new generation of that number
-        // would be the current one before it is complete.
-        let seen = self.generations.iter().chain(&self.quarantined).chain(&named);
-        let highest = seen.map(|generation| generation.0).max().unwrap_or(0);
-        Roles { current, building, highest }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.generations.is_empty() && self.quarantined.is_empty()
-    }
-}
-
-/// What there is, for people.
-impl fmt::Display for Listing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kept = self.generations.iter().map(Generation::to_string);
-        let aside = self.quarantined.iter().map(|aside| format!("{aside} (set aside)"));
-        let all: Vec<String> = kept.chain(aside).collect();
-        match all.is_empty() {
-            true => f.write_str("nothing"),
-            false => f.write_str(&all.join(", ")),
-        }
-    }
-}
-
-fn lost(name: &str) -> Option<Generation> {
-    name.strip_prefix(LOST)?.strip_suffix(JSONL)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -504,21 +288,5 @@ mod tests {
             fs::write(data.path().join("orders/CURRENT"), text).unwrap();
             assert_eq!(store.current().unwrap(), None, "{text:?}");
         }
-    }
-
-    #[test]
-    fn a_quarantined_generation_keeps_its_files_and_says_why() {
-        let data = tempfile::tempdir().unwrap();
-        let store = StoreDirectory::new(data.path(), "orders");
-        let generation = store.generation(Generation(3));
-        fs::create_dir_all(&generation).unwrap();
-        fs::write(generation.join("rows"), "kept").unwrap();
-        let why = Why::Lost("the log ends\nbelow it".to_owned());
-        store.quarantine(Generation(3), &why).unwrap();
-        let aside = data.path().join("orders/quarantined-g3");
-        assert_eq!(fs::read_to_string(aside.join("WHY")).unwrap(), "the log ends below it\nlost\n");
-        assert_eq!(fs::read_to_string(aside.join("rows")).unwrap(), "kept");
-        let [kept] = &store.set_aside().unwrap()[..] else { panic!("it is listed") };
-        assert_eq!((kept.why.as_str(), kept.has_lost), ("the log ends below it", true));
     }
 }
