@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::contender::{Turn, copy_turn};
 use super::records::{RECORD_BYTES, Records};
-use super::restore::{count_rows, keys, peer, topic};
+use super::restore::{count_rows, keys, own_turn, peer, topic};
 use super::table::{self, Line};
 use super::{READY_MAX, ROUNDS, copy, float, median, start_to_ready};
 use crate::kafka::{Cluster, Topic};
@@ -33,24 +33,26 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     let records = Records { keys: KEYS };
     let overwritten = topic(cluster, records, RECORDS)?;
     let keys = keys(records, RECORDS)?;
-    let pair = Pair::start(cluster, &overwritten, RECORDS).await?;
+    let mut pair = Pair::start(cluster, &overwritten, RECORDS).await?;
     let mut lines = Lines::new(RECORDS);
     let mut streams = Line::new("Kafka Streams GlobalKTable, RocksDB", RECORDS);
+    let mut log = Line::new("Outrigger, from the log", RECORDS);
     for _ in 0..ROUNDS {
-        lines.turn(&pair, keys).await?;
+        lines.turn(&mut pair, keys).await?;
+        log.add(own_turn(cluster, &overwritten, RECORDS, keys).await?.0);
         streams.add(peer("GlobalTable", &cluster.bootstrap(), &overwritten, keys)?);
     }
     println!("restore of {RECORDS} records of 16+100 B, {keys} different keys, from a peer:");
     println!("{:.1} times GlobalKTable (gate: 10)", lines.ours.to(&streams));
-    lines.print(vec![streams]);
+    lines.print(vec![streams, log]);
 
     let large = LARGE_BYTES / RECORD_BYTES;
     let distinct = topic(cluster, Records::DISTINCT, large)?;
-    let pair = Pair::start(cluster, &distinct, large).await?;
+    let mut pair = Pair::start(cluster, &distinct, large).await?;
     let rows = count_rows(&pair.giver).await?;
     let mut lines = Lines::new(large);
     for _ in 0..ROUNDS {
-        lines.turn(&pair, rows).await?;
+        lines.turn(&mut pair, rows).await?;
     }
     println!("the same of {large} records, none overwritten:");
     println!("{:.2} of copying (gate: 0.7)", lines.ours.to(&lines.copying));
@@ -104,17 +106,20 @@ impl Pair {
         Ok(())
     }
 
-    async fn restore(&self, rows: usize) -> Result<Turn> {
+    /// Also what it takes of the giver's CPU.
+    async fn restore(&mut self, rows: usize) -> Result<(Turn, Duration)> {
         let directory = TempDir::new()?;
         let taker = Node::new(directory.path(), "taker", &self.bootstrap, &self.topic)?;
         let mut taker = taker.with_args(&["--peer-secret-file", text(&self.secret)?]);
         taker = taker.with_args(&["--peers", &self.giver.url()]);
+        let before = self.giver.usage()?.cpu;
         let took = start_to_ready(&mut taker, self.records).await?;
+        let given = self.giver.usage()?.cpu.saturating_sub(before);
         let usage = taker.usage()?;
         ensure!(taker.log().contains("a peer gave its copy"), "from the log:\n{}", taker.log());
         let count = count_rows(&taker).await?;
         ensure!(count == rows, "holds {count} rows, not {rows}");
-        Ok(Turn { took, peak_mib: usage.peak_mib, cpu: usage.cpu })
+        Ok((Turn { took, peak_mib: usage.peak_mib, cpu: usage.cpu }, given))
     }
 }
 
@@ -123,6 +128,8 @@ struct Lines {
     ours: Line,
     copying: Line,
     mib: Vec<f64>,
+    /// Of the giver's CPU, seconds.
+    given: Vec<f64>,
 }
 
 impl Lines {
@@ -131,21 +138,25 @@ impl Lines {
             ours: Line::new("Outrigger, from a peer", records),
             copying: Line::new("copying the same files over a socket", records),
             mib: Vec::new(),
+            given: Vec::new(),
         }
     }
 
-    async fn turn(&mut self, pair: &Pair, rows: usize) -> Result<()> {
+    async fn turn(&mut self, pair: &mut Pair, rows: usize) -> Result<()> {
         let (tables, directory) = (TempDir::new_in(pair.place.path())?, TempDir::new()?);
         let bytes = copy::link_tables(&pair.generation(), tables.path())?;
         self.mib.push(float(bytes >> 20));
         self.copying.add(copy_turn(tables.path(), directory.path())?);
         drop(directory);
-        self.ours.add(pair.restore(rows).await?);
+        let (turn, given) = pair.restore(rows).await?;
+        self.ours.add(turn);
+        self.given.push(given.as_secs_f64());
         Ok(())
     }
 
     fn print(self, mut others: Vec<Line>) {
-        println!("{:.0} MiB of files", median(self.mib));
+        let (mib, given) = (median(self.mib), median(self.given));
+        println!("{mib:.0} MiB of files; the giver's CPU for it: {given:.2} s");
         others.push(self.copying);
         table::print(&others, &self.ours);
     }

@@ -37,7 +37,7 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     let mut rests = Vec::new();
     for _ in 0..ROUNDS {
         raw.add(raw_turn(&bootstrap, topic.name(), RECORDS)?);
-        let (turn, rest_mib) = own_turn(cluster, &topic, keys).await?;
+        let (turn, rest_mib) = own_turn(cluster, &topic, RECORDS, keys).await?;
         ours.add(turn);
         rests.push(rest_mib);
         streams.add(peer("GlobalTable", &bootstrap, &topic, keys)?);
@@ -69,10 +69,15 @@ pub(super) fn peer(class: &str, bootstrap: &str, topic: &Topic, keys: usize) -> 
 }
 
 /// Also the resident memory when it is done, MiB.
-async fn own_turn(cluster: &Cluster, topic: &Topic, keys: usize) -> Result<(Turn, f64)> {
+pub(super) async fn own_turn(
+    cluster: &Cluster,
+    topic: &Topic,
+    records: u64,
+    keys: usize,
+) -> Result<(Turn, f64)> {
     let directory = TempDir::new()?;
     let mut node = Node::new(directory.path(), "node", &cluster.bootstrap(), topic.name())?;
-    let took = start_to_ready(&mut node, RECORDS).await?;
+    let took = start_to_ready(&mut node, records).await?;
     let usage = node.usage()?;
     let count = count_rows(&node).await?;
     ensure!(count == keys, "holds {count} rows, the topic has {keys} keys");

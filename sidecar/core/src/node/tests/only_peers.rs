@@ -19,6 +19,7 @@ fn where_the_log_is_incomplete_peers_are_asked_again_and_again() {
         assert_eq!(driven.node.gate().generation, Some(G1));
         let effects = driven.effects();
         assert!(effects.contains(&fetch(G2)), "{effects:?}");
+        driven.pass(Duration::from_secs(1));
         driven.fails_to_fetch(G2);
         driven.log(LogEvent::Facts(log_of(20, 30)));
         driven.pass(limits().peer_retry - Duration::from_millis(1));

@@ -435,8 +435,10 @@ fn a_copy_from_a_peer_that_is_found_damaged_later_is_not_replaced_by_another_one
     driven.ended(StoreCallKind::Flush, G1);
     driven.ended(StoreCallKind::Activate, G1);
     assert_eq!(driven.node.phase, Phase::Ready);
+    driven.pass(limits().peer_retry * 16);
     driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
     driven.ended(StoreCallKind::Close, G1);
+    driven.log(LogEvent::Facts(log_of(0, 0)));
     driven.finds(log_of(0, 0), copy(intact(G1, 0, NOW_MS), None));
     driven.ended(StoreCallKind::Quarantine, G1);
     let calls = driven.store_calls();
