@@ -34,11 +34,13 @@ pub fn newest_per_key(batches: &[Arc<Batch>]) -> impl Iterator<Item = Record<'_>
             || Reverse((left.batch, left.record)).cmp(&Reverse((right.batch, right.record)));
         left.head.cmp(&right.head).then_with(by_key).then_with(newest_first)
     });
-    let mut last: Option<&[u8]> = None;
-    places.into_iter().map(move |place| read(&place)).filter(move |record| {
-        let first = last != Some(record.key);
-        last = Some(record.key);
-        first
+    let mut last: Option<(u64, &[u8])> = None;
+    places.into_iter().filter_map(move |place| {
+        let record = read(&place);
+        // Most keys differ in their heads already: no need to wait for the key itself.
+        let first = last.is_none_or(|(head, key)| head != place.head || key != record.key);
+        last = Some((place.head, record.key));
+        first.then_some(record)
     })
 }
 

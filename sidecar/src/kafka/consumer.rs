@@ -15,7 +15,7 @@ use outrigger_core::log::LogEvent;
 use outrigger_core::offset::{Epoch, Offset, Partition};
 
 use super::config::KafkaConfig;
-use super::raw::{Client, ClientError, Code, PartitionQueue, Queue, Topic};
+use super::raw::{Client, ClientError, Code, Queue, Topic};
 use super::reader::{Progress, Reader, Start};
 use super::settings::WATERMARK_AGAIN;
 use super::trouble::Troubles;
@@ -171,7 +171,7 @@ impl Consumer {
         }
     }
 
-    fn start(&self, place: Place, start: &Start) -> (PartitionQueue, Result<(), Code>) {
+    fn start(&self, place: Place, start: &Start) -> (Queue, Result<(), Code>) {
         let inbox = self.inbox.clone();
         let queue = self.client.new_queue().wake_with(move || {
             // Fails only when the thread has ended, which then has no use for records.
@@ -187,7 +187,7 @@ impl Consumer {
                 Some(_) | None => Ok(()),
             }
         });
-        (PartitionQueue::new(queue), started)
+        (queue, started)
     }
 
     fn started(&mut self, place: Place, started: Result<(), Code>) {

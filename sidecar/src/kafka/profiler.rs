@@ -4,14 +4,14 @@
 //! without any other consequence than that there is no profile.
 
 use std::ffi::CString;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Instant;
 
 use outrigger_core::offset::{Offset, Partition};
 
 use super::config::KafkaConfig;
-use super::raw::{Client, ClientError, Code, Message, PartitionQueue, Topic};
+use super::raw::{Client, ClientError, Code, Message, Topic};
 use super::settings::PROFILE_MAX;
 use super::{KafkaStartError, topic_name};
 use crate::profile::{Look, Profile, Profiler};
@@ -70,34 +70,52 @@ fn look(
     let refused = |code| ProfileError::Kafka { code, text: "cannot read a partition".to_owned() };
     let queue = client.new_queue();
     topic.start(partition, from, &queue).map_err(refused)?;
-    let look = meet(PartitionQueue::new(queue), end, until);
+    let look = meet(topic, partition, end, until);
     topic.stop(partition).map_err(refused)?;
     look
 }
 
-/// The first records of a queue, as far as they lie below `end`.
-fn meet(mut queue: PartitionQueue, end: Offset, until: Instant) -> Result<Look, ProfileError> {
+/// The first records of a partition that is being read, as far as they lie below `end`.
+fn meet(
+    topic: &Topic,
+    partition: Partition,
+    end: Offset,
+    until: Instant,
+) -> Result<Look, ProfileError> {
     let mut look = Look { first: end, end, bytes: 0 };
     let mut records = 0;
-    while records < LOOK_RECORDS && look.bytes < LOOK_BYTES {
+    let mut met = None;
+    while met.is_none() {
         let left = until.saturating_duration_since(Instant::now());
-        match queue.next_within(left).ok_or(ProfileError::TimeUp)? {
-            Message::Record { offset, key, value, .. } if offset < end => {
-                if records == 0 {
-                    look.first = offset;
+        let came = topic.take(partition, left, |message| {
+            match message {
+                Message::Record { offset, key, value, .. } if offset < end => {
+                    if records == 0 {
+                        look.first = offset;
+                    }
+                    records += 1;
+                    look.end = offset.next();
+                    let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+                    look.bytes += u64::try_from(bytes).expect("lengths fit 64 bits");
+                    if records < LOOK_RECORDS && look.bytes < LOOK_BYTES {
+                        return ControlFlow::Continue(());
+                    }
+                    met = Some(Ok(()));
                 }
-                records += 1;
-                look.end = offset.next();
-                let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-                look.bytes += u64::try_from(bytes).expect("lengths fit 64 bits");
+                // Nothing more below the end: what was met holds until there.
+                Message::Record { .. } | Message::End { .. } => {
+                    look.end = end;
+                    met = Some(Ok(()));
+                }
+                Message::Fault { code, text, .. } => {
+                    met = Some(Err(ProfileError::Kafka { code, text }));
+                }
             }
-            // Nothing more below the end: what was met holds until there.
-            Message::Record { .. } | Message::End { .. } => {
-                look.end = end;
-                break;
-            }
-            Message::Fault { code, text, .. } => return Err(ProfileError::Kafka { code, text }),
+            ControlFlow::Break(())
+        });
+        if !came {
+            return Err(ProfileError::TimeUp);
         }
     }
-    Ok(look)
+    met.unwrap_or(Ok(())).map(|()| look)
 }

@@ -4,13 +4,14 @@
 //! that a record is never stepped over: librdkafka reports a corrupt batch and goes on behind it, so
 //! any error makes the partition be read again from the end of what was delivered.
 
-use std::time::Instant;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use outrigger_core::batch::{Batch, BatchBuilder};
 use outrigger_core::log::Loss;
 use outrigger_core::offset::{Epoch, Offset, Partition};
 
-use super::raw::{Code, Message, PartitionQueue, Topic};
+use super::raw::{Code, Message, Queue, Topic};
 use super::settings::REREAD_AFTER;
 
 /// Where a reader begins.
@@ -26,7 +27,8 @@ pub(super) struct Start {
 pub(super) struct Reader {
     /// Moves on with every batch delivered.
     start: Start,
-    queue: PartitionQueue,
+    /// Wakes who reads.
+    _queue: Queue,
     credit: Option<usize>,
     /// Kept while it waits for a high watermark.
     filling: Option<Filling>,
@@ -69,8 +71,15 @@ pub(super) enum Progress {
 }
 
 impl Reader {
-    pub(super) fn new(start: Start, queue: PartitionQueue) -> Reader {
-        Reader { start, queue, credit: None, filling: None, pending: None, state: State::Reading }
+    pub(super) fn new(start: Start, queue: Queue) -> Reader {
+        Reader {
+            start,
+            _queue: queue,
+            credit: None,
+            filling: None,
+            pending: None,
+            state: State::Reading,
+        }
     }
 
     pub(super) fn grant(&mut self, bytes_max: u32) {
@@ -87,8 +96,8 @@ impl Reader {
     }
 
     /// Reads again from the end of what was delivered, out of a new queue.
-    pub(super) fn read_again(&mut self, queue: PartitionQueue) {
-        self.queue = queue;
+    pub(super) fn read_again(&mut self, queue: Queue) {
+        self._queue = queue;
         self.filling = None;
         self.pending = None;
         self.state = State::Reading;
@@ -130,28 +139,33 @@ impl Reader {
     fn fill(&mut self, topic: &Topic) -> Progress {
         let Some(credit) = self.credit else { return Progress::Nothing };
         let mut filling = self.filling.take().unwrap_or_else(|| Filling::new(&self.start, credit));
-        while !filling.is_full() {
-            let Some(message) = self.queue.next() else { break };
-            match filling.take(message) {
-                Step::More => {}
-                Step::End(position) => {
-                    let epoch = topic.epoch_read(self.start.partition);
-                    return self.deliver(filling.at_end(position, epoch));
+        let partition = self.start.partition;
+        let mut step = Step::More;
+        let mut came = true;
+        while came && matches!(step, Step::More) && !filling.is_full() {
+            came = topic.take(partition, Duration::ZERO, |message| {
+                step = filling.take(message);
+                match step {
+                    Step::More if !filling.is_full() => ControlFlow::Continue(()),
+                    Step::More | Step::End(_) | Step::Lost(_) | Step::Fault(_) => {
+                        ControlFlow::Break(())
+                    }
                 }
-                Step::Lost(loss) => {
-                    self.pending = Some(Pending::Loss(loss));
-                    break;
-                }
-                Step::Fault(fault) => {
-                    self.pending = Some(Pending::Fault(fault));
-                    break;
-                }
+            });
+        }
+        match step {
+            Step::More => {}
+            Step::End(position) => {
+                let epoch = topic.epoch_read(partition);
+                return self.deliver(filling.at_end(position, epoch));
             }
+            Step::Lost(loss) => self.pending = Some(Pending::Loss(loss)),
+            Step::Fault(fault) => self.pending = Some(Pending::Fault(fault)),
         }
         if filling.is_empty() {
             return Progress::Nothing;
         }
-        match filling.clean_bound(topic.fetched_high_watermark(self.start.partition)) {
+        match filling.clean_bound(topic.fetched_high_watermark(partition)) {
             Some(bound) => self.deliver(filling.finish(bound)),
             // Dropped when a fault follows: it is read again.
             None if self.pending.is_some() => Progress::Nothing,

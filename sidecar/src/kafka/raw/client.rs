@@ -1,13 +1,16 @@
 //! A librdkafka client and its handles to topics.
 
 use std::ffi::{CStr, CString, c_int, c_void};
+use std::ops::ControlFlow;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::Duration;
 
 use outrigger_core::offset::{Epoch, Offset, Partition};
 use rdkafka::bindings as rd;
 
 use super::event;
+use super::message::{self, Message};
 use super::queue::Queue;
 use super::{Code, ErrorText, ffi};
 
@@ -195,6 +198,28 @@ impl Topic {
         if answer == 0 { Ok(()) } else { Err(Code::last()) }
     }
 
+    /// Hands what has arrived of a started partition to `take`, until that breaks, no more than
+    /// `consume.callback.max.messages`; false when nothing came within `timeout`. What is taken makes room for the
+    /// next fetch. Goes around the reader's queue, which librdkafka would empty all at once, and fetch anew.
+    pub(in crate::kafka) fn take<F>(&self, partition: Partition, timeout: Duration, take: F) -> bool
+    where
+        F: FnMut(Message<'_>) -> ControlFlow<()>,
+    {
+        let timeout = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+        let mut taking = Taking { take, client: self.handle.as_ptr() };
+        // SAFETY: the topic is live; `taking` outlives the call, which alone uses it, by `taken` for the same type.
+        let count = unsafe {
+            rd::rd_kafka_consume_callback(
+                self.topic.as_ptr(),
+                signed(partition),
+                timeout,
+                Some(taken::<F>),
+                (&raw mut taking).cast(),
+            )
+        };
+        count > 0
+    }
+
     /// Stops reading. What was fetched under this assignment never reaches a queue started later.
     pub(in crate::kafka) fn stop(&self, partition: Partition) -> Result<(), Code> {
         // SAFETY: the topic is live.
@@ -240,7 +265,7 @@ impl Topic {
     }
 
     /// Epoch of the last record or control record below where the application has read to. Right
-    /// only while messages are taken one by one: a batch counts an end as a record of epoch 0.
+    /// only for who uses `take`: librdkafka's batches count an end as a record of epoch 0.
     pub(in crate::kafka) fn epoch_read(&self, partition: Partition) -> Option<Epoch> {
         let list = Partitions::new(1);
         let entry = list.add(&self.name, partition, -1);
@@ -250,6 +275,26 @@ impl Topic {
             rd::rd_kafka_topic_partition_get_leader_epoch(entry)
         };
         u32::try_from(epoch).ok().map(Epoch)
+    }
+}
+
+struct Taking<F> {
+    take: F,
+    client: *mut rd::rd_kafka_t,
+}
+
+/// # Safety
+/// The message is live, and `taking` points to a `Taking<F>` that nobody else uses.
+unsafe extern "C" fn taken<F>(message: *mut rd::rd_kafka_message_t, taking: *mut c_void)
+where
+    F: FnMut(Message<'_>) -> ControlFlow<()>,
+{
+    // SAFETY: by contract; what is seen of the message does not outlive this call.
+    unsafe {
+        let taking = &mut *taking.cast::<Taking<F>>();
+        if (taking.take)(message::view(NonNull::new_unchecked(message))).is_break() {
+            rd::rd_kafka_yield(taking.client);
+        }
     }
 }
 

@@ -1,17 +1,15 @@
-//! What arrives for one assigned partition, message by message.
+//! What arrives for an assigned partition, message by message.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::slice;
-use std::time::Duration;
 
 use outrigger_core::offset::{Epoch, Offset};
 use rdkafka::bindings as rd;
 
-use super::queue::Queue;
 use super::{Code, text};
 
-/// Borrowed from the queue until the next one is taken.
+/// Borrowed from librdkafka while it is looked at.
 #[derive(Debug)]
 pub(in crate::kafka) enum Message<'a> {
     Record {
@@ -32,52 +30,9 @@ pub(in crate::kafka) enum Message<'a> {
     },
 }
 
-/// The queue of one assignment. Taking a message is what makes room for the next fetch.
-pub(in crate::kafka) struct PartitionQueue {
-    /// Freed before the queue, and that before the client.
-    current: Option<Taken>,
-    queue: Queue,
-}
-
-struct Taken(NonNull<rd::rd_kafka_message_t>);
-
-// SAFETY: a message may be read and freed by any one thread.
-unsafe impl Send for Taken {}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        // SAFETY: ours, used for the last time, while its client lives.
-        unsafe { rd::rd_kafka_message_destroy(self.0.as_ptr()) }
-    }
-}
-
-impl PartitionQueue {
-    pub(in crate::kafka) fn new(queue: Queue) -> PartitionQueue {
-        PartitionQueue { current: None, queue }
-    }
-
-    /// The next message, when one is there now. One by one on purpose: a batch would step over
-    /// control records without their epoch, see `Topic::epoch_read`.
-    pub(in crate::kafka) fn next(&mut self) -> Option<Message<'_>> {
-        self.next_within(Duration::ZERO)
-    }
-
-    /// The same, waiting for it.
-    pub(in crate::kafka) fn next_within(&mut self, timeout: Duration) -> Option<Message<'_>> {
-        let timeout = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
-        self.current = None;
-        // SAFETY: the queue is live; the answer is a message for us to free.
-        let message = unsafe { rd::rd_kafka_consume_queue(self.queue.as_ptr(), timeout) };
-        let message = NonNull::new(message)?;
-        self.current = Some(Taken(message));
-        // SAFETY: the message lives in `current` until the next call, which needs `self` alone.
-        Some(unsafe { view(message) })
-    }
-}
-
 /// # Safety
 /// The message lives for `'a`.
-unsafe fn view<'a>(message: NonNull<rd::rd_kafka_message_t>) -> Message<'a> {
+pub(super) unsafe fn view<'a>(message: NonNull<rd::rd_kafka_message_t>) -> Message<'a> {
     let message = message.as_ptr();
     // SAFETY: live by contract. The code is read as a number, for it may be one that the enum lacks.
     let code = Code(unsafe { (&raw const (*message).err).cast::<i32>().read() });

@@ -16,7 +16,7 @@ pub(super) use admin::{
 };
 pub(super) use client::{Client, ClientError, Kind, Topic};
 pub(super) use event::{Deliveries, Delivery, Event};
-pub(super) use message::{Message, PartitionQueue};
+pub(super) use message::Message;
 pub(super) use queue::Queue;
 
 use std::ffi::{CStr, c_char, c_int};
