@@ -18,9 +18,7 @@ use rocksdb::{
 use super::directory::StoreDirectory;
 use super::error::{corrupt, io, of_open, rocks};
 use super::lineage::LineageError;
-use super::options::{
-    Shared, Use, changes_for_reads, checked_reads, column_family_name, unlogged, waiting,
-};
+use super::options::{Changes, Shared, Use, checked_reads, column_family_name, unlogged, waiting};
 use super::{files, lineage, row};
 
 /// Says which layout the database has; in a file, so that an unknown one is never opened.
@@ -275,8 +273,7 @@ impl OpenGeneration {
         level_0_max: u64,
     ) -> Result<(), rocksdb::Error> {
         let family = self.column_family(partition);
-        let level_0 = self.db.property_int_value_cf(&family, properties::num_files_at_level(0))?;
-        if level_0.is_some_and(|files| files > level_0_max) {
+        if self.level_0_files_of(&family)? > level_0_max {
             self.db.wait_for_compact(&WaitForCompactOptions::default())?;
         }
         let mut options = IngestExternalFileOptions::default();
@@ -284,13 +281,26 @@ impl OpenGeneration {
         self.db.ingest_external_file_cf_opts(&family, &options, files)
     }
 
-    /// What was loaded is read from now on. Takes tens of milliseconds: RocksDB writes its options anew.
-    pub(super) fn compact_for_reads(&self) -> Result<(), rocksdb::Error> {
-        let changes = changes_for_reads();
-        let changes = changes.each_ref().map(|(name, value)| (*name, value.as_str()));
+    /// Takes tens of milliseconds: RocksDB writes its options anew.
+    pub(super) fn change(&self, changes: &Changes) -> Result<(), rocksdb::Error> {
+        let changes: Vec<_> = changes.iter().map(|(name, value)| (*name, value.as_str())).collect();
         Partition::all(self.partitions).try_for_each(|partition| {
             self.db.set_options_cf(&self.column_family(partition), &changes)
         })
+    }
+
+    /// Of the partition that has most: what a read may have to look into.
+    pub(super) fn level_0_files(&self) -> Result<u64, rocksdb::Error> {
+        let mut most = 0;
+        for partition in Partition::all(self.partitions) {
+            most = most.max(self.level_0_files_of(&self.column_family(partition))?);
+        }
+        Ok(most)
+    }
+
+    fn level_0_files_of(&self, family: &Arc<BoundColumnFamily<'_>>) -> Result<u64, rocksdb::Error> {
+        let files = self.db.property_int_value_cf(family, properties::num_files_at_level(0))?;
+        Ok(files.unwrap_or(0))
     }
 
     /// From now on nothing of it changes on disk, whoever still reads it: its directory may be renamed,

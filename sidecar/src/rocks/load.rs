@@ -39,9 +39,9 @@ const FETCHED_AT_ONCE: usize = 64;
 /// Of memory, what comes at once.
 const CACHE_LINE: usize = 64;
 
-/// Files of level 0 at which a flush waits for compaction: what a Get may have to look into, and what makes
-/// opening slow.
-const LEVEL_0_FILES_MAX: u64 = 64;
+/// Files of level 0 at which a flush waits for compaction: what a Get may have to look into once the load is in use,
+/// until they are compacted, and what makes opening slow.
+const LEVEL_0_FILES_MAX: u64 = 384;
 
 pub(super) struct Load {
     shared: Arc<Shared>,

@@ -33,6 +33,7 @@ mod progress;
 mod row;
 mod source;
 mod store;
+mod tuning;
 mod view;
 mod why;
 mod writers;

@@ -35,14 +35,24 @@ pub(super) enum Use {
 
 impl Use {
     /// Files of level 0 that begin a compaction. Reads look into every one: few of them. What nobody reads is
-    /// merged less often.
+    /// merged when it is read, all at once, and earlier only where it is much.
     fn level_0_trigger(self) -> i32 {
         match self {
             Use::Reads => 4,
-            Use::Load => 24,
+            Use::Load => 256,
         }
     }
 }
+
+/// Files of level 0 at which RocksDB slows writes down: what is written faster than it is compacted must not pile up.
+const LEVEL_0_SLOWDOWN: i32 = 20;
+const LEVEL_0_STOP: i32 = 36;
+
+/// What a load leaves in level 0 is no reason to hold up what is written while it is compacted.
+const LEVEL_0_LENIENT: i32 = 1 << 20;
+
+/// Below it, back-pressure means what it is for.
+pub(super) const LEVEL_0_SETTLED: u64 = 10;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -112,6 +122,8 @@ impl Shared {
         // unlinked, a missing file is found at open, and no read pays for a lookup of its file.
         options.set_max_open_files(-1);
         options.set_max_background_jobs(i32::from(self.background_threads));
+        // For each file that a compaction reads: after a load, hundreds.
+        options.set_compaction_readahead_size(128 * KIB);
         // One compaction must not take every core of the application's machine.
         options.set_max_subcompactions(1);
         // Data and lineage of a partition are in one column family: no flush needs to span several.
@@ -146,10 +158,13 @@ impl Shared {
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_max_bytes_for_level_base(4 * FILE_BYTES);
         options.set_target_file_size_base(FILE_BYTES);
-        // Back-pressure well before there are many.
         options.set_level_zero_file_num_compaction_trigger(purpose.level_0_trigger());
-        options.set_level_zero_slowdown_writes_trigger(20);
-        options.set_level_zero_stop_writes_trigger(36);
+        let (slowdown, stop) = match purpose {
+            Use::Reads => (LEVEL_0_SLOWDOWN, LEVEL_0_STOP),
+            Use::Load => (LEVEL_0_LENIENT, LEVEL_0_LENIENT),
+        };
+        options.set_level_zero_slowdown_writes_trigger(slowdown);
+        options.set_level_zero_stop_writes_trigger(stop);
         // Fast enough to be bound by the disk. Better ratios cost the application's CPU.
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_block_based_table_factory(&self.tables());
@@ -201,9 +216,24 @@ impl Shared {
     }
 }
 
+/// Options of an open database, by RocksDB's names.
+pub(super) type Changes = Vec<(&'static str, String)>;
+
 /// What changes when a load is put into use.
-pub(super) fn changes_for_reads() -> [(&'static str, String); 1] {
-    [("level0_file_num_compaction_trigger", Use::Reads.level_0_trigger().to_string())]
+pub(super) fn for_reads() -> Changes {
+    vec![("level0_file_num_compaction_trigger", Use::Reads.level_0_trigger().to_string())]
+}
+
+/// Whether level 0 holds writes up.
+pub(super) fn back_pressure(is_on: bool) -> Changes {
+    let (slowdown, stop) = match is_on {
+        true => (LEVEL_0_SLOWDOWN, LEVEL_0_STOP),
+        false => (LEVEL_0_LENIENT, LEVEL_0_LENIENT),
+    };
+    vec![
+        ("level0_slowdown_writes_trigger", slowdown.to_string()),
+        ("level0_stop_writes_trigger", stop.to_string()),
+    ]
 }
 
 pub(super) fn column_family_name(partition: u32) -> String {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use outrigger_core::batch::Batch;
@@ -20,6 +19,7 @@ use super::error::{refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
 use super::load::Load;
 use super::options::{Shared, Use};
+use super::tuning::Tuning;
 use super::view::{GenerationViews, Pinned, Pins};
 
 /// How long `Open` waits for readers of a generation that was closed before: RocksDB opens a directory
@@ -45,8 +45,7 @@ struct Opened {
     closed: Closed,
     /// While it is not in use.
     load: Option<Load>,
-    /// Told when a writer has done with what was put into use.
-    tuned: Option<Receiver<()>>,
+    tuning: Tuning,
     /// Were a batch applied after one that failed, its position would hide a hole: what fails once
     /// fails everything that follows, until the next `Open`.
     failed: Option<StoreError>,
@@ -183,10 +182,10 @@ impl RocksStore {
                     Use::Reads => None,
                     Use::Load => Some(Load::begin(&path, &open, &self.shared)?),
                 };
-                self.open.insert(
-                    generation,
-                    Opened { generation: Arc::new(open), closed, load, tuned: None, failed: None },
-                );
+                let tuning = Tuning::new(&open, purpose).map_err(|error| rocks(&error))?;
+                let open = Arc::new(open);
+                let opened = Opened { generation: open, closed, load, tuning, failed: None };
+                self.open.insert(generation, opened);
                 GenerationState::Intact(lineages)
             }
             Opening::Unusable(state) => state,
@@ -264,6 +263,11 @@ impl RocksStore {
             Some(load) => load.flush(open),
             None => open.flush().map_err(|error| rocks(&error)),
         })?;
+        if let Some(Opened { generation: open, load: None, tuning, .. }) =
+            self.open.get_mut(&generation)
+        {
+            tuning.look(generation, open, &self.shared).map_err(|error| rocks(&error))?;
+        }
         Ok(StoreEvent::Done { call: StoreCallKind::Flush, generation })
     }
 
@@ -294,7 +298,7 @@ impl RocksStore {
         if let Some(opened) = self.open.get_mut(&generation)
             && opened.load.take().is_some()
         {
-            opened.tuned = tune(generation, &opened.generation, &self.shared);
+            opened.tuning.put_into_use(generation, &opened.generation, &self.shared);
         }
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }
@@ -339,10 +343,7 @@ impl RocksStore {
         };
         self.publish();
         drop(opened.load);
-        if let Some(tuned) = opened.tuned {
-            // It has ended, or the process is about to.
-            tuned.recv().ok();
-        }
+        opened.tuning.end();
         opened.generation.freeze();
         self.closing.insert(generation, opened.closed);
     }
@@ -362,29 +363,13 @@ impl RocksStore {
     }
 }
 
-/// Has a writer prepare what was loaded for reads; the receiver is told when it has let go of it. No answer waits
-/// for that: reads are right meanwhile, and only look into more files.
-fn tune(
-    generation: Generation,
-    open: &Arc<OpenGeneration>,
-    shared: &Shared,
-) -> Option<Receiver<()>> {
-    let open = Arc::clone(open);
-    let (done, tuned) = sync_channel(1);
-    let tune = move || {
-        if let Err(error) = open.compact_for_reads() {
-            not_tuned(generation, &rocks(&error));
-        }
-        drop(open);
-        // Nobody waits while the generation is open.
-        done.send(()).ok();
-    };
-    let submitted = shared.writers().submit(Box::new(tune));
-    submitted.inspect_err(|error| not_tuned(generation, error)).ok().map(|()| tuned)
-}
-
-fn not_tuned(generation: Generation, error: &StoreError) {
-    tracing::warn!(%generation, %error, "what was loaded is compacted as it should be only when it is opened again");
+#[cfg(test)]
+impl RocksStore {
+    /// An open generation, and whether its level 0 holds no writes up.
+    pub(super) fn tuned(&self, generation: Generation) -> (&OpenGeneration, bool) {
+        let opened = &self.open[&generation];
+        (&opened.generation, opened.tuning.is_lenient())
+    }
 }
 
 /// What was not flushed is forgotten, as after a crash.
