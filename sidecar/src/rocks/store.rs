@@ -182,7 +182,8 @@ impl RocksStore {
                     Use::Reads => None,
                     Use::Load => Some(Load::begin(&path, &open, &self.shared)?),
                 };
-                let tuning = Tuning::new(&open, purpose).map_err(|error| rocks(&error))?;
+                let tuning =
+                    Tuning::new(generation, &open, purpose).map_err(|error| rocks(&error))?;
                 let open = Arc::new(open);
                 let opened = Opened { generation: open, closed, load, tuning, failed: None };
                 self.open.insert(generation, opened);

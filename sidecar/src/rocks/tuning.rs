@@ -19,14 +19,20 @@ pub(super) struct Tuning {
 
 impl Tuning {
     /// Of a generation that was opened for this just now.
-    pub(super) fn new(open: &OpenGeneration, purpose: Use) -> Result<Tuning, rocksdb::Error> {
+    pub(super) fn new(
+        generation: Generation,
+        open: &OpenGeneration,
+        purpose: Use,
+    ) -> Result<Tuning, rocksdb::Error> {
         let lenient = match purpose {
             Use::Load => true,
             // A crash may come while what was loaded is compacted.
             Use::Reads => open.level_0_files()? > LEVEL_0_SETTLED,
         };
         if lenient && purpose == Use::Reads {
-            open.change(&back_pressure(false))?;
+            // On a full disk it fails, and the copy can still be read.
+            open.change(&back_pressure(false))
+                .unwrap_or_else(|error| not_changed(generation, &rocks(&error)));
         }
         Ok(Tuning { changing: None, lenient })
     }
@@ -97,7 +103,7 @@ impl Tuning {
 }
 
 fn not_changed(generation: Generation, error: &StoreError) {
-    tracing::warn!(%generation, %error, "what was loaded is compacted as it should be only when it is opened again");
+    tracing::warn!(%generation, %error, "options of RocksDB stay as they were: what was loaded may hold up writes, or be compacted late");
 }
 
 #[cfg(test)]
