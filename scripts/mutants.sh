@@ -23,6 +23,7 @@ mutants() {
   # What an interrupted run left is of the files as they were then.
   keep_verdicts core
   keep_verdicts sim
+  rm -f "$kept"/{core,sim}/mutants.out/{caught,timeout,unviable}.txt
   cargo mutants --list-files | xargs sha256sum >"$kept/files"
   ulimit -v "$MUTANTS_MEMORY_KIB_MAX" 2>/dev/null || true
   judge_mutants core --lib "$@"

@@ -27,8 +27,8 @@ pub(super) struct Start {
 pub(super) struct Reader {
     /// Moves on with every batch delivered.
     start: Start,
-    /// Wakes who reads.
-    _queue: Queue,
+    /// Wakes whoever reads, as long as it is here.
+    queue: Queue,
     credit: Option<usize>,
     /// Kept while it waits for a high watermark.
     filling: Option<Filling>,
@@ -72,14 +72,7 @@ pub(super) enum Progress {
 
 impl Reader {
     pub(super) fn new(start: Start, queue: Queue) -> Reader {
-        Reader {
-            start,
-            _queue: queue,
-            credit: None,
-            filling: None,
-            pending: None,
-            state: State::Reading,
-        }
+        Reader { start, queue, credit: None, filling: None, pending: None, state: State::Reading }
     }
 
     pub(super) fn grant(&mut self, bytes_max: u32) {
@@ -97,7 +90,7 @@ impl Reader {
 
     /// Reads again from the end of what was delivered, out of a new queue.
     pub(super) fn read_again(&mut self, queue: Queue) {
-        self._queue = queue;
+        self.queue = queue;
         self.filling = None;
         self.pending = None;
         self.state = State::Reading;

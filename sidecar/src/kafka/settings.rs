@@ -95,8 +95,8 @@ pub(super) const CONSUMER: &Settings = &[
     // Per partition, for each has its own queue: 8 MiB are 20 ms at 400 MB/s, four times the pause
     // of a full queue. The count must not be the tighter bound.
     ("queued.max.messages.kbytes", "8192"),
-    // What librdkafka hands over at a time, and does not count as queued meanwhile: enough to ask the clock and lock
-    // seldom.
+    // What librdkafka hands over at a time, and does not count as queued meanwhile, so that large records may be queued
+    // twice: enough to ask the clock and lock seldom.
     ("consume.callback.max.messages", "256"),
     ("queued.min.messages", "1000000"),
 ];

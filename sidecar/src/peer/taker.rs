@@ -89,7 +89,8 @@ impl Taker {
         let mut reasons = Vec::new();
         for peer in self.in_turn(&wanted.suspects, landing.as_ref()) {
             let name = peer.to_string();
-            landing.take_if(|landing| landing.manifest().peer != name);
+            // What another one has begun stays until this one gives anything.
+            let other = landing.take_if(|landing| landing.manifest().peer != name);
             let ask = Ask {
                 peer,
                 secret: &self.0.secret,
@@ -102,6 +103,7 @@ impl Taker {
                 tracing::info!(store, %generation, peer = name, "a peer gave its copy");
                 return Ok(name);
             };
+            landing = landing.or(other);
             match error {
                 TransferError::Cancelled => return Err(TakeError::Cancelled),
                 TransferError::Land(error) if error.is_ours() => {
@@ -130,14 +132,14 @@ impl Taker {
         looked.await.expect("looking at the disk does not panic")
     }
 
-    /// The one that has given something already comes first, suspects last.
+    /// Suspects come last; else the one that has given something already comes first.
     fn in_turn(&self, suspects: &[String], landing: Option<&Landing>) -> Vec<&PeerAddress> {
         let begun = landing.map(|landing| landing.manifest().peer.as_str());
         let mut peers: Vec<&PeerAddress> = self.0.addresses.iter().collect();
         peers.sort_by_cached_key(|peer| {
             let name = peer.to_string();
             let suspect = suspects.iter().position(|suspect| *suspect == name);
-            (begun != Some(&name), suspect)
+            (suspect, begun != Some(&name))
         });
         peers
     }

@@ -273,7 +273,7 @@ impl OpenGeneration {
         level_0_max: u64,
     ) -> Result<(), rocksdb::Error> {
         let family = self.column_family(partition);
-        if self.level_0_files_of(&family)? > level_0_max {
+        if self.level_0_files(partition)? > level_0_max {
             self.db.wait_for_compact(&WaitForCompactOptions::default())?;
         }
         let mut options = IngestExternalFileOptions::default();
@@ -282,24 +282,19 @@ impl OpenGeneration {
     }
 
     /// Takes tens of milliseconds: RocksDB writes its options anew.
-    pub(super) fn change(&self, changes: &Changes) -> Result<(), rocksdb::Error> {
+    pub(super) fn change(
+        &self,
+        partition: Partition,
+        changes: &Changes,
+    ) -> Result<(), rocksdb::Error> {
         let changes: Vec<_> = changes.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        Partition::all(self.partitions).try_for_each(|partition| {
-            self.db.set_options_cf(&self.column_family(partition), &changes)
-        })
+        self.db.set_options_cf(&self.column_family(partition), &changes)
     }
 
-    /// Of the partition that has most: what a read may have to look into.
-    pub(super) fn level_0_files(&self) -> Result<u64, rocksdb::Error> {
-        let mut most = 0;
-        for partition in Partition::all(self.partitions) {
-            most = most.max(self.level_0_files_of(&self.column_family(partition))?);
-        }
-        Ok(most)
-    }
-
-    fn level_0_files_of(&self, family: &Arc<BoundColumnFamily<'_>>) -> Result<u64, rocksdb::Error> {
-        let files = self.db.property_int_value_cf(family, properties::num_files_at_level(0))?;
+    /// What a read may have to look into.
+    pub(super) fn level_0_files(&self, partition: Partition) -> Result<u64, rocksdb::Error> {
+        let family = self.column_family(partition);
+        let files = self.db.property_int_value_cf(&family, properties::num_files_at_level(0))?;
         Ok(files.unwrap_or(0))
     }
 

@@ -32,9 +32,9 @@ const DIRECTORY: &str = "load";
 /// to do.
 const RUNS_IN_MEMORY: usize = 6;
 
-/// In key order, records lie all over the run's memory. Fetched many at a time, before any is written, the waits for
+/// In key order, records lie all over the run's memory. Touched many at a time, before any is written, the waits for
 /// memory overlap.
-const FETCHED_AT_ONCE: usize = 64;
+const TOUCHED_AT_ONCE: usize = 64;
 
 /// Of memory, what comes at once.
 const CACHE_LINE: usize = 64;
@@ -217,14 +217,14 @@ fn write_run(
         run.put(lineage::KEY, lineage::encode(lineage))?;
         let (mut key, mut value) = (Vec::new(), Vec::new());
         let mut records = newest_per_key(batches);
-        let mut fetched = Vec::with_capacity(FETCHED_AT_ONCE);
+        let mut touched = Vec::with_capacity(TOUCHED_AT_ONCE);
         loop {
-            fetched.extend(records.by_ref().take(FETCHED_AT_ONCE));
-            fetch(&fetched);
-            if fetched.is_empty() {
+            touched.extend(records.by_ref().take(TOUCHED_AT_ONCE));
+            touch(&touched);
+            if touched.is_empty() {
                 return run.finish();
             }
-            for record in fetched.drain(..) {
+            for record in touched.drain(..) {
                 row::write_key(&mut key, record.key);
                 match record.value {
                     Some(raw) => {
@@ -240,7 +240,7 @@ fn write_run(
 }
 
 /// Reads a byte of each line of memory that the records are in: the waits overlap, for none depends on another.
-fn fetch(records: &[Record<'_>]) {
+fn touch(records: &[Record<'_>]) {
     let mut read = 0;
     for bytes in records.iter().flat_map(|record| [record.key, record.value.unwrap_or_default()]) {
         read ^= bytes.chunks(CACHE_LINE).fold(0, |read, line| read ^ line[0]);

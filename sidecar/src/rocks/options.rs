@@ -42,17 +42,29 @@ impl Use {
             Use::Load => 256,
         }
     }
+
+    /// Of the first level below 0.
+    fn level_bytes(self) -> u64 {
+        match self {
+            Use::Reads => 4 * FILE_BYTES,
+            Use::Load => LOAD_LEVEL_BYTES,
+        }
+    }
 }
 
 /// Files of level 0 at which RocksDB slows writes down: what is written faster than it is compacted must not pile up.
-const LEVEL_0_SLOWDOWN: i32 = 20;
-const LEVEL_0_STOP: i32 = 36;
+pub(super) const LEVEL_0_SLOWDOWN: u64 = 20;
+const LEVEL_0_STOP: u64 = 36;
 
-/// What a load leaves in level 0 is no reason to hold up what is written while it is compacted.
-const LEVEL_0_LENIENT: i32 = 1 << 20;
+/// Bytes that compaction is behind by, for the same.
+const BEHIND_SLOWDOWN: u64 = 64 << 30;
+const BEHIND_STOP: u64 = 256 << 30;
 
-/// Below it, back-pressure means what it is for.
+/// With so many files of level 0 or fewer, compaction has caught up after a load.
 pub(super) const LEVEL_0_SETTLED: u64 = 10;
+
+/// Of levels below 0 while nobody reads: level 0 is not merged for its bytes either.
+const LOAD_LEVEL_BYTES: u64 = 1 << 50;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -156,18 +168,21 @@ impl Shared {
         options.set_max_write_buffer_size_to_maintain(0);
         // Size of the levels follows the data: little space is lost to overwritten rows.
         options.set_level_compaction_dynamic_level_bytes(true);
-        options.set_max_bytes_for_level_base(4 * FILE_BYTES);
+        options.set_max_bytes_for_level_base(purpose.level_bytes());
         options.set_target_file_size_base(FILE_BYTES);
         options.set_level_zero_file_num_compaction_trigger(purpose.level_0_trigger());
-        let (slowdown, stop) = match purpose {
-            Use::Reads => (LEVEL_0_SLOWDOWN, LEVEL_0_STOP),
-            Use::Load => (LEVEL_0_LENIENT, LEVEL_0_LENIENT),
+        let (slowdown, stop, behind_slowdown, behind_stop) = match purpose {
+            Use::Reads => (LEVEL_0_SLOWDOWN, LEVEL_0_STOP, BEHIND_SLOWDOWN, BEHIND_STOP),
+            // A load waits by itself. 0 is no limit.
+            Use::Load => (1 << 20, 1 << 20, 0, 0),
         };
-        options.set_level_zero_slowdown_writes_trigger(slowdown);
-        options.set_level_zero_stop_writes_trigger(stop);
+        options.set_level_zero_slowdown_writes_trigger(small(slowdown));
+        options.set_level_zero_stop_writes_trigger(small(stop));
+        options.set_soft_pending_compaction_bytes_limit(size(behind_slowdown));
+        options.set_hard_pending_compaction_bytes_limit(size(behind_stop));
         // Fast enough to be bound by the disk. Better ratios cost the application's CPU.
         options.set_compression_type(DBCompressionType::Lz4);
-        options.set_block_based_table_factory(&self.tables());
+        options.set_block_based_table_factory(&self.tables(purpose));
         options
     }
 
@@ -179,14 +194,15 @@ impl Shared {
         options
     }
 
-    fn tables(&self) -> BlockBasedOptions {
+    fn tables(&self, purpose: Use) -> BlockBasedOptions {
         let mut tables = BlockBasedOptions::default();
         tables.set_block_cache(&self.block_cache);
         // One budget for blocks, indexes and filters. Those are cut into small parts under a pinned top:
         // whole ones (600 KiB per file) would push each other out of a small cache at every read.
         tables.set_cache_index_and_filter_blocks(true);
         tables.set_cache_index_and_filter_blocks_with_high_priority(true);
-        tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        // A load has hundreds of files there, in each partition: pinned, they would not fit the budget.
+        tables.set_pin_l0_filter_and_index_blocks_in_cache(purpose == Use::Reads);
         tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
         tables.set_partition_filters(true);
         tables.set_metadata_block_size(8 * KIB);
@@ -221,19 +237,30 @@ pub(super) type Changes = Vec<(&'static str, String)>;
 
 /// What changes when a load is put into use.
 pub(super) fn for_reads() -> Changes {
-    vec![("level0_file_num_compaction_trigger", Use::Reads.level_0_trigger().to_string())]
+    let reads = Use::Reads;
+    vec![
+        ("level0_file_num_compaction_trigger", reads.level_0_trigger().to_string()),
+        ("max_bytes_for_level_base", reads.level_bytes().to_string()),
+    ]
 }
 
-/// Whether level 0 holds writes up.
-pub(super) fn back_pressure(is_on: bool) -> Changes {
-    let (slowdown, stop) = match is_on {
-        true => (LEVEL_0_SLOWDOWN, LEVEL_0_STOP),
-        false => (LEVEL_0_LENIENT, LEVEL_0_LENIENT),
-    };
+/// What holds writes up. `left`: files of level 0 that are no reason to, for a load has left them.
+pub(super) fn back_pressure(left: u64) -> Changes {
+    let behind = |bytes: u64| if left == 0 { bytes } else { 0 };
     vec![
-        ("level0_slowdown_writes_trigger", slowdown.to_string()),
-        ("level0_stop_writes_trigger", stop.to_string()),
+        ("level0_slowdown_writes_trigger", (LEVEL_0_SLOWDOWN + left).to_string()),
+        ("level0_stop_writes_trigger", (LEVEL_0_STOP + left).to_string()),
+        ("soft_pending_compaction_bytes_limit", behind(BEHIND_SLOWDOWN).to_string()),
+        ("hard_pending_compaction_bytes_limit", behind(BEHIND_STOP).to_string()),
     ]
+}
+
+fn small(count: u64) -> i32 {
+    i32::try_from(count).expect("counts of files fit 31 bits")
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("limits fit the machine's word")
 }
 
 pub(super) fn column_family_name(partition: u32) -> String {

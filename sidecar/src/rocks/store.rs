@@ -267,7 +267,7 @@ impl RocksStore {
         if let Some(Opened { generation: open, load: None, tuning, .. }) =
             self.open.get_mut(&generation)
         {
-            tuning.look(generation, open, &self.shared).map_err(|error| rocks(&error))?;
+            tuning.settle(generation, open, &self.shared).map_err(|error| rocks(&error))?;
         }
         Ok(StoreEvent::Done { call: StoreCallKind::Flush, generation })
     }
@@ -299,7 +299,9 @@ impl RocksStore {
         if let Some(opened) = self.open.get_mut(&generation)
             && opened.load.take().is_some()
         {
-            opened.tuning.put_into_use(generation, &opened.generation, &self.shared);
+            let Opened { generation: open, tuning, .. } = opened;
+            let tuned = tuning.put_into_use(generation, open, &self.shared);
+            tuned.map_err(|error| rocks(&error))?;
         }
         Ok(StoreEvent::Done { call: StoreCallKind::Activate, generation })
     }

@@ -1,20 +1,23 @@
 //! Options of an open generation that follow what it is for, and what a load has left in its level 0.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
-use outrigger_core::offset::Generation;
+use outrigger_core::offset::{Generation, Partition};
 use outrigger_core::store::StoreError;
 
 use super::error::rocks;
 use super::generation::OpenGeneration;
-use super::options::{Changes, LEVEL_0_SETTLED, Shared, Use, back_pressure, for_reads};
+use super::options::{
+    Changes, LEVEL_0_SETTLED, LEVEL_0_SLOWDOWN, Shared, Use, back_pressure, for_reads,
+};
 
 pub(super) struct Tuning {
     /// Told when a writer has done with the generation.
     changing: Option<Receiver<()>>,
-    /// Level 0 holds no writes up: a load has left many files there, and compaction is not through with them.
-    lenient: bool,
+    /// What a load has left in level 0 holds no writes up, and compaction is not through with it.
+    lenient: Arc<AtomicBool>,
 }
 
 impl Tuning {
@@ -24,17 +27,20 @@ impl Tuning {
         open: &OpenGeneration,
         purpose: Use,
     ) -> Result<Tuning, rocksdb::Error> {
-        let lenient = match purpose {
-            Use::Load => true,
+        let mut lenient = purpose == Use::Load;
+        if purpose == Use::Reads {
             // A crash may come while what was loaded is compacted.
-            Use::Reads => open.level_0_files()? > LEVEL_0_SETTLED,
-        };
-        if lenient && purpose == Use::Reads {
-            // On a full disk it fails, and the copy can still be read.
-            open.change(&back_pressure(false))
-                .unwrap_or_else(|error| not_changed(generation, &rocks(&error)));
+            for partition in Partition::all(open.partitions()) {
+                let files = open.level_0_files(partition)?;
+                if files >= LEVEL_0_SLOWDOWN {
+                    lenient = true;
+                    // On a full disk it fails, and the copy can still be read.
+                    open.change(partition, &back_pressure(files))
+                        .unwrap_or_else(|error| not_changed(generation, &rocks(&error)));
+                }
+            }
         }
-        Ok(Tuning { changing: None, lenient })
+        Ok(Tuning { changing: None, lenient: Arc::new(AtomicBool::new(lenient)) })
     }
 
     /// It is in use now. No answer waits until that shows: reads are right meanwhile, and only look into more files.
@@ -43,40 +49,55 @@ impl Tuning {
         generation: Generation,
         open: &Arc<OpenGeneration>,
         shared: &Shared,
-    ) {
-        self.change(generation, open, shared, for_reads());
+    ) -> Result<(), rocksdb::Error> {
+        let files =
+            Partition::all(open.partitions()).map(|partition| open.level_0_files(partition));
+        let changes = files.map(|files| Ok([for_reads(), back_pressure(files?)].concat()));
+        let changes = changes.collect::<Result<_, rocksdb::Error>>()?;
+        self.change(generation, open, shared, changes, None);
+        Ok(())
     }
 
-    /// It is in use and was flushed.
-    pub(super) fn look(
+    /// It is in use and was flushed: back-pressure is as usual again once compaction has caught up.
+    pub(super) fn settle(
         &mut self,
         generation: Generation,
         open: &Arc<OpenGeneration>,
         shared: &Shared,
     ) -> Result<(), rocksdb::Error> {
-        if self.lenient && open.level_0_files()? <= LEVEL_0_SETTLED {
-            self.lenient = false;
-            self.change(generation, open, shared, back_pressure(true));
+        let changes = self.changing.as_ref().map(Receiver::try_recv);
+        if !self.lenient.load(Ordering::Relaxed) || changes == Some(Err(TryRecvError::Empty)) {
+            return Ok(());
         }
+        for partition in Partition::all(open.partitions()) {
+            if open.level_0_files(partition)? > LEVEL_0_SETTLED {
+                return Ok(());
+            }
+        }
+        let usual = Partition::all(open.partitions()).map(|_| back_pressure(0)).collect();
+        self.change(generation, open, shared, usual, Some(Arc::clone(&self.lenient)));
         Ok(())
     }
 
-    /// Has a writer do it, for it takes tens of milliseconds.
+    /// Has a writer do it, partition by partition, for each takes tens of milliseconds. `ends` is false when it is done.
     fn change(
         &mut self,
         generation: Generation,
         open: &Arc<OpenGeneration>,
         shared: &Shared,
-        changes: Changes,
+        changes: Vec<Changes>,
+        ends: Option<Arc<AtomicBool>>,
     ) {
-        let before = self.changing.take();
         let open = Arc::clone(open);
         let (done, changing) = sync_channel(1);
         let change = move || {
-            // Submitted earlier, it is begun, or it has ended.
-            before.map(|before| before.recv());
-            if let Err(error) = open.change(&changes) {
-                not_changed(generation, &rocks(&error));
+            let changed = Partition::all(open.partitions())
+                .zip(&changes)
+                .map(|(partition, changes)| open.change(partition, changes));
+            // All of them, also after one that failed.
+            match changed.fold(Ok(()), Result::and) {
+                Ok(()) => ends.iter().for_each(|ends| ends.store(false, Ordering::Relaxed)),
+                Err(error) => not_changed(generation, &rocks(&error)),
             }
             drop(open);
             // Nobody waits while the generation is open.
@@ -90,7 +111,7 @@ impl Tuning {
 
     #[cfg(test)]
     pub(super) fn is_lenient(&self) -> bool {
-        self.lenient
+        self.lenient.load(Ordering::Relaxed)
     }
 
     /// Nobody changes the generation's options any more.
@@ -103,11 +124,13 @@ impl Tuning {
 }
 
 fn not_changed(generation: Generation, error: &StoreError) {
-    tracing::warn!(%generation, %error, "options of RocksDB stay as they were: what was loaded may hold up writes, or be compacted late");
+    tracing::warn!(%generation, %error, "not all options of RocksDB are as they should be: tried again at a flush, or when it is opened");
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
     use std::time::{Duration, Instant};
 
     use outrigger_core::batch::BatchBuilder;
@@ -148,13 +171,23 @@ mod tests {
             .any(|name| open.db().property_int_value_cf(&family, *name).unwrap() != Some(0))
     }
 
-    #[test]
-    fn many_files_of_a_load_hold_no_writes_up_and_back_pressure_returns() {
+    /// As RocksDB has written it down last.
+    fn stop_trigger(generation: &Path) -> String {
+        let files = fs::read_dir(generation).unwrap().map(|entry| entry.unwrap().path());
+        let options = files.filter(|path| path.to_string_lossy().contains("OPTIONS-")).max();
+        let text = fs::read_to_string(options.unwrap()).unwrap();
+        let of_p0 = text.split("[CFOptions \"p0\"]").nth(1).unwrap();
+        let (_, value) = of_p0.split_once("level0_stop_writes_trigger=").unwrap();
+        value.lines().next().unwrap().to_owned()
+    }
+
+    fn many_files_hold_no_writes_up_and_back_pressure_returns(crash: bool) {
         let data = tempfile::tempdir().unwrap();
         // Each record is a run of its own.
         let resources =
             Resources { block_cache_bytes: 1 << 20, load_bytes: 400_000, background_threads: 2 };
-        let mut store = RocksStore::new(data.path(), "s", Arc::new(Shared::new(resources)));
+        let open = || RocksStore::new(data.path(), "s", Arc::new(Shared::new(resources)));
+        let mut store = open();
         let identity = Identity {
             store: "s".to_owned(),
             cluster: "c".to_owned(),
@@ -168,24 +201,39 @@ mod tests {
         );
         (0..150).for_each(|offset| apply(&mut store, offset));
         call(&mut store, StoreCall::Flush { generation: G1 });
-        assert!(store.tuned(G1).0.level_0_files().unwrap() > 100);
+        assert!(store.tuned(G1).0.level_0_files(P0).unwrap() >= 150, "nothing is compacted yet");
         assert!(!is_held_up(&store), "while it loads");
-        call(&mut store, StoreCall::Activate { generation: G1 });
-        assert!(!is_held_up(&store), "in use");
-
-        // A crash comes before it is compacted, or after.
-        drop(store);
-        let mut store = RocksStore::new(data.path(), "s", Arc::new(Shared::new(resources)));
-        call(&mut store, StoreCall::Open { expected: identity });
+        match crash {
+            false => call(&mut store, StoreCall::Activate { generation: G1 }),
+            true => {
+                // Between CURRENT and the first compaction.
+                drop(store);
+                fs::write(data.path().join("s/CURRENT"), "g1\n").unwrap();
+                store = open();
+                call(&mut store, StoreCall::Open { expected: identity });
+            }
+        }
+        assert!(store.tuned(G1).1, "there are many");
         let deadline = Instant::now() + SETTLES_WITHIN;
         for offset in 150.. {
-            assert!(!is_held_up(&store), "in use, and opened again");
+            assert!(!is_held_up(&store), "in use");
             apply(&mut store, offset);
             call(&mut store, StoreCall::Flush { generation: G1 });
             if !store.tuned(G1).1 {
-                return;
+                break;
             }
             assert!(Instant::now() < deadline, "it is compacted");
         }
+        assert_eq!(stop_trigger(&data.path().join("s/g1")), "36");
+    }
+
+    #[test]
+    fn what_a_load_left_holds_no_writes_up() {
+        many_files_hold_no_writes_up_and_back_pressure_returns(false);
+    }
+
+    #[test]
+    fn nor_after_a_crash() {
+        many_files_hold_no_writes_up_and_back_pressure_returns(true);
     }
 }

@@ -148,6 +148,7 @@ impl Node {
             Plan::Incomplete { refusal, serve, generation, cause, old } => {
                 let served = serve.map(served);
                 self.become_phase(Phase::Refused(refusal));
+                self.peers.note_damage(&found, &old);
                 let wanted = Wanted { generation, cause, refused: true, old, served };
                 match self.may_ask_peers(&found, &wanted, facts) {
                     true => self.fetch(found, identity, wanted),

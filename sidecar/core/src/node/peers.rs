@@ -26,8 +26,9 @@ pub(super) struct Peers {
     adopted: Option<Adopted>,
     /// Addresses that gave damaged copies, each once, the one that did last last.
     suspects: Vec<String>,
-    /// How many copies from peers were damaged.
+    /// How many copies from peers were damaged, and how many of them were in use already.
     damaged: u32,
+    damaged_in_use: u32,
     /// Smallest delete.retention.ms that this process heard of for the topic.
     retention_ms_min: Option<u64>,
 }
@@ -63,13 +64,7 @@ impl Node {
 
     /// Asked once between two READYs: what it gives may be damaged or too old, and then only the log helps. Where the
     /// log cannot help either they are asked again and again.
-    pub(super) fn may_ask_peers(
-        &mut self,
-        found: &Found,
-        wanted: &Wanted,
-        facts: &LogFacts,
-    ) -> bool {
-        self.peers.note_damage(&wanted.old);
+    pub(super) fn may_ask_peers(&self, found: &Found, wanted: &Wanted, facts: &LogFacts) -> bool {
         let retry = self.limits.peer_retry;
         let due = match (self.peers.asked, wanted.refused) {
             (None, true) => true,
@@ -79,12 +74,14 @@ impl Node {
         };
         let bearable = match self.peers.adopted_among(&wanted.old) {
             Some((adopted, Old::Quarantine(Why::Damaged(_)))) if wanted.refused => {
-                let rare = self.peers.damaged <= DAMAGED_IN_USE_MAX;
-                (rare || !is_in_use(found, adopted.generation))
+                self.peers.damaged_in_use <= DAMAGED_IN_USE_MAX
                     && self.now.mono >= adopted.at + retry * (1 << self.peers.damaged.min(4))
             }
-            // The next one would be no better, and be kept beside it.
-            Some((_, Old::Quarantine(_))) => false,
+            Some((_, Old::Quarantine(Why::Damaged(_)))) => false,
+            // The next one would be no better, and be kept beside it: unless this one was good for a time.
+            Some((adopted, Old::Quarantine(Why::Lost(_) | Why::Superseded))) => {
+                is_in_use(found, adopted.generation)
+            }
             Some((_, Old::ServeStale | Old::Discard)) | None => true,
         };
         self.peers.configured && due && bearable && self.drain.is_none()
@@ -135,13 +132,15 @@ impl Peers {
         Some((adopted, old))
     }
 
-    fn note_damage(&mut self, old: &[(Generation, Old)]) {
+    /// Whoever gave a copy that is damaged is asked last from now on.
+    pub(super) fn note_damage(&mut self, found: &Found, old: &[(Generation, Old)]) {
         let Some((_, Old::Quarantine(Why::Damaged(_)))) = self.adopted_among(old) else { return };
         let Some(adopted) = self.adopted.as_mut().filter(|adopted| !adopted.damaged) else {
             return;
         };
         adopted.damaged = true;
         self.damaged += 1;
+        self.damaged_in_use += u32::from(is_in_use(found, adopted.generation));
         self.suspects.retain(|suspect| *suspect != adopted.peer);
         self.suspects.push(adopted.peer.clone());
     }

@@ -76,12 +76,13 @@ fn where_only_peers_help_a_damaged_copy_is_replaced_by_another_peers_after_growi
     assert!(driven.effects().contains(&fetch_after(G4, &["two", "one"])));
 }
 
-/// What was in use is kept, and such copies are few.
+/// What was in use is kept, and such copies are few; those that never were do not count.
 #[test]
 fn copies_of_peers_that_are_damaged_in_use_are_replaced_three_times() {
     let mut driven = with_peers(limits());
     driven.finds(log_of(20, 30), Found::Nothing);
-    for generation in [G1, G2, G3, G4] {
+    let copies = [false, false, true, true, true, true];
+    for (generation, in_use) in (1..).map(Generation).zip(copies) {
         let effects = driven.effects();
         let asks = |effect: &Effect| matches!(effect, Effect::Peer(PeerCall::Fetch { .. }));
         assert!(effects.iter().any(asks), "{generation}: {effects:?}");
@@ -89,34 +90,48 @@ fn copies_of_peers_that_are_damaged_in_use_are_replaced_three_times() {
         driven.log(LogEvent::Facts(log_of(20, 30)));
         driven.log(LogEvent::Facts(log_of(20, 30)));
         let before = Generation(generation.0 - 1);
-        if generation != G1 {
+        let kept = generation.0 > 3;
+        if kept {
             let calls = driven.store_calls();
             assert!(matches!(calls[..], [StoreCall::Quarantine { .. }]), "{calls:?}");
             driven.ended(StoreCallKind::Quarantine, before);
         }
         assert_eq!(driven.store_calls(), [adopt(generation)]);
         driven.ended(StoreCallKind::Adopt, generation);
+        if generation != G1 && !kept {
+            driven.ended(StoreCallKind::Remove, before);
+        }
         let state = GenerationState::Corrupt("a block".to_owned());
-        driven.finds(log_of(20, 30), copy(Some(FoundGeneration { generation, state }), None));
+        let damaged = Some(FoundGeneration { generation, state });
+        let found = if in_use { copy(damaged, None) } else { copy(None, damaged) };
+        driven.finds(log_of(20, 30), found);
         driven.pass(limits().peer_retry * 16);
         driven.log(LogEvent::Facts(log_of(20, 30)));
     }
     assert!(!driven.effects().iter().any(|effect| matches!(effect, Effect::Peer(_))));
 }
 
-/// It has what the log lost; the next one would too, and be kept beside it.
+/// It has what the log lost; the next one would too, and be kept beside it. One that was in use was good for a time.
 #[test]
-fn after_a_copy_that_has_what_the_log_lost_nobody_is_asked_for_another() {
+fn after_a_copy_that_has_what_the_log_lost_nobody_is_asked_for_another_unless_it_was_in_use() {
+    for in_use in [false, true] {
+        after_a_copy_that_has_what_the_log_lost(in_use);
+    }
+}
+
+fn after_a_copy_that_has_what_the_log_lost(in_use: bool) {
     let mut driven = with_peers(limits());
     driven.finds(log_of(20, 30), Found::Nothing);
     driven.peer(fetched(G1));
     driven.log(LogEvent::Facts(log_of(20, 30)));
     driven.log(LogEvent::Facts(log_of(20, 30)));
     driven.ended(StoreCallKind::Adopt, G1);
-    driven.finds(log_of(20, 30), copy(None, intact(G1, 31, NOW_MS)));
+    let lost = intact(G1, 31, NOW_MS);
+    driven.finds(log_of(20, 30), if in_use { copy(lost, None) } else { copy(None, lost) });
     assert!(matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
     driven.effects();
     driven.pass(limits().peer_retry * 16);
     driven.log(LogEvent::Facts(log_of(20, 30)));
-    assert!(!driven.effects().iter().any(|effect| matches!(effect, Effect::Peer(_))));
+    let asks = driven.effects().iter().any(|effect| matches!(effect, Effect::Peer(_)));
+    assert_eq!(asks, in_use);
 }
