@@ -89,8 +89,7 @@ impl Taker {
         let mut reasons = Vec::new();
         for peer in self.in_turn(&wanted.suspects, landing.as_ref()) {
             let name = peer.to_string();
-            // What another one has begun stays until this one gives anything.
-            let other = landing.take_if(|landing| landing.manifest().peer != name);
+            landing.take_if(|landing| landing.manifest().peer != name);
             let ask = Ask {
                 peer,
                 secret: &self.0.secret,
@@ -103,7 +102,6 @@ impl Taker {
                 tracing::info!(store, %generation, peer = name, "a peer gave its copy");
                 return Ok(name);
             };
-            landing = landing.or(other);
             match error {
                 TransferError::Cancelled => return Err(TakeError::Cancelled),
                 TransferError::Land(error) if error.is_ours() => {
