@@ -85,7 +85,7 @@ fn meet(
     let mut look = Look { first: end, end, bytes: 0 };
     let mut records = 0;
     let mut met = None;
-    while met.is_none() {
+    loop {
         let left = until.saturating_duration_since(Instant::now());
         let came = topic.take(partition, left, |message| {
             match message {
@@ -113,9 +113,10 @@ fn meet(
             }
             ControlFlow::Break(())
         });
-        if !came {
-            return Err(ProfileError::TimeUp);
+        match met {
+            Some(met) => return met.map(|()| look),
+            None if !came => return Err(ProfileError::TimeUp),
+            None => {}
         }
     }
-    met.unwrap_or(Ok(())).map(|()| look)
 }

@@ -67,9 +67,9 @@ fn reasons(peers: &[(String, String)]) -> String {
 impl Taker {
     /// None when nobody is to be asked. `data` is the data directory, locked by this process.
     pub fn new(config: &PeerConfig, data: &Path) -> Option<Taker> {
-        let (addresses, secret) = (config.addresses.clone(), config.secret.clone()?);
-        let taking = Taking { addresses, secret, data: data.to_owned() };
-        (!taking.addresses.is_empty()).then(|| Taker(Arc::new(taking)))
+        let secret = config.secret.clone().filter(|_| config.asks())?;
+        let addresses = config.addresses.clone();
+        Some(Taker(Arc::new(Taking { addresses, secret, data: data.to_owned() })))
     }
 
     /// The copy is where `StoreCall::Adopt` finds it, and came from the address that this returns. Also after a failure

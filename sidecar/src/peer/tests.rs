@@ -236,12 +236,7 @@ async fn whoever_gave_a_damaged_copy_is_asked_last() {
     let dead = [1, 2, 3].map(|port| format!("http://127.0.0.1:{port}"));
     let addresses = dead.iter().map(|dead| PeerAddress::parse(dead).unwrap()).collect();
     let taker = taker(here.path(), SECRET, addresses);
-    let identity = Identity {
-        store: "notes".into(),
-        cluster: "c".into(),
-        topic: TopicId([1; 16]),
-        partitions: 1,
-    };
+    let identity = manifest::tests::wanted();
     let suspects = vec![dead[1].clone(), dead[0].clone()];
     let wanted = Wanted { suspects, ..wanted(&identity) };
     let failed = taker.take(wanted, silent(), &CancellationToken::new()).await;

@@ -50,15 +50,40 @@ impl Use {
             Use::Load => LOAD_LEVEL_BYTES,
         }
     }
+
+    fn back_pressure(self) -> BackPressure {
+        match self {
+            Use::Reads => BackPressure::USUAL,
+            Use::Load => BackPressure::NONE,
+        }
+    }
 }
 
-/// Files of level 0 at which RocksDB slows writes down: what is written faster than it is compacted must not pile up.
-pub(super) const LEVEL_0_SLOWDOWN: u64 = 20;
-const LEVEL_0_STOP: u64 = 36;
+/// At how many files of level 0 RocksDB slows writes down and stops them, and at how many bytes that compaction is
+/// behind by; 0 bytes are no limit.
+struct BackPressure {
+    files: [u64; 2],
+    bytes: [u64; 2],
+}
 
-/// Bytes that compaction is behind by, for the same.
-const BEHIND_SLOWDOWN: u64 = 64 << 30;
-const BEHIND_STOP: u64 = 256 << 30;
+impl BackPressure {
+    /// What is written faster than it is compacted must not pile up.
+    const USUAL: BackPressure =
+        BackPressure { files: [LEVEL_0_SLOWDOWN, 36], bytes: [64 << 30, 256 << 30] };
+    /// A load waits by itself.
+    const NONE: BackPressure = BackPressure { files: [1 << 20; 2], bytes: [0; 2] };
+
+    /// `left`: files of level 0 that are no reason to hold writes up, for a load has left them.
+    fn beside(left: u64) -> BackPressure {
+        let usual = BackPressure::USUAL;
+        match left {
+            0 => usual,
+            _ => BackPressure { files: usual.files.map(|files| files + left), bytes: [0; 2] },
+        }
+    }
+}
+
+pub(super) const LEVEL_0_SLOWDOWN: u64 = 20;
 
 /// With so many files of level 0 or fewer, compaction has caught up after a load.
 pub(super) const LEVEL_0_SETTLED: u64 = 10;
@@ -171,15 +196,13 @@ impl Shared {
         options.set_max_bytes_for_level_base(purpose.level_bytes());
         options.set_target_file_size_base(FILE_BYTES);
         options.set_level_zero_file_num_compaction_trigger(purpose.level_0_trigger());
-        let (slowdown, stop, behind_slowdown, behind_stop) = match purpose {
-            Use::Reads => (LEVEL_0_SLOWDOWN, LEVEL_0_STOP, BEHIND_SLOWDOWN, BEHIND_STOP),
-            // A load waits by itself. 0 is no limit.
-            Use::Load => (1 << 20, 1 << 20, 0, 0),
-        };
-        options.set_level_zero_slowdown_writes_trigger(small(slowdown));
-        options.set_level_zero_stop_writes_trigger(small(stop));
-        options.set_soft_pending_compaction_bytes_limit(size(behind_slowdown));
-        options.set_hard_pending_compaction_bytes_limit(size(behind_stop));
+        let BackPressure { files, bytes } = purpose.back_pressure();
+        let files = files.map(|files| i32::try_from(files).expect("files fit 31 bits"));
+        let bytes = bytes.map(|bytes| usize::try_from(bytes).expect("limits fit 64 bits"));
+        options.set_level_zero_slowdown_writes_trigger(files[0]);
+        options.set_level_zero_stop_writes_trigger(files[1]);
+        options.set_soft_pending_compaction_bytes_limit(bytes[0]);
+        options.set_hard_pending_compaction_bytes_limit(bytes[1]);
         // Fast enough to be bound by the disk. Better ratios cost the application's CPU.
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_block_based_table_factory(&self.tables(purpose));
@@ -246,21 +269,13 @@ pub(super) fn for_reads() -> Changes {
 
 /// What holds writes up. `left`: files of level 0 that are no reason to, for a load has left them.
 pub(super) fn back_pressure(left: u64) -> Changes {
-    let behind = |bytes: u64| if left == 0 { bytes } else { 0 };
+    let BackPressure { files, bytes } = BackPressure::beside(left);
     vec![
-        ("level0_slowdown_writes_trigger", (LEVEL_0_SLOWDOWN + left).to_string()),
-        ("level0_stop_writes_trigger", (LEVEL_0_STOP + left).to_string()),
-        ("soft_pending_compaction_bytes_limit", behind(BEHIND_SLOWDOWN).to_string()),
-        ("hard_pending_compaction_bytes_limit", behind(BEHIND_STOP).to_string()),
+        ("level0_slowdown_writes_trigger", files[0].to_string()),
+        ("level0_stop_writes_trigger", files[1].to_string()),
+        ("soft_pending_compaction_bytes_limit", bytes[0].to_string()),
+        ("hard_pending_compaction_bytes_limit", bytes[1].to_string()),
     ]
-}
-
-fn small(count: u64) -> i32 {
-    i32::try_from(count).expect("counts of files fit 31 bits")
-}
-
-fn size(bytes: u64) -> usize {
-    usize::try_from(bytes).expect("limits fit the machine's word")
 }
 
 pub(super) fn column_family_name(partition: u32) -> String {

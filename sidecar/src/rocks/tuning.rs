@@ -1,7 +1,6 @@
 //! Options of an open generation that follow what it is for, and what a load has left in its level 0.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use outrigger_core::offset::{Generation, Partition};
@@ -14,10 +13,10 @@ use super::options::{
 };
 
 pub(super) struct Tuning {
-    /// Told when a writer has done with the generation.
-    changing: Option<Receiver<()>>,
-    /// What a load has left in level 0 holds no writes up, and compaction is not through with it.
-    lenient: Arc<AtomicBool>,
+    /// Told when a writer has done with the generation: whether back-pressure is as usual again.
+    changing: Option<Receiver<bool>>,
+    /// What a load has left in level 0 holds no writes up, and compaction was not through with it.
+    lenient: bool,
 }
 
 impl Tuning {
@@ -40,7 +39,7 @@ impl Tuning {
                 }
             }
         }
-        Ok(Tuning { changing: None, lenient: Arc::new(AtomicBool::new(lenient)) })
+        Ok(Tuning { changing: None, lenient })
     }
 
     /// It is in use now. No answer waits until that shows: reads are right meanwhile, and only look into more files.
@@ -54,7 +53,7 @@ impl Tuning {
             Partition::all(open.partitions()).map(|partition| open.level_0_files(partition));
         let changes = files.map(|files| Ok([for_reads(), back_pressure(files?)].concat()));
         let changes = changes.collect::<Result<_, rocksdb::Error>>()?;
-        self.change(generation, open, shared, changes, None);
+        self.change(generation, open, shared, changes, false);
         Ok(())
     }
 
@@ -65,8 +64,12 @@ impl Tuning {
         open: &Arc<OpenGeneration>,
         shared: &Shared,
     ) -> Result<(), rocksdb::Error> {
-        let changes = self.changing.as_ref().map(Receiver::try_recv);
-        if !self.lenient.load(Ordering::Relaxed) || changes == Some(Err(TryRecvError::Empty)) {
+        match self.changing.as_ref().map(Receiver::try_recv) {
+            Some(Err(TryRecvError::Empty)) => return Ok(()),
+            Some(Ok(true)) => self.lenient = false,
+            Some(Ok(false) | Err(TryRecvError::Disconnected)) | None => {}
+        }
+        if !self.lenient {
             return Ok(());
         }
         for partition in Partition::all(open.partitions()) {
@@ -75,18 +78,19 @@ impl Tuning {
             }
         }
         let usual = Partition::all(open.partitions()).map(|_| back_pressure(0)).collect();
-        self.change(generation, open, shared, usual, Some(Arc::clone(&self.lenient)));
+        self.change(generation, open, shared, usual, true);
         Ok(())
     }
 
-    /// Has a writer do it, partition by partition, for each takes tens of milliseconds. `ends` is false when it is done.
+    /// Has a writer do it, partition by partition, for each takes tens of milliseconds. `usual`: with that back-pressure
+    /// is as usual again.
     fn change(
         &mut self,
         generation: Generation,
         open: &Arc<OpenGeneration>,
         shared: &Shared,
         changes: Vec<Changes>,
-        ends: Option<Arc<AtomicBool>>,
+        usual: bool,
     ) {
         let open = Arc::clone(open);
         let (done, changing) = sync_channel(1);
@@ -95,13 +99,13 @@ impl Tuning {
                 .zip(&changes)
                 .map(|(partition, changes)| open.change(partition, changes));
             // All of them, also after one that failed.
-            match changed.fold(Ok(()), Result::and) {
-                Ok(()) => ends.iter().for_each(|ends| ends.store(false, Ordering::Relaxed)),
-                Err(error) => not_changed(generation, &rocks(&error)),
-            }
+            let changed = changed.fold(Ok(()), Result::and);
             drop(open);
             // Nobody waits while the generation is open.
-            done.send(()).ok();
+            done.send(usual && changed.is_ok()).ok();
+            if let Err(error) = changed {
+                not_changed(generation, &rocks(&error));
+            }
         };
         match shared.writers().submit(Box::new(change)) {
             Ok(()) => self.changing = Some(changing),
@@ -111,7 +115,7 @@ impl Tuning {
 
     #[cfg(test)]
     pub(super) fn is_lenient(&self) -> bool {
-        self.lenient.load(Ordering::Relaxed)
+        self.lenient
     }
 
     /// Nobody changes the generation's options any more.

@@ -40,7 +40,7 @@ fn served(world: &World, node: usize, strict: bool, kinds: &[Kind]) -> Result<()
     let (lineages, rows) = match (view.lineages(), rows_of(&view)) {
         (Ok(lineages), Ok(rows)) => (lineages, rows),
         // By then everything was read once, and every damage met; but for what a peer has given since.
-        _ if strict && kinds.contains(&Kind::Missing) && !world.has_peers() => {
+        _ if strict && kinds.contains(&Kind::Missing) && !world.was_given(node, generation) => {
             return Err(Wrong::of(node, "READY, but its rows cannot be read".to_owned()));
         }
         // Damaged rows cannot be compared; a read of them is answered with an error.

@@ -80,6 +80,11 @@ impl World {
         self.peers.pace.is_some()
     }
 
+    /// A peer gave what the node has, or had, under that number.
+    pub fn was_given(&self, node: usize, generation: Generation) -> bool {
+        self.peers.gave.contains_key(&(node, generation))
+    }
+
     /// What the node's transfers that begin from now on meet.
     pub fn trouble_peers(&mut self, node: usize, trouble: Option<PeerTrouble>) {
         match trouble {
