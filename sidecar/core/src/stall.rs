@@ -16,6 +16,10 @@ pub enum StallKind {
     PoisonBatch,
     StoreFull,
     StoreFailed,
+    /// A call to the disk is not answered.
+    StoreSlow,
+    /// Everything is read, but more gaps come before the last one is known to hide nothing.
+    Inexact,
     /// Nothing arrives and nobody says why.
     NoProgress,
     /// A copy is to come from a peer, and nothing of it comes.
@@ -23,7 +27,7 @@ pub enum StallKind {
 }
 
 impl StallKind {
-    pub const ALL: [StallKind; 11] = [
+    pub const ALL: [StallKind; 13] = [
         StallKind::LogUnreachable,
         StallKind::LeaderUnavailable,
         StallKind::Authorisation,
@@ -33,6 +37,8 @@ impl StallKind {
         StallKind::PoisonBatch,
         StallKind::StoreFull,
         StallKind::StoreFailed,
+        StallKind::StoreSlow,
+        StallKind::Inexact,
         StallKind::NoProgress,
         StallKind::PeerSilent,
     ];
@@ -49,6 +55,8 @@ impl StallKind {
             StallKind::PoisonBatch => "poison_batch",
             StallKind::StoreFull => "store_full",
             StallKind::StoreFailed => "store_failed",
+            StallKind::StoreSlow => "store_slow",
+            StallKind::Inexact => "inexact",
             StallKind::NoProgress => "no_progress",
             StallKind::PeerSilent => "peer_silent",
         }
@@ -79,6 +87,15 @@ impl StallKind {
             }
             StallKind::StoreFull => "free disk space; the node goes on by itself",
             StallKind::StoreFailed => "check the disk; the node tries again by itself",
+            StallKind::StoreSlow => {
+                "the disk hangs or is overloaded: check it and what else uses it; the node goes on by itself \
+                 when it answers"
+            }
+            StallKind::Inexact => {
+                "transactions of other writers overlap without a pause: set `message.timestamp.type` of the \
+                 topic to LogAppendTime and `min.compaction.lag.ms` to 60000, and the gaps that they leave are \
+                 not taken for compaction"
+            }
             StallKind::NoProgress => "check the brokers' logs and this node's network",
             StallKind::PeerSilent => {
                 "check that the configured peers run and can be reached; the node reads the log by itself \
@@ -114,6 +131,8 @@ impl StallKind {
             | StallKind::PoisonBatch
             | StallKind::StoreFull
             | StallKind::StoreFailed
+            | StallKind::StoreSlow
+            | StallKind::Inexact
             | StallKind::NoProgress
             | StallKind::PeerSilent => false,
         }

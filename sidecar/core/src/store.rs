@@ -121,6 +121,38 @@ pub enum StoreCallKind {
     Unpin,
 }
 
+impl StoreEvent {
+    /// The kind of call that it answers.
+    pub fn answers(&self) -> StoreCallKind {
+        match self {
+            StoreEvent::Found(_) => StoreCallKind::Open,
+            StoreEvent::Applied { .. } => StoreCallKind::Apply,
+            StoreEvent::Pinned { .. } => StoreCallKind::Pin,
+            StoreEvent::Done { call, .. } | StoreEvent::Failed { call, .. } => *call,
+        }
+    }
+}
+
+impl StoreCallKind {
+    /// For people.
+    pub fn what(self) -> &'static str {
+        match self {
+            StoreCallKind::Open => "opening the copy",
+            StoreCallKind::Create => "creating a generation",
+            StoreCallKind::Adopt => "taking over what a peer gave",
+            StoreCallKind::Apply => "writing a batch",
+            StoreCallKind::Confirm => "writing a confirmation",
+            StoreCallKind::Flush => "a flush",
+            StoreCallKind::Activate => "putting a generation into use",
+            StoreCallKind::Quarantine => "setting a generation aside",
+            StoreCallKind::Remove => "removing a generation",
+            StoreCallKind::Close => "closing a generation",
+            StoreCallKind::Pin => "pinning a partition",
+            StoreCallKind::Unpin => "ending a pin",
+        }
+    }
+}
+
 /// What `Open` found on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {

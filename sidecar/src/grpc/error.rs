@@ -175,6 +175,8 @@ fn reason_of_deadline(stall: Option<StallKind>) -> Reason {
             | StallKind::PoisonBatch
             | StallKind::StoreFull
             | StallKind::StoreFailed
+            | StallKind::StoreSlow
+            | StallKind::Inexact
             | StallKind::NoProgress
             | StallKind::PeerSilent,
         )

@@ -126,6 +126,8 @@ fn stall(stall: &Stall, now: Now) -> v1::Stall {
         StallKind::StoreFailed => v1::StallKind::StoreFailed,
         StallKind::NoProgress => v1::StallKind::NoProgress,
         StallKind::PeerSilent => v1::StallKind::PeerSilent,
+        StallKind::StoreSlow => v1::StallKind::StoreSlow,
+        StallKind::Inexact => v1::StallKind::Inexact,
     };
     v1::Stall {
         kind: kind.into(),

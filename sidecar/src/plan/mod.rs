@@ -117,6 +117,8 @@ pub(crate) fn unplanned(error: &KafkaError) -> Exit {
         | StallKind::PoisonBatch
         | StallKind::StoreFull
         | StallKind::StoreFailed
+        | StallKind::StoreSlow
+        | StallKind::Inexact
         | StallKind::NoProgress
         | StallKind::PeerSilent => Exit::TryAgain,
     }

@@ -89,6 +89,7 @@ pub const ALL: &[&str] = &[
     "reply: unknown",
     "stall ended",
     "stall: authorisation",
+    "stall: inexact",
     "stall: leader unavailable",
     "stall: log unreachable",
     "stall: no progress",
@@ -98,6 +99,7 @@ pub const ALL: &[&str] = &[
     "stall: stale leader",
     "stall: store failed",
     "stall: store full",
+    "stall: store slow",
     "stall: topic gone",
     "store call: activate",
     "store call: adopt",
@@ -235,7 +237,7 @@ fn reply(reply: &Reply) -> &'static str {
             Some(Outcome::Unknown(_)) => "reply: unknown",
             Some(Outcome::Appended(_)) | None => "reply: appended",
         },
-        Reply::Reached { .. } => "reply: reached",
+        Reply::Reached => "reply: reached",
         Reply::Pinned => "reply: pinned",
         Reply::Drained => "reply: drained",
         Reply::Done => "reply: done",
@@ -308,6 +310,8 @@ fn stall(kind: StallKind) -> &'static str {
         StallKind::StoreFailed => "stall: store failed",
         StallKind::NoProgress => "stall: no progress",
         StallKind::PeerSilent => "stall: peer silent",
+        StallKind::StoreSlow => "stall: store slow",
+        StallKind::Inexact => "stall: inexact",
     }
 }
 

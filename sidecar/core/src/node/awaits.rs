@@ -32,10 +32,7 @@ enum Need {
     Token(Token),
 }
 
-/// The end that was waited for, if one was.
-type Reached = Option<Vec<Offset>>;
-
-pub(super) type Settled = Vec<(RequestId, Result<Reached, Rejection>)>;
+pub(super) type Settled = Vec<(RequestId, Result<(), Rejection>)>;
 
 impl Awaits {
     pub(super) fn len(&self) -> usize {
@@ -84,11 +81,11 @@ impl Awaits {
             Need::Positions(wanted) => {
                 let all =
                     gate.positions.iter().zip(wanted).all(|(applied, wanted)| applied >= wanted);
-                (gate.live && gate.exact && all).then(|| Ok(Some(wanted.clone())))
+                (gate.live && gate.exact && all).then_some(Ok(()))
             }
             Need::Token(token) => match gate.check_token(token) {
                 Err(rejection) => Some(Err(rejection)),
-                Ok(()) => gate.holds(token).then_some(Ok(None)),
+                Ok(()) => gate.holds(token).then_some(Ok(())),
             },
         };
         let settled = self

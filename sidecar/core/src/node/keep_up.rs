@@ -163,8 +163,12 @@ impl Node {
             return self.begin_stall(StallKind::StaleLeader, deposed.to_string());
         }
         self.end_stalls(|kind| kind == StallKind::StaleLeader);
-        self.learn_epochs(ends.iter().map(|end| end.epoch));
         let asked_positions = std::mem::take(&mut self.positions_at_ask);
+        if asked_positions.is_empty() {
+            // Asked before this copy was opened: perhaps of a topic that is gone, with other partitions and epochs.
+            return;
+        }
+        self.learn_epochs(ends.iter().map(|end| end.epoch));
         let Some(reading) = self.reading() else {
             return;
         };
@@ -213,6 +217,7 @@ impl Node {
             if let Some(lineage) = reader.unsaved_confirmation(interval) {
                 let partition = reader.partition;
                 let call = StoreCall::Confirm { generation, partition, lineage };
+                self.unanswered.sent(call.kind(), self.now.mono);
                 self.effects.push_back(Effect::Store(call));
                 reading.confirming += 1;
                 reading.unflushed_since.get_or_insert(self.now.mono);
@@ -226,9 +231,7 @@ impl Node {
         };
         let long = |since: Duration| self.now.mono.saturating_sub(since) >= self.limits.stall_after;
         let idle = long(reading.progress_at);
-        let hidden =
-            reading.readers.iter().find_map(|reader| Some((reader.partition, reader.hidden()?)));
-        match hidden {
+        match reading.hidden() {
             // After a quiet time the end moves before the records come: that alone hides nothing.
             Some((partition, (offset, since))) if idle && long(since) => {
                 let detail =
@@ -238,20 +241,43 @@ impl Node {
             Some(_) => {}
             None => self.end_stalls(|kind| kind == StallKind::OpenTransaction),
         }
+        self.name_inexactness();
         let Stage::Reading(reading) = &self.stage else {
             return;
         };
-        let waiting = reading.readers.iter().find(|reader| !reader.reached_target());
-        if let Some(reader) = waiting
+        // What is hidden gets its name from the next ends.
+        if let Some((reader, until)) = reading.awaits_records()
             && idle
+            && reading.hidden().is_none()
             && !self.stalls.any()
         {
-            let (partition, position, target) =
-                (reader.partition, reader.applied().position, reader.target);
-            let detail = format!(
-                "partition {partition}: nothing arrives at position {position} of {target}"
-            );
+            let (partition, position) = (reader.partition, reader.applied().position);
+            let detail =
+                format!("partition {partition}: nothing arrives at position {position} of {until}");
             self.begin_stall(StallKind::NoProgress, detail);
+        }
+    }
+
+    /// A copy whose gaps may be compaction's waits until it has read what the leader had when they were read. Where
+    /// other writers' transactions overlap that is always ahead: their open records count, and hide what follows.
+    /// The last stable offset of that fetch would do, and be reached; but librdkafka keeps it to itself.
+    fn name_inexactness(&mut self) {
+        let Stage::Reading(reading) = &self.stage else {
+            return;
+        };
+        match reading.inexact() {
+            Some((reader, since)) => {
+                let (partition, position, from) =
+                    (reader.partition, reader.applied().position, reader.applied().exact_from);
+                let long = self.now.mono >= since + self.limits.stall_after;
+                if long && !self.stalls.any_beside(StallKind::Inexact) {
+                    let detail = format!(
+                        "partition {partition}: read to {position}, and exact only from {from}: gaps go on"
+                    );
+                    self.begin_stall(StallKind::Inexact, detail);
+                }
+            }
+            None => self.end_stalls(|kind| kind == StallKind::Inexact),
         }
     }
 
@@ -259,9 +285,12 @@ impl Node {
     pub(super) fn reading_timer(&self, reading: &Reading) -> Option<Duration> {
         let flush = reading.unflushed_since.filter(|_| reading.durability == Durability::Idle);
         let flush = flush.map(|since| since + self.limits.flush_interval);
-        let stalls = !reading.reached && !self.stalls.any();
-        let stall = stalls.then_some(reading.progress_at + self.limits.stall_after);
-        [flush, stall, self.throttle_timer()].into_iter().flatten().min()
+        let stalls = reading.awaits_records().is_some() && !self.stalls.any();
+        let since = reading.hidden().map_or(Duration::ZERO, |(_, (_, since))| since);
+        let stall = stalls.then_some(reading.progress_at.max(since) + self.limits.stall_after);
+        let inexact = reading.inexact().filter(|_| !self.stalls.any());
+        let inexact = inexact.map(|(_, since)| since + self.limits.stall_after);
+        [flush, stall, inexact, self.throttle_timer()].into_iter().flatten().min()
     }
 }
 

@@ -30,6 +30,7 @@ mod reopen;
 mod stalls;
 mod status;
 mod throttle;
+mod unanswered;
 mod write;
 
 #[cfg(test)]
@@ -59,6 +60,8 @@ pub use stalls::Stall;
 use stalls::Stalls;
 pub use status::{PartitionStatus, Progress, Source, Status};
 use throttle::Throttle;
+use unanswered::Unanswered;
+use write::Sent;
 
 #[derive(Debug)]
 pub struct Node {
@@ -86,9 +89,10 @@ pub struct Node {
     evidence: Evidence,
     peers: Peers,
     stalls: Stalls,
+    unanswered: Unanswered,
     awaits: Awaits,
     throttle: Throttle,
-    writes: BTreeSet<RequestId>,
+    writes: BTreeMap<RequestId, Sent>,
     drain: Option<Drain>,
     /// An operator stopped the restore: what is decided is not begun.
     cancelled: bool,
@@ -173,9 +177,10 @@ impl Node {
             evidence: Evidence::default(),
             peers: Peers::default(),
             stalls: Stalls::default(),
+            unanswered: Unanswered::default(),
             awaits: Awaits::default(),
             throttle: Throttle::default(),
-            writes: BTreeSet::new(),
+            writes: BTreeMap::new(),
             drain: None,
             cancelled: false,
             failures: 0,
@@ -238,7 +243,8 @@ impl Node {
         };
         let drain =
             self.drain.as_ref().map(|drain| drain.until).filter(|until| *until > self.now.mono);
-        asks.into_iter().chain([own, drain, self.awaits.timer(), self.pins.timer()]).flatten().min()
+        let waits = [self.slow_store_timer(), self.awaits.timer(), self.pins.timer()];
+        asks.into_iter().chain(waits).chain([own, drain]).flatten().min()
     }
 
     pub fn gate(&self) -> &Gate {
@@ -265,6 +271,7 @@ impl Node {
     }
 
     fn on_store(&mut self, event: StoreEvent) {
+        self.note_answer(&event);
         match event {
             StoreEvent::Found(found) => self.on_found(found),
             StoreEvent::Applied { generation, partition, position } => {
@@ -278,6 +285,8 @@ impl Node {
 
     /// Everything that is due, whatever the event was: decisions stand in one place, not in each handler.
     fn advance(&mut self) {
+        // First: what waits for the disk gets no other name.
+        self.name_slow_store();
         self.advance_stage();
         self.advance_drain();
         self.assess();
@@ -317,6 +326,7 @@ impl Node {
     }
 
     fn store(&mut self, call: StoreCall) {
+        self.unanswered.sent(call.kind(), self.now.mono);
         self.effects.push_back(Effect::Store(call));
     }
 

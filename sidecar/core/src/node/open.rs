@@ -261,7 +261,7 @@ impl Node {
             return;
         };
         self.open.insert(reading.generation);
-        if self.cancelled {
+        if self.cancelled || self.drain.is_some() {
             return self.reopen();
         }
         for reader in &reading.readers {
@@ -274,7 +274,13 @@ impl Node {
         self.become_phase(Phase::Restoring(reading.cause));
         self.stage = Stage::Reading(reading);
         self.end_stalls(|kind| {
-            matches!(kind, StallKind::StaleLeader | StallKind::StoreFull | StallKind::StoreFailed)
+            matches!(
+                kind,
+                StallKind::StaleLeader
+                    | StallKind::StoreFull
+                    | StallKind::StoreFailed
+                    | StallKind::Inexact
+            )
         });
         self.positions_at_ask.clear();
         self.describe.rest(self.now, self.limits.describe_interval);

@@ -25,12 +25,17 @@ impl Node {
             (true, false) => Phase::CatchingUp,
             (true, true) => Phase::Ready,
         };
-        if next == Phase::Ready && self.phase != Phase::Ready {
+        reading.note_exactness(self.now.mono);
+        let begins = next == Phase::Ready && self.phase != Phase::Ready;
+        self.become_phase(next);
+        if begins {
             self.failures = 0;
+            self.throttle.forget_debt();
             self.peers.forget_asking();
             self.evidence = super::Evidence::default();
+            // One that was held back for a restore's rate: nothing else may wake the node for it.
+            self.give_credits();
         }
-        self.become_phase(next);
     }
 
     /// The generation that reads see, with the age of its confirmation.
@@ -118,7 +123,7 @@ impl Node {
     pub(super) fn settle(&mut self, settled: Settled) {
         for (id, result) in settled {
             let reply = match result {
-                Ok(end) => Reply::Reached { end },
+                Ok(()) => Reply::Reached,
                 Err(rejection) => Reply::Rejected(rejection),
             };
             self.reply(id, reply);

@@ -21,10 +21,10 @@ impl Node {
         let outstanding = self.assigning.entry(partition).or_default();
         *outstanding = outstanding.checked_sub(1).expect("an assignment is answered once");
         let last = *outstanding == 0;
-        if let Some(reading) = self.reading()
+        if let Some(reader) = self.reading().and_then(|reading| reading.reader_if(partition))
             && last
         {
-            reading.reader(partition).fetch = Fetch::Idle;
+            reader.fetch = Fetch::Idle;
         }
     }
 
@@ -34,14 +34,18 @@ impl Node {
         let Some(reading) = self.reading() else {
             return;
         };
-        let reader = &mut reading.readers[batch.partition.index()];
+        let Some(reader) = reading.reader_if(batch.partition) else {
+            return;
+        };
         // What an older assignment fetched: its position is not this one's.
         if reader.fetch != Fetch::Waiting {
             return;
         }
         reader.fetch = Fetch::Idle;
         reading.progress_at = now;
-        self.throttle.charge(batch.bytes(), now);
+        if self.phase != Phase::Ready {
+            self.throttle.charge(batch.bytes(), now, &self.limits);
+        }
         self.report_ignored(&batch);
         let Some(reading) = self.reading() else {
             return;
@@ -94,10 +98,12 @@ impl Node {
         partition: Partition,
         position: Offset,
     ) {
+        let now = self.now.mono;
         if let Some(reading) = self.reading()
             && reading.generation == generation
         {
             reading.reader(partition).on_applied(position);
+            reading.progress_at = now;
         }
     }
 
@@ -106,7 +112,9 @@ impl Node {
             return;
         };
         let generation = reading.generation;
-        let reader = reading.reader(partition);
+        let Some(reader) = reading.reader_if(partition) else {
+            return;
+        };
         if reader.fetch == Fetch::Assigning {
             return;
         }
@@ -174,7 +182,7 @@ impl Node {
     /// When a credit is due that was not given because of the throttle.
     pub(super) fn throttle_timer(&self) -> Option<Duration> {
         let until = self.throttle.until(self.now.mono).filter(|_| self.wants_credit())?;
-        Some(if self.phase == Phase::Ready { self.now.mono } else { until })
+        (self.phase != Phase::Ready).then_some(until)
     }
 
     /// Applies what was held back, unless it still is.

@@ -29,8 +29,18 @@ pub(super) struct Reading {
     pub(super) started: Now,
     pub(super) records: u64,
     pub(super) bytes: u64,
-    /// Monotonic: when a batch last came or the restore began.
+    /// Monotonic: when a batch last came or was applied, or the restore began.
     pub(super) progress_at: Duration,
+    /// While everything is read and yet not exact.
+    inexact: Option<Inexact>,
+}
+
+#[derive(Debug)]
+struct Inexact {
+    /// Monotonic.
+    since: Duration,
+    /// From where each partition would have been exact then.
+    from: Vec<Offset>,
 }
 
 /// What a plan reads into.
@@ -103,11 +113,17 @@ impl Reading {
             records: 0,
             bytes: 0,
             progress_at: now.mono,
+            inexact: None,
         }
     }
 
     pub(super) fn reader(&mut self, partition: Partition) -> &mut Reader {
         &mut self.readers[partition.index()]
+    }
+
+    /// None of a partition that is gone: the log may still speak of it when the topic was made anew with fewer.
+    pub(super) fn reader_if(&mut self, partition: Partition) -> Option<&mut Reader> {
+        self.readers.get_mut(partition.index())
     }
 
     pub(super) fn note_targets(&mut self) {
@@ -125,6 +141,40 @@ impl Reading {
 
     pub(super) fn exact(&self) -> bool {
         self.readers.iter().all(|reader| reader.applied().exact())
+    }
+
+    pub(super) fn note_exactness(&mut self, now: Duration) {
+        if !self.reached || self.exact() {
+            self.inexact = None;
+        } else if self.inexact.is_none() {
+            let from = self.readers.iter().map(|reader| reader.applied().exact_from).collect();
+            self.inexact = Some(Inexact { since: now, from });
+        }
+    }
+
+    /// A partition that met another gap before it had read what would have made it exact, and since when that goes on.
+    pub(super) fn inexact(&self) -> Option<(&Reader, Duration)> {
+        let Inexact { since, from } = self.inexact.as_ref()?;
+        let goes_on = |(reader, from): &(&Reader, &Offset)| {
+            !reader.applied().exact() && reader.applied().position >= **from
+        };
+        let (reader, _) = self.readers.iter().zip(from).find(goes_on)?;
+        Some((reader, *since))
+    }
+
+    /// A partition that met the end below what is known to be committed: where, and since when that is known.
+    pub(super) fn hidden(&self) -> Option<(Partition, (Offset, Duration))> {
+        self.readers.iter().find_map(|reader| Some((reader.partition, reader.hidden()?)))
+    }
+
+    /// A partition to which records are to come, and up to where: the target, or what would make it exact.
+    pub(super) fn awaits_records(&self) -> Option<(&Reader, Offset)> {
+        let awaits = |reader: &Reader| match reader.reached_target() {
+            false => reader.target,
+            true => reader.applied().exact_from,
+        };
+        let awaiting = self.readers.iter().map(|reader| (reader, awaits(reader)));
+        awaiting.into_iter().find(|(reader, until)| reader.applied().position < *until)
     }
 
     pub(super) fn applied(&self) -> Vec<Offset> {

@@ -46,6 +46,10 @@ impl Stalls {
         self.active.contains_key(&kind)
     }
 
+    pub(super) fn any_beside(&self, kind: StallKind) -> bool {
+        self.active.keys().any(|active| *active != kind)
+    }
+
     pub(super) fn any(&self) -> bool {
         !self.active.is_empty()
     }

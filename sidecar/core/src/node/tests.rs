@@ -12,6 +12,7 @@ mod opening;
 mod peers;
 mod pins;
 mod reader;
+mod slow_store;
 mod stalls;
 mod throttle;
 mod writes;

@@ -27,10 +27,16 @@ impl Throttle {
         self.rate
     }
 
-    /// A batch of so many bytes came at `now`. Nobody knows its size before, so it is charged afterwards.
-    pub(super) fn charge(&mut self, bytes: usize, now: Duration) {
+    /// A batch of so many bytes came to a restore at `now`. Nobody knows its size before, so it is charged afterwards.
+    pub(super) fn charge(&mut self, bytes: usize, now: Duration, limits: &Limits) {
         let Some(rate) = self.rate else { return };
-        self.paid_at = self.paid_at.max(now).saturating_add(time_for(bytes, rate));
+        let paid_at = self.paid_at.max(now).saturating_add(time_for(bytes, rate));
+        self.paid_at = paid_at.min(now + limits.restore_debt_max);
+    }
+
+    /// The restore ended: the next one begins without debts.
+    pub(super) fn forget_debt(&mut self) {
+        self.paid_at = Duration::ZERO;
     }
 
     /// When the next credit may be given; none: now.

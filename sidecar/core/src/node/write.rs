@@ -6,8 +6,16 @@ use crate::log::{KafkaError, LogCall, Write};
 use crate::offset::{RequestId, Revision};
 use crate::partitioner::partition_of;
 use crate::phase::Operation;
+use crate::topic::TopicId;
 
 use super::{Change, Command, Effect, Node, Outcome, Reply};
+
+/// The topic that a write was placed for: its answer names this one, whatever has taken its place meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    topic: TopicId,
+    partitions: u32,
+}
 
 impl Node {
     pub(super) fn on_command(&mut self, id: RequestId, command: Command) {
@@ -25,16 +33,16 @@ impl Node {
         if let Err(rejection) = self.gate.admit_operation(Operation::Write) {
             return self.reply(id, Reply::Rejected(rejection));
         }
-        let partitions = self.partitions();
+        let sent = self.sends();
         let writes: Arc<[Write]> = changes
             .into_iter()
             .map(|Change { key, value }| Write {
-                partition: partition_of(&key, partitions),
+                partition: partition_of(&key, sent.partitions),
                 key,
                 value,
             })
             .collect();
-        self.writes.insert(id);
+        self.writes.insert(id, sent);
         self.log(LogCall::Append { id, writes });
     }
 
@@ -43,20 +51,21 @@ impl Node {
         id: RequestId,
         results: Vec<Result<Revision, KafkaError>>,
     ) {
-        assert!(self.writes.remove(&id), "an append is answered once");
-        let facts = self.facts.as_ref().expect("writes are admitted after the log's facts came");
+        let Sent { topic, partitions } =
+            self.writes.remove(&id).expect("an append is answered once");
         let outcomes = results.into_iter().map(outcome).collect();
-        let reply = Reply::Written { topic: facts.topic, partitions: self.partitions(), outcomes };
-        self.reply(id, reply);
+        self.reply(id, Reply::Written { topic, partitions, outcomes });
     }
 
     pub(super) fn reply(&mut self, id: RequestId, reply: Reply) {
         self.effects.push_back(Effect::Reply(id, reply));
     }
 
-    fn partitions(&self) -> u32 {
+    fn sends(&self) -> Sent {
         let facts = self.facts.as_ref().expect("writes are admitted after the log's facts came");
-        u32::try_from(facts.partitions.len()).expect("Kafka counts partitions in 31 bits")
+        let partitions =
+            u32::try_from(facts.partitions.len()).expect("Kafka counts partitions in 31 bits");
+        Sent { topic: facts.topic, partitions }
     }
 }
 

@@ -73,3 +73,62 @@ fn the_loss_of_an_older_assignment_is_not_this_ones() {
     driven.log(LogEvent::Lost { partition: P0, loss: Loss::Diverged });
     assert_eq!(driven.effects(), []);
 }
+
+const REMADE: TopicId = TopicId([2; 16]);
+
+/// A topic of three partitions was made anew with one, and the copy of the old one was moved away meanwhile.
+fn with_fewer_partitions() -> Driven {
+    let mut three = facts();
+    three.partitions = vec![three.partitions[0]; 3];
+    let mut driven = Driven::rebuilding(three, Limits::PRODUCTION);
+    for partition in Partition::all(3) {
+        driven.log(LogEvent::Assigned { partition });
+    }
+    driven.log(LogEvent::TopicId(REMADE));
+    driven.done(StoreCallKind::Close);
+    let one = LogFacts { topic: REMADE, ..facts() };
+    driven.log(LogEvent::Facts(one.clone()));
+    driven.store(StoreEvent::Found(Found::Foreign { is: "its predecessor's".to_owned() }));
+    driven.pass(Duration::from_secs(1));
+    driven.log(LogEvent::Facts(one));
+    driven.store(StoreEvent::Found(Found::Nothing));
+    driven.done(StoreCallKind::Create);
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven.effects();
+    driven
+}
+
+#[test]
+fn what_the_log_still_says_of_a_partition_that_is_gone_changes_nothing() {
+    let gone = Partition(2);
+    let fetched = BatchBuilder::new(gone, 3, Offset(0)).at_end(Offset(7), None);
+    let lost = |loss| LogEvent::Lost { partition: gone, loss };
+    for event in [LogEvent::Fetched(fetched), lost(Loss::OutOfRange), lost(Loss::Diverged)] {
+        let mut driven = with_fewer_partitions();
+        driven.log(event);
+        assert!(matches!(driven.node.stage, Stage::Reading(_)));
+        assert_eq!(driven.effects(), []);
+    }
+}
+
+/// An assignment may be answered after the topic was made anew.
+#[test]
+fn an_assignment_of_a_partition_that_is_gone_is_answered() {
+    let mut driven = with_fewer_partitions();
+    driven.node.assigning.insert(Partition(2), 1);
+    driven.log(LogEvent::Assigned { partition: Partition(2) });
+    assert_eq!(driven.effects(), []);
+}
+
+/// The old topic's leaders had other epochs: by them the new one's would be deposed for ever.
+#[test]
+fn ends_asked_for_before_the_copy_was_opened_say_nothing_of_it() {
+    let mut driven = with_fewer_partitions();
+    let end = |epoch| PartitionEnd { high_watermark: Offset(9), epoch: Some(Epoch(epoch)) };
+    driven.log(LogEvent::Ends(vec![end(40); 3]));
+    assert_eq!(driven.node.status().partitions[0].high_watermark, Offset(0));
+    driven.pass(Duration::from_secs(1));
+    driven.log(LogEvent::Ends(vec![end(1)]));
+    assert_eq!(driven.node.status().stalls, vec![]);
+    assert_eq!(driven.node.status().partitions[0].high_watermark, Offset(9));
+}

@@ -165,3 +165,70 @@ fn a_shorter_log_is_a_loss_only_if_a_later_leader_tells_of_it() {
         assert_eq!(driven.node.phase == Phase::Opening, lost, "{end} {epoch:?}");
     }
 }
+
+/// An open transaction's records are in the log already, so that every fetch ends below its high watermark; and its
+/// markers are gaps, which by writers' clocks may be compaction's.
+#[test]
+fn overlapping_transactions_that_keep_a_copy_inexact_are_named() {
+    let mut topic = facts();
+    topic.policy.log_append_time = false;
+    let mut driven = Driven::ready(topic, Limits::PRODUCTION);
+    let since = driven.now.mono;
+    let mut at = 0;
+    while driven.now.mono < since + STALL_AFTER {
+        assert_eq!(driven.stalls(), []);
+        let mut builder = BatchBuilder::new(P0, 1, Offset(at));
+        builder.push(Offset(at + 3), None, Some(b"k"), Some(b"v"));
+        driven.takes(builder.finish(Offset(at + 6)));
+        assert_eq!(driven.node.phase, Phase::CatchingUp);
+        at += 4;
+        driven.pass(SECOND);
+        driven.effects();
+    }
+    assert_eq!(driven.stalls(), [StallKind::Inexact]);
+    let detail = driven.node.status().stalls[0].detail.clone();
+    assert_eq!(detail, "partition 0: read to 12, and exact only from 14: gaps go on");
+    driven.takes(BatchBuilder::new(P0, 1, Offset(at)).at_end(Offset(14), None));
+    driven.event(Event::Timer);
+    assert_eq!((driven.stalls(), &driven.node.phase), (vec![], &Phase::Ready));
+}
+
+#[test]
+fn a_copy_that_would_be_exact_if_more_came_wakes_for_its_name() {
+    let mut topic = facts();
+    topic.policy.log_append_time = false;
+    let mut driven = Driven::ready(topic, Limits::PRODUCTION);
+    let mut builder = BatchBuilder::new(P0, 1, Offset(0));
+    builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
+    driven.takes(builder.finish(Offset(9)));
+    driven.log(ends(2, None));
+    let due = driven.now.mono + STALL_AFTER;
+    while driven.stalls().is_empty() {
+        let timer = driven.node.next_timer().unwrap();
+        assert!(timer <= due, "{timer:?} is after {due:?}");
+        driven.pass(timer - driven.now.mono);
+        driven.effects();
+        driven.log(LogEvent::TopicId(TOPIC));
+    }
+    assert_eq!(driven.stalls(), [StallKind::NoProgress]);
+}
+
+/// Reading on is no stall, however long it takes.
+#[test]
+fn a_copy_on_its_way_to_exactness_has_no_stall() {
+    let mut topic = facts();
+    topic.policy.log_append_time = false;
+    let mut driven = Driven::ready(topic, Limits::PRODUCTION);
+    let mut builder = BatchBuilder::new(P0, 1, Offset(0));
+    builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
+    driven.takes(builder.finish(Offset(9)));
+    for at in 2..9 {
+        assert_eq!(driven.node.phase, Phase::CatchingUp);
+        driven.pass(SECOND);
+        driven.log(LogEvent::TopicId(TOPIC));
+        driven.effects();
+        assert_eq!(driven.stalls(), [], "{at}");
+        driven.takes(batch(at, b"k"));
+    }
+    assert_eq!(driven.node.phase, Phase::Ready);
+}

@@ -57,7 +57,7 @@ fn what_is_held_back_on_purpose_is_no_stall() {
     let mut driven = restoring(1);
     driven.takes(hundred(0));
     driven.effects();
-    for _ in 0..99 {
+    for _ in 0..59 {
         driven.pass(SECOND);
         driven.log(ends(5, None));
         assert_eq!((driven.credit(), driven.node.status().stalls), (None, vec![]));
@@ -91,6 +91,73 @@ fn a_ready_node_is_never_held_back() {
         driven.event(Event::Timer);
         assert_eq!(driven.credit(), Some(Limits::PRODUCTION.fetch_bytes_max));
     }
+}
+
+/// By writers' clocks every gap may be compaction's.
+fn create_time() -> LogFacts {
+    let mut facts = facts();
+    facts.policy.log_append_time = false;
+    facts
+}
+
+/// One record behind a gap, read while the log's cleaner may have come nine offsets further.
+fn gap(at: u64) -> Batch {
+    let mut builder = BatchBuilder::new(P0, 1, Offset(at));
+    builder.push(Offset(at + 1), None, Some(b""), None);
+    builder.finish(Offset(at + 9))
+}
+
+/// What a READY node reads is no restore: a gap after an hour of it must not be paid for with hours.
+#[test]
+fn a_node_that_was_ready_owes_nothing() {
+    let mut driven = Driven::ready(create_time(), Limits::PRODUCTION);
+    driven.event(rate(100));
+    for offset in 0..100 {
+        driven.takes(hundred(offset));
+    }
+    driven.takes(gap(100));
+    assert_eq!(driven.node.phase, Phase::CatchingUp);
+    driven.effects();
+    driven.takes(hundred(102));
+    assert_eq!(driven.credit(), None);
+    driven.pass(SECOND);
+    assert_eq!(driven.credit(), Some(10), "only that one is paid for");
+}
+
+#[test]
+fn a_restore_owes_nothing_once_it_has_ended() {
+    let mut behind = create_time();
+    behind.partitions[0].high_watermark = Offset(1);
+    let mut driven = Driven::rebuilding(behind, Limits::PRODUCTION);
+    driven.event(rate(100));
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven.takes(hundred(0));
+    assert!(driven.flushed());
+    driven.done(StoreCallKind::Flush);
+    driven.done(StoreCallKind::Activate);
+    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.credit(), Some(Limits::PRODUCTION.fetch_bytes_max), "at once");
+    driven.takes(gap(1));
+    assert_eq!(driven.node.phase, Phase::CatchingUp);
+    driven.effects();
+    driven.takes(hundred(3));
+    driven.pass(SECOND);
+    assert_eq!(driven.credit(), Some(10), "only that one is paid for");
+}
+
+/// Credits of many partitions may be answered at once, and with more than was asked for.
+#[test]
+fn a_debt_is_bounded() {
+    let mut driven = restoring(1);
+    let mut much = BatchBuilder::new(P0, 1, Offset(0));
+    much.push(Offset(0), None, Some(b"k"), Some(&[b'v'; 1_000_000]));
+    driven.takes(much.finish(Offset(1)));
+    driven.effects();
+    driven.pass(Limits::PRODUCTION.restore_debt_max - Duration::from_millis(1));
+    driven.log(ends(5, None));
+    assert_eq!(driven.credit(), None);
+    driven.pass(Duration::from_millis(1));
+    assert_eq!(driven.credit(), Some(1));
 }
 
 #[test]

@@ -114,3 +114,20 @@ fn ends_or_takes_more(effects: &[Effect]) -> bool {
         )
     })
 }
+
+/// Its revision is an offset of the old topic's log: with the new topic's id it would be another record's.
+#[test]
+fn a_write_is_answered_for_the_topic_that_it_was_sent_to() {
+    let mut driven = Driven::reading();
+    let change = Change { key: Bytes::from_static(b"k"), value: None };
+    driven.event(Event::Command(RequestId(1), Command::Write(vec![change])));
+    driven.pass(Limits::PRODUCTION.describe_interval);
+    let facts = three_partitions();
+    driven.log(LogEvent::Facts(LogFacts { topic: TopicId([2; 16]), ..facts }));
+    driven.effects();
+    let revision = Revision { partition: P0, offset: Offset(77) };
+    driven.log(LogEvent::Appended { id: RequestId(1), results: vec![Ok(revision)] });
+    let outcomes = vec![Outcome::Appended(revision)];
+    let reply = Reply::Written { topic: TOPIC, partitions: 1, outcomes };
+    assert!(driven.effects().contains(&Effect::Reply(RequestId(1), reply)));
+}

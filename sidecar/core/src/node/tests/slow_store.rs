@@ -1,0 +1,100 @@
+//! A disk that does not answer is named, whatever waits for it, and by nothing else.
+
+use super::*;
+use crate::stall::StallKind;
+use crate::store::{FoundCopy, FoundGeneration, GenerationState};
+
+const JUST: Duration = Duration::from_millis(1);
+const STALL_AFTER: Duration = Limits::PRODUCTION.stall_after;
+
+impl Driven {
+    /// Nothing is answered any more: the disk's name is there in time, and alone.
+    fn hangs(&mut self, what: &str) {
+        let due = self.now.mono + STALL_AFTER;
+        while self.now.mono < due - JUST {
+            assert_eq!(self.stall(), None, "{what}: too early");
+            let timer = self.node.next_timer().expect("it wakes for the name");
+            let next = timer.clamp(self.now.mono + JUST, due - JUST);
+            self.pass(next - self.now.mono);
+            self.effects();
+        }
+        assert!(self.node.next_timer().is_some_and(|timer| timer <= due), "{what}: sleeps on");
+        self.pass(JUST);
+        let detail = format!("the disk does not answer: {what}");
+        assert_eq!(self.stall(), Some((StallKind::StoreSlow, detail)));
+    }
+
+    fn stall(&self) -> Option<(StallKind, String)> {
+        let stalls = self.node.status().stalls;
+        assert!(stalls.len() < 2, "{stalls:?}");
+        stalls.into_iter().next().map(|stall| (stall.kind, stall.detail))
+    }
+}
+
+#[test]
+fn whatever_a_node_waits_for_on_its_way_to_reading() {
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.log(LogEvent::Facts(facts()));
+    driven.hangs("opening the copy");
+    driven.store(StoreEvent::Found(Found::Nothing));
+    assert_eq!(driven.stall(), None, "it answers");
+    driven.hangs("creating a generation");
+}
+
+#[test]
+fn a_restore_whose_batches_are_not_written() {
+    let mut behind = facts();
+    behind.partitions[0].high_watermark = Offset(9);
+    let mut driven = Driven::rebuilding(behind, Limits::PRODUCTION);
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven.log(LogEvent::Fetched(batch(0, b"a")));
+    driven.hangs("writing a batch");
+    driven.store(StoreEvent::Applied { generation: G1, partition: P0, position: Offset(1) });
+    assert_eq!(driven.stall(), None);
+}
+
+/// Four slow answers take longer than a stall: it is the disk that takes the time, not the log, and it answers.
+#[test]
+fn a_disk_that_answers_slowly_is_no_stall() {
+    let mut behind = facts();
+    behind.partitions[0].high_watermark = Offset(9);
+    let mut driven = Driven::rebuilding(behind, Limits::PRODUCTION);
+    driven.log(LogEvent::Assigned { partition: P0 });
+    for offset in 0..4 {
+        driven.log(LogEvent::Fetched(batch(offset, b"a")));
+    }
+    for offset in 0..4 {
+        driven.pass(STALL_AFTER - JUST);
+        assert_eq!(driven.stall(), None, "{offset}");
+        let position = Offset(offset + 1);
+        driven.store(StoreEvent::Applied { generation: G1, partition: P0, position });
+    }
+}
+
+#[test]
+fn a_ready_node_whose_batch_is_not_written() {
+    let mut driven = Driven::reading();
+    driven.log(LogEvent::Fetched(batch(0, b"a")));
+    driven.hangs("writing a batch");
+    assert_eq!(driven.node.phase, Phase::Ready);
+}
+
+#[test]
+fn a_copy_that_is_not_closed() {
+    let mut driven = Driven::reading();
+    driven.log(LogEvent::TopicId(TopicId([2; 16])));
+    driven.hangs("closing a generation");
+    driven.done(StoreCallKind::Close);
+    assert_eq!(driven.stall(), None);
+}
+
+#[test]
+fn a_copy_that_is_not_put_aside() {
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.log(LogEvent::Facts(facts()));
+    let state = GenerationState::Corrupt("bits".to_owned());
+    let current = Some(FoundGeneration { generation: G1, state });
+    let copy = FoundCopy { current, building: None, next: Generation(2) };
+    driven.store(StoreEvent::Found(Found::Copy(copy)));
+    driven.hangs("setting a generation aside");
+}

@@ -1,0 +1,58 @@
+//! Calls that the store has not answered: a disk that hangs says nothing, so its silence gets a name.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::stall::StallKind;
+use crate::store::{StoreCallKind, StoreEvent};
+
+use super::Node;
+
+/// In the order in which they were sent, in which they are carried out.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered {
+    calls: VecDeque<StoreCallKind>,
+    /// Monotonic: since when the store has had nothing else to do than the oldest of them.
+    since: Duration,
+}
+
+impl Unanswered {
+    pub(super) fn sent(&mut self, call: StoreCallKind, now: Duration) {
+        if self.calls.is_empty() {
+            self.since = now;
+        }
+        self.calls.push_back(call);
+    }
+
+    fn answered(&mut self, call: StoreCallKind, now: Duration) {
+        if let Some(oldest) = self.calls.iter().position(|sent| *sent == call) {
+            self.calls.remove(oldest);
+        }
+        self.since = now;
+    }
+
+    fn oldest(&self) -> Option<(StoreCallKind, Duration)> {
+        self.calls.front().map(|call| (*call, self.since))
+    }
+}
+
+impl Node {
+    pub(super) fn note_answer(&mut self, event: &StoreEvent) {
+        self.unanswered.answered(event.answers(), self.now.mono);
+        self.end_stalls(|kind| kind == StallKind::StoreSlow);
+    }
+
+    /// Whatever the stage is: each of them may wait for the disk.
+    pub(super) fn name_slow_store(&mut self) {
+        let Some((call, since)) = self.unanswered.oldest() else { return };
+        if self.now.mono >= since + self.limits.stall_after {
+            let detail = format!("the disk does not answer: {}", call.what());
+            self.begin_stall(StallKind::StoreSlow, detail);
+        }
+    }
+
+    pub(super) fn slow_store_timer(&self) -> Option<Duration> {
+        let (_, since) = self.unanswered.oldest()?;
+        (!self.stalls.has(StallKind::StoreSlow)).then_some(since + self.limits.stall_after)
+    }
+}
