@@ -17,10 +17,12 @@ mod o07_age;
 mod o07_reads;
 mod o07_tokens;
 mod o09_aborted;
+mod o11_needless;
 mod o11_ready;
 mod o12_cancel;
 mod o12_deposed;
 mod o12_drain;
+mod o12_named;
 mod o12_peers;
 mod o12_rebuild;
 mod o13_resurrection;
@@ -34,7 +36,7 @@ use std::time::Duration;
 use outrigger_core::gate::ReadLevel;
 use outrigger_core::lineage::Lineage;
 use outrigger_core::node::{Effect, Event};
-use outrigger_core::offset::{Generation, Offset};
+use outrigger_core::offset::Generation;
 use outrigger_core::token::Token;
 use serde::{Deserialize, Serialize};
 
@@ -137,21 +139,9 @@ pub struct Read<'a> {
     pub lineages: &'a [Lineage],
     /// As the client was told it.
     pub token: &'a Token,
-    /// Wall clock, ms: what the age that the client was told comes from.
-    pub confirmed_at_ms: u64,
-    pub least: &'a Least,
     /// The keys that were asked for; none: all of them.
     pub key: Option<&'a [u8]>,
     pub rows: &'a Rows,
-}
-
-/// Positions that an answer is not behind, by partition; none where nothing was promised.
-#[derive(Clone, Debug, Default)]
-pub struct Least {
-    /// Of the gate that admitted its snapshot.
-    pub admitted: Vec<Offset>,
-    /// What the leaders answered to LATEST.
-    pub end: Vec<Offset>,
 }
 
 pub trait Oracle {
@@ -200,6 +190,8 @@ impl Oracles {
             Box::new(o12_cancel::Cancels::default()),
             Box::new(o12_deposed::Deposed::default()),
             Box::new(o12_drain::Drains::default()),
+            Box::new(o12_named::Named::default()),
+            Box::new(o11_needless::Needless::default()),
             Box::new(o12_peers::Peers::default()),
             Box::new(o12_rebuild::Rebuilds::default()),
         ])

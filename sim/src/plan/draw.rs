@@ -5,7 +5,7 @@
 //! live for seconds. Every draw is keyed by its place.
 
 use super::faults::{Fault, FaultKind};
-use super::kinds::{faults, peer_faults};
+use super::kinds::{faults, pace_faults, peer_faults};
 use super::operations::{Act, ForeignKey, Level, Operation};
 use super::setting::{Kafka, Latencies, NodeLimits, Peers, Policy, Setting};
 use super::{FORMAT, License, Plan, lockfile, pins, scenes};
@@ -45,6 +45,7 @@ pub fn draw(seed: u64) -> Plan {
         heal_ms,
     };
     scenes::add(&mut plan);
+    plan.faults.extend(pace_faults(seed, &plan.setting, heal_ms));
     plan.operations.sort_by_key(|operation| (operation.at_ms, operation.id));
     plan.faults.sort_by_key(|fault| fault.at_ms);
     plan.pins = pins::draw(seed, &plan.setting, &plan.operations, plan.heal_ms);

@@ -1,5 +1,7 @@
 //! What goes wrong, by the ids of the fault catalogue. The table with oracles is in sim/README.md.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use super::{License, Setting};
@@ -153,6 +155,15 @@ pub enum FaultKind {
         #[serde(default, skip_serializing_if = "is_zero")]
         answers_ms: u64,
     },
+    /// The disk does nothing that it is asked for.
+    HungDisk {
+        node: usize,
+    },
+    /// An operator lets restores read so many bytes a second.
+    RestoreRate {
+        node: usize,
+        bytes_per_second: NonZeroU64,
+    },
     /// Crashes and restarts, one after another, this far apart.
     CrashLoop {
         node: usize,
@@ -258,6 +269,8 @@ impl FaultKind {
             FaultKind::TornFlush { .. } => "D10",
             FaultKind::SlowDisk { .. } => "D11",
             FaultKind::CrashLoop { .. } => "D12",
+            FaultKind::HungDisk { .. } => "D13",
+            FaultKind::RestoreRate { .. } => "P9",
             FaultKind::Drain { .. } => "P6",
             FaultKind::Cancel { .. } => "P8",
             FaultKind::Truncate { .. } => "P7",
@@ -299,6 +312,8 @@ impl FaultKind {
             | FaultKind::TornFlush { node, .. }
             | FaultKind::SlowDisk { node, .. }
             | FaultKind::CrashLoop { node, .. }
+            | FaultKind::HungDisk { node }
+            | FaultKind::RestoreRate { node, .. }
             | FaultKind::Drain { node }
             | FaultKind::Cancel { node }
             | FaultKind::Peer { node, .. } => Some(*node),

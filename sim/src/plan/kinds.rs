@@ -1,5 +1,7 @@
 //! Which faults a plan draws: the kinds that its run knows, how many, when, whom they hit, for how long.
 
+use std::num::NonZeroU64;
+
 use super::License;
 use super::faults::{Ambiguity, Disk, Fault, FaultKind, PeerFault, Rot};
 use super::setting::Setting;
@@ -252,6 +254,27 @@ fn out_of_sync(dice: &mut Dice, setting: &Setting, at_ms: u64, lasts_ms: u64) ->
         what: FaultKind::LagBroker { broker },
     };
     (0..setting.kafka.brokers).map(lags).collect()
+}
+
+/// A disk that hangs, and a rate for restores, in some runs; drawn apart, so that no other draw depends on it.
+pub(super) fn pace_faults(seed: u64, setting: &Setting, heal_ms: u64) -> Vec<Fault> {
+    let mut dice = Dice::at(seed, "pace faults", 0, 0);
+    let count = if dice.once_in(3) { dice.between(1, 5) } else { 0 };
+    let draw = |number| {
+        let mut dice = Dice::at(seed, "pace fault", number, 0);
+        let (node, at_ms) = (dice.index(setting.nodes), dice.below(heal_ms));
+        let lasts_ms = dice.scaled(100, heal_ms);
+        let what = match dice.once_in(3) {
+            true => {
+                let bytes_per_second = dice.pick(&[1, 20, 200, 5_000]);
+                let bytes_per_second = NonZeroU64::new(bytes_per_second).expect("above 0");
+                FaultKind::RestoreRate { node, bytes_per_second }
+            }
+            false => FaultKind::HungDisk { node },
+        };
+        Fault { at_ms, lasts_ms, what }
+    };
+    (0..count).map(draw).collect()
 }
 
 /// Where nodes give each other copies; drawn apart, so that no other draw depends on it.

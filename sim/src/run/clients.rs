@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use outrigger_core::node::Reply;
-use outrigger_core::offset::Generation;
 use outrigger_core::token::Token;
 
 use super::Run;
@@ -22,15 +21,8 @@ pub(super) struct Session {
 /// A call that has no answer yet.
 #[derive(Debug)]
 pub(super) enum Pending {
-    Write {
-        client: u32,
-        operations: Vec<usize>,
-        line: Line,
-    },
-    /// Waits through the node.
+    Write { client: u32, operations: Vec<usize>, line: Line },
     Read(PendingRead),
-    /// Is about to open a snapshot of this generation.
-    Opening(PendingRead, Generation),
     Pin,
 }
 
@@ -125,7 +117,7 @@ impl Run<'_> {
                         "no answer".to_owned()
                     });
                 }
-                (Pending::Read(read), Reply::Reached { end }) => self.reached(read, end),
+                (Pending::Read(read), Reply::Reached) => self.reached(read),
                 (Pending::Read(read), Reply::Rejected(rejection)) => self.reject(&read, &rejection),
                 (pending, reply) => unreachable!("no answer to {pending:?}: {reply:?}"),
             }
@@ -178,7 +170,7 @@ impl Run<'_> {
                         });
                     }
                 }
-                Some(Pending::Read(read) | Pending::Opening(read, _)) => {
+                Some(Pending::Read(read)) => {
                     let broke = || "the connection broke".to_owned();
                     self.tell(read.operation, Told::Unknown, read.line, read.client, broke);
                 }

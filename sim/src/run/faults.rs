@@ -177,6 +177,10 @@ impl Run<'_> {
                 sim.slow_disk = Duration::from_millis(*up_to_ms);
                 sim.late_disk = Duration::from_millis(*answers_ms);
             }
+            FaultKind::HungDisk { node } => self.world.hang_disk(*node, true),
+            FaultKind::RestoreRate { node, bytes_per_second } => {
+                self.world.set_restore_rate(*node, Some(*bytes_per_second));
+            }
             FaultKind::CrashLoop { .. } => self.later(Duration::ZERO, Due::CrashAgain(index)),
             FaultKind::Drain { node } => {
                 if self.world.is_running(*node) && !self.world.is_paused(*node) {
@@ -232,6 +236,8 @@ impl Run<'_> {
                 let sim = self.world.sim_node(*node);
                 (sim.slow_disk, sim.late_disk) = (Duration::ZERO, Duration::ZERO);
             }
+            FaultKind::HungDisk { node } => self.world.hang_disk(*node, false),
+            FaultKind::RestoreRate { node, .. } => self.world.set_restore_rate(*node, None),
             FaultKind::Cancel { node } => self.order(*node, Command::Continue, active.line),
             FaultKind::Drain { node } | FaultKind::CrashLoop { node, .. } => {
                 self.stop_node(*node, 1_000);

@@ -110,8 +110,6 @@ enum Due {
     CrashAgain(usize),
     Pin(usize),
     Unpin(usize),
-    /// A node's read opens its snapshot.
-    Open(usize, RequestId),
 }
 
 struct Run<'a> {
@@ -189,7 +187,7 @@ impl<'a> Run<'a> {
         for node in 0..self.world.count() {
             self.world.start(node);
         }
-        let heal = self.heals_at();
+        let heal = START.mono + Duration::from_millis(self.plan.heal_ms);
         while let Some((at, due)) = self.agenda.first().copied().filter(|(at, _)| *at < heal) {
             self.pass(at);
             if self.world.violation().is_some() {
@@ -200,10 +198,6 @@ impl<'a> Run<'a> {
         }
         self.pass(heal);
         self.finish();
-    }
-
-    fn heals_at(&self) -> Duration {
-        START.mono + Duration::from_millis(self.plan.heal_ms)
     }
 
     /// Lets time pass, hearing what nodes answer and burying those that crash.
@@ -240,7 +234,6 @@ impl<'a> Run<'a> {
             Due::CrashAgain(index) => self.crash_again(index),
             Due::Pin(index) => self.pin(index),
             Due::Unpin(index) => self.unpin(index),
-            Due::Open(node, id) => self.open_late(node, id),
         }
         self.attend();
     }

@@ -97,5 +97,5 @@ fn sleeps(what: &FaultKind) -> bool {
 
 /// A process that meets it opens its copy anew.
 fn opens(what: &FaultKind) -> bool {
-    what.id().starts_with(['D', 'P']) && !matches!(what.id(), "D2" | "D3" | "D11")
+    what.id().starts_with(['D', 'P']) && !matches!(what.id(), "D2" | "D3" | "D11" | "D13" | "P9")
 }

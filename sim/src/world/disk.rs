@@ -17,6 +17,15 @@ impl World {
         }
     }
 
+    /// While it hangs nothing that the disk is asked for is done; afterwards all of it is, in order.
+    pub fn hang_disk(&mut self, index: usize, hangs: bool) {
+        self.nodes[index].hung_disk = hangs;
+        if !hangs {
+            self.queue.unhang(index, self.now.mono);
+        }
+        self.settle();
+    }
+
     pub fn wipe(&mut self, index: usize) {
         self.mount(index, Image::default(), "wiped");
     }

@@ -1,6 +1,7 @@
 //! One node's process and disk, and what befalls them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use outrigger_core::node::{Event, Node, Notice, Reply};
@@ -25,6 +26,12 @@ pub struct SimNode {
     pub slow_disk: Duration,
     /// The disk's answers reach the node up to this much after it has done what was asked.
     pub late_disk: Duration,
+    /// The disk does nothing of what it is asked.
+    pub(super) hung_disk: bool,
+    /// What an operator lets its restores read per second, also after a restart.
+    pub(super) restore_rate: Option<NonZeroU64>,
+    /// When it last went on after a pause: simulated time since the world began.
+    pub(super) woke: Duration,
     /// Process starts so far: what was on its way to an earlier one is lost.
     pub(super) starts: u32,
     /// Notices before the last start.
@@ -57,6 +64,9 @@ impl SimNode {
             slow_log: Duration::ZERO,
             slow_disk: Duration::ZERO,
             late_disk: Duration::ZERO,
+            hung_disk: false,
+            restore_rate: None,
+            woke: Duration::ZERO,
             starts: 0,
             started_after: 0,
         }
@@ -88,7 +98,30 @@ impl World {
         sim.started_after = sim.notices.len();
         sim.process = Some(process);
         self.judge(&Moment::Started { node: index });
+        if let Some(rate) = self.nodes[index].restore_rate {
+            self.event(index, Event::RestoreRate(Some(rate)));
+        }
         self.settle();
+    }
+
+    /// An operator sets the rate of a node's restores; none: as fast as it can.
+    pub fn set_restore_rate(&mut self, index: usize, rate: Option<NonZeroU64>) {
+        self.nodes[index].restore_rate = rate;
+        if self.is_running(index) {
+            self.event(index, Event::RestoreRate(rate));
+        }
+    }
+
+    pub fn restore_rate(&self, index: usize) -> Option<NonZeroU64> {
+        self.nodes[index].restore_rate
+    }
+
+    pub fn woke(&self, index: usize) -> Duration {
+        self.nodes[index].woke
+    }
+
+    pub fn wall_offset_ms(&self, index: usize) -> i64 {
+        self.nodes[index].wall_offset_ms
     }
 
     /// The process ends now; of a partition's unflushed steps the first `keep` reached the disk.
@@ -142,6 +175,7 @@ impl World {
 
     pub fn resume(&mut self, index: usize) {
         self.nodes[index].paused = false;
+        self.nodes[index].woke = self.elapsed();
         let now = self.now.mono;
         self.queue.unpark(index, now);
         self.settle();

@@ -62,6 +62,8 @@ pub(super) struct Queue {
     due: BinaryHeap<Due>,
     /// Due, but their node is paused.
     parked: Vec<Due>,
+    /// Due, but the disk hangs.
+    hung: Vec<Due>,
     /// When the newest of each lane arrives: what follows is not before it.
     lanes: BTreeMap<(usize, Lane), Duration>,
     sent: u64,
@@ -104,12 +106,19 @@ impl Queue {
         self.parked.push(due);
     }
 
+    pub(super) fn hang(&mut self, due: Due) {
+        self.hung.push(due);
+    }
+
     /// The node goes on: what waited for it is due now, in order.
     pub(super) fn unpark(&mut self, node: usize, now: Duration) {
-        let parked = std::mem::take(&mut self.parked);
-        let (its, others) = parked.into_iter().partition(|due| due.node == node);
-        self.parked = others;
-        let its: Vec<Due> = its;
+        let its = extract(&mut self.parked, node);
+        self.due.extend(its.into_iter().map(|due| Due { at: now, ..due }));
+    }
+
+    /// The disk goes on, with what it was asked for first.
+    pub(super) fn unhang(&mut self, node: usize, now: Duration) {
+        let its = extract(&mut self.hung, node);
         self.due.extend(its.into_iter().map(|due| Due { at: now, ..due }));
     }
 
@@ -117,8 +126,15 @@ impl Queue {
     pub(super) fn forget(&mut self, node: usize) {
         self.due.retain(|due| due.node != node);
         self.parked.retain(|due| due.node != node);
+        self.hung.retain(|due| due.node != node);
         self.lanes.retain(|(of, _), _| *of != node);
     }
+}
+
+fn extract(waiting: &mut Vec<Due>, node: usize) -> Vec<Due> {
+    let (its, others) = std::mem::take(waiting).into_iter().partition(|due| due.node == node);
+    *waiting = others;
+    its
 }
 
 fn lane(what: &Passing) -> Lane {

@@ -193,6 +193,9 @@ impl World {
         if self.nodes[due.node].paused && !matches!(due.what, Passing::LogCall(_)) {
             return self.queue.park(due);
         }
+        if self.nodes[due.node].hung_disk && matches!(due.what, Passing::StoreCall(_)) {
+            return self.queue.hang(due);
+        }
         let Due { node, cause, what, .. } = due;
         match what {
             Passing::LogCall(call) => {

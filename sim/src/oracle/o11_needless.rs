@@ -1,0 +1,199 @@
+//! O11: READY is not lost, and a copy not opened anew, for nothing.
+//!
+//! What licenses it: a disk or a log that failed, an operator, a topic that is another one or has another policy, a
+//! copy that may be past its horizon; and for a gap at the tail, that it may be compaction's.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use outrigger_core::log::{LogCall, LogEvent, PartitionEnd};
+use outrigger_core::node::{Command, Effect, Event, Notice};
+use outrigger_core::phase::Phase;
+use outrigger_core::store::{Found, FoundGeneration, StoreCall, StoreCallKind, StoreEvent};
+use outrigger_core::topic::LogFacts;
+
+use super::{Moment, Oracle, OracleId, Wrong};
+use crate::world::World;
+
+#[derive(Default)]
+pub(super) struct Needless {
+    nodes: BTreeMap<usize, Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    ready: bool,
+    /// Something asks for opening anew, since the copy was opened last.
+    asked: bool,
+    facts: Option<LogFacts>,
+    /// Smallest delete.retention.ms that was told.
+    retention_ms_min: Option<u64>,
+    /// When the ends were last asked for, and when for those that were there at the answer.
+    ends_asked: Duration,
+    confirmed: Option<Duration>,
+    /// What its wall clock said last more than the brokers', and when that was found changed.
+    wall_offset_ms: i64,
+    clock_set: Option<Duration>,
+}
+
+impl Oracle for Needless {
+    fn id(&self) -> OracleId {
+        OracleId::O11
+    }
+
+    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
+        match moment {
+            Moment::Handled { node, event } => {
+                self.nodes.entry(*node).or_default().handled(*node, event, world);
+                Ok(())
+            }
+            Moment::Effect { node, effect } => {
+                let seen = self.nodes.entry(*node).or_default();
+                seen.effect(effect, world).map_err(|what| Wrong::of(*node, what.to_owned()))
+            }
+            Moment::Started { node } | Moment::Crashed { node } => {
+                self.nodes.remove(node);
+                Ok(())
+            }
+            Moment::Ready { .. }
+            | Moment::Read { .. }
+            | Moment::Audit { .. }
+            | Moment::DiskChanged { .. }
+            | Moment::LogChanged => Ok(()),
+        }
+    }
+}
+
+impl Seen {
+    fn handled(&mut self, node: usize, event: &Event, world: &World) {
+        let offset_ms = world.wall_offset_ms(node);
+        if std::mem::replace(&mut self.wall_offset_ms, offset_ms) != offset_ms {
+            self.clock_set = Some(world.elapsed());
+        }
+        match event {
+            Event::Store(StoreEvent::Found(found)) => self.open(found),
+            // Pins end without it.
+            Event::Store(StoreEvent::Failed {
+                call: StoreCallKind::Pin | StoreCallKind::Unpin,
+                ..
+            }) => {}
+            Event::Store(StoreEvent::Failed { .. })
+            | Event::Log(LogEvent::Lost { .. })
+            | Event::Damaged { .. }
+            | Event::Peer(_)
+            | Event::Command(_, Command::Cancel | Command::Drain) => self.asked = true,
+            Event::Log(LogEvent::TopicId(topic)) => {
+                self.asked |= self.facts.as_ref().is_none_or(|facts| facts.topic != *topic);
+            }
+            Event::Log(LogEvent::Facts(facts)) => self.hear(facts),
+            Event::Log(LogEvent::Ends(ends)) => self.hear_ends(node, ends, world),
+            Event::Store(
+                StoreEvent::Applied { .. } | StoreEvent::Pinned { .. } | StoreEvent::Done { .. },
+            )
+            | Event::Log(
+                LogEvent::Fetched(_)
+                | LogEvent::Assigned { .. }
+                | LogEvent::Appended { .. }
+                | LogEvent::Failed { .. }
+                | LogEvent::Trouble(_),
+            )
+            | Event::Command(
+                _,
+                Command::Write(_) | Command::Await { .. } | Command::Pin { .. } | Command::Continue,
+            )
+            | Event::Gone(_)
+            | Event::RestoreRate(_)
+            | Event::Timer => {}
+        }
+    }
+
+    fn open(&mut self, found: &Found) {
+        (self.asked, self.confirmed) = (false, None);
+        let Found::Copy(copy) = found else { return };
+        let generations = [&copy.current, &copy.building].into_iter().flatten();
+        let lineages = generations.filter_map(FoundGeneration::lineages).flatten();
+        // A copy remembers what it was kept under.
+        let known = lineages.map(|lineage| lineage.delete_retention_ms_min);
+        self.retention_ms_min = self.retention_ms_min.into_iter().chain(known).min();
+    }
+
+    fn hear(&mut self, facts: &LogFacts) {
+        let same = self.facts.as_ref().is_some_and(|before| {
+            let partitions = (before.partitions.len(), facts.partitions.len());
+            before.topic == facts.topic
+                && before.policy == facts.policy
+                && partitions.0 == partitions.1
+        });
+        self.asked |= !same;
+        let told = facts.policy.delete_retention_ms;
+        self.retention_ms_min = Some(self.retention_ms_min.map_or(told, |min| min.min(told)));
+        self.facts = Some(facts.clone());
+    }
+
+    fn hear_ends(&mut self, node: usize, ends: &[PartitionEnd], world: &World) {
+        let gate = world.node(node).gate();
+        let mut pairs = gate.positions.iter().zip(ends);
+        if gate.live && pairs.all(|(position, end)| *position >= end.high_watermark) {
+            self.confirmed = Some(self.ends_asked);
+        }
+        // A log that lost nothing and is the same topic ends nowhere below what it gave.
+        self.asked |= !world.losses.is_empty();
+    }
+
+    fn effect(&mut self, effect: &Effect, world: &World) -> Result<(), &'static str> {
+        match effect {
+            Effect::Log(LogCall::Ends) => {
+                self.ends_asked = world.elapsed();
+                Ok(())
+            }
+            Effect::Store(StoreCall::Close { .. }) => match self.may_open_anew(world) {
+                true => Ok(()),
+                false => Err("opens its copy anew, and nothing asks for it"),
+            },
+            Effect::Notice(Notice::Phase(phase)) => {
+                let lost = std::mem::replace(&mut self.ready, *phase == Phase::Ready);
+                match phase {
+                    Phase::CatchingUp if lost && !self.gap_may_count(world) => {
+                        Err("is READY no more because of a gap that can only be a marker's")
+                    }
+                    Phase::Opening | Phase::Restoring(_) | Phase::Refused(_)
+                        if lost && !self.may_open_anew(world) =>
+                    {
+                        Err("is READY no more, and nothing asks for it")
+                    }
+                    Phase::Opening
+                    | Phase::Restoring(_)
+                    | Phase::Refused(_)
+                    | Phase::CatchingUp
+                    | Phase::Ready
+                    | Phase::Stopped => Ok(()),
+                }
+            }
+            Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Peer(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => Ok(()),
+        }
+    }
+
+    fn may_open_anew(&self, world: &World) -> bool {
+        let retention_ms = self.retention_ms_min.unwrap_or(0);
+        self.asked || self.unconfirmed_for(retention_ms / 2, world)
+    }
+
+    /// Nothing younger than the lag is compacted, by the brokers' own timestamps.
+    fn gap_may_count(&self, world: &World) -> bool {
+        let Some(facts) = &self.facts else { return true };
+        let lag_ms = facts.policy.min_compaction_lag_ms;
+        !facts.policy.log_append_time || self.asked || self.unconfirmed_for(lag_ms / 2, world)
+    }
+
+    /// Also where a clock was set meanwhile.
+    fn unconfirmed_for(&self, ms: u64, world: &World) -> bool {
+        self.confirmed.is_none_or(|at| {
+            let since = world.elapsed().saturating_sub(at);
+            since >= Duration::from_millis(ms) || self.clock_set >= Some(at)
+        })
+    }
+}
