@@ -1,56 +1,15 @@
 # shellcheck shell=bash
-# What each command needs, and how it gets here: apt on Debian and Ubuntu, advice elsewhere.
-# Sourced by ./x; quick when nothing is missing.
+# How what a command needs gets here: apt on Debian and Ubuntu, advice elsewhere.
+# Sourced by ./x, with scripts/needs.sh; quick when nothing is missing.
 
 CARGO_DENY_VERSION=0.20.2
 CARGO_MUTANTS_VERSION=27.1.0
 
-MISSING=()
-PACKAGES=()
-
-# want <name> <Debian package> <advice elsewhere> <test...>
-want() {
-  local name=$1 package=$2 advice=$3
-  shift 3
-  "$@" >/dev/null 2>&1 && return
-  MISSING+=("$name: $advice")
-  PACKAGES+=("$package")
-}
-
-build_needs() {
-  want "a C compiler" gcc "gcc or clang (macOS: xcode-select --install)" command -v cc
-  want "a C++ compiler" g++ "g++ or clang++ (macOS: xcode-select --install)" command -v c++
-  want "make" make "GNU make" command -v make
-  want "pkg-config" pkg-config "pkg-config or pkgconf" command -v pkg-config
-  want "perl with its core modules" perl "perl (OpenSSL is built with it)" \
-    perl -MIPC::Cmd -MFindBin -MTime::Piece -e 1
-  want "libclang" libclang-dev "LLVM's libclang; LIBCLANG_PATH if it is in an unusual place" \
-    has_libclang
-}
-
-kafka_needs() {
-  want "Java 17 or newer" java "a JDK, on PATH or in JAVA_HOME" has_java
-  want "Maven" maven "mvn, from maven.apache.org or a package manager" command -v mvn
-  want "kcat" kcat "kcat, from a package manager" command -v kcat
-}
-
-peers_needs() {
-  want "a Java compiler, 17 or newer" default-jdk-headless "a JDK, on PATH or in JAVA_HOME" has_javac
-}
-
-network_needs() {
-  want "ip" iproute2 "iproute2, from a package manager" command -v ip
-}
-
 setup_rust() {
-  local wanted have
-  if ! command -v cargo || ! command -v rustc; then
-    fail "no Rust toolchain: install one from https://rustup.rs, then run this again"
-  fi >/dev/null
-  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-  have=$(rustc --version | awk '{ print $2 }')
-  [[ $(printf '%s\n' "$wanted" "$have" | sort -V | head -n 1) == "$wanted" ]] ||
-    fail "Rust $have is too old, $wanted is needed: rustup update stable"
+  local fault
+  fault=$(rust_fault "$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)")
+  [[ -z $fault ]] || fail "$fault"
+  provide linker_needs
 }
 
 setup_lints() {
@@ -62,8 +21,7 @@ setup_lints() {
 setup_build() {
   setup_rust
   provide build_needs
-  [[ -x $CARGO_TARGET_DIR/release/outrigger ]] ||
-    say "first build: RocksDB, librdkafka and OpenSSL are compiled, about 15 minutes on two cores"
+  build_room
 }
 
 setup_kafka() {
@@ -132,20 +90,6 @@ cargo_tool() {
   rm -rf "$CACHE/tools/target"
 }
 
-has_javac() {
-  local version
-  version=$("$(java_program javac)" -version 2>&1 | sed -n 's/^javac \([0-9]*\).*/\1/p')
-  [[ ${version:-0} -ge 17 ]]
-}
-
-has_java() {
-  local version
-  version=$("$(java_program java)" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
-  [[ ${version:-0} -ge 17 ]]
-}
-
-java_program() { echo "${JAVA_HOME:+$JAVA_HOME/bin/}$1"; }
-
 # The newest headless runtime that this release of Debian or Ubuntu has.
 java_package() {
   local version
@@ -156,15 +100,6 @@ java_package() {
     fi
   done
   echo default-jre-headless
-}
-
-has_libclang() {
-  local place
-  for place in "${LIBCLANG_PATH:-/nowhere}" /usr/lib/llvm-*/lib /usr/lib/*-linux-gnu /usr/lib64 \
-    /usr/lib /usr/local/lib /opt/homebrew/opt/llvm/lib /Library/Developer/CommandLineTools/usr/lib; do
-    [[ -z $(compgen -G "$place/libclang*.so*") && -z $(compgen -G "$place/libclang.dylib") ]] || return 0
-  done
-  command -v llvm-config && compgen -G "$(llvm-config --libdir)/libclang.*"
 }
 
 # provide <needs>: installs what the needs find missing, or says what it is and ends.

@@ -163,7 +163,7 @@ impl Gate {
             return Err(Rejection::Overloaded);
         }
         // A read that waits is judged again when its position is reached.
-        self.check_age(staleness_ms_max, now)?;
+        check_age(self.confirmed_at_ms, staleness_ms_max, now)?;
         Ok(admit)
     }
 
@@ -202,13 +202,18 @@ impl Gate {
         let reached = |((wanted, _), applied): (&(Offset, _), &Offset)| applied >= wanted;
         self.live && self.exact && token.positions.iter().zip(&self.positions).all(reached)
     }
+}
 
-    fn check_age(&self, max_ms: Option<u64>, now: Now) -> Result<(), Rejection> {
-        let age_ms = self.age_ms(now);
-        match max_ms {
-            Some(max_ms) if age_ms > max_ms => Err(Rejection::TooStale { age_ms, max_ms }),
-            Some(_) | None => Ok(()),
-        }
+/// Whether a copy that was confirmed then is as young as a read demands; a clock that went back counts as no age.
+pub(crate) fn check_age(
+    confirmed_at_ms: u64,
+    max_ms: Option<u64>,
+    now: Now,
+) -> Result<(), Rejection> {
+    let age_ms = now.wall_ms.saturating_sub(confirmed_at_ms);
+    match max_ms {
+        Some(max_ms) if age_ms > max_ms => Err(Rejection::TooStale { age_ms, max_ms }),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@
 //!    time of their arrival, and an [`node::Event::Timer`] at [`node::Node::next_timer`] at the latest.
 //! 3. After each event drain [`node::Node::poll`]: carry the calls out in order per target, deliver the
 //!    replies, publish the gate. A crash may fall between any two polls.
-//! 4. Serve reads through [`gate::Gate::admit`] and a [`store::View`]; they never enter the node.
+//! 4. Serve reads by [`read::ReadPath`]: the gate, and a [`store::View`]. They enter the node only to wait.
 //!
 //! Nothing here does input or output, waits, asks for the time or draws a random number.
 
@@ -26,6 +26,7 @@ pub mod offset;
 pub mod partitioner;
 pub mod peer;
 pub mod phase;
+pub mod read;
 pub mod stall;
 pub mod store;
 pub mod time;

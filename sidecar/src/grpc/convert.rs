@@ -8,6 +8,7 @@ use outrigger_core::gate::{Gate, ReadLevel, Rejection};
 use outrigger_core::limits::Limits;
 use outrigger_core::node::Change;
 use outrigger_core::offset::{Epoch, Offset, Partition, Revision};
+use outrigger_core::read::Demand;
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
 use outrigger_proto::v1;
@@ -20,13 +21,10 @@ use super::error;
 /// Kafka's offsets are 63 bits wide.
 const POSITION_MAX: u64 = i64::MAX.unsigned_abs();
 
-/// What a read asks of the copy.
+/// What a read asks of the copy, and how long it waits for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Demand {
-    /// To be met before `level` is: LATEST with a token.
-    pub(super) first: Option<Token>,
-    pub(super) level: ReadLevel,
-    pub(super) staleness_ms_max: Option<u64>,
+pub(super) struct Read {
+    pub(super) demand: Demand,
     pub(super) wait_ms_max: Option<u64>,
 }
 
@@ -37,7 +35,7 @@ pub(super) struct Range {
     pub(super) end: Option<Vec<u8>>,
 }
 
-pub(super) fn demand(options: Option<ReadOptions>, gate: &Gate) -> Result<Demand, ErrorDetail> {
+pub(super) fn read(options: Option<ReadOptions>, gate: &Gate) -> Result<Read, ErrorDetail> {
     let options = options.unwrap_or_default();
     let level = v1::Level::try_from(options.level).map_err(|_| {
         let message = format!("the level {} is not known to this node", options.level);
@@ -61,8 +59,8 @@ pub(super) fn demand(options: Option<ReadOptions>, gate: &Gate) -> Result<Demand
             ));
         }
     };
-    let (staleness_ms_max, wait_ms_max) = (options.max_staleness_ms, options.wait_ms_max);
-    Ok(Demand { first, level, staleness_ms_max, wait_ms_max })
+    let demand = Demand { level, first, staleness_ms_max: options.max_staleness_ms };
+    Ok(Read { demand, wait_ms_max: options.wait_ms_max })
 }
 
 /// A token as the store's topic understands it: one position for each partition.
@@ -223,7 +221,7 @@ mod tests {
         Some(ReadOptions { level: level.into(), token, ..ReadOptions::default() })
     }
 
-    fn reason(result: Result<Demand, ErrorDetail>) -> Reason {
+    fn reason(result: Result<Read, ErrorDetail>) -> Reason {
         let detail = result.expect_err("a wrong request");
         assert!(!detail.message.is_empty() && !detail.what_to_do.is_empty(), "{detail:?}");
         assert!(!detail.may_have_happened);
@@ -247,7 +245,7 @@ mod tests {
             (options(Level::AtLeast, Some(wire)), None, ReadLevel::AtLeast(here)),
         ];
         for (options, first, level) in table {
-            let demand = demand(options.clone(), &gate(2)).expect("a right request");
+            let Read { demand, .. } = read(options.clone(), &gate(2)).expect("a right request");
             assert_eq!((demand.first, demand.level), (first, level), "{options:?}");
         }
     }
@@ -257,13 +255,13 @@ mod tests {
         let token = Some(wire_token(&[7; 16], &[]));
         for level in [Level::Unspecified, Level::Local, Level::Stale] {
             assert_eq!(
-                reason(demand(options(level, token.clone()), &gate(1))),
+                reason(read(options(level, token.clone()), &gate(1))),
                 Reason::InvalidRequest
             );
         }
-        assert_eq!(reason(demand(options(Level::AtLeast, None), &gate(1))), Reason::InvalidRequest);
+        assert_eq!(reason(read(options(Level::AtLeast, None), &gate(1))), Reason::InvalidRequest);
         let later = ReadOptions { level: 99, ..ReadOptions::default() };
-        assert_eq!(reason(demand(Some(later), &gate(1))), Reason::InvalidRequest);
+        assert_eq!(reason(read(Some(later), &gate(1))), Reason::InvalidRequest);
     }
 
     #[test]
@@ -279,7 +277,7 @@ mod tests {
         ];
         for (token, expected) in table {
             assert_eq!(
-                reason(demand(options(Level::AtLeast, Some(token.clone())), &gate(2))),
+                reason(read(options(Level::AtLeast, Some(token.clone())), &gate(2))),
                 expected,
                 "{token:?}"
             );
@@ -289,8 +287,8 @@ mod tests {
     #[test]
     fn before_the_topic_is_known_a_token_waits_for_the_gates_word() {
         let token = wire_token(&[7; 16], &[(u32::MAX, 1, None)]);
-        let demand =
-            demand(options(Level::AtLeast, Some(token)), &Gate::closed()).expect("well formed");
+        let Read { demand, .. } =
+            read(options(Level::AtLeast, Some(token)), &Gate::closed()).expect("well formed");
         assert_eq!(demand.level, ReadLevel::AtLeast(Token { topic: TOPIC, positions: Vec::new() }));
     }
 

@@ -1,17 +1,13 @@
-//! A read's way to its snapshot: what it demands is checked, waited for and opened; and what is said about the
-//! copy that answers.
+//! Reads: what a request demands is checked, core's `ReadPath` leads to a snapshot, and the answer says what copy it is of.
 
-use outrigger_core::gate::{ReadLevel, Rejection};
 use outrigger_core::offset::Generation;
+use outrigger_core::read::Answer;
 use outrigger_core::store::{StoreError, StoreErrorKind, View};
-use outrigger_core::token::Token;
 use outrigger_proto::v1::{self, ErrorDetail};
-use tokio::time::Instant;
 
-use super::convert::{self, Demand};
 use super::deadline::CallDeadline;
-use super::error;
-use crate::runtime::{Read, StoreHandle, clock};
+use super::{convert, error};
+use crate::runtime::{Read, ReadError, StoreHandle, clock};
 
 /// One snapshot, and what the answer says about it.
 pub(super) struct Snapshot {
@@ -33,39 +29,24 @@ pub(super) async fn open(
     options: Option<v1::ReadOptions>,
     deadline: CallDeadline,
 ) -> Result<Snapshot, ErrorDetail> {
-    let demand = convert::demand(options, &store.gate())?;
-    let (wait, level) = (deadline.wait(demand.wait_ms_max), demand.level.clone());
-    let read =
-        met(store, demand, wait).await.map_err(|rejection| error::of_rejection(&rejection))?;
-    snapshot(store, read, &level)
-}
-
-/// The two waits of LATEST with a token share one deadline.
-async fn met(
-    store: &StoreHandle,
-    demand: Demand,
-    wait: std::time::Duration,
-) -> Result<Read, Rejection> {
-    let until = Instant::now() + wait;
-    if let Some(token) = demand.first {
-        // Only for the wait: the end of the log that is asked for next is not behind it.
-        store.read(ReadLevel::AtLeast(token), demand.staleness_ms_max, wait).await?;
+    let convert::Read { demand, wait_ms_max } = convert::read(options, &store.gate())?;
+    match store.read(demand, deadline.wait(wait_ms_max)).await {
+        Ok(read) => Ok(snapshot(store, read)),
+        Err(ReadError::Rejected(rejection)) => Err(error::of_rejection(&rejection)),
+        Err(ReadError::Disk { generation, error }) => {
+            Err(Origin::new(store.clone(), generation).failed(&error))
+        }
     }
-    let left = until.saturating_duration_since(Instant::now());
-    store.read(demand.level, demand.staleness_ms_max, left).await
 }
 
-/// The token is of the snapshot itself: the store runs ahead of the gate that admitted the read.
-fn snapshot(store: &StoreHandle, read: Read, level: &ReadLevel) -> Result<Snapshot, ErrorDetail> {
-    let origin = Origin { store: store.clone(), generation: read.generation };
-    let lineages = read.view.lineages().map_err(|error| origin.failed(&error))?;
-    level.check_snapshot(&lineages).map_err(|rejection| error::of_rejection(&rejection))?;
+fn snapshot(store: &StoreHandle, read: Read) -> Snapshot {
+    let Answer { token, exact, confirmed_at_ms } = read.answer;
     let copy = v1::CopyState {
-        token: Some(convert::token(&Token::of(read.topic, &lineages))),
-        age_ms: read.gate.age_ms(clock::now()),
-        exact: lineages.iter().all(|lineage| lineage.exact()),
+        token: Some(convert::token(&token)),
+        age_ms: clock::now().wall_ms.saturating_sub(confirmed_at_ms),
+        exact,
     };
-    Ok(Snapshot { view: read.view, copy, origin })
+    Snapshot { view: read.view, copy, origin: Origin::new(store.clone(), read.generation) }
 }
 
 impl Origin {

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use outrigger_core::gate::{Admit, Gate, ReadLevel, Rejection, Until};
+use outrigger_core::gate::{Gate, Rejection, Until};
 use outrigger_core::limits::Limits;
 use outrigger_core::log::KafkaError;
 use outrigger_core::node::{Change, Command, Outcome, Reply, Status};
-use outrigger_core::offset::{Generation, RequestId};
+use outrigger_core::offset::{Generation, Offset, RequestId};
 use outrigger_core::phase::Phase;
+use outrigger_core::read::{Answer, Demand, Opened, ReadPath, Step};
 use outrigger_core::store::{StoreError, View};
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
@@ -40,13 +41,18 @@ pub struct Written {
     pub outcomes: Vec<Outcome>,
 }
 
-/// An admitted read: one snapshot, whose lineages are the token to answer with.
+/// A read that may be answered: one snapshot, and what is said of it.
 pub struct Read {
     pub view: Box<dyn View + Send>,
     pub generation: Generation,
-    pub topic: TopicId,
-    /// As it was when the read was admitted.
-    pub gate: Arc<Gate>,
+    pub answer: Answer,
+}
+
+/// Why there is no snapshot.
+#[derive(Debug)]
+pub enum ReadError {
+    Rejected(Rejection),
+    Disk { generation: Generation, error: StoreError },
 }
 
 /// The answer to a write that has entered the core. Dropping it changes nothing: the write goes on.
@@ -59,10 +65,6 @@ enum Pending {
     Waiting { reply: oneshot::Receiver<Reply>, changes: usize, door: Arc<Door> },
     Rejected(Rejection),
 }
-
-/// Tries to open the view of a generation that the gate names. A gate that is read after a generation
-/// was closed names another or none, so that more than a few in a row are no accident.
-const VIEW_TRIES: u32 = 4;
 
 impl StoreHandle {
     pub(super) fn new(door: Arc<Door>) -> StoreHandle {
@@ -111,32 +113,15 @@ impl StoreHandle {
         self.enter(changes, permit)
     }
 
-    /// A snapshot that is as fresh as `level` asks for, waiting for it no longer than `deadline`.
-    pub async fn read(
-        &self,
-        level: ReadLevel,
-        staleness_ms_max: Option<u64>,
-        deadline: Duration,
-    ) -> Result<Read, Rejection> {
-        let until = clock::now().mono + deadline;
-        let mut level = level;
-        let mut tries = 0;
+    /// A snapshot that is as fresh as `demand` asks for, waiting for it no longer than `deadline`.
+    pub async fn read(&self, demand: Demand, deadline: Duration) -> Result<Read, ReadError> {
+        let mut path = ReadPath::new(demand, clock::now().mono + deadline);
         loop {
-            let gate = self.gate();
-            match gate.admit(&level, staleness_ms_max, clock::now())? {
-                Admit::Now(generation) => match self.open(generation, &gate) {
-                    Some(read) => return Ok(read),
-                    None if tries == VIEW_TRIES => {
-                        return Err(Rejection::NotReady(gate.phase.clone()));
-                    }
-                    None => tries += 1,
-                },
-                Admit::Wait(wait) => {
-                    let latest = wait == Until::Latest;
-                    self.reach(wait, until.saturating_sub(clock::now().mono)).await?;
-                    if latest {
-                        // The end that was asked for is applied, and a snapshot is never behind the gate.
-                        level = ReadLevel::Local;
+            match path.next(&self.gate(), clock::now())? {
+                Step::Wait { until, deadline } => path.reached(self.reach(until, deadline).await?),
+                Step::Open(generation) => {
+                    if let Some(read) = self.open(generation, &mut path)? {
+                        return Ok(read);
                     }
                 }
             }
@@ -161,7 +146,7 @@ impl StoreHandle {
         match reply.await {
             Ok(Reply::Done) => Ok(()),
             Ok(Reply::Rejected(rejection)) => Err(rejection),
-            Ok(Reply::Written { .. } | Reply::Reached | Reply::Pinned | Reply::Drained) => {
+            Ok(Reply::Written { .. } | Reply::Reached { .. } | Reply::Pinned | Reply::Drained) => {
                 unreachable!("a command is answered as what it is")
             }
             Err(_) => Err(Rejection::Draining),
@@ -196,7 +181,11 @@ impl StoreHandle {
         PendingWrite { state }
     }
 
-    async fn reach(&self, until: Until, deadline: Duration) -> Result<(), Rejection> {
+    async fn reach(
+        &self,
+        until: Until,
+        deadline: Duration,
+    ) -> Result<Option<Vec<Offset>>, Rejection> {
         let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
         let (answer, reply) = oneshot::channel();
         let id = self
@@ -206,7 +195,7 @@ impl StoreHandle {
         let reply = reply.await;
         std::mem::forget(gone);
         match reply {
-            Ok(Reply::Reached) => Ok(()),
+            Ok(Reply::Reached { end }) => Ok(end),
             Ok(Reply::Rejected(rejection)) => Err(rejection),
             Ok(Reply::Written { .. } | Reply::Pinned | Reply::Drained | Reply::Done) => {
                 unreachable!("an await is answered as one")
@@ -226,17 +215,30 @@ impl StoreHandle {
         match reply.await {
             Ok(Reply::Pinned) => Ok(pin),
             Ok(Reply::Rejected(rejection)) => Err(rejection),
-            Ok(Reply::Written { .. } | Reply::Reached | Reply::Drained | Reply::Done) => {
+            Ok(Reply::Written { .. } | Reply::Reached { .. } | Reply::Drained | Reply::Done) => {
                 unreachable!("a pin is answered as one")
             }
             Err(_) => Err(Rejection::Draining),
         }
     }
 
-    fn open(&self, generation: Generation, gate: &Arc<Gate>) -> Option<Read> {
-        let topic = gate.topic.expect("a copy is opened only after the log told the topic's id");
-        let view = Box::new(self.door.views.view(generation)?);
-        Some(Read { view, generation, topic, gate: gate.clone() })
+    /// None: not this snapshot.
+    fn open(&self, generation: Generation, path: &mut ReadPath) -> Result<Option<Read>, ReadError> {
+        let view = self.door.views.view(generation);
+        let lineages = view.as_ref().map(View::lineages).transpose();
+        let lineages = lineages.map_err(|error| ReadError::Disk { generation, error })?;
+        match (path.opened(lineages.as_deref(), clock::now())?, view) {
+            (Opened::Answer(answer), Some(view)) => {
+                Ok(Some(Read { view: Box::new(view), generation, answer }))
+            }
+            (Opened::Answer(_) | Opened::Again, _) => Ok(None),
+        }
+    }
+}
+
+impl From<Rejection> for ReadError {
+    fn from(rejection: Rejection) -> ReadError {
+        ReadError::Rejected(rejection)
     }
 }
 
@@ -284,7 +286,7 @@ impl Future for PendingWrite {
                         Ok(Written { topic, partitions, outcomes })
                     }
                     Ok(Reply::Rejected(rejection)) => Err(rejection),
-                    Ok(Reply::Reached | Reply::Pinned | Reply::Drained | Reply::Done) => {
+                    Ok(Reply::Reached { .. } | Reply::Pinned | Reply::Drained | Reply::Done) => {
                         unreachable!("a write is answered as one")
                     }
                     Err(_) => unanswered(*changes, &door.gate.load()),

@@ -29,7 +29,7 @@ mod throttle;
 mod vital;
 
 pub use admission::WRITE_BYTES_MAX;
-pub use handle::{PendingWrite, PinnedCopy, Read, StoreHandle, Written};
+pub use handle::{PendingWrite, PinnedCopy, Read, ReadError, StoreHandle, Written};
 pub use log::{Log, LogSink};
 pub use threads::{Drained, Inbox, Runtime, RuntimeConfig, StoreSpec};
 pub use throttle::RestoreThrottle;

@@ -11,10 +11,13 @@ use outrigger_core::limits::Limits;
 use outrigger_core::log::LogCall;
 use outrigger_core::node::{Change, Outcome};
 use outrigger_core::phase::Phase;
+use outrigger_core::read::Demand;
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicPolicy;
 
-use super::{Drained, Inbox, Log, Read, Runtime, RuntimeConfig, StoreHandle, StoreSpec, Written};
+use super::{
+    Drained, Inbox, Log, Read, ReadError, Runtime, RuntimeConfig, StoreHandle, StoreSpec, Written,
+};
 use crate::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use crate::index::StoreIndex;
 use crate::rocks::{DataDir, Resources};
@@ -87,6 +90,10 @@ fn token(written: &Written) -> Token {
     Token::of_write(written.topic, written.partitions, revision)
 }
 
+fn at_least(token: Token) -> Demand {
+    ReadLevel::AtLeast(token).into()
+}
+
 fn value(read: &Read, key: &str) -> Option<Bytes> {
     read.view.get(key.as_bytes()).unwrap().map(|row| row.value.into())
 }
@@ -98,9 +105,9 @@ async fn a_write_is_read_after_its_token() {
     let (runtime, store) = runtime(&log, &dir.path().join("data"));
     ready(&store).await;
     let written = store.write(vec![put("k", "v")]).await.unwrap();
-    let read = store.read(ReadLevel::AtLeast(token(&written)), None, SOON).await.unwrap();
+    let read = store.read(at_least(token(&written)), SOON).await.unwrap();
     assert_eq!(value(&read, "k"), Some(Bytes::from("v")));
-    assert_eq!(read.topic, log.topic());
+    assert_eq!(read.answer.token.topic, log.topic());
     drop(read);
     assert_eq!(runtime.drain().await, Drained::Flushed);
 }
@@ -119,7 +126,7 @@ async fn latest_waits_for_everything_that_is_in_the_log() {
             .write(vec![Change { key: "k".into(), value: Some(expected.clone()) }])
             .await
             .unwrap();
-        let read = reads.read(ReadLevel::Latest, None, SOON).await.unwrap();
+        let read = reads.read(ReadLevel::Latest.into(), SOON).await.unwrap();
         assert_eq!(value(&read, "k"), Some(expected));
     }
     writer.crash().await;
@@ -157,7 +164,7 @@ async fn a_write_whose_caller_left_goes_on() {
     ready(&store).await;
     drop(store.submit(vec![put("k", "left")]).await);
     let after = store.write(vec![put("other", "v")]).await.unwrap();
-    let read = store.read(ReadLevel::AtLeast(token(&after)), None, SOON).await.unwrap();
+    let read = store.read(at_least(token(&after)), SOON).await.unwrap();
     assert_eq!(value(&read, "k"), Some(Bytes::from("left")));
     runtime.crash().await;
 }
@@ -171,13 +178,16 @@ async fn a_token_that_is_not_reached_ends_at_the_deadline_and_frees_its_place() 
     let written = store.write(vec![put("k", "v")]).await.unwrap();
     let mut future = token(&written);
     future.positions[0].0.0 += 1_000;
-    let late =
-        store.read(ReadLevel::AtLeast(future.clone()), None, Duration::from_millis(10)).await;
-    assert!(matches!(late, Err(Rejection::Deadline { .. })), "{:?}", late.err());
+    let late = store.read(at_least(future.clone()), Duration::from_millis(10)).await;
+    assert!(
+        matches!(late, Err(ReadError::Rejected(Rejection::Deadline { .. }))),
+        "{:?}",
+        late.err()
+    );
     // A caller that leaves is forgotten: the core does not keep its await until the deadline.
     let abandoned = tokio::time::timeout(
         Duration::from_millis(10),
-        store.read(ReadLevel::AtLeast(future), None, Duration::from_secs(3600)),
+        store.read(at_least(future), Duration::from_secs(3600)),
     );
     assert!(abandoned.await.is_err());
     let mut changes = store.status_changes();
@@ -194,7 +204,7 @@ async fn a_crash_loses_nothing_that_was_acknowledged() {
     for round in 0..3 {
         let (runtime, store) = runtime(&log, &data);
         ready(&store).await;
-        let read = store.read(ReadLevel::Local, None, SOON).await.unwrap();
+        let read = store.read(ReadLevel::Local.into(), SOON).await.unwrap();
         for earlier in 0..round {
             assert!(value(&read, &format!("key-{earlier}")).is_some(), "round {round}: {earlier}");
         }
@@ -226,9 +236,9 @@ async fn a_pin_is_kept_until_its_lease_ends_and_holds_nothing_up() {
     };
     tokio::time::timeout(SOON, over).await.expect("the lease ends");
     drop(view);
-    let read = store.read(ReadLevel::Latest, None, SOON).await.unwrap();
-    let now = Token::of(read.topic, &read.view.lineages().unwrap());
-    drop(read);
+    let read = store.read(ReadLevel::Latest.into(), SOON).await.unwrap();
+    let now = read.answer.token;
+    drop(read.view);
     let pin = store.pin(now, SOON).await.unwrap();
     assert_eq!(runtime.drain().await, Drained::Flushed);
     assert!(pin.view().is_none());
@@ -242,10 +252,11 @@ async fn a_drained_store_turns_everything_away_and_resumes_where_it_ended() {
     let (first, store) = runtime(&log, &data);
     ready(&store).await;
     let written = store.write(vec![put("k", "v")]).await.unwrap();
-    drop(store.read(ReadLevel::AtLeast(token(&written)), None, SOON).await.unwrap());
+    drop(store.read(at_least(token(&written)), SOON).await.unwrap());
     assert_eq!(first.drain().await, Drained::Flushed);
     assert_eq!(store.write(vec![put("k", "w")]).await, Err(Rejection::Draining));
-    assert!(matches!(store.read(ReadLevel::Local, None, SOON).await, Err(Rejection::Draining)));
+    let late = store.read(ReadLevel::Local.into(), SOON).await;
+    assert!(matches!(late, Err(ReadError::Rejected(Rejection::Draining))), "{:?}", late.err());
     let (second, store) = runtime(&log, &data);
     ready(&store).await;
     let status = store.status();
@@ -265,6 +276,6 @@ async fn a_drain_that_could_not_flush_says_so_when_its_time_is_up() {
     ready(&store).await;
     stopped.store(true, Ordering::Relaxed);
     let written = store.write(vec![put("k", "v")]).await.unwrap();
-    drop(store.read(ReadLevel::AtLeast(token(&written)), None, SOON).await.unwrap());
+    drop(store.read(at_least(token(&written)), SOON).await.unwrap());
     assert_eq!(runtime.drain().await, Drained::TimeUp);
 }

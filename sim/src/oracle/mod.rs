@@ -36,7 +36,7 @@ use std::time::Duration;
 use outrigger_core::gate::ReadLevel;
 use outrigger_core::lineage::Lineage;
 use outrigger_core::node::{Effect, Event};
-use outrigger_core::offset::Generation;
+use outrigger_core::offset::{Generation, Offset};
 use outrigger_core::token::Token;
 use serde::{Deserialize, Serialize};
 
@@ -139,9 +139,21 @@ pub struct Read<'a> {
     pub lineages: &'a [Lineage],
     /// As the client was told it.
     pub token: &'a Token,
+    /// Wall clock, ms: what the age that the client was told comes from.
+    pub confirmed_at_ms: u64,
+    pub least: &'a Least,
     /// The keys that were asked for; none: all of them.
     pub key: Option<&'a [u8]>,
     pub rows: &'a Rows,
+}
+
+/// Positions that an answer is not behind, by partition; none where nothing was promised.
+#[derive(Clone, Debug, Default)]
+pub struct Least {
+    /// Of the gate that admitted its snapshot.
+    pub admitted: Vec<Offset>,
+    /// What the leaders answered to LATEST.
+    pub end: Vec<Offset>,
 }
 
 pub trait Oracle {

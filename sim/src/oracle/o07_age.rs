@@ -60,10 +60,9 @@ impl Oracle for Ages {
                 Ok(())
             }
             Moment::Read { node, read } if world.disk_is_its_own(*node) => {
-                let confirmed_at_ms = world.node(*node).gate().confirmed_at_ms;
-                young(*node, read, confirmed_at_ms, world)?;
+                young(*node, read, world)?;
                 match self.nodes.get(node) {
-                    Some(asked) => asked.holds(*node, read, confirmed_at_ms),
+                    Some(asked) => asked.holds(*node, read),
                     None => Ok(()),
                 }
             }
@@ -112,7 +111,8 @@ impl Asked {
         }
     }
 
-    fn holds(&self, node: usize, read: &Read<'_>, confirmed_at_ms: u64) -> Result<(), Wrong> {
+    fn holds(&self, node: usize, read: &Read<'_>) -> Result<(), Wrong> {
+        let confirmed_at_ms = read.confirmed_at_ms;
         let Some(ends) = self.ends.get(&confirmed_at_ms) else {
             return Ok(());
         };
@@ -130,8 +130,8 @@ impl Asked {
     }
 }
 
-fn young(node: usize, read: &Read<'_>, confirmed_at_ms: u64, world: &World) -> Result<(), Wrong> {
-    let age_ms = world.now_of(node).wall_ms.saturating_sub(confirmed_at_ms);
+fn young(node: usize, read: &Read<'_>, world: &World) -> Result<(), Wrong> {
+    let age_ms = world.now_of(node).wall_ms.saturating_sub(read.confirmed_at_ms);
     match read.max_staleness_ms {
         Some(most_ms) if age_ms > most_ms => {
             let what = format!("answers {age_ms} ms after its confirmation, asked for {most_ms}");

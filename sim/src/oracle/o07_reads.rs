@@ -1,9 +1,10 @@
-//! O7: a read beyond STALE is answered from an exact snapshot, at or after the token it brought and of its topic;
-//! the token that it tells is the snapshot's.
+//! O7: a read beyond STALE is answered from an exact snapshot, at or after the token it brought and of its topic, the
+//! end that was asked for it and what the READY copy had that admitted it; the token that it tells is the snapshot's.
 //!
 //! What sessions see of each other's writes is judged from their histories; this looks at the snapshot.
 
 use outrigger_core::gate::ReadLevel;
+use outrigger_core::offset::Offset;
 use outrigger_core::token::Token;
 
 use super::{Moment, Oracle, OracleId, Read, Wrong};
@@ -23,14 +24,21 @@ impl Oracle for Reads {
         told(*node, read)?;
         match read.level {
             ReadLevel::Stale => Ok(()),
-            ReadLevel::Local | ReadLevel::Latest => exact(*node, read),
+            ReadLevel::Local => exact(*node, read).and_then(|()| admitted(*node, read)),
+            ReadLevel::Latest => {
+                exact(*node, read)?;
+                admitted(*node, read)?;
+                after(*node, read, "the leaders answered", &read.least.end)
+            }
             ReadLevel::AtLeast(token) => {
                 let topic = world.disk(*node).identity().map(|identity| identity.topic);
                 if topic.is_some_and(|topic| topic != token.topic) {
                     let what = format!("answers a token of topic {}", token.topic);
                     return Err(Wrong::of(*node, what));
                 }
-                exact(*node, read).and_then(|()| reached(*node, read, token))
+                exact(*node, read)?;
+                admitted(*node, read)?;
+                reached(*node, read, token)
             }
         }
     }
@@ -54,6 +62,23 @@ fn exact(node: usize, read: &Read<'_>) -> Result<(), Wrong> {
             node,
             format!("partition {partition}: answered from a copy that is not exact"),
         )),
+    }
+}
+
+fn admitted(node: usize, read: &Read<'_>) -> Result<(), Wrong> {
+    after(node, read, "its gate showed", &read.least.admitted)
+}
+
+fn after(node: usize, read: &Read<'_>, whose: &str, least: &[Offset]) -> Result<(), Wrong> {
+    let pairs = read.lineages.iter().zip(least).enumerate();
+    let behind = pairs.into_iter().find(|(_, (lineage, least))| lineage.position < **least);
+    match behind {
+        None => Ok(()),
+        Some((partition, (lineage, least))) => {
+            let is = lineage.position;
+            let what = format!("partition {partition}: answered at {is}, {whose} {least}");
+            Err(Wrong::of(node, what))
+        }
     }
 }
 

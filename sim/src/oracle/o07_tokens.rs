@@ -57,8 +57,10 @@ impl Oracle for Tokens {
             Moment::Effect { node, effect: Effect::Reply(id, reply) } => {
                 let state = self.nodes.entry(*node).or_default();
                 let hopeless = state.waiting.remove(id).and_then(|waiting| waiting.hopeless);
-                let waited =
-                    matches!(reply, Reply::Reached | Reply::Rejected(Rejection::Deadline { .. }));
+                let waited = matches!(
+                    reply,
+                    Reply::Reached { .. } | Reply::Rejected(Rejection::Deadline { .. })
+                );
                 match hopeless {
                     Some(why) if waited => {
                         let what = format!("a token that {why} is told: {reply:?}");

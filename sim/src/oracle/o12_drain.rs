@@ -85,7 +85,7 @@ impl Drains {
             }
             Effect::Reply(
                 id,
-                Reply::Written { .. } | Reply::Reached | Reply::Pinned | Reply::Rejected(_),
+                Reply::Written { .. } | Reply::Reached { .. } | Reply::Pinned | Reply::Rejected(_),
             ) => {
                 state.writes.remove(id);
                 Ok(())

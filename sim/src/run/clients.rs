@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use outrigger_core::node::Reply;
+use outrigger_core::offset::Generation;
 use outrigger_core::token::Token;
 
 use super::Run;
@@ -21,8 +22,15 @@ pub(super) struct Session {
 /// A call that has no answer yet.
 #[derive(Debug)]
 pub(super) enum Pending {
-    Write { client: u32, operations: Vec<usize>, line: Line },
+    Write {
+        client: u32,
+        operations: Vec<usize>,
+        line: Line,
+    },
+    /// Waits through the node.
     Read(PendingRead),
+    /// Is about to open a snapshot of this generation.
+    Opening(PendingRead, Generation),
     Pin,
 }
 
@@ -117,7 +125,7 @@ impl Run<'_> {
                         "no answer".to_owned()
                     });
                 }
-                (Pending::Read(read), Reply::Reached) => self.reached(read),
+                (Pending::Read(read), Reply::Reached { end }) => self.reached(read, end),
                 (Pending::Read(read), Reply::Rejected(rejection)) => self.reject(&read, &rejection),
                 (pending, reply) => unreachable!("no answer to {pending:?}: {reply:?}"),
             }
@@ -170,7 +178,7 @@ impl Run<'_> {
                         });
                     }
                 }
-                Some(Pending::Read(read)) => {
+                Some(Pending::Read(read) | Pending::Opening(read, _)) => {
                     let broke = || "the connection broke".to_owned();
                     self.tell(read.operation, Told::Unknown, read.line, read.client, broke);
                 }

@@ -55,9 +55,17 @@ impl Run<'_> {
         self.lift_all();
         let rest: Vec<_> =
             std::mem::take(&mut self.agenda).into_iter().map(|(_, due)| due).collect();
-        for index in rest {
-            if let Due::EndTransaction(index) = index {
-                self.end_transaction(index, Some(Verdict::Abort));
+        for due in rest {
+            match due {
+                Due::EndTransaction(index) => self.end_transaction(index, Some(Verdict::Abort)),
+                Due::Open(node, id) => self.open_late(node, id),
+                Due::Fault(_)
+                | Due::Lift(_)
+                | Due::Operation(_)
+                | Due::Restart(_)
+                | Due::CrashAgain(_)
+                | Due::Pin(_)
+                | Due::Unpin(_) => {}
             }
         }
         for broker in 0..self.plan.setting.kafka.brokers {
@@ -191,7 +199,7 @@ impl Run<'_> {
         if let Some(((node, _), pending)) = self.pending.iter().next() {
             let what = match pending {
                 Pending::Write { .. } => "no answer to a write".to_owned(),
-                Pending::Read(_) => "no answer to a read".to_owned(),
+                Pending::Read(_) | Pending::Opening(_, _) => "no answer to a read".to_owned(),
                 Pending::Pin => "no answer to a pin".to_owned(),
             };
             let wrong = Wrong::of(*node, what);

@@ -110,6 +110,8 @@ enum Due {
     CrashAgain(usize),
     Pin(usize),
     Unpin(usize),
+    /// A node's read opens its snapshot.
+    Open(usize, RequestId),
 }
 
 struct Run<'a> {
@@ -187,7 +189,7 @@ impl<'a> Run<'a> {
         for node in 0..self.world.count() {
             self.world.start(node);
         }
-        let heal = START.mono + Duration::from_millis(self.plan.heal_ms);
+        let heal = self.heals_at();
         while let Some((at, due)) = self.agenda.first().copied().filter(|(at, _)| *at < heal) {
             self.pass(at);
             if self.world.violation().is_some() {
@@ -198,6 +200,10 @@ impl<'a> Run<'a> {
         }
         self.pass(heal);
         self.finish();
+    }
+
+    fn heals_at(&self) -> Duration {
+        START.mono + Duration::from_millis(self.plan.heal_ms)
     }
 
     /// Lets time pass, hearing what nodes answer and burying those that crash.
@@ -234,6 +240,7 @@ impl<'a> Run<'a> {
             Due::CrashAgain(index) => self.crash_again(index),
             Due::Pin(index) => self.pin(index),
             Due::Unpin(index) => self.unpin(index),
+            Due::Open(node, id) => self.open_late(node, id),
         }
         self.attend();
     }

@@ -1,23 +1,35 @@
-//! The callers that read, the way that the sidecar's handlers go: admitted by the gate, waiting through the node,
-//! then one snapshot that gives both rows and token.
+//! The callers that read: core's `ReadPath`, driven as the sidecar's handlers drive it, and one snapshot that gives both
+//! rows and token.
+//!
+//! A handler's thread may be held up between the gate and the snapshot: here it opens it some time later.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use outrigger_core::gate::{Admit, ReadLevel, Rejection};
-use outrigger_core::node::Command;
-use outrigger_core::offset::{Generation, Revision};
-use outrigger_core::store::{StoreErrorKind, View};
-use outrigger_core::token::Token;
+use outrigger_core::gate::{ReadLevel, Rejection};
+use outrigger_core::lineage::Lineage;
+use outrigger_core::node::{Command, Event};
+use outrigger_core::offset::{Generation, Offset, RequestId, Revision};
+use outrigger_core::read::{Answer, Demand, Opened, ReadPath, Step};
+use outrigger_core::store::{StoreError, StoreErrorKind, View};
+use outrigger_model::store::ModelView;
 
-use super::Run;
 use super::clients::{Pending, key, show, small};
+use super::{Due, Run};
+use crate::dice::Dice;
 use crate::history::{Call, Level as Demanded, Row, Told};
-use crate::oracle::{Moment, Read};
+use crate::oracle::{Least, Moment, Read};
 use crate::plan::{Level, Operation};
 use crate::reference::{Rows, rows_of};
 use crate::trace::Line;
 use crate::world::rejection_mark;
+
+/// Longest time between the gate and the snapshot: a node is closed, opened and READY again meanwhile.
+const HELD_UP_MS_MAX: u64 = 10_000;
+
+/// A paused process is looked at again after this.
+const AWAKE_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a plan's read asks for.
 #[derive(Clone, Copy, Debug)]
@@ -28,15 +40,17 @@ pub(super) struct Asked {
     pub(super) max_staleness_ms: Option<u64>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct PendingRead {
     pub(super) client: u32,
     node: usize,
     pub(super) operation: usize,
     key: Option<Bytes>,
-    level: ReadLevel,
-    max_staleness_ms: Option<u64>,
-    until: Duration,
+    path: ReadPath,
+    /// Snapshots asked for.
+    opened: u64,
+    /// What the answer must hold, whatever the path thinks: by the gate that admitted it, and by the end waited for.
+    least: Least,
     pub(super) line: Line,
 }
 
@@ -49,15 +63,16 @@ impl Run<'_> {
         let client = operation.client;
         let session = self.session(client);
         let (number_of_session, token) = (session.number, session.token.clone());
-        let (level, demanded) = match (level, token) {
-            (Level::Stale, _) => (ReadLevel::Stale, Demanded::Stale),
-            (Level::Local, _) | (Level::AtLeast, None) => (ReadLevel::Local, Demanded::Local),
+        let (level, first, demanded) = match (level, token) {
+            (Level::Stale, _) => (ReadLevel::Stale, None, Demanded::Stale),
+            (Level::Local, _) | (Level::AtLeast, None) => (ReadLevel::Local, None, Demanded::Local),
             (Level::AtLeast, Some(token)) => {
                 let positions = token.positions.iter().map(|(position, _)| position.0).collect();
-                (ReadLevel::AtLeast(token), Demanded::AtLeast(positions))
+                (ReadLevel::AtLeast(token), None, Demanded::AtLeast(positions))
             }
-            (Level::Latest, _) => (ReadLevel::Latest, Demanded::Latest),
+            (Level::Latest, token) => (ReadLevel::Latest, token, Demanded::Latest),
         };
+        let demand = Demand { level, first, staleness_ms_max: max_staleness_ms };
         let key = number.map(key);
         let call = match &key {
             Some(key) => Call::Get { key: key.to_vec(), level: demanded },
@@ -68,7 +83,7 @@ impl Run<'_> {
         let line = self.note_operation(operation, || {
             let what = number.map_or("scan".to_owned(), |number| format!("get k{number}"));
             let most = max_staleness_ms.map(|ms| format!(", at most {ms} ms old"));
-            format!("{what} at node {node}, {}{}", name(&level), most.unwrap_or_default())
+            format!("{what} at node {node}, {}{}", name(&demand.level), most.unwrap_or_default())
         });
         let until = self.world.now.mono + Duration::from_millis(wait_ms);
         self.go_on(PendingRead {
@@ -76,27 +91,56 @@ impl Run<'_> {
             node,
             operation: index,
             key,
-            level,
-            max_staleness_ms,
-            until,
+            path: ReadPath::new(demand, until),
+            opened: 0,
+            least: Least::default(),
             line,
         });
     }
 
-    /// Admits a read, or lets it wait.
-    fn go_on(&mut self, read: PendingRead) {
+    fn go_on(&mut self, mut read: PendingRead) {
         let node = read.node;
         let now = self.world.now_of(node);
-        match self.world.node(node).gate().admit(&read.level, read.max_staleness_ms, now) {
-            Ok(Admit::Now(generation)) => self.answer(read, generation),
-            Ok(Admit::Wait(until)) => {
-                let deadline = read.until.saturating_sub(self.world.now.mono);
+        let gate = Arc::new(self.world.node(node).gate().clone());
+        match read.path.next(&gate, now) {
+            Ok(Step::Open(generation)) => {
+                read.least.admitted = gate.positions.clone();
+                self.open_soon(read, generation);
+            }
+            Ok(Step::Wait { until, deadline }) => {
                 let id = self.world.next_id();
                 let line = read.line;
                 self.pending.insert((node, id), Pending::Read(read));
                 self.world.command_from(node, Command::Await { until, deadline }, line);
             }
             Err(rejection) => self.reject(&read, &rejection),
+        }
+    }
+
+    /// Mostly at once; now and then its thread is held up first.
+    fn open_soon(&mut self, mut read: PendingRead, generation: Generation) {
+        read.opened += 1;
+        let operation = u64::try_from(read.operation).expect("numbers fit 64 bits");
+        let mut dice = Dice::at(self.plan.seed, "opens-later", operation, read.opened);
+        let late = Duration::from_millis(dice.scaled(1, HELD_UP_MS_MAX));
+        let before_the_end = self.world.now.mono + late < self.heals_at();
+        match dice.once_in(3) && before_the_end {
+            true => {
+                let (node, id) = (read.node, self.world.take_id());
+                self.pending.insert((node, id), Pending::Opening(read, generation));
+                self.later(late, Due::Open(node, id));
+            }
+            false => self.open(read, generation),
+        }
+    }
+
+    /// Its thread runs again, unless the process has ended.
+    pub(super) fn open_late(&mut self, node: usize, id: RequestId) {
+        if self.world.is_running(node) && self.world.is_paused(node) {
+            return self.later(AWAKE_AGAIN, Due::Open(node, id));
+        }
+        if let Some(Pending::Opening(read, generation)) = self.pending.remove(&(node, id)) {
+            self.open(read, generation);
         }
     }
 
@@ -135,78 +179,87 @@ impl Run<'_> {
             node,
             operation,
             key: None,
-            level: ReadLevel::Local,
-            max_staleness_ms: None,
-            until: self.world.now.mono,
+            path: ReadPath::new(ReadLevel::Local.into(), self.world.now.mono),
+            opened: 0,
+            least: Least::default(),
             line: Line::NONE,
         });
     }
 
-    /// One snapshot gives rows and token.
-    fn answer(&mut self, read: PendingRead, generation: Generation) {
+    fn open(&mut self, mut read: PendingRead, generation: Generation) {
         let node = read.node;
-        let Some(topic) = self.world.node(node).gate().topic else {
-            return self.tell(read.operation, Told::Unknown, read.line, read.client, || {
-                "no topic".to_owned()
-            });
+        let view = self.world.open_view(node, generation);
+        let lineages = match view.as_ref().map(View::lineages).transpose() {
+            Ok(lineages) => lineages,
+            Err(error) => return self.failed(&read, generation, error),
         };
-        let view = self.world.view_of(node, generation);
-        let rows = match &read.key {
-            Some(key) => view.get(key).map(|row| {
-                let row = row.map(|row| (key.to_vec(), (row.revision, row.value)));
-                row.into_iter().collect::<Rows>()
-            }),
-            None => rows_of(&view),
-        };
-        let found = view.lineages().and_then(|lineages| Ok((lineages, rows?)));
-        let (lineages, rows) = match found {
-            Ok(found) => found,
-            Err(error) => {
-                self.tell(read.operation, Told::Unknown, read.line, read.client, || {
-                    error.to_string()
-                });
-                if error.kind == StoreErrorKind::Corrupt {
-                    let damaged =
-                        outrigger_core::node::Event::Damaged { generation, detail: error.detail };
-                    self.world.event(node, damaged);
+        match (read.path.opened(lineages.as_deref(), self.world.now_of(node)), view, lineages) {
+            (Ok(Opened::Answer(answer)), Some(view), Some(lineages)) => {
+                match rows_asked_for(&view, read.key.as_deref()) {
+                    Ok(rows) => self.answer(&read, generation, (answer, &lineages, &rows)),
+                    Err(error) => self.failed(&read, generation, error),
                 }
-                return;
             }
-        };
-        if let Err(rejection) = read.level.check_snapshot(&lineages) {
-            return self.reject(&read, &rejection);
+            (Ok(Opened::Answer(_) | Opened::Again), _, _) => self.go_on(read),
+            (Err(rejection), _, _) => self.reject(&read, &rejection),
         }
+    }
+
+    fn failed(&mut self, read: &PendingRead, generation: Generation, error: StoreError) {
+        self.tell(read.operation, Told::Unknown, read.line, read.client, || error.to_string());
+        if error.kind == StoreErrorKind::Corrupt {
+            self.world.event(read.node, Event::Damaged { generation, detail: error.detail });
+        }
+    }
+
+    /// One snapshot gave all of it.
+    fn answer(
+        &mut self,
+        read: &PendingRead,
+        generation: Generation,
+        (answer, lineages, rows): (Answer, &[Lineage], &Rows),
+    ) {
         let key = read.key.as_deref();
-        let token = Token::of(topic, &lineages);
+        let Demand { level, first: _, staleness_ms_max } = read.path.demand();
         let seen = Read {
-            level: &read.level,
-            max_staleness_ms: read.max_staleness_ms,
+            level,
+            max_staleness_ms: *staleness_ms_max,
             generation,
-            lineages: &lineages,
-            token: &token,
+            lineages,
+            token: &answer.token,
+            confirmed_at_ms: answer.confirmed_at_ms,
+            least: &read.least,
             key,
-            rows: &rows,
+            rows,
         };
-        self.world.judge(&Moment::Read { node, read: &seen });
-        if topic != self.world.log.topic() {
+        self.world.judge(&Moment::Read { node: read.node, read: &seen });
+        if answer.token.topic != self.world.log.topic() {
             // What an earlier topic's copy says is no contradiction to this one's history.
             let unknown = || "an answer of an earlier topic".to_owned();
             return self.tell(read.operation, Told::Unknown, read.line, read.client, unknown);
         }
         let positions = lineages.iter().map(|lineage| lineage.position.0).collect();
-        let told = told_of(key, &rows, positions);
-        self.tell(read.operation, told, read.line, read.client, || show_rows(&rows));
-        if read.level != ReadLevel::Stale {
-            self.saw(read.client, token);
+        let told = told_of(key, rows, positions);
+        self.tell(read.operation, told, read.line, read.client, || show_rows(rows));
+        if *level != ReadLevel::Stale {
+            self.saw(read.client, answer.token);
         }
     }
 
-    pub(super) fn reached(&mut self, mut read: PendingRead) {
-        if read.level == ReadLevel::Latest {
-            // The end that was asked for is applied, and a snapshot is never behind the gate.
-            read.level = ReadLevel::Local;
-        }
+    pub(super) fn reached(&mut self, mut read: PendingRead, end: Option<Vec<Offset>>) {
+        read.least.end = end.clone().unwrap_or_default();
+        read.path.reached(end);
         self.go_on(read);
+    }
+}
+
+fn rows_asked_for(view: &ModelView, key: Option<&[u8]>) -> Result<Rows, StoreError> {
+    match key {
+        None => rows_of(view),
+        Some(key) => {
+            let row = view.get(key)?.map(|row| (key.to_vec(), (row.revision, row.value)));
+            Ok(row.into_iter().collect())
+        }
     }
 }
 

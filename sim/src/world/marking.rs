@@ -237,7 +237,7 @@ fn reply(reply: &Reply) -> &'static str {
             Some(Outcome::Unknown(_)) => "reply: unknown",
             Some(Outcome::Appended(_)) | None => "reply: appended",
         },
-        Reply::Reached => "reply: reached",
+        Reply::Reached { .. } => "reply: reached",
         Reply::Pinned => "reply: pinned",
         Reply::Drained => "reply: drained",
         Reply::Done => "reply: done",

@@ -173,9 +173,15 @@ impl World {
     }
 
     pub fn command_from(&mut self, index: usize, command: Command, cause: Line) -> RequestId {
+        let id = self.take_id();
+        self.event_from(index, Event::Command(id, command), cause);
+        id
+    }
+
+    /// An id that no command gets.
+    pub fn take_id(&mut self) -> RequestId {
         let id = self.next_id();
         self.next_request += 1;
-        self.event_from(index, Event::Command(id, command), cause);
         id
     }
 
@@ -225,7 +231,12 @@ impl World {
     }
 
     pub fn view_of(&self, index: usize, generation: Generation) -> ModelView {
-        self.nodes[index].disk.view(generation).expect("the gate names an open generation")
+        self.open_view(index, generation).expect("the gate names an open generation")
+    }
+
+    /// None: the generation is not open, or not any more.
+    pub fn open_view(&self, index: usize, generation: Generation) -> Option<ModelView> {
+        self.nodes[index].disk.view(generation)
     }
 
     pub fn truncate(&mut self, partition: Partition, end: Offset) {

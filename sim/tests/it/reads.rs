@@ -42,7 +42,7 @@ fn a_position_to_come_is_waited_for() {
     let reply = await_reply(&mut world, Until::AtLeast(token(1, None)), |world| {
         world.log.stall_fetches(0, false)
     });
-    assert_eq!(reply, Reply::Reached);
+    assert_eq!(reply, Reply::Reached { end: None });
 }
 
 #[test]
@@ -55,7 +55,8 @@ fn latest_waits_for_the_end_that_the_leader_answers_afterwards() {
     assert_eq!(world.reply(0, id), None, "the copy is behind the end");
     world.log.stall_fetches(0, false);
     world.advance(Duration::from_secs(1));
-    assert_eq!(world.reply(0, id), Some(Reply::Reached));
+    let end = Some(vec![Offset(1)]);
+    assert_eq!(world.reply(0, id), Some(Reply::Reached { end }));
     assert_eq!(get(&world, 0, &ReadLevel::Local, "a").as_deref(), Some("1"));
 }
 
@@ -128,6 +129,6 @@ fn a_write_is_read_on_another_node_by_its_token() {
     let revision = Revision { partition: Partition(0), offset: Offset(0) };
     let token = Token::of_write(TopicId([1; 16]), 1, revision);
     let id = world.command(1, Command::Await { until: Until::AtLeast(token), deadline: DEADLINE });
-    assert_eq!(world.reply(1, id), Some(Reply::Reached));
+    assert_eq!(world.reply(1, id), Some(Reply::Reached { end: None }));
     assert_eq!(get(&world, 1, &ReadLevel::Local, "k").as_deref(), Some("v"));
 }

@@ -32,7 +32,10 @@ enum Need {
     Token(Token),
 }
 
-pub(super) type Settled = Vec<(RequestId, Result<(), Rejection>)>;
+/// The end that was waited for, if one was.
+type Reached = Option<Vec<Offset>>;
+
+pub(super) type Settled = Vec<(RequestId, Result<Reached, Rejection>)>;
 
 impl Awaits {
     pub(super) fn len(&self) -> usize {
@@ -81,11 +84,11 @@ impl Awaits {
             Need::Positions(wanted) => {
                 let all =
                     gate.positions.iter().zip(wanted).all(|(applied, wanted)| applied >= wanted);
-                (gate.live && gate.exact && all).then_some(Ok(()))
+                (gate.live && gate.exact && all).then(|| Ok(Some(wanted.clone())))
             }
             Need::Token(token) => match gate.check_token(token) {
                 Err(rejection) => Some(Err(rejection)),
-                Ok(()) => gate.holds(token).then_some(Ok(())),
+                Ok(()) => gate.holds(token).then_some(Ok(None)),
             },
         };
         let settled = self

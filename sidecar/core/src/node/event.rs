@@ -72,8 +72,15 @@ pub enum Effect {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    Written { topic: TopicId, partitions: u32, outcomes: Vec<Outcome> },
-    Reached,
+    Written {
+        topic: TopicId,
+        partitions: u32,
+        outcomes: Vec<Outcome>,
+    },
+    /// `end`: the leaders' answer that `Until::Latest` waited for, by partition.
+    Reached {
+        end: Option<Vec<Offset>>,
+    },
     Pinned,
     Rejected(Rejection),
     Drained,

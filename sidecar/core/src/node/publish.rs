@@ -123,7 +123,7 @@ impl Node {
     pub(super) fn settle(&mut self, settled: Settled) {
         for (id, result) in settled {
             let reply = match result {
-                Ok(()) => Reply::Reached,
+                Ok(end) => Reply::Reached { end },
                 Err(rejection) => Reply::Rejected(rejection),
             };
             self.reply(id, reply);

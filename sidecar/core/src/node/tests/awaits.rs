@@ -12,6 +12,10 @@ fn token(position: u64, epoch: Option<u32>) -> Until {
     Until::AtLeast(Token { topic: TOPIC, positions })
 }
 
+fn reached(end: u64) -> Reply {
+    Reply::Reached { end: Some(vec![Offset(end)]) }
+}
+
 impl Driven {
     fn wait(&mut self, id: u64, until: Until) {
         self.event(Event::Command(RequestId(id), Command::Await { until, deadline: DEADLINE }));
@@ -49,7 +53,7 @@ fn the_latest_is_what_the_leader_answers_to_a_later_question() {
     driven.log(ends(0, None));
     assert_eq!(driven.replies(), [], "that question was older than the read");
     driven.log(ends(0, None));
-    assert_eq!(driven.replies(), [(1, Reply::Reached)]);
+    assert_eq!(driven.replies(), [(1, reached(0))]);
 }
 
 #[test]
@@ -137,7 +141,7 @@ fn a_position_reached_counts_only_once_the_copy_is_exact() {
         assert_eq!(driven.replies(), []);
         driven.takes(batch);
     }
-    assert_eq!(driven.replies(), [(1, Reply::Reached)], "the cleaner may have been up to 3");
+    assert_eq!(driven.replies(), [(1, reached(2))], "the cleaner may have been up to 3");
 }
 
 #[test]
@@ -160,5 +164,5 @@ fn a_wait_lasts_over_a_rebuild_until_the_new_copy_is_in_use() {
     driven.done(StoreCallKind::Flush);
     assert_eq!(driven.replies(), [], "read, but not in use");
     driven.done(StoreCallKind::Activate);
-    assert_eq!(driven.replies(), [(1, Reply::Reached)]);
+    assert_eq!(driven.replies(), [(1, reached(1))]);
 }
