@@ -139,7 +139,7 @@ Kafka $KAFKA_VERSION is up: $servers
 Try, from other terminals:
   outrigger serve --bootstrap $servers --store demo --create --data ./n1
   kcat -b $servers -t demo -C -o beginning -f '%k = %s\n'
-  echo 'hello=world' | kcat -b $servers -t demo -P -K=
+  echo 'hello=world' | kcat -b $servers -t demo -P -K= -X topic.partitioner=murmur2_random
 
 ctrl-c ends it.
 TEXT

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
     name = "outrigger-sim",
     about = "Plays production nodes over models of Kafka and of disks, and breaks everything",
     after_help = "Exit codes: 0 nothing found, 10 safety, 11 liveness, 12 panic, 13 bound, 14 non-determinism, \
-                  15 model self-check, 2 wrong usage."
+                  15 model self-check, 2 wrong usage. `outrigger-sim oracles` tells what O1 to O21 are."
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -37,6 +37,8 @@ pub(super) enum Command {
     Plan { seed: u64 },
     /// Brings known bugs back one by one: each must be caught.
     Canaries(Canaries),
+    /// Lists the oracles: what each holds a run against, and the exit code when it does not.
+    Oracles,
     /// Plays the same plans in two processes and compares their traces byte for byte.
     Meta {
         #[arg(long, default_value = "1..10", value_parser = seeds)]
@@ -77,6 +79,9 @@ pub(super) struct Run {
     /// Stops at the first failure.
     #[arg(long)]
     pub(super) first: bool,
+    /// Lists each kind of fault and each mark with how often it came.
+    #[arg(long)]
+    pub(super) marks: bool,
     /// Writes the outcome as JSON.
     #[arg(long, value_name = "FILE")]
     pub(super) summary: Option<PathBuf>,

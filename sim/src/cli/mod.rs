@@ -29,6 +29,7 @@ pub fn main() -> ExitCode {
         Command::Explain { plan } => shrink::explain(&plan),
         Command::Plans { dir } => plans::regress(&dir),
         Command::Canaries(args) => canaries(args),
+        Command::Oracles => report::oracles(),
         Command::Meta { seeds } => meta::run(seeds),
     };
     done.unwrap_or_else(|error| {

@@ -1,46 +1,106 @@
 //! What a swarm run says in the end.
 
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
 use serde_json::json;
 
+use crate::oracle::OracleId;
 use crate::swarm::Swarmed;
 use crate::world::ALL_MARKS;
 
 /// Failing seeds that are named one by one.
 const NAMED_MAX: usize = 20;
 
-pub(super) fn print(swarmed: &Swarmed) {
+/// The verdict first; what a run came across is listed when it is asked for.
+pub(super) fn print(swarmed: &Swarmed, marks: bool) {
+    println!("{}", verdict(swarmed));
     for (seed, violation) in swarmed.failures.iter().take(NAMED_MAX) {
         println!("seed {seed}: {violation}");
     }
     if swarmed.failures.len() > NAMED_MAX {
         println!("... and {} more", swarmed.failures.len() - NAMED_MAX);
     }
+    let oracles = swarmed.failures.iter().map(|(_, violation)| violation.oracle);
+    for oracle in oracles.collect::<BTreeSet<_>>() {
+        println!("{oracle}: {}", oracle.meaning());
+    }
+    println!("{}", figures(swarmed));
+    println!("{}", coverage(swarmed));
+    if marks {
+        list(swarmed);
+    }
+}
+
+fn verdict(swarmed: &Swarmed) -> String {
+    let Swarmed { seeds, first_seed, failures, .. } = swarmed;
+    match failures.len() {
+        0 => format!("PASSED: {seeds} seeds from {first_seed}"),
+        failed => format!("FAILED: {failed} of {seeds} seeds from {first_seed}"),
+    }
+}
+
+fn figures(swarmed: &Swarmed) -> String {
     let took = swarmed.took.as_secs_f64();
     let simulated = swarmed.simulated.as_secs_f64();
-    let per_core = count(swarmed.seeds) / took / count_of(swarmed.threads);
-    println!("faults injected");
-    for (id, hits) in swarmed.faults_by_id() {
-        println!("  {id:4} {hits}");
+    // Threads that wait for a core on a busy machine would count as slow.
+    let cpu = cpu_seconds().unwrap_or(took * count_of(swarmed.threads)).max(0.01);
+    format!(
+        "{} operations, {:.1} simulated hours in {took:.1} s: {:.0} seeds and {:.0} simulated seconds per CPU second",
+        swarmed.operations,
+        simulated / 3_600.0,
+        count(swarmed.seeds) / cpu,
+        simulated / cpu,
+    )
+}
+
+/// What this process has taken so far; none where the system does not tell it so.
+fn cpu_seconds() -> Option<f64> {
+    /// Of Linux, on every machine.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name may have spaces in it; user and system time are the 12th and 13th field behind it.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+}
+
+fn coverage(swarmed: &Swarmed) -> String {
+    let never: Vec<_> = never_hit(swarmed).collect();
+    let hit = ALL_MARKS.len() - never.len();
+    let mut text = format!(
+        "{} kinds of faults, {hit} of {} marks hit (--marks lists them)",
+        swarmed.faults_by_id().len(),
+        ALL_MARKS.len()
+    );
+    if !never.is_empty() {
+        text.push_str("; never: ");
+        text.push_str(&never.join(", "));
     }
-    println!("marks hit");
+    text
+}
+
+fn list(swarmed: &Swarmed) {
+    println!("faults");
+    for (id, hits) in swarmed.faults_by_id() {
+        println!("  {hits:12} {id}");
+    }
+    println!("marks");
     for (mark, hits) in swarmed.marks.all() {
         println!("  {hits:12} {mark}");
     }
-    let never: Vec<_> = never_hit(swarmed).collect();
-    match never.is_empty() {
-        true => println!("marks never hit: none"),
-        false => println!("marks never hit: {}", never.join(", ")),
+}
+
+/// What all the numbers stand for.
+pub(super) fn oracles() -> anyhow::Result<ExitCode> {
+    for oracle in OracleId::ALL {
+        let class = oracle.class();
+        println!("{oracle:4} {:2}  {:16}  {}", class.exit_code(), class.name(), oracle.meaning());
     }
     println!(
-        "{} seeds from {}, {} operations, {:.1} simulated hours in {took:.1} s: {per_core:.0} seeds per second and core, \
-         simulated time {:.0} times real time",
-        swarmed.seeds,
-        swarmed.first_seed,
-        swarmed.operations,
-        simulated / 3_600.0,
-        simulated / took,
+        "O8, O10 and O19 stood for what there is not: an owner of keys, a watch, two versions."
     );
-    println!("{} seeds failed", swarmed.failures.len());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn never_hit(swarmed: &Swarmed) -> impl Iterator<Item = &'static str> {
@@ -75,4 +135,41 @@ fn count(number: u64) -> f64 {
 
 fn count_of(number: usize) -> f64 {
     count(u64::try_from(number).expect("lengths fit 64 bits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::oracle::Violation;
+
+    fn swarmed(failures: Vec<(u64, Violation)>) -> Swarmed {
+        let took = Duration::from_secs(2);
+        Swarmed { first_seed: 7, seeds: 100, threads: 1, took, failures, ..Swarmed::default() }
+    }
+
+    #[test]
+    fn the_verdict_is_one_line_whatever_else_there_is_to_say() {
+        assert_eq!(verdict(&swarmed(vec![])), "PASSED: 100 seeds from 7");
+        let violation = Violation {
+            oracle: OracleId::O13,
+            at: Duration::ZERO,
+            node: None,
+            keys: vec![],
+            what: "it is back".to_owned(),
+        };
+        assert_eq!(verdict(&swarmed(vec![(9, violation)])), "FAILED: 1 of 100 seeds from 7");
+        assert!(figures(&swarmed(vec![])).contains(" per CPU second"));
+    }
+
+    /// The list of the README is what the program says.
+    #[test]
+    fn the_readme_lists_every_oracle() {
+        let readme = include_str!("../../README.md");
+        for oracle in OracleId::ALL {
+            let row = format!("| {oracle} | {} | {} |", oracle.meaning(), oracle.class().name());
+            assert!(readme.contains(&row), "sim/README.md lacks: {row}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub(super) fn run(run: &Run) -> Result<ExitCode> {
         }
     };
     let swarmed = swarm(extent, run.jobs.max(1), run.first);
-    report::print(&swarmed);
+    report::print(&swarmed, run.marks);
     if let Some(path) = &run.summary {
         fs::write(path, report::json(&swarmed)).with_context(|| path.display().to_string())?;
     }

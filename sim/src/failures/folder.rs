@@ -38,7 +38,7 @@ fn readme(failure: &Failure, min: &str, explained: &str) -> String {
     };
     format!(
         "# {name}\n\n\
-         {violation}\n\n    outrigger-sim replay {min}\n\n\
+         {violation}\n\n    ./x sim replay {min}\n\n\
          - Found by {seeds}.\n\
          - `min.json` has {operations} of {all_operations} operations and {faults} of {all_faults} faults of \
          seed {seed} (`plan.json`), needs {kinds}; {minimal} ({tries} tries, {took:.1} s).\n\

@@ -228,6 +228,62 @@ impl fmt::Debug for Oracles {
 }
 
 impl OracleId {
+    /// Numbers that are missing stood for what the product does not have.
+    pub const ALL: [OracleId; 18] = [
+        OracleId::O1,
+        OracleId::O2,
+        OracleId::O3,
+        OracleId::O4,
+        OracleId::O5,
+        OracleId::O6,
+        OracleId::O7,
+        OracleId::O9,
+        OracleId::O11,
+        OracleId::O12,
+        OracleId::O13,
+        OracleId::O14,
+        OracleId::O15,
+        OracleId::O16,
+        OracleId::O17,
+        OracleId::O18,
+        OracleId::O20,
+        OracleId::O21,
+    ];
+
+    /// What it holds a run against, in a line.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            OracleId::O1 => {
+                "no acknowledged write is lost, and no copy given up for a loss that there was not"
+            }
+            OracleId::O2 => {
+                "an operation takes effect at most once, at the offset that was acknowledged"
+            }
+            OracleId::O3 => "what \"did not happen\" never takes effect",
+            OracleId::O4 => "a copy is the fold of the committed log below its position",
+            OracleId::O5 => "whatever a crash leaves is consistent: rows and positions agree",
+            OracleId::O6 => {
+                "what readers see never goes back, and the copy in use is never deleted"
+            }
+            OracleId::O7 => "reads include their token, ages are true, a session never goes back",
+            OracleId::O9 => "nothing of an aborted or undecided transaction is visible",
+            OracleId::O11 => {
+                "READY is honest: everything is there that the log had when the restore began"
+            }
+            OracleId::O12 => {
+                "once all is healed every node recovers, and whatever holds one up has its name"
+            }
+            OracleId::O13 => "a deleted key does not come back",
+            OracleId::O14 => "data of another topic, cluster or store is refused and left as it is",
+            OracleId::O15 => "queues, memory, retries and notices are bounded",
+            OracleId::O16 => "core does not panic",
+            OracleId::O17 => "the models keep their own rules",
+            OracleId::O18 => "the same plan gives the same bytes",
+            OracleId::O20 => "what a run should come across it does come across",
+            OracleId::O21 => "no record is skipped silently",
+        }
+    }
+
     pub fn class(self) -> Class {
         match self {
             OracleId::O1
@@ -277,7 +333,7 @@ impl Class {
 
 impl fmt::Display for OracleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        f.pad(&format!("{self:?}"))
     }
 }
 

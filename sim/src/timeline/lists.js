@@ -1,16 +1,6 @@
 // What stands beside the canvas: the slice's list, the text view, the event, head, lanes menu and legend.
 
-const ORACLES = {
-  O1: "no acknowledged write is lost", O2: "an operation takes effect at most once",
-  O3: "what definitely failed never takes effect", O4: "the copy is the fold of the log at its position",
-  O5: "data and position on disk agree after a crash", O6: "positions and epochs never go back",
-  O7: "real-time order and tokens hold", O8: "one owner; the fenced never commit",
-  O9: "no aborted or partial transaction is visible", O10: "a watch has no gap, duplicate or reordering",
-  O11: "READY is honest", O12: "after healing everything recovers", O13: "deleted keys stay deleted",
-  O14: "foreign data is refused", O15: "queues, memory and retries are bounded", O16: "no panic, no unclassified error",
-  O17: "the model's own invariants hold", O18: "same plan, same bytes", O19: "versions read each other",
-  O20: "what should be covered is covered", O21: "no record is silently skipped",
-};
+const ORACLES = JSON.parse(document.getElementById("oracles").textContent);
 const OVERSCAN = 6;
 const HEADLINE_CHARS = 100;
 const NOTHING = "Nothing selected. Click a mark or a row; ← and → walk the list below.";
@@ -196,6 +186,8 @@ function showHead(ui, plan, title) {
   const of = (kind) => lanes.filter((lane) => lane.kind === kind).length;
   const operations = lanes.reduce((sum, lane) => sum + lane.operations.length, 0);
   const count = (number, name) => `${number} ${name}${number === 1 ? "" : "s"}`;
+  // A run that fails ends before the rest of its plan; operations of a batch or a tool are one in both.
+  const played = (number, all, name) => (all ? `${number} of ${count(all.length, name)}` : count(number, name));
   const lasted = duration(events.at(-1)?.t ?? 0);
   const world = [count(of("node"), "node"), count(of("broker"), "broker")];
   world.push(count(ui.trace.partitions.length, "partition"));
@@ -203,7 +195,8 @@ function showHead(ui, plan, title) {
     ["seed", plan?.seed ?? "not in the plan"],
     violation ? ["fails at", `${seconds(violation.t, 1_000)} s, ${violation.lane}`] : ["simulated", lasted],
     ["", world.join(", ")],
-    ["", [count(operations, "operation"), count(faults.length, "fault"), count(events.length, "event")].join(", ")],
+    ["", [played(operations, plan?.operations, "operation"), played(faults.length, plan?.faults, "fault")].join(", ")],
+    ["", count(events.length, "event")],
   ];
   if (unreadable) facts.push(["unreadable lines", unreadable]);
   byId("facts").replaceChildren(...facts.map(([name, value]) => {
@@ -211,7 +204,7 @@ function showHead(ui, plan, title) {
     line.append(...(name ? [element("dt", "", name)] : []), element("dd", "", String(value)));
     return line;
   }));
-  byId("command").textContent = byId("command").title = `cargo run -p outrigger-sim -- replay ${quoted(planPath(title))}`;
+  byId("command").textContent = byId("command").title = `./x sim replay ${quoted(planPath(title))}`;
   if (violation) document.title = `${violation.oracle} · ${title}`;
   byId("plan-text").textContent = plan ? JSON.stringify(plan, null, 2) : byId("plan").textContent;
 }

@@ -4,6 +4,8 @@
 //! browser. It needs no network and nothing beside it. Knows nothing of how a trace comes to be: whatever a
 //! line says beyond the format's common fields is shown as text.
 
+use crate::oracle::OracleId;
+
 const TEMPLATE: &str = include_str!("timeline.html");
 const STYLE: &str = include_str!("timeline.css");
 /// In this order they make up one script.
@@ -33,12 +35,19 @@ pub fn page(title: &str, plan_json: &str, trace: &str) -> String {
             "style" => page.push_str(STYLE),
             "plan" => page.push_str(&json_in_html(plan_json)),
             "trace" => page.push_str(&json_in_html(trace)),
+            "oracles" => page.push_str(&json_in_html(&oracles())),
             "script" => SCRIPTS.iter().for_each(|script| page.push_str(script)),
             other => panic!("the template names an unknown slot: {other}"),
         }
         page.push_str(rest);
     }
     page
+}
+
+/// What each oracle holds a run against, by its name.
+fn oracles() -> String {
+    let meaning = |oracle: OracleId| (oracle.to_string(), oracle.meaning().into());
+    serde_json::Value::Object(OracleId::ALL.into_iter().map(meaning).collect()).to_string()
 }
 
 fn html_text(text: &str) -> String {
