@@ -115,7 +115,7 @@ impl Reference {
         match change {
             LogChange::Appended { partition, batch } => self.append(*partition, batch),
             LogChange::Truncated(lost) => self.truncate(lost.partition, lost.from),
-            LogChange::Recreated(topic) => self.recreate(*topic),
+            LogChange::Recreated { topic, partitions } => self.recreate(*topic, *partitions),
             LogChange::StartMoved { .. } | LogChange::Cleaned(_) => {}
         }
     }
@@ -154,8 +154,8 @@ impl Reference {
     }
 
     /// Another topic of the same name.
-    fn recreate(&mut self, topic: TopicId) {
-        let mut old = std::mem::replace(self, Reference::new(topic, self.count()));
+    fn recreate(&mut self, topic: TopicId, partitions: u32) {
+        let mut old = std::mem::replace(self, Reference::new(topic, partitions));
         self.predecessors = std::mem::take(&mut old.predecessors);
         self.predecessors.insert(old.topic, old);
     }

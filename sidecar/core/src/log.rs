@@ -57,6 +57,9 @@ pub enum LogEvent {
     /// Indexed by partition.
     Ends(Vec<PartitionEnd>),
     TopicId(TopicId),
+    /// No answer to any call: told before a `TopicId` whose question found another number of partitions than the
+    /// last `Describe`.
+    PartitionCount(u32),
     Appended {
         id: RequestId,
         results: Vec<Result<Revision, KafkaError>>,

@@ -222,6 +222,7 @@ fn unsure(event: LogEvent, error: &KafkaError) -> Option<LogEvent> {
         LogEvent::TopicId(_) => failed(LogCallKind::TopicId),
         LogEvent::Fetched(_) => None,
         LogEvent::Assigned { .. }
+        | LogEvent::PartitionCount(_)
         | LogEvent::Lost { .. }
         | LogEvent::Failed { .. }
         | LogEvent::Trouble(_) => Some(event),

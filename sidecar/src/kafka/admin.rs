@@ -181,6 +181,10 @@ impl Admin {
             return;
         }
         let Question { store, kind, findings, error, .. } = question;
+        let (counted, told) = (findings.partitions(), self.counts[store.0].load(Ordering::Acquire));
+        if kind == LogCallKind::TopicId && ![0, told].contains(&counted) {
+            (self.sink)(store, LogEvent::PartitionCount(counted));
+        }
         let event = match error.map_or_else(|| findings.into_event(kind), Err) {
             Ok(event) => event,
             Err(code) => LogEvent::Failed { call: kind, error: kafka_error(code, false) },

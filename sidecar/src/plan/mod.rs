@@ -188,6 +188,7 @@ pub(crate) fn describe(
             | LogEvent::Lost { .. }
             | LogEvent::Ends(_)
             | LogEvent::TopicId(_)
+            | LogEvent::PartitionCount(_)
             | LogEvent::Appended { .. }
             | LogEvent::Trouble(_) => {}
         }

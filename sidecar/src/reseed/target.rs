@@ -53,7 +53,7 @@ impl Target {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left).ok()? {
-                LogEvent::Trouble(_) => {}
+                LogEvent::Trouble(_) | LogEvent::PartitionCount(_) => {}
                 answer => return Some(answer),
             }
         }

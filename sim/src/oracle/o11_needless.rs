@@ -3,11 +3,12 @@
 //! What licenses it: a disk or a log that failed, an operator, a topic that is another one or has another policy, a
 //! copy that may be past its horizon; and for a gap at the tail, that it may be compaction's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use outrigger_core::log::{LogCall, LogEvent, PartitionEnd};
 use outrigger_core::node::{Command, Effect, Event, Notice};
+use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::{Found, FoundGeneration, StoreCall, StoreCallKind, StoreEvent};
 use outrigger_core::topic::LogFacts;
@@ -31,6 +32,11 @@ struct Seen {
     /// When the ends were last asked for, and when for those that were there at the answer.
     ends_asked: Duration,
     confirmed: Option<Duration>,
+    /// When it was last unconfirmed for so long that a gap may have been compaction's.
+    unconfirmed: Option<Duration>,
+    /// Gaps that came and are not applied: where their batches end, and when they came; then what was applied just now.
+    gaps: VecDeque<(Partition, Offset, Duration)>,
+    gap_applied: Option<Duration>,
     /// What its wall clock said last more than the brokers', and when that was found changed.
     wall_offset_ms: i64,
     clock_set: Option<Duration>,
@@ -70,8 +76,21 @@ impl Seen {
         if std::mem::replace(&mut self.wall_offset_ms, offset_ms) != offset_ms {
             self.clock_set = Some(world.elapsed());
         }
+        self.gap_applied = None;
+        if self.gap_may_count(world) {
+            self.unconfirmed = Some(world.elapsed());
+        }
         match event {
             Event::Store(StoreEvent::Found(found)) => self.open(found),
+            Event::Log(LogEvent::Fetched(batch)) if batch.gap => {
+                self.gaps.push_back((batch.partition, batch.range.end, world.elapsed()));
+            }
+            Event::Store(StoreEvent::Applied { partition, position, .. }) => {
+                let is_applied = |(of, end, _): &(_, Offset, _)| of == partition && end <= position;
+                let applied = self.gaps.iter().filter(|gap| is_applied(gap));
+                self.gap_applied = applied.map(|(.., came)| *came).min();
+                self.gaps.retain(|gap| !is_applied(gap));
+            }
             // Pins end without it.
             Event::Store(StoreEvent::Failed {
                 call: StoreCallKind::Pin | StoreCallKind::Unpin,
@@ -87,11 +106,10 @@ impl Seen {
             }
             Event::Log(LogEvent::Facts(facts)) => self.hear(facts),
             Event::Log(LogEvent::Ends(ends)) => self.hear_ends(node, ends, world),
-            Event::Store(
-                StoreEvent::Applied { .. } | StoreEvent::Pinned { .. } | StoreEvent::Done { .. },
-            )
+            Event::Store(StoreEvent::Pinned { .. } | StoreEvent::Done { .. })
             | Event::Log(
                 LogEvent::Fetched(_)
+                | LogEvent::PartitionCount(_)
                 | LogEvent::Assigned { .. }
                 | LogEvent::Appended { .. }
                 | LogEvent::Failed { .. }
@@ -109,6 +127,7 @@ impl Seen {
 
     fn open(&mut self, found: &Found) {
         (self.asked, self.confirmed) = (false, None);
+        (self.gaps, self.gap_applied) = (VecDeque::new(), None);
         let Found::Copy(copy) = found else { return };
         let generations = [&copy.current, &copy.building].into_iter().flatten();
         let lineages = generations.filter_map(FoundGeneration::lineages).flatten();
@@ -137,7 +156,8 @@ impl Seen {
             self.confirmed = Some(self.ends_asked);
         }
         // A log that lost nothing and is the same topic ends nowhere below what it gave.
-        self.asked |= !world.losses.is_empty();
+        let another = self.facts.as_ref().is_none_or(|facts| facts.topic != world.log.topic());
+        self.asked |= another || !world.losses.is_empty();
     }
 
     fn effect(&mut self, effect: &Effect, world: &World) -> Result<(), &'static str> {
@@ -153,7 +173,7 @@ impl Seen {
             Effect::Notice(Notice::Phase(phase)) => {
                 let lost = std::mem::replace(&mut self.ready, *phase == Phase::Ready);
                 match phase {
-                    Phase::CatchingUp if lost && !self.gap_may_count(world) => {
+                    Phase::CatchingUp if lost && !self.gap_may_have_counted() => {
                         Err("is READY no more because of a gap that can only be a marker's")
                     }
                     Phase::Opening | Phase::Restoring(_) | Phase::Refused(_)
@@ -187,6 +207,13 @@ impl Seen {
         let Some(facts) = &self.facts else { return true };
         let lag_ms = facts.policy.min_compaction_lag_ms;
         !facts.policy.log_append_time || self.asked || self.unconfirmed_for(lag_ms / 2, world)
+    }
+
+    /// When it came, or at some time until now.
+    fn gap_may_have_counted(&self) -> bool {
+        let under_way = self.gaps.iter().map(|(.., came)| *came);
+        let came = under_way.chain(self.gap_applied).min();
+        self.unconfirmed >= came
     }
 
     /// Also where a clock was set meanwhile.

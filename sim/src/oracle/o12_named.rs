@@ -136,6 +136,7 @@ impl Waits {
                 LogEvent::Facts(_)
                 | LogEvent::Ends(_)
                 | LogEvent::TopicId(_)
+                | LogEvent::PartitionCount(_)
                 | LogEvent::Appended { .. }
                 | LogEvent::Failed { .. }
                 | LogEvent::Trouble(_),

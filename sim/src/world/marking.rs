@@ -43,6 +43,7 @@ pub const ALL: &[&str] = &[
     "log: fetched a gap",
     "log: fetched nothing but the end",
     "log: offset out of range",
+    "log: partition count",
     "log: topic id",
     "log: topic id failed",
     "log: trouble",
@@ -161,6 +162,7 @@ fn log_event(event: &LogEvent) -> &'static str {
         LogEvent::Failed { call: LogCallKind::Describe, .. } => "log: describe failed",
         LogEvent::Failed { call: LogCallKind::Ends, .. } => "log: ends failed",
         LogEvent::Failed { call: LogCallKind::TopicId, .. } => "log: topic id failed",
+        LogEvent::PartitionCount(_) => "log: partition count",
         LogEvent::Trouble(_) => "log: trouble",
     }
 }
@@ -320,7 +322,7 @@ pub(super) fn log_change(change: &LogChange) -> &'static str {
         LogChange::Appended { .. } => "log did: append",
         LogChange::Truncated(lost) if lost.acknowledged => "log did: lose acknowledged records",
         LogChange::Truncated(_) => "log did: lose unacknowledged records",
-        LogChange::Recreated(_) => "log did: recreated",
+        LogChange::Recreated { .. } => "log did: recreated",
         LogChange::StartMoved { .. } => "log did: log start moved",
         LogChange::Cleaned(_) => "log did: clean records away",
     }

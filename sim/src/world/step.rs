@@ -264,7 +264,7 @@ impl World {
                     self.losses.push(loss);
                     self.judge(&Moment::LogChanged);
                 }
-                LogChange::Recreated(_) => self.judge(&Moment::LogChanged),
+                LogChange::Recreated { .. } => self.judge(&Moment::LogChanged),
                 LogChange::Appended { .. }
                 | LogChange::StartMoved { .. }
                 | LogChange::Cleaned(_) => {}

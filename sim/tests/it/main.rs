@@ -3,6 +3,7 @@
 mod exactness;
 mod fixture;
 mod known_plans;
+mod partitions;
 mod reads;
 mod restore;
 mod store_faults;

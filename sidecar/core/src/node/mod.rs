@@ -264,6 +264,7 @@ impl Node {
             LogEvent::Lost { partition, loss } => self.on_lost(partition, loss),
             LogEvent::Ends(ends) => self.on_ends(&ends),
             LogEvent::TopicId(topic) => self.on_topic_id(topic),
+            LogEvent::PartitionCount(count) => self.on_partition_count(count),
             LogEvent::Appended { id, results } => self.on_appended(id, results),
             LogEvent::Failed { call, error } => self.on_log_failed(call, &error),
             LogEvent::Trouble(error) => self.on_trouble(&error),

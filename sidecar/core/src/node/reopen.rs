@@ -89,6 +89,15 @@ impl Node {
         }
     }
 
+    /// Keys belong elsewhere from now on: what the topic is by now is not asked for at the next audit only.
+    pub(super) fn on_partition_count(&mut self, count: u32) {
+        if let Stage::Reading(reading) = &self.stage
+            && reading.identity.partitions != count
+        {
+            self.describe.hurry();
+        }
+    }
+
     /// The topic as it is now, against what this copy was accepted for.
     pub(super) fn audit(&mut self, facts: &LogFacts) {
         let Stage::Reading(reading) = &mut self.stage else {

@@ -109,8 +109,13 @@ impl Client {
         for (call, deadline) in asked {
             match self.answer(world, call) {
                 Ok(answer) => {
-                    if let LogEvent::Facts(facts) = &answer {
-                        self.partitions = u32::try_from(facts.partitions.len()).ok();
+                    let count = world.cluster.topic.count();
+                    match (call, self.partitions) {
+                        (LogCallKind::Describe, _) => self.partitions = Some(count),
+                        (LogCallKind::TopicId, Some(told)) if told != count => {
+                            out.push(LogEvent::PartitionCount(count));
+                        }
+                        (LogCallKind::TopicId | LogCallKind::Ends, _) => {}
                     }
                     out.push(answer);
                 }
@@ -150,7 +155,8 @@ impl Client {
         let mut lost = Vec::new();
         for (partition, reader) in self.readers.iter_mut().filter(|(_, reader)| reader.waits()) {
             let partition = *partition;
-            let log = &topic.partitions[partition.index()];
+            // What is gone is asked for again and again, as librdkafka does.
+            let Some(log) = topic.partitions.get(partition.index()) else { continue };
             let Some(answering) = log.answering(self.number, brokers) else {
                 continue;
             };

@@ -22,7 +22,10 @@ pub enum LogChange {
     /// Everything at and above `from` is gone. What is there instead is told as appended.
     Truncated(Truncation),
     /// Another topic, empty, with the same name.
-    Recreated(TopicId),
+    Recreated {
+        topic: TopicId,
+        partitions: u32,
+    },
     StartMoved {
         partition: Partition,
         to: Offset,

@@ -197,9 +197,15 @@ impl LogModel {
         self.cluster.topic = Topic::new(id, policy, count, segments, &self.cluster.brokers);
         self.cluster.coordinator.forget();
         if let Some(history) = &mut self.cluster.history {
-            history.push(LogChange::Recreated(id));
+            history.push(LogChange::Recreated { topic: id, partitions: count });
         }
         self.changed();
+    }
+
+    /// As `recreate`, with so many partitions, now and later.
+    pub fn recreate_with(&mut self, id: TopicId, partitions: u32) {
+        self.config.partitions = partitions;
+        self.recreate(id);
     }
 
     pub fn set_policy(&mut self, policy: TopicPolicy) {

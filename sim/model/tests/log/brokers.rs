@@ -43,7 +43,7 @@ fn truncations(world: &mut World) -> Vec<Truncation> {
     let lost = |change| match change {
         LogChange::Truncated(lost) => Some(lost),
         LogChange::Appended { .. }
-        | LogChange::Recreated(_)
+        | LogChange::Recreated { .. }
         | LogChange::StartMoved { .. }
         | LogChange::Cleaned(_) => None,
     };

@@ -157,7 +157,7 @@ impl Chaos {
                     self.lost.push(lost);
                 }
                 LogChange::Cleaned(_) => {}
-                LogChange::Recreated(_) | LogChange::StartMoved { .. } => panic!("{change:?}"),
+                LogChange::Recreated { .. } | LogChange::StartMoved { .. } => panic!("{change:?}"),
             }
         }
         for client in 0..CLIENTS {

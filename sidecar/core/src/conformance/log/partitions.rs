@@ -84,6 +84,19 @@ pub(super) fn a_record_without_a_key_is_left_out_and_counted(log: &mut dyn LogUn
     assert_eq!((seen.misplaced, seen.keyless, seen.gap), (0, 1, false));
 }
 
+/// What is told of the number of partitions before the topic's id.
+fn partition_count(log: &mut dyn LogUnderTest, client: u32) -> Option<u32> {
+    log.call(client, LogCall::TopicId);
+    match next(log, client) {
+        LogEvent::PartitionCount(count) => {
+            assert!(matches!(next(log, client), LogEvent::TopicId(_)));
+            Some(count)
+        }
+        LogEvent::TopicId(_) => None,
+        other => panic!("no topic id: {other:?}"),
+    }
+}
+
 /// A reader goes on as it was assigned: where keys belong is what its copy says, until somebody decides anew.
 pub(super) fn an_added_partition_shows_in_the_facts_alone(log: &mut dyn LogUnderTest) {
     let before = describe(log, ONE);
@@ -92,7 +105,11 @@ pub(super) fn an_added_partition_shows_in_the_facts_alone(log: &mut dyn LogUnder
         read_to(log, ONE, partition, Offset(0), Offset(1));
     }
     log.add_partition();
+    // A metadata request may still be answered by a broker that does not know of it.
+    let mut counts = (0..100).filter_map(|_| partition_count(log, ONE));
+    assert_eq!(counts.next(), Some(PARTITIONS + 1), "told beside the topic's id");
     let after = describe(log, ONE);
+    assert_eq!(partition_count(log, ONE), None, "it is what the last description told");
     assert_eq!((after.topic, after.partitions.len()), (before.topic, 4));
     let ends: Vec<Offset> = after.partitions.iter().map(|facts| facts.high_watermark).collect();
     assert_eq!(ends, [1, 1, 1, 0].map(Offset));

@@ -126,3 +126,17 @@ fn a_rebuild_is_used_once_all_of_it_was_read_and_flushed() {
     driven.done(StoreCallKind::Flush);
     assert!(activates(&mut driven));
 }
+
+/// Until then keys that other tools write by the new count are taken for misplaced.
+#[test]
+fn another_number_of_partitions_is_looked_into_at_once() {
+    let mut driven = Driven::reading();
+    driven.effects();
+    driven.log(LogEvent::PartitionCount(1));
+    assert_eq!(driven.effects(), []);
+    driven.log(LogEvent::PartitionCount(2));
+    assert_eq!(driven.effects(), [Effect::Log(LogCall::Describe)]);
+    let facts = LogFacts { partitions: vec![facts().partitions[0]; 2], ..facts() };
+    driven.log(LogEvent::Facts(facts));
+    assert!(driven.effects().contains(&Effect::Store(StoreCall::Close { generation: G1 })));
+}
