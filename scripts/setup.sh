@@ -72,6 +72,28 @@ jars_of() {
     -DincludeScope=runtime -DoutputDirectory="$2"
 }
 
+# What the bench measures calls against, where it can be had. Unpacked and not installed: Debian's package starts a service.
+setup_etcd() {
+  export PATH="$CACHE/etcd/usr/bin:$PATH"
+  command -v etcd >/dev/null || unpack_etcd || say "etcd is missing: no figures of it (Debian: etcd-server)"
+}
+
+unpack_etcd() {
+  local fresh
+  { command -v apt-get && command -v dpkg-deb; } >/dev/null || return
+  mkdir -p "$CACHE"
+  fresh=$(mktemp -d "$CACHE/etcd.XXXXXX")
+  if (cd "$fresh" && apt-get download -qq -o APT::Sandbox::User=root etcd-server &&
+    dpkg-deb --extract etcd-server_*.deb . && rm etcd-server_*.deb) >&2; then
+    rm -rf "$CACHE/etcd"
+    chmod 755 "$fresh"
+    mv "$fresh" "$CACHE/etcd"
+  else
+    rm -rf "$fresh"
+    return 1
+  fi
+}
+
 setup_deny() {
   cargo_tool deny "$CARGO_DENY_VERSION"
 }

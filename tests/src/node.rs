@@ -210,6 +210,11 @@ impl Node {
         Ok(())
     }
 
+    /// The id of its process.
+    pub fn process(&self) -> Result<u32> {
+        Ok(self.process.as_ref().context("the node does not run")?.id())
+    }
+
     /// What the process has taken since it was started.
     pub fn usage(&mut self) -> Result<Usage> {
         Usage::of(self.process_mut()?.id())

@@ -51,6 +51,10 @@ impl Process {
         Ok(Process { child, input, lines, seen: Vec::new() })
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has taken since it was started.
     pub fn usage(&self) -> Result<Usage> {
         Usage::of(self.child.id())

@@ -8,8 +8,8 @@ use crate::kafka::Cluster;
 pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
   restore       an empty node against a raw client, Kafka Streams, KCache and RocksDB alone
   peer          an empty node beside a READY one against Kafka Streams and the copying of the same files
-  writes        the Write stream and a lone Put against a raw producer
-  calls         a Get against an empty call
+  writes        the Write stream against a raw producer
+  calls         CPU of a Put and a Get, with etcd's beside it, and how long one takes alone
   restart       kill -9 and a small lag: process start to READY, by size of the state
   propagation   from a write on one node to its row on another, against a raw producer and consumer
   catch-up      a million records that were written while the node was stopped

@@ -1,4 +1,4 @@
-//! The Write stream and a lone Put against a raw producer with the same promises.
+//! The Write stream against a raw producer with the same promises.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use outrigger_client::Store;
-use outrigger_core::offset::Partition;
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -15,11 +14,10 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use tempfile::TempDir;
 
 use super::{ROUNDS, median, per_second, report};
-use crate::kafka::{Cluster, Topic, TopicSpec};
+use crate::kafka::{Cluster, TopicSpec};
 use crate::node::Node;
 
 const STREAMED: u64 = 300_000;
-const LONE: u64 = 2_000;
 const IN_FLIGHT: usize = 50_000;
 
 #[derive(Clone, Default)]
@@ -57,7 +55,7 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     }
     let (ours, raws, ratio) = (median(ours), median(raws), median(ratios));
     report("Write stream, 16+100 B", ours, "raw idempotent producer", raws, "records/s", ratio);
-    lone(&raw_topic, &store).await
+    Ok(())
 }
 
 fn produce(bootstrap: &str, topic: &str) -> Result<Duration> {
@@ -101,23 +99,6 @@ async fn stream(store: &Store) -> Result<Duration> {
     }
     writer.finish().await?;
     Ok(began.elapsed())
-}
-
-/// One after another, nobody else: what an application waits for.
-async fn lone(topic: &Topic, store: &Store) -> Result<()> {
-    let (mut raws, mut ours) = (Vec::new(), Vec::new());
-    for number in 0..LONE {
-        let (key, value) = record(number);
-        let began = Instant::now();
-        tokio::task::block_in_place(|| topic.put(Partition(0), key.as_bytes(), Some(&value)))?;
-        raws.push(began.elapsed().as_secs_f64() * 1e6);
-        let began = Instant::now();
-        store.put(&key, value).await?;
-        ours.push(began.elapsed().as_secs_f64() * 1e6);
-    }
-    let (ours, raws) = (median(ours), median(raws));
-    report("Put alone, median", ours, "raw acknowledged produce", raws, "us", ours / raws);
-    Ok(())
 }
 
 fn record(number: u64) -> (String, [u8; 100]) {

@@ -121,6 +121,11 @@ impl Cluster {
         Ok(self.brokers[self.index(broker)?].pid().is_some())
     }
 
+    /// The id of the broker's process.
+    pub fn process(&self, broker: usize) -> Result<u32> {
+        self.brokers[self.index(broker)?].pid().context("the broker does not run")
+    }
+
     /// Starts every broker that is down and waits until all serve.
     pub fn start_all(&mut self) -> Result<()> {
         for index in 0..self.brokers.len() {

@@ -257,6 +257,8 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
         | FaultKind::Rot { .. }
         | FaultKind::TornFlush { .. }
         | FaultKind::SlowDisk { .. }
+        | FaultKind::HungDisk { .. }
+        | FaultKind::RestoreRate { .. }
         | FaultKind::Cancel { .. }
         | FaultKind::Peer { .. } => return None,
     })
