@@ -57,6 +57,28 @@ fn the_latest_is_what_the_leader_answers_to_a_later_question() {
 }
 
 #[test]
+fn however_many_reads_wait_for_the_latest_one_question_answers_them() {
+    let asks = |effects: &[Effect]| {
+        effects.iter().filter(|effect| **effect == Effect::Log(LogCall::Ends)).count()
+    };
+    let answers =
+        |effects: &[Effect]| effects.iter().filter(|e| matches!(e, Effect::Reply(..))).count();
+    let mut driven = Driven::reading();
+    (0..500).for_each(|id| driven.wait(id, Until::Latest));
+    assert_eq!(asks(&driven.effects()), 0, "the question that is out is older than they are");
+    driven.log(ends(0, None));
+    assert_eq!(asks(&driven.effects()), 1);
+    (500..700).for_each(|id| driven.wait(id, Until::Latest));
+    assert_eq!(asks(&driven.effects()), 0);
+    driven.log(ends(0, None));
+    let first = driven.effects();
+    assert_eq!((answers(&first), asks(&first)), (500, 1), "the others need a later one");
+    driven.log(ends(0, None));
+    let last = driven.effects();
+    assert_eq!((answers(&last), asks(&last)), (200, 0));
+}
+
+#[test]
 fn a_wait_ends_when_its_time_is_up_and_the_node_wakes_for_it() {
     let mut driven = Driven::reading();
     // All questions are asked: none asks for a timer.
