@@ -57,7 +57,7 @@ impl Exit {
 
     pub fn meaning(self) -> &'static str {
         match self {
-            Exit::Success => "done",
+            Exit::Success => "done, or told what --yes would do",
             Exit::Negative => {
                 "the answer is no: the key does not exist, the copies differ, the doctor found something bad"
             }

@@ -20,4 +20,5 @@ pub mod runtime;
 mod scratch;
 pub mod serve;
 pub mod telemetry;
+mod words;
 mod workload;

@@ -10,6 +10,7 @@ use outrigger::exit::Exit;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    keep_files_private();
     ignore_file_size_signal();
     allow_all_open_files();
     let exit = match Cli::read(std::env::args_os()) {
@@ -29,6 +30,12 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     // A read of standard input cannot be cancelled, and must not keep a finished command alive.
     runtime.shutdown_background();
     outcome
+}
+
+/// RocksDB gives its files the mode that it gets: what is in a copy is for this user alone.
+fn keep_files_private() {
+    // SAFETY: it changes a number of this process, and no other thread runs yet that could make a file.
+    unsafe { libc::umask(0o077) };
 }
 
 /// A file-size limit must surface as a failed write, which is handled, and not end the process.

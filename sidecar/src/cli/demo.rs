@@ -20,7 +20,11 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
-    telemetry::start_logging(&LogConfig { format: LogFormat::Text, filter: "error".to_owned() })?;
+    telemetry::start_logging(&LogConfig {
+        format: LogFormat::Text,
+        filter: "error".to_owned(),
+        node: None,
+    })?;
     let DemoArgs { keys, keep } = args;
     Ok(demo::run(DemoConfig { keys, keep }).await?)
 }

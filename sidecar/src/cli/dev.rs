@@ -31,7 +31,11 @@ pub(super) struct DevArgs {
 const LOG: &str = "error";
 
 pub(super) async fn run(args: DevArgs) -> Result<Exit, Failure> {
-    telemetry::start_logging(&LogConfig { format: LogFormat::Text, filter: LOG.to_owned() })?;
+    telemetry::start_logging(&LogConfig {
+        format: LogFormat::Text,
+        filter: LOG.to_owned(),
+        node: None,
+    })?;
     let DevArgs { nodes, data, port } = args;
     Ok(dev::run(DevConfig { nodes, data, port }).await?)
 }

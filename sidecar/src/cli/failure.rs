@@ -8,6 +8,7 @@ use outrigger_client::{Error as CallError, ErrorKind, Reason};
 use outrigger_core::store::StoreError;
 
 use super::verify::VerifyError;
+use super::wait::WaitError;
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::dev::DevError;
@@ -61,6 +62,11 @@ pub enum Failure {
     Demo(#[from] DemoError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// Nothing is wrong with the request, and it cannot be served yet.
+    #[error("{0}")]
+    NotYet(String),
     #[error("cannot start: {0}")]
     Start(io::Error),
 }
@@ -96,7 +102,8 @@ impl Failure {
             Failure::Dev(error) => error.exit(),
             Failure::Demo(error) => error.exit(),
             Failure::Verify(error) => error.exit(),
-            Failure::Start(_) => Exit::TryAgain,
+            Failure::Wait(error) => error.exit(),
+            Failure::NotYet(_) | Failure::Start(_) => Exit::TryAgain,
         }
     }
 
@@ -155,10 +162,24 @@ pub(super) fn full(error: &CallError) -> String {
     if let Some(kafka_error) = error.kafka_error() {
         write!(text, "\n  Kafka's error: {kafka_error}").expect("a String takes every text");
     }
-    if error.kind() == ErrorKind::Unreachable {
-        text.push_str("\n  is a node running there? give its address with --server, or start one: `outrigger serve`");
+    if let Some(hint) = hint(error) {
+        write!(text, "\n  {hint}").expect("a String takes every text");
     }
     text
+}
+
+fn hint(error: &CallError) -> Option<&'static str> {
+    match (error.kind(), error.reason()) {
+        (ErrorKind::Unreachable, _) => Some(
+            "is a node running there? give its address with --server, or start one: `outrigger serve`",
+        ),
+        // A node gives its reason: this one talks another protocol, or has just ended.
+        (ErrorKind::Broken, None) => Some(
+            "has the node just ended, or is this another server's port, such as Kafka's? give the address that the \
+             node listens on (`listen`, port 7400 by default) with --server",
+        ),
+        (_, _) => None,
+    }
 }
 
 fn outcome(error: &CallError) -> &'static str {

@@ -53,7 +53,7 @@ pub(super) async fn put(args: PutArgs) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn get(args: GetArgs) -> Result<Exit, Failure> {
-    let store = args.target.store().await?.with_level(args.freshness.level());
+    let store = args.freshness.store(&args.target).await?;
     let Some(entry) = store.get(args.key.into_vec()).await.map_err(Failure::Read)? else {
         eprintln!("outrigger: the key does not exist");
         return Ok(Exit::Negative);

@@ -18,9 +18,11 @@ mod reseed;
 mod reset;
 mod scan;
 mod serve;
+mod shell;
 mod status;
 mod target;
 mod verify;
+mod wait;
 
 use std::ffi::OsString;
 use std::sync::LazyLock;
@@ -33,10 +35,11 @@ use crate::exit::Exit;
 
 pub use self::failure::Failure;
 pub use self::verify::VerifyError;
+pub use self::wait::WaitError;
 
 /// Keeps a node's state in a compacted Kafka topic, and brings it back.
 #[derive(Debug, Parser)]
-#[command(name = "outrigger", version = version(), after_help = Exit::table(), disable_help_subcommand = true)]
+#[command(name = "outrigger", version = version(), after_help = Exit::table())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,12 +60,16 @@ enum Command {
     Scan(scan::ScanArgs),
     Load(load::LoadArgs),
     Status(status::StatusArgs),
+    Wait(wait::WaitArgs),
     Verify(Box<verify::VerifyArgs>),
     Throttle(operate::ThrottleArgs),
     Cancel(operate::CancelArgs),
     Continue(operate::ContinueArgs),
     Dev(dev::DevArgs),
     Demo(demo::DemoArgs),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+    Version(shell::VersionArgs),
 }
 
 impl Cli {
@@ -89,12 +96,16 @@ impl Cli {
             Command::Scan(args) => scan::run(args).await,
             Command::Load(args) => load::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Wait(args) => wait::run(args).await,
             Command::Verify(args) => verify::run(*args).await,
             Command::Throttle(args) => operate::throttle(args).await,
             Command::Cancel(args) => operate::cancel(args).await,
             Command::Continue(args) => operate::go_on(args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Completions(args) => shell::completions(&args),
+            Command::Man(args) => shell::man(&args),
+            Command::Version(shell::VersionArgs {}) => shell::show_version(),
         }
     }
 }
@@ -133,6 +144,8 @@ mod tests {
     #[test]
     fn help_and_version_are_a_success() {
         assert_eq!(read("outrigger --help").unwrap_err(), Exit::Success);
+        assert_eq!(read("outrigger help").unwrap_err(), Exit::Success);
+        assert_eq!(read("outrigger help scan").unwrap_err(), Exit::Success);
         assert_eq!(read("outrigger --version").unwrap_err(), Exit::Success);
         assert_eq!(read("outrigger scan --help").unwrap_err(), Exit::Success);
     }
@@ -160,6 +173,12 @@ mod tests {
             "outrigger get",
             "outrigger get k --level exact",
             "outrigger get k --timeout 5",
+            "outrigger get k --at-least 7",
+            "outrigger get k --at-least 0:1,x",
+            "outrigger wait --for good",
+            "outrigger wait --timeout 0s",
+            "outrigger completions",
+            "outrigger completions cmd",
             "outrigger scan --prefix a --from b",
             "outrigger scan --limit 0",
             "outrigger scan --limit many",
@@ -191,6 +210,13 @@ mod tests {
             "outrigger put k v --server unix:///s --store s --timeout 5s",
             "outrigger put k -",
             "outrigger get k --level latest",
+            "outrigger get k --at-least 0:12",
+            "outrigger scan --at-least 0:12,1:7",
+            "outrigger wait --server http://one:1 --server unix:///two --store s --for catching-up --timeout 5m",
+            "outrigger completions bash",
+            "outrigger man",
+            "outrigger man get",
+            "outrigger version",
             "outrigger delete k",
             "outrigger scan --prefix a --limit 5 --keys-only --reverse --level stale",
             "outrigger scan --from a --to b",

@@ -1,7 +1,7 @@
 //! `reseed`: writes a copy into a new topic.
 
 use clap::builder::RangedU64ValueParser;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use outrigger_core::offset::Generation;
 
 use super::failure::Failure;
@@ -9,6 +9,7 @@ use super::output::Output;
 use crate::config::{OfflineArgs, PARTITIONS_MAX, StoreName, TopicName};
 use crate::exit::Exit;
 use crate::reseed::{Prepared, Request, Reseeded, Told};
+use crate::words::counted;
 
 /// Writes a stopped node's copy into a new, empty topic, for a log that is lost or incomplete. All nodes and writers of
 /// the store must be stopped: revisions change, and every node begins again from the new topic. Without --yes it only
@@ -52,8 +53,9 @@ fn reseed(request: Request, yes: bool) -> Result<Exit, Failure> {
     let prepared = Prepared::new(request)?;
     Output::open().whole(&prepared.text()).map_err(Failure::Output)?;
     if !yes {
-        let text = "nothing was written; stop all nodes and writers of this store, then say --yes to do it";
-        return Err(Failure::Usage(text.to_owned()));
+        let text = "nothing was written; stop all nodes and writers of this store, then say --yes to do it\n";
+        Output::open().whole(text).map_err(Failure::Output)?;
+        return Ok(Exit::Success);
     }
     let bar = bar(prepared.rows());
     let reseeded = prepared.write(&mut |told| match told {
@@ -66,10 +68,10 @@ fn reseed(request: Request, yes: bool) -> Result<Exit, Failure> {
     bar.finish_and_clear();
     let Reseeded { rows, target } = reseeded?;
     let said = format!(
-        "topic {topic} (id {}) has all {} rows, read back and compared\n\
+        "topic {topic} (id {}) has {}, all that the copy has, read back and compared\n\
          next, on every node: stop it, `outrigger reset --store {store} --yes`, then start it with topic {topic}\n",
         target.topic,
-        HumanCount(rows)
+        counted(rows, "row")
     );
     Output::open().whole(&said).map_err(Failure::Output)?;
     Ok(Exit::Success)

@@ -46,9 +46,11 @@ pub(super) fn run(args: &ResetArgs) -> Result<Exit, Failure> {
     let size = rocks::size_in_use(data, store.as_str())?.unwrap_or(0);
     let copy = format!("the copy of {owner}, {}", HumanBytes(size));
     if !yes {
-        return Err(Failure::Usage(format!(
-            "this would delete {copy}: what only this node has is then lost. Say --yes to do it"
-        )));
+        let told = format!(
+            "this would delete {copy}: what only this node has is then lost. Say --yes to do it\n"
+        );
+        Output::open().whole(&told).map_err(Failure::Output)?;
+        return Ok(Exit::Success);
     }
     rocks::reset(&DataDir::lock(data)?, store.as_str())?;
     Output::open().whole(&format!("deleted: {copy}\n")).map_err(Failure::Output)?;

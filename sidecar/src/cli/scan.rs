@@ -40,7 +40,7 @@ pub(super) struct ScanArgs {
 }
 
 pub(super) async fn run(args: ScanArgs) -> Result<Exit, Failure> {
-    let store = args.target.store().await?.with_level(args.freshness.level());
+    let store = args.freshness.clone().store(&args.target).await?;
     let keys_only = args.keys_only;
     let mut rows = store.scan(args.into_scan()).await.map_err(Failure::Read)?;
     let mut out = Output::open();

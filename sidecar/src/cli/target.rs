@@ -1,9 +1,11 @@
 //! Which store of which node a client command talks to, and for how long.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use outrigger_client::{Client, Level, Store};
+use outrigger_client::proto::v1;
+use outrigger_client::{Client, InvalidToken, Level, Revision, Store, Token};
 
 use super::failure::Failure;
 use crate::config::parse_duration;
@@ -45,6 +47,10 @@ impl Target {
         Ok(store.with_read_deadline(self.timeout).with_write_deadline(self.timeout))
     }
 
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// `None`: all stores, or the only one.
     pub(super) fn name(&self) -> Option<&str> {
         Some(self.store.as_str()).filter(|name| !name.is_empty())
@@ -52,14 +58,19 @@ impl Target {
 }
 
 /// How fresh a read must be.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct Freshness {
-    /// How fresh the answer must be
-    #[arg(long, value_enum, default_value = "local")]
-    level: LevelName,
+    /// How fresh the answer must be [default: local]
+    #[arg(long, value_enum)]
+    level: Option<LevelName>,
+
+    /// Wait until the copy has this: a revision as `put` and `delete` print it, several separated by commas, or a token
+    /// (the bytes of a client's Token in hexadecimal digits)
+    #[arg(long, value_name = "PARTITION:OFFSET|TOKEN", value_parser = AtLeast::parse)]
+    at_least: Option<AtLeast>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LevelName {
     /// Whatever copy the node has, also while it restores
     Stale,
@@ -67,14 +78,159 @@ enum LevelName {
     Local,
     /// Everything that the leader of the log had committed when asked
     Latest,
+    /// What the interface calls so: here it needs its position, which --at-least gives.
+    #[value(hide = true)]
+    AtLeast,
 }
 
+/// What a read must include.
+#[derive(Clone, Debug, PartialEq)]
+enum AtLeast {
+    Revisions(Vec<Revision>),
+    Token(Token),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it is neither a revision such as 0:4207, several of them separated by commas, nor a token in hexadecimal digits{}",
+    .0.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
+)]
+struct AtLeastError(Option<InvalidToken>);
+
 impl Freshness {
-    pub(super) fn level(self) -> Level {
-        match self.level {
-            LevelName::Stale => Level::Stale,
-            LevelName::Local => Level::Local,
-            LevelName::Latest => Level::Latest,
+    /// The store, to be read as is asked for. What is wrong with that is told before anything is sent; then the node is
+    /// asked which topic a revision is of.
+    pub(super) async fn store(self, target: &Target) -> Result<Store, Failure> {
+        let level = self.level()?;
+        let store = target.store().await?;
+        if let Some(at_least) = self.at_least {
+            let token = at_least.token(&store).await?;
+            store.resume(token).map_err(Failure::Read)?;
+        }
+        Ok(store.with_level(level))
+    }
+
+    fn level(&self) -> Result<Level, Failure> {
+        let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
+        match (self.level, &self.at_least) {
+            (Some(LevelName::AtLeast), None) => usage(
+                "--level at-least needs a position: say --at-least PARTITION:OFFSET instead, as `put` and `delete` \
+                 print it",
+            ),
+            (Some(LevelName::Stale | LevelName::Local), Some(_)) => usage(
+                "--at-least waits for a position, and the levels stale and local do not wait: leave --level out, or \
+                 say --level latest",
+            ),
+            (Some(LevelName::Stale), None) => Ok(Level::Stale),
+            (Some(LevelName::Latest), _) => Ok(Level::Latest),
+            (Some(LevelName::Local) | None, None) => Ok(Level::Local),
+            (Some(LevelName::AtLeast) | None, Some(_)) => Ok(Level::Session),
+        }
+    }
+}
+
+impl AtLeast {
+    fn parse(text: &str) -> Result<AtLeast, AtLeastError> {
+        if text.contains(':') {
+            let revisions: Option<_> = text.split(',').map(revision).collect();
+            return revisions.map(AtLeast::Revisions).ok_or(AtLeastError(None));
+        }
+        let bytes = bytes(text).ok_or(AtLeastError(None))?;
+        Token::from_bytes(&bytes).map(AtLeast::Token).map_err(|error| AtLeastError(Some(error)))
+    }
+
+    async fn token(self, store: &Store) -> Result<Token, Failure> {
+        let revisions = match self {
+            AtLeast::Token(token) => return Ok(token),
+            AtLeast::Revisions(revisions) => revisions,
+        };
+        let status = store.status().await.map_err(Failure::Read)?;
+        if status.topic_id.is_empty() {
+            return Err(Failure::NotYet(format!(
+                "store {} does not know its topic yet: wait for it with `outrigger wait`",
+                status.store
+            )));
+        }
+        let token = v1::Token { topic_id: status.topic_id, positions: positions(&revisions) };
+        Token::try_from(token).map_err(|error| Failure::BadInput(error.to_string()))
+    }
+}
+
+/// The furthest of each partition; a position is behind its record.
+fn positions(revisions: &[Revision]) -> Vec<v1::PartitionPosition> {
+    let mut furthest = BTreeMap::new();
+    for Revision { partition, offset } in revisions {
+        let position = furthest.entry(*partition).or_default();
+        *position = offset.saturating_add(1).max(*position);
+    }
+    let position =
+        |(partition, position)| v1::PartitionPosition { partition, position, leader_epoch: None };
+    furthest.into_iter().map(position).collect()
+}
+
+fn revision(text: &str) -> Option<Revision> {
+    let (partition, offset) = text.trim().split_once(':')?;
+    Some(Revision { partition: partition.parse().ok()?, offset: offset.parse().ok()? })
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let whole = !digits.is_empty()
+        && digits.len().is_multiple_of(2)
+        && digits.iter().all(u8::is_ascii_hexdigit);
+    whole.then(|| digits.chunks(2).map(byte).collect())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn freshness(level: Option<LevelName>, at_least: Option<&str>) -> Freshness {
+        Freshness { level, at_least: at_least.map(|text| AtLeast::parse(text).unwrap()) }
+    }
+
+    #[test]
+    fn a_revision_is_included_by_the_position_behind_it() {
+        let AtLeast::Revisions(revisions) = AtLeast::parse("1:7,0:41,1:9").unwrap() else {
+            panic!()
+        };
+        let positions: Vec<_> =
+            positions(&revisions).iter().map(|at| (at.partition, at.position)).collect();
+        assert_eq!(positions, [(0, 42), (1, 10)]);
+    }
+
+    #[test]
+    fn a_token_is_taken_as_a_client_gives_it() {
+        let wire = v1::Token { topic_id: vec![7; 16].into(), positions: vec![] };
+        let token = Token::try_from(wire).unwrap();
+        let hex: String = token.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(AtLeast::parse(&hex).unwrap(), AtLeast::Token(token));
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_with_what_would_be_one() {
+        for text in ["", "7", "0:", ":7", "0:x", "0:1,", "abc", "zz", "ff", "-1:0", "0:1:2"] {
+            let error = AtLeast::parse(text).expect_err(text).to_string();
+            assert!(error.contains("0:4207"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_position_decides_the_level_and_contradictions_are_told() {
+        use LevelName::{AtLeast, Latest, Local, Stale};
+        let level = |level, at_least| freshness(level, at_least).level();
+        assert_eq!(level(None, None).unwrap(), Level::Local);
+        assert_eq!(level(None, Some("0:1")).unwrap(), Level::Session);
+        assert_eq!(level(Some(AtLeast), Some("0:1")).unwrap(), Level::Session);
+        assert_eq!(level(Some(Latest), Some("0:1")).unwrap(), Level::Latest);
+        let bare = level(Some(AtLeast), None).unwrap_err();
+        assert!(bare.to_string().contains("--at-least PARTITION:OFFSET"), "{bare}");
+        for (name, at_least) in [(Stale, "0:1"), (Local, "0:1")] {
+            assert_eq!(
+                level(Some(name), Some(at_least)).unwrap_err().exit(),
+                crate::exit::Exit::Usage
+            );
         }
     }
 }

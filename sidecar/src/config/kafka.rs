@@ -4,26 +4,25 @@
 //! here, without connecting, so that a typing error is found before anything is opened.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 
 use super::problem::Problem;
+use super::settings::Passed;
 use crate::kafka::{KafkaConfig, KafkaStartError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BadProperty {
-    #[error("`{text}` is not a setting: give KEY=VALUE")]
-    NotAPair { text: String },
+    #[error("{place} is not a setting: give KEY=VALUE")]
+    NotAPair { place: String },
     #[error(transparent)]
     NotPassedOn(KafkaStartError),
     #[error("{key}: {reason}")]
     Refused { key: String, reason: String },
-    #[error("{key}: its value is neither text nor a number nor a truth value: write it in quotes")]
-    NotAValue { key: String },
-    #[error("{key}: {} does not exist: create it, or give another path", .path.display())]
-    NoFile { key: String, path: PathBuf },
+    #[error("{key}: the file that it names does not exist: create it, or give another path")]
+    NoFile { key: String },
 }
 
 /// Settings that name a file.
@@ -45,7 +44,7 @@ pub(super) fn bootstrap(text: &str) -> Result<String, Vec<Problem>> {
     }
     let wrong = brokers.iter().filter(|broker| !is_broker(broker));
     let problems: Vec<Problem> =
-        wrong.map(|broker| Problem::Bootstrap { broker: (*broker).to_owned() }).collect();
+        wrong.map(|broker| Problem::Bootstrap { broker: without_user(broker) }).collect();
     if problems.is_empty() { Ok(brokers.join(",")) } else { Err(problems) }
 }
 
@@ -62,21 +61,25 @@ fn is_broker(text: &str) -> bool {
         && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// The file's table with the flags' `key=value` laid over it, each judged.
+/// The file's table with the variable's lines laid over it, and over both the flags; each judged. No problem quotes a
+/// value: it may be a secret.
 pub(super) fn properties(
-    table: &toml::Table,
-    pairs: &[String],
+    table: BTreeMap<String, String>,
+    passed: &Passed,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, String> {
-    let mut properties = BTreeMap::new();
-    flatten("", table, &mut properties, problems);
-    // One flag is one pair; the environment has one variable for all, so a pair a line.
-    for pair in pairs.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty()) {
+    let mut properties = table;
+    let lines = (1..).zip(passed.lines.iter().flat_map(|text| text.lines()));
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+    let lines = lines.map(|(number, line)| (format!("line {number} of OUTRIGGER_KAFKA"), line));
+    let flags = (1..).zip(&passed.pairs);
+    let flags = flags.map(|(number, pair)| (format!("--kafka number {number}"), pair.as_str()));
+    for (place, pair) in lines.chain(flags) {
         match pair.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => {
+            Some((key, value)) if is_name(key.trim()) => {
                 properties.insert(key.trim().to_owned(), value.to_owned());
             }
-            _ => problems.push(BadProperty::NotAPair { text: pair.to_owned() }.into()),
+            Some(_) | None => problems.push(BadProperty::NotAPair { place }.into()),
         }
     }
     let bad = properties.iter().filter_map(|(key, value)| judge(key, value).err());
@@ -84,30 +87,11 @@ pub(super) fn properties(
     properties
 }
 
-/// `security.protocol = "SSL"` without quotes around the key is a table in a table to TOML.
-fn flatten(
-    prefix: &str,
-    table: &toml::Table,
-    into: &mut BTreeMap<String, String>,
-    problems: &mut Vec<Problem>,
-) {
-    for (key, value) in table {
-        let key = format!("{prefix}{key}");
-        let text = match value {
-            toml::Value::Table(inner) => {
-                flatten(&format!("{key}."), inner, into, problems);
-                continue;
-            }
-            toml::Value::String(text) => text.clone(),
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Boolean(truth) => truth.to_string(),
-            toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Array(_) => {
-                problems.push(BadProperty::NotAValue { key }.into());
-                continue;
-            }
-        };
-        into.insert(key, text);
-    }
+/// What else stands before a `=` may be the middle of a secret, such as a PEM of several lines.
+fn is_name(key: &str) -> bool {
+    let legal =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    !key.is_empty() && key.bytes().all(legal)
 }
 
 fn judge(key: &str, value: &str) -> Result<(), BadProperty> {
@@ -123,12 +107,31 @@ fn judge(key: &str, value: &str) -> Result<(), BadProperty> {
     }
     match ClientConfig::new().set(key, value).create_native_config() {
         Ok(_) => {}
-        Err(KafkaError::ClientConfig(_, reason, _, _)) => return Err(refused(reason)),
-        Err(other) => return Err(refused(other.to_string())),
+        Err(KafkaError::ClientConfig(_, reason, _, _)) => {
+            return Err(refused(unquoted(&reason, value)));
+        }
+        Err(other) => return Err(refused(unquoted(&other.to_string(), value))),
     }
     let is_path = FILES.contains(&key) && !(key == "ssl.ca.location" && value == "probe");
     match is_path && !Path::new(value).exists() {
-        true => Err(BadProperty::NoFile { key: key.to_owned(), path: value.into() }),
+        true => Err(BadProperty::NoFile { key: key.to_owned() }),
         false => Ok(()),
+    }
+}
+
+/// What librdkafka says of a value, without the value.
+fn unquoted(reason: &str, value: &str) -> String {
+    match value.len() {
+        // Too short for a secret, and the text may have it by chance.
+        0..4 => reason.to_owned(),
+        4.. => reason.replace(value, "…"),
+    }
+}
+
+/// An address without the user and the password that some write before it.
+pub(super) fn without_user(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((_, address)) => format!("…@{address}"),
+        None => address.to_owned(),
     }
 }

@@ -4,6 +4,7 @@
 //! into a list of everything that is wrong. Nothing is opened, bound or created meanwhile: a
 //! `ServeConfig` is only data. The order of precedence is flag, then environment, then file.
 
+mod file;
 mod kafka;
 mod names;
 mod peers;
@@ -72,13 +73,20 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// Directives of `tracing_subscriber::EnvFilter`, known to parse.
     pub filter: String,
+    /// Whose lines these are; none: of the only one that could be meant.
+    pub node: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Lines for people.
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl LogFormat {
+    /// As the file names them; the flag's names are the same.
+    const NAMES: [(&'static str, LogFormat); 2] =
+        [("text", LogFormat::Text), ("json", LogFormat::Json)];
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::kafka::without_user;
 use super::problem::Problem;
 use super::settings::Settings;
 use super::units::parse_size;
@@ -35,10 +36,10 @@ fn addresses(texts: &[String], problems: &mut Vec<Problem>) -> Vec<PeerAddress> 
     for text in texts.iter().map(|text| text.trim()) {
         match PeerAddress::parse(text) {
             Ok(address) if addresses.contains(&address) => {
-                problems.push(Problem::PeerTwice { peer: text.to_owned() });
+                problems.push(Problem::PeerTwice { peer: without_user(text) });
             }
             Ok(address) => addresses.push(address),
-            Err(error) => problems.push(Problem::Peer { peer: text.to_owned(), error }),
+            Err(error) => problems.push(Problem::Peer { peer: without_user(text), error }),
         }
     }
     addresses

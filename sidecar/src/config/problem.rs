@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::MEMORY_MIN_BYTES;
+use super::file::FileFault;
 use super::kafka::BadProperty;
 use super::names::NameError;
 use super::peers::PEERS_MAX;
@@ -22,8 +23,8 @@ pub struct ConfigError {
 pub enum Problem {
     #[error("config: cannot read {}: {error}", .path.display())]
     FileUnreadable { path: PathBuf, error: io::Error },
-    #[error("config: {} is not a valid configuration file: {error}", .path.display())]
-    FileInvalid { path: PathBuf, error: Box<toml::de::Error> },
+    #[error("config: {}", .fault.text(.path))]
+    File { path: PathBuf, fault: FileFault },
     #[error("data: no data directory: give --data, or `data` in the file")]
     DataMissing,
     #[error("data: the path is empty: give a directory for the copies")]
@@ -123,6 +124,19 @@ pub enum Problem {
     Partitions { store: String, partitions: u32 },
     #[error("kafka: {0}")]
     Kafka(#[from] BadProperty),
+}
+
+impl Problem {
+    /// Which setting is missing altogether, where that is the problem.
+    pub(super) fn missing(&self) -> Option<&'static str> {
+        let settings = [
+            ("data", matches!(self, Problem::DataMissing)),
+            ("bootstrap", matches!(self, Problem::BootstrapMissing)),
+            ("store", matches!(self, Problem::NoStore)),
+            ("peer_secret_file", matches!(self, Problem::PeerSecretMissing { .. })),
+        ];
+        settings.into_iter().find(|(_, missing)| *missing).map(|(setting, _)| setting)
+    }
 }
 
 impl fmt::Display for ConfigError {

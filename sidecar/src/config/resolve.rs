@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use tracing_subscriber::EnvFilter;
 
+use super::file::FileFault;
 use super::problem::{ConfigError, Problem};
-use super::settings::{File, OfflineArgs, Place, ServeArgs, Settings};
+use super::settings::{OfflineArgs, Place, ReadFile, ServeArgs, Settings};
 use super::units::{parse_rate, parse_size};
 use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, peers, stores};
 use crate::kafka::KafkaConfig;
@@ -59,8 +60,9 @@ impl ServeArgs {
         }
     }
 
-    fn resolve_over(self, file: File) -> Result<ServeConfig, ConfigError> {
-        let mut problems = Vec::new();
+    fn resolve_over(self, read: ReadFile) -> Result<ServeConfig, ConfigError> {
+        let mut problems = problems_of(self.config.as_deref(), &read);
+        let ReadFile { file, unusable, .. } = read;
         let settings = self.settings.over(&file);
         let bootstrap = brokers(settings.place.bootstrap.as_deref(), &mut problems);
         let config = ServeConfig {
@@ -83,13 +85,14 @@ impl ServeArgs {
             log: log(&settings, &mut problems),
             kafka: KafkaConfig {
                 bootstrap,
-                properties: kafka::properties(&file.kafka, &self.kafka, &mut problems),
+                properties: kafka::properties(file.kafka, &self.kafka, &mut problems),
             },
             stores: stores::resolve(self.single, file.store, &mut problems),
             warnings: Vec::new(),
         };
         check_socket(config.socket.as_deref(), &mut problems);
         check_endpoints(&config, settings.listen.as_deref(), &mut problems);
+        problems.retain(|problem| problem.missing().is_none_or(|key| !unusable.contains(&key)));
         match problems.is_empty() {
             true => Ok(ServeConfig {
                 warnings: warnings(&config, settings.peer_secret_file.as_deref()),
@@ -104,22 +107,34 @@ impl OfflineArgs {
     /// The data directory and how to reach Kafka.
     pub fn resolve(self) -> Result<(PathBuf, KafkaConfig), ConfigError> {
         let OfflineArgs { config, place, kafka: pairs } = self;
-        let file = read(config.as_deref())?;
+        let read = read(config.as_deref())?;
+        let mut problems = problems_of(config.as_deref(), &read);
+        let ReadFile { file, unusable, .. } = read;
         let Place { data: given, bootstrap } = place.over(&file);
-        let mut problems = Vec::new();
         let data = data(given, &mut problems);
         let kafka = KafkaConfig {
             bootstrap: brokers(bootstrap.as_deref(), &mut problems),
-            properties: kafka::properties(&file.kafka, &pairs, &mut problems),
+            properties: kafka::properties(file.kafka, &pairs, &mut problems),
         };
+        problems.retain(|problem| problem.missing().is_none_or(|key| !unusable.contains(&key)));
         if problems.is_empty() { Ok((data, kafka)) } else { Err(ConfigError { problems }) }
     }
 }
 
-/// Without the file that is named nothing can be said about the rest.
-fn read(config: Option<&Path>) -> Result<File, ConfigError> {
-    let file = config.map_or_else(|| Ok(File::default()), File::read);
-    file.map_err(|problem| ConfigError { problems: vec![problem] })
+/// Without the file that is named nothing can be said about the rest, nor where it is no TOML.
+fn read(config: Option<&Path>) -> Result<ReadFile, ConfigError> {
+    let Some(path) = config else { return Ok(ReadFile::default()) };
+    let file = ReadFile::read(path).map_err(|problem| ConfigError { problems: vec![problem] })?;
+    match file.problems.iter().any(FileFault::is_syntax) {
+        true => Err(ConfigError { problems: problems_of(config, &file) }),
+        false => Ok(file),
+    }
+}
+
+fn problems_of(config: Option<&Path>, read: &ReadFile) -> Vec<Problem> {
+    let path = config.unwrap_or(Path::new("the file"));
+    let faults = read.problems.iter().cloned();
+    faults.map(|fault| Problem::File { path: path.to_owned(), fault }).collect()
 }
 
 fn data(path: Option<PathBuf>, problems: &mut Vec<Problem>) -> PathBuf {
@@ -170,7 +185,10 @@ fn log(settings: &Settings, problems: &mut Vec<Problem>) -> LogConfig {
     if let Err(error) = EnvFilter::try_new(&filter) {
         problems.push(Problem::LogFilter { filter: filter.clone(), error });
     }
-    LogConfig { format: settings.log_format.unwrap_or(LogFormat::Text), filter }
+    // On one machine no two nodes have the same directory.
+    let data = settings.place.data.as_deref().and_then(Path::file_name);
+    let node = data.map(|name| name.to_string_lossy().into_owned());
+    LogConfig { format: settings.log_format.unwrap_or(LogFormat::Text), filter, node }
 }
 
 fn check_socket(path: Option<&Path>, problems: &mut Vec<Problem>) {

@@ -3,11 +3,13 @@
 //! One struct carries a name through all three (a flag's `-` is the file's `_`). clap has merged
 //! flags over environment before this module sees them; `over` lays them over the file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 
 use super::LogFormat;
+use super::file::{self, Faults, FileFault, Section};
 use super::problem::Problem;
 
 /// Runs a node: one copy of each store, served over gRPC.
@@ -24,15 +26,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub(super) single: SingleStore,
 
-    /// Passes a setting to librdkafka, for TLS and SASL above all; may be repeated. Put secrets into the file's
-    /// table [kafka] or into the environment (one key=value a line): flags can be seen by every user of the machine
-    #[arg(
-        long = "kafka",
-        env = "OUTRIGGER_KAFKA",
-        value_name = "KEY=VALUE",
-        hide_env_values = true
-    )]
-    pub(super) kafka: Vec<String>,
+    #[command(flatten)]
+    pub(super) kafka: Passed,
 }
 
 /// What a command takes that works on a stopped node's disk and on Kafka: where both are, as `serve` takes it.
@@ -45,14 +40,28 @@ pub struct OfflineArgs {
     #[command(flatten)]
     pub(super) place: Place,
 
-    /// Passes a setting to librdkafka, as `serve` does; may be repeated
+    #[command(flatten)]
+    pub(super) kafka: Passed,
+}
+
+/// Settings that are passed on to librdkafka.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Passed {
+    /// Passes a setting to librdkafka, for TLS and SASL above all; may be repeated. Put secrets into the file's
+    /// table [kafka] or into the variable OUTRIGGER_KAFKA (one KEY=VALUE a line): flags can be seen by every user of
+    /// the machine
+    #[arg(long = "kafka", value_name = "KEY=VALUE")]
+    pub(super) pairs: Vec<String>,
+
+    /// What the variable holds. A flag is one pair however many lines it has: a PEM is one value.
     #[arg(
-        long = "kafka",
+        long = "kafka-lines",
         env = "OUTRIGGER_KAFKA",
-        value_name = "KEY=VALUE",
+        value_name = "LINES",
+        hide = true,
         hide_env_values = true
     )]
-    pub(super) kafka: Vec<String>,
+    pub(super) lines: Option<String>,
 }
 
 /// Where the copies and the log are.
@@ -144,8 +153,7 @@ pub(super) struct SingleStore {
 }
 
 /// The file. Unknown keys are errors, because a misspelt setting would be a setting silently missing.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct File {
     data: Option<PathBuf>,
     bootstrap: Option<String>,
@@ -160,20 +168,25 @@ pub(super) struct File {
     peer_rate: Option<String>,
     log: Option<String>,
     log_format: Option<LogFormat>,
-    #[serde(default)]
-    pub(super) kafka: toml::Table,
-    #[serde(default)]
+    pub(super) kafka: BTreeMap<String, String>,
     pub(super) store: Vec<StoreTable>,
 }
 
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub(super) struct StoreTable {
     pub(super) name: String,
     pub(super) topic: Option<String>,
-    #[serde(default)]
     pub(super) create: bool,
     pub(super) partitions: Option<u32>,
+}
+
+/// A file as it was read, with what is wrong with it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReadFile {
+    pub(super) file: File,
+    pub(super) problems: Vec<FileFault>,
+    /// Settings that it has, and that cannot be used.
+    pub(super) unusable: Vec<&'static str>,
 }
 
 impl Place {
@@ -206,14 +219,45 @@ impl Settings {
     }
 }
 
-impl File {
-    pub(super) fn read(path: &Path) -> Result<File, Problem> {
+impl ReadFile {
+    pub(super) fn read(path: &Path) -> Result<ReadFile, Problem> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Problem::FileUnreadable { path: path.to_owned(), error })?;
-        File::parse(&text).map_err(|error| Problem::FileInvalid { path: path.to_owned(), error })
+        Ok(ReadFile::parse(&text))
     }
 
-    pub(super) fn parse(text: &str) -> Result<File, Box<toml::de::Error>> {
-        toml::from_str(text).map_err(Box::new)
+    pub(super) fn parse(text: &str) -> ReadFile {
+        let (file, Faults { faults: problems, unusable }) = file::parse(text, File::take);
+        ReadFile { file, problems, unusable }
+    }
+}
+
+impl File {
+    fn take(top: &mut Section<'_>) -> File {
+        File {
+            data: top.path("data"),
+            bootstrap: top.text("bootstrap"),
+            listen: top.text("listen"),
+            socket: top.path("socket"),
+            metrics: top.text("metrics"),
+            memory: top.text("memory"),
+            restore_rate: top.text("restore_rate"),
+            ready_lag_max: top.number("ready_lag_max"),
+            peers: top.texts("peers"),
+            peer_secret_file: top.path("peer_secret_file"),
+            peer_rate: top.text("peer_rate"),
+            log: top.text("log"),
+            log_format: top.choice("log_format", &LogFormat::NAMES),
+            kafka: top.settings("kafka"),
+            store: top.stores("store", StoreTable::take),
+        }
+    }
+}
+
+impl StoreTable {
+    fn take(table: &mut Section<'_>) -> Option<StoreTable> {
+        let (topic, create) = (table.text("topic"), table.truth("create").unwrap_or_default());
+        let partitions = table.number("partitions");
+        Some(StoreTable { name: table.needed_text("name")?, topic, create, partitions })
     }
 }

@@ -20,7 +20,7 @@ struct Line {
 
 fn resolve(flags: &[&str], file: &str) -> Result<ServeConfig, ConfigError> {
     let line = Line::try_parse_from([&["outrigger"], flags].concat()).unwrap();
-    line.serve.resolve_over(File::parse(file).unwrap())
+    line.serve.resolve_over(ReadFile::parse(file))
 }
 
 /// The only problem's message.
@@ -76,7 +76,8 @@ fn little_is_needed_and_the_rest_has_defaults() {
     assert_eq!(config.listen, Some("127.0.0.1:7400".parse().unwrap()));
     assert_eq!((config.socket, config.metrics, config.ready_lag_max), (None, None, None));
     assert_eq!(config.memory_bytes, 256 << 20);
-    assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: "info".to_owned() });
+    let node = Some("outrigger".to_owned());
+    assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: "info".to_owned(), node });
     assert_eq!(config.stores, [store("orders", "orders", None)]);
     assert_eq!(config.warnings, Vec::<String>::new());
 }
@@ -96,7 +97,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     let config = resolve(&["--listen", "127.0.0.1:3", "--log-format", "json"], &file).unwrap();
     assert_eq!(config.listen, Some("127.0.0.1:3".parse().unwrap()));
     assert_eq!(config.metrics, Some("127.0.0.1:2".parse().unwrap()));
-    assert_eq!(config.log, LogConfig { format: LogFormat::Json, filter: "warn".to_owned() });
+    assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Json, "warn"));
 }
 
 #[test]
@@ -115,14 +116,29 @@ fn every_problem_is_told_at_once() {
     assert!(text.starts_with("the configuration is wrong in 5 places"), "{text}");
 }
 
+/// The configuration of a file by its path, refused.
+fn refused(text: &str) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let serve = ServeArgs { config: Some(file.path().to_owned()), ..ServeArgs::default() };
+    let path = file.path().to_str().unwrap().to_owned();
+    serve.resolve().unwrap_err().to_string().replace(&path, "o.toml")
+}
+
 #[test]
-fn an_unknown_key_is_named_with_its_line() {
-    for (text, key) in
-        [("data = 'd'\nlistn = 'x'", "listn"), ("[[store]]\nname = 's'\nreplicas = 3", "replicas")]
-    {
-        let error = File::parse(text).unwrap_err().to_string();
-        assert!(error.contains(&format!("unknown field `{key}`")), "{error}");
-        assert!(error.contains("line"), "{error}");
+fn the_faults_of_the_file_are_told_beside_all_others() {
+    let text = refused(
+        "data = '/d'\nlistn = 'x'\nbootstrap = 5\nlog = 'loud=very'\nlog_format = 'jsno'\n\
+         [[store]]\nname = 's'\nreplicas = 3\n[[store]]\nname = 'a/b'\n",
+    );
+    let expected = "the configuration is wrong in 6 places, nothing was opened:\n  \
+        - config: o.toml:2: `listn` is not a setting: did you mean `listen`?\n  \
+        - config: o.toml:3: bootstrap: it must be text in quotes, and is another number\n  \
+        - config: o.toml:5: log_format: it is not one of `text`, `json`: did you mean `json`?\n  \
+        - config: o.toml:8: `replicas` is not a setting of a store: what else there is: ";
+    assert!(text.starts_with(expected), "{text}");
+    for also in ["\n  - log: `loud=very`", "\n  - store: `a/b`"] {
+        assert!(text.contains(also), "{text}");
     }
 }
 
@@ -131,15 +147,34 @@ fn a_file_that_cannot_be_read_or_parsed_is_named() {
     let missing = ServeArgs { config: Some("/nonexistent/o.toml".into()), ..ServeArgs::default() };
     let text = missing.resolve().unwrap_err().to_string();
     assert!(text.contains("cannot read /nonexistent/o.toml"), "{text}");
+    let text = refused("data = ");
+    assert!(text.contains("o.toml:1: this is not TOML: ") && !text.contains("bootstrap"), "{text}");
+}
 
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "data = ").unwrap();
-    let broken = ServeArgs { config: Some(file.path().to_owned()), ..ServeArgs::default() };
-    let text = broken.resolve().unwrap_err().to_string();
-    assert!(
-        text.contains("is not a valid configuration file") && text.contains("line 1"),
-        "{text}"
-    );
+/// A configuration that is wrong is printed, and what is printed ends up in logs.
+#[test]
+fn a_secret_is_in_no_message() {
+    let files = [
+        "[kafka]\nsasl.password = hunter2",
+        "[kafka]\nsasl.password = 'hunter2",
+        "[kafka]\nsasl.password = ['hunter2']",
+        "[kafka]\nsecurity.protocol = 'hunter2'",
+        "[kafka]\nssl.key.location = 'hunter2'",
+        "[kafka]\nretries = 'hunter2'",
+        "kafka = 'sasl.password=hunter2'",
+        "sasl.password = 'hunter2'",
+        "bootstrap = 'me:hunter2@kafka'",
+        "peers = ['https://me:hunter2@b:1']",
+    ];
+    for file in files {
+        let text = refused(file);
+        assert!(!text.contains("unter2"), "{file}: {text}");
+    }
+    let lines = "sasl.password\n hunter2\nMIIhunter2==\nssl.key.pem";
+    for flags in [["--kafka", "hunter2"], ["--kafka", "=hunter2"], ["--kafka-lines", lines]] {
+        let text = resolve(&flags, MINIMAL).unwrap_err().to_string();
+        assert!(!text.contains("unter2") && text.contains("give KEY=VALUE"), "{text}");
+    }
 }
 
 #[test]
@@ -308,14 +343,19 @@ fn settings_for_librdkafka_are_passed_through() {
 }
 
 #[test]
-fn one_variable_holds_several_settings_for_librdkafka_one_a_line() {
-    let config =
-        resolve(&["--kafka", "client.id=me\nclient.dns.lookup=use_all_dns_ips\n"], MINIMAL)
-            .unwrap();
-    assert_eq!(
-        config.kafka.properties.into_keys().collect::<Vec<_>>(),
-        ["client.dns.lookup", "client.id"]
-    );
+fn the_variable_holds_settings_for_librdkafka_one_a_line_and_a_flag_is_one_however_many_lines_it_has()
+ {
+    let lines = "client.id=me\nclient.dns.lookup=use_all_dns_ips\n";
+    let pem = "ssl.ca.pem=-----BEGIN\nabc=\n-----END\n";
+    let flags = ["--kafka-lines", lines, "--kafka", pem, "--kafka", "client.id=you"];
+    let properties = resolve(&flags, MINIMAL).unwrap().kafka.properties;
+    let expected = [
+        ("client.dns.lookup", "use_all_dns_ips"),
+        ("client.id", "you"),
+        ("ssl.ca.pem", "-----BEGIN\nabc=\n-----END\n"),
+    ];
+    let properties: Vec<_> = properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(properties, expected);
 }
 
 #[test]
@@ -343,13 +383,13 @@ fn what_the_guarantees_rest_on_is_not_an_operators_to_set() {
 #[test]
 fn what_librdkafka_would_refuse_is_refused_before_it_connects() {
     let cases = [
-        ("nonsense", "kafka: `nonsense` is not a setting"),
-        ("=x", "kafka: `=x` is not a setting"),
+        ("nonsense", "kafka: --kafka number 1 is not a setting: give KEY=VALUE"),
+        ("=x", "kafka: --kafka number 1 is not a setting"),
         ("ssl.ca.locaton=x", "kafka: ssl.ca.locaton: No such configuration property"),
         ("security.protocol=TLS", "kafka: security.protocol: Invalid value"),
         (
             "ssl.ca.location=/nonexistent.pem",
-            "kafka: ssl.ca.location: /nonexistent.pem does not exist",
+            "kafka: ssl.ca.location: the file that it names does not exist",
         ),
         ("client.id=a\0b", "kafka: client.id: it contains a NUL byte"),
     ];
@@ -358,7 +398,7 @@ fn what_librdkafka_would_refuse_is_refused_before_it_connects() {
         assert!(text.starts_with(message), "{text}");
     }
     let text = problem(&[], &format!("{MINIMAL}\n[kafka]\n'client.id' = [1]\n"));
-    assert!(text.starts_with("kafka: client.id: its value is neither text"), "{text}");
+    assert!(text.contains("client.id: it must be text in quotes, a whole number"), "{text}");
 }
 
 /// A file that holds `text`, for its owner only, and its path as a flag takes it.

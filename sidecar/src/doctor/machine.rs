@@ -1,6 +1,8 @@
 //! The machine: the data directory, its file system, the limits of this user.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use indicatif::HumanBytes;
 
@@ -33,8 +35,8 @@ pub(super) fn data_directory(
             findings.good(format!("data directory {shown}: not there yet, `serve` makes it"));
             return (Data::Missing, None);
         }
-        Err(error @ DataDirError::InUse { .. }) => {
-            findings.good(error.to_string());
+        Err(DataDirError::InUse { holder, .. }) => {
+            findings.good(format!("data directory {shown}: a node runs on it, process {holder}"));
             (Data::InUse, None)
         }
         Err(error) => {
@@ -42,6 +44,7 @@ pub(super) fn data_directory(
             return (Data::Unusable, None);
         }
     };
+    privacy(path, findings);
     match rocks::free_bytes(path) {
         Ok(free) => space(config, free, findings),
         Err(error) => findings.warn(
@@ -50,6 +53,19 @@ pub(super) fn data_directory(
         ),
     }
     (data, held)
+}
+
+/// One that was made by hand may be open to others; what is in it is the application's.
+fn privacy(path: &Path, findings: &mut Findings) {
+    let mode = std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
+    if let Ok(mode) = mode
+        && mode & 0o077 != 0
+    {
+        findings.warn(
+            format!("other users may look into {} (mode {mode:04o})", path.display()),
+            "take the right from them: chmod 700",
+        );
+    }
 }
 
 /// A rebuild makes a second copy beside the one that it replaces.

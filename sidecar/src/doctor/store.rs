@@ -17,9 +17,11 @@ use outrigger_core::topic::LogFacts;
 use super::findings::Findings;
 use super::machine::Data;
 use crate::config::{ServeConfig, StoreConfig};
+use crate::kafka::{self, Placement};
 use crate::plan::{self, Planned};
 use crate::rocks::{self, Shared};
 use crate::runtime::clock;
+use crate::words::{MURMUR2, counted};
 
 pub(super) fn examine(
     config: &ServeConfig,
@@ -33,6 +35,7 @@ pub(super) fn examine(
         Ok(facts) => {
             topic(&facts, findings);
             log(&facts, findings);
+            placement(config, store, &facts, findings);
             copy(config, store, facts, data, shared, findings);
         }
         Err(error) => findings.bad(
@@ -51,10 +54,10 @@ fn topic(facts: &LogFacts, findings: &mut Findings) {
     }
     let retention = HumanDuration(Duration::from_millis(policy.delete_retention_ms));
     findings.good(format!(
-        "topic id {}: compacted, {} partitions, {} replicas, deletes are kept for {retention}",
+        "topic id {}: compacted, {}, {}, deletes are kept for {retention}",
         facts.topic,
-        facts.partitions.len(),
-        policy.replication
+        counted(u64::try_from(facts.partitions.len()).expect("a length fits 64 bits"), "partition"),
+        counted(u64::from(policy.replication), "replica")
     ));
     for warning in PolicyWarning::of(policy, &Limits::PRODUCTION) {
         findings.warn(warning.to_string(), "change the topic, see `kafka-configs --alter`");
@@ -76,6 +79,36 @@ fn log(facts: &LogFacts, findings: &mut Findings) {
     }
 }
 
+fn placement(config: &ServeConfig, store: &StoreConfig, facts: &LogFacts, findings: &mut Findings) {
+    let logs = facts.partitions.iter().map(|facts| facts.log_start..facts.high_watermark);
+    let logs: Vec<_> = logs.collect();
+    match kafka::placement(&config.kafka, store.topic.as_str(), &logs) {
+        Ok(found) => placed(found, findings),
+        Err(error) => findings.warn(
+            format!("the newest records could not be looked at: {error}"),
+            "see above; whether other tools write where nodes look is not known",
+        ),
+    }
+}
+
+fn placed(found: Placement, findings: &mut Findings) {
+    let Placement { records, misplaced, keyless } = found;
+    let newest = format!("of the newest {}", counted(records, "record"));
+    match (misplaced, keyless) {
+        (0, 0) => findings.good(format!("{newest} each is in the partition of its key")),
+        (0, keyless) => findings.warn(
+            format!("{newest} {keyless} have no key, and are in no copy"),
+            "have whoever writes them give a key",
+        ),
+        (misplaced, _) => findings.bad(
+            format!(
+                "{newest} {misplaced} are in another partition than their key's, and missing on every node"
+            ),
+            MURMUR2,
+        ),
+    }
+}
+
 fn copy(
     config: &ServeConfig,
     store: &StoreConfig,
@@ -88,7 +121,8 @@ fn copy(
         Data::Quiet => true,
         Data::Missing => false,
         Data::InUse => {
-            return findings.good("the copy is in use: `outrigger status` tells how it is");
+            return findings
+                .good("the copy is in use, and not looked at: `outrigger status` tells how it is");
         }
         Data::Unusable => return,
     };
@@ -105,7 +139,10 @@ fn planned(plan: &Plan, findings: &mut Findings) {
     let details = "`outrigger plan` tells more; it happens by itself at the next start";
     match plan {
         Plan::Resume { generation, .. } => {
-            findings.good(format!("the copy {generation} fits the log"))
+            findings.good(format!(
+                "the copy {generation} fits the log by its position; its rows are not read here: a node checks \
+                 each block that it reads, and `outrigger verify` reads all"
+            ));
         }
         Plan::Continue { building, .. } => {
             findings.good(format!("the rebuild {building} is unfinished and goes on"));

@@ -100,7 +100,7 @@ pub(super) fn of_store_error(error: &StoreError) -> ErrorDetail {
         StoreErrorKind::Full => "free disk space on the node",
         StoreErrorKind::Io => "check the node's disk; another node can answer meanwhile",
         StoreErrorKind::Corrupt => {
-            "nothing: the node rebuilds its copy; another node can answer meanwhile"
+            "ask another node meanwhile: this one rebuilds its copy by itself"
         }
     };
     advised(Reason::StoreFailed, error.to_string(), what_to_do)
@@ -207,9 +207,11 @@ fn what_to_do_about(rejection: &Rejection) -> &'static str {
         Rejection::TokenMalformed { .. } => "pass a token on as a node gave it",
         Rejection::Passed { .. } => "take a newer position and try again",
         Rejection::NoRestore(_) => {
-            "nothing: a store that is READY keeps up with the log; stop the node to stop it"
+            "a store that is READY keeps up with the log: stop the node to stop that"
         }
-        Rejection::NotCancelled(_) => "nothing: Status tells what the store does",
+        Rejection::NotCancelled(_) => {
+            "see Status for what the store does: it needs no order to go on"
+        }
         Rejection::Overloaded => "try again after a moment",
         Rejection::Deadline { stall: Some(kind) } => kind.what_to_do(),
         Rejection::Deadline { stall: None } => "allow more time, or ask another node",

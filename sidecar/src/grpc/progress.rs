@@ -11,7 +11,7 @@ use std::time::Duration;
 use outrigger_core::node::{PartitionStatus, Progress, Source, Status};
 use outrigger_core::offset::Offset;
 use outrigger_core::peer::Transfer;
-use outrigger_core::phase::Phase;
+use outrigger_core::phase::{Cause, Phase};
 use outrigger_proto::v1::{PeerTransfer, RestoreProgress};
 
 use crate::profile::Profile;
@@ -36,8 +36,27 @@ struct Measured {
     /// Of which restore.
     started: Duration,
     points: VecDeque<Point>,
-    /// One per partition.
-    profiles: Option<Vec<Profile>>,
+    /// One per partition, and for which restore they were made.
+    profiles: Option<(Duration, Vec<Profile>)>,
+    earlier: Earlier,
+    /// All that the log gives this restore, what it gave earlier included; 0 until it is known.
+    total: u64,
+}
+
+/// What the log gave a restore before it was interrupted, and gone on with.
+#[derive(Clone, Copy, Debug)]
+enum Earlier {
+    Bytes(u64),
+    /// What is not left of so much, as soon as it is known what is left.
+    Of {
+        total: u64,
+    },
+}
+
+impl Default for Earlier {
+    fn default() -> Earlier {
+        Earlier::Bytes(0)
+    }
 }
 
 /// How far a restore was.
@@ -78,6 +97,7 @@ impl RestoreRate {
         started_unix_ms: u64,
     ) -> RestoreProgress {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.is_of(progress.started, progress.cause);
         let pace = measured.pace(progress, status.mono);
         let left = match &progress.source {
             Source::Log => measured.bytes_left(&status.partitions),
@@ -91,7 +111,7 @@ impl RestoreRate {
             records_read: progress.records,
             bytes_read: progress.bytes,
             records_per_second: pace.records_per_second(),
-            fraction: left.map(|left| fraction(bytes(progress), left)),
+            fraction: left.map(|left| fraction(measured.done(progress, left), left)),
             eta_seconds: left.and_then(|left| pace.eta_seconds(left)),
             bytes_per_second_max: None,
             from_peer: from_peer(progress),
@@ -103,7 +123,7 @@ impl RestoreRate {
         let Progress { started, source, .. } = running(status)?;
         let (started, Source::Log) = (*started, source) else { return None };
         let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = measured.started == started && measured.profiles.is_some();
+        let known = measured.profiles.as_ref().is_some_and(|(of, _)| *of == started);
         let young = status.mono.saturating_sub(started) < PROFILED_AFTER;
         let range = |partition: &PartitionStatus| partition.applied..partition.target;
         (!known && !young).then(|| (started, status.partitions.iter().map(range).collect()))
@@ -111,21 +131,42 @@ impl RestoreRate {
 
     pub(super) fn profiled(&self, started: Duration, profiles: Vec<Profile>) {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        measured.is_of(started);
-        measured.profiles = Some(profiles);
+        measured.profiles = Some((started, profiles));
     }
 }
 
 impl Measured {
-    /// Forgets another restore.
-    fn is_of(&mut self, started: Duration) {
-        if self.started != started {
-            *self = Measured { started, ..Measured::default() };
+    /// Forgets another restore, but not one that this one goes on with.
+    fn is_of(&mut self, started: Duration, cause: Cause) {
+        if self.started == started {
+            return;
         }
+        let before = std::mem::take(self);
+        self.started = started;
+        let goes_on = cause == Cause::Unfinished;
+        if goes_on {
+            self.earlier = Earlier::Of { total: before.total };
+        }
+        self.profiles = before.profiles.filter(|(of, _)| goes_on || *of == started);
+    }
+
+    /// What a restore has that still lacks so much.
+    fn done(&mut self, progress: &Progress, left: u64) -> u64 {
+        let read = bytes(progress);
+        if matches!(progress.source, Source::Peer(_)) {
+            return read;
+        }
+        let earlier = match self.earlier {
+            Earlier::Bytes(bytes) => bytes,
+            Earlier::Of { total } => total.saturating_sub(read.saturating_add(left)),
+        };
+        self.earlier = Earlier::Bytes(earlier);
+        let done = earlier.saturating_add(read);
+        self.total = done.saturating_add(left);
+        done
     }
 
     fn pace(&mut self, progress: &Progress, mono: Duration) -> Pace {
-        self.is_of(progress.started);
         while self.points.front().is_some_and(|point| point.mono + WINDOW < mono) {
             self.points.pop_front();
         }
@@ -151,7 +192,8 @@ impl Measured {
 
     /// Until every partition has reached its target and is exact. Never nothing: a restore that runs is not over.
     fn bytes_left(&self, partitions: &[PartitionStatus]) -> Option<u64> {
-        let profiles = self.profiles.as_ref().filter(|known| known.len() == partitions.len())?;
+        let (_, profiles) =
+            self.profiles.as_ref().filter(|(_, known)| known.len() == partitions.len())?;
         let left = profiles.iter().zip(partitions).map(|(profile, partition)| {
             profile.bytes(partition.applied..partition.target.max(partition.exact_from))
         });
@@ -269,6 +311,22 @@ mod tests {
         let fresh = ask(&rate, &another);
         assert_eq!((fresh.records_per_second, fresh.eta_seconds, fresh.fraction), (5, None, None));
         assert!(rate.unprofiled(&another).is_some(), "its log is looked into again");
+    }
+
+    #[test]
+    fn a_restore_that_goes_on_shows_what_it_had_before_at_once() {
+        let rate = profiled();
+        assert_eq!(ask(&rate, &at(10, 250, 750)).fraction, Some(0.5));
+        let mut again = at(102, 0, 740);
+        let progress = again.progress.as_mut().unwrap();
+        (progress.started, progress.cause) = (Duration::from_secs(200), Cause::Unfinished);
+        again.phase = Phase::Restoring(Cause::Unfinished);
+        assert_eq!(ask(&rate, &again).fraction, Some(0.48), "ten records were not on disk");
+        assert!(rate.unprofiled(&again).is_some(), "the look is for other offsets");
+        let progress = again.progress.as_mut().unwrap();
+        (progress.records, progress.bytes) = (130, 13_000);
+        again.partitions[0].applied = Offset(870);
+        assert_eq!(ask(&rate, &again).fraction, Some(0.74));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use outrigger_proto::v1::{RestoreCause, StoreStatus};
 use super::progress::{self, RestoreRate};
 use super::stores::Store;
 use super::{convert, error};
+use crate::words::MURMUR2;
 
 pub(super) fn of(store: &Store, now: Now) -> StoreStatus {
     store_status(
@@ -178,7 +179,22 @@ fn warnings(
             )
         });
     let late = restore.and_then(|restore| past_horizon(restore, status.horizon_in?));
-    policy.map(|warning| warning.to_string()).chain(deleted).chain(late).collect()
+    let misplaced = misplaced(status.misplaced);
+    let policy = policy.map(|warning| warning.to_string());
+    misplaced.into_iter().chain(policy).chain(deleted).chain(late).collect()
+}
+
+/// Somebody's writes have no effect, and nobody tells him.
+fn misplaced(records: u64) -> Option<String> {
+    (records > 0).then(|| {
+        format!(
+            "bad: {} missing on every node: another tool wrote to another partition than the key's: {MURMUR2}",
+            match records {
+                1 => "1 record is".to_owned(),
+                records => format!("{records} records are"),
+            }
+        )
+    })
 }
 
 /// A throttled restore takes longer than the tombstones live that it has to see: it would begin again.
@@ -254,6 +270,7 @@ pub(super) mod tests {
             awaits: 8,
             pins: 0,
             ignored: 6,
+            misplaced: 0,
             mono: NOW.mono,
         }
     }

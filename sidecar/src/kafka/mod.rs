@@ -13,6 +13,7 @@ mod consumer;
 mod create;
 mod facts;
 mod ledger;
+mod placement;
 mod producer;
 mod profiler;
 #[expect(unsafe_code, reason = "librdkafka is a C library; everything unsafe is in there")]
@@ -36,6 +37,7 @@ use crate::index::StoreIndex;
 
 pub use self::config::{KafkaConfig, KafkaStartError};
 pub use self::create::{CreateTopicError, Created, TopicSettings, create_topic};
+pub use self::placement::{Placement, PlacementError, placement};
 pub use self::profiler::profiler;
 
 /// Where answers go, from any of the engine's threads. Must not block.

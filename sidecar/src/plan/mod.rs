@@ -34,7 +34,7 @@ pub(crate) const RESOURCES: Resources =
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     #[error("{0}\n  a running node tells itself what it does: `outrigger status`")]
-    InUse(#[source] DataDirError),
+    InUse(DataDirError),
     #[error(transparent)]
     Data(DataDirError),
     #[error(transparent)]
@@ -55,6 +55,7 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), PlanError> {
     let data = DataDir::look(&config.data).map_err(|error| match error {
         DataDirError::InUse { .. } => PlanError::InUse(error),
         DataDirError::NotADirectory { .. }
+        | DataDirError::NoParent { .. }
         | DataDirError::Forbidden { .. }
         | DataDirError::Io { .. } => PlanError::Data(error),
     })?;

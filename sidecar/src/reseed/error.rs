@@ -33,7 +33,7 @@ pub enum ReseedError {
     Kafka(#[from] KafkaStartError),
     #[error(transparent)]
     Create(#[from] CreateTopicError),
-    #[error("Kafka says nothing of the new topic: {0}; {advice}", advice = StallKind::of(.0).what_to_do())]
+    #[error("Kafka says nothing of the new topic: {0}; {advice}", advice = advice(.0))]
     Topic(KafkaError),
     #[error("that is the topic that the copy comes from: name a new one")]
     OwnTopic,
@@ -57,7 +57,7 @@ pub enum ReseedError {
     TooSmall { largest: usize, max: u64 },
     #[error(
         "stopped after {rows} rows, for Kafka says {error}; {advice}, then repeat the command: it goes on from there",
-        advice = StallKind::of(error).what_to_do()
+        advice = advice(error)
     )]
     Stopped { rows: u64, error: KafkaError },
     #[error(
@@ -80,6 +80,15 @@ pub enum ReseedError {
         "the new topic has {found} of {rows} rows: begin again with another topic, and report this"
     )]
     Missing { found: u64, rows: u64 },
+}
+
+/// A stall's advice is for whoever runs a node.
+fn advice(error: &KafkaError) -> &'static str {
+    let kind = StallKind::of(error);
+    match kind == StallKind::TopicGone {
+        true => "create it first, or add --create",
+        false => kind.what_to_do(),
+    }
 }
 
 impl ReseedError {

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanCount, HumanDuration};
+use indicatif::{HumanBytes, HumanDuration};
 use outrigger_core::limits::Limits;
 use outrigger_core::node::PolicyWarning;
 use outrigger_core::offset::Partition;
 
 use super::Prepared;
 use crate::runtime::clock;
+use crate::words::counted;
 
 /// A running node confirms its copy every few minutes at the latest.
 const CONFIRMED_OLD: Duration = Duration::from_secs(5 * 60);
@@ -20,11 +21,8 @@ pub(super) fn prepared(prepared: &Prepared) -> String {
         writeln!(out, "{text}").expect("a String takes every text");
     };
     let Prepared { request, source, contents, progress, .. } = prepared;
-    let (rows, bytes) = (HumanCount(contents.rows), HumanBytes(contents.bytes));
-    line(format!(
-        "{rows} rows, {bytes}, of {}: the copy of {}",
-        source.generation, source.identity
-    ));
+    let (rows, bytes) = (counted(contents.rows, "row"), HumanBytes(contents.bytes));
+    line(format!("{rows}, {bytes}, of {}: the copy of {}", source.generation, source.identity));
     for (partition, lineage) in (0..).map(Partition).zip(&source.lineages) {
         line(format!("  partition {partition}: everything below {}", lineage.position));
     }
@@ -32,22 +30,18 @@ pub(super) fn prepared(prepared: &Prepared) -> String {
     let topic = &request.topic;
     let Some(facts) = &prepared.facts else {
         let partitions = prepared.partitions_to_create();
-        line(format!("into topic {topic}, which is to be created, {partitions} partitions"));
+        let partitions = counted(u64::from(partitions), "partition");
+        line(format!("into topic {topic}, which is to be created, {partitions}"));
         return out;
     };
-    let (partitions, cluster) = (facts.partitions.len(), &facts.cluster);
-    line(format!(
-        "into topic {topic} (id {}, cluster {cluster}), {partitions} partitions",
-        facts.topic
-    ));
+    let partitions = u64::try_from(facts.partitions.len()).expect("a length fits 64 bits");
+    let (partitions, cluster) = (counted(partitions, "partition"), &facts.cluster);
+    line(format!("into topic {topic} (id {}, cluster {cluster}), {partitions}", facts.topic));
     for warning in PolicyWarning::of(&facts.policy, &Limits::PRODUCTION) {
         line(format!("  attention: {warning}"));
     }
     if let Some(progress) = progress {
-        line(format!(
-            "  {} rows are there already: it goes on behind them",
-            HumanCount(progress.rows)
-        ));
+        line(format!("  {} already there: it goes on behind them", counted(progress.rows, "row")));
     }
     out
 }

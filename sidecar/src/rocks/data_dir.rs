@@ -1,8 +1,13 @@
 //! The data directory: used by one process at a time.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Copies are as secret as what the application writes: nobody but this user reads them.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 
 /// Holds the directory until it is dropped, or the process ends in whatever way.
 #[derive(Debug)]
@@ -21,6 +26,11 @@ pub enum DataDirError {
     InUse { path: PathBuf, holder: String },
     #[error("{} is not a directory: move it away, or choose another data directory", path.display())]
     NotADirectory { path: PathBuf },
+    #[error(
+        "{} does not exist, and is not made, for it may be a typing error: create it, or give another data directory",
+        parent.display()
+    )]
+    NoParent { parent: PathBuf },
     #[error("this user may not write to data directory {}: change its owner, or choose another", path.display())]
     Forbidden { path: PathBuf },
     #[error("cannot use {} as the data directory", path.display())]
@@ -28,12 +38,12 @@ pub enum DataDirError {
 }
 
 impl DataDir {
-    /// Makes the directory when it is missing.
+    /// Makes the directory when it is missing, and nothing above it.
     pub fn lock(path: &Path) -> Result<DataDir, DataDirError> {
+        make(path)?;
         let failed = |source| failed(path, source);
-        fs::create_dir_all(path).map_err(failed)?;
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
         let mut lock = options.open(path.join("LOCK")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -71,6 +81,23 @@ impl DataDir {
     }
 }
 
+fn make(path: &Path) -> Result<(), DataDirError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent
+        && let Ok(false) = parent.try_exists()
+    {
+        return Err(DataDirError::NoParent { parent: parent.to_owned() });
+    }
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        // Another process was quicker: the lock decides between the two.
+        Err(_) if path.is_dir() => Ok(()),
+        made => made.map_err(|source| failed(path, source)),
+    }
+}
+
 fn in_use(path: &Path, lock: &mut File) -> DataDirError {
     let mut holder = String::new();
     let read = lock.read_to_string(&mut holder);
@@ -96,7 +123,28 @@ fn failed(path: &Path, source: io::Error) -> DataDirError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn only_this_user_reads_what_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let _held = DataDir::lock(&path).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&path.join("LOCK"))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn a_typing_error_in_the_path_makes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = DataDir::lock(&dir.path().join("typo").join("data")).unwrap_err();
+        let missing = dir.path().join("typo");
+        assert!(matches!(&refused, DataDirError::NoParent { parent } if *parent == missing));
+        assert!(!missing.exists(), "{refused}");
+    }
 
     #[test]
     fn a_directory_in_use_is_refused_and_names_its_process() {

@@ -7,6 +7,7 @@ use outrigger_core::offset::Partition;
 use outrigger_core::phase::Phase;
 
 use crate::telemetry;
+use crate::words::MURMUR2;
 
 pub(super) struct Notices {
     store: String,
@@ -41,7 +42,7 @@ impl Notices {
                     tracing::warn!(
                         store, %partition, misplaced, keyless,
                         "another tool wrote records without a key, or to another partition than their key's: \
-                         ignored on every node; told once, the metrics count them"
+                         missing on every node; {MURMUR2}; told once, the metrics count them"
                     );
                 }
             }

@@ -281,6 +281,7 @@ mod tests {
             awaits: 0,
             pins: 0,
             ignored: 0,
+            misplaced: 0,
             mono: Duration::ZERO,
         }
     }

@@ -1,6 +1,7 @@
 //! Everything that needs a real Kafka, a real disk or real processes: one binary, so that it is linked once.
 
 mod api;
+mod command_line;
 mod dev;
 mod e2e;
 mod embedded_conformance;
@@ -8,6 +9,7 @@ mod kafka;
 mod kafka_log;
 mod log_client;
 mod log_conformance;
+mod readme;
 mod real;
 mod store_conformance;
 mod store_full;

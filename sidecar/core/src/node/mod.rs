@@ -99,6 +99,7 @@ pub struct Node {
     /// Tries to get going that failed in a row.
     failures: u32,
     ignored: u64,
+    misplaced: u64,
     pins: Pins,
     gate: Gate,
     gate_changed: bool,
@@ -185,6 +186,7 @@ impl Node {
             cancelled: false,
             failures: 0,
             ignored: 0,
+            misplaced: 0,
             pins: Pins::default(),
             gate: Gate::closed(),
             gate_changed: true,

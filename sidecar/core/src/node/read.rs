@@ -60,6 +60,7 @@ impl Node {
         let Batch { partition, misplaced, keyless, .. } = *batch;
         if misplaced + keyless > 0 {
             self.ignored += u64::from(misplaced) + u64::from(keyless);
+            self.misplaced += u64::from(misplaced);
             self.notice(Notice::Ignored { partition, misplaced, keyless });
         }
     }

@@ -39,6 +39,8 @@ pub struct Status {
     pub pins: usize,
     /// Records ignored since the start: misplaced or without a key.
     pub ignored: u64,
+    /// Of them, those in another partition than their key's.
+    pub misplaced: u64,
     /// The process's monotonic clock when this was taken.
     pub mono: Duration,
 }
@@ -114,6 +116,7 @@ impl Node {
             awaits: self.awaits.len(),
             pins: self.pins.len(),
             ignored: self.ignored,
+            misplaced: self.misplaced,
             mono: self.now.mono,
         }
     }

@@ -1,6 +1,6 @@
-//! `status --follow`: a bar for each store on a terminal, a line for each change elsewhere.
+//! `status --follow`: a line for each store on a terminal, with a bar where it restores; elsewhere a line for each change.
 //!
-//! A node that stops is waited for: its restore, once it is back, is what one follows it for.
+//! A node that is not there yet, or stops, is waited for: its restore is what one follows it for.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -8,21 +8,34 @@ use std::io::{self, IsTerminal};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use outrigger_client::proto::v1::Phase;
 use outrigger_client::{Client, Error as CallError, ErrorKind, NodeStatus, StoreStatus};
+use terminal_size::{Width, terminal_size_of};
 
 use super::{FOLLOW_INTERVAL, json, select, text};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
+use crate::cli::target::Target;
 use crate::exit::Exit;
 
 /// Steps of a bar: finer than any terminal is wide.
 const BAR_STEPS: f64 = 10_000.0;
 
-pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Result<Exit, Failure> {
-    let mut node = client.status().await.map_err(Failure::Read)?;
-    select(client, &mut node, name).await?;
+/// On a narrower terminal the words have the whole line.
+const BAR_WIDTH_MIN: u16 = 60;
+
+/// Of a terminal that does not say it.
+const WIDTH_DEFAULT: u16 = 80;
+
+/// A longer name of a store is cut: what it does comes behind it.
+const NAME_CHARACTERS_MAX: usize = 20;
+
+/// What is said of a node instead of its state.
+const LOST: &str = "the node does not answer: waiting for it";
+
+pub(super) async fn run(target: &Target, json: bool) -> Result<Exit, Failure> {
     let mut view = View::choose(json);
+    let client = first(target, &mut view).await?;
     loop {
-        match follow(client, name, &mut view).await {
+        match follow(&client, target.name(), &mut view).await {
             Ok(()) => {}
             Err(Failure::Read(error)) if is_gone(&error) => {}
             Err(failure) => return Err(failure),
@@ -30,6 +43,26 @@ pub(super) async fn run(client: &Client, name: Option<&str>, json: bool) -> Resu
         view.lose().map_err(Failure::Output)?;
         tokio::time::sleep(FOLLOW_INTERVAL).await;
     }
+}
+
+/// The first answer. What answers and is no node is not waited for.
+async fn first(target: &Target, view: &mut View) -> Result<Client, Failure> {
+    loop {
+        match answer(target).await {
+            Ok(client) => return Ok(client),
+            Err(Failure::Read(error)) if is_gone(&error) && error.kind() != ErrorKind::Broken => {}
+            Err(failure) => return Err(failure),
+        }
+        view.miss(target.server()).map_err(Failure::Output)?;
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
+    }
+}
+
+async fn answer(target: &Target) -> Result<Client, Failure> {
+    let client = target.client().await?;
+    let mut node = client.status().await.map_err(Failure::Read)?;
+    select(&client, &mut node, target.name()).await?;
+    Ok(client)
 }
 
 /// Until the node stops.
@@ -67,30 +100,53 @@ impl View {
         let mut out = Output::open();
         let shown = match self {
             View::Json => out.line(&json::node(node).to_string()),
-            View::Lines { last } => node.stores.iter().try_for_each(|store| {
-                let state = text::state(store);
-                match last.insert(store.store.clone(), state.clone()) {
-                    Some(before) if before == state => Ok(()),
-                    Some(_) | None => {
-                        out.line(&format!("{}  {}", store.store, text::summary(store)))
+            View::Lines { last } => {
+                last.retain(|name, _| node.stores.iter().any(|store| store.store == *name));
+                node.stores.iter().try_for_each(|store| {
+                    let state = text::state(store);
+                    match last.insert(store.store.clone(), state.clone()) {
+                        Some(before) if before == state => Ok(()),
+                        Some(_) | None => {
+                            out.line(&format!("{}  {}", store.store, text::summary(store)))
+                        }
                     }
-                }
-            }),
+                })
+            }
             View::Bars(bars) => {
-                node.stores.iter().for_each(|store| bars.show(store));
+                bars.keep(&node.stores);
+                node.stores.iter().for_each(|store| bars.draw(&store.store, &Line::of(store)));
                 Ok(())
             }
         };
         shown.and_then(|()| out.flush()).map_err(Failure::Output)
     }
 
-    /// The node does not answer; said once. A reader of JSON sees that nothing comes.
-    fn lose(&mut self) -> io::Result<()> {
-        const LOST: &str = "the node does not answer: waiting for it";
+    /// Nobody has answered yet; said once.
+    fn miss(&mut self, server: &str) -> io::Result<()> {
         match self {
             View::Json => Ok(()),
             View::Bars(bars) => {
-                bars.bars.values().for_each(|bar| bar.set_message(LOST));
+                bars.draw(server, &Line::lost());
+                Ok(())
+            }
+            View::Lines { last } => match last.insert(server.to_owned(), LOST.to_owned()) {
+                Some(_) => Ok(()),
+                None => {
+                    let mut out = Output::open();
+                    out.line(&format!("{server}  {LOST}"))?;
+                    out.flush()
+                }
+            },
+        }
+    }
+
+    /// The node does not answer any more; said once. A reader of JSON sees that nothing comes.
+    fn lose(&mut self) -> io::Result<()> {
+        match self {
+            View::Json => Ok(()),
+            View::Bars(bars) => {
+                let stores: Vec<_> = bars.bars.keys().cloned().collect();
+                stores.iter().for_each(|store| bars.draw(store, &Line::lost()));
                 Ok(())
             }
             View::Lines { last } => {
@@ -103,37 +159,77 @@ impl View {
     }
 }
 
-/// One line with a bar for each store, on standard error.
+/// One line for each store, on standard error.
 #[derive(Default)]
 struct Bars {
     screen: MultiProgress,
     bars: BTreeMap<String, ProgressBar>,
 }
 
+/// What is shown of a store behind its name.
+#[derive(Debug, PartialEq)]
+struct Line {
+    /// Where it is known how much is done.
+    share: Option<f64>,
+    /// What matters most comes first: a terminal cuts the rest off.
+    words: String,
+}
+
 impl Bars {
-    fn show(&mut self, store: &StoreStatus) {
+    fn draw(&mut self, name: &str, line: &Line) {
         let screen = &self.screen;
-        let bar = self
-            .bars
-            .entry(store.store.clone())
-            .or_insert_with(|| screen.add(new_bar(&store.store)));
-        bar.set_position(steps(done(store)));
-        bar.set_message(text::summary(store));
+        let bar = self.bars.entry(name.to_owned()).or_insert_with(|| screen.add(new_bar(name)));
+        let width = terminal_size_of(io::stderr()).map_or(WIDTH_DEFAULT, |(Width(width), _)| width);
+        bar.set_style(style(line.share.is_some() && width >= BAR_WIDTH_MIN));
+        bar.set_position(steps(line.share.unwrap_or_default()));
+        bar.set_message(line.words.clone());
+    }
+
+    /// Only these stores: the line about a node that had not answered yet is over.
+    fn keep(&mut self, stores: &[StoreStatus]) {
+        let gone = |name: &String| stores.iter().all(|store| store.store != *name);
+        let gone: Vec<_> = self.bars.keys().filter(|name| gone(name)).cloned().collect();
+        for bar in gone.iter().filter_map(|name| self.bars.remove(name)) {
+            bar.finish_and_clear();
+            self.screen.remove(&bar);
+        }
     }
 }
 
-fn new_bar(store: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} {bar:24} {wide_msg}")
-        .expect("the template is a constant");
-    ProgressBar::new(steps(1.0)).with_style(style).with_prefix(store.to_owned())
+impl Line {
+    fn of(store: &StoreStatus) -> Line {
+        let mut parts: Vec<_> = text::to_go(store).into_iter().collect();
+        parts.push(text::phase(store));
+        parts.extend(text::rest(store));
+        Line { share: done(store), words: parts.join("  ") }
+    }
+
+    fn lost() -> Line {
+        Line { share: None, words: LOST.to_owned() }
+    }
 }
 
-/// The share of the restore that is done.
-fn done(store: &StoreStatus) -> f64 {
+fn new_bar(name: &str) -> ProgressBar {
+    let name = match name.chars().count() {
+        ..=NAME_CHARACTERS_MAX => name.to_owned(),
+        _ => name.chars().take(NAME_CHARACTERS_MAX - 1).chain(['…']).collect(),
+    };
+    ProgressBar::new(steps(1.0)).with_prefix(name)
+}
+
+fn style(with_bar: bool) -> ProgressStyle {
+    let template = match with_bar {
+        true => "{prefix} {bar:16} {wide_msg}",
+        false => "{prefix} {wide_msg}",
+    };
+    ProgressStyle::with_template(template).expect("the template is a constant")
+}
+
+/// The share of the restore that is done; none: nobody knows, or there is none.
+fn done(store: &StoreStatus) -> Option<f64> {
     match &store.restore {
-        Some(restore) => restore.fraction.unwrap_or(0.0),
-        None if store.phase() == Phase::Ready => 1.0,
-        None => 0.0,
+        Some(restore) => restore.fraction,
+        None => (store.phase() == Phase::Ready).then_some(1.0),
     }
 }
 
@@ -147,6 +243,8 @@ fn steps(fraction: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use outrigger_client::proto::v1::{RestoreProgress, Stall, StallKind};
+
     use super::*;
 
     #[test]
@@ -165,10 +263,37 @@ mod tests {
         }
     }
 
+    fn status(phase: Phase) -> StoreStatus {
+        StoreStatus { phase: phase.into(), store: "notes".to_owned(), ..StoreStatus::default() }
+    }
+
     #[test]
-    fn only_a_ready_store_without_a_restore_is_done() {
-        let status = |phase: Phase| StoreStatus { phase: phase.into(), ..StoreStatus::default() };
-        assert_eq!(steps(done(&status(Phase::Ready))), 10_000);
-        assert_eq!(steps(done(&status(Phase::Opening))), 0);
+    fn there_is_a_bar_only_where_a_share_is_known() {
+        assert_eq!(done(&status(Phase::Ready)), Some(1.0));
+        assert_eq!(done(&status(Phase::Opening)), None);
+        let young = Some(RestoreProgress::default());
+        assert_eq!(done(&StoreStatus { restore: young, ..status(Phase::Restoring) }), None);
+        assert_eq!(Line::lost().share, None, "not beside a node that does not answer");
+    }
+
+    #[test]
+    fn percent_time_to_go_and_what_holds_it_up_are_in_what_a_narrow_terminal_shows() {
+        let restore = RestoreProgress {
+            records_read: 1_234_567,
+            fraction: Some(0.389),
+            eta_seconds: Some(41),
+            ..RestoreProgress::default()
+        };
+        let stall = Stall { kind: StallKind::PeerSilent.into(), ..Stall::default() };
+        let store = StoreStatus {
+            restore: Some(restore),
+            stalls: vec![stall],
+            lag_records: Some(7),
+            ..status(Phase::Restoring)
+        };
+        let line = Line::of(&store);
+        let expected = "38 %, 41 s to go  RESTORING  STALLED: PEER_SILENT ()  1,234,567 records";
+        assert!(line.words.starts_with(expected), "{line:?}");
+        assert_eq!(line.share, Some(0.389));
     }
 }

@@ -2,7 +2,7 @@
 
 mod follow;
 mod json;
-mod text;
+pub(super) mod text;
 
 use std::time::Duration;
 
@@ -34,10 +34,9 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) async fn run(args: StatusArgs) -> Result<Exit, Failure> {
-    let client = args.target.client().await?;
     match args.follow {
-        true => follow::run(&client, args.target.name(), args.json).await,
-        false => once(&client, &args).await,
+        true => follow::run(&args.target, args.json).await,
+        false => once(&args.target.client().await?, &args).await,
     }
 }
 

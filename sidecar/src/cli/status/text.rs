@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use indicatif::{HumanBytes, HumanCount};
-use outrigger_client::proto::v1::{PartitionStatus, PeerTransfer, RestoreProgress};
+use outrigger_client::proto::v1::cause::Why;
+use outrigger_client::proto::v1::{PartitionStatus, PeerTransfer, Phase, RestoreProgress};
 use outrigger_client::{NodeStatus, StoreStatus};
 
 use super::{cause_name, hex, phase_name, stall_name};
+use crate::words::counted;
 
 const INFALLIBLE: &str = "a String takes every text";
 
@@ -19,7 +21,7 @@ pub(super) fn node(node: &NodeStatus) -> String {
     text
 }
 
-/// One line: phase, restore, lag, stalls, age. What a progress bar says beside itself.
+/// One line: how it is, and how old. What is cut off at the end is what matters least.
 pub(super) fn summary(store: &StoreStatus) -> String {
     match store.confirmed_age_ms {
         Some(age) => format!("{}  confirmed {} ago", state(store), seconds(age)),
@@ -29,31 +31,68 @@ pub(super) fn summary(store: &StoreStatus) -> String {
 
 /// The summary without the age, which changes all the time.
 pub(super) fn state(store: &StoreStatus) -> String {
-    let mut parts = vec![phase_name(store)];
-    if let Some(cause) = store.cause.as_ref().and_then(cause_name) {
-        parts.push(cause);
-    }
-    if let Some(restore) = &store.restore {
-        parts.push(progress(restore));
-    }
-    if let Some(lag) = store.lag_records {
-        parts.push(format!("lag {}", HumanCount(lag)));
-    }
-    let stalls = store.stalls.iter();
-    parts.extend(stalls.map(|stall| format!("STALLED: {} ({})", stall_name(stall), stall.detail)));
+    let mut parts = vec![phase(store)];
+    parts.extend(to_go(store));
+    parts.extend(rest(store));
     parts.join("  ")
+}
+
+/// Share and time to go of a restore, as far as they are known.
+pub(super) fn to_go(store: &StoreStatus) -> Option<String> {
+    let restore = store.restore.as_ref()?;
+    let share = restore.fraction.map(|fraction| format!("{:.0} %", (fraction * 100.0).floor()));
+    let time = restore.eta_seconds.map(|seconds| format!("{seconds} s to go"));
+    let known: Vec<_> = share.into_iter().chain(time).collect();
+    (!known.is_empty()).then(|| known.join(", "))
+}
+
+/// What holds a store up, what its restore has done, and what is odd.
+pub(super) fn rest(store: &StoreStatus) -> Vec<String> {
+    let stalls = store.stalls.iter();
+    let stalls = stalls.map(|stall| format!("STALLED: {} ({})", stall_name(stall), stall.detail));
+    let restore = store.restore.as_ref().map(amounts);
+    let lag = store.lag_records.map(|lag| format!("lag {}", HumanCount(lag)));
+    let ignored = store.ignored_records;
+    let ignored = (ignored > 0).then(|| format!("{} IGNORED", counted(ignored, "record")));
+    stalls.chain(restore).chain(lag).chain(ignored).collect()
+}
+
+/// `RESTORING (nothing on disk)`: the phase, and why, in words; of a refusal the name that can be looked up.
+pub(in crate::cli) fn phase(store: &StoreStatus) -> String {
+    let phase = phase_name(store);
+    let why = store.cause.as_ref().and_then(|cause| match cause.why {
+        Some(Why::Restore(_)) if !cause.detail.is_empty() => Some(cause.detail.clone()),
+        Some(Why::Restore(_) | Why::Refusal(_)) | None => cause_name(cause),
+    });
+    match why {
+        Some(why) => format!("{phase} ({why})"),
+        None => phase,
+    }
+}
+
+/// A refusal with its reason, and what to do.
+pub(in crate::cli) fn refusal(store: &StoreStatus) -> String {
+    let mut text = format!("{} is {}\n", store.store, phase(store));
+    if let Some(cause) = &store.cause {
+        advice(&cause.detail, &cause.what_to_do, &mut text);
+    }
+    text.trim_end().to_owned()
 }
 
 fn store(store: &StoreStatus, text: &mut String) {
     writeln!(text, "{}  {}", store.store, summary(store)).expect(INFALLIBLE);
     if let Some(cause) = &store.cause {
-        advice(&cause.detail, &cause.what_to_do, text);
+        // Of a restore the first line has it.
+        let detail = if store.phase() == Phase::Refused { cause.detail.as_str() } else { "" };
+        advice(detail, &cause.what_to_do, text);
     }
     for stall in &store.stalls {
         advice(&stall.detail, &stall.what_to_do, text);
     }
     for warning in &store.warnings {
-        writeln!(text, "  warning: {warning}").expect(INFALLIBLE);
+        // A node says of some that they are worse than that.
+        let grade = if warning.starts_with("bad: ") { "" } else { "warning: " };
+        writeln!(text, "  {grade}{warning}").expect(INFALLIBLE);
     }
     write!(text, "  topic {}", store.topic).expect(INFALLIBLE);
     if !store.topic_id.is_empty() {
@@ -68,10 +107,10 @@ fn store(store: &StoreStatus, text: &mut String) {
         }
         (Some(served), _) => writeln!(text, ", reads from g{served}").expect(INFALLIBLE),
     }
-    let (writes, reads, ignored) =
-        (store.writes_in_flight, store.reads_waiting, store.ignored_records);
-    writeln!(text, "  {writes} writes in flight, {reads} reads waiting, {ignored} records ignored")
-        .expect(INFALLIBLE);
+    let writes = counted(store.writes_in_flight, "write");
+    let (reads, ignored) =
+        (counted(store.reads_waiting, "read"), counted(store.ignored_records, "record"));
+    writeln!(text, "  {writes} in flight, {reads} waiting, {ignored} ignored").expect(INFALLIBLE);
     store.partitions.iter().for_each(|each| partition(each, text));
     if let Some(digest) = &store.digest {
         let rows = HumanCount(digest.rows);
@@ -101,24 +140,18 @@ fn partition(partition: &PartitionStatus, text: &mut String) {
     text.push('\n');
 }
 
-fn progress(restore: &RestoreProgress) -> String {
+fn amounts(restore: &RestoreProgress) -> String {
     let mut text = match &restore.from_peer {
         Some(PeerTransfer { peer, bytes, bytes_total }) => {
             format!("{} of {} from {peer}", HumanBytes(*bytes), HumanBytes(*bytes_total))
         }
         None => format!(
-            "{} records ({}), {} a second",
-            HumanCount(restore.records_read),
+            "{} ({}), {} a second",
+            counted(restore.records_read, "record"),
             HumanBytes(restore.bytes_read),
             HumanCount(restore.records_per_second)
         ),
     };
-    if let Some(fraction) = restore.fraction {
-        write!(text, ", {:.0} %", fraction * 100.0).expect(INFALLIBLE);
-    }
-    if let Some(seconds) = restore.eta_seconds {
-        write!(text, ", {seconds} s to go").expect(INFALLIBLE);
-    }
     if let Some(bytes) = restore.bytes_per_second_max {
         write!(text, ", throttled to {} a second", HumanBytes(bytes)).expect(INFALLIBLE);
     }
@@ -131,9 +164,7 @@ fn seconds(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use outrigger_client::proto::v1::{
-        Cause, Phase, Reason, RestoreCause, Stall, StallKind, cause::Why,
-    };
+    use outrigger_client::proto::v1::{Cause, Reason, RestoreCause, Stall, StallKind};
 
     use super::*;
 
@@ -152,14 +183,15 @@ mod tests {
             phase: Phase::Restoring.into(),
             cause: Some(Cause {
                 why: Some(Why::Restore(RestoreCause::Empty.into())),
+                detail: "nothing on disk".to_owned(),
                 ..Cause::default()
             }),
             restore: Some(restore),
             lag_records: Some(4_000),
             ..StoreStatus::default()
         };
-        let expected = "RESTORING  EMPTY  1,234,567 records (1.00 MiB), 98,765 a second, 25 %, \
-                        7 s to go, throttled to 10.00 MiB a second  lag 4,000";
+        let expected = "RESTORING (nothing on disk)  25 %, 7 s to go  1,234,567 records (1.00 MiB), 98,765 a second, \
+                        throttled to 10.00 MiB a second  lag 4,000";
         assert_eq!(summary(&status), expected);
     }
 
@@ -178,7 +210,7 @@ mod tests {
             restore: Some(restore),
             ..StoreStatus::default()
         };
-        let expected = "REFUSED  1.00 MiB of 4.00 MiB from http://b:7400, 25 %, 7 s to go";
+        let expected = "REFUSED  25 %, 7 s to go  1.00 MiB of 4.00 MiB from http://b:7400";
         assert_eq!(summary(&status), expected);
     }
 
@@ -196,7 +228,7 @@ mod tests {
         };
         let text = node(&NodeStatus { version: "1".to_owned(), stores: vec![status] });
         for part in
-            ["REFUSED  REFUSED_TOPIC_POLICY", "cleanup.policy is delete", "set it to compact"]
+            ["REFUSED (REFUSED_TOPIC_POLICY)", "cleanup.policy is delete", "set it to compact"]
         {
             assert!(text.contains(part), "{text}");
         }
@@ -212,10 +244,14 @@ mod tests {
         let status = StoreStatus {
             phase: 99,
             stalls: vec![stall],
+            ignored_records: 1,
             confirmed_age_ms: Some(1_250),
             ..StoreStatus::default()
         };
         let text = summary(&status);
-        assert_eq!(text, "99  STALLED: STORE_FULL (2 KiB left)  confirmed 1.2 s ago");
+        assert_eq!(
+            text,
+            "99  STALLED: STORE_FULL (2 KiB left)  1 record IGNORED  confirmed 1.2 s ago"
+        );
     }
 }

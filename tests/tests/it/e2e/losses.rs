@@ -107,7 +107,19 @@ fn a_log_that_lost_its_records_is_followed_and_the_old_copy_is_kept() -> Result<
         ensure!(reset.status.code() == Some(64) && kept(&lossy.node), "{reset:?}");
         let unknown = lossy.node.on_disk("drop-quarantine", &["g2"])?;
         ensure!(unknown.status.code() == Some(64) && kept(&lossy.node), "{unknown:?}");
-        let dropped = lossy.node.on_disk("drop-quarantine", &["g1"])?;
+        let asked = lossy.node.on_disk("drop-quarantine", &["g1"])?;
+        ensure!(asked.status.success() && kept(&lossy.node), "without --yes: {asked:?}");
+        ensure!(String::from_utf8_lossy(&asked.stdout).contains("Say --yes"), "{asked:?}");
+        let file = lossy.node.data().join(STORE).join("lost-g1.jsonl");
+        let aside = file.with_extension("aside");
+        fs::rename(&file, &aside)?;
+        let early = lossy.node.on_disk("drop-quarantine", &["g1", "--yes"])?;
+        ensure!(
+            early.status.code() == Some(65) && kept(&lossy.node),
+            "rows are told first: {early:?}"
+        );
+        fs::rename(&aside, &file)?;
+        let dropped = lossy.node.on_disk("drop-quarantine", &["g1", "--yes"])?;
         ensure!(dropped.status.success() && !kept(&lossy.node), "{dropped:?}");
         ensure!(lost(&lossy.node).await? == the_ten(), "the file stays");
         ensure!(lossy.node.store().await?.get("new").await?.is_some(), "the node goes on");

@@ -1,6 +1,7 @@
 //! The main job end to end: real brokers, real processes, and what callers were told against what is there.
 
 mod bad_input;
+mod cli;
 mod cluster;
 mod compaction;
 mod interop;
@@ -12,6 +13,7 @@ mod plan;
 mod refusals;
 mod reseed;
 mod verify;
+mod wait;
 
 use std::future::Future;
 use std::time::Duration;

@@ -56,7 +56,7 @@ fn a_log_that_lost_its_beginning_is_written_again_from_a_copy_that_has_it() -> R
         has_all.kill()?;
         empty.kill()?;
         let asked = reseed(&has_all, &place, &name, &create)?;
-        ensure!(asked.status.code() == Some(64), "{}", said(&asked));
+        ensure!(asked.status.success(), "told, not done: {}", said(&asked));
         ensure!(
             said(&asked).contains("51 rows") && said(&asked).contains("say --yes"),
             "{}",
