@@ -211,6 +211,9 @@ fn kind_of_reason(reason: Reason) -> Option<ErrorKind> {
         | Reason::ValueTooLarge
         | Reason::InvalidRange
         | Reason::InvalidRequest
+        | Reason::RequestTooLarge
+        | Reason::Unimplemented
+        | Reason::RowTooLarge
         | Reason::TokenInvalid => ErrorKind::Invalid,
         Reason::PositionPassed => ErrorKind::Unavailable,
         Reason::TokenOfAnotherTopic | Reason::TokenBeyondLog | Reason::TokenOfAnotherHistory => {

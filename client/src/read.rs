@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use outrigger_proto::limits::ROW_BYTES_MAX;
 use outrigger_proto::v1::{self, Revision};
 
 use crate::error::{Effect, Error};
@@ -77,6 +78,8 @@ impl Level {
             max_staleness_ms: max_staleness.map(millis),
             // Less than the deadline: the node then says what it waited for.
             wait_ms_max: Some(millis(deadline - deadline / 10)),
+            // As much as this library receives.
+            row_bytes_max: Some(u64::try_from(ROW_BYTES_MAX).expect("a size fits 64 bits")),
         }
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outrigger_proto::v1::scan_request::Keys;
-use outrigger_proto::v1::{self, KeyRange, ReadOptions, Revision, ScanRequest, ScanResponse};
+use outrigger_proto::v1::{
+    self, KeyRange, LargeRows, ReadOptions, Revision, ScanRequest, ScanResponse,
+};
 use tokio::time::Sleep;
 use tokio_stream::Stream;
 use tonic::{Request, Streaming};
@@ -93,6 +95,8 @@ impl Scan {
             keys_only: self.keys_only,
             reverse: self.reverse,
             read: Some(read),
+            // What is larger than a message can be is told by name.
+            large_rows: LargeRows::Refuse.into(),
         })
     }
 }

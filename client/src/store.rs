@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use outrigger_proto::limits::PAYLOAD_BYTES_MAX;
+use outrigger_proto::limits::{KEY_BYTES_MAX, PAYLOAD_BYTES_MAX, VALUE_BYTES_MAX};
 use outrigger_proto::v1::{
     self, CancelRequest, ContinueRequest, DeleteRequest, GetRequest, PutRequest, Reason, Revision,
     StatusRequest, StoreStatus,
@@ -34,8 +34,9 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(15);
 /// on another node; [`Store::new_session`] starts afresh.
 ///
 /// **Deadlines.** 5 s for reads (for a scan: for each batch of rows), 15 s for writes, which is
-/// longer than a node waits for Kafka. After a deadline of the node's own the error has a reason;
-/// after this one it is merely [`Deadline`](crate::ErrorKind::Deadline), and a write may have happened.
+/// longer than a node waits for Kafka. A node knows the deadline of a call and answers before it, with a
+/// reason. Where it does not answer at all, the error is merely
+/// [`Deadline`](crate::ErrorKind::Deadline), and a write may have happened.
 ///
 /// Keys and values are any bytes, also none. Dropping the future of a call cancels it; a write may
 /// then have happened.
@@ -123,7 +124,8 @@ impl Store {
         value: impl AsRef<[u8]>,
     ) -> Result<Revision, Error> {
         let (key, value) = payload(key.as_ref(), value.as_ref())?;
-        let request = PutRequest { store: self.name.clone(), key, value };
+        // The node honours the call's deadline.
+        let request = PutRequest { store: self.name.clone(), key, value, wait_ms_max: None };
         let request = with_deadline(request, self.write_deadline);
         let mut rows = self.client.rows();
         let answer = client::answer(Effect::Write, self.write_deadline, rows.put(request)).await?;
@@ -133,7 +135,7 @@ impl Store {
     /// Deletes a key, whether or not it exists. Returns when the log has the delete.
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Revision, Error> {
         let key = payload_key(key.as_ref())?;
-        let request = DeleteRequest { store: self.name.clone(), key };
+        let request = DeleteRequest { store: self.name.clone(), key, wait_ms_max: None };
         let request = with_deadline(request, self.write_deadline);
         let mut rows = self.client.rows();
         let call = rows.delete(request);
@@ -215,14 +217,12 @@ impl Store {
 pub(crate) fn payload(key: &[u8], value: &[u8]) -> Result<(Bytes, Bytes), Error> {
     let bytes = key.len() + value.len();
     if bytes > PAYLOAD_BYTES_MAX {
-        let (reason, what) = match key.len() > value.len() {
-            true => (Reason::KeyTooLarge, "key"),
-            false => (Reason::ValueTooLarge, "value"),
+        let (reason, what, bytes, bytes_max) = match key.len() > value.len() {
+            true => (Reason::KeyTooLarge, "key", key.len(), KEY_BYTES_MAX),
+            false => (Reason::ValueTooLarge, "value", value.len(), VALUE_BYTES_MAX),
         };
-        let message = format!(
-            "the {what} is too large: key and value have {bytes} bytes together, \
-             and a request carries {PAYLOAD_BYTES_MAX}"
-        );
+        // In the node's words: it would refuse what a request could carry already.
+        let message = format!("the {what} has {bytes} bytes, and at most {bytes_max} are accepted");
         return Err(Error::invalid(reason, message));
     }
     Ok((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)))

@@ -63,7 +63,7 @@ impl Writer {
         deadline: Duration,
     ) -> Writer {
         let ledger = Arc::new(Ledger::new());
-        let outgoing = Outgoing::new(store, Arc::clone(&ledger));
+        let outgoing = Outgoing::new(store, deadline - deadline / 10, Arc::clone(&ledger));
         let driver = Driver { ledger: Arc::clone(&ledger), session, deadline };
         Writer { ledger, driver: Some(tokio::spawn(driver.run(client, outgoing))) }
     }

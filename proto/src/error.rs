@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -14,6 +15,12 @@ pub const ERROR_DOMAIN: &str = "outrigger.v1";
 /// Statuses travel in HTTP headers, some of their text three times and escaped, and 16 KiB of
 /// headers is the default bound: a longer one would turn a named failure into a broken stream.
 const TEXT_BYTES_MAX: usize = 1024;
+
+/// Trailing metadata, for callers without a decoder of `google.rpc.ErrorInfo`: the reason's name.
+pub const REASON_METADATA: &str = "outrigger-reason";
+
+/// The same, whether a write may have happened: "true" or "false".
+pub const MAY_HAVE_HAPPENED_METADATA: &str = "outrigger-may-have-happened";
 
 const MAY_HAVE_HAPPENED: &str = "may_have_happened";
 const WHAT_TO_DO: &str = "what_to_do";
@@ -30,10 +37,13 @@ impl Reason {
             | Reason::ValueTooLarge
             | Reason::InvalidRange
             | Reason::InvalidRequest
+            | Reason::RequestTooLarge
             | Reason::TokenInvalid => Code::InvalidArgument,
+            Reason::Unimplemented => Code::Unimplemented,
             Reason::TokenOfAnotherTopic
             | Reason::TokenBeyondLog
             | Reason::PositionPassed
+            | Reason::RowTooLarge
             | Reason::TokenOfAnotherHistory
             | Reason::RefusedIdentity
             | Reason::RefusedTopicPolicy
@@ -98,8 +108,21 @@ impl From<ErrorDetail> for Status {
             }
         }
         let details = ErrorDetails::with_error_info(reason.as_str_name(), ERROR_DOMAIN, metadata);
-        Status::with_error_details(reason.code(), shortened(detail.message), details)
+        Status::with_error_details_and_metadata(
+            reason.code(),
+            shortened(detail.message),
+            details,
+            plain(reason, detail.may_have_happened),
+        )
     }
+}
+
+fn plain(reason: Reason, may_have_happened: bool) -> MetadataMap {
+    let mut plain = MetadataMap::with_capacity(2);
+    plain.insert(REASON_METADATA, MetadataValue::from_static(reason.as_str_name()));
+    let doubt = if may_have_happened { "true" } else { "false" };
+    plain.insert(MAY_HAVE_HAPPENED_METADATA, MetadataValue::from_static(doubt));
+    plain
 }
 
 fn shortened(mut text: String) -> String {
@@ -147,6 +170,17 @@ mod tests {
             assert_eq!(back.may_have_happened, reason == Reason::WriteUnknown, "{reason:?}");
         }
         assert!(all_reasons().count() > 20);
+    }
+
+    #[test]
+    fn reason_and_doubt_are_plain_text_too() {
+        for reason in all_reasons() {
+            let status = Status::from(ErrorDetail::new(reason, "text"));
+            let plain = |name| status.metadata().get(name).and_then(|value| value.to_str().ok());
+            assert_eq!(plain(REASON_METADATA), Some(reason.as_str_name()));
+            let doubt = (reason == Reason::WriteUnknown).to_string();
+            assert_eq!(plain(MAY_HAVE_HAPPENED_METADATA), Some(&doubt[..]), "{reason:?}");
+        }
     }
 
     #[test]

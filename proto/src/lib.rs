@@ -13,7 +13,7 @@ pub mod v1 {
     tonic::include_proto!("outrigger.v1");
 }
 
-pub use error::ERROR_DOMAIN;
+pub use error::{ERROR_DOMAIN, MAY_HAVE_HAPPENED_METADATA, REASON_METADATA};
 
 /// The encoded `FileDescriptorSet` of the protocol, comments included: for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("outrigger.v1");
@@ -77,6 +77,19 @@ mod tests {
             assert!(bare.is_empty(), "{bare:?}");
         }
         assert!(seen > 150, "{seen} elements");
+    }
+
+    #[test]
+    fn every_language_knows_where_its_code_belongs() {
+        for file in contract() {
+            let options = file.options.as_ref().expect("options");
+            assert_eq!(options.go_package(), "outrigger/v1;outriggerv1");
+            assert_eq!(options.java_package(), "com.outrigger.v1");
+            assert!(options.java_multiple_files() && !options.java_outer_classname().is_empty());
+            assert_eq!(options.csharp_namespace(), "Outrigger.V1");
+            assert_eq!(options.php_namespace(), "Outrigger\\V1");
+            assert_eq!(options.ruby_package(), "Outrigger::V1");
+        }
     }
 
     #[test]

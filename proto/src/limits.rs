@@ -25,6 +25,16 @@ pub const PAYLOAD_BYTES_MAX: usize = REQUEST_BYTES_MAX - 64 * KIB;
 /// (1 MiB unless configured). This bounds one allocation, made only when such a record exists.
 pub const RESPONSE_BYTES_MAX: usize = 128 * MIB;
 
+/// The largest row, key and value together, for a caller that does not say what it takes: in a message
+/// with everything around it, it stays below the 4 MiB that gRPC libraries receive by default.
+pub const ROW_BYTES_DEFAULT: usize = 4 * MIB - AROUND_BYTES;
+
+/// The largest row that a caller may ask for.
+pub const ROW_BYTES_MAX: usize = RESPONSE_BYTES_MAX - AROUND_BYTES;
+
+/// What a response holds beside its rows: above all a token, with some 20 bytes for each partition.
+const AROUND_BYTES: usize = 256 * KIB;
+
 /// The bytes of keys and values after which a message of a stream (rows, items) is sent. A larger
 /// row or item travels alone.
 pub const BATCH_BYTES: usize = 256 * KIB;
@@ -56,8 +66,12 @@ const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + KIB <= MIB);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(REQUEST_BYTES_MAX < RESPONSE_BYTES_MAX);
+const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= ROW_BYTES_DEFAULT);
+const _: () = assert!(BATCH_BYTES <= ROW_BYTES_DEFAULT && ROW_BYTES_DEFAULT <= ROW_BYTES_MAX);
 // The .proto file names these numbers.
 const _: () = assert!(KEY_BYTES_MAX == 32 * KIB && VALUE_BYTES_MAX == 960 * KIB);
 const _: () = assert!(REQUEST_BYTES_MAX == 4 * MIB && RESPONSE_BYTES_MAX == 128 * MIB);
+const _: () = assert!(ROW_BYTES_DEFAULT == 3 * MIB + 768 * KIB);
+const _: () = assert!(ROW_BYTES_MAX == 127 * MIB + 768 * KIB);
 const _: () = assert!(BATCH_BYTES == 256 * KIB && BATCH_LEN_MAX == 1_000);
 const _: () = assert!(CHUNK_BYTES == MIB && CHECKPOINT_FILES_MAX == 32_768);

@@ -238,6 +238,7 @@ fn selected(rows: &BTreeMap<Bytes, Value>, request: &ScanRequest) -> Vec<Row> {
         .iter()
         .filter(|(key, _)| wanted(key))
         .map(|(key, value)| Row {
+            omitted_value_bytes: None,
             key: key.clone(),
             value: if request.keys_only { Bytes::new() } else { value.value.clone() },
             revision: value.revision,

@@ -2,7 +2,8 @@
 //!
 //! A `Describe` that was answered comes before any other call: it tells how many partitions there are.
 //! Calls of one store are carried out in order per partition. Every call is answered by exactly one
-//! final event, with one exception: an `Assign` voids the partition's outstanding `Fetch`. Nothing that
+//! final event, with two exceptions: an `Assign` voids the partition's outstanding `Fetch`, and a `Withdraw`
+//! only hastens the answer of its `Append`. Nothing that
 //! belongs to an older assignment follows its `Assigned`. At most one `Describe`, one `Ends`, one
 //! `TopicId`, and per partition one `Fetch` are outstanding. Admin calls fail after a bounded time.
 
@@ -40,6 +41,9 @@ pub enum LogCall {
     /// Appends in order per partition, durable on all in-sync replicas when acknowledged.
     /// Answer: `Appended` with one result per write, in the same order.
     Append { id: RequestId, writes: Arc<[Write]> },
+    /// Nobody waits for this append any more: what has not left this client is given up, and answered as not
+    /// persisted at once. What may be in a log goes on. Only the append itself is answered, and may have been.
+    Withdraw { id: RequestId },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

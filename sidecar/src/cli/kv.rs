@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
 use outrigger_client::Revision;
+use outrigger_client::proto::limits::{PAYLOAD_BYTES_MAX, VALUE_BYTES_MAX};
 
 use super::failure::Failure;
 use super::output::Output;
@@ -74,12 +75,16 @@ pub(super) async fn delete(args: DeleteArgs) -> Result<Exit, Failure> {
 fn standard_input() -> Result<Vec<u8>, Failure> {
     let mut value = Vec::new();
     let input = |error| Failure::Input { what: "the value from standard input".to_owned(), error };
-    // One byte more than any node accepts: it says so better than we can.
-    let limit = u64::try_from(outrigger_client::proto::limits::PAYLOAD_BYTES_MAX)
-        .expect("a size fits 64 bits")
-        + 1;
-    io::stdin().lock().take(limit).read_to_end(&mut value).map_err(input)?;
-    Ok(value)
+    // What a request can carry is read, for the node to judge; nobody knows how much more there is.
+    let limit = u64::try_from(PAYLOAD_BYTES_MAX).expect("a size fits 64 bits");
+    io::stdin().lock().take(limit + 1).read_to_end(&mut value).map_err(input)?;
+    match value.len() > PAYLOAD_BYTES_MAX {
+        true => Err(Failure::BadInput(format!(
+            "the value from standard input has more than {PAYLOAD_BYTES_MAX} bytes, and at most {VALUE_BYTES_MAX} \
+             are accepted; split it over several keys, or compress it"
+        ))),
+        false => Ok(value),
+    }
 }
 
 fn print_revision(revision: Revision) -> Result<Exit, Failure> {

@@ -237,7 +237,7 @@ fn refusal(call: LogCall, error: &KafkaError) -> Option<LogEvent> {
         LogCall::Ends => failed(LogCallKind::Ends),
         LogCall::TopicId => failed(LogCallKind::TopicId),
         LogCall::Assign { partition, .. } => Some(LogEvent::Assigned { partition }),
-        LogCall::Fetch { .. } => None,
+        LogCall::Fetch { .. } | LogCall::Withdraw { .. } => None,
         LogCall::Append { id, writes } => {
             let refused = KafkaError { not_persisted: true, ..error.clone() };
             Some(LogEvent::Appended { id, results: vec![Err(refused); writes.len()] })

@@ -3,6 +3,8 @@
 //! What comes in is checked here, before anything is touched; what goes out cannot fail. Status has its own
 //! file, because it only goes out.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use outrigger_core::gate::{Gate, ReadLevel, Rejection};
 use outrigger_core::limits::Limits;
@@ -11,11 +13,14 @@ use outrigger_core::offset::{Epoch, Offset, Partition, Revision};
 use outrigger_core::read::Demand;
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
+use outrigger_proto::limits::{ROW_BYTES_DEFAULT, ROW_BYTES_MAX};
 use outrigger_proto::v1;
 use outrigger_proto::v1::scan_request::Keys;
 use outrigger_proto::v1::write_item::Action;
 use outrigger_proto::v1::{ErrorDetail, KeyRange, ReadOptions, WriteItem};
 
+use super::cursor::LargeRows;
+use super::deadline::CallDeadline;
 use super::error;
 
 /// Kafka's offsets are 63 bits wide.
@@ -144,6 +149,24 @@ pub(super) fn revision(revision: Revision) -> v1::Revision {
     v1::Revision { partition: revision.partition.0, offset: revision.offset.0 }
 }
 
+/// Bytes of key and value that a caller takes in one row.
+pub(super) fn row_bytes_max(options: Option<&ReadOptions>) -> usize {
+    let asked = options.and_then(|options| options.row_bytes_max);
+    let max = asked.map(|max| usize::try_from(max).unwrap_or(usize::MAX));
+    max.unwrap_or(ROW_BYTES_DEFAULT).min(ROW_BYTES_MAX)
+}
+
+pub(super) fn large_rows(asked: i32) -> Result<LargeRows, ErrorDetail> {
+    match v1::LargeRows::try_from(asked) {
+        Ok(v1::LargeRows::Unspecified | v1::LargeRows::Refuse) => Ok(LargeRows::Refuse),
+        Ok(v1::LargeRows::OmitValue) => Ok(LargeRows::OmitValue),
+        Err(_) => {
+            let message = format!("large_rows {asked} is not known to this node");
+            Err(error::invalid_request(message, "use a value of outrigger.v1, or a newer node"))
+        }
+    }
+}
+
 pub(super) fn range(keys: Option<Keys>) -> Result<Range, ErrorDetail> {
     match keys {
         None => Ok(Range { start: Vec::new(), end: None }),
@@ -165,6 +188,20 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;
     Some(end)
+}
+
+/// How long a write may wait for the log; none: as long as the log's client tries.
+pub(super) fn write_wait(
+    wait_ms_max: Option<u64>,
+    deadline: CallDeadline,
+) -> Result<Option<Duration>, ErrorDetail> {
+    match wait_ms_max {
+        Some(0) => Err(error::invalid_request(
+            "wait_ms_max is 0, and a write takes time",
+            "give the milliseconds that the write may take, or leave it out",
+        )),
+        Some(_) | None => Ok(deadline.bound(wait_ms_max)),
+    }
 }
 
 pub(super) fn change(item: WriteItem, limits: &Limits) -> Result<Change, ErrorDetail> {

@@ -14,7 +14,38 @@ pub(super) struct Selection {
     pub(super) reverse: bool,
     pub(super) keys_only: bool,
     pub(super) rows_max: Option<u64>,
+    /// Bytes of key and value.
+    pub(super) row_bytes_max: usize,
+    pub(super) large_rows: LargeRows,
 }
+
+/// What becomes of a row that is larger than its caller takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LargeRows {
+    Refuse,
+    OmitValue,
+}
+
+/// A row that is larger than its caller takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LargeRow {
+    /// How it begins.
+    pub(super) key: Vec<u8>,
+    pub(super) key_bytes: usize,
+    pub(super) value_bytes: usize,
+    pub(super) revision: Revision,
+    pub(super) bytes_max: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum CursorFailure {
+    Store(StoreError),
+    /// The rows before it were read.
+    LargeRow(LargeRow),
+}
+
+/// Of a large row's key: enough to find it, little enough for a message.
+const KEY_SHOWN_BYTES: usize = 64;
 
 pub(super) struct Cursor {
     view: Box<dyn View + Send>,
@@ -33,6 +64,8 @@ struct Batch {
 struct RowInArena {
     key_len: usize,
     value_len: usize,
+    /// Of a value that was left out.
+    omitted: Option<usize>,
     revision: Revision,
 }
 
@@ -47,32 +80,80 @@ impl Cursor {
     }
 
     /// The next rows, none only at the end. Blocks on the disk.
-    pub(super) fn next_batch(&mut self) -> Result<Vec<Row>, StoreError> {
-        let Selection { range, reverse, keys_only, rows_max } = &mut self.selection;
+    pub(super) fn next_batch(&mut self) -> Result<Vec<Row>, CursorFailure> {
+        let Selection { range, reverse, keys_only, rows_max, row_bytes_max, large_rows } =
+            &mut self.selection;
         let mut batch = Batch::default();
-        let mut more = false;
+        let (mut more, mut refused) = (false, None);
         let mut row = |key: &[u8], revision: Revision, value: &[u8]| {
             if *rows_max == Some(0) {
                 return Scan::Stop;
             }
             let value = if *keys_only { b"" } else { value };
+            let (value, omitted) = match taken(key, value, revision, *row_bytes_max, *large_rows) {
+                Ok(taken) => taken,
+                // First the rows before it, then its name.
+                Err(_) if !batch.rows.is_empty() => {
+                    more = true;
+                    return Scan::Stop;
+                }
+                Err(large) => {
+                    refused = Some(large);
+                    return Scan::Stop;
+                }
+            };
             if !batch.has_room(key, value) {
                 more = true;
                 return Scan::Stop;
             }
-            batch.push(key, revision, value);
+            batch.push(key, revision, value, omitted);
             if let Some(rows_max) = rows_max {
                 *rows_max -= 1;
             }
             Scan::Continue
         };
-        self.view.scan(&range.start, range.end.as_deref(), *reverse, &mut row)?;
+        self.view
+            .scan(&range.start, range.end.as_deref(), *reverse, &mut row)
+            .map_err(CursorFailure::Store)?;
+        if let Some(large) = refused {
+            return Err(CursorFailure::LargeRow(large));
+        }
         let rows = batch.into_rows();
         self.at_end = !more;
         if let (true, Some(last)) = (more, rows.last()) {
             range.continue_after(&last.key, *reverse);
         }
         Ok(rows)
+    }
+}
+
+impl LargeRow {
+    pub(super) fn check(
+        key: &[u8],
+        value_bytes: usize,
+        revision: Revision,
+        bytes_max: usize,
+    ) -> Result<(), LargeRow> {
+        if key.len() + value_bytes <= bytes_max {
+            return Ok(());
+        }
+        let shown = key[..key.len().min(KEY_SHOWN_BYTES)].to_vec();
+        Err(LargeRow { key: shown, key_bytes: key.len(), value_bytes, revision, bytes_max })
+    }
+}
+
+/// The value to send, and how many bytes of it were left out.
+fn taken<'a>(
+    key: &[u8],
+    value: &'a [u8],
+    revision: Revision,
+    bytes_max: usize,
+    large_rows: LargeRows,
+) -> Result<(&'a [u8], Option<usize>), LargeRow> {
+    match (LargeRow::check(key, value.len(), revision, bytes_max), large_rows) {
+        (Ok(()), _) => Ok((value, None)),
+        (Err(_), LargeRows::OmitValue) if key.len() <= bytes_max => Ok((b"", Some(value.len()))),
+        (Err(large), LargeRows::Refuse | LargeRows::OmitValue) => Err(large),
     }
 }
 
@@ -93,10 +174,11 @@ impl Batch {
         self.rows.is_empty() || (self.rows.len() < BATCH_LEN_MAX && fits)
     }
 
-    fn push(&mut self, key: &[u8], revision: Revision, value: &[u8]) {
+    fn push(&mut self, key: &[u8], revision: Revision, value: &[u8], omitted: Option<usize>) {
         self.arena.extend_from_slice(key);
         self.arena.extend_from_slice(value);
-        self.rows.push(RowInArena { key_len: key.len(), value_len: value.len(), revision });
+        let (key_len, value_len) = (key.len(), value.len());
+        self.rows.push(RowInArena { key_len, value_len, omitted, revision });
     }
 
     fn into_rows(self) -> Vec<Row> {
@@ -105,6 +187,9 @@ impl Batch {
             key: arena.split_to(row.key_len),
             value: arena.split_to(row.value_len),
             revision: Some(convert::revision(row.revision)),
+            omitted_value_bytes: row
+                .omitted
+                .map(|bytes| u64::try_from(bytes).expect("a size fits 64 bits")),
         };
         self.rows.into_iter().map(row).collect()
     }
@@ -162,7 +247,9 @@ mod tests {
 
     fn all() -> Selection {
         let range = Range { start: vec![], end: None };
-        Selection { range, reverse: false, keys_only: false, rows_max: None }
+        let (row_bytes_max, large_rows) = (1 << 20, LargeRows::Refuse);
+        let (reverse, keys_only, rows_max) = (false, false, None);
+        Selection { range, reverse, keys_only, rows_max, row_bytes_max, large_rows }
     }
 
     fn batches(rows: Rows, selection: Selection) -> Vec<Vec<Row>> {
@@ -225,6 +312,57 @@ mod tests {
         assert_eq!(batches[1][0].value, large);
         let many = self::batches(numbered(900, &[0; 1_000]), all());
         assert!(many.len() > 1 && keys(&many).len() == 900);
+    }
+
+    /// Three rows, the second of which has a value of 9 bytes.
+    fn one_large(selection: Selection) -> (Vec<Vec<u32>>, Option<LargeRow>) {
+        let mut rows = numbered(3, b"v").0;
+        rows.insert(1_u32.to_be_bytes().to_vec(), vec![0; 9]);
+        let mut cursor = Cursor::new(Box::new(Rows(rows)), selection);
+        let mut sent = vec![];
+        while !cursor.at_end() {
+            match cursor.next_batch() {
+                Ok(batch) => sent.push(keys(&[batch])),
+                Err(CursorFailure::LargeRow(row)) => return (sent, Some(row)),
+                Err(CursorFailure::Store(error)) => panic!("rows in memory: {error}"),
+            }
+        }
+        (sent, None)
+    }
+
+    #[test]
+    fn a_row_above_the_callers_limit_is_named_after_the_rows_before_it() {
+        let limited = |row_bytes_max| Selection { row_bytes_max, ..all() };
+        assert_eq!(one_large(limited(13)), (vec![vec![0, 1, 2]], None), "just fits");
+        let row = LargeRow {
+            key: 1_u32.to_be_bytes().to_vec(),
+            key_bytes: 4,
+            value_bytes: 9,
+            revision: REVISION,
+            bytes_max: 12,
+        };
+        assert_eq!(one_large(limited(12)), (vec![vec![0]], Some(row.clone())));
+        let down = Selection { reverse: true, ..limited(12) };
+        assert_eq!(one_large(down), (vec![vec![2]], Some(row)));
+        let keys_only = Selection { keys_only: true, ..limited(12) };
+        assert_eq!(one_large(keys_only), (vec![vec![0, 1, 2]], None));
+        let before = Selection { rows_max: Some(1), ..limited(12) };
+        assert_eq!(one_large(before), (vec![vec![0]], None));
+    }
+
+    #[test]
+    fn a_value_that_is_left_out_is_marked_as_such_and_a_large_key_never_is() {
+        let mut rows = numbered(3, b"v").0;
+        rows.insert(1_u32.to_be_bytes().to_vec(), vec![0; 9]);
+        let omit = Selection { row_bytes_max: 12, large_rows: LargeRows::OmitValue, ..all() };
+        let found = batches(Rows(rows), omit).concat();
+        let outline = |row: &Row| (row.value.len(), row.omitted_value_bytes);
+        assert_eq!(
+            found.iter().map(outline).collect::<Vec<_>>(),
+            [(1, None), (0, Some(9)), (1, None)]
+        );
+        let tiny = Selection { row_bytes_max: 3, large_rows: LargeRows::OmitValue, ..all() };
+        assert_eq!(one_large(tiny).1.expect("it is refused").key_bytes, 4);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How long a read may wait for its copy.
+//! How long a read may wait for its copy, and a write for the log.
 
 use std::time::Duration;
 
@@ -28,11 +28,15 @@ impl CallDeadline {
 
     /// How long to wait: what the request allows, what is left of the call's own deadline, our bound.
     pub(super) fn wait(self, wait_ms_max: Option<u64>) -> Duration {
+        self.bound(wait_ms_max).unwrap_or(WAIT_DEFAULT).min(WAIT_MAX)
+    }
+
+    /// What caller and call allow; none: the node decides.
+    pub(super) fn bound(self, wait_ms_max: Option<u64>) -> Option<Duration> {
         let asked = wait_ms_max.map(Duration::from_millis);
         // Less than the call's deadline: the answer, which names the reason, must come before it.
         let left = self.0.map(|timeout| timeout - timeout / 10);
-        let bound = asked.into_iter().chain(left).min().unwrap_or(WAIT_DEFAULT);
-        bound.min(WAIT_MAX)
+        asked.into_iter().chain(left).min()
     }
 }
 

@@ -3,14 +3,19 @@
 //! Every text says what happened, with the facts, and what to do. "Did not happen" is said only where it is
 //! proven; the core has the proof, and this file passes it on.
 
+use std::time::Duration;
+
 use outrigger_core::gate::Rejection;
 use outrigger_core::log::KafkaError;
 use outrigger_core::phase::{Phase, Refusal};
 use outrigger_core::stall::StallKind;
 use outrigger_core::store::{StoreError, StoreErrorKind};
+use outrigger_proto::limits::REQUEST_BYTES_MAX;
 use outrigger_proto::v1::{ErrorDetail, Reason};
-use tonic::Status;
+use tonic::{Code, Status};
 
+use super::cursor::LargeRow;
+use crate::escape::escape;
 use crate::telemetry::metrics;
 
 /// `MSG_SIZE_TOO_LARGE`, `RECORD_LIST_TOO_LARGE`.
@@ -49,6 +54,22 @@ pub(super) fn value_too_large(bytes: usize, bytes_max: usize) -> ErrorDetail {
     advised(Reason::ValueTooLarge, message, "split the value over several keys, or compress it")
 }
 
+pub(super) fn row_too_large(row: &LargeRow) -> ErrorDetail {
+    let LargeRow { key, key_bytes, value_bytes, revision, bytes_max } = row;
+    let key = escape(key);
+    let message = format!(
+        "the row of key {key} at revision {}:{} has a key of {key_bytes} and a value of {value_bytes} bytes, \
+         and the caller takes {bytes_max}",
+        revision.partition, revision.offset
+    );
+    advised(
+        Reason::RowTooLarge,
+        message,
+        "give a greater row_bytes_max, and let the gRPC library receive 256 KiB more than that; \
+         or scan with LARGE_ROWS_OMIT_VALUE",
+    )
+}
+
 pub(super) fn invalid_range() -> ErrorDetail {
     let message = "the range ends before it starts";
     advised(
@@ -63,6 +84,32 @@ pub(super) fn invalid_request(
     what_to_do: impl Into<String>,
 ) -> ErrorDetail {
     advised(Reason::InvalidRequest, message, what_to_do)
+}
+
+/// A request that could not be read from the wire, as tonic says it: nothing was done.
+pub(super) fn unreadable(status: &Status) -> ErrorDetail {
+    match status.code() {
+        Code::OutOfRange => advised(
+            Reason::RequestTooLarge,
+            format!(
+                "the request message is larger than the {REQUEST_BYTES_MAX} bytes that are read"
+            ),
+            "send fewer items at once; a value that does not fit has to be split over several keys",
+        ),
+        Code::Unimplemented => advised(
+            Reason::Unimplemented,
+            match status.message() {
+                "" => "the node does not know this service or method",
+                compression => compression,
+            },
+            "send no compressed messages, and to a node that is older than its caller no newer calls",
+        ),
+        _ => advised(
+            Reason::InvalidRequest,
+            format!("the request cannot be decoded: {}", status.message()),
+            "send the messages of outrigger.v1; reflection tells what this node knows of it",
+        ),
+    }
 }
 
 pub(super) fn token_invalid(message: impl Into<String>) -> ErrorDetail {
@@ -138,6 +185,15 @@ pub(super) fn write_unknown(error: &KafkaError) -> ErrorDetail {
     let message = "it is not known whether the log has taken the write, and it may still appear";
     let detail = advised(Reason::WriteUnknown, message, "read the key before writing again");
     ErrorDetail { may_have_happened: true, ..named(detail, error) }
+}
+
+/// The log's answer did not come in the time that the caller gives.
+pub(super) fn write_overdue(wait: Duration) -> ErrorDetail {
+    let wait_ms = wait.as_millis();
+    let message =
+        format!("the log has not answered for {wait_ms} ms, and the write may still appear");
+    let detail = advised(Reason::WriteUnknown, message, "read the key before writing again");
+    ErrorDetail { may_have_happened: true, ..detail }
 }
 
 fn reason_of_rejection(rejection: &Rejection) -> Reason {

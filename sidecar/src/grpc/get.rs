@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use outrigger_proto::v1::{ErrorDetail, GetRequest, GetResponse, Value};
 
-use super::convert;
+use super::cursor::LargeRow;
 use super::deadline::CallDeadline;
 use super::read;
 use super::stores::Stores;
+use super::{convert, error};
 
 /// The look-up runs on the async worker: from RocksDB's cache or the page cache it takes microseconds, less than
 /// a thread hop costs.
@@ -16,8 +17,13 @@ pub(super) async fn get(
     deadline: CallDeadline,
 ) -> Result<GetResponse, ErrorDetail> {
     let store = stores.one(&request.store)?;
+    let bytes_max = convert::row_bytes_max(request.read.as_ref());
     let snapshot = read::open(&store.handle, request.read, deadline).await?;
     let row = snapshot.view.get(&request.key).map_err(|error| snapshot.origin.failed(&error))?;
+    if let Some(row) = &row {
+        LargeRow::check(&request.key, row.value.len(), row.revision, bytes_max)
+            .map_err(|large| error::row_too_large(&large))?;
+    }
     let found = row.map(|row| Value {
         value: Bytes::from(row.value),
         revision: Some(convert::revision(row.revision)),

@@ -5,6 +5,7 @@
 //! and ends with the caller.
 
 mod answers;
+mod bounded;
 mod changes;
 mod convert;
 mod cursor;
@@ -19,6 +20,7 @@ mod operate;
 mod peer;
 mod progress;
 mod read;
+mod refusals;
 mod replies;
 mod scan;
 mod service;
@@ -40,9 +42,14 @@ use outrigger_proto::v1::admin_server::AdminServer;
 use outrigger_proto::v1::peer_server::PeerServer;
 use outrigger_proto::v1::store_server::StoreServer;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::http::Response;
+use tonic::service::LayerExt;
 use tonic::transport::server::Router;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
+use tower::layer::util::{Identity, Stack};
+use tower::util::MapResponseLayer;
 
 use self::health::Health;
 use self::measure::Measurer;
@@ -163,20 +170,23 @@ async fn within_grace(
     }
 }
 
+/// What is done with every answer of the server.
+type Refusals = Stack<MapResponseLayer<fn(Response<Body>) -> Response<Body>>, Identity>;
+
 fn router(
     service: &Service,
     peers: Option<Peers>,
     reporter: HealthReporter,
-) -> Result<Router, ServeError> {
+) -> Result<Router<Refusals>, ServeError> {
     let store = StoreServer::new(service.clone())
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let admin = AdminServer::new(service.clone()).max_decoding_message_size(REQUEST_BYTES_MAX);
     let health = HealthServer::new(HealthService::from_health_reporter(reporter));
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    // Older tools, and Python's library, know only v1alpha.
+    let (reflection, reflection_alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    let details = MapResponseLayer::new(refusals::with_details);
+    let unknown: fn(Response<Body>) -> Response<Body> = refusals::unknown_with_details;
     let router = tonic::transport::Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -184,12 +194,22 @@ fn router(
         .max_concurrent_streams(CALLS_MAX)
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .add_service(store)
-        .add_service(admin)
+        .layer(MapResponseLayer::new(unknown))
+        .add_service(details.named_layer(store))
+        .add_service(details.named_layer(admin))
         .add_optional_service(peers.map(peer_server))
         .add_service(health)
-        .add_service(reflection);
+        .add_service(reflection)
+        .add_service(reflection_alpha);
     Ok(router)
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // So that a tool can show the details of an error.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
 fn peer_server(peers: Peers) -> PeerServer<Peers> {

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use outrigger_core::gate::Rejection;
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::topic::TopicId;
 use outrigger_proto::limits::BATCH_LEN_MAX;
 use outrigger_proto::v1::write_reply::Outcome;
-use outrigger_proto::v1::{ErrorDetail, WriteReply, WriteResponse};
+use outrigger_proto::v1::{self, ErrorDetail, WriteReply, WriteResponse};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::Status;
 
+use super::bounded::BoundedWrite;
 use super::write::appended;
 use super::{convert, error};
-use crate::runtime::{PendingWrite, Written};
+use crate::runtime::Written;
 
 /// In the order of the requests.
 pub(super) enum InFlight {
@@ -28,7 +28,7 @@ pub(super) enum InFlight {
 /// Items that were taken in together.
 pub(super) struct Flight {
     /// Of the items that did not fail; absent when all did.
-    pub(super) pending: Option<PendingWrite>,
+    pub(super) pending: Option<BoundedWrite>,
     /// By their place among the items, ascending.
     pub(super) failed: Vec<(usize, ErrorDetail)>,
     pub(super) items: usize,
@@ -38,6 +38,7 @@ pub(super) struct Replies {
     in_flight: mpsc::Receiver<InFlight>,
     /// The oldest that is not answered.
     oldest: Option<InFlight>,
+    written: Appended,
     over: bool,
 }
 
@@ -45,13 +46,19 @@ pub(super) struct Replies {
 #[derive(Default)]
 struct Answer {
     replies: Vec<WriteReply>,
+    written: Appended,
+}
+
+/// How far the writes that succeeded reach.
+#[derive(Default)]
+struct Appended {
     topic: Option<TopicId>,
-    written: BTreeMap<Partition, Offset>,
+    positions: BTreeMap<Partition, Offset>,
 }
 
 impl Replies {
     pub(super) fn new(in_flight: mpsc::Receiver<InFlight>) -> Replies {
-        Replies { in_flight, oldest: None, over: false }
+        Replies { in_flight, oldest: None, written: Appended::default(), over: false }
     }
 
     /// Adds what is answered already. Ready with the end of the stream, when there is nothing before it; pending
@@ -103,7 +110,9 @@ impl Stream for Replies {
         let mut answer = Answer::default();
         let end = self.gather(&mut answer, context);
         if !answer.replies.is_empty() {
-            return Poll::Ready(Some(Ok(answer.into())));
+            self.written.include(answer.written);
+            let token = self.written.token();
+            return Poll::Ready(Some(Ok(WriteResponse { replies: answer.replies, token })));
         }
         let end = ready!(end);
         self.over = true;
@@ -133,16 +142,16 @@ impl Answer {
         &mut self,
         items: usize,
         failed: Vec<(usize, ErrorDetail)>,
-        outcome: Option<Result<Written, Rejection>>,
+        outcome: Option<Result<Written, ErrorDetail>>,
     ) {
         self.replies.reserve(items);
         let mut failed = failed.into_iter().peekable();
         let (mut outcomes, rejected) = match outcome {
             Some(Ok(written)) => {
-                self.topic = Some(written.topic);
+                self.written.topic = Some(written.topic);
                 (written.outcomes.into_iter(), None)
             }
-            Some(Err(rejection)) => (Vec::new().into_iter(), Some(error::of_rejection(&rejection))),
+            Some(Err(detail)) => (Vec::new().into_iter(), Some(detail)),
             None => (Vec::new().into_iter(), None),
         };
         for index in 0..items {
@@ -163,8 +172,7 @@ impl Answer {
     fn outcome(&mut self, outcome: &outrigger_core::node::Outcome) -> Outcome {
         match appended(outcome) {
             Ok(revision) => {
-                let position = self.written.entry(revision.partition).or_default();
-                *position = revision.offset.next().max(*position);
+                self.written.reach(revision.partition, revision.offset.next());
                 Outcome::Revision(convert::revision(revision))
             }
             Err(detail) => Outcome::Error(error::counted(detail)),
@@ -172,19 +180,38 @@ impl Answer {
     }
 }
 
-impl From<Answer> for WriteResponse {
-    fn from(answer: Answer) -> WriteResponse {
-        let Answer { replies, topic, written } = answer;
-        let topic = topic.filter(|_| !written.is_empty());
-        WriteResponse {
-            replies,
-            token: topic.map(|topic| convert::token_of_writes(topic, written)),
+impl Appended {
+    fn reach(&mut self, partition: Partition, position: Offset) {
+        let reached = self.positions.entry(partition).or_default();
+        *reached = position.max(*reached);
+    }
+
+    /// Positions of a topic that was replaced meanwhile mean nothing in the new one.
+    fn include(&mut self, newer: Appended) {
+        if newer.positions.is_empty() {
+            return;
         }
+        if self.topic != newer.topic {
+            *self = newer;
+            return;
+        }
+        newer
+            .positions
+            .into_iter()
+            .for_each(|(partition, position)| self.reach(partition, position));
+    }
+
+    fn token(&self) -> Option<v1::Token> {
+        let positions =
+            || self.positions.iter().map(|(partition, position)| (*partition, *position));
+        let topic = self.topic.filter(|_| !self.positions.is_empty())?;
+        Some(convert::token_of_writes(topic, positions()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use outrigger_core::gate::Rejection;
     use outrigger_core::log::KafkaError;
     use outrigger_core::node::Outcome as CoreOutcome;
     use outrigger_core::offset::Revision;
@@ -200,7 +227,7 @@ mod tests {
         CoreOutcome::Appended(Revision { partition: Partition(partition), offset: Offset(offset) })
     }
 
-    fn written(outcomes: Vec<CoreOutcome>) -> Option<Result<Written, Rejection>> {
+    fn written(outcomes: Vec<CoreOutcome>) -> Option<Result<Written, ErrorDetail>> {
         Some(Ok(Written { topic: TOPIC, partitions: 4, outcomes }))
     }
 
@@ -208,7 +235,7 @@ mod tests {
         error::key_too_large(9, 8)
     }
 
-    fn outline(response: &WriteResponse) -> Vec<Result<u64, Reason>> {
+    fn outline(replies: &[WriteReply]) -> Vec<Result<u64, Reason>> {
         let outline = |reply: &WriteReply| match reply
             .outcome
             .as_ref()
@@ -217,7 +244,7 @@ mod tests {
             Outcome::Revision(revision) => Ok(revision.offset),
             Outcome::Error(detail) => Err(detail.reason()),
         };
-        response.replies.iter().map(outline).collect()
+        replies.iter().map(outline).collect()
     }
 
     #[test]
@@ -226,7 +253,7 @@ mod tests {
         let failed = vec![(0, too_large()), (2, too_large()), (4, too_large())];
         answer.add(5, failed, written(vec![appended_at(0, 10), appended_at(0, 11)]));
         let large = Err(Reason::KeyTooLarge);
-        assert_eq!(outline(&answer.into()), [large, Ok(10), large, Ok(11), large]);
+        assert_eq!(outline(&answer.replies), [large, Ok(10), large, Ok(11), large]);
     }
 
     #[test]
@@ -236,21 +263,41 @@ mod tests {
         let mut answer = Answer::default();
         answer.add(2, vec![], written(vec![appended_at(3, 7), appended_at(1, 5)]));
         answer.add(2, vec![], written(vec![appended_at(3, 6), CoreOutcome::Unknown(error)]));
-        let response = WriteResponse::from(answer);
-        assert_eq!(outline(&response), [Ok(7), Ok(5), Ok(6), Err(Reason::WriteUnknown)]);
-        let expected =
-            convert::token_of_writes(TOPIC, [(Partition(1), Offset(6)), (Partition(3), Offset(8))]);
-        assert_eq!(response.token, Some(expected));
+        assert_eq!(outline(&answer.replies), [Ok(7), Ok(5), Ok(6), Err(Reason::WriteUnknown)]);
+        assert_eq!(answer.written.token(), token(TOPIC, &[(1, 6), (3, 8)]));
     }
 
     #[test]
     fn a_rejected_write_fails_each_of_its_items_and_has_no_token() {
+        let not_ready = error::of_rejection(&Rejection::NotReady(Phase::Opening));
         let mut answer = Answer::default();
-        answer.add(3, vec![(1, too_large())], Some(Err(Rejection::NotReady(Phase::Opening))));
-        let response = WriteResponse::from(answer);
+        answer.add(3, vec![(1, too_large())], Some(Err(not_ready)));
         let not_ready = Err(Reason::NotReady);
-        assert_eq!(outline(&response), [not_ready, Err(Reason::KeyTooLarge), not_ready]);
-        assert_eq!(response.token, None);
+        assert_eq!(outline(&answer.replies), [not_ready, Err(Reason::KeyTooLarge), not_ready]);
+        assert_eq!(answer.written.token(), None);
+    }
+
+    fn token(topic: TopicId, positions: &[(u32, u64)]) -> Option<v1::Token> {
+        let positions =
+            positions.iter().map(|(partition, at)| (Partition(*partition), Offset(*at)));
+        Some(convert::token_of_writes(topic, positions))
+    }
+
+    #[test]
+    fn the_token_of_a_stream_only_grows_and_keeps_every_partition() {
+        let reached = |topic, positions: &[(u32, u64)]| Appended {
+            topic: Some(topic),
+            positions: positions.iter().map(|(at, to)| (Partition(*at), Offset(*to))).collect(),
+        };
+        let mut stream = Appended::default();
+        assert_eq!(stream.token(), None);
+        stream.include(reached(TOPIC, &[(3, 8)]));
+        stream.include(reached(TOPIC, &[]));
+        stream.include(reached(TOPIC, &[(1, 6), (3, 7)]));
+        assert_eq!(stream.token(), token(TOPIC, &[(1, 6), (3, 8)]));
+        let another = TopicId([8; 16]);
+        stream.include(reached(another, &[(0, 1)]));
+        assert_eq!(stream.token(), token(another, &[(0, 1)]));
     }
 
     fn all_failed(items: usize) -> InFlight {

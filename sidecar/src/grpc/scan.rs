@@ -10,7 +10,7 @@ use outrigger_proto::v1::{CopyState, ErrorDetail, ScanRequest, ScanResponse};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::answers::{Answers, Part};
-use super::cursor::{Cursor, Selection};
+use super::cursor::{Cursor, CursorFailure, Selection};
 use super::deadline::CallDeadline;
 use super::read::{self, Origin};
 use super::service::Service;
@@ -30,6 +30,8 @@ pub(super) async fn scan(
         reverse: request.reverse,
         keys_only: request.keys_only,
         rows_max: (request.limit > 0).then_some(request.limit),
+        row_bytes_max: convert::row_bytes_max(request.read.as_ref()),
+        large_rows: convert::large_rows(request.large_rows)?,
     };
     let Ok(permit) = service.scans.clone().try_acquire_owned() else {
         return Err(error::overloaded("scans"));
@@ -72,7 +74,10 @@ impl Rows {
                     place.send(Part::Message(ScanResponse { copy: self.copy.take(), rows }))
                 }
                 Err(failure) => {
-                    let detail = self.origin.failed(&failure);
+                    let detail = match failure {
+                        CursorFailure::Store(failure) => self.origin.failed(&failure),
+                        CursorFailure::LargeRow(row) => error::row_too_large(&row),
+                    };
                     place.send(Part::Last(Err(error::status(detail))));
                     return;
                 }

@@ -75,7 +75,8 @@ impl Store for Service {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let answer = write::put(&self.stores, request.into_inner()).await;
+        let deadline = CallDeadline::of(request.metadata());
+        let answer = write::put(&self.stores, request.into_inner(), deadline).await;
         answer.map(Response::new).map_err(error::status)
     }
 
@@ -83,7 +84,8 @@ impl Store for Service {
         &self,
         request: Request<DeleteRequest>,
     ) -> Result<Response<DeleteResponse>, Status> {
-        let answer = write::delete(&self.stores, request.into_inner()).await;
+        let deadline = CallDeadline::of(request.metadata());
+        let answer = write::delete(&self.stores, request.into_inner(), deadline).await;
         answer.map(Response::new).map_err(error::status)
     }
 

@@ -14,7 +14,7 @@ use outrigger_proto::v1::verify_request::Ask;
 use outrigger_proto::v1::verify_response::Answer;
 use outrigger_proto::v1::{
     BucketSum, ErrorDetail, PinRequest, PinnedCopy, PinnedRow, PinnedRows, PinnedRowsRequest,
-    Reason, VerifyRequest, VerifyResponse,
+    VerifyRequest, VerifyResponse,
 };
 use tokio::sync::mpsc;
 use tonic::Streaming;
@@ -97,11 +97,7 @@ impl Comparison {
     }
 
     async fn next(&mut self) -> Result<Option<Ask>, ErrorDetail> {
-        let request = self
-            .requests
-            .message()
-            .await
-            .map_err(|status| ErrorDetail::new(Reason::InvalidRequest, status.message()))?;
+        let request = self.requests.message().await.map_err(|status| error::unreadable(&status))?;
         match request {
             None => Ok(None),
             Some(VerifyRequest { ask: Some(ask) }) => Ok(Some(ask)),
@@ -219,6 +215,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use outrigger_core::offset::{Offset, Partition};
+    use outrigger_proto::v1::Reason;
 
     use super::*;
 

@@ -1,29 +1,40 @@
 //! Put and Delete: one change, answered when the log has it.
 
+use std::time::Duration;
+
 use outrigger_core::node::{Change, Outcome};
 use outrigger_core::offset::Revision;
 use outrigger_proto::v1::{
     self, DeleteRequest, DeleteResponse, ErrorDetail, PutRequest, PutResponse,
 };
 
+use super::bounded::BoundedWrite;
+use super::deadline::CallDeadline;
 use super::stores::Stores;
 use super::{convert, error};
 use crate::runtime::StoreHandle;
 
-pub(super) async fn put(stores: &Stores, request: PutRequest) -> Result<PutResponse, ErrorDetail> {
+pub(super) async fn put(
+    stores: &Stores,
+    request: PutRequest,
+    deadline: CallDeadline,
+) -> Result<PutResponse, ErrorDetail> {
     let store = &stores.one(&request.store)?.handle;
+    let wait_max = convert::write_wait(request.wait_ms_max, deadline)?;
     let change = convert::put(request.key, request.value, store.limits())?;
-    let (revision, token) = write(store, change).await?;
+    let (revision, token) = write(store, change, wait_max).await?;
     Ok(PutResponse { revision: Some(revision), token: Some(token) })
 }
 
 pub(super) async fn delete(
     stores: &Stores,
     request: DeleteRequest,
+    deadline: CallDeadline,
 ) -> Result<DeleteResponse, ErrorDetail> {
     let store = &stores.one(&request.store)?.handle;
+    let wait_max = convert::write_wait(request.wait_ms_max, deadline)?;
     let change = convert::delete(request.key, store.limits())?;
-    let (revision, token) = write(store, change).await?;
+    let (revision, token) = write(store, change, wait_max).await?;
     Ok(DeleteResponse { revision: Some(revision), token: Some(token) })
 }
 
@@ -31,9 +42,11 @@ pub(super) async fn delete(
 async fn write(
     store: &StoreHandle,
     change: Change,
+    wait_max: Option<Duration>,
 ) -> Result<(v1::Revision, v1::Token), ErrorDetail> {
-    let written =
-        store.write(vec![change]).await.map_err(|rejection| error::of_rejection(&rejection))?;
+    let pending = store.begin_write(vec![change]);
+    let pending = pending.map_err(|rejection| error::of_rejection(&rejection))?;
+    let written = BoundedWrite::new(pending, wait_max).await?;
     let [outcome] = &written.outcomes[..] else {
         unreachable!("one outcome for one change, not {}", written.outcomes.len())
     };

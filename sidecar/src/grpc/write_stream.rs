@@ -9,12 +9,16 @@
 //! `Replies` is far behind: HTTP/2 then stops the caller. Every item that was taken in is answered before the
 //! stream ends, so that whoever has no answer then knows that nothing happened.
 
+use std::time::Duration;
+
 use outrigger_proto::limits::BATCH_LEN_MAX;
-use outrigger_proto::v1::{ErrorDetail, Reason, WriteItem, WriteRequest};
+use outrigger_proto::v1::{ErrorDetail, WriteItem, WriteRequest};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
+use super::bounded::BoundedWrite;
+use super::deadline::CallDeadline;
 use super::replies::{Flight, InFlight, Replies};
 use super::service::Service;
 use super::stores::Stores;
@@ -76,9 +80,7 @@ impl Intake {
                 Ok(Some(request)) => self.take(request).await,
                 Ok(None) => return Stop::Finished,
                 // Of a caller that is gone nobody reads this; else the message is malformed or too large.
-                Err(status) => {
-                    Err(Stop::Failed(ErrorDetail::new(Reason::InvalidRequest, status.message())))
-                }
+                Err(status) => Err(Stop::Failed(error::unreadable(&status))),
             };
             if let Err(stop) = taken {
                 return stop;
@@ -88,11 +90,13 @@ impl Intake {
 
     async fn take(&mut self, request: WriteRequest) -> Result<(), Stop> {
         let store = self.store_of(&request.store).map_err(Stop::Failed)?;
+        let wait_max = convert::write_wait(request.wait_ms_max, CallDeadline::NONE);
+        let wait_max = wait_max.map_err(Stop::Failed)?;
         let mut items = request.items.into_iter();
         // More than a batch in one message is legal, and its replies are bounded all the same.
         while items.len() > 0 {
             let batch = items.by_ref().take(BATCH_LEN_MAX);
-            self.submit(&store, batch).await?;
+            self.submit(&store, batch, wait_max).await?;
         }
         Ok(())
     }
@@ -117,6 +121,7 @@ impl Intake {
         &mut self,
         store: &StoreHandle,
         items: impl Iterator<Item = WriteItem>,
+        wait_max: Option<Duration>,
     ) -> Result<(), Stop> {
         let mut changes = Vec::with_capacity(items.size_hint().0);
         let mut failed = Vec::new();
@@ -133,7 +138,7 @@ impl Intake {
                 biased;
                 // What still waits for room has not entered the core, and never will.
                 () = self.ending.cancelled() => return Err(Stop::Failed(error::draining())),
-                pending = store.submit(changes) => Some(pending),
+                pending = store.submit(changes) => Some(BoundedWrite::new(pending, wait_max)),
             },
         };
         let flight = InFlight::Flight(Flight { pending, failed, items });

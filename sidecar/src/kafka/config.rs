@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use super::raw::{Client, ClientError, Kind};
+use super::raw::{Client, ClientError, Connections, Kind};
 use super::settings;
 
 #[derive(Clone, PartialEq, Eq)]
@@ -69,8 +70,8 @@ impl KafkaConfig {
         refused.map_or(Ok(()), |name| Err(KafkaStartError::Property(name.clone())))
     }
 
-    pub(super) fn producer(&self) -> Result<Client, ClientError> {
-        Client::new(Kind::Producer, &self.settings(settings::PRODUCER))
+    pub(super) fn producer(&self, connections: Arc<Connections>) -> Result<Client, ClientError> {
+        Client::watched(Kind::Producer, &self.settings(settings::PRODUCER), connections)
     }
 
     pub(super) fn consumer(&self) -> Result<Client, ClientError> {
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn librdkafka_takes_all_our_settings() {
         let config = config("127.0.0.1:9", &[]);
-        config.producer().unwrap();
+        config.producer(Arc::new(Connections::new(|| {}))).unwrap();
         config.consumer().unwrap();
         config.profiler().unwrap();
         config.admin().unwrap();
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn a_value_that_librdkafka_refuses_names_its_property() {
         let config = config("127.0.0.1:9", &[("security.protocol", "carrier-pigeon")]);
-        let error = config.producer().err().unwrap().to_string();
+        let error = config.consumer().err().unwrap().to_string();
         assert!(error.contains("security.protocol"), "{error}");
     }
 }

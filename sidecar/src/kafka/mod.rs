@@ -12,6 +12,7 @@ mod config;
 mod consumer;
 mod create;
 mod facts;
+mod held;
 mod ledger;
 mod placement;
 mod producer;
@@ -104,6 +105,7 @@ impl KafkaLog {
             LogCall::Append { id, writes } => {
                 self.producer.send(ToProducer::Append { store, id, writes });
             }
+            LogCall::Withdraw { id } => self.producer.send(ToProducer::Withdraw { store, id }),
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use outrigger_core::log::{KafkaError, LogEvent, Write};
@@ -15,8 +15,11 @@ use outrigger_core::offset::{RequestId, Revision};
 
 use super::LogSink;
 use super::config::KafkaConfig;
+use super::held::{Held, Name};
 use super::ledger::{Answer, Ledger};
-use super::raw::{Client, ClientError, Code, Deliveries, Delivery, Event, Queue, Topic};
+use super::raw::{
+    Client, ClientError, Code, Connections, Deliveries, Delivery, Event, Queue, Topic,
+};
 use super::settings::{PRODUCER_AGAIN, PURGE_MAX};
 use super::trouble::{Troubles, kafka_error};
 use crate::index::StoreIndex;
@@ -27,8 +30,14 @@ pub(super) enum ToProducer {
         id: RequestId,
         writes: Arc<[Write]>,
     },
+    Withdraw {
+        store: StoreIndex,
+        id: RequestId,
+    },
     /// Something arrived in the empty queue of events.
     Events,
+    /// A broker is reached again.
+    Connected,
     Stop,
 }
 
@@ -39,6 +48,8 @@ pub(super) struct Producer {
     sink: LogSink,
     troubles: Troubles,
     ledger: Ledger,
+    /// Empty while brokers are reached.
+    held: Held,
     client: State,
     /// Of the last client.
     started: Instant,
@@ -55,6 +66,7 @@ struct Running {
     /// Indexed by store.
     topics: Vec<Topic>,
     events: Queue,
+    connections: Arc<Connections>,
     client: Client,
 }
 
@@ -64,14 +76,19 @@ impl Running {
         topics: &[CString],
         inbox: &Sender<ToProducer>,
     ) -> Result<Running, ClientError> {
-        let client = config.producer()?;
+        let connected = inbox.clone();
+        let connections = Arc::new(Connections::new(move || {
+            // Fails only when the thread has ended, which then holds nothing back.
+            connected.send(ToProducer::Connected).ok();
+        }));
+        let client = config.producer(Arc::clone(&connections))?;
         let inbox = inbox.clone();
         let events = client.main_queue().wake_with(move || {
             // Fails only when the thread has ended, which then has no use for events.
             inbox.send(ToProducer::Events).ok();
         });
         let topics = topics.iter().map(|name| client.topic(name)).collect();
-        Ok(Running { topics, events, client })
+        Ok(Running { topics, events, connections, client })
     }
 }
 
@@ -90,28 +107,86 @@ impl Producer {
             inbox,
             sink,
             ledger: Ledger::default(),
+            held: Held::default(),
             client: State::Running(running),
             started: Instant::now(),
         })
     }
 
     pub(super) fn run(mut self, inbox: &Receiver<ToProducer>) {
-        while let Ok(next) = inbox.recv() {
-            match next {
-                ToProducer::Append { store, id, writes } => self.append(store, id, &writes),
-                ToProducer::Events => self.hear(),
-                ToProducer::Stop => break,
+        loop {
+            match self.next(inbox) {
+                Ok(ToProducer::Append { store, id, writes }) => self.append(store, id, writes),
+                Ok(ToProducer::Withdraw { store, id }) => self.withdraw((store, id)),
+                Ok(ToProducer::Events) => self.hear(),
+                Ok(ToProducer::Connected) => self.release(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(ToProducer::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.expire();
         }
         self.give_up();
     }
 
-    fn append(&mut self, store: StoreIndex, id: RequestId, writes: &[Write]) {
+    fn next(&self, inbox: &Receiver<ToProducer>) -> Result<ToProducer, RecvTimeoutError> {
+        match self.held.due() {
+            Some(due) => inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
+            None => inbox.recv().map_err(RecvTimeoutError::from),
+        }
+    }
+
+    fn append(&mut self, store: StoreIndex, id: RequestId, writes: Arc<[Write]>) {
         if writes.is_empty() {
             (self.sink)(store, LogEvent::Appended { id, results: Vec::new() });
             return;
         }
         self.replace_broken();
+        match self.is_away() {
+            true => self.held.keep((store, id), writes, Instant::now()),
+            false => {
+                // A broker that is reached may be met here before its message is.
+                self.release();
+                self.hand_over(store, id, &writes);
+            }
+        }
+    }
+
+    fn is_away(&self) -> bool {
+        match &self.client {
+            State::Running(running) => running.connections.away(),
+            // It refuses at once.
+            State::Broken(_) => false,
+        }
+    }
+
+    /// What is held has not left; of what librdkafka has nobody can tell.
+    fn withdraw(&mut self, name: Name) {
+        if let Some(records) = self.held.give_up(name) {
+            self.never_left(name, records, Code::ALL_BROKERS_DOWN);
+        }
+    }
+
+    fn expire(&mut self) {
+        for (name, records) in self.held.overdue(Instant::now()) {
+            self.never_left(name, records, Code::ALL_BROKERS_DOWN);
+        }
+    }
+
+    fn release(&mut self) {
+        if self.held.is_empty() || self.is_away() {
+            return;
+        }
+        for ((store, id), writes) in self.held.release() {
+            self.hand_over(store, id, &writes);
+        }
+    }
+
+    fn never_left(&self, (store, id): Name, records: usize, code: Code) {
+        let results = vec![Err(kafka_error(code, true)); records];
+        (self.sink)(store, LogEvent::Appended { id, results });
+    }
+
+    fn hand_over(&mut self, store: StoreIndex, id: RequestId, writes: &[Write]) {
         let slot = self.ledger.open(store, id, writes.len());
         for (index, write) in writes.iter().enumerate() {
             let ticket = slot.ticket(index);
@@ -168,8 +243,11 @@ impl Producer {
         }
     }
 
-    /// Every open record gets its outcome: from librdkafka, or "unknown" when that takes too long.
+    /// Every open record gets its outcome: what is held never left, the others' is from librdkafka, or "unknown" when that takes too long.
     fn give_up(&mut self) {
+        for (name, writes) in self.held.release() {
+            self.never_left(name, writes.len(), Code::DESTROY);
+        }
         if let State::Running(running) = &self.client
             && !self.ledger.is_empty()
         {
@@ -255,7 +333,7 @@ mod tests {
         let append = |producer: &mut Producer, id| {
             let key = bytes::Bytes::from_static(b"key");
             let write = Write { partition: Partition(0), key, value: None };
-            producer.append(StoreIndex(0), RequestId(id), &[write]);
+            producer.append(StoreIndex(0), RequestId(id), Arc::new([write]));
             let until = Instant::now() + Duration::from_secs(20);
             while Instant::now() < until {
                 producer.drain(Duration::from_millis(10));

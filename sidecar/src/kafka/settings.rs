@@ -31,6 +31,9 @@ pub(super) const TROUBLE_LOGGED_EVERY: Duration = Duration::from_secs(60);
 /// unknown.
 pub(super) const PURGE_MAX: Duration = Duration::from_secs(5);
 
+/// How long an append is kept back while no broker is reached: as long as librdkafka would keep it.
+pub(super) const HOLD_MAX: Duration = Duration::from_secs(10);
+
 /// Least time between a producer and its replacement.
 pub(super) const PRODUCER_AGAIN: Duration = Duration::from_secs(1);
 

@@ -62,7 +62,7 @@ pub struct PendingWrite {
 }
 
 enum Pending {
-    Waiting { reply: oneshot::Receiver<Reply>, changes: usize, door: Arc<Door> },
+    Waiting { id: RequestId, reply: oneshot::Receiver<Reply>, changes: usize, door: Arc<Door> },
     Rejected(Rejection),
 }
 
@@ -97,12 +97,17 @@ impl StoreHandle {
         self.door.status.subscribe()
     }
 
-    /// Writes and waits for the log's answer. Without room it is refused at once (`Overloaded`): a single
-    /// call has its own deadline and a caller that can try again, and waiting calls would be the unbounded
-    /// queue that admission is there to prevent. Dropping the future does not stop the write.
+    /// Writes and waits for the log's answer. Dropping the future does not stop the write.
     pub async fn write(&self, changes: Vec<Change>) -> Result<Written, Rejection> {
+        self.begin_write(changes)?.await
+    }
+
+    /// A single call's write. Without room it is refused at once (`Overloaded`): a single call has its own deadline
+    /// and a caller that can try again, and waiting calls would be the unbounded queue that admission is there to
+    /// prevent.
+    pub fn begin_write(&self, changes: Vec<Change>) -> Result<PendingWrite, Rejection> {
         let permit = self.door.admission.call(&changes).ok_or(Rejection::Overloaded)?;
-        self.enter(changes, permit).await
+        Ok(self.enter(changes, permit))
     }
 
     /// Waits for room, then hands the write to the core and returns: writes of one caller are appended in
@@ -175,7 +180,7 @@ impl StoreHandle {
         let entered =
             self.door.enter(Command::Write(changes), Waiter { answer, permit: Some(permit) });
         let state = match entered {
-            Ok(_) => Pending::Waiting { reply, changes: count, door: self.door.clone() },
+            Ok(id) => Pending::Waiting { id, reply, changes: count, door: self.door.clone() },
             Err(rejection) => Pending::Rejected(rejection),
         };
         PendingWrite { state }
@@ -274,13 +279,23 @@ impl Drop for Gone<'_> {
     }
 }
 
+impl PendingWrite {
+    /// What has not been sent by now shall never be. The answer comes as ever: at once, if nothing was sent.
+    pub fn withdraw(&self) {
+        match &self.state {
+            Pending::Waiting { id, door, .. } => door.send(Input::Withdraw(door.index, *id)),
+            Pending::Rejected(_) => {}
+        }
+    }
+}
+
 impl Future for PendingWrite {
     type Output = Result<Written, Rejection>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
             Pending::Rejected(rejection) => Poll::Ready(Err(rejection.clone())),
-            Pending::Waiting { reply, changes, door } => {
+            Pending::Waiting { reply, changes, door, .. } => {
                 Pin::new(reply).poll(context).map(|reply| match reply {
                     Ok(Reply::Written { topic, partitions, outcomes }) => {
                         Ok(Written { topic, partitions, outcomes })

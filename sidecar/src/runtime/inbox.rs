@@ -1,6 +1,6 @@
 //! What the core thread takes in.
 //!
-//! Bounded by construction: a command holds a permit until its answer, a `Gone` follows a command at
+//! Bounded by construction: a command holds a permit until its answer, a `Gone` and a `Withdraw` follow a command at
 //! most once, damage is reported once until it was taken out, an operator sets one rate at a time, a fetch tells
 //! its progress a few times a second, and everything else answers a call that a node made. So the channel itself
 //! needs no bound, and neither commands nor answers block the other.
@@ -25,6 +25,8 @@ pub(super) enum Input {
         waiter: Waiter,
     },
     Gone(StoreIndex, RequestId),
+    /// Its caller waits for the answer still, but not for long.
+    Withdraw(StoreIndex, RequestId),
     Damaged {
         store: StoreIndex,
         generation: Generation,

@@ -127,6 +127,7 @@ impl Machine {
                 self.seats[store.0].waiters.remove(&id);
                 self.step(store, Event::Gone(id));
             }
+            Input::Withdraw(store, id) => self.step(store, Event::Withdraw(id)),
             Input::Damaged { store, generation, detail } => {
                 self.step(store, Event::Damaged { generation, detail });
                 self.seats[store.0].door.damage_reported.store(false, Ordering::Release);

@@ -120,6 +120,7 @@ impl Seen {
                 Command::Write(_) | Command::Await { .. } | Command::Pin { .. } | Command::Continue,
             )
             | Event::Gone(_)
+            | Event::Withdraw(_)
             | Event::RestoreRate(_)
             | Event::Timer => {}
         }

@@ -78,7 +78,10 @@ impl Cancels {
 fn asks(call: &LogCall) -> bool {
     match call {
         LogCall::Describe | LogCall::Ends | LogCall::TopicId => true,
-        LogCall::Assign { .. } | LogCall::Fetch { .. } | LogCall::Append { .. } => false,
+        LogCall::Assign { .. }
+        | LogCall::Fetch { .. }
+        | LogCall::Append { .. }
+        | LogCall::Withdraw { .. } => false,
     }
 }
 

@@ -51,6 +51,7 @@ impl Oracle for Drains {
                     | Event::Store(_)
                     | Event::Peer(_)
                     | Event::Gone(_)
+                    | Event::Withdraw(_)
                     | Event::Damaged { .. }
                     | Event::RestoreRate(_)
                     | Event::Timer => {}

@@ -143,6 +143,7 @@ impl Waits {
             )
             | Event::Command(..)
             | Event::Gone(_)
+            | Event::Withdraw(_)
             | Event::Damaged { .. }
             | Event::Timer => {}
         }

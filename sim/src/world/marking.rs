@@ -141,7 +141,7 @@ pub(super) fn event(event: &Event) -> &'static str {
         Event::Command(_, Command::Cancel) => "command: cancel",
         Event::Command(_, Command::Continue) => "command: continue",
         Event::Command(_, Command::Drain) => "command: drain",
-        Event::Gone(_) | Event::Timer => "event: timer",
+        Event::Gone(_) | Event::Withdraw(_) | Event::Timer => "event: timer",
         Event::Damaged { .. } => "event: damaged",
         Event::RestoreRate(_) => "event: restore rate",
     }
@@ -207,6 +207,7 @@ pub(super) fn effect(effect: &Effect) -> &'static str {
         Effect::Log(LogCall::Ends) => "log call: ends",
         Effect::Log(LogCall::TopicId) => "log call: topic id",
         Effect::Log(LogCall::Append { .. }) => "log call: append",
+        Effect::Log(LogCall::Withdraw { .. }) => "log call: withdraw",
         Effect::Store(call) => store_call(call),
         Effect::Peer(PeerCall::Fetch { .. }) => "peer call: fetch",
         Effect::Peer(PeerCall::Cancel) => "peer call: cancel",
@@ -336,6 +337,7 @@ pub(super) fn show_event(event: &Event) -> String {
         Event::Peer(event) => format!("{event:?}"),
         Event::Command(id, command) => format!("{id:?} {command:?}"),
         Event::Gone(id) => format!("{id:?} is gone"),
+        Event::Withdraw(id) => format!("{id:?} is withdrawn"),
         Event::Damaged { .. } | Event::RestoreRate(_) | Event::Timer => format!("{event:?}"),
     }
 }

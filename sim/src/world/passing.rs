@@ -143,7 +143,7 @@ fn lane(what: &Passing) -> Lane {
             LogCall::Describe => Lane::AskOut(LogCallKind::Describe),
             LogCall::Ends => Lane::AskOut(LogCallKind::Ends),
             LogCall::TopicId => Lane::AskOut(LogCallKind::TopicId),
-            LogCall::Append { .. } => Lane::AppendOut,
+            LogCall::Append { .. } | LogCall::Withdraw { .. } => Lane::AppendOut,
             LogCall::Assign { partition, .. } | LogCall::Fetch { partition, .. } => {
                 Lane::ReadOut(*partition)
             }

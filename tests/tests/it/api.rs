@@ -5,6 +5,7 @@
 mod bad_input;
 mod levels;
 mod operator;
+mod refusals;
 mod rows;
 mod stopping;
 mod verify;
@@ -159,7 +160,7 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 
 fn put(store: &str, key: &str, value: &str) -> PutRequest {
     let (key, value) = (key.to_owned().into(), value.to_owned().into());
-    PutRequest { store: store.to_owned(), key, value }
+    PutRequest { store: store.to_owned(), key, value, wait_ms_max: None }
 }
 
 fn get(key: &str, read: ReadOptions) -> GetRequest {

@@ -260,6 +260,7 @@ pub const CASES: &[Case] = cases![
         asks_fail_while_nobody_answers_and_work_again_after,
         reading_goes_on_after_an_outage,
         every_outcome_told_in_an_outage_is_true,
+        a_withdrawn_append_is_answered_once_and_truthfully,
     },
     brokers(PLAIN, &[Ability::Brokers])::{
         appends_under_way_when_their_leader_dies_land_once,

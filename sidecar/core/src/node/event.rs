@@ -25,6 +25,9 @@ pub enum Event {
     Command(RequestId, Command),
     /// Nobody waits for this command, or wants its pin, any more. A write goes on regardless.
     Gone(RequestId),
+    /// The caller of this write will not wait much longer: what has not been sent by now shall never be. The write
+    /// is answered as ever.
+    Withdraw(RequestId),
     /// A read met damage in a generation.
     Damaged {
         generation: Generation,

@@ -207,6 +207,7 @@ impl Node {
                 self.awaits.remove(id);
                 self.unpin(id);
             }
+            Event::Withdraw(id) => self.withdraw(id),
             Event::Damaged { generation, detail } => self.on_damaged(generation, detail),
             Event::RestoreRate(rate) => self.throttle.set(rate),
             Event::Timer => {}

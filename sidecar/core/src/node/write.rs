@@ -46,6 +46,13 @@ impl Node {
         self.log(LogCall::Append { id, writes });
     }
 
+    /// Only the log knows what it has sent.
+    pub(super) fn withdraw(&mut self, id: RequestId) {
+        if self.writes.contains_key(&id) {
+            self.log(LogCall::Withdraw { id });
+        }
+    }
+
     pub(super) fn on_appended(
         &mut self,
         id: RequestId,

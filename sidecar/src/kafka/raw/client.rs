@@ -9,6 +9,7 @@ use std::time::Duration;
 use outrigger_core::offset::{Epoch, Offset, Partition};
 use rdkafka::bindings as rd;
 
+use super::connections::Connections;
 use super::event;
 use super::message::{self, Message};
 use super::queue::Queue;
@@ -30,7 +31,11 @@ pub(in crate::kafka) enum ClientError {
 }
 
 /// The client itself; every handle into it keeps it alive, so that it goes last.
-pub(super) struct Handle(NonNull<rd::rd_kafka_t>);
+pub(super) struct Handle {
+    client: NonNull<rd::rd_kafka_t>,
+    /// Told by the client's threads, so that it goes after them.
+    _connections: Option<Arc<Connections>>,
+}
 
 // SAFETY: a librdkafka client is made to be called from any number of threads.
 unsafe impl Send for Handle {}
@@ -39,7 +44,7 @@ unsafe impl Sync for Handle {}
 
 impl Handle {
     pub(super) fn as_ptr(&self) -> *mut rd::rd_kafka_t {
-        self.0.as_ptr()
+        self.client.as_ptr()
     }
 }
 
@@ -64,7 +69,26 @@ impl Client {
         kind: Kind,
         settings: &[(String, String)],
     ) -> Result<Client, ClientError> {
+        Client::start(kind, Conf::new(settings)?, None)
+    }
+
+    /// The same, and its connections are told.
+    pub(in crate::kafka) fn watched(
+        kind: Kind,
+        settings: &[(String, String)],
+        connections: Arc<Connections>,
+    ) -> Result<Client, ClientError> {
         let conf = Conf::new(settings)?;
+        // SAFETY: the configuration is live, and the client's handle keeps the connections until it is gone.
+        unsafe { connections.watch(conf.0.as_ptr()) };
+        Client::start(kind, conf, Some(connections))
+    }
+
+    fn start(
+        kind: Kind,
+        conf: Conf,
+        connections: Option<Arc<Connections>>,
+    ) -> Result<Client, ClientError> {
         let kind = match kind {
             Kind::Producer => rd::rd_kafka_type_t::RD_KAFKA_PRODUCER,
             Kind::Consumer => rd::rd_kafka_type_t::RD_KAFKA_CONSUMER,
@@ -76,7 +100,7 @@ impl Client {
         let rk = NonNull::new(rk).ok_or_else(|| ClientError::Start(error.text()))?;
         // A client that started owns its configuration.
         std::mem::forget(conf);
-        let client = Client { handle: Arc::new(Handle(rk)) };
+        let client = Client { handle: Arc::new(Handle { client: rk, _connections: connections }) };
         // SAFETY: the client is live; no queue means its main queue, where `event` reads the log.
         unsafe { rd::rd_kafka_set_log_queue(client.as_ptr(), ptr::null_mut()) };
         Ok(client)

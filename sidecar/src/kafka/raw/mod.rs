@@ -6,6 +6,7 @@
 
 mod admin;
 mod client;
+mod connections;
 mod event;
 mod ffi;
 mod message;
@@ -15,6 +16,7 @@ pub(super) use admin::{
     ClusterDescription, ListedOffset, NewTopic, OffsetSpec, Timeout, TopicDescription,
 };
 pub(super) use client::{Client, ClientError, Kind, Topic};
+pub(super) use connections::Connections;
 pub(super) use event::{Deliveries, Delivery, Event};
 pub(super) use message::Message;
 pub(super) use queue::Queue;
@@ -32,6 +34,7 @@ impl Code {
     /// Where nothing better fits: an answer that lacks what was asked for.
     pub(super) const FAIL: Code = Code(-196);
     pub(super) const TRANSPORT: Code = Code(-195);
+    pub(super) const ALL_BROKERS_DOWN: Code = Code(-187);
     pub(super) const PARTITION_EOF: Code = Code(-191);
     pub(super) const TIMED_OUT: Code = Code(-185);
     pub(super) const NO_OFFSET: Code = Code(-168);

@@ -75,6 +75,10 @@ impl Client {
                 self.producer.append(world, id, writes);
                 self.producer.send(self.number, world);
             }
+            LogCall::Withdraw { id } => {
+                self.producer.withdraw(id, world.faults);
+                self.producer.settle(self.number, world, out);
+            }
         }
     }
 

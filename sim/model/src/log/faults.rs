@@ -122,6 +122,11 @@ pub(super) fn all_brokers_down() -> KafkaError {
     error(-187, "_ALL_BROKERS_DOWN", false)
 }
 
+/// Of what was given up before it was sent.
+pub(super) fn withdrawn_unsent() -> KafkaError {
+    KafkaError { not_persisted: true, ..all_brokers_down() }
+}
+
 pub(super) fn timed_out(not_persisted: bool) -> KafkaError {
     error(-192, "_MSG_TIMED_OUT", not_persisted)
 }

@@ -14,6 +14,7 @@ use outrigger_core::log::{LogEvent, Write};
 use outrigger_core::offset::{Partition, RequestId};
 
 use super::client::World;
+use super::faults::{Faults, withdrawn_unsent};
 use super::request::{Answer, Request, Sequence, refusal};
 
 /// Of one partition (`max.in.flight.requests.per.connection`); a broker remembers as many (KAFKA-5494).
@@ -57,6 +58,21 @@ impl Producer {
         for (partition, indexes) in by_partition {
             let request = Request::new(call, indexes, deadline, fate.clone());
             self.queues.entry(partition).or_default().push_back(request);
+        }
+    }
+
+    /// Gives up what no try of it ever left the client.
+    pub(super) fn withdraw(&mut self, id: RequestId, faults: &Faults) {
+        let Producer { calls, queues, .. } = self;
+        for queue in queues.values_mut() {
+            queue.retain(|request| {
+                let call = calls.get_mut(&request.call).expect("a request belongs to a call");
+                let withdrawn = call.id == id && request.is_unsent(faults);
+                if withdrawn {
+                    call.answer(&request.indexes, request.all(&withdrawn_unsent()));
+                }
+                !withdrawn
+            });
         }
     }
 

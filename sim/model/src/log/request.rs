@@ -117,6 +117,17 @@ impl Request {
         (true, sequence)
     }
 
+    /// It never left its client, and that is certain.
+    pub(super) fn is_unsent(&self, faults: &Faults) -> bool {
+        let kept = match &self.fate {
+            AppendFate::Fails(_) => false,
+            AppendFate::Acknowledged => {
+                faults.outage.as_ref().is_none_or(|outage| outage.append.error.not_persisted)
+            }
+        };
+        kept && self.tries.is_empty() && self.failed.is_none()
+    }
+
     fn surviving(&self, replica: &Replica, topic: TopicId) -> Option<&Written> {
         self.tries.iter().rev().find(|written| written.survives_in(replica, topic))
     }
@@ -199,7 +210,7 @@ impl Request {
         }
     }
 
-    fn all(&self, error: &KafkaError) -> Vec<Answer> {
+    pub(super) fn all(&self, error: &KafkaError) -> Vec<Answer> {
         vec![Err(error.clone()); self.indexes.len()]
     }
 }

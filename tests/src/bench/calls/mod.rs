@@ -25,7 +25,12 @@ const EMPTY: Call = Call::new("/grpc.health.v1.Health/Check", |_| {
     encoded(&HealthCheckRequest { service: String::new() })
 });
 const PUT: Call = Call::new("/outrigger.v1.Store/Put", |number| {
-    encoded(&PutRequest { store: STORE.to_owned(), key: key(number), value: value() })
+    encoded(&PutRequest {
+        store: STORE.to_owned(),
+        key: key(number),
+        value: value(),
+        wait_ms_max: None,
+    })
 });
 const GET_LOCAL: Call =
     Call::new("/outrigger.v1.Store/Get", |number| get(number, v1::Level::Local));

@@ -1,13 +1,11 @@
 //! Every input that can be wrong is refused by name, and nothing is changed by it.
 
-use bytes::Bytes;
 use outrigger_proto::limits::{KEY_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX};
 use outrigger_proto::v1::scan_request::Keys;
 use outrigger_proto::v1::{
     DeleteRequest, GetRequest, KeyRange, Level, PartitionPosition, PutRequest, ReadOptions, Reason,
     ScanRequest, StatusRequest, Token, WatchStatusRequest,
 };
-use tonic::Code;
 
 use super::{Node, One, at, get, policy, put, reason, topic};
 
@@ -19,7 +17,7 @@ fn of(store: &str) -> String {
 async fn an_unknown_store_is_refused_by_every_call() {
     let one = One::ready().await;
     let (mut rows, mut admin) = (one.node.rows().await, one.node.admin().await);
-    let delete = DeleteRequest { store: of("other"), key: Bytes::new() };
+    let delete = DeleteRequest { store: of("other"), ..DeleteRequest::default() };
     let read = GetRequest { store: of("other"), ..GetRequest::default() };
     let scan = ScanRequest { store: of("other"), ..ScanRequest::default() };
     let status = StatusRequest { store: of("other"), with_digest: true };
@@ -69,8 +67,10 @@ async fn what_is_too_large_is_refused_and_what_just_fits_is_taken() {
         store: of("notes"),
         key: vec![b'k'; key_bytes].into(),
         value: vec![b'v'; value_bytes].into(),
+        wait_ms_max: None,
     };
-    let delete = DeleteRequest { store: of("notes"), key: vec![0; KEY_BYTES_MAX + 1].into() };
+    let key = vec![0; KEY_BYTES_MAX + 1].into();
+    let delete = DeleteRequest { store: of("notes"), key, wait_ms_max: None };
     assert_eq!(reason(rows.put(sized(KEY_BYTES_MAX + 1, 0)).await), Reason::KeyTooLarge);
     assert_eq!(reason(rows.put(sized(1, VALUE_BYTES_MAX + 1)).await), Reason::ValueTooLarge);
     assert_eq!(reason(rows.delete(delete).await), Reason::KeyTooLarge);
@@ -84,9 +84,8 @@ async fn a_request_above_4_mib_fails_alone() {
     let one = One::ready().await;
     let mut rows = one.node.rows().await.max_encoding_message_size(usize::MAX);
     let value = vec![0; REQUEST_BYTES_MAX].into();
-    let huge = PutRequest { store: of("notes"), key: Bytes::new(), value };
-    let refused = rows.put(huge).await.expect_err("more than a request may have");
-    assert_eq!(refused.code(), Code::OutOfRange);
+    let huge = PutRequest { store: of("notes"), value, ..PutRequest::default() };
+    assert_eq!(reason(rows.put(huge).await), Reason::RequestTooLarge);
     rows.put(put("notes", "k", "v")).await.expect("the connection goes on");
     assert_eq!(log_end(&one).await, 1);
 }

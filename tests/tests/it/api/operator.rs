@@ -145,6 +145,30 @@ async fn health_tells_liveness_and_readiness_apart() {
     assert_eq!(health(&refusing, "outrigger.v1.Store").await, Ok(ServingStatus::NotServing));
 }
 
+/// What Python's grpcio-reflection and older tools speak.
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_answers_in_its_older_version_too() {
+    use tonic_reflection::pb::v1alpha as old;
+
+    let one = One::ready().await;
+    let channel = channel(&one.node).await;
+    let mut reflection = old::server_reflection_client::ServerReflectionClient::new(channel);
+    let symbol = "outrigger.v1.ReadOptions".to_owned();
+    let message_request =
+        Some(old::server_reflection_request::MessageRequest::FileContainingSymbol(symbol));
+    let ask = old::ServerReflectionRequest { host: String::new(), message_request };
+    let answers = reflection.server_reflection_info(tokio_stream::iter([ask])).await;
+    let mut answers = answers.expect("a stream").into_inner();
+    let answer = answers.next().await.expect("an answer").expect("an answer").message_response;
+    assert!(
+        matches!(
+            answer,
+            Some(old::server_reflection_response::MessageResponse::FileDescriptorResponse(_))
+        ),
+        "{answer:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reflection_describes_the_services() {
     let one = One::ready().await;
@@ -163,11 +187,14 @@ async fn reflection_describes_the_services() {
     for name in ["outrigger.v1.Store", "outrigger.v1.Admin", "grpc.health.v1.Health"] {
         assert!(names.contains(&name), "{names:?}");
     }
-    let symbol = ask(MessageRequest::FileContainingSymbol("outrigger.v1.Reason".to_owned()));
-    let answers = reflection.server_reflection_info(symbol).await.expect("a stream");
-    let answer = answers.into_inner().next().await.expect("an answer").expect("an answer");
-    assert!(
-        matches!(answer.message_response, Some(MessageResponse::FileDescriptorResponse(_))),
-        "{answer:?}"
-    );
+    // The second is in the details of every error.
+    for symbol in ["outrigger.v1.Reason", "google.rpc.ErrorInfo"] {
+        let symbol = ask(MessageRequest::FileContainingSymbol(symbol.to_owned()));
+        let answers = reflection.server_reflection_info(symbol).await.expect("a stream");
+        let answer = answers.into_inner().next().await.expect("an answer").expect("an answer");
+        assert!(
+            matches!(answer.message_response, Some(MessageResponse::FileDescriptorResponse(_))),
+            "{answer:?}"
+        );
+    }
 }

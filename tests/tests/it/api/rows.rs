@@ -9,7 +9,11 @@ use outrigger::runtime::Log;
 use outrigger_client::{Level, Scan, Store};
 use outrigger_core::log::{LogCall, LogEvent, Write};
 use outrigger_core::offset::{Partition, RequestId};
-use outrigger_proto::v1::ScanRequest;
+use outrigger_proto::limits::ROW_BYTES_DEFAULT;
+use outrigger_proto::v1::store_client::StoreClient;
+use outrigger_proto::v1::{LargeRows, ReadOptions, Reason, ScanRequest};
+use tonic::Status;
+use tonic::transport::Channel;
 
 use super::{One, SOON, in_time};
 
@@ -145,6 +149,68 @@ async fn records_of_other_tools_beyond_our_limits_are_served() {
     assert_eq!((row.key, row.value), (key, value));
     assert_eq!(rows.next().await.expect("a row").expect("a row").value, "one");
     assert!(rows.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_stub_is_told_which_row_it_cannot_receive() {
+    let one = One::ready().await;
+    let large = Bytes::from(vec![b'v'; ROW_BYTES_DEFAULT]);
+    for (key, value) in [("a", "1".into()), ("large", large), ("z", "2".into())] {
+        append(&one.log, key.into(), value);
+    }
+    // As a generated client is without any setting: it receives 4 MiB.
+    let mut stub = StoreClient::connect(one.node.http.clone()).await.expect("the node listens");
+    let latest = |row_bytes_max| ReadOptions {
+        row_bytes_max,
+        ..super::at(outrigger_proto::v1::Level::Latest, None)
+    };
+    let refused = stub.get(super::get("large", latest(None))).await.expect_err("too large");
+    assert_eq!(super::detail(&refused).reason(), Reason::RowTooLarge);
+    let fits = stub.get(super::get("a", latest(None))).await.expect("small enough");
+    assert_eq!(fits.into_inner().found.expect("it is there").value, "1");
+
+    let scan = |large_rows: LargeRows| ScanRequest {
+        read: Some(latest(None)),
+        large_rows: large_rows.into(),
+        ..ScanRequest::default()
+    };
+    let (rows, end) = scanned(&mut stub, scan(LargeRows::Unspecified)).await;
+    assert_eq!(rows, [("a".to_owned(), 1, None)], "all rows before it");
+    let detail = super::detail(&end.expect("an error"));
+    assert_eq!(detail.reason(), Reason::RowTooLarge);
+    let size = ROW_BYTES_DEFAULT.to_string();
+    assert!(detail.message.contains("large") && detail.message.contains(&size), "{detail:?}");
+    assert!(detail.what_to_do.contains("row_bytes_max"), "{detail:?}");
+
+    let (rows, end) = scanned(&mut stub, scan(LargeRows::OmitValue)).await;
+    let omitted = u64::try_from(ROW_BYTES_DEFAULT).expect("a size fits 64 bits");
+    let expected = [("a", 1, None), ("large", 0, Some(omitted)), ("z", 1, None)];
+    assert_eq!(rows, expected.map(|(key, bytes, omitted)| (key.to_owned(), bytes, omitted)));
+    assert!(end.is_none(), "{end:?}");
+
+    let mut able = stub.max_decoding_message_size(8 << 20);
+    let whole = able.get(super::get("large", latest(Some(7 << 20)))).await.expect("a read");
+    let found = whole.into_inner().found.expect("it is there");
+    assert_eq!(found.value.len(), ROW_BYTES_DEFAULT);
+}
+
+/// Keys, lengths of values and what was left out; and what ended the scan.
+async fn scanned(
+    stub: &mut StoreClient<Channel>,
+    scan: ScanRequest,
+) -> (Vec<(String, usize, Option<u64>)>, Option<Status>) {
+    let mut answers = stub.scan(scan).await.expect("a scan").into_inner();
+    let mut rows = vec![];
+    loop {
+        match in_time(answers.message()).await {
+            Ok(Some(answer)) => rows.extend(answer.rows.into_iter().map(|row| {
+                let key = String::from_utf8(row.key.to_vec()).expect("text");
+                (key, row.value.len(), row.omitted_value_bytes)
+            })),
+            Ok(None) => return (rows, None),
+            Err(status) => return (rows, Some(status)),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The Write stream: order, failed items, and what its end says about the rest.
 
+use outrigger::embedded::{EmbeddedConfig, EmbeddedLog};
 use outrigger_proto::limits::KEY_BYTES_MAX;
 use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::write_item::Action;
@@ -12,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use super::{One, at, detail, get, in_time};
+use super::{Node, One, at, detail, get, in_time, policy};
 
 /// A stream that is written by hand.
 pub(super) struct Stream {
@@ -28,7 +29,7 @@ impl Stream {
     }
 
     pub(super) async fn send(&self, store: &str, items: Vec<WriteItem>) {
-        let request = WriteRequest { store: store.to_owned(), items };
+        let request = WriteRequest { store: store.to_owned(), items, wait_ms_max: None };
         self.requests.send(request).await.expect("the stream is open");
     }
 
@@ -92,7 +93,7 @@ async fn many_messages_are_under_way_and_every_item_is_answered_in_order() {
         for number in 0..MESSAGES {
             let length = 1 + number % 7;
             let items = (0..length).map(|_| item("k", &number.to_string())).collect();
-            let request = WriteRequest { store: String::new(), items };
+            let request = WriteRequest { items, ..WriteRequest::default() };
             requests.send(request).await.expect("the stream is open");
         }
     };
@@ -110,6 +111,37 @@ async fn many_messages_are_under_way_and_every_item_is_answered_in_order() {
     let last = one.node.rows().await.get(get("k", at(Level::AtLeast, token))).await;
     let last = last.expect("a read").into_inner().found.expect("it was written");
     assert_eq!(last.value, (MESSAGES - 1).to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_token_of_a_stream_covers_every_partition_that_it_wrote() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = EmbeddedConfig::new(8, policy());
+    let log = EmbeddedLog::open(&dir.path().join("log"), config).expect("a directory");
+    let node = Node::start(&dir.path().join("node"), &[("notes", &log)]).await;
+    node.ready().await;
+    let mut stream = Stream::open(node.rows().await).await;
+    let mut last = None;
+    for number in 0..40 {
+        stream.send("", vec![item(&number.to_string(), "v")]).await;
+        let answer = in_time(stream.answers.message()).await.expect("an answer").expect("a reply");
+        last = answer.token;
+    }
+    // A message in which nothing succeeds does not take the token back.
+    stream.send("", vec![WriteItem { key: "x".into(), action: None }]).await;
+    let answer = in_time(stream.answers.message()).await.expect("an answer").expect("a reply");
+    assert_eq!(answer.token, last);
+    let positions = last.clone().expect("a token").positions;
+    let ends: u64 = positions.iter().map(|at| at.position).sum();
+    assert!(positions.len() > 1 && ends == 40, "{positions:?}");
+
+    let other = Node::start(&dir.path().join("other"), &[("notes", &log)]).await;
+    other.ready().await;
+    for number in 0..40 {
+        let read = get(&number.to_string(), at(Level::AtLeast, last.clone()));
+        let found = other.rows().await.get(read).await.expect("a read").into_inner().found;
+        assert!(found.is_some(), "key {number}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,18 @@ fn with_kafka_stopped_reads_go_on_writes_fail_clearly_and_nothing_needs_a_restar
             .until("the stall", MINUTE, |status| has_stall(status, StallKind::LogUnreachable))
             .await?;
         ensure!(status.phase() == Phase::Ready, "lag alone does not end READY: {status:?}");
+        let bounded = store.clone().with_write_deadline(Duration::from_secs(2));
+        let refused = bounded.put("bounded", "3").await.err();
+        let refused = refused.ok_or_else(|| anyhow::anyhow!("written without a broker"))?;
+        ensure!(
+            refused.kind() == ErrorKind::NotWritten && !refused.may_have_happened(),
+            "what was never sent did not happen, and that is told in time: {refused:?}"
+        );
+        let writer = bounded.writer();
+        let pending = writer.put("bounded", "4").await?;
+        let refused = pending.await.err().map(|error| error.kind());
+        ensure!(refused == Some(ErrorKind::NotWritten), "of a stream too: {refused:?}");
+        drop(writer);
         let old = local.clone().with_max_staleness(Duration::from_secs(1)).get("before").await;
         ensure!(
             old.is_err_and(|error| error.kind() == ErrorKind::Unavailable),
@@ -53,7 +65,9 @@ fn with_kafka_stopped_reads_go_on_writes_fail_clearly_and_nothing_needs_a_restar
         let fresh = Client::connect(&node.url()).await?.store(outrigger_tests::node::STORE);
         fresh.put("after", "3").await?;
         ensure!(fresh.get("after").await?.is_some(), "a session reads its own write");
-        let during = fresh.with_level(Level::Latest).get("during").await?;
+        let latest = fresh.with_level(Level::Latest);
+        ensure!(latest.get("bounded").await?.is_none(), "what did not happen is not there");
+        let during = latest.get("during").await?;
         ensure!(error.may_have_happened() || during.is_none(), "what did not happen is not there");
         Ok(())
     })

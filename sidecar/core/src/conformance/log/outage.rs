@@ -77,6 +77,8 @@ pub(super) fn every_outcome_told_in_an_outage_is_true(log: &mut dyn LogUnderTest
         let writes = Arc::from([put(&format!("w{id}"), "in the outage")]);
         log.call(ONE, LogCall::Append { id: RequestId(id), writes });
     }
+    // Of one the caller is tired: what comes of it must be true all the same, and come once.
+    log.call(ONE, LogCall::Withdraw { id: RequestId(3) });
     let mut refused = BTreeSet::new();
     for _ in 0..5 {
         match next(log, ONE) {
@@ -96,5 +98,24 @@ pub(super) fn every_outcome_told_in_an_outage_is_true(log: &mut dyn LogUnderTest
     for id in refused {
         let key = format!("w{}", id.0).into_bytes();
         assert!(seen.records.iter().all(|(_, read, _)| *read != key), "{id:?} did not happen");
+    }
+}
+
+pub(super) fn a_withdrawn_append_is_answered_once_and_truthfully(log: &mut dyn LogUnderTest) {
+    let writes = Arc::from([put("a", "1")]);
+    log.call(ONE, LogCall::Append { id: RequestId(1), writes });
+    log.call(ONE, LogCall::Withdraw { id: RequestId(1) });
+    let told = match next(log, ONE) {
+        LogEvent::Appended { id: RequestId(1), results } => results,
+        other => panic!("an append was answered by {other:?}"),
+    };
+    // An append that was answered, and one that never was.
+    log.call(ONE, LogCall::Withdraw { id: RequestId(1) });
+    log.call(ONE, LogCall::Withdraw { id: RequestId(7) });
+    let end = ends(log, ONE)[0].high_watermark;
+    match &told[..] {
+        [Ok(revision)] => assert_eq!(end, revision.offset.next()),
+        [Err(error)] if error.not_persisted => assert_eq!(end, Offset(0)),
+        other => panic!("a leader that answers leaves no doubt: {other:?}"),
     }
 }

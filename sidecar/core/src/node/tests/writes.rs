@@ -70,6 +70,22 @@ fn only_what_was_not_persisted_did_not_happen() {
 }
 
 #[test]
+fn a_withdrawn_write_is_withdrawn_from_the_log_and_answered_by_it() {
+    let withdrawn = Effect::Log(LogCall::Withdraw { id: RequestId(7) });
+    let mut driven = Driven::rebuilding(three_partitions(), Limits::PRODUCTION);
+    driven.event(command(7, vec![change("a")]));
+    driven.effects();
+    driven.event(Event::Withdraw(RequestId(7)));
+    assert_eq!(driven.effects(), [withdrawn]);
+    assert_eq!(driven.node.status().writes_in_flight, 1, "the log has the last word");
+    let revision = Revision { partition: P0, offset: Offset(5) };
+    driven.log(LogEvent::Appended { id: RequestId(7), results: vec![Ok(revision)] });
+    assert!(matches!(&driven.effects()[..], [Effect::Reply(RequestId(7), Reply::Written { .. })]));
+    driven.event(Event::Withdraw(RequestId(7)));
+    assert_eq!(driven.effects(), [], "what was answered is no longer asked about");
+}
+
+#[test]
 fn a_node_that_does_not_know_its_topic_yet_takes_no_write() {
     let mut driven = Driven::new(Limits::PRODUCTION);
     driven.effects();
