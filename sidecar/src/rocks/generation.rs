@@ -17,6 +17,7 @@ use rocksdb::{
 
 use super::directory::StoreDirectory;
 use super::error::{corrupt, io, of_open, rocks};
+use super::latest::Latest;
 use super::lineage::LineageError;
 use super::options::{Changes, Shared, Use, checked_reads, column_family_name, unlogged, waiting};
 use super::{files, lineage, row};
@@ -36,6 +37,7 @@ pub(super) struct OpenGeneration {
     // Fields are dropped in this order: `closed` speaks only when the database is closed.
     db: DB,
     partitions: u32,
+    latest: Latest,
     _closed: SyncSender<()>,
 }
 
@@ -150,7 +152,13 @@ fn open_as(
     };
     let (open, closed) = OpenGeneration::new(db, partitions);
     match open.lineages() {
-        Ok(lineages) => Ok(Opening::Open(open, closed, lineages)),
+        Ok(lineages) => {
+            match purpose {
+                Use::Reads => open.latest.begin(&lineages, open.db.latest_sequence_number()),
+                Use::Load => {}
+            }
+            Ok(Opening::Open(open, closed, lineages))
+        }
         Err(LineagesError::Version(detail)) => {
             Ok(Opening::Unusable(GenerationState::UnknownFormat(detail)))
         }
@@ -198,7 +206,10 @@ pub(super) fn read_lineage(
 impl OpenGeneration {
     fn new(db: DB, partitions: u32) -> (OpenGeneration, Closed) {
         let (closed, receiver) = mpsc::sync_channel(0);
-        (OpenGeneration { db, partitions, _closed: closed }, Closed(receiver))
+        (
+            OpenGeneration { db, partitions, latest: Latest::default(), _closed: closed },
+            Closed(receiver),
+        )
     }
 
     pub(super) fn db(&self) -> &DB {
@@ -212,6 +223,16 @@ impl OpenGeneration {
     pub(super) fn column_family(&self, partition: Partition) -> Arc<BoundColumnFamily<'_>> {
         let name = column_family_name(partition.0);
         self.db.cf_handle(&name).expect("a generation is opened with all its column families")
+    }
+
+    pub(super) fn latest(&self) -> &Latest {
+        &self.latest
+    }
+
+    /// A load that is in use from now on: what was taken in with its files is known.
+    pub(super) fn begin_reads(&self) -> Result<(), StoreError> {
+        self.latest.begin(&self.lineages()?, self.db.latest_sequence_number());
+        Ok(())
     }
 
     fn lineages(&self) -> Result<Vec<Lineage>, LineagesError> {
@@ -244,7 +265,9 @@ impl OpenGeneration {
             }
         }
         records_and_lineage.put_cf(&family, lineage::KEY, lineage::encode(lineage));
-        self.db.write_opt(records_and_lineage, &unlogged())
+        self.db.write_opt(records_and_lineage, &unlogged())?;
+        self.latest.wrote(batch.partition, lineage, self.db.latest_sequence_number());
+        Ok(())
     }
 
     pub(super) fn confirm(
@@ -253,7 +276,9 @@ impl OpenGeneration {
         lineage: &Lineage,
     ) -> Result<(), rocksdb::Error> {
         let family = self.column_family(partition);
-        self.db.put_cf_opt(&family, lineage::KEY, lineage::encode(lineage), &unlogged())
+        self.db.put_cf_opt(&family, lineage::KEY, lineage::encode(lineage), &unlogged())?;
+        self.latest.wrote(partition, lineage, self.db.latest_sequence_number());
+        Ok(())
     }
 
     pub(super) fn flush(&self) -> Result<(), rocksdb::Error> {

@@ -300,6 +300,7 @@ impl RocksStore {
             && opened.load.take().is_some()
         {
             let Opened { generation: open, tuning, .. } = opened;
+            open.begin_reads()?;
             let tuned = tuning.put_into_use(generation, open, &self.shared);
             tuned.map_err(|error| rocks(&error))?;
         }

@@ -8,7 +8,7 @@ use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Generation, Partition, RequestId, Revision};
 use outrigger_core::partitioner::partition_of;
 use outrigger_core::store::{Row, Scan, StoreError, View, Visit};
-use rocksdb::{DB, SnapshotWithThreadMode};
+use rocksdb::{DB, ErrorKind, ReadOptions, ReadTier, SnapshotWithThreadMode};
 
 use super::error::{corrupt, rocks};
 use super::generation::{OpenGeneration, read_lineage};
@@ -75,6 +75,15 @@ impl Pinned {
     }
 }
 
+/// What memory alone tells of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InMemory {
+    /// All that the disk would.
+    Known(Option<Row>),
+    /// The disk has to be read.
+    Unknown,
+}
+
 /// One moment of one generation. It lives on when the generation is closed or removed.
 pub struct RocksView {
     // Fields are dropped in this order: the snapshot is released while its database is still open.
@@ -98,6 +107,28 @@ impl RocksView {
 
     pub(super) fn partitions(&self) -> u32 {
         self.generation.partitions()
+    }
+
+    /// As `get`, and never waits for the disk.
+    pub fn get_in_memory(&self, key: &[u8]) -> Result<InMemory, StoreError> {
+        let mut options = checked_reads();
+        options.set_read_tier(ReadTier::BlockCache);
+        match self.row(key, options) {
+            Ok(row) => Ok(InMemory::Known(row)),
+            Err(ReadError::Rocks(error)) if error.kind() == ErrorKind::Incomplete => {
+                Ok(InMemory::Unknown)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn row(&self, key: &[u8], options: ReadOptions) -> Result<Option<Row>, ReadError> {
+        let partition = partition_of(key, self.generation.partitions());
+        let family = self.generation.column_family(partition);
+        let read = self.snapshot.get_pinned_cf_opt(&family, row::key(key), options);
+        let Some(stored) = read.map_err(ReadError::Rocks)? else { return Ok(None) };
+        let (offset, value) = row::read_value(&stored).ok_or(ReadError::NoRow(partition))?;
+        Ok(Some(Row { revision: Revision { partition, offset }, value: value.to_vec() }))
     }
 
     /// All rows, in key order.
@@ -155,20 +186,17 @@ impl RocksView {
 
 impl View for RocksView {
     fn lineages(&self) -> Result<Vec<Lineage>, StoreError> {
+        if let Some(lineages) =
+            self.generation.latest().of_snapshot(self.snapshot.sequence_number())
+        {
+            return Ok(lineages);
+        }
         let partitions = Partition::all(self.generation.partitions());
         partitions.map(|partition| self.lineage(partition)).collect()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        let partition = partition_of(key, self.generation.partitions());
-        let family = self.generation.column_family(partition);
-        let read = self.snapshot.get_pinned_cf_opt(&family, row::key(key), checked_reads());
-        let Some(stored) = read.map_err(|error| rocks(&error))? else {
-            return Ok(None);
-        };
-        let (offset, value) = row::read_value(&stored).ok_or_else(|| no_row(partition))?;
-        let revision = Revision { partition, offset };
-        Ok(Some(Row { revision, value: value.to_vec() }))
+        Ok(self.row(key, checked_reads())?)
     }
 
     fn scan(
@@ -180,6 +208,20 @@ impl View for RocksView {
     ) -> Result<(), StoreError> {
         let Some(bounds) = Bounds::of(start, end) else { return Ok(()) };
         visit(self.rows_in(&bounds, reverse)?, row)
+    }
+}
+
+enum ReadError {
+    Rocks(rocksdb::Error),
+    NoRow(Partition),
+}
+
+impl From<ReadError> for StoreError {
+    fn from(error: ReadError) -> StoreError {
+        match error {
+            ReadError::Rocks(error) => rocks(&error),
+            ReadError::NoRow(partition) => no_row(partition),
+        }
     }
 }
 
@@ -252,3 +294,6 @@ fn visit(mut rows: Rows<'_>, row: Visit<'_>) -> Result<(), StoreError> {
 fn no_row(partition: Partition) -> StoreError {
     corrupt(format!("partition {partition} holds bytes that are no row"))
 }
+
+#[cfg(test)]
+mod tests;

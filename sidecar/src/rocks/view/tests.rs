@@ -1,0 +1,133 @@
+//! What snapshots know without looking it up, on a real disk.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use outrigger_core::batch::BatchBuilder;
+use outrigger_core::offset::Offset;
+use outrigger_core::store::{StoreCall, StoreEvent};
+use outrigger_core::topic::{Identity, TopicId};
+
+use super::*;
+use crate::rocks::{Resources, RocksStore, Shared};
+
+const G1: Generation = Generation(1);
+const PARTITIONS: u32 = 3;
+const BATCHES: u64 = 2_000;
+
+/// Four of them fill a block.
+const VALUE: [u8; 4_096] = [b'v'; 4_096];
+
+fn store(data: &Path) -> RocksStore {
+    let resources =
+        Resources { block_cache_bytes: 1 << 20, load_bytes: 1 << 20, background_threads: 2 };
+    RocksStore::new(data, "notes", Arc::new(Shared::new(resources)))
+}
+
+fn identity() -> Identity {
+    let (store, cluster) = ("notes".to_owned(), "c".to_owned());
+    Identity { store, cluster, topic: TopicId([7; 16]), partitions: PARTITIONS }
+}
+
+fn done(store: &mut RocksStore, call: StoreCall) {
+    let event = store.handle(call);
+    assert!(!matches!(event, StoreEvent::Failed { .. }), "{event:?}");
+}
+
+/// In use, and read up to 0.
+fn in_use(data: &Path) -> RocksStore {
+    let mut store = store(data);
+    let lineages = Partition::all(PARTITIONS).map(|_| Lineage::empty(1, 2)).collect();
+    let create = StoreCall::Create { generation: G1, identity: identity(), lineages };
+    done(&mut store, create);
+    done(&mut store, StoreCall::Flush { generation: G1 });
+    done(&mut store, StoreCall::Activate { generation: G1 });
+    store
+}
+
+/// Batch number `number`: one record of a partition, each in its turn.
+fn apply(store: &mut RocksStore, number: u64) {
+    let partition = Partition(u32::try_from(number % u64::from(PARTITIONS)).unwrap());
+    let offset = Offset(number / u64::from(PARTITIONS));
+    let key = key(number, partition);
+    let mut batch = BatchBuilder::new(partition, PARTITIONS, offset);
+    batch.push(offset, None, Some(key.as_bytes()), Some(&VALUE));
+    let batch = Arc::new(batch.finish(offset.next()));
+    let lineage = Lineage { position: offset.next(), ..Lineage::empty(1, 2) };
+    done(store, StoreCall::Apply { generation: G1, batch, lineage });
+}
+
+fn key(number: u64, partition: Partition) -> String {
+    (0..)
+        .map(|salt| format!("{number}-{salt}"))
+        .find(|key| partition_of(key.as_bytes(), PARTITIONS) == partition)
+        .expect("some key is of that partition")
+}
+
+fn looked_up(view: &RocksView) -> Vec<Lineage> {
+    Partition::all(PARTITIONS).map(|partition| view.lineage(partition).unwrap()).collect()
+}
+
+fn is_known(view: &RocksView) -> bool {
+    let sequence = view.snapshot.sequence_number();
+    view.generation.latest().of_snapshot(sequence).is_some()
+}
+
+#[test]
+fn what_is_known_of_a_snapshot_is_what_is_in_it_whatever_is_written_meanwhile() {
+    let data = tempfile::tempdir().unwrap();
+    let mut store = in_use(data.path());
+    let views = store.views();
+    let written = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            (0..BATCHES).for_each(|number| apply(&mut store, number));
+            written.store(true, Ordering::Release);
+        });
+        while !written.load(Ordering::Acquire) {
+            let view = views.view(G1).unwrap();
+            assert_eq!(view.lineages().unwrap(), looked_up(&view));
+        }
+    });
+    let view = views.view(G1).unwrap();
+    assert!(is_known(&view), "nobody writes");
+    assert_eq!(view.lineages().unwrap(), looked_up(&view));
+}
+
+#[test]
+fn a_copy_that_is_opened_again_is_known_as_well() {
+    let data = tempfile::tempdir().unwrap();
+    let mut before = in_use(data.path());
+    (0..10).for_each(|number| apply(&mut before, number));
+    done(&mut before, StoreCall::Flush { generation: G1 });
+    drop(before);
+    let mut store = store(data.path());
+    done(&mut store, StoreCall::Open { expected: identity() });
+    let view = store.views().view(G1).unwrap();
+    assert!(is_known(&view));
+    assert_eq!(view.lineages().unwrap(), looked_up(&view));
+    apply(&mut store, 10);
+    assert!(!is_known(&view), "it is older than the last write");
+    assert_eq!(view.lineages().unwrap(), looked_up(&view));
+}
+
+#[test]
+fn a_row_that_only_the_disk_has_is_unknown_to_memory_until_it_was_read() {
+    let data = tempfile::tempdir().unwrap();
+    let mut before = in_use(data.path());
+    // The first block of a partition was read with its lineage, when it was opened.
+    (0..30).for_each(|number| apply(&mut before, number));
+    let key = key(27, Partition(0));
+    let in_memtable = before.views().view(G1).unwrap().get_in_memory(key.as_bytes()).unwrap();
+    assert!(matches!(in_memtable, InMemory::Known(Some(_))), "{in_memtable:?}");
+    done(&mut before, StoreCall::Flush { generation: G1 });
+    drop(before);
+
+    let mut store = store(data.path());
+    done(&mut store, StoreCall::Open { expected: identity() });
+    let view = store.views().view(G1).unwrap();
+    assert_eq!(view.get_in_memory(key.as_bytes()), Ok(InMemory::Unknown));
+    let row = view.get(key.as_bytes()).unwrap();
+    assert!(row.is_some());
+    assert_eq!(view.get_in_memory(key.as_bytes()), Ok(InMemory::Known(row)));
+}
