@@ -28,11 +28,12 @@ pub(super) async fn of(
         Err(_no_copy) => return Ok(None),
     };
     let Snapshot { view, copy, origin } = snapshot;
-    let summed = read_on(view, Vec::new(), Digest::default(), |digest, key, revision, value| {
-        digest.add(key, revision, value);
-        Scan::Continue
-    })
-    .await?;
+    let summed =
+        read_on(Box::new(view), Vec::new(), Digest::default(), |digest, key, revision, value| {
+            digest.add(key, revision, value);
+            Scan::Continue
+        })
+        .await?;
     let digest = summed.map_err(|error| origin.failed(&error))?;
     Ok(Some(v1::Digest {
         sum: digest.sum.to_be_bytes().to_vec().into(),

@@ -5,12 +5,10 @@ use outrigger_proto::v1::{ErrorDetail, GetRequest, GetResponse, Value};
 
 use super::cursor::LargeRow;
 use super::deadline::CallDeadline;
-use super::read;
+use super::read::{self, Snapshot};
 use super::stores::Stores;
 use super::{convert, error};
 
-/// The look-up runs on the async worker: from RocksDB's cache or the page cache it takes microseconds, less than
-/// a thread hop costs.
 pub(super) async fn get(
     stores: &Stores,
     request: GetRequest,
@@ -18,8 +16,8 @@ pub(super) async fn get(
 ) -> Result<GetResponse, ErrorDetail> {
     let store = stores.one(&request.store)?;
     let bytes_max = convert::row_bytes_max(request.read.as_ref());
-    let snapshot = read::open(&store.handle, request.read, deadline).await?;
-    let row = snapshot.view.get(&request.key).map_err(|error| snapshot.origin.failed(&error))?;
+    let Snapshot { view, copy, origin } = read::open(&store.handle, request.read, deadline).await?;
+    let row = view.row(request.key.clone()).await.map_err(|error| origin.failed(&error))?;
     if let Some(row) = &row {
         LargeRow::check(&request.key, row.value.len(), row.revision, bytes_max)
             .map_err(|large| error::row_too_large(&large))?;
@@ -28,5 +26,5 @@ pub(super) async fn get(
         value: Bytes::from(row.value),
         revision: Some(convert::revision(row.revision)),
     });
-    Ok(GetResponse { found, copy: Some(snapshot.copy) })
+    Ok(GetResponse { found, copy: Some(copy) })
 }

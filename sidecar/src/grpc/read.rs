@@ -2,16 +2,16 @@
 
 use outrigger_core::offset::Generation;
 use outrigger_core::read::Answer;
-use outrigger_core::store::{StoreError, StoreErrorKind, View};
+use outrigger_core::store::{StoreError, StoreErrorKind};
 use outrigger_proto::v1::{self, ErrorDetail};
 
 use super::deadline::CallDeadline;
 use super::{convert, error};
-use crate::runtime::{Read, ReadError, StoreHandle, clock};
+use crate::runtime::{self, Read, ReadError, StoreHandle, clock};
 
 /// One snapshot, and what the answer says about it.
 pub(super) struct Snapshot {
-    pub(super) view: Box<dyn View + Send>,
+    pub(super) view: runtime::Snapshot,
     pub(super) copy: v1::CopyState,
     pub(super) origin: Origin,
 }

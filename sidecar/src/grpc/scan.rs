@@ -39,7 +39,7 @@ pub(super) async fn scan(
     let snapshot = read::open(&store.handle, request.read, deadline).await?;
     let (parts, answers) = Answers::channel(BATCHES_AHEAD, &service.ending);
     let rows = Rows {
-        cursor: Cursor::new(snapshot.view, selection),
+        cursor: Cursor::new(Box::new(snapshot.view), selection),
         copy: Some(snapshot.copy),
         origin: snapshot.origin,
         parts,

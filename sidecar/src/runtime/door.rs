@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::admission::Admission;
 use super::inbox::{Input, Waiter};
+use super::snapshot::DiskReads;
 use crate::index::StoreIndex;
 use crate::rocks::GenerationViews;
 
@@ -25,6 +26,7 @@ pub(super) struct Door {
     pub(super) gate: ArcSwap<Gate>,
     pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) views: GenerationViews,
+    pub(super) disk: DiskReads,
     pub(super) inbox: Sender<Input>,
     pub(super) ids: AtomicU64,
     /// A report is in the inbox: one is enough, and a burst of failing reads must not fill it.

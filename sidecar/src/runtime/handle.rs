@@ -25,6 +25,7 @@ use super::admission::Permit;
 use super::clock;
 use super::door::Door;
 use super::inbox::{Input, Waiter};
+use super::snapshot::Snapshot;
 use crate::rocks::Checkpoint;
 
 /// A clone is a reference to the same store.
@@ -43,7 +44,7 @@ pub struct Written {
 
 /// A read that may be answered: one snapshot, and what is said of it.
 pub struct Read {
-    pub view: Box<dyn View + Send>,
+    pub view: Snapshot,
     pub generation: Generation,
     pub answer: Answer,
 }
@@ -123,7 +124,10 @@ impl StoreHandle {
         let mut path = ReadPath::new(demand, clock::now().mono + deadline);
         loop {
             match path.next(&self.gate(), clock::now())? {
-                Step::Wait { until, deadline } => path.reached(self.reach(until, deadline).await?),
+                // Boxed: a future is moved with all that it may hold, and most reads do not wait.
+                Step::Wait { until, deadline } => {
+                    path.reached(Box::pin(self.reach(until, deadline)).await?);
+                }
                 Step::Open(generation) => {
                     if let Some(read) = self.open(generation, &mut path)? {
                         return Ok(read);
@@ -234,7 +238,8 @@ impl StoreHandle {
         let lineages = lineages.map_err(|error| ReadError::Disk { generation, error })?;
         match (path.opened(lineages.as_deref(), clock::now())?, view) {
             (Opened::Answer(answer), Some(view)) => {
-                Ok(Some(Read { view: Box::new(view), generation, answer }))
+                let view = Snapshot::new(view, self.door.disk.clone());
+                Ok(Some(Read { view, generation, answer }))
             }
             (Opened::Answer(_) | Opened::Again, _) => Ok(None),
         }

@@ -25,7 +25,7 @@ use super::notices::Notices;
 use super::peers::Peers;
 use super::throttle;
 use crate::index::StoreIndex;
-use crate::telemetry;
+use crate::telemetry::metrics::Writes;
 
 /// Inputs handled before timers and statuses have their turn.
 const BURST_MAX: usize = 256;
@@ -59,6 +59,7 @@ struct Seat {
     door: Arc<Door>,
     waiters: BTreeMap<RequestId, Waiter>,
     notices: Notices,
+    writes: Writes,
     status: StatusClock,
 }
 
@@ -83,6 +84,7 @@ impl Machine {
     ) -> Machine {
         let seats = seats.into_iter().map(|(node, door)| Seat {
             notices: Notices::new(door.name.clone()),
+            writes: Writes::of(&door.name),
             node,
             door,
             waiters: BTreeMap::new(),
@@ -219,7 +221,7 @@ impl Machine {
 impl Seat {
     fn reply(&mut self, id: RequestId, reply: Reply) {
         if let Reply::Written { outcomes, .. } = &reply {
-            telemetry::metrics::writes(&self.door.name, outcomes);
+            self.writes.answered(outcomes);
         }
         if let Some(Waiter { answer, permit }) = self.waiters.remove(&id) {
             // Nobody may be there any more: a write goes on without its caller.

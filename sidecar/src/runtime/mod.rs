@@ -22,6 +22,7 @@ mod lost;
 mod machine;
 mod notices;
 mod peers;
+mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 mod threads;
@@ -31,5 +32,6 @@ mod vital;
 pub use admission::WRITE_BYTES_MAX;
 pub use handle::{PendingWrite, PinnedCopy, Read, ReadError, StoreHandle, Written};
 pub use log::{Log, LogSink};
+pub use snapshot::Snapshot;
 pub use threads::{Drained, Inbox, Runtime, RuntimeConfig, StoreSpec};
 pub use throttle::RestoreThrottle;

@@ -12,6 +12,7 @@ use outrigger_core::log::LogCall;
 use outrigger_core::node::{Change, Outcome};
 use outrigger_core::phase::Phase;
 use outrigger_core::read::Demand;
+use outrigger_core::store::View;
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicPolicy;
 

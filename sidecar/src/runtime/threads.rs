@@ -24,6 +24,7 @@ use super::log::{Log, LogSink};
 use super::lost::{LostReports, Reported};
 use super::machine::Machine;
 use super::peers::{Fetches, Peers};
+use super::snapshot::DiskReads;
 use super::throttle::RestoreThrottle;
 use super::vital;
 use crate::index::StoreIndex;
@@ -104,7 +105,7 @@ impl Runtime {
     ) -> io::Result<Runtime> {
         let Inbox { sender, receiver } = inbox;
         let (shared, data) = (Arc::new(Shared::new(config.resources)), Arc::new(data));
-        let now = clock::now();
+        let (disk, now) = (DiskReads::new(), clock::now());
         let (mut seats, mut disks, mut reported) = (Vec::new(), Vec::new(), Vec::new());
         for (index, spec) in config.stores.iter().enumerate() {
             let store = RocksStore::new(data.path(), &spec.name, shared.clone());
@@ -120,6 +121,7 @@ impl Runtime {
                 gate: ArcSwap::from_pointee(node.gate().clone()),
                 status,
                 views: store.views(),
+                disk: disk.clone(),
                 inbox: sender.clone(),
                 ids: AtomicU64::new(0),
                 damage_reported: AtomicBool::new(false),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ::metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use ::metrics::{Counter, Unit, counter, describe_counter, describe_gauge, gauge};
 use outrigger_core::node::{Notice, Outcome, Status};
 use outrigger_core::phase::{Cause, Phase, Refusal};
 use outrigger_core::stall::StallKind;
@@ -165,20 +165,32 @@ pub fn notice(store: &str, notice: &Notice) {
     }
 }
 
-/// What became of writes that the node accepted.
-pub fn writes(store: &str, outcomes: &[Outcome]) {
-    let (mut appended, mut not_written, mut unknown) = (0, 0, 0);
-    for outcome in outcomes {
-        match outcome {
-            Outcome::Appended(_) => appended += 1,
-            Outcome::DidNotHappen(_) => not_written += 1,
-            Outcome::Unknown(_) => unknown += 1,
+/// What became of the writes that a store accepted. Found by name once: a write is too little to pay for that.
+pub struct Writes {
+    appended: Counter,
+    did_not_happen: Counter,
+    unknown: Counter,
+}
+
+impl Writes {
+    /// After the recorder is installed.
+    pub fn of(store: &str) -> Writes {
+        let outcome = |outcome: &'static str| counter!(WRITES, "store" => store.to_owned(), "outcome" => outcome);
+        Writes {
+            appended: outcome("appended"),
+            did_not_happen: outcome("did_not_happen"),
+            unknown: outcome("unknown"),
         }
     }
-    for (outcome, count) in
-        [("appended", appended), ("did_not_happen", not_written), ("unknown", unknown)]
-    {
-        counter!(WRITES, "store" => store.to_owned(), "outcome" => outcome).increment(count);
+
+    pub fn answered(&self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Appended(_) => self.appended.increment(1),
+                Outcome::DidNotHappen(_) => self.did_not_happen.increment(1),
+                Outcome::Unknown(_) => self.unknown.increment(1),
+            }
+        }
     }
 }
 
@@ -338,7 +350,7 @@ mod tests {
         let appended = Outcome::Appended(Revision { partition: Partition(0), offset: Offset(0) });
         let text = scraped(|| {
             notices.iter().for_each(|each| notice("s", each));
-            writes("s", &[appended.clone(), appended]);
+            Writes::of("s").answered(&[appended.clone(), appended]);
             failed(Reason::KeyTooLarge);
             set_aside("s", 4_096);
             lost_rows("s", 3);
