@@ -71,12 +71,18 @@ impl Batch {
 
     /// The two sides of `at`, which lies inside `range`. `gap` is told for each side; beside ignored records it may be
     /// told of both. Ignored records count with the second.
+    ///
+    /// Inside a hole nothing tells which epoch a position is of: the newest below it may have ended before, and whoever
+    /// reads on from there would look as if it came from another history. The next one is a leader's that has
+    /// everything below, so both sides tell it.
     pub(crate) fn split_at(mut self, at: Offset) -> (Batch, Batch) {
         let range = self.range.start..at;
         assert!(!range.is_empty() && at < self.range.end, "{at} is not inside {:?}", self.range);
         let first = self.records.partition_point(|record| record.offset < at);
         let cut = self.records.get(first).map_or(small(self.arena.len()), |record| record.start);
+        let in_hole = first == 0 || self.records[first - 1].offset.next() < at;
         let epochs = self.epochs.partition_point(|(_, offset)| *offset < at);
+        let next = self.epochs.get(epochs).copied().filter(|_| in_hole);
         let mut behind = Batch {
             range: at..self.range.end,
             epochs: self.epochs.split_off(epochs),
@@ -87,7 +93,7 @@ impl Batch {
         behind.records.iter_mut().for_each(|record| record.start -= cut);
         let mut before = Batch {
             range,
-            epochs: self.epochs,
+            epochs: self.epochs.into_iter().chain(next).collect(),
             at_end: false,
             misplaced: 0,
             keyless: 0,
@@ -270,10 +276,21 @@ mod tests {
             assert!(behind.records().all(|record| record.offset >= at), "{at}: {behind:?}");
             let both: Vec<_> = before.records().chain(behind.records()).collect();
             assert_eq!(both, whole.records().collect::<Vec<_>>(), "{at}");
-            assert_eq!([before.epochs, behind.epochs].concat(), whole.epochs, "{at}");
+            let mut epochs = [before.epochs, behind.epochs].concat();
+            epochs.dedup();
+            assert_eq!(epochs, whole.epochs, "{at}");
             assert_eq!((before.at_end, behind.at_end), (false, true));
             assert_eq!((before.clean_bound, behind.clean_bound), (Offset(20), Offset(20)));
         }
+    }
+
+    #[test]
+    fn a_position_inside_a_hole_is_of_the_epoch_behind_it() {
+        let newest = |at| holed().split_at(Offset(at)).0.epochs.last().copied();
+        let (second, third, fourth) =
+            ((Epoch(2), Offset(12)), (Epoch(3), Offset(15)), (Epoch(4), Offset(20)));
+        assert_eq!([newest(13), newest(14), newest(15)], [second, third, third].map(Some));
+        assert_eq!([newest(16), newest(17), newest(19)], [third, fourth, fourth].map(Some));
     }
 
     #[test]

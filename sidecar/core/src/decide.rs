@@ -15,6 +15,7 @@
 //! an unfinished generation like any: what is known of another copy of this node neither condemns nor excuses it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::deposed::Deposed;
 use crate::limits::Limits;
@@ -23,7 +24,7 @@ use crate::log::PartitionEnd;
 use crate::offset::{Epoch, Generation, Partition};
 use crate::phase::{Cause, PolicyFault, Refusal};
 use crate::store::{Found, FoundCopy, FoundGeneration, GenerationState, Why};
-use crate::topic::{LogFacts, TopicPolicy};
+use crate::topic::{LogFacts, PartitionFacts, TopicPolicy};
 
 /// Everything the decision depends on.
 #[derive(Clone, Copy, Debug)]
@@ -225,7 +226,7 @@ fn judge_partition(
         let why = format!("partition {partition}: the log ends at {end}, the copy at {position}");
         return Err(defect(Cause::Truncated, &why));
     }
-    if situation.diverged.contains(&(generation, partition)) {
+    if situation.diverged.contains(&(generation, partition)) && !leads_on(facts, lineage) {
         let why =
             format!("partition {partition}: the log has another history at position {position}");
         return Err(defect(Cause::Diverged, &why));
@@ -237,6 +238,11 @@ fn judge_partition(
         return Err(Defect { cause: Cause::PastHorizon, old: Old::ServeStale });
     }
     Ok(())
+}
+
+/// Who answers leads in the copy's own newest term, and has all of it: whoever refused the position was deposed.
+fn leads_on(facts: &PartitionFacts, lineage: &Lineage) -> bool {
+    facts.epoch.is_some() && facts.epoch == lineage.epochs.latest()
 }
 
 fn defect(cause: Cause, why: &str) -> Defect {
@@ -252,9 +258,9 @@ fn defect(cause: Cause, why: &str) -> Defect {
 
 fn past_horizon(lineage: &Lineage, situation: Situation<'_>) -> bool {
     let retention = lineage.delete_retention_ms_min.min(situation.facts.policy.delete_retention_ms);
-    let trusted = retention.saturating_sub(situation.limits.margin_ms(retention));
-    // A negative age is a clock that went back: it proves nothing, so it counts as past.
-    situation.wall_ms.checked_sub(lineage.confirmed_at_ms).is_none_or(|age| age >= trusted)
+    let margin = situation.limits.margin_ms(retention);
+    let trusted = Duration::from_millis(retention.saturating_sub(margin));
+    lineage.age(situation.wall_ms, margin).is_none_or(|age| age >= trusted)
 }
 
 /// What makes a topic unsafe to keep state in, whatever is on disk.

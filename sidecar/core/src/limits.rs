@@ -22,6 +22,9 @@ pub struct Limits {
     pub ends_interval: Duration,
     /// How often the topic's configuration is asked for while reading.
     pub describe_interval: Duration,
+    /// No batch is applied when both the confirmation and what is known of the topic's configuration are older: a
+    /// retention that was lowered meanwhile may have cost it tombstones.
+    pub policy_trust: Duration,
     /// First and longest pause before something that failed is tried again; doubles in between.
     pub retry_min: Duration,
     pub retry_max: Duration,
@@ -65,6 +68,7 @@ impl Limits {
         flush_interval: Duration::from_secs(5),
         ends_interval: Duration::from_secs(1),
         describe_interval: Duration::from_secs(60),
+        policy_trust: Duration::from_secs(5),
         retry_min: Duration::from_millis(250),
         retry_max: Duration::from_secs(5),
         stall_after: Duration::from_secs(3),
@@ -100,6 +104,8 @@ const _: () = {
     assert!(limits.flush_bytes_max >= 16 * MIB);
     assert!(limits.retry_min.as_millis() <= limits.retry_max.as_millis());
     assert!(limits.applying_batches_max >= 2);
+    // At the tail a confirmation is always young enough, and nothing waits.
+    assert!(limits.policy_trust.as_millis() >= 3 * limits.ends_interval.as_millis());
     // A stall is named only after at least one round of questions.
     assert!(limits.stall_after.as_millis() > limits.ends_interval.as_millis());
 };

@@ -91,6 +91,9 @@ pub enum Loss {
     OutOfRange,
     /// The leader's history ends the reader's epoch below the reader's position (KIP-320).
     Diverged,
+    /// The leader has heard of no term as late as the reader's epoch. A leader knows its own, so it was deposed
+    /// before that epoch began: no proof of another history. Each client of the log learns of leaders by itself.
+    UnknownEpoch,
 }
 
 /// A partition's end as its leader answered.

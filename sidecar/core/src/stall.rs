@@ -8,7 +8,7 @@ pub enum StallKind {
     LeaderUnavailable,
     Authorisation,
     TopicGone,
-    /// The leader that answers was deposed: its epoch is below one already seen.
+    /// The leader that answers was deposed: its epoch is below one already seen, or it refuses what the log has.
     StaleLeader,
     /// Somebody's transaction is open at the offset that the detail names, and hides what follows.
     OpenTransaction,
@@ -77,7 +77,9 @@ impl StallKind {
                 "create the topic, or start with `--create`; a recreated topic is refused"
             }
             StallKind::StaleLeader => {
-                "a deposed leader still answers: check the network between the brokers"
+                "a deposed leader still answers: check the network between the brokers. Where Kafka was restored \
+                 from a backup, its leader epochs began again: stop all nodes, write the state of the best copy into \
+                 a new topic (`outrigger reseed`), or run `outrigger reset` to take what the backup has"
             }
             StallKind::OpenTransaction => {
                 "a foreign transaction is open: end its producer or wait for its timeout"

@@ -277,8 +277,14 @@ impl Filling {
 
 /// librdkafka says only in words why it wants a new position: the one place where its text is read.
 fn loss(text: &str) -> Loss {
-    let diverged = ["truncation", "No epoch found"].iter().any(|words| text.contains(words));
-    if diverged { Loss::Diverged } else { Loss::OutOfRange }
+    if text.contains("No epoch found") {
+        // The request carried the epoch of the consumer's own metadata, which that leader took for the newest.
+        Loss::UnknownEpoch
+    } else if text.contains("truncation") {
+        Loss::Diverged
+    } else {
+        Loss::OutOfRange
+    }
 }
 
 #[cfg(test)]
@@ -358,7 +364,7 @@ mod tests {
                         is -1 (offset leader epoch -1). Reset using configured policy.";
         assert_eq!(loss(out_of_range), Loss::OutOfRange);
         assert_eq!(loss(truncated), Loss::Diverged);
-        assert_eq!(loss(no_epoch), Loss::Diverged);
+        assert_eq!(loss(no_epoch), Loss::UnknownEpoch);
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub(super) const CONSUMER: &Settings = &[
     ("fetch.error.backoff.ms", "100"),
     // 1 MiB with a process-wide jemalloc measured fastest; larger ones cost page faults.
     ("fetch.message.max.bytes", "1048576"),
+    // A deposed leader that refuses our position does not make librdkafka look for another: this does (default 300 s).
+    ("topic.metadata.refresh.interval.ms", "5000"),
     // One answer holds all partitions of a broker: the bound on its memory.
     ("fetch.max.bytes", "8388608"),
     // Per partition, for each has its own queue: 8 MiB are 20 ms at 400 MB/s, four times the pause

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use outrigger_core::log::{LogCall, LogEvent, PartitionEnd};
+use outrigger_core::log::{LogCall, LogEvent, Loss, PartitionEnd};
 use outrigger_core::node::{Command, Effect, Event, Notice};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::phase::Phase;
@@ -91,6 +91,8 @@ impl Seen {
                 self.gap_applied = applied.map(|(.., came)| *came).min();
                 self.gaps.retain(|gap| !is_applied(gap));
             }
+            // A leader that has not heard of the copy's epoch says nothing of the copy.
+            Event::Log(LogEvent::Lost { loss: Loss::UnknownEpoch, .. }) => {}
             // Pins end without it.
             Event::Store(StoreEvent::Failed {
                 call: StoreCallKind::Pin | StoreCallKind::Unpin,

@@ -1,7 +1,8 @@
-//! O12: a rebuild that a crash interrupted goes on where it was, and so does what a peer gave; it does not begin again.
+//! O12: a rebuild that a crash interrupted goes on where it was, and so does what a peer gave; neither is begun, or
+//! fetched, again.
 //!
-//! Judged where nothing speaks against what was found: sound files of this topic, a log that lost and deleted
-//! nothing, clocks that agree, tombstones that live for much longer than the process was away, and a copy that
+//! Judged where nothing speaks against what was found: sound files of this topic, a log that lost nothing and still has
+//! what comes next, clocks that differ by less than the margin, tombstones that live for much longer than the process was away, and a copy that
 //! knows an epoch: without one it cannot tell a deposed leader from one that lost records.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,8 @@ struct Unfinished {
     positions: Vec<Offset>,
     /// The oldest and the youngest of its partitions' confirmations. A peer's clock may have been wrong at one of them.
     confirmed_at_ms: (u64, u64),
+    /// By the node's clock.
+    found_at_ms: u64,
     retention_ms: u64,
 }
 
@@ -57,7 +60,7 @@ impl Oracle for Rebuilds {
                 let seen_ms = durable.map(|contents| contents.lineage().delete_retention_ms_min);
                 let heard_ms = self.heard_ms.entry(*node).or_insert(u64::MAX);
                 *heard_ms = seen_ms.fold(*heard_ms, u64::min);
-                Ok(())
+                self.begins(*node, "fetches a copy", world)
             }
             Moment::Handled {
                 node,
@@ -77,16 +80,7 @@ impl Oracle for Rebuilds {
                 Ok(())
             }
             Moment::Effect { node, effect: Effect::Store(StoreCall::Create { .. }) } => {
-                match self.unfinished.remove(node) {
-                    Some(found) if found.may_go_on(*node, world) => {
-                        let Unfinished { generation, positions, .. } = found;
-                        let what = format!(
-                            "begins a rebuild, although {generation} could go on at {positions:?}"
-                        );
-                        Err(Wrong::of(*node, what))
-                    }
-                    Some(_) | None => Ok(()),
-                }
+                self.begins(*node, "begins a rebuild", world)
             }
             Moment::Handled { node, event: Event::Store(StoreEvent::Failed { error, .. }) }
                 if error.kind == StoreErrorKind::Corrupt =>
@@ -116,6 +110,19 @@ impl Oracle for Rebuilds {
     }
 }
 
+impl Rebuilds {
+    fn begins(&mut self, node: usize, what: &str, world: &World) -> Result<(), Wrong> {
+        match self.unfinished.remove(&node) {
+            Some(found) if found.may_go_on(node, world) => {
+                let Unfinished { generation, positions, .. } = found;
+                let what = format!("{what}, although {generation} could go on at {positions:?}");
+                Err(Wrong::of(node, what))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 fn unfinished(node: usize, world: &World) -> Option<Unfinished> {
     let disk = world.disk(node);
     let current = disk.generations().find(|stored| stored.current);
@@ -129,6 +136,7 @@ fn unfinished(node: usize, world: &World) -> Option<Unfinished> {
     (newer && begun && judges && world.disk_is_its_own(node)).then(|| Unfinished {
         generation: last.generation,
         positions: lineages().map(|lineage| lineage.position).collect(),
+        found_at_ms: world.now_of(node).wall_ms,
         confirmed_at_ms: (confirmed().min().unwrap_or(0), confirmed().max().unwrap_or(0)),
         retention_ms: lineages().map(|lineage| lineage.delete_retention_ms_min).min().unwrap_or(0),
     })
@@ -138,14 +146,16 @@ impl Unfinished {
     fn may_go_on(&self, node: usize, world: &World) -> bool {
         let retention_ms = self.retention_ms.min(world.log.policy().delete_retention_ms);
         let (oldest, youngest) = self.confirmed_at_ms;
-        let age_ms = world.now.wall_ms.checked_sub(oldest);
-        let clocks_agree = world.now_of(node).wall_ms == world.now.wall_ms;
-        let whole = |partition| world.log.state(partition).log_start == Offset::ZERO;
-        clocks_agree
-            && youngest <= world.now.wall_ms
-            && age_ms.is_some_and(|age_ms| age_ms < retention_ms / 2)
+        let (now_ms, there_ms) = (world.now.wall_ms, world.now_of(node).wall_ms);
+        let margin_ms = world.limits().margin_ms(retention_ms);
+        let young = |wall_ms: u64| wall_ms.saturating_sub(oldest) < retention_ms / 2;
+        let mut places = Partition::all(world.reference.count()).zip(&self.positions);
+        young(now_ms)
+            && young(there_ms)
+            && there_ms.abs_diff(now_ms) < margin_ms
+            && youngest <= self.found_at_ms.min(there_ms) + margin_ms
             && world.losses.is_empty()
             && world.disk_is_its_own(node)
-            && Partition::all(world.reference.count()).all(whole)
+            && places.all(|(partition, at)| world.log.state(partition).log_start <= *at)
     }
 }

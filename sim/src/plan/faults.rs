@@ -49,6 +49,8 @@ pub enum FaultKind {
     IsolateBroker {
         broker: u32,
         nodes: Vec<u32>,
+        #[serde(default, skip_serializing_if = "Reach::is_whole")]
+        reach: Reach,
     },
     /// The broker's followers fetch nothing and fall out of the in-sync sets.
     LagBroker {
@@ -86,6 +88,11 @@ pub enum FaultKind {
     },
     Retention {
         delete_retention_ms: u64,
+    },
+    /// Records are protected from compaction for another time, or by their writers' clocks.
+    Protection {
+        min_compaction_lag_ms: u64,
+        log_append_time: bool,
     },
     /// Other clients' clocks are behind, and with them the timestamps that they give.
     OldTimestamps {
@@ -183,6 +190,17 @@ pub enum FaultKind {
     },
 }
 
+/// Which of a node's librdkafka clients reach only the isolated broker: each has metadata of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    #[default]
+    Whole,
+    Reads,
+    Asks,
+    Writes,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerFault {
@@ -230,6 +248,12 @@ pub enum Rot {
     Rows,
 }
 
+impl Reach {
+    fn is_whole(&self) -> bool {
+        *self == Reach::Whole
+    }
+}
+
 impl FaultKind {
     /// Its row in the catalogue.
     pub fn id(&self) -> &'static str {
@@ -250,7 +274,9 @@ impl FaultKind {
             FaultKind::DeleteRecords { .. } => "K15",
             FaultKind::Recreate => "K16",
             FaultKind::AddPartition => "K17",
-            FaultKind::Cleanup { .. } | FaultKind::Retention { .. } => "K18",
+            FaultKind::Cleanup { .. }
+            | FaultKind::Retention { .. }
+            | FaultKind::Protection { .. } => "K18",
             FaultKind::IsolateBroker { .. } => "K20",
             FaultKind::Poison { .. } => "K22",
             FaultKind::OldTimestamps { .. } => "D3",
@@ -331,6 +357,7 @@ impl FaultKind {
             | FaultKind::AddPartition
             | FaultKind::Cleanup { .. }
             | FaultKind::Retention { .. }
+            | FaultKind::Protection { .. }
             | FaultKind::OldTimestamps { .. }
             | FaultKind::Outage
             | FaultKind::Denied { .. } => None,

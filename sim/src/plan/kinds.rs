@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::License;
-use super::faults::{Ambiguity, Disk, Fault, FaultKind, PeerFault, Rot};
+use super::faults::{Ambiguity, Disk, Fault, FaultKind, PeerFault, Reach, Rot};
 use super::setting::Setting;
 use crate::dice::Dice;
 
@@ -38,6 +38,11 @@ fn partition(dice: &mut Dice, setting: &Setting) -> u32 {
     dice.small(setting.partitions)
 }
 
+/// The clients of one process mostly fare alike.
+pub(super) fn reach(dice: &mut Dice) -> Reach {
+    dice.pick(&[Reach::Whole, Reach::Whole, Reach::Reads, Reach::Reads, Reach::Asks, Reach::Writes])
+}
+
 fn kind(lasts: Lasts, draw: Draw) -> Kind {
     Kind { license: License::NoLoss, lasts, draw }
 }
@@ -60,7 +65,8 @@ fn kinds() -> Vec<Kind> {
             let nodes =
                 (0..u32::try_from(world.nodes).expect("few nodes")).filter(|_| dice.once_in(2));
             let nodes = nodes.collect();
-            FaultKind::IsolateBroker { broker: broker(dice, world), nodes }
+            let broker = broker(dice, world);
+            FaultKind::IsolateBroker { broker, nodes, reach: reach(dice) }
         }),
         kind(LONG, |dice, world| FaultKind::LagBroker { broker: broker(dice, world) }),
         kind(Lasts::Moment, |dice, _| {

@@ -15,7 +15,7 @@ mod setting;
 use serde::{Deserialize, Serialize};
 
 pub use draw::draw;
-pub use faults::{Ambiguity, Disk, Fault, FaultKind, PeerFault, Rot};
+pub use faults::{Ambiguity, Disk, Fault, FaultKind, PeerFault, Reach, Rot};
 pub use operations::{Act, ForeignKey, Level, Operation};
 pub use pins::Pins;
 pub use setting::{Kafka, Latencies, NodeLimits, Peers, Policy, Setting};

@@ -132,6 +132,10 @@ impl Setting {
         }
     }
 
+    pub(super) fn policy_trust_ms(&self) -> u64 {
+        self.limits.policy_trust_ms()
+    }
+
     pub fn log(&self) -> LogConfig {
         let Kafka { cleaner_ms, dirty_percent, transaction_timeout_ms, .. } = self.kafka;
         LogConfig {
@@ -187,6 +191,10 @@ impl Policy {
 }
 
 impl NodeLimits {
+    fn policy_trust_ms(&self) -> u64 {
+        3 * self.ends_ms.min(1_000)
+    }
+
     pub fn limits(&self) -> Limits {
         Limits {
             fetch_bytes_max: self.fetch_bytes,
@@ -195,6 +203,7 @@ impl NodeLimits {
             flush_interval: Duration::from_millis(self.flush_ms),
             ends_interval: Duration::from_millis(self.ends_ms),
             describe_interval: Duration::from_millis(self.describe_ms),
+            policy_trust: Duration::from_millis(self.policy_trust_ms()),
             retry_min: Duration::from_millis(self.retry_min_ms),
             retry_max: Duration::from_millis(self.retry_max_ms),
             stall_after: Duration::from_millis(self.stall_ms),

@@ -8,12 +8,12 @@ use outrigger_core::node::{Command, Event};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::store::{StoreCallKind, StoreErrorKind};
 use outrigger_core::topic::{Identity, TopicId};
-use outrigger_model::log::{AppendFate, BrokerId, Failure, Landing, Outage, Stop};
+use outrigger_model::log::{AppendFate, BrokerId, Failure, Landing, Outage, Role, Stop};
 use outrigger_model::store::Image;
 
 use super::{Due, Run};
 use crate::dice::Dice;
-use crate::plan::{Ambiguity, Disk, FaultKind, PeerFault, Rot};
+use crate::plan::{Ambiguity, Disk, FaultKind, PeerFault, Reach, Rot};
 use crate::trace::{Lane, Line};
 use crate::world::{PeerTrouble, client};
 
@@ -30,7 +30,7 @@ impl Run<'_> {
     pub(super) fn begin_fault(&mut self, index: usize) {
         let fault = &self.plan.faults[index];
         let what = fault.what.clone();
-        if self.is_no_promise(&what) {
+        if self.is_no_promise(index) {
             return;
         }
         let phase = match what.node().filter(|node| self.world.is_running(*node)) {
@@ -88,9 +88,11 @@ impl Run<'_> {
                 self.world.log.stop_broker(BrokerId(*broker), stop);
             }
             FaultKind::Elect { partition } => self.world.log.elect(Partition(*partition)),
-            FaultKind::IsolateBroker { broker, nodes } => {
+            FaultKind::IsolateBroker { broker, nodes, reach } => {
                 self.losses.stale_leader(self.clock);
-                self.world.log.isolate_broker(BrokerId(*broker), nodes.iter().copied());
+                let roles = roles(*reach);
+                let clients = nodes.iter().flat_map(|node| roles.iter().map(|role| (*node, *role)));
+                self.world.log.isolate_broker_from(BrokerId(*broker), clients);
             }
             FaultKind::LagBroker { broker } => self.world.log.lag_replica(BrokerId(*broker), true),
             FaultKind::ElectUnclean { partition } => {
@@ -124,7 +126,9 @@ impl Run<'_> {
             }
             FaultKind::Recreate => self.recreate(),
             FaultKind::AddPartition => self.world.log.add_partitions(1),
-            FaultKind::Cleanup { .. } | FaultKind::Retention { .. } => self.set_policy(Some(what)),
+            FaultKind::Cleanup { .. }
+            | FaultKind::Retention { .. }
+            | FaultKind::Protection { .. } => self.set_policy(Some(what)),
             FaultKind::OldTimestamps { behind_ms } => {
                 self.world.log.set_others_behind(Duration::from_millis(*behind_ms));
             }
@@ -213,7 +217,9 @@ impl Run<'_> {
             FaultKind::ElectUnclean { .. } => {
                 active.broker.into_iter().for_each(|broker| self.world.log.start_broker(broker));
             }
-            FaultKind::Cleanup { .. } | FaultKind::Retention { .. } => self.set_policy(None),
+            FaultKind::Cleanup { .. }
+            | FaultKind::Retention { .. }
+            | FaultKind::Protection { .. } => self.set_policy(None),
             FaultKind::StallFetches { node } | FaultKind::Poison { node } => {
                 self.world.log.stall_fetches(client(*node), false);
             }
@@ -292,6 +298,10 @@ impl Run<'_> {
             }
             if let FaultKind::Retention { delete_retention_ms } = change {
                 policy.delete_retention_ms = *delete_retention_ms;
+            }
+            if let FaultKind::Protection { min_compaction_lag_ms, log_append_time } = change {
+                policy.min_compaction_lag_ms = *min_compaction_lag_ms;
+                policy.log_append_time = *log_append_time;
             }
         }
         self.world.log.set_policy(policy);
@@ -412,6 +422,15 @@ impl Run<'_> {
             Rot::MissingFile => Damage::MissingFile(generation),
             Rot::Rows => Damage::Rows(generation),
         });
+    }
+}
+
+fn roles(reach: Reach) -> &'static [Role] {
+    match reach {
+        Reach::Whole => &Role::ALL,
+        Reach::Reads => &[Role::Reads],
+        Reach::Asks => &[Role::Asks],
+        Reach::Writes => &[Role::Writes],
     }
 }
 

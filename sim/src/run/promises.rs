@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Run;
-use crate::plan::FaultKind;
+use crate::plan::{Fault, FaultKind};
 use crate::world::START;
 
 /// A clock that is off by as much is off by more than any run takes: no age looks right.
@@ -25,19 +25,42 @@ impl Run<'_> {
         self.actives().any(swaps) || (0..self.world.count()).any(lacks)
     }
 
+    /// After so long everybody who is awake has asked for the configuration.
+    fn heard_ms(&self) -> u64 {
+        2 * self.plan.setting.limits.describe_ms + 2_000
+    }
+
     /// A retention was lowered so lately that nodes may not have asked since.
     fn lowered_unheard(&self) -> bool {
-        let heard = Duration::from_millis(2 * self.plan.setting.limits.describe_ms + 2_000);
-        self.active.keys().map(|index| &self.plan.faults[*index]).any(|fault| {
+        let heard = Duration::from_millis(self.heard_ms());
+        self.active_faults().any(|fault| {
             let begun = START.mono + Duration::from_millis(fault.at_ms);
             lowers(&fault.what) && self.world.now.mono < begun + heard
         })
     }
 
+    fn active_faults(&self) -> impl Iterator<Item = &Fault> + Clone {
+        self.active.keys().map(|index| &self.plan.faults[*index])
+    }
+
+    /// Who sleeps while `lowered` begins hears of it before it is over.
+    fn is_heard(&self, asleep: &Fault, lowered: &Fault) -> bool {
+        let end_ms = |fault: &Fault| (fault.at_ms + fault.lasts_ms).min(self.plan.heal_ms);
+        end_ms(asleep) + self.heard_ms() <= end_ms(lowered)
+    }
+
+    /// A protection that is taken away counts once a node has asked again: only one that sleeps does not read meanwhile.
+    fn all_sleep(&self) -> bool {
+        let awake = |node| self.world.is_running(node) && !self.world.is_paused(node);
+        !(0..self.world.count()).any(awake)
+    }
+
     /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells
     /// one that ends, or opens its copy anew, how long it was away (DESIGN section 5), nor that a retention was
-    /// lowered for a time. Nor does one that sleeps, or hears of no broker, meanwhile. So these do not meet.
-    pub(super) fn is_no_promise(&self, what: &FaultKind) -> bool {
+    /// lowered for a time. Nor does one that sleeps all the time, or hears of no broker, meanwhile. So these do not meet.
+    pub(super) fn is_no_promise(&self, index: usize) -> bool {
+        let fault = &self.plan.faults[index];
+        let what = &fault.what;
         if *what == FaultKind::AddPartition && self.may_begin_a_copy() {
             return true;
         }
@@ -47,10 +70,12 @@ impl Run<'_> {
         }
         let Some(node) = what.node() else {
             let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
-            let away = self
-                .actives()
-                .any(|active| opens(active) || hears_nothing(active) || sleeps(active));
-            return lowers(what) && (down || away)
+            let away = self.actives().any(|active| opens(active) || hears_nothing(active));
+            let mut asleep = self.active_faults().filter(|active| sleeps(&active.what));
+            let unheard = asleep.any(|asleep| !self.is_heard(asleep, fault));
+            let unprotects = matches!(what, FaultKind::Protection { .. });
+            return lowers(what) && (down || away || unheard)
+                || unprotects && !self.all_sleep()
                 || hears_nothing(what) && self.actives().any(lowers);
         };
         let retention_ms = self.plan.setting.policy.delete_retention_ms;
@@ -60,7 +85,10 @@ impl Run<'_> {
             }
             _ => false,
         };
-        let away = hears_nothing(what) || sleeps(what) && self.lowered_unheard();
+        let mut lowered = self.active_faults().filter(|active| lowers(&active.what));
+        let unheard =
+            self.lowered_unheard() && lowered.any(|lowered| !self.is_heard(fault, lowered));
+        let away = hears_nothing(what) || sleeps(what) && unheard;
         if (opens(what) || away) && self.actives().any(lowers) {
             return true;
         }
@@ -83,7 +111,7 @@ fn swaps(what: &FaultKind) -> bool {
 }
 
 fn lowers(what: &FaultKind) -> bool {
-    matches!(what, FaultKind::Retention { .. })
+    matches!(what, FaultKind::Retention { .. } | FaultKind::Protection { .. })
 }
 
 /// Nobody tells a node anything while it lasts.

@@ -122,13 +122,14 @@ fn singly(trial: &mut Trial<'_>, index: usize) {
 
 fn reached(trial: &mut Trial<'_>, index: usize) {
     let all = trial.best().clone();
-    let FaultKind::IsolateBroker { broker, nodes } = &all.faults[index].what else {
+    let FaultKind::IsolateBroker { broker, nodes, reach } = &all.faults[index].what else {
         return;
     };
     needed(nodes.len(), |sets| {
         trial.take_first(sets.map(|kept| {
             let mut plan = all.clone();
-            let what = FaultKind::IsolateBroker { broker: *broker, nodes: only(nodes, &kept) };
+            let (broker, reach) = (*broker, *reach);
+            let what = FaultKind::IsolateBroker { broker, nodes: only(nodes, &kept), reach };
             plan.faults[index] = Fault { what, ..all.faults[index].clone() };
             plan
         }))

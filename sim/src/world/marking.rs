@@ -155,6 +155,7 @@ fn log_event(event: &LogEvent) -> &'static str {
         LogEvent::Fetched(batch) if batch.range.is_empty() => "log: fetched nothing but the end",
         LogEvent::Fetched(_) => "log: fetched",
         LogEvent::Lost { loss: Loss::Diverged, .. } => "log: diverged",
+        LogEvent::Lost { loss: Loss::UnknownEpoch, .. } => "log: epoch unknown",
         LogEvent::Lost { loss: Loss::OutOfRange, .. } => "log: offset out of range",
         LogEvent::Ends(_) => "log: ends",
         LogEvent::TopicId(_) => "log: topic id",

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outrigger_sim::plan::{Act, Fault, FaultKind, ForeignKey, Operation, Plan};
+use outrigger_sim::plan::{Act, Fault, FaultKind, ForeignKey, Operation, Plan, Reach};
 
 use super::bed::BROKERS;
 use crate::kafka::TopicSpec;
@@ -226,7 +226,8 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
             false => Deed::KillBroker { broker: real(broker) },
         },
         FaultKind::LagBroker { broker } => Deed::PauseBroker { broker: real(broker) },
-        FaultKind::IsolateBroker { broker, nodes } => Deed::IsolateLeader {
+        // A host is reached by all clients of a node, or by none.
+        FaultKind::IsolateBroker { broker, nodes, reach: Reach::Whole } => Deed::IsolateLeader {
             partition: broker % plan.setting.partitions,
             nodes: nodes.iter().map(|node| usize::try_from(*node).expect("small")).collect(),
         },
@@ -234,6 +235,7 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
         // Needs power that fails, a disk that rots, clocks that jump, answers that are chosen, restores that take long,
         // nodes with peers.
         FaultKind::StopBroker { .. }
+        | FaultKind::IsolateBroker { .. }
         | FaultKind::SlowLog { .. }
         | FaultKind::LoseReplies { .. }
         | FaultKind::Elect { .. }
@@ -246,6 +248,7 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
         | FaultKind::AddPartition
         | FaultKind::Cleanup { .. }
         | FaultKind::Retention { .. }
+        | FaultKind::Protection { .. }
         | FaultKind::OldTimestamps { .. }
         | FaultKind::StallFetches { .. }
         | FaultKind::Poison { .. }

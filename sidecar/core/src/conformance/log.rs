@@ -242,6 +242,7 @@ pub const CASES: &[Case] = cases![
     history(PLAIN, &[])::{
         a_position_above_the_end_is_lost,
         a_position_with_its_epoch_is_valid,
+        an_epoch_that_the_leader_has_not_heard_of_is_no_other_history,
     },
     history(PLAIN, &[Ability::DeleteRecords])::{
         a_position_below_the_log_start_is_lost,

@@ -235,6 +235,17 @@ fn a_copy_of_another_history_is_kept_for_the_operator_and_rebuilt() {
     assert!(matches!(&old[..], [(G1, Old::Quarantine(Why::Lost(_)))]), "{old:?}");
 }
 
+/// The leader of the copy's own term has all that was written in it.
+#[test]
+fn a_refusal_that_the_leader_of_the_copys_own_term_contradicts_is_a_deposed_leaders() {
+    let mut case = case(current(100));
+    case.diverged.insert((G1, Partition(1)));
+    case.facts.partitions[1].epoch = Some(Epoch(5));
+    assert!(matches!(case.plan(), Plan::Resume { .. }), "{:?}", case.plan());
+    case.facts.partitions[1].epoch = None;
+    assert_eq!(case.rebuild().0, Cause::Diverged, "who tells no epoch contradicts nothing");
+}
+
 #[test]
 fn past_the_horizon_the_copy_is_rebuilt_and_serves_stale() {
     let margin = RETENTION_MS / 10;
@@ -243,7 +254,8 @@ fn past_the_horizon_the_copy_is_rebuilt_and_serves_stale() {
         (confirmed, true),
         (confirmed + RETENTION_MS - margin - 1, true),
         (confirmed + RETENTION_MS - margin, false),
-        (confirmed - 1, false),
+        (confirmed - margin, true),
+        (confirmed - margin - 1, false),
     ] {
         let mut case = case(current(100));
         case.wall_ms = wall_ms;

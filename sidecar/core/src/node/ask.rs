@@ -60,6 +60,20 @@ impl Ask {
         }
     }
 
+    /// Wanted by something that needs no answer to a question from before `since`.
+    pub(super) fn hurry_unless_since(&mut self, since: Duration) {
+        if self.outstanding.is_none_or(|asked| asked.mono < since) {
+            self.hurry();
+        }
+    }
+
+    /// Due by then, unless it just failed.
+    pub(super) fn by(&mut self, due: Duration) {
+        if self.failures == 0 {
+            self.due = self.due.min(due);
+        }
+    }
+
     pub(super) fn asked(&self) -> u64 {
         self.asked
     }

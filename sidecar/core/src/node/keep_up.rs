@@ -18,6 +18,8 @@ impl Node {
     /// Everything that is due while reading.
     pub(super) fn keep_up(&mut self) {
         self.want_flush();
+        self.assign_again();
+        self.keep_policy_known();
         if self.describe.ask(self.now) {
             self.log(LogCall::Describe);
         }
@@ -162,7 +164,7 @@ impl Node {
         if let Some(deposed) = self.deposed(ends) {
             return self.begin_stall(StallKind::StaleLeader, deposed.to_string());
         }
-        self.end_stalls(|kind| kind == StallKind::StaleLeader);
+        self.end_stale_leader();
         let asked_positions = std::mem::take(&mut self.positions_at_ask);
         if asked_positions.is_empty() {
             // Asked before this copy was opened: perhaps of a topic that is gone, with other partitions and epochs.
@@ -290,7 +292,8 @@ impl Node {
         let stall = stalls.then_some(reading.progress_at.max(since) + self.limits.stall_after);
         let inexact = reading.inexact().filter(|_| !self.stalls.any());
         let inexact = inexact.map(|(_, since)| since + self.limits.stall_after);
-        [flush, stall, inexact, self.throttle_timer()].into_iter().flatten().min()
+        let assign = reading.readers.iter().filter_map(|reader| reader.fetch.assign_at()).min();
+        [flush, stall, inexact, assign, self.throttle_timer()].into_iter().flatten().min()
     }
 }
 

@@ -22,10 +22,12 @@ mod keep_up;
 mod open;
 mod peers;
 mod pins;
+mod policy;
 mod publish;
 mod read;
 mod reader;
 mod reading;
+mod refusals;
 mod reopen;
 mod stalls;
 mod status;
@@ -56,6 +58,7 @@ use fetching::Fetching;
 use peers::Peers;
 use pins::Pins;
 use reading::{Reading, Served};
+use refusals::Refusals;
 pub use stalls::Stall;
 use stalls::Stalls;
 pub use status::{PartitionStatus, Progress, Source, Status};
@@ -87,6 +90,7 @@ pub struct Node {
     /// Generations open in the store.
     open: BTreeSet<Generation>,
     evidence: Evidence,
+    refusals: Refusals,
     peers: Peers,
     stalls: Stalls,
     unanswered: Unanswered,
@@ -113,8 +117,6 @@ struct Evidence {
     corrupt: BTreeMap<Generation, String>,
     /// Met their tombstone horizon, while they ran, by a clock that a restart cannot ask.
     past_horizon: BTreeSet<Generation>,
-    /// Times in a row that the log refused the offset a copy starts from.
-    out_of_range: BTreeMap<(Generation, Partition), u32>,
 }
 
 impl Evidence {
@@ -122,7 +124,6 @@ impl Evidence {
         self.diverged.retain(|(generation, _)| *generation != gone);
         self.corrupt.remove(&gone);
         self.past_horizon.remove(&gone);
-        self.out_of_range.retain(|(generation, _), _| *generation != gone);
     }
 }
 
@@ -176,6 +177,7 @@ impl Node {
             assigning: BTreeMap::new(),
             open: BTreeSet::new(),
             evidence: Evidence::default(),
+            refusals: Refusals::default(),
             peers: Peers::default(),
             stalls: Stalls::default(),
             unanswered: Unanswered::default(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::decide::{Old, Plan, Situation, decide};
 use crate::lineage::Lineage;
-use crate::log::{KafkaError, LogCall, LogCallKind};
+use crate::log::{KafkaError, LogCallKind};
 use crate::offset::{Epoch, Generation, Partition};
 use crate::phase::{Cause, Phase};
 use crate::stall::StallKind;
@@ -13,7 +13,7 @@ use crate::topic::{Identity, LogFacts};
 
 use super::peers::Wanted;
 use super::reading::{Reading, Served, Start, Usage};
-use super::{Effect, Node, Notice, PolicyWarning, Stage};
+use super::{Node, Notice, PolicyWarning, Stage};
 
 impl Node {
     pub(super) fn on_facts(&mut self, facts: LogFacts) {
@@ -26,7 +26,7 @@ impl Node {
             // A recreated topic begins its epochs again, and what its predecessor refused says nothing.
             self.epochs_known.clear();
             self.evidence.diverged.clear();
-            self.evidence.out_of_range.clear();
+            self.refusals.clear();
         }
         if !matches!(self.stage, Stage::Reading(_)) {
             // Also when nothing comes of it, because the disk fails for instance. What a reading node goes by
@@ -52,7 +52,7 @@ impl Node {
             }
             Stage::Waiting { .. } => self.reopen(),
             Stage::Fetching(_) => self.on_facts_beside_fetch(&facts, superseded),
-            Stage::Reading(_) => self.audit(&facts),
+            Stage::Reading(_) => self.audit(&facts, before.map(|before| before.policy).as_ref()),
             Stage::Opening { .. }
             | Stage::Preparing { .. }
             | Stage::Suspended { .. }
@@ -136,6 +136,9 @@ impl Node {
             self.stage = Stage::Waiting { found, identity, served: None };
             return;
         }
+        if !matches!(plan, Plan::Resume { .. } | Plan::Continue { .. }) {
+            self.refusals.clear();
+        }
         let confirmed_at_ms = confirmed_at_ms(&found);
         let served = |generation| Served { generation, confirmed_at_ms };
         match plan {
@@ -148,7 +151,7 @@ impl Node {
             Plan::Incomplete { refusal, serve, generation, cause, old } => {
                 let served = serve.map(served);
                 self.become_phase(Phase::Refused(refusal));
-                self.peers.note_damage(&found, &old);
+                self.peers.note_waste(&found, &old);
                 let wanted = Wanted { generation, cause, refused: true, old, served };
                 match self.may_ask_peers(&found, &wanted, facts) {
                     true => self.fetch(found, identity, wanted),
@@ -264,23 +267,13 @@ impl Node {
         if self.cancelled || self.drain.is_some() {
             return self.reopen();
         }
-        for reader in &reading.readers {
-            let lineage = reader.fetched();
-            let (partition, at, epoch) =
-                (reader.partition, lineage.position, lineage.epochs.latest());
-            *self.assigning.entry(partition).or_default() += 1;
-            self.effects.push_back(Effect::Log(LogCall::Assign { partition, at, epoch }));
-        }
-        self.become_phase(Phase::Restoring(reading.cause));
+        let cause = reading.cause;
         self.stage = Stage::Reading(reading);
+        self.assign(|_| true);
+        self.become_phase(Phase::Restoring(cause));
+        self.end_stale_leader();
         self.end_stalls(|kind| {
-            matches!(
-                kind,
-                StallKind::StaleLeader
-                    | StallKind::StoreFull
-                    | StallKind::StoreFailed
-                    | StallKind::Inexact
-            )
+            matches!(kind, StallKind::StoreFull | StallKind::StoreFailed | StallKind::Inexact)
         });
         self.positions_at_ask.clear();
         self.describe.rest(self.now, self.limits.describe_interval);

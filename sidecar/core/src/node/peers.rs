@@ -29,6 +29,8 @@ pub(super) struct Peers {
     /// How many copies from peers were damaged, and how many of them were in use already.
     damaged: u32,
     damaged_in_use: u32,
+    /// How many in a row, since the node was READY, were too old when they came.
+    outdated: u32,
     /// Smallest delete.retention.ms that this process heard of for the topic.
     retention_ms_min: Option<u64>,
 }
@@ -40,7 +42,8 @@ struct Adopted {
     /// Monotonic.
     at: Duration,
     peer: String,
-    damaged: bool,
+    /// It was damaged, or too old to be put into use, and that is counted.
+    wasted: bool,
     /// Smallest delete.retention.ms that the copies which it replaces have seen.
     retention_ms_min: Option<u64>,
 }
@@ -82,6 +85,10 @@ impl Node {
             Some((adopted, Old::Quarantine(Why::Lost(_) | Why::Superseded))) => {
                 is_in_use(found, adopted.generation)
             }
+            // Its giver, or the clock of one of the two, has to change first: a copy may take hours.
+            Some((adopted, Old::Discard)) if wanted.refused => {
+                self.now.mono >= adopted.at + retry * (1 << self.peers.outdated.min(8))
+            }
             Some((_, Old::ServeStale | Old::Discard)) | None => true,
         };
         self.peers.configured && due && bearable && self.drain.is_none()
@@ -92,6 +99,7 @@ impl Peers {
     /// The node was READY: peers may be asked again.
     pub(super) fn forget_asking(&mut self) {
         self.asked = None;
+        self.outdated = 0;
     }
 
     pub(super) fn ask(
@@ -123,7 +131,7 @@ impl Peers {
         let lineages = replaced.into_iter().flatten().filter_map(FoundGeneration::lineages);
         let retention_ms_min =
             lineages.flatten().map(|lineage| lineage.delete_retention_ms_min).min();
-        self.adopted = Some(Adopted { generation, at, peer, damaged: false, retention_ms_min });
+        self.adopted = Some(Adopted { generation, at, peer, wasted: false, retention_ms_min });
     }
 
     fn adopted_among<'a>(&self, old: &'a [(Generation, Old)]) -> Option<(&Adopted, &'a Old)> {
@@ -132,15 +140,25 @@ impl Peers {
         Some((adopted, old))
     }
 
-    /// Whoever gave a copy that is damaged is asked last from now on.
-    pub(super) fn note_damage(&mut self, found: &Found, old: &[(Generation, Old)]) {
-        let Some((_, Old::Quarantine(Why::Damaged(_)))) = self.adopted_among(old) else { return };
-        let Some(adopted) = self.adopted.as_mut().filter(|adopted| !adopted.damaged) else {
+    /// Whoever gave a copy that is damaged, or too old to be put into use, is asked last from now on.
+    pub(super) fn note_waste(&mut self, found: &Found, old: &[(Generation, Old)]) {
+        let Some((_, old)) = self.adopted_among(old) else { return };
+        let damaged = match old {
+            Old::Quarantine(Why::Damaged(_)) => true,
+            Old::Discard => false,
+            Old::Quarantine(Why::Lost(_) | Why::Superseded) | Old::ServeStale => return,
+        };
+        let Some(adopted) = self.adopted.as_mut().filter(|adopted| !adopted.wasted) else {
             return;
         };
-        adopted.damaged = true;
-        self.damaged += 1;
-        self.damaged_in_use += u32::from(is_in_use(found, adopted.generation));
+        adopted.wasted = true;
+        match damaged {
+            true => {
+                self.damaged += 1;
+                self.damaged_in_use += u32::from(is_in_use(found, adopted.generation));
+            }
+            false => self.outdated = self.outdated.saturating_add(1),
+        }
         self.suspects.retain(|suspect| *suspect != adopted.peer);
         self.suspects.push(adopted.peer.clone());
     }

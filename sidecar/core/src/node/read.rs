@@ -13,9 +13,6 @@ use super::reader::{Fetch, Reader};
 use super::reading::{Reading, Usage};
 use super::{Effect, Node, Notice, Stage};
 
-/// Refusals of an offset that lies inside the log's own ends before it counts as another history.
-const OUT_OF_RANGE_MAX: u32 = 3;
-
 impl Node {
     pub(super) fn on_assigned(&mut self, partition: Partition) {
         let outstanding = self.assigning.entry(partition).or_default();
@@ -43,17 +40,12 @@ impl Node {
         }
         reader.fetch = Fetch::Idle;
         reading.progress_at = now;
+        self.forget_refusal(batch.partition);
         if self.phase != Phase::Ready {
             self.throttle.charge(batch.bytes(), now, &self.limits);
         }
         self.report_ignored(&batch);
-        let Some(reading) = self.reading() else {
-            return;
-        };
-        if reading.holds_back() {
-            return reading.reader(batch.partition).hold(batch);
-        }
-        self.apply_to_pins(batch);
+        self.take(batch);
     }
 
     fn report_ignored(&mut self, batch: &Batch) {
@@ -121,10 +113,17 @@ impl Node {
         }
         let position = reader.fetched().position;
         let at_assign = position == reader.position_at_assign;
-        self.notice(Notice::PositionLost { partition, position });
-        if at_assign {
-            self.note_loss(generation, partition, loss);
+        match loss {
+            Loss::Diverged if at_assign => {
+                self.evidence.diverged.insert((generation, partition));
+            }
+            // What was read since is not on disk yet: where that ends may be as good as ever.
+            Loss::Diverged => {}
+            Loss::OutOfRange => self.note_refusal(partition, position, loss),
+            // The copy is as good as it was, and reads go on.
+            Loss::UnknownEpoch => return self.assign_later(partition, position),
         }
+        self.notice(Notice::PositionLost { partition, position });
         self.lose();
     }
 
@@ -132,15 +131,6 @@ impl Node {
     pub(super) fn lose(&mut self) {
         self.become_phase(Phase::Opening);
         self.suspend();
-    }
-
-    /// The log refused the very position that it was asked to start from.
-    fn note_loss(&mut self, generation: Generation, partition: Partition, loss: Loss) {
-        let tries = self.evidence.out_of_range.entry((generation, partition)).or_default();
-        *tries += 1;
-        if loss == Loss::Diverged || *tries >= OUT_OF_RANGE_MAX {
-            self.evidence.diverged.insert((generation, partition));
-        }
     }
 
     /// Credits for every partition that can take a batch.
@@ -195,6 +185,6 @@ impl Node {
             reading.readers.iter_mut().filter_map(Reader::release).collect()
         };
         let batches = self.reading().map(held).unwrap_or_default();
-        batches.into_iter().for_each(|batch| self.apply_to_pins(batch));
+        batches.into_iter().for_each(|batch| self.take(batch));
     }
 }

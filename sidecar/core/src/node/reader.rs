@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::limits::Limits;
 use crate::lineage::Lineage;
 use crate::log::PartitionEnd;
-use crate::offset::{Offset, Partition};
+use crate::offset::{Epoch, Offset, Partition};
 use crate::time::Now;
 use crate::topic::TopicPolicy;
 
@@ -40,6 +40,11 @@ pub(super) struct Reader {
     /// Wall clock of the newest confirmation that the store was given.
     confirmed_sent_ms: u64,
     pub(super) position_at_assign: Offset,
+    /// Up to where the cleaner may have been at gaps that did not count, and when (monotonic) the last of them came:
+    /// the topic's configuration of then is not known yet.
+    trusted_gaps: Option<(Offset, Duration)>,
+    /// Monotonic: since when the log is known to protect records as it does now.
+    protected_since: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,19 @@ pub(super) enum Fetch {
     Idle,
     /// A credit is with the log.
     Waiting,
+    /// By a leader that was deposed: to be assigned again at this monotonic time.
+    Refused {
+        until: Duration,
+    },
+}
+
+impl Fetch {
+    pub(super) fn assign_at(self) -> Option<Duration> {
+        match self {
+            Fetch::Refused { until } => Some(until),
+            Fetch::Assigning | Fetch::Idle | Fetch::Waiting => None,
+        }
+    }
 }
 
 /// An end that was asked for at `asked`: reached, it confirms the position.
@@ -80,10 +98,19 @@ impl Reader {
             confirmed_mono: now.mono.saturating_sub(age),
             confirming: Some(Confirming { asked, end: target }),
             confirmed_sent_ms: lineage.confirmed_at_ms,
+            trusted_gaps: None,
+            protected_since: Duration::ZERO,
             applying: VecDeque::new(),
             applied: lineage.clone(),
             fetched: lineage,
         }
+    }
+
+    /// Where it reads on, and the leader epoch below that.
+    pub(super) fn assign(&mut self) -> (Partition, Offset, Option<Epoch>) {
+        let Lineage { position, ref epochs, .. } = self.fetched;
+        (self.fetch, self.position_at_assign) = (Fetch::Assigning, position);
+        (self.partition, position, epochs.latest())
     }
 
     pub(super) fn applied(&self) -> &Lineage {
@@ -126,9 +153,12 @@ impl Reader {
     /// back by more than the margin.
     pub(super) fn age(&self, now: Now, margin_ms: u64) -> Option<Duration> {
         let mono = now.mono.saturating_sub(self.confirmed_mono);
-        let behind = self.fetched.confirmed_at_ms.saturating_sub(now.wall_ms);
-        let wall = Duration::from_millis(now.wall_ms.saturating_sub(self.fetched.confirmed_at_ms));
-        (behind <= margin_ms).then(|| mono.max(wall))
+        self.fetched.age(now.wall_ms, margin_ms).map(|wall| mono.max(wall))
+    }
+
+    /// As the tombstone horizon counts it.
+    pub(super) fn horizon_age(&self, now: Now, limits: &Limits) -> Option<Duration> {
+        self.age(now, limits.margin_ms(self.fetched.delete_retention_ms_min))
     }
 
     /// A batch handled now may lack tombstones that this copy has not seen.
@@ -139,9 +169,8 @@ impl Reader {
     /// How long batches may still be handled before `past_horizon`.
     pub(super) fn horizon_in(&self, now: Now, limits: &Limits) -> Duration {
         let retention = self.fetched.delete_retention_ms_min;
-        let margin = limits.margin_ms(retention);
-        let trusted = Duration::from_millis(retention.saturating_sub(margin));
-        self.age(now, margin).map_or(Duration::ZERO, |age| trusted.saturating_sub(age))
+        let trusted = Duration::from_millis(retention.saturating_sub(limits.margin_ms(retention)));
+        self.horizon_age(now, limits).map_or(Duration::ZERO, |age| trusted.saturating_sub(age))
     }
 
     /// An end met once more where nothing is new: not worth a write.
@@ -168,6 +197,10 @@ impl Reader {
         let unconfirmed = rebuilding && !self.reached_target();
         let gap_counts = unconfirmed || self.gap_counts(policy, now, limits);
         let next = self.fetched.after(&batch, gap_counts);
+        if batch.gap && !gap_counts {
+            let before = self.trusted_gaps.map_or(Offset::ZERO, |(bound, _)| bound);
+            self.trusted_gaps = Some((before.max(batch.clean_bound), now.mono));
+        }
         if batch.at_end {
             self.end_met = Some(batch.range.end);
         }
@@ -179,11 +212,18 @@ impl Reader {
 
     /// Nothing younger than min.compaction.lag.ms is compacted: what was appended since a confirmation
     /// younger than that has only markers for gaps. Needs the broker's own timestamps.
+    ///
+    /// Appended means readable here: while too few replicas follow, records of writers that do not wait for them lie
+    /// above the high watermark and age unseen, and may be compacted as soon as it moves. A copy that sleeps just then
+    /// lacks such a key, but only until it has applied the record that superseded it, which the same high watermark
+    /// shows: while it catches up, and not for good.
     fn gap_counts(&self, policy: &TopicPolicy, now: Now, limits: &Limits) -> bool {
         let lag_ms = policy.min_compaction_lag_ms;
         let margin = limits.margin_ms(lag_ms);
         let trusted = Duration::from_millis(lag_ms.saturating_sub(margin));
-        !policy.log_append_time || self.age(now, margin).is_none_or(|age| age >= trusted)
+        !policy.log_append_time
+            || self.confirmed_mono < self.protected_since
+            || self.age(now, margin).is_none_or(|age| age >= trusted)
     }
 
     pub(super) fn on_applied(&mut self, position: Offset) {
@@ -248,9 +288,31 @@ impl Reader {
         })
     }
 
+    pub(super) fn has_trusted_gaps(&self) -> bool {
+        self.trusted_gaps.is_some()
+    }
+
+    /// The configuration that was asked for at `asked` (monotonic) protects records as it was thought.
+    pub(super) fn trust_gaps(&mut self, asked: Duration) {
+        self.trusted_gaps.take_if(|(_, at)| *at <= asked);
+    }
+
+    /// What was asked for at `asked` (monotonic) protects records in another way than was thought.
+    pub(super) fn protects_otherwise(&mut self, asked: Duration) {
+        self.protected_since = asked;
+        if let Some((bound, _)) = self.trusted_gaps.take() {
+            for lineage in self.lineages() {
+                lineage.exact_from = lineage.exact_from.max(bound);
+            }
+        }
+    }
+
+    fn lineages(&mut self) -> impl Iterator<Item = &mut Lineage> {
+        [&mut self.fetched, &mut self.applied].into_iter().chain(&mut self.applying)
+    }
+
     pub(super) fn see_retention(&mut self, delete_retention_ms: u64) {
-        for lineage in [&mut self.fetched, &mut self.applied].into_iter().chain(&mut self.applying)
-        {
+        for lineage in self.lineages() {
             lineage.see_retention(delete_retention_ms);
         }
     }

@@ -1,11 +1,9 @@
 //! Unexpected news never patches state in place: everything is closed without flushing, and opened again.
 
-use crate::decide::policy_fault;
 use crate::offset::Generation;
 use crate::phase::Phase;
 use crate::stall::StallKind;
 use crate::store::{StoreCall, StoreCallKind, StoreError, StoreErrorKind};
-use crate::topic::LogFacts;
 
 use super::{Node, Stage};
 
@@ -95,22 +93,6 @@ impl Node {
             && reading.identity.partitions != count
         {
             self.describe.hurry();
-        }
-    }
-
-    /// The topic as it is now, against what this copy was accepted for.
-    pub(super) fn audit(&mut self, facts: &LogFacts) {
-        let Stage::Reading(reading) = &mut self.stage else {
-            return;
-        };
-        let same = reading.identity == facts.identity(&self.store);
-        let safe = policy_fault(&facts.policy, &self.limits).is_none();
-        if !(same && safe) {
-            return self.reopen();
-        }
-        self.describe.rest(self.now, self.limits.describe_interval);
-        for reader in &mut reading.readers {
-            reader.see_retention(facts.policy.delete_retention_ms);
         }
     }
 }

@@ -11,6 +11,7 @@ mod only_peers;
 mod opening;
 mod peers;
 mod pins;
+mod policy;
 mod reader;
 mod slow_store;
 mod stalls;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::batch::{Batch, BatchBuilder};
-use crate::log::PartitionEnd;
+use crate::log::{KafkaError, LogCallKind, PartitionEnd};
 use crate::store::StoreCallKind;
 use crate::topic::{PartitionFacts, TopicId, TopicPolicy};
 
@@ -155,6 +156,7 @@ fn nothing_fetched_after_the_topic_was_asked_for_is_in_the_flush() {
 
     driven.pass(Limits::PRODUCTION.flush_interval);
     assert!(driven.effects().contains(&Effect::Log(LogCall::TopicId)), "asked before the flush");
+    driven.log(LogEvent::Facts(facts()));
     driven.log(LogEvent::Fetched(batch(1, b"b")));
     let held = driven.effects();
     assert!(applies(&held) == 0 && !flushes(&held), "held back until the answer: {held:?}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use outrigger_core::offset::Partition;
 
 use super::LogModel;
+use super::client::{Role, all_roles};
 use super::cluster::Cluster;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,7 +158,7 @@ impl Cluster {
         self.fence_at_once(broker);
     }
 
-    fn isolate(&mut self, broker: BrokerId, clients: &[u32]) {
+    fn isolate(&mut self, broker: BrokerId, clients: &[(u32, Role)]) {
         self.brokers.get_mut(broker).isolated = true;
         for log in &mut self.topic.partitions {
             log.cut_off(broker, clients);
@@ -204,8 +205,17 @@ impl LogModel {
     /// answers them with what it had, and takes what they write without ever acknowledging it (tried:
     /// an old leader answers for 24 s).
     pub fn isolate_broker(&mut self, broker: BrokerId, clients: impl IntoIterator<Item = u32>) {
+        self.isolate_broker_from(broker, all_roles(clients));
+    }
+
+    /// As `isolate_broker`, for some of the nodes' librdkafka clients only: each learns of leaders by itself.
+    pub fn isolate_broker_from(
+        &mut self,
+        broker: BrokerId,
+        clients: impl IntoIterator<Item = (u32, Role)>,
+    ) {
         if self.cluster.brokers.up(broker) {
-            let clients: Vec<u32> = clients.into_iter().collect();
+            let clients: Vec<(u32, Role)> = clients.into_iter().collect();
             self.cluster.isolate(broker, &clients);
         }
         self.changed();

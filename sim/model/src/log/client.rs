@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outrigger_core::log::{KafkaError, LogCall, LogCallKind, LogEvent};
-use outrigger_core::offset::Partition;
+use outrigger_core::offset::{Epoch, Partition};
 use outrigger_core::time::Now;
 use outrigger_core::topic::LogFacts;
 
@@ -32,10 +32,31 @@ impl World<'_> {
     }
 }
 
+/// A node has a client of librdkafka for each of these, with metadata of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Reads,
+    Asks,
+    Writes,
+}
+
+impl Role {
+    pub const ALL: [Role; 3] = [Role::Reads, Role::Asks, Role::Writes];
+}
+
+pub(super) fn all_roles(
+    clients: impl IntoIterator<Item = u32>,
+) -> impl Iterator<Item = (u32, Role)> {
+    clients.into_iter().flat_map(|client| Role::ALL.map(|role| (client, role)))
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     number: u32,
     readers: BTreeMap<Partition, Reader>,
+    /// The newest term of each partition in the reading client's metadata, as long as its process lives:
+    /// metadata that goes back is ignored (`rd_kafka_toppar_leader_update`).
+    heard: BTreeMap<Partition, Epoch>,
     /// Asks without an answer yet, by kind, with their deadline.
     asked: BTreeMap<LogCallKind, Duration>,
     /// As the last facts told them: what is read is judged by the count that its assignment found.
@@ -48,6 +69,7 @@ impl Client {
         Client {
             number,
             readers: BTreeMap::new(),
+            heard: BTreeMap::new(),
             asked: BTreeMap::new(),
             partitions: None,
             producer: Producer::default(),
@@ -161,11 +183,18 @@ impl Client {
             let partition = *partition;
             // What is gone is asked for again and again, as librdkafka does.
             let Some(log) = topic.partitions.get(partition.index()) else { continue };
-            let Some(answering) = log.answering(self.number, brokers) else {
+            let Some(answering) = log.answering((self.number, Role::Reads), brokers) else {
                 continue;
             };
+            let (term, heard) = (answering.replica.epoch(), self.heard.get(&partition));
+            if answering.stale && heard.is_some_and(|heard| *heard > term) {
+                // UNKNOWN_LEADER_EPOCH (`Partition.checkCurrentLeaderEpoch`): the client asks again.
+                continue;
+            }
+            // Another topic of the name begins its terms again.
+            self.heard.insert(partition, term);
             let place = Place { partition, end_with_records };
-            match reader.poll(answering.replica, answering.stale, place) {
+            match reader.poll(answering.replica, place) {
                 Poll::Nothing => {}
                 Poll::Batch(batch) => out.push(LogEvent::Fetched(batch)),
                 Poll::Lost(loss) => lost.push((partition, loss)),

@@ -7,6 +7,7 @@ use outrigger_core::topic::TopicPolicy;
 
 use super::LogModel;
 use super::broker::{BrokerId, Brokers};
+use super::client::{Role, all_roles};
 use super::history::Truncation;
 use super::partition::PartitionLog;
 
@@ -116,7 +117,7 @@ impl PartitionLog {
     }
 
     /// The leader is voted out without hearing of it; false when nobody else is in sync.
-    fn depose(&mut self, clients: &[u32], brokers: &Brokers) -> bool {
+    fn depose(&mut self, clients: &[(u32, Role)], brokers: &Brokers) -> bool {
         self.reunite_all();
         let Some(old) = self.leader.filter(|_| self.next_in_sync(brokers).is_some()) else {
             return false;
@@ -159,7 +160,16 @@ impl LogModel {
         partition: Partition,
         clients: impl IntoIterator<Item = u32>,
     ) -> bool {
-        let clients: Vec<u32> = clients.into_iter().collect();
+        self.depose_leader_for(partition, all_roles(clients))
+    }
+
+    /// As `depose_leader`, for some of the nodes' librdkafka clients only.
+    pub fn depose_leader_for(
+        &mut self,
+        partition: Partition,
+        clients: impl IntoIterator<Item = (u32, Role)>,
+    ) -> bool {
+        let clients: Vec<(u32, Role)> = clients.into_iter().collect();
         let brokers = &self.cluster.brokers;
         let deposed = self.cluster.topic.partitions[partition.index()].depose(&clients, brokers);
         self.changed();

@@ -6,6 +6,7 @@ use outrigger_core::offset::{Epoch, Offset, Partition};
 use outrigger_core::topic::TopicPolicy;
 
 use super::broker::{BrokerId, Brokers};
+use super::client::Role;
 use super::history::Told;
 use super::replica::Replica;
 use super::replication::Follower;
@@ -22,7 +23,7 @@ pub(super) struct PartitionLog {
     /// What the leader knows of the others, in its term.
     pub(super) followers: BTreeMap<BrokerId, Follower>,
     /// Replicas that hear nothing of the others, each with the clients that reach only it (KIP-320).
-    cut_off: BTreeMap<BrokerId, Option<BTreeSet<u32>>>,
+    cut_off: BTreeMap<BrokerId, Option<BTreeSet<(u32, Role)>>>,
     /// Of the newest term.
     pub(super) epoch: Epoch,
     /// Where the leader's log ended when its term began.
@@ -95,29 +96,37 @@ impl PartitionLog {
         self.leader.filter(|leader| brokers.up(*leader) && !self.is_cut_off(*leader))
     }
 
-    fn stale_for(&self, client: u32) -> Option<BrokerId> {
+    fn stale_for(&self, client: (u32, Role)) -> Option<BrokerId> {
         let mut cut_off = self.cut_off.iter();
-        let answers = |clients: &Option<BTreeSet<u32>>| {
+        let answers = |clients: &Option<BTreeSet<(u32, Role)>>| {
             clients.as_ref().is_some_and(|clients| clients.contains(&client))
         };
         cut_off.find(|(_, clients)| answers(clients)).map(|(broker, _)| *broker)
     }
 
     /// The broker that answers the client, and whether it is stale.
-    pub(super) fn reached_by(&self, client: u32, brokers: &Brokers) -> Option<(BrokerId, bool)> {
+    pub(super) fn reached_by(
+        &self,
+        client: (u32, Role),
+        brokers: &Brokers,
+    ) -> Option<(BrokerId, bool)> {
         match self.stale_for(client) {
             Some(broker) => Some((broker, true)),
             None => self.reachable_leader(brokers).map(|leader| (leader, false)),
         }
     }
 
-    pub(super) fn answering(&self, client: u32, brokers: &Brokers) -> Option<Answering<'_>> {
+    pub(super) fn answering(
+        &self,
+        client: (u32, Role),
+        brokers: &Brokers,
+    ) -> Option<Answering<'_>> {
         let (broker, stale) = self.reached_by(client, brokers)?;
         Some(Answering { replica: &self.replicas[&broker], stale })
     }
 
     /// `broker` hears nobody but, if it leads, `clients`: from now on these too.
-    pub(super) fn cut_off(&mut self, broker: BrokerId, clients: &[u32]) {
+    pub(super) fn cut_off(&mut self, broker: BrokerId, clients: &[(u32, Role)]) {
         if self.replicas.contains_key(&broker) {
             let leads = self.leader == Some(broker);
             let answers = self.cut_off.entry(broker).or_insert_with(|| leads.then(BTreeSet::new));

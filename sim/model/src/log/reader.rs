@@ -54,14 +54,11 @@ impl Reader {
     }
 
     /// Answers the waiting fetch when there is something to tell.
-    pub(super) fn poll(&mut self, leader: &Replica, stale: bool, place: Place) -> Poll {
+    pub(super) fn poll(&mut self, leader: &Replica, place: Place) -> Poll {
         let Some(bytes_max) = self.credit else {
             return Poll::Nothing;
         };
-        if stale && self.knows_more_than(leader) {
-            return Poll::Nothing;
-        }
-        if let Some(loss) = self.loss(leader, stale) {
+        if let Some(loss) = self.loss(leader) {
             return Poll::Lost(loss);
         }
         self.validated = self.validated.max(Some(leader.epoch()));
@@ -74,23 +71,19 @@ impl Reader {
         }
     }
 
-    fn loss(&self, leader: &Replica, stale: bool) -> Option<Loss> {
+    fn loss(&self, leader: &Replica) -> Option<Loss> {
         // A recreated topic starts its epochs again; metadata that goes back is ignored, so nothing is validated.
         let election_seen = self.validated.is_none_or(|validated| leader.epoch() > validated);
+        // "No epoch found" (`LeaderEpochFileCache.endOffsetFor`); it is asked for before anything is fetched.
+        let judged = self.epoch.filter(|_| election_seen);
+        let judged = judged.map(|epoch| leader.epochs.end_of(epoch, leader.log_end));
+        if judged == Some(None) {
+            return Some(Loss::UnknownEpoch);
+        }
         if self.position < leader.log_start || self.position > leader.log_end {
             return Some(Loss::OutOfRange);
         }
-        let epoch = self.epoch.filter(|_| election_seen)?;
-        match leader.epochs.end_of(epoch, leader.log_end) {
-            Some(end) => (end < self.position).then_some(Loss::Diverged),
-            None => (!stale).then_some(Loss::Diverged),
-        }
-    }
-
-    /// A deposed leader answers UNKNOWN_LEADER_EPOCH to who knows of a later one, before it looks at the
-    /// offset (`Partition.checkCurrentLeaderEpoch`); the client asks again.
-    fn knows_more_than(&self, leader: &Replica) -> bool {
-        self.epoch.max(self.validated).is_some_and(|known| known > leader.epoch())
+        judged.flatten().filter(|end| *end < self.position).map(|_| Loss::Diverged)
     }
 
     fn read(&mut self, leader: &Replica, place: Place, bytes_max: u32) -> Option<Batch> {

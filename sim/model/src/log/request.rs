@@ -8,7 +8,7 @@ use outrigger_core::offset::{Epoch, Offset, Partition, Revision};
 use outrigger_core::time::Now;
 use outrigger_core::topic::TopicId;
 
-use super::client::World;
+use super::client::{Role, World};
 use super::cluster::Cluster;
 use super::faults::{AppendFate, Failure, Faults, Landing, error, timed_out};
 use super::replica::{Replica, offset_at};
@@ -165,7 +165,7 @@ impl Request {
         }
         let Cluster { brokers, topic, .. } = &mut *world.cluster;
         let log = &mut topic.partitions[partition.index()];
-        let (broker, stale) = log.reached_by(client, brokers)?;
+        let (broker, stale) = log.reached_by((client, Role::Writes), brokers)?;
         let replica = &log.replicas[&broker];
         let written = *self.surviving(replica, topic.id)?;
         let committed = !stale && replica.high_watermark > written.last;
@@ -241,7 +241,7 @@ fn reached<'a>(
     }
     let Cluster { brokers, topic, .. } = &mut *world.cluster;
     let log = &mut topic.partitions[partition.index()];
-    let (broker, stale) = log.reached_by(client, brokers)?;
+    let (broker, stale) = log.reached_by((client, Role::Writes), brokers)?;
     let enough = stale || log.enough_in_sync(&topic.policy);
     Some((log.replicas.get_mut(&broker).expect("who answers has a replica"), enough))
 }

@@ -5,6 +5,7 @@ use outrigger_core::offset::Partition;
 use outrigger_core::topic::{PartitionFacts, TopicId, TopicPolicy};
 
 use super::broker::Brokers;
+use super::client::Role;
 use super::partition::PartitionLog;
 use super::replica::Replica;
 use super::segments::SegmentLimits;
@@ -74,6 +75,7 @@ impl Topic {
         answer: impl Fn(&Replica) -> T,
     ) -> Result<Vec<T>, Untold> {
         let ask = |log: &PartitionLog| {
+            let client = (client, Role::Asks);
             let answering = log.answering(client, brokers).ok_or(Untold::NoLeader)?;
             let known = answering.stale || answering.replica.high_watermark >= log.term_start;
             if known { Ok(answer(answering.replica)) } else { Err(Untold::NotKnown) }

@@ -6,7 +6,7 @@ use outrigger_core::conformance::log::{LogUnderTest, read_to};
 use outrigger_core::log::{LogCall, LogEvent, Loss};
 use outrigger_core::offset::{Epoch, Offset, Partition};
 use outrigger_core::topic::{TopicId, TopicPolicy};
-use outrigger_model::log::{BrokerConfig, LogConfig};
+use outrigger_model::log::{BrokerConfig, LogConfig, Role};
 
 use crate::world::{World, config, writes};
 
@@ -85,19 +85,44 @@ fn an_append_to_a_deposed_leader_is_unknown_and_did_not_happen() {
     assert_eq!(end(&mut world, CUT_OFF).0, Offset(5));
 }
 
+/// The metadata of its own that its reader has of leaders is what the deposed one is asked by.
 #[test]
-fn a_reader_that_knows_a_later_epoch_gets_nothing_from_a_deposed_leader() {
+fn a_deposed_leader_refuses_an_epoch_that_it_has_not_heard_of() {
     let mut world = world();
     world.model.elect(P0);
-    let epoch = end(&mut world, CUT_OFF).1;
-    assert_eq!(epoch, Some(Epoch(1)));
-    world.model.depose_leader(P0, [CUT_OFF]);
-    let later = Some(Epoch(2));
+    world.model.depose_leader_for(P0, [(CUT_OFF, Role::Reads)]);
+    let later = end(&mut world, CUT_OFF).1;
+    assert_eq!(later, Some(Epoch(2)), "who asks reaches the new one");
     world.call(CUT_OFF, LogCall::Assign { partition: P0, at: Offset(2), epoch: later });
     world.call(CUT_OFF, LogCall::Fetch { partition: P0, bytes_max: CREDIT });
     assert_eq!(world.next_event(CUT_OFF, SOON), Some(LogEvent::Assigned { partition: P0 }));
-    assert_eq!(world.next_event(CUT_OFF, SOON), None);
+    let lost = LogEvent::Lost { partition: P0, loss: Loss::UnknownEpoch };
+    assert_eq!(world.next_event(CUT_OFF, SOON), Some(lost));
     world.model.reunite(P0);
+    world.call(CUT_OFF, LogCall::Assign { partition: P0, at: Offset(2), epoch: later });
+    world.call(CUT_OFF, LogCall::Fetch { partition: P0, bytes_max: CREDIT });
+    assert_eq!(world.next_event(CUT_OFF, SOON), Some(LogEvent::Assigned { partition: P0 }));
+    assert!(matches!(world.next_event(CUT_OFF, SOON), Some(LogEvent::Fetched(_))));
+}
+
+#[test]
+fn a_reader_that_has_heard_of_the_new_leader_gets_nothing_from_the_deposed_one() {
+    let config = config(1);
+    let brokers = BrokerConfig { count: 3, ..config.brokers };
+    let policy = TopicPolicy { replication: 3, ..config.policy.clone() };
+    let mut world = World::new(LogConfig { brokers, policy, ..config });
+    world.put("k", Some("1"));
+    let old = world.model.leader(P0).expect("a leader");
+    world.model.isolate_broker(old, []);
+    world.put("new", Some("1"));
+    let later = read_to(&mut world, CUT_OFF, P0, Offset(0), Offset(2)).epochs.last().copied();
+    world.model.isolate_broker(old, [CUT_OFF]);
+    let epoch = later.map(|(epoch, _)| epoch);
+    world.call(CUT_OFF, LogCall::Assign { partition: P0, at: Offset(1), epoch });
+    world.call(CUT_OFF, LogCall::Fetch { partition: P0, bytes_max: CREDIT });
+    assert_eq!(world.next_event(CUT_OFF, SOON), Some(LogEvent::Assigned { partition: P0 }));
+    assert_eq!(world.next_event(CUT_OFF, SOON), None, "its client asks again");
+    world.model.rejoin_broker(old);
     assert!(matches!(world.next_event(CUT_OFF, SOON), Some(LogEvent::Fetched(_))));
 }
 
@@ -186,12 +211,12 @@ fn a_running_reader_does_not_notice_a_recreated_topic() {
 }
 
 #[test]
-fn an_epoch_that_the_log_never_had_is_another_history() {
+fn an_epoch_that_no_leader_has_had_yet_is_unknown() {
     let mut world = world();
     world.call(FREE, LogCall::Assign { partition: P0, at: Offset(2), epoch: Some(Epoch(7)) });
     world.call(FREE, LogCall::Fetch { partition: P0, bytes_max: CREDIT });
     assert_eq!(world.next_event(FREE, SOON), Some(LogEvent::Assigned { partition: P0 }));
-    let lost = LogEvent::Lost { partition: P0, loss: Loss::Diverged };
+    let lost = LogEvent::Lost { partition: P0, loss: Loss::UnknownEpoch };
     assert_eq!(world.next_event(FREE, SOON), Some(lost));
 }
 

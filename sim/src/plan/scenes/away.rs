@@ -104,6 +104,60 @@ pub(super) fn raised(scene: &mut Scene<'_>) {
     scene.everybody_reads(back + 1_000, Level::Local);
 }
 
+/// A process sleeps while the retention is lowered and tombstones come and go, and wakes with a batch (K13, K18, D2).
+pub(super) fn asleep(scene: &mut Scene<'_>) {
+    let node = scene.node();
+    let Setting { policy, limits, kafka, .. } = scene.setting;
+    let trust_ms = scene.setting.policy_trust_ms();
+    // Longer than what nodes that keep up are ever behind by, and than what they trust in unseen.
+    let lowered_ms = (2 * limits.ends_ms + 500).max(trust_ms * 6 / 5 + 200);
+    let gone = 1_000 + 3 * limits.ends_ms;
+    let deleted = gone + 100 + 4 * kafka.pace_ms;
+    let cleaned = deleted + 50 + 4 * kafka.pace_ms + policy.min_compaction_lag_ms;
+    let expired = cleaned + lowered_ms + 5;
+    let back = expired + 30;
+    let over = back + 2 * limits.describe_ms + 4_000;
+    scene.tombstones_live((back + 4_000 - gone) * 4 / 3);
+    scene.lasts(over);
+    let shorter = FaultKind::Retention { delete_retention_ms: lowered_ms };
+    scene.puts(0, KEYS);
+    scene.fault(gone, back - gone, FaultKind::Pause { node });
+    scene.fault(gone + 20, over - gone, shorter);
+    scene.tombstones_go([gone, deleted, cleaned, expired]);
+    for after_ms in [1, 10, 1_000] {
+        scene.everybody_reads(back + after_ms, Level::Local);
+    }
+}
+
+/// All sleep while what protects records from compaction is taken away, and wake where records were superseded (K12,
+/// K18, D2).
+pub(super) fn unprotected(scene: &mut Scene<'_>) {
+    let Setting { policy, limits, .. } = scene.setting;
+    let away_ms = scene.setting.policy_trust_ms() + 1_500;
+    if !policy.log_append_time || policy.min_compaction_lag_ms * 8 / 10 < away_ms {
+        return;
+    }
+    let gone = 1_000 + 3 * limits.ends_ms;
+    let back = gone + away_ms;
+    let over = back + 2 * limits.describe_ms + 4_000;
+    scene.lasts(over);
+    let (min_compaction_lag_ms, log_append_time) =
+        scene.dice.pick(&[(0, true), (0, false), (100, true)]);
+    for node in scene.nodes() {
+        scene.fault(gone, away_ms, FaultKind::Pause { node });
+    }
+    let taken_away = FaultKind::Protection { min_compaction_lag_ms, log_append_time };
+    scene.fault(gone + 20, over - gone, taken_away);
+    scene.puts(0, KEYS);
+    for round in 0..3 {
+        KEYS.for_each(|key| scene.puts(gone + 50 + 10 * round, [key]));
+    }
+    scene.fault(back - 50, 0, FaultKind::Clean);
+    for after_ms in [1, 3, 10, 30, 100, 1_000] {
+        scene.everybody_reads(back + after_ms, Level::Local);
+    }
+}
+
 /// Records are deleted that a stopped node has not read (K15).
 pub(super) fn absence(scene: &mut Scene<'_>) {
     let (node, lasts_ms) = (scene.node(), scene.dice.scaled(100, 5_000));

@@ -100,8 +100,12 @@ pub(super) fn farewell(scene: &mut Scene<'_>) {
 /// is cancelled (sim/README.md, "What bounds it").
 pub(super) fn cancelled(scene: &mut Scene<'_>) {
     let node = scene.node();
-    let unheard =
-        |what: &FaultKind| matches!(what, FaultKind::Clock { .. } | FaultKind::Retention { .. });
+    let unheard = |what: &FaultKind| {
+        matches!(
+            what,
+            FaultKind::Clock { .. } | FaultKind::Retention { .. } | FaultKind::Protection { .. }
+        )
+    };
     if scene.faults.iter().any(|fault| unheard(&fault.what)) {
         return;
     }

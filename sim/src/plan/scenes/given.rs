@@ -65,6 +65,29 @@ pub(super) fn lost(scene: &mut Scene<'_>) {
     scene.everybody_reads(over, Level::AtLeast);
 }
 
+/// The clocks of those who give are ahead, by no more than clocks may differ: what they give is as good as ever (R5, D3).
+pub(super) fn ahead(scene: &mut Scene<'_>) {
+    let node = scene.node();
+    let (settled, takes_ms) = (settled_ms(scene), takes_ms(scene));
+    let (gone, over) = (settled + 50, settled + 2 * takes_ms + 4_000);
+    let jump_ms = scene.setting.policy.delete_retention_ms / 13;
+    let jump_ms = i64::try_from(jump_ms).expect("a retention is below 2^63");
+    scene.lasts(over + 1_000);
+    for giver in scene.nodes().filter(|giver| *giver != node) {
+        scene.fault(5, over, FaultKind::Clock { node: giver, jump_ms });
+    }
+    scene.puts(10, KEYS);
+    MANY.for_each(|key| scene.puts(20, [key]));
+    if scene.dice.once_in(2) {
+        for partition in 0..scene.setting.partitions {
+            scene.fault(settled, 0, FaultKind::DeleteRecords { partition, percent: 50 });
+        }
+    }
+    scene.puts(gone - 5, KEYS);
+    scene.fault(gone, 20, FaultKind::WipeDisk { node });
+    scene.everybody_reads(over, Level::AtLeast);
+}
+
 /// A peer gives what it had when keys were there whose tombstones have gone since (K13, R5).
 pub(super) fn outdated(scene: &mut Scene<'_>) {
     let node = scene.node();

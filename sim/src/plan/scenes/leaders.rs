@@ -1,7 +1,8 @@
 //! Terms end, and not everybody hears of it.
 
 use super::{KEYS, Scene};
-use crate::plan::faults::FaultKind;
+use crate::plan::faults::{FaultKind, Reach};
+use crate::plan::kinds::reach;
 use crate::plan::operations::{Act, ForeignKey, Level};
 use crate::plan::setting::Setting;
 
@@ -12,7 +13,8 @@ pub(super) fn stale(scene: &mut Scene<'_>) {
     scene.lasts(2_000 + lasts_ms);
     let nodes = vec![u32::try_from(node).expect("few nodes")];
     scene.puts(0, KEYS);
-    scene.fault(1_000, lasts_ms, FaultKind::IsolateBroker { broker, nodes });
+    let reach = reach(&mut scene.dice);
+    scene.fault(1_000, lasts_ms, FaultKind::IsolateBroker { broker, nodes, reach });
     for round in 0..10 {
         let key = scene.key();
         scene.puts(1_200 + round * lasts_ms / 20, [key]);
@@ -39,7 +41,7 @@ pub(super) fn deposed(scene: &mut Scene<'_>) {
     scene.puts(0, KEYS);
     // Some of these its followers have, and it does not know yet that they do.
     (1..6).for_each(|step| scene.puts(500 - step * kafka.pace_ms / 3, KEYS));
-    let alone = FaultKind::IsolateBroker { broker, nodes: Vec::new() };
+    let alone = FaultKind::IsolateBroker { broker, nodes: Vec::new(), reach: Reach::Whole };
     scene.fault(500, flushed + lasts_ms, alone);
     if scene.dice.once_in(2) {
         // Else the new term shows in answers only.
@@ -49,7 +51,7 @@ pub(super) fn deposed(scene: &mut Scene<'_>) {
     // Before it starts again, or between its first question and its first fetch.
     let again = if crashes && scene.dice.once_in(2) { 521 + scene.dice.below(150) } else { 500 };
     let nodes = vec![u32::try_from(node).expect("few nodes")];
-    let joined = FaultKind::IsolateBroker { broker, nodes };
+    let joined = FaultKind::IsolateBroker { broker, nodes, reach: reach(&mut scene.dice) };
     scene.fault(again + flushed, lasts_ms, joined);
     if crashes {
         let crash = FaultKind::Crash { node, effects: 0, keep_permille: 1_000 };
@@ -76,7 +78,7 @@ pub(super) fn beyond(scene: &mut Scene<'_>) {
     if kafka.brokers < 3 || kafka.session_ms > 1_000 || !short {
         return;
     }
-    let alone = FaultKind::IsolateBroker { broker, nodes: Vec::new() };
+    let alone = FaultKind::IsolateBroker { broker, nodes: Vec::new(), reach: Reach::Whole };
     scene.fault(1, joins + lasts_ms, alone);
     (0..*partitions)
         .for_each(|_| scene.act(elected, 0, Act::Foreign { records: vec![ForeignKey::Keyless] }));
@@ -91,7 +93,7 @@ pub(super) fn beyond(scene: &mut Scene<'_>) {
     let crash = FaultKind::Crash { node, effects: 0, keep_permille: 1_000 };
     scene.fault(restarts, 20, crash);
     let nodes = vec![u32::try_from(node).expect("few nodes")];
-    scene.fault(joins, lasts_ms, FaultKind::IsolateBroker { broker, nodes });
+    scene.fault(joins, lasts_ms, FaultKind::IsolateBroker { broker, nodes, reach: Reach::Whole });
     scene.everybody_reads(joins + lasts_ms + 2_000, Level::Latest);
 }
 

@@ -75,18 +75,20 @@ fn kinds(license: License) -> Vec<Kind> {
 
 /// Scenes for one canary each, with the licenses that they need and the percentage of its runs that have them.
 /// Each is drawn at a place of its own: a new one changes no other run.
-const RARE: [(&[License], u64, Kind); 6] = [
+const RARE: [(&[License], u64, Kind); 8] = [
     (&[License::NoLoss, License::MayLose, License::MayDiverge], 15, away::raised),
     (&[License::MayLose], 15, lost::unfinished),
     (&[License::MayLose], 30, lost::overtaken),
     (&[License::NoLoss, License::MayDiverge], 15, leaders::beyond),
     (&[License::MayLose], 20, lost::hopeless),
     (&[License::NoLoss, License::MayLose, License::MayDiverge], 12, busy::cancelled),
+    (&[License::NoLoss, License::MayDiverge], 12, away::asleep),
+    (&[License::NoLoss, License::MayDiverge], 25, away::unprotected),
 ];
 
 /// Where nodes give each other copies.
-const GIVEN: [Kind; 5] =
-    [given::lost, given::lost, given::outdated, given::shortened, given::helpless];
+const GIVEN: [Kind; 6] =
+    [given::lost, given::lost, given::outdated, given::shortened, given::helpless, given::ahead];
 
 fn add_one(plan: &mut Plan, kind: Kind, dice: Dice) {
     let next_id = plan.operations.iter().map(|operation| operation.id + 1).max().unwrap_or(0);

@@ -118,6 +118,7 @@ pub(super) fn what_an_out_of_sync_leader_lacks_is_lost(log: &mut dyn LogUnderTes
     // Out of range where it looked before the log had grown again.
     match fetched(log, ONE, P0) {
         Err(Loss::OutOfRange | Loss::Diverged) => {}
+        Err(Loss::UnknownEpoch) => panic!("the leader leads in a later epoch"),
         Ok(batch) => panic!("the other history was read on: {batch:?}"),
     }
     assert_eq!(loss(log, TWO, Offset(15), Some(epoch)), Loss::Diverged);

@@ -6,7 +6,7 @@ use super::fixture::{
     read_on, read_to, texts, topic_id,
 };
 use crate::log::{LogCall, Loss, Write};
-use crate::offset::Offset;
+use crate::offset::{Epoch, Offset};
 
 fn ten(log: &mut dyn LogUnderTest) {
     let writes: Vec<Write> = (0..10).map(|n| put(&format!("k{n}"), "value")).collect();
@@ -26,6 +26,20 @@ pub(super) fn a_position_with_its_epoch_is_valid(log: &mut dyn LogUnderTest) {
         assign(log, TWO, P0, at, Some(epoch));
         assert_eq!(read_on(log, TWO, P0, at, Offset(10)).position, Offset(10), "from {at}");
     }
+}
+
+/// So answers a leader that was deposed before the epoch began.
+pub(super) fn an_epoch_that_the_leader_has_not_heard_of_is_no_other_history(
+    log: &mut dyn LogUnderTest,
+) {
+    ten(log);
+    let epoch = ends(log, ONE)[0].epoch.expect("a leader tells its epoch");
+    let later = Some(Epoch(epoch.0 + 7));
+    for at in [4, 10].map(Offset) {
+        assert_eq!(loss(log, TWO, at, later), Loss::UnknownEpoch, "at {at}");
+    }
+    assign(log, TWO, P0, Offset(4), Some(epoch));
+    assert_eq!(read_on(log, TWO, P0, Offset(4), Offset(10)).position, Offset(10));
 }
 
 pub(super) fn a_position_below_the_log_start_is_lost(log: &mut dyn LogUnderTest) {
@@ -80,6 +94,7 @@ pub(super) fn a_running_reader_is_told_that_its_history_is_lost(log: &mut dyn Lo
     // Out of range where it looked before the log had grown again; never the other history's records.
     match fetched(log, ONE, P0) {
         Err(Loss::OutOfRange | Loss::Diverged) => {}
+        Err(Loss::UnknownEpoch) => panic!("the leader leads in a later epoch"),
         Ok(batch) => panic!("the other history was read on: {batch:?}"),
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::lineage::Lineage;
 use crate::log::Loss;
 use crate::phase::Cause;
+use crate::stall::StallKind;
 use crate::store::{FoundCopy, FoundGeneration, GenerationState};
 
 /// Never READY by itself: that would forget what was refused before.
@@ -23,6 +24,10 @@ impl Driven {
         let current = Some(FoundGeneration { generation: G1, state });
         let found = FoundCopy { current, building: None, next: Generation(2) };
         self.store(StoreEvent::Found(Found::Copy(found)));
+    }
+
+    fn waits_for(&self) -> Vec<StallKind> {
+        self.node.status().stalls.iter().map(|stall| stall.kind).collect()
     }
 
     /// The log refuses the position; the node pauses, closes and opens again. What it does then.
@@ -50,12 +55,53 @@ fn a_leader_that_says_another_history_is_believed_at_once() {
     assert_eq!(resumed().refused(Loss::Diverged), Cause::Diverged);
 }
 
-/// Inside the log's own ends: a leader that lags says so too, but not for ever.
+/// Inside the log's own ends: who answers the reader is not who answers the questions.
 #[test]
-fn an_offset_out_of_range_is_another_history_when_it_is_refused_again_and_again() {
+fn an_offset_out_of_range_that_the_ends_contradict_is_a_named_wait_and_no_other_history() {
     let mut driven = resumed();
-    let causes = [(); 3].map(|()| driven.refused(Loss::OutOfRange));
-    assert_eq!(causes, [Cause::Resume, Cause::Resume, Cause::Diverged]);
+    assert_eq!(driven.refused(Loss::OutOfRange), Cause::Resume);
+    assert_eq!(driven.waits_for(), []);
+    for _ in 0..10 {
+        assert_eq!(driven.refused(Loss::OutOfRange), Cause::Resume);
+        assert_eq!(driven.waits_for(), [StallKind::StaleLeader]);
+    }
+    driven.log(LogEvent::Fetched(batch(4, b"a")));
+    assert_eq!(driven.waits_for(), []);
+}
+
+/// The consumer's metadata may be of a leader that was deposed before the copy's epoch began.
+#[test]
+fn a_leader_that_does_not_know_the_copys_epoch_is_asked_again_and_nothing_is_closed() {
+    let mut driven = resumed();
+    driven.effects();
+    for _ in 0..10 {
+        driven.log(LogEvent::Lost { partition: P0, loss: Loss::UnknownEpoch });
+        driven.log(LogEvent::Ends(vec![PartitionEnd { high_watermark: END, epoch: None }]));
+        assert_eq!(driven.waits_for(), [StallKind::StaleLeader]);
+        assert_eq!(driven.effects().iter().filter(|effect| assigns(effect)).count(), 0, "a pause");
+        driven.pass(Limits::PRODUCTION.retry_max);
+        let effects = driven.effects();
+        assert_eq!(effects.iter().filter(|effect| assigns(effect)).count(), 1, "{effects:?}");
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Store(_))), "{effects:?}");
+        driven.log(LogEvent::Assigned { partition: P0 });
+    }
+    driven.log(LogEvent::Fetched(batch(4, b"a")));
+    assert_eq!(driven.waits_for(), []);
+}
+
+#[test]
+fn a_ready_node_stays_ready_when_a_deposed_leader_answers_its_reader() {
+    let mut driven = Driven::reading();
+    driven.log(LogEvent::Lost { partition: P0, loss: Loss::UnknownEpoch });
+    driven.pass(Limits::PRODUCTION.retry_max);
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven.log(LogEvent::Lost { partition: P0, loss: Loss::UnknownEpoch });
+    assert_eq!(driven.node.phase, Phase::Ready);
+    assert!(driven.node.next_timer() > Some(driven.now.mono), "no busy waiting");
+}
+
+fn assigns(effect: &Effect) -> bool {
+    matches!(effect, Effect::Log(LogCall::Assign { .. }))
 }
 
 #[test]

@@ -135,3 +135,46 @@ fn after_a_copy_that_has_what_the_log_lost(in_use: bool) {
     let asks = driven.effects().iter().any(|effect| matches!(effect, Effect::Peer(_)));
     assert_eq!(asks, in_use);
 }
+
+/// Beyond the margin by which clocks may differ its copy is of no use: one that takes hours is not fetched every few
+/// seconds for that.
+#[test]
+fn what_a_peer_gives_of_a_wrong_clock_is_asked_for_after_growing_pauses() {
+    let within = fetches_in_ten_minutes(10_000);
+    assert_eq!(within, (1, Phase::Restoring(Cause::Unfinished)), "as far as clocks may differ");
+    assert_eq!(fetches_in_ten_minutes(20_000), within, "once that is over");
+    let (fetches, phase) = fetches_in_ten_minutes(3_600_000);
+    assert!((2..=6).contains(&fetches), "{fetches}");
+    assert!(matches!(phase, Phase::Refused(Refusal::LogIncomplete { .. })), "{phase}");
+}
+
+/// Whole copies that are fetched while the giver's clock is ahead by so much; the retention is 100 s.
+fn fetches_in_ten_minutes(ahead_ms: u64) -> (u32, Phase) {
+    let mut driven = with_peers(limits());
+    driven.finds(log_of(20, 30), Found::Nothing);
+    let (mut fetches, mut given) = (0, None);
+    for _ in 0..600 {
+        while let Some(effect) = driven.node.poll() {
+            match effect {
+                Effect::Peer(PeerCall::Fetch { generation, .. }) => {
+                    fetches += 1;
+                    given = intact(generation, 25, driven.now.wall_ms + ahead_ms);
+                    driven.peer(fetched(generation));
+                }
+                Effect::Log(LogCall::Describe) => driven.log(LogEvent::Facts(log_of(20, 30))),
+                Effect::Store(StoreCall::Open { .. }) => {
+                    driven.store(StoreEvent::Found(copy(None, given.clone())));
+                }
+                Effect::Store(
+                    call @ (StoreCall::Adopt { generation, .. }
+                    | StoreCall::Remove { generation }
+                    | StoreCall::Close { generation }),
+                ) => driven.ended(call.kind(), generation),
+                Effect::Store(_) | Effect::Log(_) | Effect::Reply(..) | Effect::Notice(_) => {}
+                Effect::Peer(PeerCall::Cancel) => panic!("nobody calls it off"),
+            }
+        }
+        driven.pass(Duration::from_secs(1));
+    }
+    (fetches, driven.node.phase.clone())
+}

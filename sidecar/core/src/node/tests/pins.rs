@@ -149,8 +149,12 @@ fn a_split_batch_leaves_the_lineage_of_the_whole_one() {
             assert_eq!(first.position, Offset(position));
             assert_eq!(first.confirmed_at_ms, whole.confirmed_at_ms);
             assert!(offsets.iter().all(|offset| *offset < position), "{given:?}");
-            let starts = whole.epochs.starts().iter().filter(|(_, start)| start.0 < position);
-            assert_eq!(first.epochs.starts(), starts.copied().collect::<Vec<_>>());
+            // Inside a hole also the one behind it, which the position may be of.
+            let in_hole = matches!(position, 3..=5 | 8);
+            let starts = whole.epochs.starts();
+            let known = starts.iter().filter(|(_, start)| start.0 < position).count();
+            let known = known + usize::from(in_hole);
+            assert_eq!(first.epochs.starts(), &starts[..known], "split at {position}");
             // A hole below the position, were it compaction's, would make the copy at the position inexact.
             let holed = position > 2 && !log_append_time;
             assert_eq!(first.exact(), !holed, "split at {position}");

@@ -72,6 +72,7 @@ fn an_end_met_below_the_target_is_an_open_transaction_once_nothing_comes_any_mor
     assert_eq!(driven.stalls(), [], "records still come");
     driven.pass(STALL_AFTER - JUST);
     assert_eq!(driven.stalls(), [StallKind::OpenTransaction]);
+    driven.log(LogEvent::Facts(facts()));
     driven.takes(batch(2, b"b"));
     assert_eq!(driven.stalls(), []);
 }
@@ -218,13 +219,14 @@ fn a_copy_that_would_be_exact_if_more_came_wakes_for_its_name() {
 fn a_copy_on_its_way_to_exactness_has_no_stall() {
     let mut topic = facts();
     topic.policy.log_append_time = false;
-    let mut driven = Driven::ready(topic, Limits::PRODUCTION);
+    let mut driven = Driven::ready(topic.clone(), Limits::PRODUCTION);
     let mut builder = BatchBuilder::new(P0, 1, Offset(0));
     builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
     driven.takes(builder.finish(Offset(9)));
     for at in 2..9 {
         assert_eq!(driven.node.phase, Phase::CatchingUp);
         driven.pass(SECOND);
+        driven.log(LogEvent::Facts(topic.clone()));
         driven.log(LogEvent::TopicId(TOPIC));
         driven.effects();
         assert_eq!(driven.stalls(), [], "{at}");

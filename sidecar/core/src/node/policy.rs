@@ -1,0 +1,102 @@
+//! The topic's configuration while its copy is read: how much of what it was may still be trusted.
+//!
+//! What is fetched lacks the tombstones that a retention let go, also one that was lowered a moment ago, while the
+//! process slept for instance. They were appended after the copy's confirmation and lived for that retention: so a
+//! batch is applied only while one of both, the confirmation or the answer that tells the configuration, is younger
+//! than `policy_trust`; and a retention that turns out to be shorter than that leaves nothing to trust.
+//!
+//! A lag that is lowered unprotects records at once. So gaps that did not count because of it are remembered until an
+//! answer tells that it was still the same, within half of that time, and count when it was not.
+
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::decide::policy_fault;
+use crate::offset::Partition;
+use crate::topic::{LogFacts, TopicPolicy};
+
+use super::reader::Reader;
+use super::{Node, Stage};
+
+impl Node {
+    /// Applies a batch, or holds it back until the topic's configuration is known again, or the topic is.
+    pub(super) fn take(&mut self, batch: Batch) {
+        let known = self.knows_policy(batch.partition);
+        let since = self.trusted_since();
+        let Some(reading) = self.reading() else {
+            return;
+        };
+        if known && !reading.holds_back() {
+            return self.apply_to_pins(batch);
+        }
+        reading.reader(batch.partition).hold(batch);
+        if !known {
+            self.describe.hurry_unless_since(since);
+        }
+    }
+
+    fn trusted_since(&self) -> Duration {
+        self.now.mono.saturating_sub(self.limits.policy_trust)
+    }
+
+    fn knows_policy(&self, partition: Partition) -> bool {
+        let Stage::Reading(reading) = &self.stage else {
+            return false;
+        };
+        let trust = self.limits.policy_trust;
+        let age = reading.readers[partition.index()].horizon_age(self.now, &self.limits);
+        age.is_some_and(|age| age < trust)
+            || self.now.mono.saturating_sub(self.asked_at.mono) < trust
+    }
+
+    /// Asks early where batches would have to wait for the answer: as long as nothing confirms the copy.
+    pub(super) fn keep_policy_known(&mut self) {
+        let Stage::Reading(reading) = &self.stage else {
+            return;
+        };
+        let half = self.limits.policy_trust / 2;
+        let age = |reader: &Reader| reader.horizon_age(self.now, &self.limits);
+        let wants = |reader: &Reader| {
+            reader.has_trusted_gaps() || age(reader).is_none_or(|age| age >= half)
+        };
+        if reading.readers.iter().any(wants) {
+            self.describe.by(self.asked_at.mono + half);
+        }
+    }
+
+    /// The topic as it is now, against what this copy was accepted for; `before`: as it was known.
+    pub(super) fn audit(&mut self, facts: &LogFacts, before: Option<&TopicPolicy>) {
+        let asked = self.asked_at.mono;
+        let Stage::Reading(reading) = &mut self.stage else {
+            return;
+        };
+        let same = reading.identity == facts.identity(&self.store);
+        let safe = policy_fault(&facts.policy, &self.limits).is_none();
+        if !(same && safe) {
+            return self.reopen();
+        }
+        self.describe.rest(self.now, self.limits.describe_interval);
+        let retention_ms = facts.policy.delete_retention_ms;
+        let trusted_ms = retention_ms.saturating_sub(self.limits.margin_ms(retention_ms));
+        let unseen = Duration::from_millis(trusted_ms) < self.limits.policy_trust;
+        let lowered = reading
+            .readers
+            .iter()
+            .any(|reader| retention_ms < reader.fetched().delete_retention_ms_min);
+        if lowered && unseen {
+            self.evidence.past_horizon.insert(reading.generation);
+            return self.reopen();
+        }
+        let protects =
+            |policy: &TopicPolicy| (policy.min_compaction_lag_ms, policy.log_append_time);
+        let same = before.is_none_or(|before| protects(before) == protects(&facts.policy));
+        for reader in &mut reading.readers {
+            reader.see_retention(retention_ms);
+            match same {
+                true => reader.trust_gaps(asked),
+                false => reader.protects_otherwise(asked),
+            }
+        }
+        self.release_held();
+    }
+}
