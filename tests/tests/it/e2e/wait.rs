@@ -54,7 +54,7 @@ fn a_wait_names_what_keeps_it_and_a_refusal_ends_it() -> Result<()> {
         node.start().await?;
         let restoring = wait(&node.url(), &["--for", "restoring"])?;
         ensure!(restoring.status.success(), "{restoring:?}");
-        let late = wait(&node.url(), &["--timeout", "1s"])?;
+        let late = wait(&node.url(), &["--timeout", "5s"])?;
         ensure!(late.status.code() == Some(75), "{late:?}");
         ensure!(said(&late).contains("is RESTORING (nothing on disk)"), "{late:?}");
         ensure!(node.ask("cancel", &[])?.status.success());
