@@ -154,8 +154,13 @@ impl Seen {
 
     fn hear_ends(&mut self, node: usize, ends: &[PartitionEnd], world: &World) {
         let gate = world.node(node).gate();
-        let mut pairs = gate.positions.iter().zip(ends);
-        if gate.live && pairs.all(|(position, end)| *position >= end.high_watermark) {
+        let mut pairs = Partition::all(world.reference.count()).zip(&gate.positions).zip(ends);
+        // A deposed leader's answer confirms nothing.
+        let confirms = |((partition, position), end): ((Partition, &Offset), &PartitionEnd)| {
+            let newest = world.log.state(partition).epochs.last().map(|(epoch, _)| *epoch);
+            *position >= end.high_watermark && end.epoch >= newest
+        };
+        if gate.live && pairs.all(confirms) {
             self.confirmed = Some(self.ends_asked);
         }
         // A log that lost nothing and is the same topic ends nowhere below what it gave.
