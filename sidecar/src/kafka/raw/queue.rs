@@ -32,15 +32,25 @@ impl Queue {
         self.queue.as_ptr()
     }
 
-    /// From now on `wake` is called whenever something arrives in the empty queue, by a thread of
+    /// Calls `wake` once, and from now on whenever something arrives in the empty queue, by a thread of
     /// librdkafka that holds the queue's lock: it must neither block, nor panic, nor read the queue.
+    ///
+    /// What is in the queue already, such as a warning of the client's start, never arrives in an empty
+    /// one: without the first call nobody would take it, and so nothing that comes after it.
     pub(in crate::kafka) fn wake_with(mut self, wake: impl Fn() + Send + Sync + 'static) -> Queue {
         let wake: Box<Wake> = Box::new(Box::new(wake));
         let opaque = ptr::from_ref::<Wake>(&wake).cast_mut().cast();
         // SAFETY: the queue is live, and `drop` takes the callback away before `wake` goes.
         unsafe { rd::rd_kafka_queue_cb_event_enable(self.as_ptr(), Some(call_wake), opaque) };
+        wake();
         self.wake = Some(wake);
         self
+    }
+
+    #[cfg(test)]
+    fn length(&self) -> usize {
+        // SAFETY: the queue is live.
+        unsafe { rd::rd_kafka_queue_length(self.as_ptr()) }
     }
 
     /// Hands the next event to `take`; false when none came within `timeout`.
@@ -69,4 +79,37 @@ unsafe extern "C" fn call_wake(_client: *mut rd::rd_kafka_t, opaque: *mut c_void
     // SAFETY: `wake_with` gave a pointer to a `Wake` that outlives the callback's registration.
     let wake = unsafe { &*opaque.cast::<Wake>().cast_const() };
     wake();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::kafka::raw::{Client, Kind, Timeout};
+
+    #[test]
+    fn who_sleeps_until_a_queue_wakes_hears_everything_also_of_before() {
+        // A setting of the other kind of client: librdkafka warns of it while the client starts.
+        let settings =
+            [("log.queue", "true"), ("group.id", "any"), ("bootstrap.servers", "127.0.0.1:1")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let client = Client::new(Kind::Producer, &settings).unwrap();
+        let queue = client.main_queue();
+        assert!(queue.length() > 0, "the warning waits");
+        let (waker, woken) = mpsc::channel();
+        let queue = queue.wake_with(move || waker.send(()).unwrap());
+
+        client.describe_cluster(0, Timeout(Duration::from_millis(100)), &queue);
+
+        let (mut warned, mut answered) = (false, false);
+        while !answered {
+            woken.recv_timeout(Duration::from_secs(20)).expect("the queue wakes its reader");
+            while queue.poll(Duration::ZERO, |event| {
+                warned |= matches!(event, Event::Log { .. });
+                answered |= matches!(event, Event::Cluster { .. });
+            }) {}
+        }
+        assert!(warned);
+    }
 }
