@@ -6,7 +6,7 @@ use crate::decide::{Old, Plan, Situation, decide};
 use crate::lineage::Lineage;
 use crate::log::{KafkaError, LogCallKind};
 use crate::offset::{Epoch, Generation, Partition};
-use crate::phase::{Cause, Phase};
+use crate::phase::{Cause, Operation, Phase};
 use crate::stall::StallKind;
 use crate::store::{Found, FoundGeneration, GenerationState, StoreCall, StoreCallKind, Why};
 use crate::topic::{Identity, LogFacts};
@@ -53,11 +53,21 @@ impl Node {
             Stage::Waiting { .. } => self.reopen(),
             Stage::Fetching(_) => self.on_facts_beside_fetch(&facts, superseded),
             Stage::Reading(_) => self.audit(&facts, before.map(|before| before.policy).as_ref()),
-            Stage::Opening { .. }
-            | Stage::Preparing { .. }
-            | Stage::Suspended { .. }
-            | Stage::Closing
-            | Stage::Stopped => {}
+            Stage::Preparing { reading, .. } if reading.identity != facts.identity(&self.store) => {
+                self.lose()
+            }
+            Stage::Suspended { .. } => self.close_to_another(&facts, before.as_ref()),
+            Stage::Opening { .. } | Stage::Preparing { .. } | Stage::Closing | Stage::Stopped => {}
+        }
+    }
+
+    /// A node that waits for its disk takes writes, but not for a topic that was not accepted: their keys would lie
+    /// where this one puts them, and nobody would find them there.
+    fn close_to_another(&mut self, facts: &LogFacts, before: Option<&LogFacts>) {
+        let same = before
+            .is_some_and(|before| before.identity(&self.store) == facts.identity(&self.store));
+        if !same && self.phase.admits(Operation::Write) {
+            self.become_phase(Phase::Opening);
         }
     }
 
