@@ -21,4 +21,6 @@ mod scratch;
 pub mod serve;
 pub mod telemetry;
 mod words;
+mod vital;
+pub mod watchdog;
 mod workload;

@@ -15,6 +15,7 @@ use crate::peer::PeerConfig;
 use crate::rocks::Resources;
 use crate::runtime::{Inbox, StoreHandle, StoreSpec};
 use crate::serve::{ClaimError, Claims, ListenError, Sidecar, SidecarConfig};
+use crate::watchdog::Patience;
 
 pub(crate) struct Node {
     data: PathBuf,
@@ -150,6 +151,7 @@ impl Node {
             ready_lag_max: None,
             profiler: None,
             peer: PeerConfig::default(),
+            patience: Patience::PRODUCTION,
         })
         .await
     }

@@ -2,13 +2,14 @@
 //!
 //! | service | SERVING means |
 //! |---|---|
-//! | (empty), `liveness`, `outrigger.v1.Admin` | the process answers: restart it only when this fails |
+//! | (empty), `liveness`, `outrigger.v1.Admin` | the process answers and its work goes on: no thread hangs, no write is overdue. Restart it only when this fails |
 //! | `readiness`, `outrigger.v1.Store` | every store is READY, and near enough to the end of the log |
 //! | `outrigger.v1.Store/<name>` | this store is |
 
 use outrigger_core::node::Status;
 use outrigger_core::phase::Phase;
 use outrigger_proto::v1::{admin_server, store_server};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -16,6 +17,7 @@ use tonic_health::server::HealthReporter;
 use super::changes::{Changes, Closed};
 use super::state;
 use super::stores::{Store, Stores};
+use crate::watchdog::Hung;
 
 const LIVE: [&str; 3] = ["", "liveness", admin_server::SERVICE_NAME];
 const READY: [&str; 2] = ["readiness", store_server::SERVICE_NAME];
@@ -25,18 +27,23 @@ pub(super) struct Health {
     pub(super) stores: Stores,
     /// The largest lag of a store that counts as ready; none: any.
     pub(super) ready_lag_max: Option<u64>,
+    pub(super) hung: watch::Receiver<Hung>,
 }
 
 impl Health {
     /// Reports until the node stops; then nothing is served, and watchers are let go.
     pub(super) async fn follow(mut self, ending: CancellationToken) {
         let mut changes = Changes::of(self.stores.all());
-        for service in LIVE {
-            self.set(service, true).await;
-        }
         loop {
             self.report().await;
-            match ending.run_until_cancelled(changes.next()).await {
+            let change = async {
+                tokio::select! {
+                    changed = changes.next() => changed,
+                    // Its end is that of the runtime, and so of all stores.
+                    watched = self.hung.changed() => watched.map_err(|_| Closed),
+                }
+            };
+            match ending.run_until_cancelled(change).await {
                 Some(Ok(())) => {}
                 Some(Err(Closed)) | None => break,
             }
@@ -45,6 +52,10 @@ impl Health {
     }
 
     async fn report(&self) {
+        let live = self.hung.borrow().is_empty();
+        for service in LIVE {
+            self.set(service, live).await;
+        }
         let mut all_ready = true;
         for store in self.stores.all() {
             let ready = is_ready(&store.handle.status(), self.ready_lag_max);

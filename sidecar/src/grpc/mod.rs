@@ -41,6 +41,7 @@ use outrigger_proto::limits::{
 use outrigger_proto::v1::admin_server::AdminServer;
 use outrigger_proto::v1::peer_server::PeerServer;
 use outrigger_proto::v1::store_server::StoreServer;
+use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::http::Response;
@@ -59,6 +60,7 @@ use self::stores::Stores;
 use crate::peer::Giver;
 use crate::profile::Profiler;
 use crate::runtime::{RestoreThrottle, StoreHandle};
+use crate::watchdog::Hung;
 
 pub use self::listen::Listener;
 
@@ -93,6 +95,8 @@ pub struct Server {
     pub ready_lag_max: Option<u64>,
     /// For other nodes, when they may have copies.
     pub giver: Option<Giver>,
+    /// While something does, the process is not live.
+    pub hung: Receiver<Hung>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +117,8 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let reporter = HealthReporter::new();
     let peers = server.giver.map(|giver| Peers::new(giver, &service));
     let router = router(&service, peers.clone(), reporter.clone())?;
-    let health = Health { reporter, stores, ready_lag_max: server.ready_lag_max };
+    let (ready_lag_max, hung) = (server.ready_lag_max, server.hung);
+    let health = Health { reporter, stores, ready_lag_max, hung };
 
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use outrigger_core::log::{LogCallKind, LogEvent};
@@ -19,6 +19,7 @@ use super::settings::ADMIN_TIMEOUT;
 use super::trouble::{Troubles, kafka_error};
 use super::{LogSink, PartitionCounts};
 use crate::index::StoreIndex;
+use crate::vital::Work;
 
 pub(super) enum ToAdmin {
     Ask {
@@ -93,7 +94,7 @@ impl Admin {
         Ok(Admin { answers, events, client, topics, counts, questions, asked: 0, sink, troubles })
     }
 
-    pub(super) fn run(mut self, inbox: &Receiver<ToAdmin>) {
+    pub(super) fn run(mut self, inbox: &Work<ToAdmin>) {
         while let Ok(next) = inbox.recv() {
             match next {
                 ToAdmin::Ask { store, kind } => self.ask(store, kind),

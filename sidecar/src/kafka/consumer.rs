@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use outrigger_core::log::LogEvent;
@@ -21,6 +21,7 @@ use super::settings::WATERMARK_AGAIN;
 use super::trouble::Troubles;
 use super::{LogSink, PartitionCounts};
 use crate::index::StoreIndex;
+use crate::vital::Work;
 
 pub(super) enum ToConsumer {
     Assign {
@@ -90,7 +91,7 @@ impl Consumer {
         })
     }
 
-    pub(super) fn run(mut self, inbox: &Receiver<ToConsumer>) {
+    pub(super) fn run(mut self, inbox: &Work<ToConsumer>) {
         while let Some(next) = self.receive(inbox) {
             match next {
                 ToConsumer::Assign { store, partition, at, epoch } => {
@@ -115,7 +116,7 @@ impl Consumer {
 
     /// The next message; timers that are due come first, however many messages wait. None when there
     /// will be none.
-    fn receive(&mut self, inbox: &Receiver<ToConsumer>) -> Option<ToConsumer> {
+    fn receive(&mut self, inbox: &Work<ToConsumer>) -> Option<ToConsumer> {
         loop {
             self.serve_timers();
             let Some((due, _)) = self.timers.first() else { return inbox.recv().ok() };

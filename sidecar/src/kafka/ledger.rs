@@ -3,6 +3,8 @@
 //! An `Append` is answered when all its records are, in their order. A ticket names a record
 //! without an allocation for it: the append's slot and the record's place in it.
 
+use std::time::{Duration, Instant};
+
 use outrigger_core::log::{KafkaError, LogEvent};
 use outrigger_core::offset::{RequestId, Revision};
 
@@ -22,6 +24,7 @@ struct Open {
     id: RequestId,
     outcomes: Vec<Option<Outcome>>,
     missing: usize,
+    since: Instant,
 }
 
 /// An append of which every record has its outcome.
@@ -50,7 +53,8 @@ impl Ledger {
     /// `records` is not zero: nothing would ever answer it.
     pub(super) fn open(&mut self, store: StoreIndex, id: RequestId, records: usize) -> Slot {
         assert!(records > 0, "an append of nothing is answered at once");
-        let open = Open { store, id, outcomes: vec![None; records], missing: records };
+        let (outcomes, since) = (vec![None; records], Instant::now());
+        let open = Open { store, id, outcomes, missing: records, since };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -71,6 +75,12 @@ impl Ledger {
 
     pub(super) fn is_empty(&self) -> bool {
         self.free.len() == self.slots.len()
+    }
+
+    /// Something is open for longer than `limit` at `now`.
+    pub(super) fn is_overdue(&self, now: Instant, limit: Duration) -> bool {
+        let late = |open: &Open| now.saturating_duration_since(open.since) > limit;
+        self.slots.iter().flatten().any(late)
     }
 
     /// Answers everything that is still open: what has no outcome gets this one.

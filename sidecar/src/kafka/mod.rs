@@ -27,7 +27,7 @@ use std::ffi::CString;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
 
@@ -35,6 +35,8 @@ use self::admin::{Admin, ToAdmin};
 use self::consumer::{Consumer, ToConsumer};
 use self::producer::{Producer, ToProducer};
 use crate::index::StoreIndex;
+use crate::vital::{self, Pulse, Work};
+use crate::watchdog::{Watched, Worker};
 
 pub use self::config::{KafkaConfig, KafkaStartError};
 pub use self::create::{CreateTopicError, Created, TopicSettings, create_topic};
@@ -86,6 +88,11 @@ impl KafkaLog {
         let admin = Admin::new(config, topics, counts, to_admin.clone(), sink)?;
         let admin = Thread::start("kafka-admin", to_admin, inbox, |inbox| admin.run(inbox))?;
         Ok(KafkaLog { producer, consumer, admin })
+    }
+
+    pub fn watched(&self) -> Vec<Watched> {
+        let KafkaLog { producer, consumer, admin } = self;
+        vec![producer.watched(), consumer.watched(), admin.watched()]
     }
 
     /// Never blocks. `Assign` and `Fetch` only after the store's first `Facts`.
@@ -149,6 +156,7 @@ impl Stop for ToAdmin {
 struct Thread<M: Stop> {
     name: &'static str,
     inbox: Sender<M>,
+    pulse: Pulse,
     /// Read by `drop` alone; a lock only because a receiver may not be shared.
     ended: Mutex<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
@@ -159,17 +167,18 @@ impl<M: Stop + Send + 'static> Thread<M> {
         name: &'static str,
         inbox: Sender<M>,
         messages: Receiver<M>,
-        run: impl FnOnce(&Receiver<M>) + Send + 'static,
+        run: impl FnOnce(&Work<M>) + Send + 'static,
     ) -> Result<Thread<M>, KafkaStartError> {
         let (end, ended) = mpsc::channel::<()>();
+        let work = Work::new(messages);
+        let pulse = work.pulse();
         let body = move || {
             // Gone with the thread, however it ends: that is what `drop` waits for.
             let _end = end;
-            run(&messages);
+            run(&work);
         };
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
-        let thread = thread.map_err(KafkaStartError::Thread)?;
-        Ok(Thread { name, inbox, ended: Mutex::new(ended), thread: Some(thread) })
+        let thread = vital::spawn(name.to_owned(), body).map_err(KafkaStartError::Thread)?;
+        Ok(Thread { name, inbox, pulse, ended: Mutex::new(ended), thread: Some(thread) })
     }
 }
 
@@ -177,6 +186,10 @@ impl<M: Stop> Thread<M> {
     fn send(&self, message: M) {
         let sent = self.inbox.send(message);
         assert!(sent.is_ok(), "{} ended before its KafkaLog", self.name);
+    }
+
+    fn watched(&self) -> Watched {
+        Watched { name: self.name.to_owned(), worker: Worker::Log, pulse: self.pulse.clone() }
     }
 
     fn stop(&self) {
@@ -195,9 +208,7 @@ impl<M: Stop> Drop for Thread<M> {
             }
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let ended = self.thread.take().map(JoinHandle::join);
-                if matches!(ended, Some(Err(_))) {
-                    tracing::error!(thread = self.name, "ended by a panic");
-                }
+                assert!(!matches!(ended, Some(Err(_))), "a panic takes the process with it");
             }
         }
     }

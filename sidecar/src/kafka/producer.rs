@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use outrigger_core::log::{KafkaError, LogEvent, Write};
@@ -20,9 +20,10 @@ use super::ledger::{Answer, Ledger};
 use super::raw::{
     Client, ClientError, Code, Connections, Deliveries, Delivery, Event, Queue, Topic,
 };
-use super::settings::{PRODUCER_AGAIN, PURGE_MAX};
+use super::settings::{LOOK_EVERY, OVERDUE, PRODUCER_AGAIN, PURGE_MAX};
 use super::trouble::{Troubles, kafka_error};
 use crate::index::StoreIndex;
+use crate::vital::Work;
 
 pub(super) enum ToProducer {
     Append {
@@ -53,6 +54,8 @@ pub(super) struct Producer {
     client: State,
     /// Of the last client.
     started: Instant,
+    /// When its outcomes were looked for.
+    heard: Instant,
 }
 
 enum State {
@@ -110,10 +113,11 @@ impl Producer {
             held: Held::default(),
             client: State::Running(running),
             started: Instant::now(),
+            heard: Instant::now(),
         })
     }
 
-    pub(super) fn run(mut self, inbox: &Receiver<ToProducer>) {
+    pub(super) fn run(mut self, inbox: &Work<ToProducer>) {
         loop {
             match self.next(inbox) {
                 Ok(ToProducer::Append { store, id, writes }) => self.append(store, id, writes),
@@ -128,11 +132,29 @@ impl Producer {
         self.give_up();
     }
 
-    fn next(&self, inbox: &Receiver<ToProducer>) -> Result<ToProducer, RecvTimeoutError> {
-        match self.held.due() {
+    /// A look for outcomes comes first when it is due, however many appends wait.
+    fn next(&mut self, inbox: &Work<ToProducer>) -> Result<ToProducer, RecvTimeoutError> {
+        self.look(Instant::now());
+        let look = (!self.ledger.is_empty()).then(|| self.heard + LOOK_EVERY);
+        match self.held.due().into_iter().chain(look).min() {
             Some(due) => inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
             None => inbox.recv().map_err(RecvTimeoutError::from),
         }
+    }
+
+    /// Every open record gets an outcome, also when librdkafka has none for it or does not tell.
+    fn look(&mut self, now: Instant) {
+        if self.ledger.is_empty() || now < self.heard + LOOK_EVERY {
+            return;
+        }
+        self.hear();
+        if !self.ledger.is_overdue(now, OVERDUE) {
+            return;
+        }
+        tracing::error!("kafka does not tell the outcome of writes: its producer is replaced");
+        self.troubles.of_client(Code::TIMED_OUT, "no outcome of a write in time");
+        self.give_up();
+        self.client = State::Broken(Code::TIMED_OUT);
     }
 
     fn append(&mut self, store: StoreIndex, id: RequestId, writes: Arc<[Write]>) {
@@ -209,6 +231,7 @@ impl Producer {
     }
 
     fn hear(&mut self) {
+        self.heard = Instant::now();
         self.drain(Duration::ZERO);
         let State::Running(running) = &self.client else { return };
         let Some(code) = running.client.fatal_error() else { return };
@@ -314,6 +337,31 @@ mod tests {
         assert_eq!((error.name.as_str(), error.not_persisted), ("_NO_OFFSET", false));
         let revision = outcome(&delivery(Code::NONE, false, Some(9))).unwrap();
         assert_eq!(revision, Revision { partition: Partition(2), offset: Offset(9) });
+    }
+
+    #[test]
+    fn a_write_without_an_outcome_for_too_long_gets_one_and_its_client_is_replaced() {
+        let config =
+            KafkaConfig { bootstrap: "127.0.0.1:9".to_owned(), properties: Default::default() };
+        let (sender, answers) = std::sync::mpsc::channel();
+        let sink = move |_, event| sender.send(event).unwrap();
+        let (inbox, _events) = std::sync::mpsc::channel();
+        let topics = [CString::new("topic").unwrap()].into();
+        let mut producer = Producer::new(&config, topics, inbox, Arc::new(sink)).unwrap();
+        let write = Write { partition: Partition(0), key: "key".into(), value: None };
+        producer.hand_over(StoreIndex(0), RequestId(7), &[write]);
+        let appended = |event: LogEvent| match event {
+            LogEvent::Appended { id, results } => Some((id, results.len())),
+            LogEvent::Trouble(_) => None,
+            other => panic!("{other:?}"),
+        };
+
+        producer.look(Instant::now() + LOOK_EVERY);
+        assert_eq!(answers.try_iter().find_map(appended), None, "it may still come");
+        producer.look(Instant::now() + OVERDUE + LOOK_EVERY);
+
+        assert_eq!(answers.try_iter().find_map(appended), Some((RequestId(7), 1)));
+        assert!(matches!(producer.client, State::Broken(_)), "the next append makes another");
     }
 
     /// librdkafka's own mock of a broker is enough here: what counts is which client is used.

@@ -34,6 +34,14 @@ pub(super) const PURGE_MAX: Duration = Duration::from_secs(5);
 /// How long an append is kept back while no broker is reached: as long as librdkafka would keep it.
 pub(super) const HOLD_MAX: Duration = Duration::from_secs(10);
 
+/// How often a producer with open records looks for their outcomes although nothing has told it to, and whether
+/// they are overdue.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A record without an outcome for this long will not get one: librdkafka ends each within the delivery's time and
+/// that of the request under way. Its client is given up and replaced.
+pub(super) const OVERDUE: Duration = Duration::from_secs(20);
+
 /// Least time between a producer and its replacement.
 pub(super) const PRODUCER_AGAIN: Duration = Duration::from_secs(1);
 

@@ -98,6 +98,7 @@ async fn serve(
         profiler: None,
         ready_lag_max: None,
         giver,
+        hung: runtime.hung(),
     };
     (address, tokio::spawn(grpc::serve(server, stop.clone())))
 }

@@ -1,4 +1,5 @@
-//! The threads of the copies on disk: each store belongs to one, so that its calls are carried out in order.
+//! The threads of the copies on disk: each store has one, so that its calls are carried out in order, and so that
+//! a store that waits for RocksDB (to compact what a restore loaded, to open a large copy) holds up no other.
 //!
 //! The queues need no bound of their own: a node has few calls under way (`Limits::applying_batches_max`
 //! and pins per partition, and one each of the others). A slow disk delays its own thread, never the core.
@@ -6,21 +7,26 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use outrigger_core::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent};
 
 use super::inbox::Input;
-use super::vital;
 use crate::index::StoreIndex;
 use crate::rocks::{DataDir, RocksStore};
-
-/// RocksDB flushes and compacts on threads of its own; these carry calls only.
-const THREADS_MAX: usize = 4;
+use crate::vital::{self, Work};
+use crate::watchdog::{Watched, Worker};
 
 pub(super) struct Disks {
-    threads: Vec<Sender<(StoreIndex, StoreCall)>>,
+    /// By store index.
+    threads: Vec<Sender<StoreCall>>,
+}
+
+/// What is left of the threads for their owner.
+pub(super) struct DiskThreads {
+    pub(super) joins: Vec<JoinHandle<()>>,
+    pub(super) watched: Vec<Watched>,
 }
 
 /// One store on its thread.
@@ -38,53 +44,44 @@ impl Disks {
         stores: Vec<(String, RocksStore)>,
         data: &Arc<DataDir>,
         inbox: &Sender<Input>,
-    ) -> io::Result<(Disks, Vec<JoinHandle<()>>)> {
-        let count = stores.len().clamp(1, THREADS_MAX);
-        let mut shares: Vec<BTreeMap<StoreIndex, Disk>> =
-            (0..count).map(|_| BTreeMap::new()).collect();
+    ) -> io::Result<(Disks, DiskThreads)> {
+        let (mut threads, mut joins, mut watched) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (name, store)) in stores.into_iter().enumerate() {
-            shares[index % count]
-                .insert(StoreIndex(index), Disk { name, store, failing: BTreeMap::new() });
-        }
-        let (mut threads, mut joins) = (Vec::new(), Vec::new());
-        for (number, disks) in shares.into_iter().enumerate() {
             let (calls, queue) = channel();
+            let work = Work::new(queue);
+            let (pulse, worker) = (work.pulse(), Worker::Disk);
+            watched.push(Watched { name: format!("disk of {name}"), worker, pulse });
+            let disk = Disk { name, store, failing: BTreeMap::new() };
             let (inbox, locked) = (inbox.clone(), data.clone());
             let body = move || {
-                run(disks, &queue, &inbox);
+                disk.run(StoreIndex(index), &work, &inbox);
                 drop(locked);
             };
-            joins.push(vital::spawn(format!("disk-{number}"), body)?);
+            joins.push(vital::spawn(format!("disk-{index}"), body)?);
             threads.push(calls);
         }
-        Ok((Disks { threads }, joins))
+        Ok((Disks { threads }, DiskThreads { joins, watched }))
     }
 
     pub(super) fn call(&self, store: StoreIndex, call: StoreCall) {
-        let thread = &self.threads[store.0 % self.threads.len()];
-        thread
-            .send((store, call))
+        self.threads[store.0]
+            .send(call)
             .expect("a disk thread ends after the core, or takes the process with it");
     }
 }
 
-fn run(
-    mut disks: BTreeMap<StoreIndex, Disk>,
-    queue: &Receiver<(StoreIndex, StoreCall)>,
-    inbox: &Sender<Input>,
-) {
-    while let Ok((index, call)) = queue.recv() {
-        let disk = disks.get_mut(&index).expect("a store's calls come to its own thread");
-        let event = disk.store.handle(call);
-        disk.tell(&event);
-        if inbox.send(Input::Store(index, event)).is_err() {
-            // The core ended without draining: what is still queued is what a crash forgets.
-            return;
+impl Disk {
+    fn run(mut self, index: StoreIndex, work: &Work<StoreCall>, inbox: &Sender<Input>) {
+        while let Ok(call) = work.recv() {
+            let event = self.store.handle(call);
+            self.tell(&event);
+            if inbox.send(Input::Store(index, event)).is_err() {
+                // The core ended without draining: what is still queued is what a crash forgets.
+                return;
+            }
         }
     }
-}
 
-impl Disk {
     fn tell(&mut self, event: &StoreEvent) {
         match event {
             StoreEvent::Failed { call, error } => {

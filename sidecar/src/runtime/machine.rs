@@ -4,14 +4,14 @@
 //! out: no reader that looks again finds a generation whose `Close` was sent, and no answer overtakes the
 //! state that it speaks of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use outrigger_core::node::{Effect, Event, Node, Notice, Reply};
+use outrigger_core::node::{Command, Effect, Event, Node, Notice, Reply};
 use outrigger_core::offset::RequestId;
 use outrigger_core::phase::Phase;
 
@@ -26,6 +26,8 @@ use super::peers::Peers;
 use super::throttle;
 use crate::index::StoreIndex;
 use crate::telemetry::metrics::Writes;
+use crate::vital::{Pulse, Work};
+use crate::watchdog::{Watched, Worker};
 
 /// Inputs handled before timers and statuses have their turn.
 const BURST_MAX: usize = 256;
@@ -40,7 +42,7 @@ const PATIENCE_MIN: Duration = Duration::from_millis(1);
 const PATIENCE_MAX: Duration = Duration::from_secs(60);
 
 pub(super) struct Machine {
-    inbox: Receiver<Input>,
+    inbox: Work<Input>,
     log: Box<dyn Log>,
     disks: Disks,
     lost: LostReports,
@@ -58,6 +60,9 @@ struct Seat {
     node: Node,
     door: Arc<Door>,
     waiters: BTreeMap<RequestId, Waiter>,
+    /// Accepted and not answered, whether their callers still wait or not.
+    unanswered: BTreeSet<RequestId>,
+    oldest_write: Pulse,
     notices: Notices,
     writes: Writes,
     status: StatusClock,
@@ -74,7 +79,7 @@ struct StatusClock {
 
 impl Machine {
     pub(super) fn new(
-        inbox: Receiver<Input>,
+        inbox: Work<Input>,
         log: Box<dyn Log>,
         disks: Disks,
         lost: LostReports,
@@ -88,10 +93,24 @@ impl Machine {
             node,
             door,
             waiters: BTreeMap::new(),
+            unanswered: BTreeSet::new(),
+            oldest_write: Pulse::default(),
             status: StatusClock::default(),
         });
         let seats = seats.collect();
         Machine { inbox, log, disks, lost, peers, seats, restore_rate, restore_share: None }
+    }
+
+    /// Of this thread and of what is asked of it.
+    pub(super) fn watched(&self) -> Vec<Watched> {
+        let core =
+            Watched { name: "core".to_owned(), worker: Worker::Core, pulse: self.inbox.pulse() };
+        let writes = self.seats.iter().map(|seat| Watched {
+            name: format!("writes of {}", seat.door.name),
+            worker: Worker::Writes,
+            pulse: seat.oldest_write.clone(),
+        });
+        std::iter::once(core).chain(writes).chain(self.log.watched()).collect()
     }
 
     pub(super) fn run(mut self) {
@@ -122,7 +141,11 @@ impl Machine {
     fn take(&mut self, input: Input) {
         match input {
             Input::Command { store, id, command, waiter } => {
-                self.seats[store.0].waiters.insert(id, waiter);
+                let seat = &mut self.seats[store.0];
+                seat.waiters.insert(id, waiter);
+                if matches!(command, Command::Write(_)) {
+                    seat.unanswered.insert(id);
+                }
                 self.step(store, Event::Command(id, command));
             }
             Input::Gone(store, id) => {
@@ -202,6 +225,7 @@ impl Machine {
     fn publish_statuses(&mut self) {
         let now = clock::now().mono;
         for seat in &mut self.seats {
+            seat.oldest_write.set(seat.unanswered.first().map(|id| id.0));
             if seat.status.due().is_some_and(|due| due <= now) {
                 seat.status = StatusClock { published: now, ..StatusClock::default() };
                 seat.door.status.send_replace(Arc::new(seat.node.status()));
@@ -223,6 +247,7 @@ impl Seat {
         if let Reply::Written { outcomes, .. } = &reply {
             self.writes.answered(outcomes);
         }
+        self.unanswered.remove(&id);
         if let Some(Waiter { answer, permit }) = self.waiters.remove(&id) {
             // Nobody may be there any more: a write goes on without its caller.
             let _gone = answer.send(reply);

@@ -27,7 +27,6 @@ mod snapshot;
 pub(crate) mod tests;
 mod threads;
 mod throttle;
-mod vital;
 
 pub use admission::WRITE_BYTES_MAX;
 pub use handle::{PendingWrite, PinnedCopy, Read, ReadError, StoreHandle, Written};

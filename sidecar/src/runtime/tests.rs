@@ -22,6 +22,7 @@ use super::{
 use crate::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use crate::index::StoreIndex;
 use crate::rocks::{DataDir, Resources};
+use crate::watchdog::Patience;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -56,6 +57,7 @@ fn start(data: &Path, limits: Limits, inbox: Inbox, log: Box<dyn Log>) -> (Runti
         },
         restore_rate: None,
         taker: None,
+        patience: Patience::PRODUCTION,
     };
     let runtime = Runtime::start(config, DataDir::lock(data).unwrap(), inbox, log).unwrap();
     let handle = runtime.handles().remove(0);

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -13,10 +13,11 @@ use outrigger_core::limits::Limits;
 use outrigger_core::node::{Command, Node};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::admission::Admission;
 use super::clock;
-use super::disks::Disks;
+use super::disks::{DiskThreads, Disks};
 use super::door::Door;
 use super::handle::StoreHandle;
 use super::inbox::{Input, Waiter};
@@ -26,10 +27,11 @@ use super::machine::Machine;
 use super::peers::{Fetches, Peers};
 use super::snapshot::DiskReads;
 use super::throttle::RestoreThrottle;
-use super::vital;
 use crate::index::StoreIndex;
 use crate::peer::Taker;
 use crate::rocks::{DataDir, Resources, RocksStore, Shared};
+use crate::vital::{self, Work};
+use crate::watchdog::{Hung, Patience, Watchdog};
 
 pub struct RuntimeConfig {
     /// By store index.
@@ -40,6 +42,7 @@ pub struct RuntimeConfig {
     pub restore_rate: Option<NonZeroU64>,
     /// None: no peer is asked for a copy.
     pub taker: Option<Taker>,
+    pub patience: Patience,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +64,8 @@ pub struct Runtime {
     throttle: RestoreThrottle,
     threads: Threads,
     fetches: Fetches,
+    hung: watch::Receiver<Hung>,
+    _watchdog: AbortOnDropHandle<()>,
 }
 
 /// Told to stop when dropped.
@@ -79,6 +84,9 @@ pub enum Drained {
 
 /// What a drain may take beyond `Limits::drain_max`: its last flush.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// How long threads may take to end once they are told to; a disk may hang.
+const END_MAX: Duration = Duration::from_secs(10);
 
 impl Inbox {
     pub fn new() -> (Inbox, LogSink) {
@@ -132,14 +140,20 @@ impl Runtime {
         }
         let doors = seats.iter().map(|(_, door)| door.clone()).collect();
         let lost = LostReports::start(Arc::clone(&data), reported, shared)?;
-        let (disks, mut joins) = Disks::start(disks, &data, &sender)?;
+        let (disks, DiskThreads { mut joins, mut watched }) = Disks::start(disks, &data, &sender)?;
         let fetches = Fetches::default();
         let peers = Peers::new(config.taker, sender.clone(), &fetches);
-        let machine = Machine::new(receiver, log, disks, lost, peers, seats, config.restore_rate);
+        let inbox = Work::new(receiver);
+        let machine = Machine::new(inbox, log, disks, lost, peers, seats, config.restore_rate);
+        watched.extend(machine.watched());
         joins.push(vital::spawn("core".to_owned(), || machine.run())?);
         let throttle = RestoreThrottle::new(sender.clone());
         let threads = Threads { inbox: sender, joins };
-        Ok(Runtime { doors, limits: config.limits, throttle, threads, fetches })
+        let (hangs, hung) = watch::channel(Hung::default());
+        let watchdog = Watchdog::new(config.patience, watched);
+        let watchdog = AbortOnDropHandle::new(tokio::spawn(watchdog.run(hangs)));
+        let limits = config.limits;
+        Ok(Runtime { doors, limits, throttle, threads, fetches, hung, _watchdog: watchdog })
     }
 
     /// By store index.
@@ -149,6 +163,11 @@ impl Runtime {
 
     pub fn throttle(&self) -> RestoreThrottle {
         self.throttle.clone()
+    }
+
+    /// What does not go on: while there is something, the process had better be restarted.
+    pub fn hung(&self) -> watch::Receiver<Hung> {
+        self.hung.clone()
     }
 
     /// Takes nothing new, waits for the writes under way, flushes and closes.
@@ -179,12 +198,20 @@ impl Runtime {
 
     async fn end(mut self) {
         let joins = self.threads.stop();
-        let joined = tokio::task::spawn_blocking(move || {
+        let (joined, ended) = oneshot::channel();
+        // A thread of nobody: one of tokio's would keep its runtime from ending as long as a disk hangs.
+        thread::spawn(move || {
             for join in joins {
                 join.join().expect("a vital thread that panics takes the process with it");
             }
+            // Too late for whoever waited.
+            let _gone = joined.send(());
         });
-        joined.await.expect("joining does not panic");
+        if tokio::time::timeout(END_MAX, ended).await.is_err() {
+            tracing::warn!(
+                "a disk does not answer: its thread is left behind, and so is the lock of the data directory"
+            );
+        }
         self.fetches.end().await;
     }
 }

@@ -19,6 +19,7 @@ use crate::exit::Exit;
 use crate::kafka::{self, KafkaLog, KafkaStartError};
 use crate::rocks::Resources;
 use crate::runtime::{Drained, Inbox, StoreSpec};
+use crate::watchdog::Patience;
 
 pub use listen::ListenError;
 pub use sidecar::{ClaimError, Claims, Sidecar, SidecarConfig};
@@ -100,6 +101,7 @@ pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
         ready_lag_max: config.ready_lag_max,
         profiler: Some(kafka::profiler(config.kafka.clone())),
         peer: config.peer.clone(),
+        patience: Patience::PRODUCTION,
     }
 }
 

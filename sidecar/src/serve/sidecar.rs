@@ -16,6 +16,7 @@ use crate::peer::{Giver, PeerConfig, Taker};
 use crate::profile::Profiler;
 use crate::rocks::{DataDir, DataDirError, Resources};
 use crate::runtime::{Drained, Inbox, Log, Runtime, RuntimeConfig, StoreHandle, StoreSpec};
+use crate::watchdog::Patience;
 
 #[derive(Clone)]
 pub struct SidecarConfig {
@@ -32,6 +33,7 @@ pub struct SidecarConfig {
     /// Without one nobody can tell how long a restore takes.
     pub profiler: Option<Profiler>,
     pub peer: PeerConfig,
+    pub patience: Patience,
 }
 
 /// What a sidecar needs for itself alone, taken before anything else is touched.
@@ -89,10 +91,10 @@ impl Claims {
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, address, socket } = self;
         let (ready_lag_max, profiler, peer) = (config.ready_lag_max, config.profiler, config.peer);
-        let SidecarConfig { stores, limits, resources, restore_rate, .. } = config;
+        let SidecarConfig { stores, limits, resources, restore_rate, patience, .. } = config;
         let taker = Taker::new(&peer, data.path());
         let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
-        let config = RuntimeConfig { stores, limits, resources, restore_rate, taker };
+        let config = RuntimeConfig { stores, limits, resources, restore_rate, taker, patience };
         let runtime = Runtime::start(config, data, inbox, log)?;
         let stop = CancellationToken::new();
         let observers = [tokio::spawn(observer::run(runtime.handles())), tokio::spawn(on_disk)];
@@ -104,6 +106,7 @@ impl Claims {
             profiler,
             ready_lag_max,
             giver,
+            hung: runtime.hung(),
         };
         let grpc = tokio::spawn(grpc::serve(server, stop.clone()));
         Ok(Sidecar { runtime, address, socket, server: Server { stop, grpc, observers } })

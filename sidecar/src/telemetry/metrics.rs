@@ -64,6 +64,7 @@ metrics! {
     ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
     LOST_ROWS = "outrigger_lost_rows", Gauge, Count, "keys in the files that tell what the log lost";
     POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
+    HUNG = "outrigger_hung", Gauge, Count, "1 for a thread or a store's writes that do not go on, else 0: liveness goes by it";
 }
 
 /// Tells the recorder what each metric is. Once, after it is installed.
@@ -103,6 +104,11 @@ pub fn given_to_peers(store: &str, bytes: usize) {
 /// Somebody asked for a copy who may have none.
 pub fn refused_to_peer() {
     counter!(PEER_REFUSED).increment(1);
+}
+
+/// Whether a thread, or a store's oldest write, does not go on.
+pub fn hung(work: &str, hangs: bool) {
+    gauge!(HUNG, "work" => work.to_owned()).set(one_if(hangs));
 }
 
 /// The state of a store; to be called after changes and every second, for ages grow without one.
@@ -358,6 +364,7 @@ mod tests {
             given_to_peers("s", 5);
             given_to_peers("s", 6);
             refused_to_peer();
+            hung("core", true);
         });
         assert_has(
             &text,
@@ -377,6 +384,7 @@ mod tests {
                 r#"outrigger_peer_bytes_taken_total{store="s"} 10"#,
                 r#"outrigger_peer_bytes_given_total{store="s"} 11"#,
                 "outrigger_peer_refusals_total 1",
+                r#"outrigger_hung{work="core"} 1"#,
             ],
         );
     }

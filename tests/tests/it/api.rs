@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod levels;
+mod liveness;
 mod operator;
 mod refusals;
 mod rows;
@@ -21,6 +22,7 @@ use outrigger::peer::PeerConfig;
 use outrigger::rocks::Resources;
 use outrigger::runtime::{Inbox, Log, StoreSpec};
 use outrigger::serve::{Claims, Sidecar, SidecarConfig};
+use outrigger::watchdog::Patience;
 use outrigger_client::Client;
 use outrigger_core::limits::Limits;
 use outrigger_core::log::LogCall;
@@ -76,6 +78,16 @@ impl One {
 
 impl Node {
     async fn start(dir: &Path, stores: &[(&str, &EmbeddedLog)]) -> Node {
+        Node::start_on(dir, stores, Patience::PRODUCTION, |logs| Box::new(logs)).await
+    }
+
+    /// On the log that `over` makes of the stores' topics.
+    async fn start_on(
+        dir: &Path,
+        stores: &[(&str, &EmbeddedLog)],
+        patience: Patience,
+        over: impl FnOnce(Logs) -> Box<dyn Log>,
+    ) -> Node {
         std::fs::create_dir_all(dir).expect("a directory");
         let spec = |(name, _): &(&str, _)| StoreSpec {
             name: (*name).to_owned(),
@@ -97,6 +109,7 @@ impl Node {
             ready_lag_max: None,
             profiler: None,
             peer: PeerConfig::default(),
+            patience,
         };
         let claims = Claims::take(config).await.expect("nobody else is here");
         let (inbox, sink) = Inbox::new();
@@ -104,7 +117,7 @@ impl Node {
             log.client(StoreIndex(index), sink.clone())
         };
         let logs = Logs(stores.iter().enumerate().map(client).collect());
-        let sidecar = claims.start(inbox, Box::new(logs)).expect("threads");
+        let sidecar = claims.start(inbox, over(logs)).expect("threads");
         let address = sidecar.address().expect("it listens");
         Node { sidecar, http: format!("http://{address}"), socket }
     }

@@ -112,13 +112,13 @@ async fn watched_states_follow_changes_and_keep_their_distance() {
     assert!(begun.elapsed() >= least, "{messages} messages in {:?}", begun.elapsed());
 }
 
-async fn health(channel: &Channel, service: &str) -> Result<ServingStatus, Code> {
+pub(super) async fn health(channel: &Channel, service: &str) -> Result<ServingStatus, Code> {
     let request = HealthCheckRequest { service: service.to_owned() };
     let answer = HealthClient::new(channel.clone()).check(request).await;
     answer.map(|answer| answer.into_inner().status()).map_err(|status| status.code())
 }
 
-async fn channel(node: &Node) -> Channel {
+pub(super) async fn channel(node: &Node) -> Channel {
     Channel::from_shared(node.http.clone()).expect("an address").connect().await.expect("a node")
 }
 
