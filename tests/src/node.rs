@@ -103,7 +103,8 @@ impl Node {
         Ok(())
     }
 
-    fn spawn(&mut self) -> Result<()> {
+    /// Starts the process and does not wait for it.
+    pub fn spawn(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the node runs already");
         self.starts += 1;
         let log = File::create(self.log_path())?;

@@ -3,14 +3,17 @@
 use super::failure::Failure;
 use crate::config::ServeArgs;
 use crate::exit::Exit;
+use crate::serve::Signals;
 use crate::{serve, telemetry};
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
+    // First of all: the first process of a container has no default that would end it.
+    let signals = Signals::new().map_err(Failure::Start)?;
     let config = args.resolve()?;
     telemetry::start_logging(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let _endpoint = config.metrics.map(telemetry::start_metrics).transpose()?;
-    Ok(serve::run(config).await?)
+    Ok(serve::run(config, signals).await?)
 }

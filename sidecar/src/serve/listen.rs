@@ -1,13 +1,14 @@
 //! The addresses of a sidecar, bound before anything else is touched: one that is taken ends the start.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener, UnixSocket};
 
 /// The file of a bound socket, removed in an orderly end.
@@ -36,6 +37,10 @@ pub enum ListenError {
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
+/// How long others who start in the same directory are waited for; each needs a moment.
+const TURN_MAX: Duration = Duration::from_secs(5);
+const TURN_PAUSE: Duration = Duration::from_millis(5);
+
 pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::AddressInUse { address },
@@ -44,7 +49,9 @@ pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError>
 }
 
 /// Only this user may connect.
-pub(super) fn unix(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
+pub(super) async fn unix(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
+    let failed = |source| ListenError::Socket { path: path.to_owned(), source };
+    let _turn = turn(path).await.map_err(failed)?;
     remove_stale(path)?;
     let bound = bind_private(path).and_then(|listener| {
         let inode = fs::symlink_metadata(path)?.ino();
@@ -53,8 +60,29 @@ pub(super) fn unix(path: &Path) -> Result<(UnixListener, SocketFile), ListenErro
     bound.map_err(|source| match source.kind() {
         // Another process was quicker.
         io::ErrorKind::AddrInUse => ListenError::SocketInUse { path: path.to_owned() },
-        _ => ListenError::Socket { path: path.to_owned(), source },
+        _ => failed(source),
     })
+}
+
+/// Nobody else who starts comes between the look at a stale file, its removal and the new one: of two that find the
+/// same stale file, the second would remove the first one's socket. The directory is locked, so that no file is left.
+async fn turn(path: &Path) -> io::Result<File> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = File::open(parent.unwrap_or(Path::new(".")))?;
+    let deadline = Instant::now() + TURN_MAX;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(directory),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                tokio::time::sleep(TURN_PAUSE).await;
+            }
+            Err(TryLockError::WouldBlock) => {
+                let held = "another process holds a lock on its directory";
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, held));
+            }
+            Err(TryLockError::Error(source)) => return Err(source),
+        }
+    }
 }
 
 /// Linux gives the file the mode that the socket has when it is bound: there is no moment in which others
@@ -78,13 +106,24 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
     }
-    match UnixStream::connect(path) {
+    match try_connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(failed)
         }
-        Ok(_) => Err(ListenError::SocketInUse { path: path.to_owned() }),
+        // Also one whose backlog is full, for which a connection would be waited for.
+        Ok(()) => Err(ListenError::SocketInUse { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(ListenError::SocketInUse { path: path.to_owned() })
+        }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Does not wait.
+fn try_connect(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 impl SocketFile {
@@ -116,7 +155,7 @@ mod tests {
     async fn the_socket_belongs_to_this_user_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let (_listener, file) = unix(&path).unwrap();
+        let (_listener, file) = unix(&path).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         file.remove();
         assert!(!path.exists());
@@ -126,11 +165,59 @@ mod tests {
     async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let (live, _file) = unix(&path).unwrap();
-        assert!(matches!(unix(&path), Err(ListenError::SocketInUse { .. })));
+        let (live, _file) = unix(&path).await.unwrap();
+        assert!(matches!(unix(&path).await, Err(ListenError::SocketInUse { .. })));
         drop(live);
         assert!(path.exists(), "as a killed process leaves it");
-        let (_listener, _file) = unix(&path).unwrap();
+        let (_listener, _file) = unix(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_live_socket_whose_backlog_is_full_is_in_use_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let busy = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        let address = SockAddr::unix(&path).unwrap();
+        busy.bind(&address).unwrap();
+        busy.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let caller = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            caller.set_nonblocking(true).unwrap();
+            match caller.connect(&address) {
+                Ok(()) => waiting.push(caller),
+                Err(full) => break assert_eq!(full.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        assert!(matches!(unix(&path).await, Err(ListenError::SocketInUse { .. })));
+        assert!(path.exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_many_that_start_at_a_stale_socket_one_has_it_and_can_be_reached() {
+        for _ in 0..50 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("s");
+            drop(unix(&path).await.unwrap());
+            assert!(path.exists(), "as a killed process leaves it");
+            let starts: Vec<_> = (0..4)
+                .map(|_| {
+                    let path = path.clone();
+                    tokio::spawn(async move { unix(&path).await })
+                })
+                .collect();
+            let mut held = Vec::new();
+            for start in starts {
+                match start.await.unwrap() {
+                    Ok(started) => held.push(started),
+                    Err(error) => {
+                        assert!(matches!(error, ListenError::SocketInUse { .. }), "{error}")
+                    }
+                }
+            }
+            assert_eq!(held.len(), 1);
+            try_connect(&path).expect("the one that has it is at its path");
+        }
     }
 
     #[tokio::test]
@@ -138,7 +225,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         fs::write(&path, "mine").unwrap();
-        assert!(matches!(unix(&path), Err(ListenError::NotASocket { .. })));
+        assert!(matches!(unix(&path).await, Err(ListenError::NotASocket { .. })));
         assert_eq!(fs::read(&path).unwrap(), b"mine");
     }
 
@@ -146,9 +233,9 @@ mod tests {
     async fn the_file_of_a_successor_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let (_first, first_file) = unix(&path).unwrap();
+        let (_first, first_file) = unix(&path).await.unwrap();
         // The successor's socket is bound beside the first, so that both inodes exist.
-        let (_second, _file) = unix(&dir.path().join("next")).unwrap();
+        let (_second, _file) = unix(&dir.path().join("next")).await.unwrap();
         fs::rename(dir.path().join("next"), &path).unwrap();
         first_file.remove();
         assert!(path.exists());

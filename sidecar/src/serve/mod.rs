@@ -36,16 +36,30 @@ pub enum ServeError {
     Server(String),
 }
 
-/// Runs until a signal ends it.
-pub async fn run(config: ServeConfig) -> Result<Exit, ServeError> {
+/// Runs until a signal ends it, also one that came before this was called.
+pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exit, ServeError> {
     config.kafka.check()?;
     let claims = Claims::take(sidecar_config(&config)).await?;
-    let _creations = topics::create(&config.kafka, &config.stores).await;
+    let creating = topics::create(&config.kafka, &config.stores);
+    let _creations = tokio::select! {
+        biased;
+        name = signals.next() => {
+            tracing::info!(signal = name, "ended before the start");
+            claims.release();
+            return Ok(Exit::Success);
+        }
+        creations = creating => creations,
+    };
     let (inbox, sink) = Inbox::new();
     let topics: Vec<String> =
         config.stores.iter().map(|store| store.topic.as_str().to_owned()).collect();
-    let log = KafkaLog::start(&config.kafka, &topics, sink)?;
-    let mut signals = Signals::new().map_err(ServeError::System)?;
+    let log = match KafkaLog::start(&config.kafka, &topics, sink) {
+        Ok(log) => log,
+        Err(error) => {
+            claims.release();
+            return Err(error.into());
+        }
+    };
     let mut sidecar = claims.start(inbox, Box::new(log)).map_err(ServeError::System)?;
     announce(&config, &sidecar);
     let failed = tokio::select! {

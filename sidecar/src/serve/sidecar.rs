@@ -76,13 +76,20 @@ impl Claims {
             None => None,
         };
         let (unix, socket) = match &config.socket {
-            Some(path) => Some(listen::unix(path)?).unzip(),
+            Some(path) => Some(listen::unix(path).await?).unzip(),
             None => (None, None),
         };
         let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
         let listeners =
             tcp.map(Listener::Tcp).into_iter().chain(unix.map(Listener::Unix)).collect();
         Ok(Claims { config, data, listeners, address, socket })
+    }
+
+    /// Leaves everything as it was found.
+    pub(super) fn release(self) {
+        if let Some(socket) = self.socket {
+            socket.remove();
+        }
     }
 
     /// `log` was started with the sink of `inbox`. Fails only when the machine gives no thread.

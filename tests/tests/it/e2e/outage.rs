@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use outrigger_client::proto::v1::{Phase, StallKind};
 use outrigger_client::{Client, ErrorKind, Level};
 use outrigger_tests::kafka::{Cluster, TopicSpec};
@@ -92,4 +92,70 @@ fn a_node_that_starts_before_kafka_says_so_and_comes_up_with_it() -> Result<()> 
         ensure!(node.store().await?.get("k").await?.is_some());
         Ok(())
     })
+}
+
+/// The socket is there before Kafka is asked, which is waited for: a signal meets a start at any moment.
+#[test]
+fn a_node_told_to_end_while_it_starts_ends_in_order_and_leaves_no_socket() -> Result<()> {
+    let dir = TempDir::new()?;
+    let socket = dir.path().join("socket");
+    let path = socket.to_str().context("a path of text")?;
+    for _ in 0..5 {
+        let node = Node::new(dir.path(), "one", NOBODY, "topic")?;
+        let mut node = node.with_args(&["--create", "--socket", path]);
+        node.spawn()?;
+        let deadline = Instant::now() + MINUTE;
+        while !socket.exists() {
+            ensure!(Instant::now() < deadline, "no socket:\n{}", node.log());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let ended = node.stop()?;
+        ensure!(ended.code() == Some(0), "{ended}:\n{}", node.log());
+        ensure!(!socket.exists(), "its socket is left:\n{}", node.log());
+    }
+    Ok(())
+}
+
+/// Connecting fails at once where nobody listens.
+const NOBODY: &str = "127.0.0.1:1";
+
+/// What a client has to tell before anybody listens to it must not make it deaf: the order of the two is a race, so
+/// there are several starts of each kind.
+#[test]
+fn every_start_hears_its_acknowledgements_whatever_the_first_address_and_whoever_starts_first()
+-> Result<()> {
+    run(async {
+        let mut cluster = Cluster::start(1, &[])?;
+        let topic = cluster.topic("heard", TopicSpec::store())?;
+        cluster.kill_all()?;
+        let dir = TempDir::new()?;
+        let good = cluster.bootstrap();
+        let refusing_first = format!("{NOBODY},{good}");
+        let mut nodes = Vec::new();
+        for number in 0..6 {
+            let bootstrap = if number % 2 == 0 { &good } else { &refusing_first };
+            let mut node = Node::new(dir.path(), &number.to_string(), bootstrap, topic.name())?;
+            node.start().await?;
+            nodes.push(node);
+        }
+        cluster.start_all()?;
+        for node in &nodes {
+            acknowledges(node, "Kafka came after the node").await?;
+        }
+        for round in 0..2 {
+            for node in &mut nodes {
+                node.kill()?;
+                node.start().await?;
+                acknowledges(node, &format!("start {round} with a copy, Kafka was there")).await?;
+            }
+        }
+        Ok(())
+    })
+}
+
+async fn acknowledges(node: &Node, what: &str) -> Result<()> {
+    node.until_ready().await?;
+    let written = node.store().await?.put("key", what).await;
+    written.map_err(|error| anyhow::anyhow!("{what}: {error:?}\n{}", node.log()))?;
+    Ok(())
 }
