@@ -2,6 +2,7 @@
 //!
 //! Only [`begin_fetch`], [`drop_quarantined`] and [`reset`] change anything.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -78,6 +79,16 @@ pub fn reset(data: &DataDir, store: &str) -> Result<(), StoreError> {
 /// What was set aside of `store`, also while a node uses the directory.
 pub fn quarantined(data: &Path, store: &str) -> Result<Vec<Quarantined>, StoreError> {
     StoreDirectory::new(data, store).set_aside()
+}
+
+/// Bytes of everything that was set aside of `store`. What is set aside does not change, and may have many files:
+/// each is measured once, `measured` is what earlier calls found.
+pub fn set_aside_bytes(
+    data: &Path,
+    store: &str,
+    measured: &mut BTreeMap<Generation, u64>,
+) -> Result<u64, StoreError> {
+    StoreDirectory::new(data, store).set_aside_bytes(measured)
 }
 
 /// Deletes a generation that was set aside, also while a node uses the directory: nobody opens it any more.

@@ -31,6 +31,7 @@ mod lost;
 mod merge;
 mod options;
 mod progress;
+mod remover;
 mod row;
 mod source;
 mod store;
@@ -44,7 +45,9 @@ pub use data_dir::{DataDir, DataDirError};
 pub(crate) use directory::OWNER;
 pub use directory::Quarantined;
 pub use files::free_bytes;
-pub use look::{begin_fetch, drop_quarantined, look, owner, quarantined, reset, size_in_use};
+pub use look::{
+    begin_fetch, drop_quarantined, look, owner, quarantined, reset, set_aside_bytes, size_in_use,
+};
 pub use lost::{LostFile, LostRows, lost_file, lost_files, unreported, write_lost};
 pub use options::{Resources, Shared};
 pub use progress::Progress;

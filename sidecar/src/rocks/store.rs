@@ -19,6 +19,7 @@ use super::error::{refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
 use super::load::Load;
 use super::options::{Shared, Use};
+use super::remover::Remover;
 use super::tuning::Tuning;
 use super::view::{GenerationViews, Pinned, Pins};
 
@@ -38,6 +39,7 @@ pub struct RocksStore {
     highest: u64,
     /// Whatever the process before gave to peers is gone: checkpoints that are there are this one's.
     swept: bool,
+    remover: Remover,
 }
 
 struct Opened {
@@ -65,6 +67,7 @@ impl RocksStore {
             closing: BTreeMap::new(),
             highest: 0,
             swept: false,
+            remover: Remover::default(),
         }
     }
 
@@ -122,6 +125,9 @@ impl RocksStore {
                 return Ok(found);
             }
         };
+        for hidden in listing.removing.drain(..) {
+            self.remover.delete(hidden)?;
+        }
         self.directory.sweep(&mut listing)?;
         if !self.swept {
             // Not when it is opened again: peers may be reading what this process gives them.
@@ -229,7 +235,8 @@ impl RocksStore {
     }
 
     /// A rebuild that would fill the disk takes it from everybody else on the machine, and does not end.
-    fn check_space(&self) -> Result<(), StoreError> {
+    fn check_space(&mut self) -> Result<(), StoreError> {
+        self.remover.settle()?;
         let Some(in_use) = self.directory.size_in_use()? else { return Ok(()) };
         self.directory.check_free(in_use, "a rebuild beside the copy that it replaces")
     }
@@ -336,7 +343,9 @@ impl RocksStore {
 
     fn remove(&mut self, generation: Generation) -> Answer {
         self.close(generation);
-        self.directory.remove(generation)?;
+        if let Some(hidden) = self.directory.hide(generation)? {
+            self.remover.delete(hidden)?;
+        }
         Ok(StoreEvent::Done { call: StoreCallKind::Remove, generation })
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use outrigger_core::offset::Generation;
+
 use crate::rocks;
 use crate::runtime::{StoreHandle, StoreSpec, clock};
 use crate::telemetry::metrics;
@@ -13,6 +15,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keys in files with what the log lost, which never change once they are there.
 type Counted = BTreeMap<PathBuf, u64>;
+
+/// By store: what each generation takes that was set aside.
+type Measured = BTreeMap<String, BTreeMap<Generation, u64>>;
 
 /// Changes when a copy is set aside, or when an operator drops one.
 const INTERVAL_OF_DISK: Duration = Duration::from_secs(10);
@@ -31,27 +36,32 @@ pub(super) async fn run(stores: Vec<StoreHandle>) {
 /// Until it is aborted.
 pub(super) async fn run_on_disk(data: PathBuf, stores: Vec<StoreSpec>) {
     let mut ticks = tokio::time::interval(INTERVAL_OF_DISK);
-    let mut counted = Counted::new();
+    let mut known = (Measured::new(), Counted::new());
     loop {
         ticks.tick().await;
         let (data, names) = (data.clone(), stores.clone());
-        let looked = tokio::task::spawn_blocking(move || look(&data, &names, counted)).await;
-        counted = looked.expect("looking does not panic");
+        let looked = tokio::task::spawn_blocking(move || look(&data, &names, known)).await;
+        known = looked.expect("looking does not panic");
     }
 }
 
-fn look(data: &Path, stores: &[StoreSpec], mut counted: Counted) -> Counted {
+fn look(
+    data: &Path,
+    stores: &[StoreSpec],
+    (mut measured, mut counted): (Measured, Counted),
+) -> (Measured, Counted) {
     for StoreSpec { name, .. } in stores {
         // What cannot be read now keeps its last value; the store itself tells when its disk fails.
-        if let Ok(aside) = rocks::quarantined(data, name) {
-            metrics::set_aside(name, aside.iter().map(|aside| aside.bytes).sum());
+        let of_store = measured.entry(name.clone()).or_default();
+        if let Ok(bytes) = rocks::set_aside_bytes(data, name, of_store) {
+            metrics::set_aside(name, bytes);
         }
         if let Ok(files) = rocks::lost_files(data, name) {
             let rows = files.iter().map(|file| count(file, &mut counted));
             metrics::lost_rows(name, rows.sum());
         }
     }
-    counted
+    (measured, counted)
 }
 
 fn count(file: &rocks::LostFile, counted: &mut Counted) -> u64 {

@@ -1,5 +1,7 @@
 //! What is set aside, and kept until an operator drops it.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use outrigger_core::offset::Generation;
@@ -78,6 +80,26 @@ impl StoreDirectory {
         self.list()?.quarantined.iter().map(describe).collect()
     }
 
+    /// The sum of all; those in `measured` are not looked at again.
+    pub(in crate::rocks) fn set_aside_bytes(
+        &self,
+        measured: &mut BTreeMap<Generation, u64>,
+    ) -> Result<u64, StoreError> {
+        let aside = match self.exists()? {
+            true => self.list()?.quarantined,
+            false => BTreeSet::new(),
+        };
+        measured.retain(|generation, _| aside.contains(generation));
+        for generation in aside {
+            if let Entry::Vacant(entry) = measured.entry(generation) {
+                let path = self.quarantined(generation);
+                let bytes = files::size(&path).map_err(|error| failed("look at", &path, &error))?;
+                entry.insert(bytes);
+            }
+        }
+        Ok(measured.values().sum())
+    }
+
     /// Deletes what was set aside under this number; an error when there is none.
     pub(in crate::rocks) fn drop_quarantined(
         &self,
@@ -118,5 +140,12 @@ mod tests {
         assert_eq!(fs::read_to_string(aside.join("rows")).unwrap(), "kept");
         let [kept] = &store.set_aside().unwrap()[..] else { panic!("it is listed") };
         assert_eq!((kept.why.as_str(), kept.has_lost), ("the log ends below it", true));
+
+        let mut measured = BTreeMap::new();
+        assert_eq!(store.set_aside_bytes(&mut measured).unwrap(), kept.bytes);
+        fs::write(aside.join("rows"), "not looked at again").unwrap();
+        assert_eq!(store.set_aside_bytes(&mut measured).unwrap(), kept.bytes);
+        store.drop_quarantined(Generation(3)).unwrap();
+        assert_eq!(store.set_aside_bytes(&mut measured).unwrap(), 0);
     }
 }

@@ -22,8 +22,10 @@ pub(in crate::rocks) struct Listing {
     pub(in crate::rocks) lost: BTreeSet<Generation>,
     /// What peers gave that was not adopted, whole or not.
     pub(in crate::rocks) fetched: BTreeSet<Generation>,
-    /// Halves of an interrupted `Create` or `Remove`.
-    pub(super) debris: Vec<PathBuf>,
+    /// Halves of an interrupted `Create`.
+    pub(super) creating: Vec<PathBuf>,
+    /// What a `Remove` left.
+    pub(in crate::rocks) removing: Vec<PathBuf>,
     /// Checkpoints, of this process or of one that has ended.
     pub(super) giving: Vec<PathBuf>,
 }
@@ -52,8 +54,10 @@ impl StoreDirectory {
                 listing.lost.insert(generation);
             } else if let Some(Ok(generation)) = name.strip_prefix(FETCHING).map(str::parse) {
                 listing.fetched.insert(generation);
-            } else if [CREATING, REMOVING].iter().any(|debris| name.starts_with(debris)) {
-                listing.debris.push(entry.path());
+            } else if name.starts_with(CREATING) {
+                listing.creating.push(entry.path());
+            } else if name.starts_with(REMOVING) {
+                listing.removing.push(entry.path());
             } else if name.starts_with(GIVING) {
                 listing.giving.push(entry.path());
             }

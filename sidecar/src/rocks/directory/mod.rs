@@ -84,7 +84,7 @@ impl StoreDirectory {
 
     /// Finishes what a crash interrupted.
     pub(super) fn sweep(&self, listing: &mut Listing) -> Result<(), StoreError> {
-        for debris in listing.debris.drain(..) {
+        for debris in listing.creating.drain(..).chain(listing.removing.drain(..)) {
             fs::remove_dir_all(&debris).map_err(|error| failed("remove", &debris, &error))?;
         }
         for generation in listing.generations.clone() {
@@ -219,7 +219,7 @@ impl StoreDirectory {
         revealed.map_err(|error| failed("rename", creating, &error))
     }
 
-    pub(super) fn remove(&self, generation: Generation) -> Result<(), StoreError> {
+    fn remove(&self, generation: Generation) -> Result<(), StoreError> {
         let path = self.generation(generation);
         if !path.exists() {
             return Ok(());
@@ -227,9 +227,23 @@ impl StoreDirectory {
         self.delete(&path, generation)
     }
 
-    fn delete(&self, path: &Path, generation: Generation) -> Result<(), StoreError> {
+    /// Out of sight, and to be deleted: where it is now. None when it is not there.
+    pub(super) fn hide(&self, generation: Generation) -> Result<Option<PathBuf>, StoreError> {
+        let path = self.generation(generation);
+        if !path.exists() {
+            return Ok(None);
+        }
+        self.move_away(&path, generation).map(Some)
+    }
+
+    fn move_away(&self, path: &Path, generation: Generation) -> Result<PathBuf, StoreError> {
         let removing = self.path.join(format!("{REMOVING}{generation}"));
         files::rename(path, &removing).map_err(|error| failed("rename", path, &error))?;
+        Ok(removing)
+    }
+
+    fn delete(&self, path: &Path, generation: Generation) -> Result<(), StoreError> {
+        let removing = self.move_away(path, generation)?;
         if let Err(error) = fs::remove_dir_all(&removing) {
             tracing::warn!(path = %removing.display(), %error, "its files remain until the next start");
         }
