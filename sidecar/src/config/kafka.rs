@@ -94,6 +94,26 @@ fn is_name(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(legal)
 }
 
+/// What lets somebody else pass for a broker, as a sentence.
+pub(super) fn unverified(properties: &BTreeMap<String, String>) -> Option<String> {
+    let off = [
+        ("enable.ssl.certificate.verification", &["false", "f", "0"][..]),
+        ("ssl.endpoint.identification.algorithm", &["none"]),
+    ];
+    let is_off = |(name, values): &(&str, &[&str])| {
+        let given = properties.get(*name).map(|value| value.trim().to_ascii_lowercase());
+        given.is_some_and(|given| values.contains(&given.as_str()))
+    };
+    let names: Vec<&str> = off.iter().filter(|off| is_off(off)).map(|(name, _)| *name).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "kafka: {} is off: whoever is between this node and Kafka can read and change everything; leave it out, \
+             and name the authority with ssl.ca.location",
+            names.join(" and ")
+        )
+    })
+}
+
 fn judge(key: &str, value: &str) -> Result<(), BadProperty> {
     let alone = KafkaConfig {
         bootstrap: "any:1".to_owned(),

@@ -36,8 +36,8 @@ impl ServeArgs {
         self.single.store.as_deref().unwrap_or_default()
     }
 
-    /// For a node of one store beside the one that these settings are for: on a directory of its own, and listening
-    /// on `socket` alone.
+    /// For a node of one store beside the one that these settings are for: on a directory of its own, listening on
+    /// `socket` alone, and without peers: all that it has comes from the log.
     pub fn resolve_beside(
         mut self,
         data: PathBuf,
@@ -52,7 +52,10 @@ impl ServeArgs {
         self.settings.listen = Some("off".to_owned());
         self.settings.metrics = Some("off".to_owned());
         self.settings.socket = Some(socket);
-        let mut config = self.resolve()?;
+        self.settings.forget_peers();
+        let mut read = read(self.config.as_deref())?;
+        read.file.forget_peers();
+        let mut config = self.resolve_over(read)?;
         config.stores.retain(|store| name.is_empty() || store.name.as_str() == name);
         match config.stores.len() {
             1 => Ok(config),
@@ -242,7 +245,8 @@ fn warnings(config: &ServeConfig, secret_file: Option<&Path>) -> Vec<String> {
             .to_owned()
     });
     let open = [open("listen", config.listen), open("metrics", config.metrics)];
-    open.into_iter().chain([readable]).flatten().collect()
+    let unverified = kafka::unverified(&config.kafka.properties);
+    open.into_iter().chain([readable, unverified]).flatten().collect()
 }
 
 #[cfg(test)]

@@ -200,6 +200,12 @@ impl Place {
 }
 
 impl Settings {
+    /// As if nobody had said anything about other nodes.
+    pub(super) fn forget_peers(&mut self) {
+        let Settings { peers, peer_secret_file, peer_rate, .. } = self;
+        (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
+    }
+
     /// These settings, and the file's where these say nothing.
     pub(super) fn over(self, file: &File) -> Settings {
         Settings {
@@ -233,6 +239,12 @@ impl ReadFile {
 }
 
 impl File {
+    /// As if it said nothing about other nodes.
+    pub(super) fn forget_peers(&mut self) {
+        let File { peers, peer_secret_file, peer_rate, .. } = self;
+        (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
+    }
+
     fn take(top: &mut Section<'_>) -> File {
         File {
             data: top.path("data"),

@@ -381,6 +381,21 @@ fn what_the_guarantees_rest_on_is_not_an_operators_to_set() {
 }
 
 #[test]
+fn a_broker_that_is_not_verified_is_warned_about() {
+    let warnings = |text: &str| resolve(&["--kafka", text], MINIMAL).unwrap().warnings;
+    for off in [
+        "enable.ssl.certificate.verification=false",
+        "enable.ssl.certificate.verification=FALSE",
+        "ssl.endpoint.identification.algorithm=none",
+    ] {
+        let told = warnings(off);
+        let name = off.split('=').next().unwrap();
+        assert!(told.iter().any(|warning| warning.contains(name)), "{off}: {told:?}");
+    }
+    assert!(warnings("enable.ssl.certificate.verification=true").is_empty());
+}
+
+#[test]
 fn what_librdkafka_would_refuse_is_refused_before_it_connects() {
     let cases = [
         ("nonsense", "kafka: --kafka number 1 is not a setting: give KEY=VALUE"),
@@ -464,6 +479,18 @@ fn peers_without_a_secret_are_refused() {
         assert!(text.starts_with(&format!("{setting}: it needs the secret")), "{text}");
         assert!(text.contains("--peer-secret-file"), "{text}");
     }
+}
+
+#[test]
+fn a_node_beside_another_reads_the_log_and_asks_no_peer() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let peers = "peers = ['http://a:1']\npeer_secret_file = '/nonexistent/secret'\n";
+    std::fs::write(file.path(), format!("{peers}{MINIMAL}")).unwrap();
+    let flags = ["outrigger", "--config", file.path().to_str().unwrap(), "--peers", "http://b:2"];
+    let line = Line::try_parse_from(flags).unwrap();
+    let beside = line.serve.resolve_beside("/beside".into(), "/tmp/socket".into()).unwrap();
+    assert!(!beside.peer.asks() && beside.peer.secret.is_none());
+    assert_eq!(beside.data, PathBuf::from("/beside"));
 }
 
 #[test]

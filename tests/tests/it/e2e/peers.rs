@@ -22,14 +22,14 @@ const RECORDS: u64 = 12_000;
 const KEYS: u64 = 10_000;
 const MIB: u64 = 1 << 20;
 
-const SECRET: &str = "of-all-nodes-of-the-test";
+pub(super) const SECRET: &str = "of-all-nodes-of-the-test";
 
 /// At this rate a copy of [`fill`]'s rows takes ten seconds.
 const SLOW: [&str; 2] = ["--peer-rate", "1MiB"];
 
 impl Place {
     /// Some 10 MB that do not shrink, with overwritten and deleted keys.
-    fn fill(&self) -> Result<()> {
+    pub(super) fn fill(&self) -> Result<()> {
         let keys: Vec<String> =
             (0..RECORDS).map(|offset| format!("key {}", offset % KEYS)).collect();
         let values: Vec<Vec<u8>> = (0..RECORDS).map(noise).collect();
@@ -39,7 +39,7 @@ impl Place {
         Ok(())
     }
 
-    fn secret(&self, name: &str, text: &str) -> Result<PathBuf> {
+    pub(super) fn secret(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.dir.path().join(name);
         fs::write(&path, text)?;
         Ok(path)
@@ -52,7 +52,7 @@ impl Place {
     }
 
     /// A READY node that gives, with everything in the topic on disk.
-    async fn giver(&self, args: &[&str]) -> Result<Node> {
+    pub(super) async fn giver(&self, args: &[&str]) -> Result<Node> {
         self.another_giver("giver", args).await
     }
 

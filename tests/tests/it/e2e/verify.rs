@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use outrigger_tests::kafka::TopicSpec;
 use outrigger_tests::load::Load;
 use outrigger_tests::node::{Node, STORE, binary};
-use rocksdb::{DB, FlushOptions, Options, WriteOptions};
+use rocksdb::{BoundColumnFamily, DB, FlushOptions, Options, WriteOptions};
 
+use super::peers::SECRET;
 use super::{MINUTE, Place, durable, run};
 
 fn verify(nodes: &[&Node], arguments: &[&str]) -> Result<Output> {
@@ -136,6 +138,39 @@ fn the_log_tells_which_of_two_nodes_is_wrong() -> Result<()> {
 }
 
 #[test]
+fn the_log_comes_from_the_log_and_not_from_a_copy_under_test() -> Result<()> {
+    run(async {
+        let place = Place::new("verify-peers", TopicSpec::store())?;
+        place.fill()?;
+        let mut wrong = place.giver(&[]).await?;
+        ensure!(wrong.stop()?.success());
+        alter(&wrong, |altered| altered.delete(b"key 1"))?;
+        wrong.start().await?;
+        wrong.until_ready().await?;
+        let settings = place.dir.path().join("settings.toml");
+        let secret = place.secret("secret", SECRET)?;
+        let text = format!(
+            "data = '/nonexistent'\nbootstrap = '{}'\npeers = ['{}']\npeer_secret_file = '{}'\n\
+             [[store]]\nname = '{STORE}'\ntopic = '{}'\n",
+            place.bootstrap,
+            wrong.url(),
+            secret.display(),
+            place.topic.name()
+        );
+        std::fs::write(&settings, text)?;
+        let settings = settings.to_str().context("a path of text")?;
+
+        let output = verify(&[&wrong], &["--from-log", "--config", settings])?;
+
+        let text = self::text(&output);
+        ensure!(output.status.code() == Some(1), "{text}");
+        let told = format!("key key 1\n  the log  0:10001\n  {}  absent\n", wrong.url());
+        ensure!(text.contains(&told), "{told}is not in\n{text}");
+        Ok(())
+    })
+}
+
+#[test]
 fn a_log_that_does_not_answer_is_told_by_name() -> Result<()> {
     run(async {
         let place = Place::new("verify-nowhere", TopicSpec::store())?;
@@ -167,21 +202,46 @@ async fn changed(place: &Place) -> Result<[Node; 2]> {
     Ok([one, two])
 }
 
-/// As the sidecar stores rows: a prefix before the key, the offset before the value, no write-ahead log.
 fn tamper(node: &Node) -> Result<()> {
+    alter(node, |altered| {
+        altered.put(b"changed\tvalue", 0, b"rotten")?;
+        altered.put(b"stranger", 7, b"from nowhere")?;
+        altered.delete(b"absent")
+    })
+}
+
+/// Partition 0 of a stopped node's copy. As the sidecar stores rows: a prefix before the key, the offset before the
+/// value, no write-ahead log.
+struct Altered {
+    db: DB,
+    unlogged: WriteOptions,
+}
+
+impl Altered {
+    fn put(&self, key: &[u8], offset: u64, value: &[u8]) -> Result<()> {
+        let (key, value) = ([b"\x01", key].concat(), [&offset.to_be_bytes(), value].concat());
+        Ok(self.db.put_cf_opt(&self.family()?, key, value, &self.unlogged)?)
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<()> {
+        Ok(self.db.delete_cf_opt(&self.family()?, [b"\x01", key].concat(), &self.unlogged)?)
+    }
+
+    fn family(&self) -> Result<Arc<BoundColumnFamily<'_>>> {
+        self.db.cf_handle("p0").context("partition 0 has a column family")
+    }
+}
+
+fn alter(node: &Node, with: impl FnOnce(&Altered) -> Result<()>) -> Result<()> {
     let path: PathBuf = node.data().join(STORE).join("g1");
     let options = Options::default();
     let families = DB::list_cf(&options, &path)?;
     let db = DB::open_cf(&options, &path, families)?;
-    let family = db.cf_handle("p0").context("partition 0 has a column family")?;
     let mut unlogged = WriteOptions::default();
     unlogged.disable_wal(true);
-    let key = |key: &[u8]| [b"\x01", key].concat();
-    let value = |offset: u64, value: &[u8]| [&offset.to_be_bytes(), value].concat();
-    db.put_cf_opt(&family, key(b"changed\tvalue"), value(0, b"rotten"), &unlogged)?;
-    db.put_cf_opt(&family, key(b"stranger"), value(7, b"from nowhere"), &unlogged)?;
-    db.delete_cf_opt(&family, key(b"absent"), &unlogged)?;
+    let altered = Altered { db, unlogged };
+    with(&altered)?;
     let mut waiting = FlushOptions::default();
     waiting.set_wait(true);
-    Ok(db.flush_cf_opt(&family, &waiting)?)
+    Ok(altered.db.flush_cf_opt(&altered.family()?, &waiting)?)
 }
