@@ -20,7 +20,7 @@ pub mod runtime;
 mod scratch;
 pub mod serve;
 pub mod telemetry;
-mod words;
 mod vital;
 pub mod watchdog;
+mod words;
 mod workload;

@@ -66,6 +66,8 @@ pub struct StoreConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Creation {
     pub partitions: u32,
+    /// None: as many replicas as the cluster is meant to give, three at most.
+    pub replication: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

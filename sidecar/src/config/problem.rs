@@ -9,7 +9,7 @@ use super::file::FileFault;
 use super::kafka::BadProperty;
 use super::names::NameError;
 use super::peers::PEERS_MAX;
-use super::stores::{PARTITIONS_MAX, STORES_MAX};
+use super::stores::{PARTITIONS_MAX, REPLICATION_MAX, STORES_MAX};
 use super::units::RateError;
 use crate::peer::{AddressError, RATE_MIN, SecretError};
 
@@ -122,6 +122,14 @@ pub enum Problem {
     PartitionsWithoutCreate { store: String },
     #[error("partitions: store `{store}` has {partitions}: give 1 to {PARTITIONS_MAX}")]
     Partitions { store: String, partitions: u32 },
+    #[error(
+        "replication: store `{store}` has replication but not create: add create, or leave it to the topic that exists"
+    )]
+    ReplicationWithoutCreate { store: String },
+    #[error(
+        "replication: store `{store}` has {replication}: give 1 to {REPLICATION_MAX}, 3 is usual"
+    )]
+    Replication { store: String, replication: u32 },
     #[error("kafka: {0}")]
     Kafka(#[from] BadProperty),
 }

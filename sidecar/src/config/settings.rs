@@ -16,7 +16,7 @@ use super::problem::Problem;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ServeArgs {
     /// Configuration file (TOML); its keys are the long flags below with `_` for `-`, a table `[kafka]`,
-    /// and one table `[[store]]` for each store with name, topic, create and partitions
+    /// and one table `[[store]]` for each store with name, topic, create, partitions and replication
     #[arg(long, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
@@ -150,6 +150,11 @@ pub(super) struct SingleStore {
     /// Number of partitions of a created topic [default: 1]
     #[arg(long, env = "OUTRIGGER_PARTITIONS", value_name = "NUMBER")]
     pub(super) partitions: Option<u32>,
+
+    /// Number of replicas of a created topic, which waits for so many brokers
+    /// [default: as many as the cluster is meant to give, three at most]
+    #[arg(long, env = "OUTRIGGER_REPLICATION", value_name = "NUMBER")]
+    pub(super) replication: Option<u32>,
 }
 
 /// The file. Unknown keys are errors, because a misspelt setting would be a setting silently missing.
@@ -178,6 +183,7 @@ pub(super) struct StoreTable {
     pub(super) topic: Option<String>,
     pub(super) create: bool,
     pub(super) partitions: Option<u32>,
+    pub(super) replication: Option<u32>,
 }
 
 /// A file as it was read, with what is wrong with it.
@@ -270,6 +276,8 @@ impl StoreTable {
     fn take(table: &mut Section<'_>) -> Option<StoreTable> {
         let (topic, create) = (table.text("topic"), table.truth("create").unwrap_or_default());
         let partitions = table.number("partitions");
-        Some(StoreTable { name: table.needed_text("name")?, topic, create, partitions })
+        let replication = table.number("replication");
+        let name = table.needed_text("name")?;
+        Some(StoreTable { name, topic, create, partitions, replication })
     }
 }

@@ -13,6 +13,9 @@ pub(super) const STORES_MAX: usize = 64;
 /// Every partition is a column family with its own memtable in each generation.
 pub const PARTITIONS_MAX: u32 = 256;
 
+/// Kafka's own bound.
+pub(super) const REPLICATION_MAX: u32 = 32_767;
+
 /// The stores, with everything wrong about them appended to `problems`.
 pub(super) fn resolve(
     single: SingleStore,
@@ -34,12 +37,13 @@ fn gather(
     tables: Vec<StoreTable>,
     problems: &mut Vec<Problem>,
 ) -> Vec<StoreTable> {
-    let SingleStore { store, topic, create, partitions } = single;
+    let SingleStore { store, topic, create, partitions, replication } = single;
     let Some(name) = store else {
         let alone = [
             ("--topic", topic.is_some()),
             ("--create", create),
             ("--partitions", partitions.is_some()),
+            ("--replication", replication.is_some()),
         ];
         let alone = alone.into_iter().filter(|(_, given)| *given);
         problems.extend(alone.map(|(flag, _)| Problem::StoreFlagAlone { flag }));
@@ -52,11 +56,11 @@ fn gather(
         problems.push(Problem::StoresTwice { flag: name });
         return tables;
     }
-    vec![StoreTable { name, topic, create, partitions }]
+    vec![StoreTable { name, topic, create, partitions, replication }]
 }
 
 fn store(table: &StoreTable, problems: &mut Vec<Problem>) -> Option<StoreConfig> {
-    let StoreTable { name, topic, create, partitions } = table;
+    let StoreTable { name, topic, create, partitions, replication } = table;
     let before = problems.len();
     let parsed_name = StoreName::parse(name)
         .map_err(|error| problems.push(Problem::StoreName { name: name.clone(), error }))
@@ -82,11 +86,20 @@ fn store(table: &StoreTable, problems: &mut Vec<Problem>) -> Option<StoreConfig>
             problems.push(Problem::Partitions { store: name.clone(), partitions });
         }
     }
+    if let Some(replication) = *replication {
+        if !create {
+            problems.push(Problem::ReplicationWithoutCreate { store: name.clone() });
+        }
+        if !(1..=REPLICATION_MAX).contains(&replication) {
+            problems.push(Problem::Replication { store: name.clone(), replication });
+        }
+    }
     if problems.len() > before {
         return None;
     }
     // With one partition revisions are a total order, which most applications want.
-    let create = create.then(|| Creation { partitions: partitions.unwrap_or(1) });
+    let (partitions, replication) = (partitions.unwrap_or(1), *replication);
+    let create = create.then_some(Creation { partitions, replication });
     Some(StoreConfig { name: parsed_name?, topic: parsed_topic?, create })
 }
 

@@ -44,7 +44,7 @@ fn store(name: &str, topic: &str, create: Option<u32>) -> StoreConfig {
     StoreConfig {
         name: super::super::StoreName::parse(name).unwrap(),
         topic: super::super::TopicName::parse(topic).unwrap(),
-        create: create.map(|partitions| Creation { partitions }),
+        create: create.map(|partitions| Creation { partitions, replication: None }),
     }
 }
 
@@ -305,6 +305,23 @@ fn partitions_belong_to_a_topic_that_is_created() {
 }
 
 #[test]
+fn replication_belongs_to_a_topic_that_is_created() {
+    let with = |lines: &str| with_stores(&format!("[[store]]\nname = 's'\n{lines}"));
+    let alone = problem(&[], &with("replication = 3"));
+    assert!(alone.starts_with("replication: store `s` has replication but not create"), "{alone}");
+    for bad in [0, 32_768] {
+        let text = problem(&[], &with(&format!("create = true\nreplication = {bad}")));
+        assert!(
+            text.starts_with(&format!("replication: store `s` has {bad}: give 1 to")),
+            "{text}"
+        );
+    }
+    let created = resolve(&[], &with("create = true\nreplication = 5")).unwrap();
+    let replication = created.stores[0].create.unwrap().replication;
+    assert_eq!(replication, Some(5));
+}
+
+#[test]
 fn flags_of_a_single_store_are_not_mixed_with_tables() {
     let text = problem(&["--store", "s"], MINIMAL);
     assert!(text.contains("`s`") && text.contains("OUTRIGGER_STORE"), "{text}");
@@ -359,6 +376,21 @@ fn the_variable_holds_settings_for_librdkafka_one_a_line_and_a_flag_is_one_howev
 }
 
 #[test]
+fn a_broker_that_is_not_verified_is_warned_about() {
+    let warnings = |text: &str| resolve(&["--kafka", text], MINIMAL).unwrap().warnings;
+    for off in [
+        "enable.ssl.certificate.verification=false",
+        "enable.ssl.certificate.verification=FALSE",
+        "ssl.endpoint.identification.algorithm=none",
+    ] {
+        let told = warnings(off);
+        let name = off.split('=').next().unwrap();
+        assert!(told.iter().any(|warning| warning.contains(name)), "{off}: {told:?}");
+    }
+    assert!(warnings("enable.ssl.certificate.verification=true").is_empty());
+}
+
+#[test]
 fn a_secret_is_not_in_the_debug_form() {
     let config = resolve(&["--kafka", "sasl.password=hunter2"], MINIMAL).unwrap();
     let text = format!("{config:?}");
@@ -378,21 +410,6 @@ fn what_the_guarantees_rest_on_is_not_an_operators_to_set() {
         let text = problem(&["--kafka", &format!("{key}=1")], MINIMAL);
         assert!(text.contains(key) && text.contains("remove it"), "{text}");
     }
-}
-
-#[test]
-fn a_broker_that_is_not_verified_is_warned_about() {
-    let warnings = |text: &str| resolve(&["--kafka", text], MINIMAL).unwrap().warnings;
-    for off in [
-        "enable.ssl.certificate.verification=false",
-        "enable.ssl.certificate.verification=FALSE",
-        "ssl.endpoint.identification.algorithm=none",
-    ] {
-        let told = warnings(off);
-        let name = off.split('=').next().unwrap();
-        assert!(told.iter().any(|warning| warning.contains(name)), "{off}: {told:?}");
-    }
-    assert!(warnings("enable.ssl.certificate.verification=true").is_empty());
 }
 
 #[test]
@@ -473,15 +490,6 @@ fn what_is_no_peer_is_refused_by_name() {
 }
 
 #[test]
-fn peers_without_a_secret_are_refused() {
-    for (setting, value) in [("peers", "http://b:1"), ("peer_rate", "50MiB")] {
-        let text = problem(&[&format!("--{}", setting.replace('_', "-")), value], MINIMAL);
-        assert!(text.starts_with(&format!("{setting}: it needs the secret")), "{text}");
-        assert!(text.contains("--peer-secret-file"), "{text}");
-    }
-}
-
-#[test]
 fn a_node_beside_another_reads_the_log_and_asks_no_peer() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let peers = "peers = ['http://a:1']\npeer_secret_file = '/nonexistent/secret'\n";
@@ -491,6 +499,15 @@ fn a_node_beside_another_reads_the_log_and_asks_no_peer() {
     let beside = line.serve.resolve_beside("/beside".into(), "/tmp/socket".into()).unwrap();
     assert!(!beside.peer.asks() && beside.peer.secret.is_none());
     assert_eq!(beside.data, PathBuf::from("/beside"));
+}
+
+#[test]
+fn peers_without_a_secret_are_refused() {
+    for (setting, value) in [("peers", "http://b:1"), ("peer_rate", "50MiB")] {
+        let text = problem(&[&format!("--{}", setting.replace('_', "-")), value], MINIMAL);
+        assert!(text.starts_with(&format!("{setting}: it needs the secret")), "{text}");
+        assert!(text.contains("--peer-secret-file"), "{text}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod findings;
 mod machine;
+mod replication;
 mod store;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::plan;
 use crate::rocks::Shared;
 
 use self::findings::Findings;
+use self::store::Topic;
 
 /// The findings as text. `Negative` when one of them is bad.
 pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
@@ -22,13 +24,16 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
     for warning in &config.warnings {
         findings.warn(warning.clone(), "correct the configuration, if this is not meant");
     }
+    // Before the disk: what is held there would keep a node from starting while Kafka does not answer.
+    let facts = plan::describe(config)?;
+    let stores = config.stores.iter().zip(facts);
+    let topics: Vec<_> = stores.map(|(store, facts)| Topic::of(config, store, facts)).collect();
     let (data, _held) = machine::data_directory(config, &mut findings);
     machine::open_files(&mut findings);
-    let facts = plan::describe(config)?;
     let shared = Arc::new(Shared::new(plan::RESOURCES));
-    for (store, facts) in config.stores.iter().zip(facts) {
+    for (store, topic) in config.stores.iter().zip(topics) {
         findings.begin(format!("store {}, topic {}", store.name, store.topic));
-        store::examine(config, store, facts, &data, &shared, &mut findings);
+        store::examine(config, store, topic, &data, &shared, &mut findings);
     }
     let exit = if findings.any_bad() { Exit::Negative } else { Exit::Success };
     Ok((findings.text(), exit))

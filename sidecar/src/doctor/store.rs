@@ -16,26 +16,55 @@ use outrigger_core::topic::LogFacts;
 
 use super::findings::Findings;
 use super::machine::Data;
+use super::replication;
 use crate::config::{ServeConfig, StoreConfig};
-use crate::kafka::{self, Placement};
+use crate::kafka::{self, Placement, PlacementError, Replicas};
 use crate::plan::{self, Planned};
 use crate::rocks::{self, Shared};
 use crate::runtime::clock;
 use crate::words::{MURMUR2, counted};
 
+/// What Kafka says of a store's topic.
+pub(super) struct Topic {
+    facts: Result<LogFacts, KafkaError>,
+    /// None: a cluster that does not tell, or whose facts are missing too.
+    replicas: Option<Replicas>,
+    /// None without facts.
+    placement: Option<Result<Placement, PlacementError>>,
+}
+
+impl Topic {
+    pub(super) fn of(
+        config: &ServeConfig,
+        store: &StoreConfig,
+        facts: Result<LogFacts, KafkaError>,
+    ) -> Topic {
+        let name = store.topic.as_str();
+        let Ok(known) = &facts else { return Topic { facts, replicas: None, placement: None } };
+        let replicas = kafka::replicas(&config.kafka, name).ok().and_then(Result::ok);
+        let logs: Vec<_> =
+            known.partitions.iter().map(|facts| facts.log_start..facts.high_watermark).collect();
+        let placement = Some(kafka::placement(&config.kafka, name, &logs));
+        Topic { facts, replicas, placement }
+    }
+}
+
 pub(super) fn examine(
     config: &ServeConfig,
     store: &StoreConfig,
-    facts: Result<LogFacts, KafkaError>,
+    topic: Topic,
     data: &Data,
     shared: &Arc<Shared>,
     findings: &mut Findings,
 ) {
+    let Topic { facts, replicas, placement: looked } = topic;
     match facts {
         Ok(facts) => {
-            topic(&facts, findings);
+            self::topic(config, store, &facts, replicas, findings);
             log(&facts, findings);
-            placement(config, store, &facts, findings);
+            if let Some(looked) = looked {
+                placement(looked, findings);
+            }
             copy(config, store, facts, data, shared, findings);
         }
         Err(error) => findings.bad(
@@ -46,7 +75,13 @@ pub(super) fn examine(
     set_aside(config, store, findings);
 }
 
-fn topic(facts: &LogFacts, findings: &mut Findings) {
+fn topic(
+    config: &ServeConfig,
+    store: &StoreConfig,
+    facts: &LogFacts,
+    replicas: Option<Replicas>,
+    findings: &mut Findings,
+) {
     let policy = &facts.policy;
     if let Some(fault) = policy_fault(policy, &Limits::PRODUCTION) {
         let refusal = Refusal::Policy(fault);
@@ -60,8 +95,18 @@ fn topic(facts: &LogFacts, findings: &mut Findings) {
         counted(u64::from(policy.replication), "replica")
     ));
     for warning in PolicyWarning::of(policy, &Limits::PRODUCTION) {
-        findings.warn(warning.to_string(), "change the topic, see `kafka-configs --alter`");
+        let setting = match warning {
+            // Judged by what the cluster is meant to give.
+            PolicyWarning::Replication(_) | PolicyWarning::MinInsync(_) => continue,
+            PolicyWarning::UncleanElection => "unclean.leader.election.enable=false",
+            PolicyWarning::MessageBytes(_) => "max.message.bytes=1048588",
+            PolicyWarning::CreateTime => "message.timestamp.type=LogAppendTime",
+        };
+        let bootstrap = &config.kafka.bootstrap;
+        let alter = replication::alter(bootstrap, store.topic.as_str(), setting);
+        findings.warn(warning.to_string(), alter);
     }
+    replication::examine(config, store, policy, replicas, findings);
 }
 
 fn log(facts: &LogFacts, findings: &mut Findings) {
@@ -79,10 +124,8 @@ fn log(facts: &LogFacts, findings: &mut Findings) {
     }
 }
 
-fn placement(config: &ServeConfig, store: &StoreConfig, facts: &LogFacts, findings: &mut Findings) {
-    let logs = facts.partitions.iter().map(|facts| facts.log_start..facts.high_watermark);
-    let logs: Vec<_> = logs.collect();
-    match kafka::placement(&config.kafka, store.topic.as_str(), &logs) {
+fn placement(looked: Result<Placement, PlacementError>, findings: &mut Findings) {
+    match looked {
         Ok(found) => placed(found, findings),
         Err(error) => findings.warn(
             format!("the newest records could not be looked at: {error}"),

@@ -14,7 +14,7 @@ use outrigger_core::log::{LogCallKind, LogEvent};
 
 use super::config::KafkaConfig;
 use super::facts::Findings;
-use super::raw::{Client, ClientError, Code, Event, OffsetSpec, Queue, Timeout};
+use super::raw::{Client, ClientError, Code, Configured, Event, OffsetSpec, Queue, Timeout};
 use super::settings::ADMIN_TIMEOUT;
 use super::trouble::{Troubles, kafka_error};
 use super::{LogSink, PartitionCounts};
@@ -120,7 +120,8 @@ impl Admin {
                 question.unanswered = 3;
                 self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
                 self.client.describe_cluster(tag.packed(), timeout, &self.answers);
-                self.client.describe_configs(name, tag.packed(), timeout, &self.answers);
+                let topic = Configured::Topic(name);
+                self.client.describe_configs(topic, tag.packed(), timeout, &self.answers);
             }
             LogCallKind::TopicId => {
                 question.unanswered = 1;

@@ -1,28 +1,32 @@
 //! Creating a store's topic, when asked to: DESIGN section 4. Blocking, before anything is started.
 
 use std::ffi::CString;
-use std::time::{Duration, Instant};
 
 use super::config::{KafkaConfig, KafkaStartError, is_topic_name};
-use super::raw::{Client, Code, Event, NewTopic, Queue, Timeout};
-use super::settings::{ADMIN_TIMEOUT, CREATE_TIMEOUT};
+use super::questions::Questions;
+use super::raw::{Code, NewTopic};
+use super::replication::{self, REPLICATION_MAX, too_few_brokers};
 
 /// What a store chooses; the rest follows from what the protocol needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicSettings {
     pub partitions: u32,
+    /// None: as many replicas as the cluster is meant to give, three at most.
+    pub replication: Option<u32>,
 }
 
 impl Default for TopicSettings {
     /// One partition: revisions are then a total order.
     fn default() -> TopicSettings {
-        TopicSettings { partitions: 1 }
+        TopicSettings { partitions: 1, replication: None }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
-    New,
+    New {
+        replication: u32,
+    },
     /// Left as it is: what it is like is judged when the store opens.
     Existed,
 }
@@ -33,6 +37,11 @@ pub enum CreateTopicError {
     Config(#[from] KafkaStartError),
     #[error("Kafka at {bootstrap} does not answer: {name} ({code})")]
     Unreachable { bootstrap: String, name: String, code: i32 },
+    #[error(
+        "topic {topic:?} was not created: it is to have {wanted} replicas, for good, and {up} brokers are up: start \
+         the others; where there are to be no more, set the store's `replication`, or create the topic yourself"
+    )]
+    TooFewBrokers { topic: String, wanted: u32, up: usize },
     #[error("topic {topic:?} was not created: {name} ({code}): {detail}")]
     Refused { topic: String, name: String, code: i32, detail: String },
 }
@@ -44,7 +53,6 @@ const DELETE_RETENTION_MS: u64 = 7 * 24 * HOUR_MS;
 const MIN_COMPACTION_LAG_MS: u64 = 60_000;
 const MAX_COMPACTION_LAG_MS: u64 = 24 * HOUR_MS;
 const SEGMENT_BYTES: u64 = 128 << 20;
-const REPLICATION_MAX: u32 = 3;
 
 /// Creates `topic` unless it exists.
 pub fn create_topic(
@@ -52,31 +60,39 @@ pub fn create_topic(
     topic: &str,
     settings: TopicSettings,
 ) -> Result<Created, CreateTopicError> {
-    config.check()?;
     if !is_topic_name(topic) {
         return Err(KafkaStartError::Topic(topic.to_owned()).into());
     }
-    let client = config.admin().map_err(KafkaStartError::from)?;
-    let answers = client.new_queue();
-    let brokers = brokers(&client, &answers).map_err(|code| CreateTopicError::Unreachable {
-        bootstrap: config.bootstrap.clone(),
-        name: code.name(),
-        code: code.0,
+    let questions = Questions::new(config)?;
+    let brokers = questions.cluster().map(|cluster| cluster.brokers).map_err(|code| {
+        let bootstrap = config.bootstrap.clone();
+        CreateTopicError::Unreachable { bootstrap, name: code.name(), code: code.0 }
     })?;
-    match create(&client, &answers, &new_topic(topic, settings, brokers)) {
-        Ok(()) => Ok(Created::New),
+    // Kafka places replicas on every broker that it knows, up or not: the most is asked for first.
+    let mut wanted = settings.replication.unwrap_or(REPLICATION_MAX);
+    let create = |wanted| questions.create(&new_topic(topic, settings.partitions, wanted));
+    let mut created = create(wanted);
+    if settings.replication.is_none() && too_few_brokers(&created) {
+        let meant = replication::meant(&questions, &brokers);
+        wanted = meant.unwrap_or(REPLICATION_MAX);
+        if wanted < REPLICATION_MAX {
+            created = create(wanted);
+        }
+    }
+    let topic = topic.to_owned();
+    match created {
+        Ok(()) => Ok(Created::New { replication: wanted }),
         Err((Code::TOPIC_ALREADY_EXISTS, _)) => Ok(Created::Existed),
-        Err((code, detail)) => Err(CreateTopicError::Refused {
-            topic: topic.to_owned(),
-            name: code.name(),
-            code: code.0,
-            detail,
-        }),
+        Err((Code::INVALID_REPLICATION_FACTOR, _)) => {
+            Err(CreateTopicError::TooFewBrokers { topic, wanted, up: brokers.len() })
+        }
+        Err((code, detail)) => {
+            Err(CreateTopicError::Refused { topic, name: code.name(), code: code.0, detail })
+        }
     }
 }
 
-fn new_topic(name: &str, settings: TopicSettings, brokers: usize) -> NewTopic {
-    let replication = u32::try_from(brokers).unwrap_or(u32::MAX).clamp(1, REPLICATION_MAX);
+fn new_topic(name: &str, partitions: u32, replication: u32) -> NewTopic {
     let min_insync = replication.min(2);
     let configs = [
         ("cleanup.policy", "compact".to_owned()),
@@ -91,42 +107,10 @@ fn new_topic(name: &str, settings: TopicSettings, brokers: usize) -> NewTopic {
     let c_string = |text: &str| CString::new(text).expect("no zero byte inside");
     NewTopic {
         name: c_string(name),
-        partitions: settings.partitions,
+        partitions,
         replication,
         configs: configs.iter().map(|(name, value)| (c_string(name), c_string(value))).collect(),
     }
-}
-
-fn brokers(client: &Client, answers: &Queue) -> Result<usize, Code> {
-    client.describe_cluster(0, Timeout(ADMIN_TIMEOUT), answers);
-    let described = wait(answers, ADMIN_TIMEOUT, |event| {
-        if let Event::Cluster { answer, .. } = event { Some(answer) } else { None }
-    });
-    described.unwrap_or(Err(Code::TIMED_OUT)).map(|cluster| cluster.brokers)
-}
-
-fn create(client: &Client, answers: &Queue, topic: &NewTopic) -> Result<(), (Code, String)> {
-    let timeout = Timeout(CREATE_TIMEOUT);
-    client.create_topic(topic, timeout, answers).map_err(|detail| (Code::FAIL, detail))?;
-    let created = wait(answers, CREATE_TIMEOUT, |event| {
-        if let Event::Created { answer } = event { Some(answer) } else { None }
-    });
-    created.unwrap_or_else(|| Err((Code::TIMED_OUT, "no answer".to_owned())))
-}
-
-/// The first event that `pick` knows; none when it does not come. librdkafka ends every request
-/// itself, so the time here is only a second line.
-fn wait<T>(
-    answers: &Queue,
-    timeout: Duration,
-    mut pick: impl FnMut(Event<'_>) -> Option<T>,
-) -> Option<T> {
-    let until = Instant::now() + timeout + Duration::from_secs(1);
-    let mut found = None;
-    while found.is_none() && Instant::now() < until {
-        answers.poll(Duration::from_millis(100), |event| found = pick(event));
-    }
-    found
 }
 
 #[cfg(test)]
@@ -139,17 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_is_as_durable_as_its_cluster_allows() {
-        let on = |brokers| new_topic("t", TopicSettings::default(), brokers);
-        for (brokers, replication, min_insync) in
-            [(1, 1, "1"), (2, 2, "2"), (3, 3, "2"), (9, 3, "2")]
-        {
-            let topic = on(brokers);
+    fn a_topic_is_as_durable_as_its_replicas_allow() {
+        for (replication, min_insync) in [(1, "1"), (2, "2"), (3, "2"), (5, "2")] {
+            let topic = new_topic("t", 1, replication);
             assert_eq!(topic.replication, replication);
             assert_eq!(setting(&topic, "min.insync.replicas"), min_insync);
         }
-        assert_eq!(setting(&on(1), "cleanup.policy"), "compact");
-        assert_eq!(setting(&on(1), "delete.retention.ms"), "604800000");
+        assert_eq!(setting(&new_topic("t", 1, 1), "cleanup.policy"), "compact");
+        assert_eq!(setting(&new_topic("t", 1, 1), "delete.retention.ms"), "604800000");
     }
 
     #[test]

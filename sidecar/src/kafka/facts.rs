@@ -87,7 +87,7 @@ fn policy(
     configs: &BTreeMap<String, String>,
     topic: &TopicDescription,
 ) -> Result<TopicPolicy, Code> {
-    let replication = topic.replicas.iter().min().copied().unwrap_or(0);
+    let replication = topic.replicas.iter().map(Vec::len).min().unwrap_or(0);
     let text = |name| configs.get(name).ok_or(Code::FAIL);
     Ok(TopicPolicy {
         cleanup: text("cleanup.policy")?.clone(),
@@ -132,8 +132,8 @@ mod tests {
 
     fn described(configs: BTreeMap<String, String>) -> Result<LogEvent, Code> {
         let mut findings = Findings::default();
-        let topic = TopicDescription { id: [7; 16], replicas: vec![3, 2] };
-        let cluster = ClusterDescription { id: "cluster".to_owned(), brokers: 3 };
+        let topic = TopicDescription { id: [7; 16], replicas: vec![vec![1, 2, 3], vec![2, 3]] };
+        let cluster = ClusterDescription { id: "cluster".to_owned(), brokers: vec![1, 2, 3] };
         findings.add(OffsetSpec::HighWatermark, Answer::Topic(Ok(topic)))?;
         findings.add(OffsetSpec::HighWatermark, Answer::Cluster(Ok(cluster)))?;
         findings.add(OffsetSpec::HighWatermark, Answer::Configs(Ok(configs)))?;

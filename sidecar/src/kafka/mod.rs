@@ -17,9 +17,11 @@ mod ledger;
 mod placement;
 mod producer;
 mod profiler;
+mod questions;
 #[expect(unsafe_code, reason = "librdkafka is a C library; everything unsafe is in there")]
 mod raw;
 mod reader;
+mod replication;
 mod settings;
 mod trouble;
 
@@ -42,6 +44,7 @@ pub use self::config::{KafkaConfig, KafkaStartError};
 pub use self::create::{CreateTopicError, Created, TopicSettings, create_topic};
 pub use self::placement::{Placement, PlacementError, placement};
 pub use self::profiler::profiler;
+pub use self::replication::{Replicas, replicas};
 
 /// Where answers go, from any of the engine's threads. Must not block.
 pub type LogSink = Arc<dyn Fn(StoreIndex, LogEvent) + Send + Sync>;

@@ -52,14 +52,10 @@ pub(crate) struct Planned {
 
 /// Every store's plan as text, and what the process exits with.
 pub fn run(config: &ServeConfig) -> Result<(String, Exit), PlanError> {
-    let data = DataDir::look(&config.data).map_err(|error| match error {
-        DataDirError::InUse { .. } => PlanError::InUse(error),
-        DataDirError::NotADirectory { .. }
-        | DataDirError::NoParent { .. }
-        | DataDirError::Forbidden { .. }
-        | DataDirError::Io { .. } => PlanError::Data(error),
-    })?;
+    // Not held while Kafka is asked, which may take long: a node must be able to start meanwhile.
+    drop(look(config)?);
     let facts = describe(config)?;
+    let data = look(config)?;
     let shared = Arc::new(Shared::new(RESOURCES));
     let mut out = String::new();
     let mut exit = Exit::Success;
@@ -77,6 +73,16 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), PlanError> {
         }
     }
     Ok((out, exit))
+}
+
+fn look(config: &ServeConfig) -> Result<Option<DataDir>, PlanError> {
+    DataDir::look(&config.data).map_err(|error| match error {
+        DataDirError::InUse { .. } => PlanError::InUse(error),
+        DataDirError::NotADirectory { .. }
+        | DataDirError::NoParent { .. }
+        | DataDirError::Forbidden { .. }
+        | DataDirError::Io { .. } => PlanError::Data(error),
+    })
 }
 
 impl PlanError {

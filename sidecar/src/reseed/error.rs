@@ -100,7 +100,9 @@ impl ReseedError {
             ReseedError::Disk(_) => Exit::InputOutput,
             ReseedError::Kafka(error) => PlanError::exit_of(error),
             ReseedError::Create(CreateTopicError::Config(error)) => PlanError::exit_of(error),
-            ReseedError::Create(CreateTopicError::Unreachable { .. })
+            ReseedError::Create(
+                CreateTopicError::Unreachable { .. } | CreateTopicError::TooFewBrokers { .. },
+            )
             | ReseedError::Silent { .. }
             | ReseedError::Replaced { .. } => Exit::TryAgain,
             ReseedError::Topic(error) | ReseedError::Stopped { error, .. } => {

@@ -132,7 +132,7 @@ impl Prepared {
         if let Some(facts) = self.facts.take() {
             return Ok(facts);
         }
-        let settings = TopicSettings { partitions: self.partitions_to_create() };
+        let settings = TopicSettings { partitions: self.partitions_to_create(), replication: None };
         create_topic(&self.request.kafka, self.request.topic.as_str(), settings)?;
         let facts = self.target.describe_new().map_err(ReseedError::Topic)?;
         target::check(&facts, &self.source, self.contents.largest_bytes, None)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use outrigger_core::limits::Limits;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::config::StoreConfig;
+use crate::config::{Creation, StoreConfig};
 use crate::kafka::{CreateTopicError, Created, KafkaConfig, TopicSettings, create_topic};
 
 /// How long a start waits for it: a node whose topic is there has nothing to complain about.
@@ -23,7 +23,8 @@ pub(super) async fn create(kafka: &KafkaConfig, stores: &[StoreConfig]) -> Creat
     let mut tasks = JoinSet::new();
     for store in stores {
         if let Some(creation) = store.create {
-            let settings = TopicSettings { partitions: creation.partitions };
+            let Creation { partitions, replication } = creation;
+            let settings = TopicSettings { partitions, replication };
             tasks.spawn(insist(kafka.clone(), store.topic.as_str().to_owned(), settings));
         }
     }
@@ -61,8 +62,9 @@ async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings) {
 
 fn tell(topic: &str, settings: TopicSettings, created: Created) {
     match created {
-        Created::New => {
-            tracing::info!(topic, partitions = settings.partitions, "created the topic")
+        Created::New { replication } => {
+            let partitions = settings.partitions;
+            tracing::info!(topic, partitions, replication, "created the topic");
         }
         Created::Existed => tracing::debug!(topic, "the topic exists"),
     }

@@ -1,6 +1,8 @@
 //! Brokers that form one Kafka, and the ways to break and mend them.
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -47,6 +49,23 @@ impl Cluster {
 
     /// The same with a broker on each of these hosts.
     pub fn start_on(hosts: &[Host], overrides: &[(&str, &str)]) -> Result<Cluster> {
+        let mut cluster = Cluster::make(hosts, overrides)?;
+        cluster.start_all()?;
+        Ok(cluster)
+    }
+
+    /// A cluster of `brokers` of which one has never been up: the others do not know it.
+    pub fn start_without(brokers: usize, absent: usize) -> Result<Cluster> {
+        let mut cluster = Cluster::make(&vec![Host::local(); brokers], &[])?;
+        let absent = cluster.index(absent)?;
+        for index in (0..brokers).filter(|index| *index != absent) {
+            cluster.spawn(index)?;
+        }
+        cluster.await_ready()?;
+        Ok(cluster)
+    }
+
+    fn make(hosts: &[Host], overrides: &[(&str, &str)]) -> Result<Cluster> {
         let directory = tempfile::Builder::new().prefix("outrigger-kafka-").tempdir()?;
         let java = Java::find()?;
         let leash = Leash::hold(directory.path())?;
@@ -54,9 +73,8 @@ impl Cluster {
             .zip(hosts)
             .map(|(id, host)| Broker::new(id, host.clone(), directory.path()))
             .collect::<Result<Vec<_>>>()?;
-        let mut cluster = Cluster { brokers, java, leash, directory };
+        let cluster = Cluster { brokers, java, leash, directory };
         cluster.format(overrides)?;
-        cluster.start_all()?;
         Ok(cluster)
     }
 
@@ -71,6 +89,24 @@ impl Cluster {
 
     pub fn brokers(&self) -> usize {
         self.brokers.len()
+    }
+
+    /// A directory with Kafka's own command line tools, for a PATH.
+    pub fn tools(&self) -> Result<PathBuf> {
+        let tools = self.directory().join("tools");
+        fs::create_dir_all(&tools)?;
+        for (name, class) in [
+            ("kafka-configs", "kafka.admin.ConfigCommand"),
+            (
+                "kafka-reassign-partitions",
+                "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+            ),
+        ] {
+            let path = tools.join(name);
+            fs::write(&path, self.java.script(class))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(tools)
     }
 
     /// A new topic whose name begins with `name` and is used by nobody else.

@@ -27,6 +27,16 @@ impl Java {
         command.args(FLAGS).arg("-cp").arg(&self.class_path).arg(class).stdin(Stdio::null());
         command
     }
+
+    /// A shell script that runs `class` with its own arguments.
+    pub(super) fn script(&self, class: &str) -> String {
+        let Java { program, class_path } = self;
+        let flags = FLAGS.join(" ");
+        format!(
+            "#!/bin/sh\nexec '{}' {flags} -cp '{class_path}' {class} \"$@\"\n",
+            program.display()
+        )
+    }
 }
 
 pub(crate) fn program() -> PathBuf {

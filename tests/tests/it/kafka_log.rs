@@ -254,8 +254,9 @@ fn an_existing_topic_is_left_as_it_is_and_a_new_one_is_a_stores() {
     let cluster = Cluster::shared().unwrap();
     let bootstrap = cluster.bootstrap();
     let name = format!("created-{}", std::process::id());
-    let settings = TopicSettings { partitions: 3 };
-    assert_eq!(create_topic(&config(&bootstrap), &name, settings).unwrap(), Created::New);
+    let settings = TopicSettings { partitions: 3, replication: None };
+    let created = create_topic(&config(&bootstrap), &name, settings).unwrap();
+    assert_eq!(created, Created::New { replication: 1 });
     let again = create_topic(&config(&bootstrap), &name, TopicSettings::default());
     assert_eq!(again.unwrap(), Created::Existed);
 

@@ -21,14 +21,22 @@ pub(in crate::kafka) struct Timeout(pub(in crate::kafka) Duration);
 #[derive(Clone, Debug)]
 pub(in crate::kafka) struct TopicDescription {
     pub(in crate::kafka) id: [u8; 16],
-    /// Replicas of each partition, in order.
-    pub(in crate::kafka) replicas: Vec<usize>,
+    /// Of each partition, in order: the brokers that have a replica.
+    pub(in crate::kafka) replicas: Vec<Vec<i32>>,
 }
 
 #[derive(Clone, Debug)]
 pub(in crate::kafka) struct ClusterDescription {
     pub(in crate::kafka) id: String,
-    pub(in crate::kafka) brokers: usize,
+    /// Ids of those that are up.
+    pub(in crate::kafka) brokers: Vec<i32>,
+}
+
+/// What has settings.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kafka) enum Configured<'a> {
+    Topic(&'a CStr),
+    Broker(i32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,24 +95,32 @@ impl Client {
 
     pub(in crate::kafka) fn describe_configs(
         &self,
-        name: &CStr,
+        of: Configured<'_>,
         tag: usize,
         timeout: Timeout,
         answers: &Queue,
     ) {
         let options = self.options(Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout, tag);
-        let kind = rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
+        let (kind, name) = match of {
+            Configured::Topic(name) => {
+                (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name.to_owned())
+            }
+            Configured::Broker(id) => {
+                let name = CString::new(id.to_string()).expect("a number has no zero byte");
+                (rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER, name)
+            }
+        };
         // SAFETY: everything is live during the call, which copies what it keeps.
         unsafe {
-            let mut topic = rd::rd_kafka_ConfigResource_new(kind, name.as_ptr());
+            let mut resource = rd::rd_kafka_ConfigResource_new(kind, name.as_ptr());
             rd::rd_kafka_DescribeConfigs(
                 self.as_ptr(),
-                &raw mut topic,
+                &raw mut resource,
                 1,
                 options.0.as_ptr(),
                 answers.as_ptr(),
             );
-            rd::rd_kafka_ConfigResource_destroy(topic);
+            rd::rd_kafka_ConfigResource_destroy(resource);
         }
     }
 
@@ -259,9 +275,9 @@ pub(super) unsafe fn topic_result(
         let replicas = array(partitions, count)
             .iter()
             .map(|partition| {
-                let mut replicas = 0;
-                rd::rd_kafka_TopicPartitionInfo_replicas(*partition, &raw mut replicas);
-                replicas
+                let mut count = 0;
+                let nodes = rd::rd_kafka_TopicPartitionInfo_replicas(*partition, &raw mut count);
+                ids(nodes, count)
             })
             .collect();
         Ok(TopicDescription { id: bytes, replicas })
@@ -273,11 +289,12 @@ pub(super) unsafe fn topic_result(
 pub(super) unsafe fn cluster_result(
     event: *mut rd::rd_kafka_event_t,
 ) -> Result<ClusterDescription, Code> {
-    let mut brokers = 0;
+    let mut count = 0;
     // SAFETY: by contract; what is read lives as long as the event.
     unsafe {
         let result = rd::rd_kafka_event_DescribeCluster_result(event);
-        rd::rd_kafka_DescribeCluster_result_nodes(result, &raw mut brokers);
+        let nodes = rd::rd_kafka_DescribeCluster_result_nodes(result, &raw mut count);
+        let brokers = ids(nodes, count);
         let id = text(rd::rd_kafka_DescribeCluster_result_cluster_id(result));
         if id.is_empty() { Err(Code::FAIL) } else { Ok(ClusterDescription { id, brokers }) }
     }
@@ -358,6 +375,13 @@ pub(super) unsafe fn created_result(
             code => Err((code, text(rd::rd_kafka_topic_result_error_string(topic)))),
         }
     }
+}
+
+/// # Safety
+/// `nodes` is null or begins `count` pointers to live nodes.
+unsafe fn ids(nodes: *mut *const rd::rd_kafka_Node_t, count: usize) -> Vec<i32> {
+    // SAFETY: by contract.
+    unsafe { array(nodes, count).iter().map(|node| rd::rd_kafka_Node_id(*node)).collect() }
 }
 
 /// # Safety

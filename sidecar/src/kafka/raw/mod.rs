@@ -13,7 +13,7 @@ mod message;
 mod queue;
 
 pub(super) use admin::{
-    ClusterDescription, ListedOffset, NewTopic, OffsetSpec, Timeout, TopicDescription,
+    ClusterDescription, Configured, ListedOffset, NewTopic, OffsetSpec, Timeout, TopicDescription,
 };
 pub(super) use client::{Client, ClientError, Kind, Topic};
 pub(super) use connections::Connections;
@@ -41,6 +41,7 @@ impl Code {
     pub(super) const FATAL: Code = Code(-150);
     pub(super) const AUTO_OFFSET_RESET: Code = Code(-140);
     pub(super) const TOPIC_ALREADY_EXISTS: Code = Code(36);
+    pub(super) const INVALID_REPLICATION_FACTOR: Code = Code(38);
 
     /// Such as `NOT_LEADER_OR_FOLLOWER`, or `ERR_1234?` for one that librdkafka does not know.
     pub(super) fn name(self) -> String {

@@ -1,6 +1,7 @@
 //! The main job end to end: real brokers, real processes, and what callers were told against what is there.
 
 mod bad_input;
+mod birth;
 mod cli;
 mod cluster;
 mod compaction;

@@ -1,15 +1,19 @@
 //! `outrigger plan` and `doctor`: they say what is and what the next start does, and touch nothing.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
+use outrigger::rocks::DataDir;
 use outrigger_client::proto::v1::RestoreCause;
 use outrigger_client::proto::v1::cause::Why;
 use outrigger_core::offset::Partition;
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::node::Node;
+use outrigger_tests::node::{Node, binary};
+use tempfile::TempDir;
 
 use super::{MINUTE, Place, durable, run};
 
@@ -125,6 +129,36 @@ fn the_doctor_names_what_is_wrong_around_a_node_and_what_to_do() -> Result<()> {
         ensure!(text.contains("kafka-configs --alter"), "{text}");
         Ok(())
     })
+}
+
+/// A Kafka that accepts and says nothing is the longest wait there is.
+#[test]
+fn who_waits_for_kafka_keeps_no_node_from_starting() -> Result<()> {
+    for command in ["plan", "doctor"] {
+        let silent = TcpListener::bind("127.0.0.1:0")?;
+        silent.set_nonblocking(true)?;
+        let dir = TempDir::new()?;
+        drop(DataDir::lock(dir.path())?);
+        let bootstrap = silent.local_addr()?.to_string();
+        let mut asking = Command::new(binary())
+            .args([command, "--store", "any", "--bootstrap", &bootstrap, "--data"])
+            .arg(dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let deadline = Instant::now() + MINUTE;
+        while silent.accept().is_err() {
+            ensure!(Instant::now() < deadline, "{command} does not ask Kafka");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+
+        let locked = DataDir::lock(dir.path());
+
+        asking.kill()?;
+        asking.wait()?;
+        ensure!(locked.is_ok(), "{command}: {locked:?}");
+    }
+    Ok(())
 }
 
 fn doctor(node: &Node) -> Result<(Option<i32>, String)> {
