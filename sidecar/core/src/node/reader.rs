@@ -254,8 +254,11 @@ impl Reader {
         {
             confirming.end = confirming.end.min(end.high_watermark);
         }
-        // An older end not yet reached stays: under steady writes a newer one would never be reached.
-        if self.confirming.is_none() {
+        // An older end not yet reached stays: under steady writes a newer one would never be reached. One that is reached
+        // already confirms more.
+        let reached = self.applied.position >= end.high_watermark;
+        let older = |confirming: Confirming| asked.mono < confirming.asked.mono;
+        if self.confirming.is_none_or(|confirming| reached && !older(confirming)) {
             self.confirming = Some(Confirming { asked, end: end.high_watermark });
         }
         self.confirm();

@@ -93,9 +93,13 @@ impl Reading {
     pub(super) fn new(start: Start, facts: &LogFacts, asked: Now, now: Now) -> Reading {
         let Start { identity, generation, lineages, cause, usage } = start;
         let partitions = (0..).map(Partition).zip(lineages).zip(&facts.partitions);
+        let retention_ms = facts.policy.delete_retention_ms;
         let readers = partitions
             .map(|((partition, lineage), facts)| {
-                Reader::new(partition, lineage, facts.high_watermark, asked, now)
+                let mut reader = Reader::new(partition, lineage, facts.high_watermark, asked, now);
+                // Or the next answer would seem to lower it.
+                reader.see_retention(retention_ms);
+                reader
             })
             .collect();
         Reading {

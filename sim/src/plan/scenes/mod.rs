@@ -46,18 +46,6 @@ pub(super) fn add(plan: &mut Plan) {
             add_one(plan, kind, dice);
         }
     }
-    forgo_unheard(plan);
-}
-
-/// A disk of before is a node that was away: of a topic's configuration that was changed and changed back it cannot
-/// know (sim/README.md, "What bounds it").
-fn forgo_unheard(plan: &mut Plan) {
-    let changed = |fault: &Fault| {
-        matches!(fault.what, FaultKind::Retention { .. } | FaultKind::Protection { .. })
-    };
-    if plan.faults.iter().any(changed) {
-        plan.faults.retain(|fault| !matches!(fault.what, FaultKind::OldDisk { .. }));
-    }
 }
 
 fn kinds(license: License) -> Vec<Kind> {

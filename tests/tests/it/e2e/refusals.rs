@@ -12,9 +12,9 @@ use super::{MINUTE, Place, durable, has_stall, refused, run};
 
 const P0: Partition = Partition(0);
 
-/// What a command told people.
+/// What a command told, be it an answer or a complaint.
 fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text)).concat()
 }
 
 fn refusal(status: &outrigger_client::StoreStatus) -> Option<Reason> {
