@@ -84,10 +84,13 @@ fn little_is_needed_and_the_rest_has_defaults() {
 
 #[test]
 fn flags_alone_describe_a_node_with_one_store() {
-    let flags = "--data /d --bootstrap a:1,b:2 --store s --topic t --create --partitions 6 --listen off --socket /gone/o";
+    let flags = "--data /d --bootstrap a:1,b:2 --store s --topic t --create --partitions 6 --listen off --socket /tmp/outrigger-nobody-s";
     let config = resolve(&flags.split(' ').collect::<Vec<_>>(), "").unwrap();
     assert_eq!(config.kafka.bootstrap, "a:1,b:2");
-    assert_eq!((config.listen, config.socket.as_deref()), (None, Some(Path::new("/gone/o"))));
+    assert_eq!(
+        (config.listen, config.socket.as_deref()),
+        (None, Some(Path::new("/tmp/outrigger-nobody-s")))
+    );
     assert_eq!(config.stores, [store("s", "t", Some(6))]);
 }
 
