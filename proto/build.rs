@@ -15,6 +15,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out_dir.join("outrigger.v1.bin"), descriptors.encode_to_vec())?;
 
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .extern_path(".outrigger.v1.WriteRequest", "crate::v1::WriteRequest")
+        .bytes(".")
+        .compile_fds(descriptors)?;
     Ok(())
 }

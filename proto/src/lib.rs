@@ -6,10 +6,13 @@
 
 mod error;
 pub mod limits;
+mod write_request;
 
 /// The package `outrigger.v1`: messages, and the modules `store_client`, `store_server`,
 /// `admin_client`, `admin_server`, `peer_client` and `peer_server`.
 pub mod v1 {
+    pub use crate::write_request::WriteRequest;
+
     tonic::include_proto!("outrigger.v1");
 }
 

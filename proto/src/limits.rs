@@ -42,6 +42,9 @@ pub const BATCH_BYTES: usize = 256 * KIB;
 /// The most rows or items in one message of a stream.
 pub const BATCH_LEN_MAX: usize = 1_000;
 
+/// The most items of one message of a Write stream. A client that sends a batch when it is full has a sixteenth.
+pub const ITEMS_MAX: usize = 16_000;
+
 /// What a chunk of a checkpoint holds, unless it ends its file.
 pub const CHUNK_BYTES: usize = MIB;
 
@@ -65,6 +68,7 @@ const _: () = assert!(CHUNK_BYTES + KIB <= CHECKPOINT_MESSAGE_BYTES_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + KIB <= MIB);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES <= PAYLOAD_BYTES_MAX);
+const _: () = assert!(BATCH_LEN_MAX <= ITEMS_MAX && ITEMS_MAX == 16_000);
 const _: () = assert!(REQUEST_BYTES_MAX < RESPONSE_BYTES_MAX);
 const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX <= ROW_BYTES_DEFAULT);
 const _: () = assert!(BATCH_BYTES <= ROW_BYTES_DEFAULT && ROW_BYTES_DEFAULT <= ROW_BYTES_MAX);
