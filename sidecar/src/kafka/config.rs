@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::raw::{Client, ClientError, Connections, Kind};
-use super::settings;
+use super::settings::{self, Prefetch};
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaConfig {
@@ -74,8 +74,10 @@ impl KafkaConfig {
         Client::watched(Kind::Producer, &self.settings(settings::PRODUCER), connections)
     }
 
-    pub(super) fn consumer(&self) -> Result<Client, ClientError> {
-        Client::new(Kind::Consumer, &self.settings(settings::CONSUMER))
+    pub(super) fn consumer(&self, prefetch: Prefetch) -> Result<Client, ClientError> {
+        let mut settings = self.settings(settings::CONSUMER);
+        settings.extend(prefetch.settings().map(|(name, value)| (name.to_owned(), value)));
+        Client::new(Kind::Consumer, &settings)
     }
 
     pub(super) fn profiler(&self) -> Result<Client, ClientError> {
@@ -177,7 +179,8 @@ mod tests {
     fn librdkafka_takes_all_our_settings() {
         let config = config("127.0.0.1:9", &[]);
         config.producer(Arc::new(Connections::new(|| {}))).unwrap();
-        config.consumer().unwrap();
+        config.consumer(Prefetch::of(settings::PREFETCH_BYTES, 1)).unwrap();
+        config.consumer(Prefetch::of(0, 100_000)).unwrap();
         config.profiler().unwrap();
         config.admin().unwrap();
     }
@@ -185,7 +188,7 @@ mod tests {
     #[test]
     fn a_value_that_librdkafka_refuses_names_its_property() {
         let config = config("127.0.0.1:9", &[("security.protocol", "carrier-pigeon")]);
-        let error = config.consumer().err().unwrap().to_string();
+        let error = config.consumer(Prefetch::of(0, 1)).err().unwrap().to_string();
         assert!(error.contains("security.protocol"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ use outrigger_core::offset::{Epoch, Offset, Partition};
 use super::config::KafkaConfig;
 use super::raw::{Client, ClientError, Code, Queue, Topic};
 use super::reader::{Progress, Reader, Start};
-use super::settings::WATERMARK_AGAIN;
+use super::settings::{Prefetch, WATERMARK_AGAIN};
 use super::trouble::Troubles;
 use super::{LogSink, PartitionCounts};
 use crate::index::StoreIndex;
@@ -58,6 +58,12 @@ pub(super) struct Consumer {
     client: Client,
     /// When to look at a partition although nothing arrives.
     timers: BTreeSet<(Instant, Place)>,
+    config: KafkaConfig,
+    names: Arc<[CString]>,
+    /// Of all partitions together.
+    prefetch_bytes: usize,
+    /// What the client was made with.
+    prefetch: Prefetch,
     counts: PartitionCounts,
     inbox: Sender<ToConsumer>,
     sink: LogSink,
@@ -67,28 +73,56 @@ pub(super) struct Consumer {
 impl Consumer {
     pub(super) fn new(
         config: &KafkaConfig,
-        topics: &[CString],
+        names: Arc<[CString]>,
+        prefetch_bytes: usize,
         counts: PartitionCounts,
         inbox: Sender<ToConsumer>,
         sink: LogSink,
     ) -> Result<Consumer, ClientError> {
-        let client = config.consumer()?;
-        let to_self = inbox.clone();
-        let events = client.main_queue().wake_with(move || {
-            // Fails only when the thread has ended, which then has no use for events.
-            to_self.send(ToConsumer::Events).ok();
-        });
+        let prefetch = Prefetch::of(prefetch_bytes, 1);
+        let client = config.consumer(prefetch)?;
         Ok(Consumer {
             readers: BTreeMap::new(),
-            topics: topics.iter().map(|name| client.topic(name)).collect(),
-            events,
+            topics: names.iter().map(|name| client.topic(name)).collect(),
+            events: events(&client, &inbox),
             client,
             timers: BTreeSet::new(),
+            config: config.clone(),
+            prefetch_bytes,
+            prefetch,
             counts,
             inbox,
-            troubles: Troubles::new(Arc::clone(&sink), topics.len()),
+            troubles: Troubles::new(Arc::clone(&sink), names.len()),
+            names,
             sink,
         })
+    }
+
+    /// Before anything is read: how much a partition may fetch ahead is a setting of the client, and follows from how many
+    /// there are. Stores that are not described yet are taken for as large as the others.
+    fn share_prefetch(&mut self) {
+        let counts = self.counts.iter().map(|count| count.load(Ordering::Acquire));
+        let largest = counts.clone().max().unwrap_or(0);
+        let partitions: usize = counts
+            .map(|count| if count == 0 { largest } else { count })
+            .map(|count| usize::try_from(count).expect("usize holds 32 bits"))
+            .sum();
+        let prefetch = Prefetch::of(self.prefetch_bytes, partitions);
+        if prefetch == self.prefetch {
+            return;
+        }
+        match self.config.consumer(prefetch) {
+            Ok(client) => {
+                let topics = self.names.iter().map(|name| client.topic(name)).collect();
+                let topics = std::mem::replace(&mut self.topics, topics);
+                let events = std::mem::replace(&mut self.events, events(&client, &self.inbox));
+                let client = std::mem::replace(&mut self.client, client);
+                self.prefetch = prefetch;
+                // Its own threads may hang in a name lookup; nobody waits for them.
+                std::thread::spawn(move || drop((topics, events, client)));
+            }
+            Err(error) => tracing::warn!(%error, "partitions fetch further ahead than they should"),
+        }
     }
 
     pub(super) fn run(mut self, inbox: &Work<ToConsumer>) {
@@ -149,6 +183,9 @@ impl Consumer {
         let partitions = self.counts[place.store.0].load(Ordering::Acquire);
         assert!(partitions > 0, "an assignment follows the store's first facts");
         let start = Start { partition: place.partition, partitions, at, epoch };
+        if self.readers.is_empty() {
+            self.share_prefetch();
+        }
         if self.readers.contains_key(&place) {
             self.stop(place);
         }
@@ -225,4 +262,12 @@ impl Consumer {
         let Consumer { events, troubles, .. } = self;
         while events.poll(Duration::ZERO, |event| troubles.hear(&event)) {}
     }
+}
+
+fn events(client: &Client, inbox: &Sender<ToConsumer>) -> Queue {
+    let to_self = inbox.clone();
+    client.main_queue().wake_with(move || {
+        // Fails only when the thread has ended, which then has no use for events.
+        to_self.send(ToConsumer::Events).ok();
+    })
 }

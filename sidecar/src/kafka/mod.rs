@@ -65,6 +65,16 @@ impl KafkaLog {
         topics: &[String],
         sink: LogSink,
     ) -> Result<KafkaLog, KafkaStartError> {
+        KafkaLog::start_within(config, topics, settings::PREFETCH_BYTES, sink)
+    }
+
+    /// The same; all partitions together fetch `prefetch_bytes` ahead.
+    pub fn start_within(
+        config: &KafkaConfig,
+        topics: &[String],
+        prefetch_bytes: usize,
+        sink: LogSink,
+    ) -> Result<KafkaLog, KafkaStartError> {
         config.check()?;
         let topics = topics.iter().map(|name| topic_name(name));
         let topics: Arc<[CString]> = topics.collect::<Result<Vec<_>, _>>()?.into();
@@ -79,7 +89,8 @@ impl KafkaLog {
         let (to_consumer, inbox) = mpsc::channel();
         let consumer = Consumer::new(
             config,
-            &topics,
+            Arc::clone(&topics),
+            prefetch_bytes,
             Arc::clone(&counts),
             to_consumer.clone(),
             Arc::clone(&sink),

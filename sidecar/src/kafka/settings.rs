@@ -99,20 +99,50 @@ pub(super) const CONSUMER: &Settings = &[
     ("fetch.queue.backoff.ms", "5"),
     // A broken fetch is tried again sooner than the default of 500.
     ("fetch.error.backoff.ms", "100"),
-    // 1 MiB with a process-wide jemalloc measured fastest; larger ones cost page faults.
-    ("fetch.message.max.bytes", "1048576"),
     // A deposed leader that refuses our position does not make librdkafka look for another: this does (default 300 s).
     ("topic.metadata.refresh.interval.ms", "5000"),
     // One answer holds all partitions of a broker: the bound on its memory.
     ("fetch.max.bytes", "8388608"),
-    // Per partition, for each has its own queue: 8 MiB are 20 ms at 400 MB/s, four times the pause
-    // of a full queue. The count must not be the tighter bound.
-    ("queued.max.messages.kbytes", "8192"),
+    // The bound in bytes is `Prefetch`; the count must not be the tighter one.
     // What librdkafka hands over at a time, and does not count as queued meanwhile, so that large records may be queued
     // twice: enough to ask the clock and lock seldom.
     ("consume.callback.max.messages", "256"),
     ("queued.min.messages", "1000000"),
 ];
+
+/// What all partitions together may have fetched ahead, where nothing else is said.
+pub(super) const PREFETCH_BYTES: usize = 32 * 1024 * KIB;
+
+const KIB: usize = 1024;
+
+/// What a partition fetches ahead: each has a queue of its own, and together they have a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Prefetch {
+    queue_kib: usize,
+}
+
+impl Prefetch {
+    /// 20 ms at 400 MB/s, four times the pause of a full queue.
+    const QUEUE_KIB_MAX: usize = 8 * 1024;
+    /// Below this a partition fetches record by record.
+    const QUEUE_KIB_MIN: usize = 64;
+    /// At a time: 1 MiB with a process-wide jemalloc measured fastest; larger ones cost page faults.
+    const FETCH_KIB_MAX: usize = 1024;
+
+    pub(super) fn of(bytes: usize, partitions: usize) -> Prefetch {
+        let queue_kib = bytes / KIB / partitions.max(1);
+        Prefetch { queue_kib: queue_kib.clamp(Self::QUEUE_KIB_MIN, Self::QUEUE_KIB_MAX) }
+    }
+
+    /// A queue that is not quite full fetches once more.
+    pub(super) fn settings(self) -> [(&'static str, String); 2] {
+        let fetch = (self.queue_kib / 2).min(Self::FETCH_KIB_MAX) * KIB;
+        [
+            ("queued.max.messages.kbytes", self.queue_kib.to_string()),
+            ("fetch.message.max.bytes", fetch.to_string()),
+        ]
+    }
+}
 
 /// Beside those of the consumer, for a client that only looks into the log here and there: it fetches little, and
 /// nothing more while something waits.
@@ -130,3 +160,20 @@ pub(super) const ADMIN: &Settings = &[
     // the leader no more: older than this, it is asked for first.
     ("metadata.max.age.ms", "1000"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_share_what_is_fetched_ahead() {
+        let settings = |partitions| {
+            Prefetch::of(PREFETCH_BYTES, partitions).settings().map(|(_, value)| value)
+        };
+        assert_eq!(settings(1), ["8192", "1048576"], "one alone needs no more");
+        assert_eq!(settings(4), ["8192", "1048576"]);
+        assert_eq!(settings(64), ["512", "262144"]);
+        assert_eq!(settings(100_000), ["64", "32768"], "and none stands still");
+        assert_eq!(Prefetch::of(PREFETCH_BYTES, 0), Prefetch::of(PREFETCH_BYTES, 1));
+    }
+}

@@ -53,7 +53,8 @@ pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exi
     let (inbox, sink) = Inbox::new();
     let topics: Vec<String> =
         config.stores.iter().map(|store| store.topic.as_str().to_owned()).collect();
-    let log = match KafkaLog::start(&config.kafka, &topics, sink) {
+    let prefetch_bytes = config.memory_bytes / 8;
+    let log = match KafkaLog::start_within(&config.kafka, &topics, prefetch_bytes, sink) {
         Ok(log) => log,
         Err(error) => {
             claims.release();
