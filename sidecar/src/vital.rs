@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, TryRecvError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use crate::telemetry;
+
 /// A thread whose panic ends the process: a replica that has lost its core, its log or a disk would answer from a
 /// state that nothing keeps true any more. What was flushed is a consistent copy, as after a crash.
 pub(crate) fn spawn(
@@ -40,13 +42,9 @@ impl Drop for Vital {
         if std::thread::panicking() {
             let thread = std::thread::current();
             let name = thread.name().unwrap_or("unnamed");
-            tracing::error!(
-                thread = name,
-                "a defect of outrigger: a thread panicked (see above), the process ends"
-            );
-            eprintln!(
-                "outrigger: a defect of Outrigger, please report it: thread `{name}` panicked, see above"
-            );
+            telemetry::last_words(format!(
+                "outrigger: a defect of Outrigger, please report it: thread `{name}` panicked, see above; the process ends"
+            ));
             std::process::abort();
         }
     }

@@ -20,7 +20,7 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
-    telemetry::start_logging(&LogConfig {
+    let _logging = telemetry::start_logging(&LogConfig {
         format: LogFormat::Text,
         filter: "error".to_owned(),
         node: None,

@@ -31,7 +31,7 @@ pub(super) struct DevArgs {
 const LOG: &str = "error";
 
 pub(super) async fn run(args: DevArgs) -> Result<Exit, Failure> {
-    telemetry::start_logging(&LogConfig {
+    let _logging = telemetry::start_logging(&LogConfig {
         format: LogFormat::Text,
         filter: LOG.to_owned(),
         node: None,

@@ -10,7 +10,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     // First of all: the first process of a container has no default that would end it.
     let signals = Signals::new().map_err(Failure::Start)?;
     let config = args.resolve()?;
-    telemetry::start_logging(&config.log)?;
+    let _logging = telemetry::start_logging(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

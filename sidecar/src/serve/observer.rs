@@ -8,7 +8,7 @@ use outrigger_core::offset::Generation;
 
 use crate::rocks;
 use crate::runtime::{StoreHandle, StoreSpec, clock};
-use crate::telemetry::metrics;
+use crate::telemetry::{self, metrics};
 
 /// Scrapes are seconds apart.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -27,6 +27,7 @@ pub(super) async fn run(stores: Vec<StoreHandle>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
+        metrics::log_lines_dropped(telemetry::lines_dropped());
         for store in &stores {
             metrics::status(&store.status(), clock::now());
         }

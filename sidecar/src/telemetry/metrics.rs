@@ -61,6 +61,9 @@ metrics! {
     PEER_TAKEN = "outrigger_peer_bytes_taken_total", Counter, Bytes, "bytes of copies that came from peers";
     PEER_GIVEN = "outrigger_peer_bytes_given_total", Counter, Bytes, "bytes of copies that peers were given";
     PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked for a copy without the peers' secret";
+    CONNECTIONS = "outrigger_connections", Gauge, Count, "callers' connections that are open, by listener";
+    CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, displaced";
+    LOG_LINES_DROPPED = "outrigger_log_lines_dropped_total", Counter, Count, "lines of the log that were not written: nobody read standard error, or not fast enough";
     ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
     LOST_ROWS = "outrigger_lost_rows", Gauge, Count, "keys in the files that tell what the log lost";
     POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
@@ -109,6 +112,22 @@ pub fn refused_to_peer() {
 /// Whether a thread, or a store's oldest write, does not go on.
 pub fn hung(work: &str, hangs: bool) {
     gauge!(HUNG, "work" => work.to_owned()).set(one_if(hangs));
+}
+
+/// So many lines of the log were not written since the process began.
+pub fn log_lines_dropped(lines: u64) {
+    counter!(LOG_LINES_DROPPED).absolute(lines);
+}
+
+/// So many callers are connected through a listener.
+pub fn connections(listener: &'static str, open: usize) {
+    let open = u64::try_from(open).expect("a count fits 64 bits");
+    gauge!(CONNECTIONS, "listener" => listener).set(float(open));
+}
+
+/// This node has ended a connection.
+pub fn connection_closed(listener: &'static str, why: &'static str) {
+    counter!(CONNECTIONS_CLOSED, "listener" => listener, "why" => why).increment(1);
 }
 
 /// The state of a store; to be called after changes and every second, for ages grow without one.
@@ -365,6 +384,9 @@ mod tests {
             given_to_peers("s", 6);
             refused_to_peer();
             hung("core", true);
+            log_lines_dropped(7);
+            connections("tcp", 2);
+            connection_closed("socket", "silent");
         });
         assert_has(
             &text,
@@ -385,6 +407,9 @@ mod tests {
                 r#"outrigger_peer_bytes_given_total{store="s"} 11"#,
                 "outrigger_peer_refusals_total 1",
                 r#"outrigger_hung{work="core"} 1"#,
+                "outrigger_log_lines_dropped_total 7",
+                r#"outrigger_connections{listener="tcp"} 2"#,
+                r#"outrigger_connections_closed_total{listener="socket",why="silent"} 1"#,
             ],
         );
     }

@@ -4,28 +4,17 @@
 //! correctness, and no other module names a metric.
 
 mod endpoint;
+mod logging;
 pub mod metrics;
 mod named;
 
 use std::net::SocketAddr;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-
-use self::named::Named;
-use crate::config::{LogConfig, LogFormat};
 
 pub use self::endpoint::MetricsEndpoint;
-
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    #[error("the log filter does not parse")]
-    Filter(#[from] ParseError),
-    #[error("logging is set up already")]
-    Twice(#[from] TryInitError),
-}
+pub(crate) use self::logging::last_words;
+pub use self::logging::{LogError, Logging, lines_dropped, start_logging};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
@@ -35,28 +24,6 @@ pub enum MetricsError {
     Listen { address: SocketAddr, detail: String },
     #[error("metrics cannot be set up: {detail}")]
     Install { detail: String },
-}
-
-/// Sends events to standard error: standard output belongs to what a command answers.
-pub fn start_logging(config: &LogConfig) -> Result<(), LogError> {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&config.filter)?)
-        .with_writer(std::io::stderr);
-    let LogConfig { format, node, .. } = config;
-    match format {
-        LogFormat::Text => lines
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .map_event_format(|lines| Named::text(node.clone(), lines))
-            .finish()
-            .try_init()?,
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .map_event_format(|lines| Named::json(node.clone(), lines))
-            .finish()
-            .try_init()?,
-    }
-    Ok(())
 }
 
 /// Serves metrics on `address`. The port is bound before this returns.
