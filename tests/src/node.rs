@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub struct Node {
     port: u16,
     args: Vec<String>,
     file_bytes_max: Option<u64>,
+    /// Of the next process, instead of a file.
+    log: Option<OwnedFd>,
     process: Option<Child>,
     starts: usize,
 }
@@ -52,6 +55,7 @@ impl Node {
             port: free_port()?,
             args,
             file_bytes_max: None,
+            log: None,
             process: None,
             starts: 0,
         })
@@ -70,6 +74,11 @@ impl Node {
     /// The process may write no file longer than this: a disk that is full where it matters.
     pub fn limit_files(&mut self, bytes: Option<u64>) {
         self.file_bytes_max = bytes;
+    }
+
+    /// The next process logs there, and [`Node::log`] has nothing of it.
+    pub fn log_into(&mut self, log: OwnedFd) {
+        self.log = Some(log);
     }
 
     pub fn data(&self) -> PathBuf {
@@ -109,7 +118,11 @@ impl Node {
         self.starts += 1;
         let log = File::create(self.log_path())?;
         let mut command = self.command();
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?);
+        match self.log.take() {
+            Some(elsewhere) => command.stderr(elsewhere),
+            None => command.stderr(log),
+        };
         self.process = Some(command.spawn().context("starting outrigger")?);
         Ok(())
     }

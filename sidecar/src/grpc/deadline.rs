@@ -1,8 +1,11 @@
-//! How long a read may wait for its copy, and a write for the log.
+//! How long a call may take, as its caller told it; and how long a read may wait for its copy, a write for the log.
 
 use std::time::Duration;
 
+use hyper::HeaderMap;
 use tonic::metadata::MetadataMap;
+
+const HEADER: &str = "grpc-timeout";
 
 /// For a caller that gives no bound at all.
 const WAIT_DEFAULT: Duration = Duration::from_secs(5);
@@ -22,8 +25,19 @@ impl CallDeadline {
 
     /// A `grpc-timeout` that cannot be read is no deadline, as everywhere in gRPC.
     pub(super) fn of(metadata: &MetadataMap) -> CallDeadline {
-        let text = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
+        let text = metadata.get(HEADER).and_then(|value| value.to_str().ok());
         CallDeadline(text.and_then(parse))
+    }
+
+    pub(super) fn in_headers(headers: &HeaderMap) -> CallDeadline {
+        let text = headers.get(HEADER).and_then(|value| value.to_str().ok());
+        CallDeadline(text.and_then(parse))
+    }
+
+    /// When a call is answered at the latest, whatever it waits for: before its caller gives it up, and after the
+    /// answer of a read that waited, which knows what it waited for.
+    pub(super) fn answer_within(self) -> Option<Duration> {
+        self.0.map(|timeout| timeout - timeout / 20)
     }
 
     /// How long to wait: what the request allows, what is left of the call's own deadline, our bound.
@@ -82,6 +96,17 @@ mod tests {
         assert_eq!(told("1S").wait(Some(30_000)), Duration::from_millis(900));
         assert_eq!(told("10S").wait(Some(100)), Duration::from_millis(100));
         assert_eq!(told("99999999H").wait(None), WAIT_MAX);
+    }
+
+    #[test]
+    fn an_answer_comes_after_the_reads_own_and_before_the_deadline() {
+        let deadline = told("1S");
+        let within = deadline.answer_within().expect("there is a deadline");
+        assert!(deadline.wait(None) < within && within < Duration::from_secs(1));
+        assert_eq!(CallDeadline::NONE.answer_within(), None);
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER, "1S".parse().expect("a header's value"));
+        assert_eq!(CallDeadline::in_headers(&headers), deadline);
     }
 
     #[test]

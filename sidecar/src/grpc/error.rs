@@ -15,6 +15,7 @@ use outrigger_proto::v1::{ErrorDetail, Reason};
 use tonic::{Code, Status};
 
 use super::cursor::LargeRow;
+use super::method::Method;
 use crate::escape::escape;
 use crate::telemetry::metrics;
 
@@ -122,6 +123,52 @@ pub(super) fn draining() -> ErrorDetail {
 
 pub(super) fn overloaded(what: &str) -> ErrorDetail {
     advised(Reason::Overloaded, format!("too many {what} are open"), "try again after a moment")
+}
+
+/// By its length, which comes first: nothing of it was read.
+pub(super) fn request_too_large(bytes: usize) -> ErrorDetail {
+    let message = format!("the request has {bytes} bytes, and such a request has 1 MiB at most");
+    advised(Reason::RequestTooLarge, message, "leave out what the call does not ask for")
+}
+
+/// The call's own deadline has come.
+pub(super) fn late(method: Method) -> ErrorDetail {
+    let message = "the call's deadline came before its answer";
+    match method {
+        Method::Write | Method::Writes => advised(
+            Reason::WriteUnknown,
+            format!("{message}: the write may be in the log, or still get there"),
+            "read the key before writing again, and allow writes more time: the log is waited for 10 s",
+        ),
+        Method::Operate => {
+            let what_to_do = "look at Status: what was asked for may have happened";
+            let detail = advised(Reason::DeadlineExceeded, message, what_to_do);
+            ErrorDetail { may_have_happened: true, ..detail }
+        }
+        Method::Read | Method::Probe | Method::Other => {
+            advised(Reason::DeadlineExceeded, message, "allow more time, or ask another node")
+        }
+    }
+}
+
+/// The generation that is read was closed, and may be opened anew or replaced.
+pub(super) fn closed() -> ErrorDetail {
+    let message = "the node opened its copy anew while it was read";
+    advised(
+        Reason::NotReady,
+        message,
+        "read again, from a node that is READY; a scan can go on after the last key that came",
+    )
+}
+
+/// Rows wait, and nobody takes them.
+pub(super) fn scan_not_read(waited: Duration) -> ErrorDetail {
+    let message = format!("no rows were taken for {} seconds", waited.as_secs());
+    advised(
+        Reason::DeadlineExceeded,
+        message,
+        "read a scan without long pauses: it keeps what is replaced meanwhile on the node's disk; go on after the last key that came",
+    )
 }
 
 pub(super) fn not_pinned() -> ErrorDetail {
@@ -279,7 +326,6 @@ fn advised(
     message: impl Into<String>,
     what_to_do: impl Into<String>,
 ) -> ErrorDetail {
-    crate::telemetry::metrics::failed(reason);
     ErrorDetail { what_to_do: what_to_do.into(), ..ErrorDetail::new(reason, message) }
 }
 

@@ -1,24 +1,38 @@
-//! Incoming connections, over TCP and Unix sockets: bounded in number, and cut when the server's time is up.
+//! Incoming connections, over TCP and Unix sockets: bounded in number for each address, and in the time that they
+//! may keep a place without a use for it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::Connected;
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 
-/// Connections at the same time; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 1_024;
+use super::activity::Activity;
+use super::call::Calls;
+use super::connection::{self, Closed, Windows};
+use super::room::Room;
+use super::seldom::Seldom;
+use crate::telemetry::metrics;
 
-/// After a failed accept (no file descriptors left, say): a loop that fails at once would eat a core.
+/// Connections at the same time through each address: callers of one never take the places of the other. More wait
+/// to be accepted, and push out those that make no calls.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Connections of one address that may send much ahead and make many calls at a time.
+const WIDE_MAX: usize = 8;
+
+/// After a failed accept (no file descriptors left, say): a loop that fails at once would eat a core. Also before
+/// places are looked for again where all connections have calls.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The same news is not logged again before this.
+const NEWS_EVERY: Duration = Duration::from_secs(10);
 
 /// A socket that is bound and listens.
 #[derive(Debug)]
@@ -27,57 +41,145 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// One caller's connection.
-pub(super) struct Connection {
-    socket: Box<dyn Socket>,
-    /// Ends it whatever it is doing.
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _permit: OwnedSemaphorePermit,
-}
-
-trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 
-/// Accepts as long as the returned set of tasks is kept. `cut` ends all connections.
-pub(super) fn accept(
-    listeners: Vec<Listener>,
-    cut: &CancellationToken,
-) -> (ReceiverStream<io::Result<Connection>>, JoinSet<()>) {
-    let (sender, incoming) = mpsc::channel(1);
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut tasks = JoinSet::new();
-    for listener in listeners {
-        tasks.spawn(accept_from(listener, sender.clone(), permits.clone(), cut.clone()));
-    }
-    (ReceiverStream::new(incoming), tasks)
+/// Who is connected through one listener.
+struct Places {
+    listener: &'static str,
+    connections: JoinSet<Closed>,
+    activities: BTreeMap<Id, Arc<Activity>>,
+    /// Those with wide windows.
+    wide: BTreeSet<Id>,
+    room: Room,
+    full: Seldom,
+    useless: Seldom,
 }
 
-async fn accept_from(
-    listener: Listener,
-    incoming: mpsc::Sender<io::Result<Connection>>,
-    permits: Arc<Semaphore>,
-    cut: CancellationToken,
-) {
+/// Serves until `ending`, and then until the last call is answered. Dropped, it cuts all connections.
+pub(super) async fn serve(listener: Listener, routes: Routes, ending: CancellationToken) {
+    let mut places = Places::new(listener.name());
+    let mut waiting = None;
     loop {
-        let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-        match listener.accept().await {
-            Ok(socket) => {
-                let cut = Box::pin(cut.clone().cancelled_owned());
-                let connection = Connection { socket, cut, _permit: permit };
-                if incoming.send(Ok(connection)).await.is_err() {
-                    return;
+        if let Some(socket) = waiting.take() {
+            waiting = places.seat(socket, &routes, &ending);
+        }
+        let placed = waiting.is_none();
+        tokio::select! {
+            biased;
+            () = ending.cancelled() => break,
+            Some(closed) = places.connections.join_next_with_id() => places.vacate(closed),
+            accepted = listener.accept(), if placed => match accepted {
+                Ok(socket) => waiting = Some(socket),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            () = tokio::time::sleep(ACCEPT_PAUSE), if !placed => {}
+        }
+    }
+    // Nobody must be accepted who would not be served.
+    drop((listener, waiting));
+    while let Some(closed) = places.connections.join_next_with_id().await {
+        places.vacate(closed);
+    }
+}
+
+impl Places {
+    fn new(listener: &'static str) -> Places {
+        Places {
+            listener,
+            connections: JoinSet::new(),
+            activities: BTreeMap::new(),
+            wide: BTreeSet::new(),
+            room: Room::new(),
+            full: Seldom::new(NEWS_EVERY),
+            useless: Seldom::new(NEWS_EVERY),
+        }
+    }
+
+    /// Gives the connection back while there is no place for it, and makes room for it.
+    fn seat(
+        &mut self,
+        socket: Box<dyn Socket>,
+        routes: &Routes,
+        ending: &CancellationToken,
+    ) -> Option<Box<dyn Socket>> {
+        if self.activities.len() >= CONNECTIONS_MAX {
+            self.make_way();
+            return Some(socket);
+        }
+        let activity = Arc::new(Activity::new());
+        let calls = Calls::new(routes.clone(), activity.clone(), self.room.share());
+        let wide = self.wide.len() < WIDE_MAX;
+        let windows = if wide { Windows::WIDE } else { Windows::NARROW };
+        let served = connection::serve(socket, windows, calls, activity.clone(), ending.clone());
+        let id = self.connections.spawn(served).id();
+        if wide {
+            self.wide.insert(id);
+        }
+        self.activities.insert(id, activity);
+        metrics::connections(self.listener, self.activities.len());
+        None
+    }
+
+    /// One connection leaves at a time: whoever makes no call is less than whoever made one long ago.
+    fn make_way(&mut self) {
+        if self.activities.values().any(|activity| activity.leaves()) {
+            return;
+        }
+        let now = Instant::now();
+        let useless =
+            self.activities.values().filter_map(|each| Some((each.uselessness(now)?, each)));
+        match useless.max_by_key(|(uselessness, _)| *uselessness) {
+            Some((_, activity)) => activity.leave(),
+            None => {
+                if self.full.now(now).is_some() {
+                    tracing::warn!(
+                        listener = self.listener,
+                        connections = CONNECTIONS_MAX,
+                        "all places for connections are taken by callers with open calls; others wait"
+                    );
                 }
             }
+        }
+    }
+
+    fn vacate(&mut self, closed: Result<(Id, Closed), tokio::task::JoinError>) {
+        let (id, why) = match closed {
+            Ok((id, why)) => (id, why),
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tracing::error!(%error, "a defect of outrigger: a connection's task panicked");
+                (error.id(), Closed::Ended)
             }
+        };
+        self.activities.remove(&id);
+        self.wide.remove(&id);
+        metrics::connections(self.listener, self.activities.len());
+        let Some(name) = why.name() else { return };
+        metrics::connection_closed(self.listener, name);
+        if let Some(times) = self.useless.now(Instant::now()) {
+            tracing::warn!(
+                listener = self.listener,
+                why = name,
+                closed = times,
+                connections = self.activities.len(),
+                "connections that make no calls, or take no answers, are closed"
+            );
         }
     }
 }
 
 impl Listener {
+    fn name(&self) -> &'static str {
+        match self {
+            Listener::Tcp(_) => "tcp",
+            Listener::Unix(_) => "socket",
+        }
+    }
+
     async fn accept(&self) -> io::Result<Box<dyn Socket>> {
         match self {
             Listener::Tcp(listener) => {
@@ -91,55 +193,5 @@ impl Listener {
                 Ok(Box::new(socket))
             }
         }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) -> Self::ConnectInfo {}
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        // An HTTP/2 connection always has a read pending, so this wakes it.
-        if self.cut.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Pin::new(&mut self.socket).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
     }
 }

@@ -4,9 +4,12 @@
 //! the protocol. It knows nothing of Kafka, RocksDB or the core thread. Everything it holds for a caller is bounded,
 //! and ends with the caller.
 
+mod activity;
 mod answers;
 mod bounded;
+mod call;
 mod changes;
+mod connection;
 mod convert;
 mod cursor;
 mod deadline;
@@ -16,13 +19,17 @@ mod get;
 mod health;
 mod listen;
 mod measure;
+mod method;
 mod operate;
 mod peer;
 mod progress;
 mod read;
 mod refusals;
 mod replies;
+mod request;
+mod room;
 mod scan;
+mod seldom;
 mod service;
 mod state;
 mod stores;
@@ -42,14 +49,11 @@ use outrigger_proto::v1::admin_server::AdminServer;
 use outrigger_proto::v1::peer_server::PeerServer;
 use outrigger_proto::v1::store_server::StoreServer;
 use tokio::sync::watch::Receiver;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
-use tonic::codegen::http::Response;
-use tonic::service::LayerExt;
-use tonic::transport::server::Router;
+use tonic::service::{LayerExt, Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
-use tower::layer::util::{Identity, Stack};
 use tower::util::MapResponseLayer;
 
 use self::health::Health;
@@ -64,24 +68,9 @@ use crate::watchdog::Hung;
 
 pub use self::listen::Listener;
 
-/// What a stream may send ahead of us. The default would let each buffer 1 MiB here before a slow log is felt.
-const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
-/// Of a whole connection: a few full streams must not starve the others.
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// Fewer and larger frames: what one write or read brings is handled at once.
-const FRAME_BYTES_MAX: u32 = 256 * 1024;
-/// Calls of one connection at the same time.
-const CALLS_MAX: u32 = 1_024;
-
-/// A caller whose machine vanished must not keep its streams and snapshots.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long open calls may go on once the server ends: longer than a write waits for the log, so that its outcome is
 /// told.
 const GRACE: Duration = Duration::from_secs(12);
-/// How long connections that were cut have to notice it.
-const CUT_MAX: Duration = Duration::from_secs(1);
 
 pub struct Server {
     /// Bound and listening.
@@ -100,12 +89,8 @@ pub struct Server {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    #[error("the gRPC server failed")]
-    Transport(#[from] tonic::transport::Error),
-    #[error("the reflection service cannot be built")]
-    Reflection(#[from] tonic_reflection::server::Error),
-}
+#[error("the reflection service cannot be built")]
+pub struct ServeError(#[from] tonic_reflection::server::Error);
 
 /// Serves until `stop`; then accepts nothing, ends the streams by name, lets open calls end for 12 s at most, and cuts
 /// what is left. Dropped, it cuts all connections at once.
@@ -116,33 +101,23 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     server.profiler.into_iter().for_each(|profiler| measure(&service, profiler));
     let reporter = HealthReporter::new();
     let peers = server.giver.map(|giver| Peers::new(giver, &service));
-    let router = router(&service, peers.clone(), reporter.clone())?;
+    let routes = routes(&service, peers.clone(), reporter.clone())?;
     let (ready_lag_max, hung) = (server.ready_lag_max, server.hung);
     let health = Health { reporter, stores, ready_lag_max, hung };
 
-    let cut = CancellationToken::new();
-    let _cut_when_dropped = cut.clone().drop_guard();
-    let (incoming, accepting) = listen::accept(server.listeners, &cut);
-    let stopped = ending.clone();
-    let serving = router.serve_with_incoming_shutdown(incoming, async move {
-        stopped.cancelled().await;
-        // Closes the sockets: nobody must be accepted who would not be served.
-        drop(accepting);
-    });
-    let serving = async {
-        let served = within_grace(serving, &ending, &cut).await;
-        ending.cancel();
-        served
-    };
+    let mut listening = JoinSet::new();
+    for listener in server.listeners {
+        listening.spawn(listen::serve(listener, routes.clone(), ending.clone()));
+    }
     let expiring = async {
         if let Some(peers) = &peers {
             peers.expire().await;
         }
     };
-    let (served, (), ()) = tokio::join!(serving, health.follow(ending.clone()), expiring);
+    tokio::join!(within_grace(listening, &ending), health.follow(ending.clone()), expiring);
     service.tasks.close();
     service.tasks.wait().await;
-    Ok(served?)
+    Ok(())
 }
 
 /// Until the node stops.
@@ -157,32 +132,26 @@ fn measure(service: &Service, profiler: Profiler) {
 }
 
 /// Once the server ends, open calls have their grace; then the connections are cut.
-async fn within_grace(
-    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
-    ending: &CancellationToken,
-    cut: &CancellationToken,
-) -> Result<(), tonic::transport::Error> {
-    let cutting = async {
-        ending.cancelled().await;
-        tokio::time::sleep(GRACE).await;
-        tracing::warn!("some calls did not end in time; their connections are cut");
-        cut.cancel();
-        tokio::time::sleep(CUT_MAX).await;
+async fn within_grace(mut listening: JoinSet<()>, ending: &CancellationToken) {
+    ending.cancelled().await;
+    let ended = async {
+        while let Some(ended) = listening.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a defect of outrigger: a listener's task panicked");
+            }
+        }
     };
-    tokio::select! {
-        served = serving => served,
-        () = cutting => Ok(()),
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::warn!("some calls did not end in time; their connections are cut");
+        listening.shutdown().await;
     }
 }
 
-/// What is done with every answer of the server.
-type Refusals = Stack<MapResponseLayer<fn(Response<Body>) -> Response<Body>>, Identity>;
-
-fn router(
+fn routes(
     service: &Service,
     peers: Option<Peers>,
     reporter: HealthReporter,
-) -> Result<Router<Refusals>, ServeError> {
+) -> Result<Routes, ServeError> {
     let store = StoreServer::new(service.clone())
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
@@ -191,22 +160,16 @@ fn router(
     // Older tools, and Python's library, know only v1alpha.
     let (reflection, reflection_alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     let details = MapResponseLayer::new(refusals::with_details);
-    let unknown: fn(Response<Body>) -> Response<Body> = refusals::unknown_with_details;
-    let router = tonic::transport::Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .max_concurrent_streams(CALLS_MAX)
-        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .layer(MapResponseLayer::new(unknown))
-        .add_service(details.named_layer(store))
+    let routes = Routes::new(details.named_layer(store))
         .add_service(details.named_layer(admin))
-        .add_optional_service(peers.map(peer_server))
         .add_service(health)
         .add_service(reflection)
         .add_service(reflection_alpha);
-    Ok(router)
+    let routes = match peers {
+        Some(peers) => routes.add_service(peer_server(peers)),
+        None => routes,
+    };
+    Ok(routes.prepare())
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

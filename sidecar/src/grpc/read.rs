@@ -7,6 +7,7 @@ use outrigger_proto::v1::{self, ErrorDetail};
 
 use super::deadline::CallDeadline;
 use super::{convert, error};
+use crate::rocks::Closing;
 use crate::runtime::{self, Read, ReadError, StoreHandle, clock};
 
 /// One snapshot, and what the answer says about it.
@@ -21,6 +22,7 @@ pub(super) struct Snapshot {
 pub(super) struct Origin {
     store: StoreHandle,
     generation: Generation,
+    pub(super) closing: Closing,
 }
 
 /// Everything about the request is checked before the first wait.
@@ -33,30 +35,34 @@ pub(super) async fn open(
     match store.read(demand, deadline.wait(wait_ms_max)).await {
         Ok(read) => Ok(snapshot(store, read)),
         Err(ReadError::Rejected(rejection)) => Err(error::of_rejection(&rejection)),
-        Err(ReadError::Disk { generation, error }) => {
-            Err(Origin::new(store.clone(), generation).failed(&error))
+        Err(ReadError::Disk { generation, closing, error }) => {
+            Err(Origin::new(store.clone(), generation, closing).failed(&error))
         }
     }
 }
 
 fn snapshot(store: &StoreHandle, read: Read) -> Snapshot {
-    let Answer { token, exact, confirmed_at_ms } = read.answer;
+    let Read { view, generation, closing, answer } = read;
+    let Answer { token, exact, confirmed_at_ms } = answer;
     let copy = v1::CopyState {
         token: Some(convert::token(&token)),
         age_ms: clock::now().wall_ms.saturating_sub(confirmed_at_ms),
         exact,
     };
-    Snapshot { view: read.view, copy, origin: Origin::new(store.clone(), read.generation) }
+    Snapshot { view, copy, origin: Origin::new(store.clone(), generation, closing) }
 }
 
 impl Origin {
-    pub(super) fn new(store: StoreHandle, generation: Generation) -> Origin {
-        Origin { store, generation }
+    pub(super) fn new(store: StoreHandle, generation: Generation, closing: Closing) -> Origin {
+        Origin { store, generation, closing }
     }
 
     /// What a failed disk means for the caller, and for the store.
     pub(super) fn failed(&self, error: &StoreError) -> ErrorDetail {
-        let Origin { store, generation } = self;
+        let Origin { store, generation, closing } = self;
+        if closing.is_closed() && error.kind != StoreErrorKind::Corrupt {
+            return error::closed();
+        }
         tracing::error!(store = store.name(), %generation, %error, "a read failed");
         match error.kind {
             StoreErrorKind::Corrupt => store.report_damage(*generation, error.detail.clone()),

@@ -14,6 +14,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::bounded::BoundedWrite;
+use super::room::Held;
 use super::write::appended;
 use super::{convert, error};
 use crate::runtime::Written;
@@ -32,6 +33,8 @@ pub(super) struct Flight {
     /// By their place among the items, ascending.
     pub(super) failed: Vec<(usize, ErrorDetail)>,
     pub(super) items: usize,
+    /// Room for their outcomes.
+    pub(super) _held: Option<Box<Held>>,
 }
 
 pub(super) struct Replies {
@@ -302,7 +305,7 @@ mod tests {
 
     fn all_failed(items: usize) -> InFlight {
         let failed = (0..items).map(|index| (index, too_large())).collect();
-        InFlight::Flight(Flight { pending: None, failed, items })
+        InFlight::Flight(Flight { pending: None, failed, items, _held: None })
     }
 
     async fn replies(in_flight: Vec<InFlight>) -> (Vec<usize>, Option<Status>) {

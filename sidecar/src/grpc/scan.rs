@@ -4,10 +4,16 @@
 //!  snapshot ──(blocking thread, one batch)──> channel ──> HTTP/2 ──> caller
 //! ```
 //! A batch is read only when the channel has a place for it, and no thread waits for a slow caller: between two
-//! batches a scan is a snapshot and a key. It ends with its caller, or with the node.
+//! batches a scan is a snapshot and a key. It ends with its caller, with the node, when the generation that it reads
+//! is closed, and when its caller takes nothing for a while: a snapshot that is kept would keep the store from opening
+//! its files anew, and RocksDB from freeing what it replaced.
+
+use std::time::Duration;
 
 use outrigger_proto::v1::{CopyState, ErrorDetail, ScanRequest, ScanResponse};
+use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 
 use super::answers::{Answers, Part};
 use super::cursor::{Cursor, CursorFailure, Selection};
@@ -17,7 +23,10 @@ use super::service::Service;
 use super::{convert, error};
 
 /// Batches read ahead of the caller: one is on its way while the next is read.
-const BATCHES_AHEAD: usize = 2;
+const BATCHES_AHEAD: usize = 1;
+
+/// How long a scan waits for its caller to take rows.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 
 pub(super) async fn scan(
     service: &Service,
@@ -37,7 +46,8 @@ pub(super) async fn scan(
         return Err(error::overloaded("scans"));
     };
     let snapshot = read::open(&store.handle, request.read, deadline).await?;
-    let (parts, answers) = Answers::channel(BATCHES_AHEAD, &service.ending);
+    let (parts, answers) = Answers::channel(BATCHES_AHEAD + 1, &service.ending);
+    let end = parts.clone().try_reserve_owned().expect("nothing was sent yet");
     let rows = Rows {
         cursor: Cursor::new(Box::new(snapshot.view), selection),
         copy: Some(snapshot.copy),
@@ -46,7 +56,7 @@ pub(super) async fn scan(
         _permit: permit,
     };
     let ending = service.ending.clone();
-    service.tasks.spawn(async move { ending.run_until_cancelled(rows.send()).await });
+    service.tasks.spawn(async move { ending.run_until_cancelled(rows.run(end)).await });
     Ok(answers)
 }
 
@@ -61,31 +71,55 @@ struct Rows {
 
 impl Rows {
     /// Ends early when nobody reads any more.
-    async fn send(mut self) {
+    ///
+    /// `end` is a place of its own: why a scan ends is told whether its caller has taken what came before or not.
+    async fn run(self, end: OwnedPermit<Part<ScanResponse>>) {
+        let closing = self.origin.closing.clone();
+        let last = tokio::select! {
+            biased;
+            () = closing.closed() => Err(error::closed()),
+            last = self.send() => match last {
+                End::Gone => return,
+                End::Complete => Ok(()),
+                End::Failed(detail) => Err(detail),
+            }
+        };
+        end.send(Part::Last(last.map_err(error::status)));
+    }
+
+    async fn send(mut self) -> End {
         loop {
-            let Ok(place) = self.parts.reserve().await else { return };
+            let place = match timeout(IDLE_MAX, self.parts.reserve()).await {
+                Ok(Ok(place)) => place,
+                Ok(Err(_gone)) => return End::Gone,
+                Err(_idle) => return End::Failed(error::scan_not_read(IDLE_MAX)),
+            };
             let mut cursor = self.cursor;
             let batch = tokio::task::spawn_blocking(move || (cursor.next_batch(), cursor)).await;
             // A batch that panicked, or a runtime that stops: the answers break off with an error.
-            let Ok((batch, cursor)) = batch else { return };
+            let Ok((batch, cursor)) = batch else { return End::Gone };
             self.cursor = cursor;
             match batch {
                 Ok(rows) => {
                     place.send(Part::Message(ScanResponse { copy: self.copy.take(), rows }))
                 }
-                Err(failure) => {
-                    let detail = match failure {
-                        CursorFailure::Store(failure) => self.origin.failed(&failure),
-                        CursorFailure::LargeRow(row) => error::row_too_large(&row),
-                    };
-                    place.send(Part::Last(Err(error::status(detail))));
-                    return;
+                Err(CursorFailure::Store(failure)) => {
+                    return End::Failed(self.origin.failed(&failure));
+                }
+                Err(CursorFailure::LargeRow(row)) => {
+                    return End::Failed(error::row_too_large(&row));
                 }
             }
             if self.cursor.at_end() {
-                let _gone = self.parts.send(Part::Last(Ok(()))).await;
-                return;
+                return End::Complete;
             }
         }
     }
+}
+
+enum End {
+    Complete,
+    Failed(ErrorDetail),
+    /// Nobody is there to hear of it.
+    Gone,
 }

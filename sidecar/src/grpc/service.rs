@@ -18,12 +18,14 @@ use tonic::{Request, Response, Status, Streaming};
 use super::answers::Answers;
 use super::deadline::CallDeadline;
 use super::replies::Replies;
+use super::room::Share;
 use super::stores::Stores;
 use super::{error, get, operate, scan, verify, watch, write, write_stream};
 use crate::runtime::RestoreThrottle;
 
-/// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces.
-const SCANS_MAX: usize = 256;
+/// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces, and has
+/// some batches of rows in memory.
+const SCANS_MAX: usize = 64;
 
 /// A digest reads a whole copy: two at once only take turns on the disk.
 const DIGESTS_MAX: usize = 1;
@@ -102,7 +104,9 @@ impl Store for Service {
         &self,
         request: Request<Streaming<WriteRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
-        Ok(Response::new(write_stream::open(self, request.into_inner())))
+        let share = request.extensions().get::<Share>().cloned();
+        let share = share.expect("every stream of writes has its connection's");
+        Ok(Response::new(write_stream::open(self, request.into_inner(), share)))
     }
 }
 

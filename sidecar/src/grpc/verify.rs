@@ -165,8 +165,8 @@ impl Comparison {
 
 impl Pinned {
     fn view(&self) -> Result<(Origin, Box<dyn View + Send>), ErrorDetail> {
-        let (generation, view) = self.copy.view().ok_or_else(error::not_pinned)?;
-        Ok((Origin::new(self.store.clone(), generation), view))
+        let (generation, closing, view) = self.copy.view().ok_or_else(error::not_pinned)?;
+        Ok((Origin::new(self.store.clone(), generation, closing), view))
     }
 }
 

@@ -15,11 +15,12 @@ use outrigger_proto::limits::BATCH_LEN_MAX;
 use outrigger_proto::v1::{ErrorDetail, WriteItem, WriteRequest};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use super::bounded::BoundedWrite;
 use super::deadline::CallDeadline;
 use super::replies::{Flight, InFlight, Replies};
+use super::room::Share;
 use super::service::Service;
 use super::stores::Stores;
 use super::{convert, error};
@@ -28,11 +29,16 @@ use crate::runtime::StoreHandle;
 /// Writes of one stream that wait for the log. Their bytes are bounded by admission; this bounds their number.
 const FLIGHTS_MAX: usize = 256;
 
-pub(super) fn open(service: &Service, requests: Streaming<WriteRequest>) -> Replies {
+/// What an item takes until its reply is made: its outcome, or why it has none.
+const ITEM_BYTES: usize = 128;
+const FAILED_BYTES: usize = 512;
+
+pub(super) fn open(service: &Service, requests: Streaming<WriteRequest>, share: Share) -> Replies {
     let (flights, in_flight) = mpsc::channel(FLIGHTS_MAX);
     let intake = Intake {
         stores: service.stores.clone(),
         requests,
+        share,
         store: None,
         flights,
         ending: service.ending.clone(),
@@ -41,9 +47,16 @@ pub(super) fn open(service: &Service, requests: Streaming<WriteRequest>) -> Repl
     Replies::new(in_flight)
 }
 
+/// With details of ours where it was us who refused a message.
+fn refused(status: &Status) -> ErrorDetail {
+    let detail = ErrorDetail::from_status(status);
+    detail.unwrap_or_else(|| error::unreadable(status))
+}
+
 struct Intake {
     stores: Stores,
     requests: Streaming<WriteRequest>,
+    share: Share,
     /// Of the whole stream, once the first message named it.
     store: Option<StoreHandle>,
     flights: mpsc::Sender<InFlight>,
@@ -80,7 +93,7 @@ impl Intake {
                 Ok(Some(request)) => self.take(request).await,
                 Ok(None) => return Stop::Finished,
                 // Of a caller that is gone nobody reads this; else the message is malformed or too large.
-                Err(status) => Err(Stop::Failed(error::unreadable(&status))),
+                Err(status) => Err(Stop::Failed(refused(&status))),
             };
             if let Err(stop) = taken {
                 return stop;
@@ -132,6 +145,12 @@ impl Intake {
             }
         }
         let items = changes.len() + failed.len();
+        let cost = items * ITEM_BYTES + failed.len() * FAILED_BYTES;
+        let held = tokio::select! {
+            biased;
+            () = self.ending.cancelled() => return Err(Stop::Failed(error::draining())),
+            held = self.share.clone().hold(cost) => held,
+        };
         let pending = match changes.is_empty() {
             true => None,
             false => tokio::select! {
@@ -141,7 +160,8 @@ impl Intake {
                 pending = store.submit(changes) => Some(BoundedWrite::new(pending, wait_max)),
             },
         };
-        let flight = InFlight::Flight(Flight { pending, failed, items });
+        let flight =
+            InFlight::Flight(Flight { pending, failed, items, _held: Some(Box::new(held)) });
         self.flights.send(flight).await.map_err(|_| Stop::Gone)
     }
 }

@@ -15,6 +15,7 @@ use rocksdb::{
     WaitForCompactOptions, WriteBatch, properties,
 };
 
+use super::closing::Closing;
 use super::directory::StoreDirectory;
 use super::error::{corrupt, io, of_open, rocks};
 use super::latest::Latest;
@@ -38,6 +39,7 @@ pub(super) struct OpenGeneration {
     db: DB,
     partitions: u32,
     latest: Latest,
+    closing: Closing,
     _closed: SyncSender<()>,
 }
 
@@ -207,7 +209,13 @@ impl OpenGeneration {
     fn new(db: DB, partitions: u32) -> (OpenGeneration, Closed) {
         let (closed, receiver) = mpsc::sync_channel(0);
         (
-            OpenGeneration { db, partitions, latest: Latest::default(), _closed: closed },
+            OpenGeneration {
+                db,
+                partitions,
+                latest: Latest::default(),
+                closing: Closing::default(),
+                _closed: closed,
+            },
             Closed(receiver),
         )
     }
@@ -321,6 +329,16 @@ impl OpenGeneration {
         let family = self.column_family(partition);
         let files = self.db.property_int_value_cf(&family, properties::num_files_at_level(0))?;
         Ok(files.unwrap_or(0))
+    }
+
+    pub(super) fn closing(&self) -> &Closing {
+        &self.closing
+    }
+
+    /// It is no longer in use: whoever reads it ends soon.
+    pub(super) fn close(&self) {
+        self.closing.close();
+        self.freeze();
     }
 
     /// From now on nothing of it changes on disk, whoever still reads it: its directory may be renamed,

@@ -17,6 +17,7 @@
 //! decides anything; [`store::RocksStore`] carries calls out in order and says what came of them.
 
 mod checkpoint;
+mod closing;
 mod data_dir;
 mod directory;
 mod error;
@@ -41,6 +42,7 @@ mod why;
 mod writers;
 
 pub use checkpoint::{Checkpoint, CheckpointFile, FORMAT};
+pub use closing::Closing;
 pub use data_dir::{DataDir, DataDirError};
 pub(crate) use directory::OWNER;
 pub use directory::Quarantined;

@@ -23,8 +23,8 @@ use super::remover::Remover;
 use super::tuning::Tuning;
 use super::view::{GenerationViews, Pinned, Pins};
 
-/// How long `Open` waits for readers of a generation that was closed before: RocksDB opens a directory
-/// once. Readers that take longer make it fail, to be tried again.
+/// How long `Open` waits for readers of a generation that was closed before, who end at their next row: RocksDB opens a
+/// directory once. Readers that take longer (their disk hangs, say) make it fail, to be tried again.
 const READERS_WAIT: Duration = Duration::from_secs(2);
 
 pub struct RocksStore {
@@ -357,7 +357,7 @@ impl RocksStore {
         self.publish();
         drop(opened.load);
         opened.tuning.end();
-        opened.generation.freeze();
+        opened.generation.close();
         self.closing.insert(generation, opened.closed);
     }
 

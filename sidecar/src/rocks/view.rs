@@ -10,7 +10,8 @@ use outrigger_core::partitioner::partition_of;
 use outrigger_core::store::{Row, Scan, StoreError, View, Visit};
 use rocksdb::{DB, ErrorKind, ReadOptions, ReadTier, SnapshotWithThreadMode};
 
-use super::error::{corrupt, rocks};
+use super::closing::Closing;
+use super::error::{corrupt, refused, rocks};
 use super::generation::{OpenGeneration, read_lineage};
 use super::merge::{Cursor, Merge};
 use super::options::checked_reads;
@@ -84,7 +85,7 @@ pub enum InMemory {
     Unknown,
 }
 
-/// One moment of one generation. It lives on when the generation is closed or removed.
+/// One moment of one generation. It lives on when the generation is closed or removed, and then gives no more rows.
 pub struct RocksView {
     // Fields are dropped in this order: the snapshot is released while its database is still open.
     snapshot: SnapshotWithThreadMode<'static, DB>,
@@ -107,6 +108,10 @@ impl RocksView {
 
     pub(super) fn partitions(&self) -> u32 {
         self.generation.partitions()
+    }
+
+    pub fn closing(&self) -> &Closing {
+        self.generation.closing()
     }
 
     /// As `get`, and never waits for the disk.
@@ -207,7 +212,7 @@ impl View for RocksView {
         row: &mut dyn FnMut(&[u8], Revision, &[u8]) -> Scan,
     ) -> Result<(), StoreError> {
         let Some(bounds) = Bounds::of(start, end) else { return Ok(()) };
-        visit(self.rows_in(&bounds, reverse)?, row)
+        visit(self.rows_in(&bounds, reverse)?, self.closing(), row)
     }
 }
 
@@ -237,6 +242,11 @@ impl PinnedView {
         self.generation
     }
 
+    /// All parts are of one open generation.
+    pub fn closing(&self) -> &Closing {
+        self.parts[0].closing()
+    }
+
     fn parts(&self) -> impl Iterator<Item = (Partition, &RocksView)> {
         (0..).map(Partition).zip(self.parts.iter().map(Arc::as_ref))
     }
@@ -261,7 +271,7 @@ impl View for PinnedView {
     ) -> Result<(), StoreError> {
         let Some(bounds) = Bounds::of(start, end) else { return Ok(()) };
         let cursors = self.parts().map(|(partition, part)| part.cursor(partition, &bounds));
-        visit(Rows::of(cursors.collect(), reverse)?, row)
+        visit(Rows::of(cursors.collect(), reverse)?, self.closing(), row)
     }
 }
 
@@ -281,8 +291,12 @@ impl Bounds {
     }
 }
 
-fn visit(mut rows: Rows<'_>, row: Visit<'_>) -> Result<(), StoreError> {
+/// Ends with an error when the generation is closed meanwhile.
+fn visit(mut rows: Rows<'_>, closing: &Closing, row: Visit<'_>) -> Result<(), StoreError> {
     while let Some((key, revision, value)) = rows.head()? {
+        if closing.is_closed() {
+            return Err(refused("the copy was closed while it was read".to_owned()));
+        }
         if row(key, revision, value) == Scan::Stop {
             break;
         }

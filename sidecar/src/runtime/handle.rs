@@ -26,7 +26,7 @@ use super::clock;
 use super::door::Door;
 use super::inbox::{Input, Waiter};
 use super::snapshot::Snapshot;
-use crate::rocks::Checkpoint;
+use crate::rocks::{Checkpoint, Closing};
 
 /// A clone is a reference to the same store.
 #[derive(Clone)]
@@ -46,6 +46,8 @@ pub struct Written {
 pub struct Read {
     pub view: Snapshot,
     pub generation: Generation,
+    /// Of that generation: whoever reads for long ends when it is closed.
+    pub closing: Closing,
     pub answer: Answer,
 }
 
@@ -53,7 +55,7 @@ pub struct Read {
 #[derive(Debug)]
 pub enum ReadError {
     Rejected(Rejection),
-    Disk { generation: Generation, error: StoreError },
+    Disk { generation: Generation, closing: Closing, error: StoreError },
 }
 
 /// The answer to a write that has entered the core. Dropping it changes nothing: the write goes on.
@@ -233,15 +235,20 @@ impl StoreHandle {
 
     /// None: not this snapshot.
     fn open(&self, generation: Generation, path: &mut ReadPath) -> Result<Option<Read>, ReadError> {
-        let view = self.door.views.view(generation);
-        let lineages = view.as_ref().map(View::lineages).transpose();
-        let lineages = lineages.map_err(|error| ReadError::Disk { generation, error })?;
-        match (path.opened(lineages.as_deref(), clock::now())?, view) {
-            (Opened::Answer(answer), Some(view)) => {
-                let view = Snapshot::new(view, self.door.disk.clone());
-                Ok(Some(Read { view, generation, answer }))
-            }
-            (Opened::Answer(_) | Opened::Again, _) => Ok(None),
+        let Some(view) = self.door.views.view(generation) else {
+            path.opened(None, clock::now())?;
+            return Ok(None);
+        };
+        let closing = view.closing().clone();
+        match view.lineages() {
+            Err(error) => Err(ReadError::Disk { generation, closing, error }),
+            Ok(lineages) => match path.opened(Some(&lineages), clock::now())? {
+                Opened::Answer(answer) => {
+                    let view = Snapshot::new(view, self.door.disk.clone());
+                    Ok(Some(Read { view, generation, closing, answer }))
+                }
+                Opened::Again => Ok(None),
+            },
         }
     }
 }
@@ -260,9 +267,9 @@ pub struct PinnedCopy {
 
 impl PinnedCopy {
     /// The copy and the generation that it is of. None: the lease is over, or the generation was closed.
-    pub fn view(&self) -> Option<(Generation, Box<dyn View + Send>)> {
+    pub fn view(&self) -> Option<(Generation, Closing, Box<dyn View + Send>)> {
         let view = self.door.views.pinned(self.id)?;
-        Some((view.generation(), Box::new(view)))
+        Some((view.generation(), view.closing().clone(), Box::new(view)))
     }
 }
 

@@ -229,7 +229,7 @@ async fn a_pin_is_kept_until_its_lease_ends_and_holds_nothing_up() {
     ready(&store).await;
     let written = store.write(vec![put("k", "v")]).await.unwrap();
     let pin = store.pin(token(&written), SOON).await.unwrap();
-    let (_, view) = pin.view().expect("its lease has just begun");
+    let (_, _, view) = pin.view().expect("its lease has just begun");
     store.write(vec![put("k", "w")]).await.unwrap();
     assert_eq!(view.get(b"k").unwrap().unwrap().value, b"v");
     let over = async {

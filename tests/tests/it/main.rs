@@ -1,5 +1,6 @@
 //! Everything that needs a real Kafka, a real disk or real processes: one binary, so that it is linked once.
 
+mod abuse;
 mod api;
 mod command_line;
 mod dev;

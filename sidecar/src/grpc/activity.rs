@@ -1,0 +1,272 @@
+//! What a connection is used for: how many calls are open on it, and for how long none was.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::room::Held;
+
+/// A connection that is accepted and makes no call. Callers that connect ahead of their first call connect again.
+const FIRST_CALL_MAX: Duration = Duration::from_secs(20);
+
+/// Between two calls. gRPC's clients connect again without telling anybody.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+
+/// Whatever it is used for: what holds a place for ever should be asked for once in a while. Calls that are open then
+/// go on.
+const AGE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Without a call for so long, a connection may have to make way for another.
+const USELESS_AFTER: Duration = Duration::from_secs(1);
+
+/// Answers wait to be sent, and for so long not one of them was taken.
+const TAKE_MAX: Duration = Duration::from_secs(90);
+
+/// Of one connection.
+pub(super) struct Activity {
+    began: Instant,
+    open: AtomicUsize,
+    /// Parts of answers that are not sent.
+    unsent: AtomicUsize,
+    /// Milliseconds after `began` when one was sent last, or the only one began to wait.
+    took_ms: AtomicU64,
+    /// Milliseconds after `began`, at least 1, when the last call ended; 0 before the first.
+    ended_ms: AtomicU64,
+    leave: CancellationToken,
+}
+
+/// A call that is open, until all references to it are gone: its handler's, and those of answers that are not sent.
+pub(super) struct OpenCall {
+    activity: Arc<Activity>,
+    _held: Option<Held>,
+}
+
+/// What a connection does at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    NoCallYet,
+    Calls,
+    /// Since the last call ended.
+    Idle(Duration),
+}
+
+/// Why a connection should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WornOut {
+    Silent,
+    Idle,
+    Old,
+    /// Nobody takes its answers.
+    Stuck,
+}
+
+/// How much less a connection is worth than others, greater is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Uselessness {
+    Idle(Duration),
+    /// Since it was accepted.
+    Silent(Duration),
+}
+
+impl Activity {
+    pub(super) fn new() -> Activity {
+        Activity {
+            began: Instant::now(),
+            open: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
+            took_ms: AtomicU64::new(0),
+            ended_ms: AtomicU64::new(0),
+            leave: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn call(self: &Arc<Activity>, held: Option<Held>) -> OpenCall {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenCall { activity: self.clone(), _held: held }
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Since when nothing was taken of answers that wait.
+    fn stuck_for(&self, now: Instant) -> Option<Duration> {
+        let took = self.began + Duration::from_millis(self.took_ms.load(Ordering::Relaxed));
+        (self.unsent.load(Ordering::Acquire) > 0).then(|| now.saturating_duration_since(took))
+    }
+
+    pub(super) fn used(&self, now: Instant) -> Use {
+        if self.open.load(Ordering::Acquire) > 0 {
+            return Use::Calls;
+        }
+        match self.ended_ms.load(Ordering::Relaxed) {
+            0 => Use::NoCallYet,
+            ended => {
+                let ended = self.began + Duration::from_millis(ended);
+                Use::Idle(now.saturating_duration_since(ended))
+            }
+        }
+    }
+
+    /// None: it is of use, or was a moment ago.
+    pub(super) fn uselessness(&self, now: Instant) -> Option<Uselessness> {
+        match self.used(now) {
+            Use::NoCallYet => Some(Uselessness::Silent(now.saturating_duration_since(self.began))),
+            Use::Idle(since) => (since >= USELESS_AFTER).then_some(Uselessness::Idle(since)),
+            Use::Calls => None,
+        }
+    }
+
+    /// Another connection needs its place.
+    pub(super) fn leave(&self) {
+        self.leave.cancel();
+    }
+
+    pub(super) fn leaves(&self) -> bool {
+        self.leave.is_cancelled()
+    }
+
+    pub(super) async fn told_to_leave(&self) {
+        self.leave.cancelled().await;
+    }
+
+    /// Waits until the connection should end.
+    pub(super) async fn worn_out(&self) -> WornOut {
+        loop {
+            let now = Instant::now();
+            match self.judge(now) {
+                Ok(left) => tokio::time::sleep(left).await,
+                Err(why) => return why,
+            }
+        }
+    }
+
+    /// The time until it must be judged again, or why it should end.
+    fn judge(&self, now: Instant) -> Result<Duration, WornOut> {
+        let age = now.saturating_duration_since(self.began);
+        let left = match self.used(now) {
+            Use::NoCallYet => FIRST_CALL_MAX.checked_sub(age).ok_or(WornOut::Silent)?,
+            Use::Idle(since) => IDLE_MAX.checked_sub(since).ok_or(WornOut::Idle)?,
+            // Looked at often enough to see a call end, and whether its answers are taken.
+            Use::Calls => match self.stuck_for(now) {
+                Some(stuck) => TAKE_MAX.checked_sub(stuck).ok_or(WornOut::Stuck)?,
+                None => TAKE_MAX,
+            },
+        };
+        // At least a moment: what is due this very millisecond must not be looked at without end.
+        let left = left.max(Duration::from_millis(1));
+        Ok(left.min(AGE_MAX.checked_sub(age).ok_or(WornOut::Old)?))
+    }
+
+    /// Waits until no call has been open for so long.
+    pub(super) async fn quiet_for(&self, quiet: Duration) {
+        loop {
+            let left = match self.used(Instant::now()) {
+                Use::NoCallYet => return,
+                Use::Calls => quiet,
+                Use::Idle(since) if since >= quiet => return,
+                Use::Idle(since) => quiet - since,
+            };
+            tokio::time::sleep(left).await;
+        }
+    }
+}
+
+impl OpenCall {
+    /// A part of its answer waits to be sent.
+    pub(super) fn unsent(&self) {
+        let Activity { unsent, took_ms, .. } = &*self.activity;
+        if unsent.fetch_add(1, Ordering::AcqRel) == 0 {
+            took_ms.store(self.activity.ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// One that waited is sent, or given up.
+    pub(super) fn sent(&self) {
+        self.activity.took_ms.store(self.activity.ms(), Ordering::Relaxed);
+        self.activity.unsent.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        let Activity { open, ended_ms, .. } = &*self.activity;
+        ended_ms.store(self.activity.ms().max(1), Ordering::Relaxed);
+        open.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn judged(activity: &Activity, after: Duration) -> Option<WornOut> {
+        activity.judge(Instant::now() + after).err()
+    }
+
+    #[test]
+    fn without_a_call_a_connection_ends_soon() {
+        let activity = Activity::new();
+        assert_eq!(judged(&activity, FIRST_CALL_MAX - SECOND), None);
+        assert_eq!(judged(&activity, FIRST_CALL_MAX + SECOND), Some(WornOut::Silent));
+    }
+
+    #[test]
+    fn a_call_keeps_it_and_its_end_begins_the_idle_time() {
+        let activity = Arc::new(Activity::new());
+        let call = activity.call(None);
+        assert_eq!(activity.used(Instant::now()), Use::Calls);
+        assert_eq!(judged(&activity, 2 * IDLE_MAX), None);
+        drop(call);
+        assert_eq!(judged(&activity, IDLE_MAX - SECOND), None);
+        assert_eq!(judged(&activity, IDLE_MAX + SECOND), Some(WornOut::Idle));
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_end_it() {
+        let activity = Arc::new(Activity::new());
+        let call = activity.call(None);
+        call.unsent();
+        assert_eq!(judged(&activity, TAKE_MAX - SECOND), None);
+        assert_eq!(judged(&activity, TAKE_MAX + SECOND), Some(WornOut::Stuck));
+        call.sent();
+        assert_eq!(judged(&activity, TAKE_MAX + SECOND), None);
+    }
+
+    #[test]
+    fn an_old_connection_ends_whatever_it_is_used_for() {
+        let activity = Arc::new(Activity::new());
+        let _call = activity.call(None);
+        assert_eq!(judged(&activity, AGE_MAX + SECOND), Some(WornOut::Old));
+    }
+
+    #[test]
+    fn the_silent_make_way_before_the_idle_and_callers_never() {
+        let (silent, idle, calls) =
+            (Activity::new(), Arc::new(Activity::new()), Arc::new(Activity::new()));
+        let _call = calls.call(None);
+        drop(idle.call(None));
+        let now = Instant::now();
+        assert_eq!(idle.uselessness(now), None, "it was of use a moment ago");
+        let later = now + 2 * USELESS_AFTER;
+        assert!(silent.uselessness(later) > idle.uselessness(later));
+        assert!(idle.uselessness(later).is_some());
+        assert_eq!(calls.uselessness(later), None);
+    }
+
+    #[tokio::test]
+    async fn it_is_quiet_when_the_last_call_has_ended() {
+        let activity = Arc::new(Activity::new());
+        activity.quiet_for(SECOND).await;
+        let (call, same) = (activity.call(None), activity.clone());
+        let quiet = tokio::spawn(async move { same.quiet_for(Duration::from_millis(5)).await });
+        assert!(!quiet.is_finished());
+        drop(call);
+        quiet.await.expect("no panic");
+    }
+}

@@ -1,0 +1,224 @@
+//! What every call has in common, whatever it asks: it has room while it is open, which is until its answer is sent,
+//! and it is answered by us before its caller's deadline.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::service::Service;
+use hyper::{HeaderMap, Response};
+use outrigger_proto::v1::ErrorDetail;
+use tokio::time::Sleep;
+use tonic::Status;
+use tonic::codegen::Service as Handlers;
+use tonic::service::Routes;
+
+use super::activity::{Activity, OpenCall};
+use super::deadline::CallDeadline;
+use super::error;
+use super::method::Method;
+use super::refusals;
+use super::request::Request;
+use super::room::{Held, Share};
+
+/// What of an answer is a part of its call: most answers, and all that tell what came of a single write.
+const SMALL_ANSWER_BYTES: usize = 4 * 1024;
+
+/// The calls of one connection.
+pub(super) struct Calls {
+    routes: Routes,
+    activity: Arc<Activity>,
+    share: Share,
+}
+
+/// A call until the first word of its answer.
+pub(super) struct Call {
+    method: Method,
+    share: Share,
+    /// None: there is no room for it.
+    running: Option<Running>,
+    open: Option<Arc<OpenCall>>,
+}
+
+struct Running {
+    answer: Handled,
+    /// When our answer must come.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+/// An answer. The call is open until the last of its bytes is sent, or given up.
+pub(super) struct Answer {
+    body: tonic::body::Body,
+    method: Method,
+    share: Share,
+    open: Arc<OpenCall>,
+    waits: Option<(Waiting, Bytes)>,
+    /// An error was told instead of an answer that found no room.
+    over: bool,
+}
+
+type Handled = <Routes as Handlers<hyper::Request<Request<Incoming>>>>::Future;
+
+type Waiting = Pin<Box<dyn Future<Output = Held> + Send>>;
+
+/// Bytes of an answer that wait to be sent.
+struct Unsent {
+    bytes: Bytes,
+    _held: Option<Held>,
+    open: Arc<OpenCall>,
+}
+
+impl Calls {
+    pub(super) fn new(routes: Routes, activity: Arc<Activity>, share: Share) -> Calls {
+        Calls { routes, activity, share }
+    }
+}
+
+impl Service<hyper::Request<Incoming>> for Calls {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Call;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Call {
+        let (method, share) = (Method::of(request.uri()), self.share.clone());
+        let held = share.try_call(method.call_cost());
+        // Whoever asks how this node is must hear it also when it has much to do.
+        let admitted = held.is_some() || method == Method::Probe;
+        let open = Some(Arc::new(self.activity.call(held)));
+        let running = admitted.then(|| {
+            let late = CallDeadline::in_headers(request.headers()).answer_within();
+            let late = late.map(|within| Box::pin(tokio::time::sleep(within)));
+            let mut request = request.map(|body| Request::new(body, method, share.clone()));
+            if method == Method::Writes {
+                request.extensions_mut().insert(share.clone());
+            }
+            // Always ready: they are a table of handlers.
+            Running { answer: self.routes.clone().call(request), late }
+        });
+        Call { method, share, running, open }
+    }
+}
+
+impl Future for Call {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let method = self.method;
+        let answer = match &mut self.running {
+            Some(Running { answer, late }) => match Pin::new(answer).poll(context) {
+                Poll::Ready(Ok(answer)) => refusals::unknown_with_details(answer),
+                Poll::Ready(Err(never)) => match never {},
+                Poll::Pending => {
+                    let Some(late) = late else { return Poll::Pending };
+                    ready!(late.as_mut().poll(context));
+                    failed(error::late(method))
+                }
+            },
+            None => failed(error::overloaded("calls")),
+        };
+        let open = self.open.take().expect("a call is not polled after its answer");
+        let share = self.share.clone();
+        Poll::Ready(Ok(answer.map(|body| Answer {
+            body,
+            method,
+            share,
+            open,
+            waits: None,
+            over: false,
+        })))
+    }
+}
+
+fn failed(detail: ErrorDetail) -> Response<tonic::body::Body> {
+    error::status(detail).into_http()
+}
+
+impl Answer {
+    fn data(&mut self, bytes: Bytes, held: Option<Held>) -> Frame<Bytes> {
+        let open = self.open.clone();
+        open.unsent();
+        Frame::data(Bytes::from_owner(Unsent { bytes, _held: held, open }))
+    }
+
+    /// None: it has to wait for room.
+    fn admit(&mut self, bytes: Bytes) -> Option<Frame<Bytes>> {
+        if bytes.len() <= SMALL_ANSWER_BYTES || self.method == Method::Writes {
+            return Some(self.data(bytes, None));
+        }
+        let held = self.share.try_hold(bytes.len());
+        match (held, self.method) {
+            (Some(held), _) => Some(self.data(bytes, Some(held))),
+            (None, Method::Read) => {
+                let mut end = HeaderMap::new();
+                let status = error::status(error::overloaded("answers that nobody takes"));
+                status.add_header(&mut end).expect("its text is escaped");
+                self.over = true;
+                Some(Frame::trailers(end))
+            }
+            (
+                None,
+                Method::Write | Method::Writes | Method::Operate | Method::Probe | Method::Other,
+            ) => {
+                self.waits = Some((Box::pin(self.share.clone().hold(bytes.len())), bytes));
+                None
+            }
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let answer = &mut *self;
+        if answer.over {
+            return Poll::Ready(None);
+        }
+        if answer.waits.is_none() {
+            let frame = match ready!(Pin::new(&mut answer.body).poll_frame(context)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            let bytes = match frame.into_data() {
+                Ok(bytes) => bytes,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            };
+            if let Some(frame) = answer.admit(bytes) {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+        }
+        let (waiting, bytes) = answer.waits.as_mut().expect("bytes wait for room");
+        let held = ready!(waiting.as_mut().poll(context));
+        let bytes = std::mem::take(bytes);
+        answer.waits = None;
+        Poll::Ready(Some(Ok(answer.data(bytes, Some(held)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over || (self.waits.is_none() && self.body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // An answer may be replaced by an error.
+        SizeHint::default()
+    }
+}
+
+impl AsRef<[u8]> for Unsent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.open.sent();
+    }
+}

@@ -1,0 +1,124 @@
+//! One connection: HTTP/2 on a socket, from its preface to its end, which is in order wherever somebody may wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::{Activity, Use, WornOut};
+use super::call::Calls;
+use super::listen::Socket;
+
+/// What a caller may send ahead of us and ask for at the same time, in bytes and calls. All of it is memory that a caller
+/// may take without more ado, so that only the first connections have much.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Windows {
+    stream: u32,
+    /// A few full streams must not starve the others.
+    connection: u32,
+    /// Fewer and larger: what one write or read brings is handled at once.
+    frame: u32,
+    calls: u32,
+}
+
+impl Windows {
+    pub(super) const WIDE: Windows = Windows {
+        stream: 256 * 1024,
+        connection: 2 * 1024 * 1024,
+        frame: 256 * 1024,
+        calls: 1_024,
+    };
+    /// HTTP/2's own.
+    pub(super) const NARROW: Windows =
+        Windows { stream: 65_535, connection: 65_535, frame: 16_384, calls: 128 };
+}
+
+/// Of headers of one call: a token of many partitions travels in the message, a Bearer token in a kilobyte.
+const HEADERS_BYTES_MAX: u32 = 8 * 1024;
+
+/// What HTTP/2 takes of a stream's answer before it asks whether the caller does.
+const SEND_BYTES: usize = 64 * 1024;
+
+/// A caller whose machine vanished must not keep its streams and snapshots.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After its last answer a connection that is to end has so long to take leave; a caller that does not is cut off.
+const LEAVE_MAX: Duration = Duration::from_millis(250);
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// By its caller, or with the node.
+    Ended,
+    WornOut(WornOut),
+    /// Another one needed its place.
+    Displaced,
+}
+
+impl Closed {
+    /// What it is called where it was our choice.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Closed::Ended => None,
+            Closed::WornOut(WornOut::Silent) => Some("silent"),
+            Closed::WornOut(WornOut::Idle) => Some("idle"),
+            Closed::WornOut(WornOut::Old) => Some("old"),
+            Closed::WornOut(WornOut::Stuck) => Some("stuck"),
+            Closed::Displaced => Some("displaced"),
+        }
+    }
+}
+
+pub(super) async fn serve(
+    socket: Box<dyn Socket>,
+    windows: Windows,
+    calls: Calls,
+    activity: Arc<Activity>,
+    ending: CancellationToken,
+) -> Closed {
+    let connection = http2(windows).serve_connection(TokioIo::new(socket), calls);
+    let mut connection = std::pin::pin!(connection);
+    let why = tokio::select! {
+        biased;
+        // It ends with whatever its caller did to it, which is nobody's news.
+        _ended = &mut connection => return Closed::Ended,
+        () = ending.cancelled() => Closed::Ended,
+        () = activity.told_to_leave() => Closed::Displaced,
+        why = activity.worn_out() => Closed::WornOut(why),
+    };
+    let taken_leave_of = match why {
+        // Nobody is there, or somebody who does not listen.
+        Closed::WornOut(WornOut::Silent | WornOut::Stuck) => false,
+        Closed::Ended | Closed::Displaced | Closed::WornOut(WornOut::Idle | WornOut::Old) => {
+            activity.used(Instant::now()) != Use::NoCallYet
+        }
+    };
+    if taken_leave_of {
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            _ended = &mut connection => {}
+            () = activity.quiet_for(LEAVE_MAX) => {}
+        }
+    }
+    why
+}
+
+fn http2(windows: Windows) -> http2::Builder<TokioExecutor> {
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
+        .max_frame_size(windows.frame)
+        .max_concurrent_streams(windows.calls)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_send_buf_size(SEND_BYTES)
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+    http2
+}

@@ -1,0 +1,67 @@
+//! What is to be known of a call before its message is read: from its path, which says what it asks for.
+
+use hyper::Uri;
+
+/// Requests of calls other than writes: a key, a range, a token. Lists of small things grow when they are decoded.
+const SMALL_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes that a decoded request takes for each that it was sent as, at most.
+const SMALL_REQUEST_GROWTH: usize = 16;
+
+const CALL_BYTES: usize = 8 * 1024;
+
+/// With one message of replies, which must not wait for the room that the writes hold that it answers.
+const WRITES_BYTES: usize = 256 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    /// Get.
+    Read,
+    /// Put, Delete.
+    Write,
+    /// A stream of writes.
+    Writes,
+    /// Of operators: throttle, cancel, continue.
+    Operate,
+    /// Health: it must be answered when nothing else is.
+    Probe,
+    /// Everything else: scans, status, verify, peers, reflection.
+    Other,
+}
+
+impl Method {
+    pub(super) fn of(uri: &Uri) -> Method {
+        match uri.path() {
+            "/outrigger.v1.Store/Get" => Method::Read,
+            "/outrigger.v1.Store/Put" | "/outrigger.v1.Store/Delete" => Method::Write,
+            "/outrigger.v1.Store/Write" => Method::Writes,
+            "/outrigger.v1.Admin/Throttle"
+            | "/outrigger.v1.Admin/Cancel"
+            | "/outrigger.v1.Admin/Continue" => Method::Operate,
+            "/grpc.health.v1.Health/Check" => Method::Probe,
+            _ => Method::Other,
+        }
+    }
+
+    /// What an open call takes whatever it carries: its stream, headers, task and buffers.
+    pub(super) fn call_cost(self) -> usize {
+        match self {
+            Method::Writes => WRITES_BYTES,
+            Method::Read | Method::Write | Method::Operate | Method::Probe | Method::Other => {
+                CALL_BYTES
+            }
+        }
+    }
+
+    /// What a message of so many bytes takes until it is judged. None: no such message is legal.
+    pub(super) fn cost(self, bytes: usize) -> Option<usize> {
+        match self {
+            // Keys and values are parts of what was received; how many items there may be is bounded when they are
+            // decoded.
+            Method::Write | Method::Writes => Some(bytes),
+            Method::Read | Method::Operate | Method::Probe | Method::Other => {
+                (bytes <= SMALL_REQUEST_BYTES_MAX).then_some(bytes * SMALL_REQUEST_GROWTH)
+            }
+        }
+    }
+}

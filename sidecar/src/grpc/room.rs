@@ -1,0 +1,129 @@
+//! What callers may hold of this process's memory, all of one address together: calls that are open, requests that
+//! are not whole yet or not judged, and answers that are not sent.
+//!
+//! A connection has a part of it at most, so that one caller who sends much and takes nothing leaves room for others.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Of one address, for calls and for what they carry apart: who fills one with unread answers must not keep others from
+/// asking.
+const ROOM_BYTES: u32 = 32 * MIB;
+
+/// Of one connection, of each.
+const SHARE_BYTES: u32 = 8 * MIB;
+
+const MIB: u32 = 1024 * 1024;
+
+pub(super) struct Room {
+    calls: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+/// What one connection may hold of a room. A clone is a reference to the same.
+#[derive(Clone)]
+pub(super) struct Share {
+    calls: Part,
+    bytes: Part,
+}
+
+#[derive(Clone)]
+struct Part {
+    own: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+}
+
+/// Given back when it is dropped.
+pub(super) struct Held {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
+impl Room {
+    pub(super) fn new() -> Room {
+        Room { calls: semaphore(ROOM_BYTES), bytes: semaphore(ROOM_BYTES) }
+    }
+
+    pub(super) fn share(&self) -> Share {
+        Share { calls: Part::of(&self.calls), bytes: Part::of(&self.bytes) }
+    }
+}
+
+impl Share {
+    /// For an open call. None: there is no room now.
+    pub(super) fn try_call(&self, bytes: usize) -> Option<Held> {
+        self.calls.try_hold(bytes)
+    }
+
+    /// For what calls carry. None: there is no room now.
+    pub(super) fn try_hold(&self, bytes: usize) -> Option<Held> {
+        self.bytes.try_hold(bytes)
+    }
+
+    /// Waits for room, in the order of asking.
+    pub(super) async fn hold(self, bytes: usize) -> Held {
+        const OPEN: &str = "the semaphore is never closed";
+        let permits = permits(bytes);
+        let own = self.bytes.own.acquire_many_owned(permits).await.expect(OPEN);
+        let all = self.bytes.all.acquire_many_owned(permits).await.expect(OPEN);
+        Held { _own: own, _all: all }
+    }
+}
+
+impl Part {
+    fn of(all: &Arc<Semaphore>) -> Part {
+        Part { own: semaphore(SHARE_BYTES), all: all.clone() }
+    }
+
+    fn try_hold(&self, bytes: usize) -> Option<Held> {
+        let permits = permits(bytes);
+        let own = self.own.clone().try_acquire_many_owned(permits).ok()?;
+        let all = self.all.clone().try_acquire_many_owned(permits).ok()?;
+        Some(Held { _own: own, _all: all })
+    }
+}
+
+/// What is larger than a whole share goes alone.
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX).min(SHARE_BYTES)
+}
+
+fn semaphore(bytes: u32) -> Arc<Semaphore> {
+    let permits = usize::try_from(bytes).expect("usize holds 32 bits on every supported platform");
+    Arc::new(Semaphore::new(permits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(bytes: u32) -> usize {
+        usize::try_from(bytes).expect("small")
+    }
+
+    #[test]
+    fn one_connection_leaves_room_for_others_and_all_together_are_bounded() {
+        let room = Room::new();
+        let shares: Vec<Share> = (0..ROOM_BYTES / SHARE_BYTES + 1).map(|_| room.share()).collect();
+        let first = shares[0].try_hold(bytes(SHARE_BYTES)).expect("nobody else is here");
+        assert!(shares[0].try_hold(1).is_none(), "it has its part");
+        let rest: Vec<Held> =
+            shares[1..].iter().filter_map(|share| share.try_hold(bytes(SHARE_BYTES))).collect();
+        assert_eq!(rest.len() + 1, bytes(ROOM_BYTES / SHARE_BYTES));
+        let last = shares.last().expect("there are some");
+        assert!(last.try_hold(1).is_none(), "all is taken");
+        assert!(last.try_call(1).is_some(), "and yet others may ask");
+        drop(first);
+        assert!(last.try_hold(1).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_a_share_goes_alone() {
+        let share = Room::new().share();
+        let held = share.clone().hold(usize::MAX).await;
+        assert!(share.try_hold(1).is_none());
+        drop(held);
+        assert!(share.try_hold(1).is_some());
+    }
+}

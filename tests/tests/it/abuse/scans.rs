@@ -1,0 +1,73 @@
+//! Callers who begin a Scan and do not read it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use outrigger_client::Level;
+use outrigger_core::offset::Partition;
+use outrigger_proto::v1::{ErrorDetail, Reason, ScanRequest, ScanResponse};
+use outrigger_tests::kafka::{Cluster, TopicSpec};
+use outrigger_tests::node::Node;
+use tempfile::TempDir;
+use tonic::Streaming;
+
+use super::{MINUTE, POLL, in_time, rows, run};
+
+/// Of the topic; a node that was away for longer rebuilds.
+const TOMBSTONES: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_scan_that_nobody_reads_does_not_keep_the_store_from_coming_back() -> Result<()> {
+    run(async {
+        let cluster = Cluster::shared()?;
+        let spec = TopicSpec::store().set("delete.retention.ms", "5000");
+        let topic = cluster.topic("slow-scan", spec)?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
+        node.start().await?;
+        node.until_ready().await?;
+        let store = node.store().await?;
+        let (writer, value) = (store.writer(), "v".repeat(1_000));
+        for number in 0..20_000 {
+            drop(writer.put(format!("{number:06}"), &value).await?);
+        }
+        writer.finish().await?;
+        let slow = begun(&node).await?;
+        let before = node.status().await?.live_generation;
+
+        node.pause()?;
+        let paused = Instant::now();
+        topic.put(Partition(0), b"while it was away", Some(b"1"))?;
+        while paused.elapsed() < TOMBSTONES + TOMBSTONES {
+            tokio::time::sleep(POLL).await;
+        }
+        topic.put(Partition(0), b"while it was away", Some(b"2"))?;
+        node.resume()?;
+        node.until("a rebuild", MINUTE, |status| status.live_generation > before).await?;
+        node.until_ready().await?;
+        let stale = node.store().await?.with_level(Level::Stale);
+        ensure!(stale.get("000000").await?.is_some(), "the copy answers");
+
+        let ended = in_time("the scan's end", end_of(slow)).await??;
+        ensure!(ended.reason() == Reason::NotReady, "{ended:?}");
+        ensure!(!ended.may_have_happened && !ended.what_to_do.is_empty(), "{ended:?}");
+        Ok(())
+    })
+}
+
+/// A scan whose first message was read.
+async fn begun(node: &Node) -> Result<Streaming<ScanResponse>> {
+    let mut scan = rows(node).await?.scan(ScanRequest::default()).await?.into_inner();
+    scan.message().await?.context("there are rows")?;
+    Ok(scan)
+}
+
+async fn end_of(mut scan: Streaming<ScanResponse>) -> Result<ErrorDetail> {
+    loop {
+        match scan.message().await {
+            Ok(Some(_rows)) => {}
+            Ok(None) => bail!("a scan that was cut looks complete"),
+            Err(status) => return ErrorDetail::from_status(&status).context(status),
+        }
+    }
+}
