@@ -248,7 +248,8 @@ pub trait View {
 
     fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError>;
 
-    /// Rows of `start..end` (`end` none: no bound) in key order, backwards when `reverse`, until `row` says stop.
+    /// Rows of `start..end` (`end` none: no bound) in key order, backwards when `reverse`, until `row` says stop. May end
+    /// with an error when the generation is closed.
     fn scan(
         &self,
         start: &[u8],

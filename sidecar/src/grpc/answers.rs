@@ -53,7 +53,7 @@ impl<T> Stream for Answers<T> {
         let last = match ready!(self.parts.poll_recv(context)) {
             Some(Part::Message(message)) => return Poll::Ready(Some(Ok(message))),
             Some(Part::Last(last)) => last,
-            None => Err(error::status(self.broken_off())),
+            None => Err(Status::from(self.broken_off())),
         };
         self.over = true;
         Poll::Ready(last.err().map(Err))

@@ -23,6 +23,7 @@ use super::method::Method;
 use super::refusals;
 use super::request::Request;
 use super::room::{Held, Share};
+use crate::telemetry::metrics;
 
 /// What of an answer is a part of its call: most answers, and all that tell what came of a single write.
 const SMALL_ANSWER_BYTES: usize = 4 * 1024;
@@ -56,7 +57,9 @@ pub(super) struct Answer {
     share: Share,
     open: Arc<OpenCall>,
     waits: Option<(Waiting, Bytes)>,
-    /// An error was told instead of an answer that found no room.
+    /// Of a stream: when our end of it must come.
+    late: Option<Pin<Box<Sleep>>>,
+    /// An error was told: the answer found no room, or the deadline came before its end.
     over: bool,
 }
 
@@ -121,19 +124,30 @@ impl Future for Call {
         };
         let open = self.open.take().expect("a call is not polled after its answer");
         let share = self.share.clone();
+        let late = self.running.take().and_then(|running| running.late);
+        let late = late.filter(|_| method.streams());
+        count(answer.headers());
         Poll::Ready(Ok(answer.map(|body| Answer {
             body,
             method,
             share,
             open,
             waits: None,
+            late,
             over: false,
         })))
     }
 }
 
+/// A call that fails says so once, in the head of its answer or in its trailers.
+fn count(headers: &HeaderMap) {
+    if let Some(reason) = refusals::reason(headers) {
+        metrics::failed(reason);
+    }
+}
+
 fn failed(detail: ErrorDetail) -> Response<tonic::body::Body> {
-    error::status(detail).into_http()
+    Status::from(detail).into_http()
 }
 
 impl Answer {
@@ -141,6 +155,15 @@ impl Answer {
         let open = self.open.clone();
         open.unsent();
         Frame::data(Bytes::from_owner(Unsent { bytes, _held: held, open }))
+    }
+
+    /// The end, instead of what is not sent any more.
+    fn failed(&mut self, detail: ErrorDetail) -> Frame<Bytes> {
+        let mut end = HeaderMap::new();
+        Status::from(detail).add_header(&mut end).expect("its text is escaped");
+        count(&end);
+        self.over = true;
+        Frame::trailers(end)
     }
 
     /// None: it has to wait for room.
@@ -152,15 +175,16 @@ impl Answer {
         match (held, self.method) {
             (Some(held), _) => Some(self.data(bytes, Some(held))),
             (None, Method::Read) => {
-                let mut end = HeaderMap::new();
-                let status = error::status(error::overloaded("answers that nobody takes"));
-                status.add_header(&mut end).expect("its text is escaped");
-                self.over = true;
-                Some(Frame::trailers(end))
+                Some(self.failed(error::overloaded("answers that nobody takes")))
             }
             (
                 None,
-                Method::Write | Method::Writes | Method::Operate | Method::Probe | Method::Other,
+                Method::Write
+                | Method::Writes
+                | Method::Stream
+                | Method::Operate
+                | Method::Probe
+                | Method::Other,
             ) => {
                 self.waits = Some((Box::pin(self.share.clone().hold(bytes.len())), bytes));
                 None
@@ -181,6 +205,11 @@ impl Body for Answer {
         if answer.over {
             return Poll::Ready(None);
         }
+        if let Some(late) = &mut answer.late
+            && late.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Some(Ok(answer.failed(error::late(answer.method)))));
+        }
         if answer.waits.is_none() {
             let frame = match ready!(Pin::new(&mut answer.body).poll_frame(context)) {
                 Some(Ok(frame)) => frame,
@@ -188,7 +217,10 @@ impl Body for Answer {
             };
             let bytes = match frame.into_data() {
                 Ok(bytes) => bytes,
-                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                Err(trailers) => {
+                    trailers.trailers_ref().into_iter().for_each(count);
+                    return Poll::Ready(Some(Ok(trailers)));
+                }
             };
             if let Some(frame) = answer.admit(bytes) {
                 return Poll::Ready(Some(Ok(frame)));

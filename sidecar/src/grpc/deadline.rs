@@ -13,6 +13,9 @@ const WAIT_DEFAULT: Duration = Duration::from_secs(5);
 /// The node's own bound: a read that waits holds memory here and in the core.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// What an answer needs to reach its caller.
+const ON_ITS_WAY_MAX: Duration = Duration::from_secs(1);
+
 /// Digits that `grpc-timeout` may have.
 const DIGITS_MAX: usize = 8;
 
@@ -35,9 +38,9 @@ impl CallDeadline {
     }
 
     /// When a call is answered at the latest, whatever it waits for: before its caller gives it up, and after the
-    /// answer of a read that waited, which knows what it waited for.
+    /// answer of a read or write that waited, which knows what it waited for.
     pub(super) fn answer_within(self) -> Option<Duration> {
-        self.0.map(|timeout| timeout - timeout / 20)
+        self.0.map(|timeout| timeout - (timeout / 20).min(ON_ITS_WAY_MAX))
     }
 
     /// How long to wait: what the request allows, what is left of the call's own deadline, our bound.

@@ -24,12 +24,7 @@ const RECORD_TOO_LARGE: [i32; 2] = [10, 18];
 /// `_QUEUE_FULL`: librdkafka's queue has no room; the record never entered it.
 const QUEUE_FULL: i32 = -184;
 
-/// How a call ends.
-pub(super) fn status(detail: ErrorDetail) -> Status {
-    counted(detail).into()
-}
-
-/// Whatever goes to a caller passes here once.
+/// Of an item that fails alone. A call that fails is counted where its answer leaves.
 pub(super) fn counted(detail: ErrorDetail) -> ErrorDetail {
     metrics::failed(detail.reason());
     detail
@@ -87,8 +82,12 @@ pub(super) fn invalid_request(
     advised(Reason::InvalidRequest, message, what_to_do)
 }
 
-/// A request that could not be read from the wire, as tonic says it: nothing was done.
+/// A request that could not be read from the wire, as tonic says it, or found no room on its way in: nothing was done.
 pub(super) fn unreadable(status: &Status) -> ErrorDetail {
+    ErrorDetail::from_status(status).unwrap_or_else(|| undecoded(status))
+}
+
+fn undecoded(status: &Status) -> ErrorDetail {
     match status.code() {
         Code::OutOfRange => advised(
             Reason::RequestTooLarge,
@@ -145,6 +144,11 @@ pub(super) fn late(method: Method) -> ErrorDetail {
             let detail = advised(Reason::DeadlineExceeded, message, what_to_do);
             ErrorDetail { may_have_happened: true, ..detail }
         }
+        Method::Stream => advised(
+            Reason::DeadlineExceeded,
+            "the call's deadline came before its end",
+            "allow more time; a scan can go on after the last key that came",
+        ),
         Method::Read | Method::Probe | Method::Other => {
             advised(Reason::DeadlineExceeded, message, "allow more time, or ask another node")
         }

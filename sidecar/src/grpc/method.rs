@@ -21,11 +21,13 @@ pub(super) enum Method {
     Write,
     /// A stream of writes.
     Writes,
+    /// Scan, WatchStatus, Verify: messages until there are no more.
+    Stream,
     /// Of operators: throttle, cancel, continue.
     Operate,
     /// Health: it must be answered when nothing else is.
     Probe,
-    /// Everything else: scans, status, verify, peers, reflection.
+    /// Everything else: status, peers, reflection.
     Other,
 }
 
@@ -35,6 +37,9 @@ impl Method {
             "/outrigger.v1.Store/Get" => Method::Read,
             "/outrigger.v1.Store/Put" | "/outrigger.v1.Store/Delete" => Method::Write,
             "/outrigger.v1.Store/Write" => Method::Writes,
+            "/outrigger.v1.Store/Scan"
+            | "/outrigger.v1.Admin/WatchStatus"
+            | "/outrigger.v1.Admin/Verify" => Method::Stream,
             "/outrigger.v1.Admin/Throttle"
             | "/outrigger.v1.Admin/Cancel"
             | "/outrigger.v1.Admin/Continue" => Method::Operate,
@@ -47,9 +52,20 @@ impl Method {
     pub(super) fn call_cost(self) -> usize {
         match self {
             Method::Writes => WRITES_BYTES,
-            Method::Read | Method::Write | Method::Operate | Method::Probe | Method::Other => {
-                CALL_BYTES
-            }
+            Method::Read
+            | Method::Write
+            | Method::Stream
+            | Method::Operate
+            | Method::Probe
+            | Method::Other => CALL_BYTES,
+        }
+    }
+
+    /// Whether its answer goes on after the first message.
+    pub(super) fn streams(self) -> bool {
+        match self {
+            Method::Writes | Method::Stream => true,
+            Method::Read | Method::Write | Method::Operate | Method::Probe | Method::Other => false,
         }
     }
 
@@ -59,7 +75,7 @@ impl Method {
             // Keys and values are parts of what was received; how many items there may be is bounded when they are
             // decoded.
             Method::Write | Method::Writes => Some(bytes),
-            Method::Read | Method::Operate | Method::Probe | Method::Other => {
+            Method::Read | Method::Stream | Method::Operate | Method::Probe | Method::Other => {
                 (bytes <= SMALL_REQUEST_BYTES_MAX).then_some(bytes * SMALL_REQUEST_GROWTH)
             }
         }

@@ -5,7 +5,8 @@
 //! without our reason proves that nothing was done.
 
 use outrigger_proto::REASON_METADATA;
-use tonic::codegen::http::Response;
+use outrigger_proto::v1::Reason;
+use tonic::codegen::http::{HeaderMap, Response};
 use tonic::{Code, Status};
 
 use super::error;
@@ -26,6 +27,13 @@ pub(super) fn unknown_with_details<B>(response: Response<B>) -> Response<B> {
     }
 }
 
+/// Why a call failed, from the head or the trailers of its answer; none for good answers, and for failures of services
+/// that are not ours.
+pub(super) fn reason(headers: &HeaderMap) -> Option<Reason> {
+    let name = headers.get(REASON_METADATA)?.to_str().ok()?;
+    Some(Reason::from_str_name(name).unwrap_or(Reason::Unspecified))
+}
+
 fn refusal<B>(response: &Response<B>) -> Option<Status> {
     let headers = response.headers();
     // Nearly all answers are good ones, and have no status here.
@@ -36,14 +44,14 @@ fn refusal<B>(response: &Response<B>) -> Option<Status> {
 }
 
 fn renamed<B>(mut response: Response<B>, refusal: &Status) -> Response<B> {
-    let status = error::status(error::unreadable(refusal));
+    let status = Status::from(error::unreadable(refusal));
     status.add_header(response.headers_mut()).expect("text is escaped and details are encoded");
     response
 }
 
 #[cfg(test)]
 mod tests {
-    use outrigger_proto::v1::{ErrorDetail, Reason};
+    use outrigger_proto::v1::ErrorDetail;
 
     use super::*;
 

@@ -51,7 +51,7 @@ impl<B> Request<B> {
 
     /// None: the frame has to wait.
     fn admit(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Status> {
-        let cost = self.place.walk(&bytes, self.method).map_err(refused)?;
+        let cost = self.place.walk(&bytes, self.method).map_err(Status::from)?;
         // A small message is a part of its call.
         if cost <= SMALL_BYTES && self.method != Method::Writes {
             return Ok(Some(bytes));
@@ -67,15 +67,15 @@ impl<B> Request<B> {
             }
             (
                 None,
-                Method::Read | Method::Write | Method::Operate | Method::Probe | Method::Other,
-            ) => Err(refused(error::overloaded("requests"))),
+                Method::Read
+                | Method::Write
+                | Method::Stream
+                | Method::Operate
+                | Method::Probe
+                | Method::Other,
+            ) => Err(error::overloaded("requests").into()),
         }
     }
-}
-
-fn refused(detail: ErrorDetail) -> Status {
-    // Counted where the call's answer is made.
-    detail.into()
 }
 
 impl Place {

@@ -14,6 +14,7 @@ use outrigger_proto::v1::{CopyState, ErrorDetail, ScanRequest, ScanResponse};
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
+use tonic::Status;
 
 use super::answers::{Answers, Part};
 use super::cursor::{Cursor, CursorFailure, Selection};
@@ -84,7 +85,7 @@ impl Rows {
                 End::Failed(detail) => Err(detail),
             }
         };
-        end.send(Part::Last(last.map_err(error::status)));
+        end.send(Part::Last(last.map_err(Status::from)));
     }
 
     async fn send(mut self) -> End {

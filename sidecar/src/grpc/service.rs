@@ -20,7 +20,7 @@ use super::deadline::CallDeadline;
 use super::replies::Replies;
 use super::room::Share;
 use super::stores::Stores;
-use super::{error, get, operate, scan, verify, watch, write, write_stream};
+use super::{get, operate, scan, verify, watch, write, write_stream};
 use crate::runtime::RestoreThrottle;
 
 /// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces, and has
@@ -73,13 +73,13 @@ impl Store for Service {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         let answer = get::get(&self.stores, request.into_inner(), deadline).await;
-        answer.map(Response::new).map_err(error::status)
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         let answer = write::put(&self.stores, request.into_inner(), deadline).await;
-        answer.map(Response::new).map_err(error::status)
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn delete(
@@ -88,7 +88,7 @@ impl Store for Service {
     ) -> Result<Response<DeleteResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         let answer = write::delete(&self.stores, request.into_inner(), deadline).await;
-        answer.map(Response::new).map_err(error::status)
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn scan(
@@ -97,7 +97,7 @@ impl Store for Service {
     ) -> Result<Response<Self::ScanStream>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         let answer = scan::scan(self, request.into_inner(), deadline).await;
-        answer.map(Response::new).map_err(error::status)
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn write(
@@ -120,7 +120,7 @@ impl Admin for Service {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
         let answer = watch::status(self, request.into_inner()).await;
-        answer.map(Response::new).map_err(error::status)
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn watch_status(
@@ -128,7 +128,7 @@ impl Admin for Service {
         request: Request<WatchStatusRequest>,
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
         let answer = watch::watch(self, request.into_inner());
-        answer.map(Response::new).map_err(error::status)
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn verify(
@@ -144,7 +144,7 @@ impl Admin for Service {
         request: Request<ThrottleRequest>,
     ) -> Result<Response<ThrottleResponse>, Status> {
         let answer = operate::throttle(&self.throttle, request.into_inner()).await;
-        answer.map(Response::new).map_err(error::status)
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn cancel(
@@ -152,7 +152,7 @@ impl Admin for Service {
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelResponse>, Status> {
         let answer = operate::cancel(&self.stores, request.into_inner()).await;
-        answer.map(Response::new).map_err(error::status)
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn r#continue(
@@ -160,6 +160,6 @@ impl Admin for Service {
         request: Request<ContinueRequest>,
     ) -> Result<Response<ContinueResponse>, Status> {
         let answer = operate::go_on(&self.stores, request.into_inner()).await;
-        answer.map(Response::new).map_err(error::status)
+        answer.map(Response::new).map_err(Status::from)
     }
 }

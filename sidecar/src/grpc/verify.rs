@@ -17,7 +17,7 @@ use outrigger_proto::v1::{
     VerifyRequest, VerifyResponse,
 };
 use tokio::sync::mpsc;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use super::answers::{Answers, Part};
 use super::deadline::CallDeadline;
@@ -50,7 +50,7 @@ async fn run(mut comparison: Comparison, parts: mpsc::Sender<Part<VerifyResponse
     let last = tokio::select! {
         biased;
         () = parts.closed() => return,
-        end = comparison.answer_all(&parts) => end.map_err(error::status),
+        end = comparison.answer_all(&parts) => end.map_err(Status::from),
     };
     let _gone = parts.send(Part::Last(last)).await;
 }

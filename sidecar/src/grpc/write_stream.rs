@@ -47,12 +47,6 @@ pub(super) fn open(service: &Service, requests: Streaming<WriteRequest>, share: 
     Replies::new(in_flight)
 }
 
-/// With details of ours where it was us who refused a message.
-fn refused(status: &Status) -> ErrorDetail {
-    let detail = ErrorDetail::from_status(status);
-    detail.unwrap_or_else(|| error::unreadable(status))
-}
-
 struct Intake {
     stores: Stores,
     requests: Streaming<WriteRequest>,
@@ -76,7 +70,7 @@ impl Intake {
     async fn run(mut self) {
         let end = match self.take_all().await {
             Stop::Finished => Ok(()),
-            Stop::Failed(detail) => Err(error::status(detail)),
+            Stop::Failed(detail) => Err(Status::from(detail)),
             Stop::Gone => return,
         };
         let _gone = self.flights.send(InFlight::End(end)).await;
@@ -87,13 +81,14 @@ impl Intake {
             let request = tokio::select! {
                 biased;
                 () = self.ending.cancelled() => return Stop::Failed(error::draining()),
+                () = self.flights.closed() => return Stop::Gone,
                 request = self.requests.message() => request,
             };
             let taken = match request {
                 Ok(Some(request)) => self.take(request).await,
                 Ok(None) => return Stop::Finished,
                 // Of a caller that is gone nobody reads this; else the message is malformed or too large.
-                Err(status) => Err(Stop::Failed(refused(&status))),
+                Err(status) => Err(Stop::Failed(error::unreadable(&status))),
             };
             if let Err(stop) = taken {
                 return stop;

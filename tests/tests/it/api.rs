@@ -6,7 +6,7 @@ mod bad_input;
 mod levels;
 mod liveness;
 mod operator;
-mod refusals;
+pub(crate) mod refusals;
 mod rows;
 mod stopping;
 mod verify;

@@ -147,7 +147,7 @@ pub const CASES: &[Case] = cases![
         a_superseded_generation_is_set_aside_at_open,
         removing_what_is_not_there_is_no_error,
         a_call_to_a_generation_that_is_not_open_fails,
-        a_view_outlives_close_and_remove,
+        a_view_of_what_was_closed_tells_what_it_held_or_fails,
     },
     fetched::{
         what_was_fetched_becomes_an_unfinished_generation,

@@ -3,34 +3,119 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use outrigger_proto::v1::{ErrorDetail, PutRequest, Reason};
+use outrigger_proto::v1::admin_client::AdminClient;
+use outrigger_proto::v1::{
+    DeleteRequest, ErrorDetail, GetRequest, Level, PutRequest, ReadOptions, Reason, ScanRequest,
+    VerifyRequest, WatchStatusRequest, WriteItem, WriteRequest, write_item::Action,
+};
 use outrigger_tests::kafka::{Cluster, TopicSpec};
-use outrigger_tests::node::Node;
+use outrigger_tests::node::{Node, STORE};
 use tempfile::TempDir;
-use tonic::{Code, Request};
+use tokio_stream::StreamExt;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{in_time, rows, run};
 
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// With the call's deadline.
+fn late<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(DEADLINE);
+    request
+}
+
+/// Every kind of call that waits for something that does not come.
 #[test]
-fn a_write_that_is_late_says_that_it_may_have_happened() -> Result<()> {
+fn every_call_that_is_late_is_answered_with_details_before_its_deadline() -> Result<()> {
     run(async {
         let mut cluster = Cluster::start(1, &[])?;
-        let topic = cluster.topic("late-write", TopicSpec::store())?;
+        let topic = cluster.topic("late-calls", TopicSpec::store())?;
         let dir = TempDir::new()?;
         let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
         node.start().await?;
         node.until_ready().await?;
-        let mut rows = rows(&node).await?;
         cluster.pause(1)?;
-        let put = PutRequest { key: "k".into(), value: "1".into(), ..PutRequest::default() };
-        let mut request = Request::new(put);
-        request.set_timeout(Duration::from_secs(2));
-        let status = in_time("an answer", rows.put(request)).await?.expect_err("no broker answers");
+        let late = tokio::join!(reads(&node), writes(&node), streams(&node));
         cluster.resume(1)?;
-        let detail = ErrorDetail::from_status(&status).with_context(|| format!("{status:?}"))?;
-        ensure!(detail.reason() == Reason::WriteUnknown, "{detail:?}");
-        ensure!(detail.may_have_happened && !detail.what_to_do.is_empty(), "{detail:?}");
-        ensure!(status.code() == Code::Unknown, "{status:?}");
+        for (what, status, reason) in [late.0?, late.1?, late.2?].concat() {
+            let detail = ErrorDetail::from_status(&status);
+            let detail = detail.with_context(|| format!("{what}: {status:?}"))?;
+            ensure!(detail.reason() == reason, "{what}: {detail:?}");
+            ensure!(!detail.what_to_do.is_empty(), "{what}: {detail:?}");
+            ensure!(status.code() == reason.code(), "{what}: {status:?}");
+            let unknown = reason == Reason::WriteUnknown;
+            ensure!(detail.may_have_happened == unknown, "{what}: {detail:?}");
+        }
         Ok(())
     })
+}
+
+/// What was asked, how it ended, and the reason that it must have.
+type Late = Vec<(&'static str, Status, Reason)>;
+
+async fn reads(node: &Node) -> Result<Late> {
+    let latest = || Some(ReadOptions { level: Level::Latest.into(), ..ReadOptions::default() });
+    let get = GetRequest { key: "k".into(), read: latest(), ..GetRequest::default() };
+    let scan = ScanRequest { read: latest(), ..ScanRequest::default() };
+    let (mut one, mut other) = (rows(node).await?, rows(node).await?);
+    let (get, scan) = tokio::join!(one.get(late(get)), other.scan(late(scan)));
+    let (get, scan) = (get.err().context("Get")?, scan.err().context("Scan")?);
+    Ok(vec![("Get", get, Reason::DeadlineExceeded), ("Scan", scan, Reason::DeadlineExceeded)])
+}
+
+async fn writes(node: &Node) -> Result<Late> {
+    let put = PutRequest { key: "k".into(), value: "1".into(), ..PutRequest::default() };
+    let delete = DeleteRequest { key: "d".into(), ..DeleteRequest::default() };
+    let item = WriteItem { key: "w".into(), action: Some(Action::Put("v".into())) };
+    let store = STORE.to_owned();
+    let items = WriteRequest { store, items: vec![item], ..WriteRequest::default() };
+    // A caller that has more to write later.
+    let stream = tokio_stream::once(items).chain(tokio_stream::pending());
+    let mut clients = [rows(node).await?, rows(node).await?, rows(node).await?];
+    let [one, two, three] = &mut clients;
+    let (put, delete, stream) = tokio::join!(
+        one.put(late(put)),
+        two.delete(late(delete)),
+        end_of(three.write(late(stream))),
+    );
+    let (put, delete) = (put.err().context("Put")?, delete.err().context("Delete")?);
+    Ok(vec![
+        ("Put", put, Reason::WriteUnknown),
+        ("Delete", delete, Reason::WriteUnknown),
+        ("Write", stream?, Reason::WriteUnknown),
+    ])
+}
+
+async fn streams(node: &Node) -> Result<Late> {
+    let mut clients =
+        [AdminClient::connect(node.url()).await?, AdminClient::connect(node.url()).await?];
+    let [one, two] = &mut clients;
+    let watch = WatchStatusRequest { store: String::new(), interval_ms: 1_000 };
+    let asks_nothing = tokio_stream::pending::<VerifyRequest>();
+    let (watch, verify) = tokio::join!(
+        end_of(one.watch_status(late(watch))),
+        end_of(two.verify(late(asks_nothing))),
+    );
+    Ok(vec![
+        ("WatchStatus", watch?, Reason::DeadlineExceeded),
+        ("Verify", verify?, Reason::DeadlineExceeded),
+    ])
+}
+
+/// The error that a stream ends with.
+async fn end_of<T>(
+    answers: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+) -> Result<Status> {
+    let mut answers = in_time("the head", answers).await??.into_inner();
+    let end = async {
+        loop {
+            match answers.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(status) => return Some(status),
+            }
+        }
+    };
+    in_time("the end", end).await?.context("it is late")
 }

@@ -2,6 +2,7 @@
 
 mod connections;
 mod deadlines;
+mod failures;
 mod logging;
 mod memory;
 mod scans;
@@ -33,13 +34,18 @@ async fn rows(node: &Node) -> Result<StoreClient<Channel>> {
     Ok(client.max_decoding_message_size(RESPONSE_BYTES_MAX))
 }
 
-/// A metric's value, with its labels as it is scraped; none before it was recorded.
-fn metric(port: u16, name: &str) -> Result<Option<f64>> {
+fn scraped(port: u16) -> Result<String> {
     let mut endpoint = TcpStream::connect(("127.0.0.1", port))?;
     endpoint.set_read_timeout(Some(MINUTE))?;
     endpoint.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();
     endpoint.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// A metric's value, with its labels as it is scraped; none before it was recorded.
+fn metric(port: u16, name: &str) -> Result<Option<f64>> {
+    let text = scraped(port)?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     Ok(value.map(str::parse).transpose()?)
 }

@@ -62,7 +62,11 @@ impl Decoder for Raw {
 }
 
 /// A call of any method with these messages, to its end.
-async fn call(channel: &Channel, method: &str, messages: Vec<Bytes>) -> Result<usize, Status> {
+pub(crate) async fn call(
+    channel: &Channel,
+    method: &str,
+    messages: Vec<Bytes>,
+) -> Result<usize, Status> {
     let mut grpc = Grpc::new(channel.clone());
     grpc.ready().await.expect("the node listens");
     let path = PathAndQuery::try_from(format!("/{method}")).expect("a path");

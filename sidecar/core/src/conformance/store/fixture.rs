@@ -85,6 +85,25 @@ pub(super) fn rows(view: &dyn View) -> Rows {
     rows
 }
 
+/// Of a closed generation. A long reading may end, so that it does not keep the generation from being opened again.
+pub(super) fn held_or_failed(view: &dyn View, held: &Rows) {
+    let mut seen = Rows::new();
+    let scanned = view.scan(b"", None, false, &mut |key, revision, value| {
+        seen.insert(key.to_vec(), Row { revision, value: value.to_vec() });
+        Scan::Continue
+    });
+    match scanned {
+        Ok(()) => assert_eq!(seen, *held),
+        Err(error) => {
+            assert_eq!(error.kind, StoreErrorKind::Io);
+            assert!(seen.iter().all(|(key, row)| held.get(key) == Some(row)), "{seen:?}");
+        }
+    }
+    for (key, row) in held {
+        assert_eq!(view.get(key).expect("it is not long").as_ref(), Some(row));
+    }
+}
+
 /// A key of `partition` made from `seed`.
 pub(super) fn key_in(partition: Partition, seed: u32) -> Vec<u8> {
     let candidates = (0_u32..).map(|salt| format!("{seed}/{salt}").into_bytes());

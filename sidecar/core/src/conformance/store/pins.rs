@@ -2,7 +2,8 @@
 
 use super::StoreUnderTest;
 use super::fixture::{
-    Copy, G1, G2, PARTITIONS, Rows, create, done, failed, identity, key_in, open_copy, rows,
+    Copy, G1, G2, PARTITIONS, Rows, create, done, failed, held_or_failed, identity, key_in,
+    open_copy, rows,
 };
 use crate::offset::{Partition, RequestId};
 use crate::store::{StoreCall, StoreCallKind, StoreErrorKind, View, Why};
@@ -120,8 +121,9 @@ pub(super) fn a_read_of_a_pin_outlives_it(store: &mut dyn StoreUnderTest) {
     let before = rows(&*view);
     round(&mut copy, 2);
     copy.unpin(PIN);
-    done(copy.store, StoreCall::Close { generation: G1 });
     assert_eq!(rows(&*view), before);
+    done(copy.store, StoreCall::Close { generation: G1 });
+    held_or_failed(&*view, &before);
     drop(view);
     open_copy(copy.store);
 }
