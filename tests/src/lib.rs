@@ -1,6 +1,7 @@
 //! What the integration tests and benches share.
 
 pub mod bench;
+pub mod confine;
 pub mod host;
 pub mod kafka;
 pub mod load;

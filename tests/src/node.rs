@@ -5,12 +5,14 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use outrigger_client::proto::v1::Phase;
 use outrigger_client::{Client, Store, StoreStatus};
 
+use crate::confine::MemoryGroup;
 use crate::host::Host;
 use crate::usage::Usage;
 
@@ -31,6 +33,7 @@ pub struct Node {
     port: u16,
     args: Vec<String>,
     file_bytes_max: Option<u64>,
+    memory: Option<Arc<MemoryGroup>>,
     /// Of the next process, instead of a file.
     log: Option<OwnedFd>,
     process: Option<Child>,
@@ -55,6 +58,7 @@ impl Node {
             port: free_port()?,
             args,
             file_bytes_max: None,
+            memory: None,
             log: None,
             process: None,
             starts: 0,
@@ -74,6 +78,11 @@ impl Node {
     /// The process may write no file longer than this: a disk that is full where it matters.
     pub fn limit_files(&mut self, bytes: Option<u64>) {
         self.file_bytes_max = bytes;
+    }
+
+    /// The next process runs in this group.
+    pub fn confine(&mut self, memory: Arc<MemoryGroup>) {
+        self.memory = Some(memory);
     }
 
     /// The next process logs there, and [`Node::log`] has nothing of it.
@@ -153,14 +162,20 @@ impl Node {
     }
 
     fn command(&self) -> Command {
+        let mut bounds = String::new();
+        if let Some(bytes) = self.file_bytes_max {
+            // `ulimit -f` counts blocks of 1,024 bytes in bash.
+            bounds += &format!("ulimit -f {} && ", bytes / 1_024);
+        }
+        if let Some(memory) = &self.memory {
+            bounds += &format!("echo $$ > '{}' && ", memory.entrance().display());
+        }
         let binary = binary();
-        let mut command = match self.file_bytes_max {
-            None => self.host.command(&binary),
-            Some(bytes) => {
-                // `ulimit -f` counts blocks of 1,024 bytes in bash.
+        let mut command = match bounds.is_empty() {
+            true => self.host.command(&binary),
+            false => {
                 let mut shell = self.host.command("bash");
-                let script = format!("ulimit -f {}; exec \"$0\" \"$@\"", bytes / 1_024);
-                shell.arg("-c").arg(script).arg(&binary);
+                shell.arg("-c").arg(bounds + "exec \"$0\" \"$@\"").arg(&binary);
                 shell
             }
         };

@@ -10,6 +10,9 @@ pub struct Limits {
     pub value_bytes_max: usize,
     /// Size of one fetch: a batch travels whole from consumer to store.
     pub fetch_bytes_max: u32,
+    /// Of one store, in bytes of its batches: what is asked for, and what is sent to the store and not yet answered, of all
+    /// partitions together. Where there are many, their fetches are smaller.
+    pub unapplied_bytes_max: usize,
     /// Batches of one partition sent to the store and not yet answered: keeps the store busy while
     /// the next one is fetched, and bounds what a slow disk holds in memory. One that pins split is sent in up to
     /// `pins_max` more pieces.
@@ -55,6 +58,12 @@ pub struct Limits {
     pub peer_retry: Duration,
 }
 
+/// Smaller fetches cost more than they bring.
+const FETCH_BYTES_MIN: u32 = 32 * 1024;
+
+/// However many stores there are: a flush writes many batches, else every batch would be its own file.
+const FLUSH_BYTES_MIN: usize = 2 * MIB;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -63,6 +72,7 @@ impl Limits {
         key_bytes_max: 32 * KIB,
         value_bytes_max: 960 * KIB,
         fetch_bytes_max: 1024 * 1024,
+        unapplied_bytes_max: 32 * MIB,
         applying_batches_max: 4,
         flush_bytes_max: 64 * MIB,
         flush_interval: Duration::from_secs(5),
@@ -89,6 +99,23 @@ impl Limits {
         (retention_ms / 10).max(self.margin_ms_min)
     }
 
+    /// Of each of so many stores of one process: together they hold no more than one alone.
+    pub fn of_each(self, stores: usize) -> Limits {
+        let stores = stores.max(1);
+        Limits {
+            flush_bytes_max: (self.flush_bytes_max / stores).max(FLUSH_BYTES_MIN),
+            unapplied_bytes_max: self.unapplied_bytes_max / stores,
+            ..self
+        }
+    }
+
+    /// Size of one fetch of a store with so many partitions.
+    pub fn fetch_bytes(&self, partitions: usize) -> u32 {
+        let batches = partitions.max(1) * (self.applying_batches_max + 1);
+        let share = u32::try_from(self.unapplied_bytes_max / batches).unwrap_or(u32::MAX);
+        share.max(FETCH_BYTES_MIN).min(self.fetch_bytes_max)
+    }
+
     /// The pause before try number `failures + 1`.
     pub fn retry_after(&self, failures: u32) -> Duration {
         let doubled = self.retry_min.saturating_mul(1 << failures.min(16));
@@ -100,7 +127,6 @@ const _: () = {
     let limits = Limits::PRODUCTION;
     // A record of the largest key and value fits one batch under the broker's default limit.
     assert!(limits.key_bytes_max + limits.value_bytes_max + 4 * KIB <= 1_048_588);
-    // A flush writes many batches, else every batch would be its own file.
     assert!(limits.flush_bytes_max >= 16 * MIB);
     assert!(limits.retry_min.as_millis() <= limits.retry_max.as_millis());
     assert!(limits.applying_batches_max >= 2);
@@ -109,3 +135,34 @@ const _: () = {
     // A stall is named only after at least one round of questions.
     assert!(limits.stall_after.as_millis() > limits.ends_interval.as_millis());
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_partitions_share_what_is_on_its_way() {
+        let limits = Limits::PRODUCTION;
+        assert_eq!(limits.fetch_bytes(1), limits.fetch_bytes_max);
+        assert_eq!(limits.fetch_bytes(0), limits.fetch_bytes_max);
+        for partitions in [8, 64, 200] {
+            let fetched = usize::try_from(limits.fetch_bytes(partitions)).unwrap();
+            let batches = partitions * (limits.applying_batches_max + 1);
+            assert!(fetched * batches <= limits.unapplied_bytes_max, "{partitions}");
+        }
+        assert_eq!(limits.fetch_bytes(100_000), FETCH_BYTES_MIN);
+        let small = Limits { fetch_bytes_max: 100, ..limits };
+        assert_eq!((small.fetch_bytes(1), small.fetch_bytes(100_000)), (100, 100));
+    }
+
+    #[test]
+    fn stores_together_hold_what_one_alone_holds() {
+        let limits = Limits::PRODUCTION;
+        assert_eq!(limits.clone().of_each(1), limits);
+        assert_eq!(limits.clone().of_each(0), limits);
+        let each = limits.clone().of_each(16);
+        assert_eq!(16 * each.flush_bytes_max, limits.flush_bytes_max);
+        assert_eq!(16 * each.unapplied_bytes_max, limits.unapplied_bytes_max);
+        assert_eq!(limits.of_each(10_000).flush_bytes_max, FLUSH_BYTES_MIN);
+    }
+}

@@ -6,15 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use outrigger_core::limits::Limits;
 use tokio::time::Instant;
 
 use crate::embedded::EmbeddedLog;
 use crate::index::StoreIndex;
 use crate::peer::PeerConfig;
-use crate::rocks::Resources;
 use crate::runtime::{Inbox, StoreHandle, StoreSpec};
-use crate::serve::{ClaimError, Claims, ListenError, Sidecar, SidecarConfig};
+use crate::serve::{ClaimError, Claims, ListenError, Memory, Sidecar, SidecarConfig};
 use crate::watchdog::Patience;
 
 pub(crate) struct Node {
@@ -140,11 +138,12 @@ impl Node {
 
     async fn claim(&self, listen: SocketAddr) -> Result<Claims, ClaimError> {
         let store = StoreSpec { name: self.store.to_owned(), topic: self.store.to_owned() };
+        let Memory { resources, limits, .. } = Memory::shared(MEMORY_BYTES, 1);
         Claims::take(SidecarConfig {
             data: self.data.clone(),
             stores: vec![store],
-            limits: Limits::PRODUCTION,
-            resources: Resources::within(MEMORY_BYTES),
+            limits,
+            resources,
             restore_rate: None,
             listen: Some(listen),
             socket: None,

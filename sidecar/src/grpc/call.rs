@@ -56,6 +56,8 @@ pub(super) struct Answer {
     method: Method,
     share: Share,
     open: Arc<OpenCall>,
+    /// Made already.
+    next: Option<Frame<Bytes>>,
     waits: Option<(Waiting, Bytes)>,
     /// Of a stream: when our end of it must come.
     late: Option<Pin<Box<Sleep>>>,
@@ -89,13 +91,14 @@ impl Service<hyper::Request<Incoming>> for Calls {
         let (method, share) = (Method::of(request.uri()), self.share.clone());
         let held = share.try_call(method.call_cost());
         // Whoever asks how this node is must hear it also when it has much to do.
-        let admitted = held.is_some() || method == Method::Probe;
+        let held = held.or_else(|| (method == Method::Probe).then(|| share.try_probe()).flatten());
+        let admitted = held.is_some();
         let open = Some(Arc::new(self.activity.call(held)));
         let running = admitted.then(|| {
             let late = CallDeadline::in_headers(request.headers()).answer_within();
             let late = late.map(|within| Box::pin(tokio::time::sleep(within)));
             let mut request = request.map(|body| Request::new(body, method, share.clone()));
-            if method == Method::Writes {
+            if method.streams() {
                 request.extensions_mut().insert(share.clone());
             }
             // Always ready: they are a table of handlers.
@@ -127,14 +130,11 @@ impl Future for Call {
         let late = self.running.take().and_then(|running| running.late);
         let late = late.filter(|_| method.streams());
         count(answer.headers());
-        Poll::Ready(Ok(answer.map(|body| Answer {
-            body,
-            method,
-            share,
-            open,
-            waits: None,
-            late,
-            over: false,
+        Poll::Ready(Ok(answer.map(|body| {
+            let mut answer =
+                Answer { body, method, share, open, next: None, waits: None, late, over: false };
+            answer.make(context);
+            answer
         })))
     }
 }
@@ -155,6 +155,16 @@ impl Answer {
         let open = self.open.clone();
         open.unsent();
         Frame::data(Bytes::from_owner(Unsent { bytes, _held: held, open }))
+    }
+
+    /// HTTP/2 asks for the first bytes when its caller takes some, and until then the whole answer would be in memory
+    /// without room.
+    fn make(&mut self, context: &mut Context<'_>) {
+        if !self.method.streams()
+            && let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *self).poll_frame(context)
+        {
+            self.next = Some(frame);
+        }
     }
 
     /// The end, instead of what is not sent any more.
@@ -182,6 +192,7 @@ impl Answer {
                 Method::Write
                 | Method::Writes
                 | Method::Stream
+                | Method::Verify
                 | Method::Operate
                 | Method::Probe
                 | Method::Other,
@@ -202,6 +213,9 @@ impl Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let answer = &mut *self;
+        if let Some(next) = answer.next.take() {
+            return Poll::Ready(Some(Ok(next)));
+        }
         if answer.over {
             return Poll::Ready(None);
         }
@@ -234,7 +248,7 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over || (self.waits.is_none() && self.body.is_end_stream())
+        self.next.is_none() && (self.over || (self.waits.is_none() && self.body.is_end_stream()))
     }
 
     fn size_hint(&self) -> SizeHint {

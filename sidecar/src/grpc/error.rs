@@ -130,6 +130,16 @@ pub(super) fn request_too_large(bytes: usize) -> ErrorDetail {
     advised(Reason::RequestTooLarge, message, "leave out what the call does not ask for")
 }
 
+/// Of a call whose message began and does not go on.
+pub(super) fn unfinished(waited: Duration) -> ErrorDetail {
+    let message = format!("the request did not come whole within {} seconds", waited.as_secs());
+    advised(
+        Reason::DeadlineExceeded,
+        message,
+        "send a message at once, and less in one where the way is slow",
+    )
+}
+
 /// The call's own deadline has come.
 pub(super) fn late(method: Method) -> ErrorDetail {
     let message = "the call's deadline came before its answer";
@@ -144,7 +154,7 @@ pub(super) fn late(method: Method) -> ErrorDetail {
             let detail = advised(Reason::DeadlineExceeded, message, what_to_do);
             ErrorDetail { may_have_happened: true, ..detail }
         }
-        Method::Stream => advised(
+        Method::Stream | Method::Verify => advised(
             Reason::DeadlineExceeded,
             "the call's deadline came before its end",
             "allow more time; a scan can go on after the last key that came",

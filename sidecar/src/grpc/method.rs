@@ -21,8 +21,10 @@ pub(super) enum Method {
     Write,
     /// A stream of writes.
     Writes,
-    /// Scan, WatchStatus, Verify: messages until there are no more.
+    /// Scan, WatchStatus: answers until there are no more.
     Stream,
+    /// A stream of questions and answers.
+    Verify,
     /// Of operators: throttle, cancel, continue.
     Operate,
     /// Health: it must be answered when nothing else is.
@@ -37,9 +39,8 @@ impl Method {
             "/outrigger.v1.Store/Get" => Method::Read,
             "/outrigger.v1.Store/Put" | "/outrigger.v1.Store/Delete" => Method::Write,
             "/outrigger.v1.Store/Write" => Method::Writes,
-            "/outrigger.v1.Store/Scan"
-            | "/outrigger.v1.Admin/WatchStatus"
-            | "/outrigger.v1.Admin/Verify" => Method::Stream,
+            "/outrigger.v1.Store/Scan" | "/outrigger.v1.Admin/WatchStatus" => Method::Stream,
+            "/outrigger.v1.Admin/Verify" => Method::Verify,
             "/outrigger.v1.Admin/Throttle"
             | "/outrigger.v1.Admin/Cancel"
             | "/outrigger.v1.Admin/Continue" => Method::Operate,
@@ -55,6 +56,7 @@ impl Method {
             Method::Read
             | Method::Write
             | Method::Stream
+            | Method::Verify
             | Method::Operate
             | Method::Probe
             | Method::Other => CALL_BYTES,
@@ -64,8 +66,21 @@ impl Method {
     /// Whether its answer goes on after the first message.
     pub(super) fn streams(self) -> bool {
         match self {
-            Method::Writes | Method::Stream => true,
+            Method::Writes | Method::Stream | Method::Verify => true,
             Method::Read | Method::Write | Method::Operate | Method::Probe | Method::Other => false,
+        }
+    }
+
+    /// Whether its caller may have nothing to send for a while.
+    pub(super) fn asks_on(self) -> bool {
+        match self {
+            Method::Writes | Method::Verify => true,
+            Method::Read
+            | Method::Write
+            | Method::Stream
+            | Method::Operate
+            | Method::Probe
+            | Method::Other => false,
         }
     }
 
@@ -75,7 +90,12 @@ impl Method {
             // Keys and values are parts of what was received; how many items there may be is bounded when they are
             // decoded.
             Method::Write | Method::Writes => Some(bytes),
-            Method::Read | Method::Stream | Method::Operate | Method::Probe | Method::Other => {
+            Method::Read
+            | Method::Stream
+            | Method::Verify
+            | Method::Operate
+            | Method::Probe
+            | Method::Other => {
                 (bytes <= SMALL_REQUEST_BYTES_MAX).then_some(bytes * SMALL_REQUEST_GROWTH)
             }
         }

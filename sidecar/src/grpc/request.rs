@@ -7,10 +7,12 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use outrigger_proto::v1::ErrorDetail;
+use tokio::time::Sleep;
 use tonic::Status;
 
 use super::error;
@@ -19,6 +21,9 @@ use super::room::{Held, Share};
 
 /// Before each message: whether it is compressed, and its length.
 const HEADER_BYTES: usize = 5;
+
+/// Who sends a message sends all of it soon.
+const WHOLE_WITHIN: Duration = Duration::from_secs(20);
 
 const SMALL_BYTES: usize = 4 * 1024;
 
@@ -31,6 +36,8 @@ pub(super) struct Request<B> {
     place: Place,
     /// For messages that began in frames that were handed on.
     held: Vec<Held>,
+    /// Until the message that is waited for must be whole.
+    unfinished: Option<Pin<Box<Sleep>>>,
     /// A frame that is handed on when there is room for what begins in it.
     waits: Option<(Waiting, Bytes)>,
 }
@@ -42,16 +49,41 @@ struct Place {
     header_len: usize,
     /// Of the message that began.
     left: usize,
+    /// Messages that began.
+    messages: u64,
 }
 
 impl<B> Request<B> {
     pub(super) fn new(body: B, method: Method, share: Share) -> Request<B> {
-        Request { body, method, share, place: Place::default(), held: vec![], waits: None }
+        Request {
+            body,
+            method,
+            share,
+            place: Place::default(),
+            held: vec![],
+            unfinished: None,
+            waits: None,
+        }
+    }
+
+    /// Ready when a message did not come whole in time: who sends a part keeps room, and a place.
+    fn poll_unfinished(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let idle = self.place.between_messages();
+        if idle && (self.method.asks_on() || self.place.messages > 0) {
+            self.unfinished = None;
+            return Poll::Pending;
+        }
+        let unfinished = || Box::pin(tokio::time::sleep(WHOLE_WITHIN));
+        self.unfinished.get_or_insert_with(unfinished).as_mut().poll(context)
     }
 
     /// None: the frame has to wait.
     fn admit(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Status> {
+        let before = self.place.messages;
         let cost = self.place.walk(&bytes, self.method).map_err(Status::from)?;
+        if self.place.messages > before {
+            self.unfinished = None;
+        }
         // A small message is a part of its call.
         if cost <= SMALL_BYTES && self.method != Method::Writes {
             return Ok(Some(bytes));
@@ -70,6 +102,7 @@ impl<B> Request<B> {
                 Method::Read
                 | Method::Write
                 | Method::Stream
+                | Method::Verify
                 | Method::Operate
                 | Method::Probe
                 | Method::Other,
@@ -92,6 +125,7 @@ impl Place {
             bytes = &bytes[of_header..];
             if self.header_len == HEADER_BYTES {
                 self.header_len = 0;
+                self.messages += 1;
                 let [_compressed, length @ ..] = self.header;
                 self.left = usize::try_from(u32::from_be_bytes(length)).expect("64 bits hold 32");
                 cost +=
@@ -123,7 +157,11 @@ where
             if request.place.between_messages() {
                 request.held.clear();
             }
-            let frame = match ready!(Pin::new(&mut request.body).poll_frame(context)) {
+            let Poll::Ready(frame) = Pin::new(&mut request.body).poll_frame(context) else {
+                ready!(request.poll_unfinished(context));
+                return Poll::Ready(Some(Err(error::unfinished(WHOLE_WITHIN).into())));
+            };
+            let frame = match frame {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => {
                     return Poll::Ready(Some(Err(Status::from_error(error.into()))));
@@ -142,6 +180,8 @@ where
         request.held.push(ready!(waiting.as_mut().poll(context)));
         let bytes = std::mem::take(bytes);
         request.waits = None;
+        // It was us who did not take more.
+        request.unfinished = None;
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 

@@ -16,9 +16,17 @@ const SHARE_BYTES: u32 = 8 * MIB;
 
 const MIB: u32 = 1024 * 1024;
 
+/// Scans of one address that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it
+/// replaces, and has a batch of rows in memory.
+const SCANS_MAX: usize = 64;
+
+/// Calls of one connection that ask how this node is, and are answered when there is no room for calls.
+const PROBES_MAX: usize = 4;
+
 pub(super) struct Room {
     calls: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
 }
 
 /// What one connection may hold of a room. A clone is a reference to the same.
@@ -26,6 +34,8 @@ pub(super) struct Room {
 pub(super) struct Share {
     calls: Part,
     bytes: Part,
+    scans: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
@@ -37,16 +47,26 @@ struct Part {
 /// Given back when it is dropped.
 pub(super) struct Held {
     _own: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
+    /// None: of a connection alone.
+    _all: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
     pub(super) fn new() -> Room {
-        Room { calls: semaphore(ROOM_BYTES), bytes: semaphore(ROOM_BYTES) }
+        Room {
+            calls: semaphore(ROOM_BYTES),
+            bytes: semaphore(ROOM_BYTES),
+            scans: Arc::new(Semaphore::new(SCANS_MAX)),
+        }
     }
 
     pub(super) fn share(&self) -> Share {
-        Share { calls: Part::of(&self.calls), bytes: Part::of(&self.bytes) }
+        Share {
+            calls: Part::of(&self.calls),
+            bytes: Part::of(&self.bytes),
+            scans: self.scans.clone(),
+            probes: Arc::new(Semaphore::new(PROBES_MAX)),
+        }
     }
 }
 
@@ -54,6 +74,18 @@ impl Share {
     /// For an open call. None: there is no room now.
     pub(super) fn try_call(&self, bytes: usize) -> Option<Held> {
         self.calls.try_hold(bytes)
+    }
+
+    /// For a call that asks how this node is, which must be told also when there is no room for calls. None: the
+    /// connection has several open.
+    pub(super) fn try_probe(&self) -> Option<Held> {
+        let own = self.probes.clone().try_acquire_owned().ok()?;
+        Some(Held { _own: own, _all: None })
+    }
+
+    /// For a scan. None: as many as may be are open.
+    pub(super) fn try_scan(&self) -> Option<OwnedSemaphorePermit> {
+        self.scans.clone().try_acquire_owned().ok()
     }
 
     /// For what calls carry. None: there is no room now.
@@ -67,7 +99,7 @@ impl Share {
         let permits = permits(bytes);
         let own = self.bytes.own.acquire_many_owned(permits).await.expect(OPEN);
         let all = self.bytes.all.acquire_many_owned(permits).await.expect(OPEN);
-        Held { _own: own, _all: all }
+        Held { _own: own, _all: Some(all) }
     }
 }
 
@@ -80,7 +112,7 @@ impl Part {
         let permits = permits(bytes);
         let own = self.own.clone().try_acquire_many_owned(permits).ok()?;
         let all = self.all.clone().try_acquire_many_owned(permits).ok()?;
-        Some(Held { _own: own, _all: all })
+        Some(Held { _own: own, _all: Some(all) })
     }
 }
 
@@ -116,6 +148,15 @@ mod tests {
         assert!(last.try_call(1).is_some(), "and yet others may ask");
         drop(first);
         assert!(last.try_hold(1).is_some());
+    }
+
+    #[test]
+    fn a_connection_may_always_ask_how_the_node_is() {
+        let share = Room::new().share();
+        let _calls = share.try_call(bytes(SHARE_BYTES)).expect("nobody else is here");
+        assert!(share.try_call(1).is_none());
+        let probes: Vec<Held> = std::iter::from_fn(|| share.try_probe()).collect();
+        assert_eq!(probes.len(), PROBES_MAX);
     }
 
     #[tokio::test]

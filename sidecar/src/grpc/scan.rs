@@ -20,6 +20,7 @@ use super::answers::{Answers, Part};
 use super::cursor::{Cursor, CursorFailure, Selection};
 use super::deadline::CallDeadline;
 use super::read::{self, Origin};
+use super::room::Share;
 use super::service::Service;
 use super::{convert, error};
 
@@ -33,6 +34,7 @@ pub(super) async fn scan(
     service: &Service,
     request: ScanRequest,
     deadline: CallDeadline,
+    share: &Share,
 ) -> Result<Answers<ScanResponse>, ErrorDetail> {
     let store = service.stores.one(&request.store)?;
     let selection = Selection {
@@ -43,7 +45,7 @@ pub(super) async fn scan(
         row_bytes_max: convert::row_bytes_max(request.read.as_ref()),
         large_rows: convert::large_rows(request.large_rows)?,
     };
-    let Ok(permit) = service.scans.clone().try_acquire_owned() else {
+    let Some(permit) = share.try_scan() else {
         return Err(error::overloaded("scans"));
     };
     let snapshot = read::open(&store.handle, request.read, deadline).await?;

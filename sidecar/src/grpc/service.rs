@@ -13,7 +13,7 @@ use outrigger_proto::v1::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::answers::Answers;
 use super::deadline::CallDeadline;
@@ -23,10 +23,6 @@ use super::stores::Stores;
 use super::{get, operate, scan, verify, watch, write, write_stream};
 use crate::runtime::RestoreThrottle;
 
-/// Scans that are open at the same time. Each pins a snapshot, which keeps RocksDB from freeing what it replaces, and has
-/// some batches of rows in memory.
-const SCANS_MAX: usize = 64;
-
 /// A digest reads a whole copy: two at once only take turns on the disk.
 const DIGESTS_MAX: usize = 1;
 
@@ -35,7 +31,6 @@ const DIGESTS_MAX: usize = 1;
 pub(super) struct Service {
     pub(super) stores: Stores,
     pub(super) throttle: RestoreThrottle,
-    pub(super) scans: Arc<Semaphore>,
     digests: Arc<Semaphore>,
     /// The node stops: streams end.
     pub(super) ending: CancellationToken,
@@ -52,7 +47,6 @@ impl Service {
         Service {
             stores,
             throttle,
-            scans: Arc::new(Semaphore::new(SCANS_MAX)),
             digests: Arc::new(Semaphore::new(DIGESTS_MAX)),
             ending,
             tasks: TaskTracker::new(),
@@ -63,6 +57,10 @@ impl Service {
     pub(super) async fn whole_copy(&self) -> SemaphorePermit<'_> {
         self.digests.acquire().await.expect("the semaphore is never closed")
     }
+}
+
+fn share(of_call: &Extensions) -> Share {
+    of_call.get::<Share>().cloned().expect("every stream has its connection's")
 }
 
 #[tonic::async_trait]
@@ -96,7 +94,8 @@ impl Store for Service {
         request: Request<ScanRequest>,
     ) -> Result<Response<Self::ScanStream>, Status> {
         let deadline = CallDeadline::of(request.metadata());
-        let answer = scan::scan(self, request.into_inner(), deadline).await;
+        let share = share(request.extensions());
+        let answer = scan::scan(self, request.into_inner(), deadline, &share).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
@@ -104,8 +103,7 @@ impl Store for Service {
         &self,
         request: Request<Streaming<WriteRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
-        let share = request.extensions().get::<Share>().cloned();
-        let share = share.expect("every stream of writes has its connection's");
+        let share = share(request.extensions());
         Ok(Response::new(write_stream::open(self, request.into_inner(), share)))
     }
 }

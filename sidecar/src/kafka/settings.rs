@@ -77,7 +77,7 @@ pub(super) const PRODUCER: &Settings = &[
     ("request.timeout.ms", "4000"),
     // Admission bounds what is in flight; these are behind it, so that a mistake there cannot eat
     // the memory: refused records are definite failures. A record costs about 200 bytes beside itself.
-    ("queue.buffering.max.kbytes", "65536"),
+    ("queue.buffering.max.kbytes", "32768"),
     ("queue.buffering.max.messages", "262144"),
     // The topic's own max.message.bytes decides, at the broker; ours is checked before. The default
     // is below Kafka's own default.
@@ -103,11 +103,9 @@ pub(super) const CONSUMER: &Settings = &[
     ("topic.metadata.refresh.interval.ms", "5000"),
     // One answer holds all partitions of a broker: the bound on its memory.
     ("fetch.max.bytes", "8388608"),
-    // The bound in bytes is `Prefetch`; the count must not be the tighter one.
     // What librdkafka hands over at a time, and does not count as queued meanwhile, so that large records may be queued
     // twice: enough to ask the clock and lock seldom.
     ("consume.callback.max.messages", "256"),
-    ("queued.min.messages", "1000000"),
 ];
 
 /// What all partitions together may have fetched ahead, where nothing else is said.
@@ -115,7 +113,8 @@ pub(super) const PREFETCH_BYTES: usize = 32 * 1024 * KIB;
 
 const KIB: usize = 1024;
 
-/// What a partition fetches ahead: each has a queue of its own, and together they have a bound.
+/// What a partition fetches ahead: each has a queue of its own, and together they have a bound, in which each record
+/// counts with what librdkafka keeps beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Prefetch {
     queue_kib: usize,
@@ -126,19 +125,24 @@ impl Prefetch {
     const QUEUE_KIB_MAX: usize = 8 * 1024;
     /// Below this a partition fetches record by record.
     const QUEUE_KIB_MIN: usize = 64;
+    /// What a queue takes of memory for each byte that it may hold: it may also hold a record for each of
+    /// [`RECORD_BYTES`], and a record of a hundred bytes takes four hundred.
+    const GROWTH: usize = 4;
+    const RECORD_BYTES: usize = 128;
     /// At a time: 1 MiB with a process-wide jemalloc measured fastest; larger ones cost page faults.
     const FETCH_KIB_MAX: usize = 1024;
 
     pub(super) fn of(bytes: usize, partitions: usize) -> Prefetch {
-        let queue_kib = bytes / KIB / partitions.max(1);
+        let queue_kib = bytes / KIB / Self::GROWTH / partitions.max(1);
         Prefetch { queue_kib: queue_kib.clamp(Self::QUEUE_KIB_MIN, Self::QUEUE_KIB_MAX) }
     }
 
     /// A queue that is not quite full fetches once more.
-    pub(super) fn settings(self) -> [(&'static str, String); 2] {
+    pub(super) fn settings(self) -> [(&'static str, String); 3] {
         let fetch = (self.queue_kib / 2).min(Self::FETCH_KIB_MAX) * KIB;
         [
             ("queued.max.messages.kbytes", self.queue_kib.to_string()),
+            ("queued.min.messages", (self.queue_kib * KIB / Self::RECORD_BYTES).to_string()),
             ("fetch.message.max.bytes", fetch.to_string()),
         ]
     }
@@ -170,10 +174,10 @@ mod tests {
         let settings = |partitions| {
             Prefetch::of(PREFETCH_BYTES, partitions).settings().map(|(_, value)| value)
         };
-        assert_eq!(settings(1), ["8192", "1048576"], "one alone needs no more");
-        assert_eq!(settings(4), ["8192", "1048576"]);
-        assert_eq!(settings(64), ["512", "262144"]);
-        assert_eq!(settings(100_000), ["64", "32768"], "and none stands still");
+        assert_eq!(settings(1), ["8192", "65536", "1048576"], "one alone needs no more");
+        assert_eq!(settings(4), ["2048", "16384", "1048576"]);
+        assert_eq!(settings(64), ["128", "1024", "65536"]);
+        assert_eq!(settings(100_000), ["64", "512", "32768"], "and none stands still");
         assert_eq!(Prefetch::of(PREFETCH_BYTES, 0), Prefetch::of(PREFETCH_BYTES, 1));
     }
 }

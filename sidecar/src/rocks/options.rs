@@ -104,18 +104,6 @@ pub struct Resources {
     pub background_threads: u8,
 }
 
-impl Resources {
-    /// What a process does with so much memory for blocks and restores together.
-    pub fn within(memory_bytes: usize) -> Resources {
-        let load_bytes = memory_bytes / 8 * 3;
-        Resources {
-            block_cache_bytes: memory_bytes - load_bytes,
-            load_bytes,
-            background_threads: 2,
-        }
-    }
-}
-
 /// Shared by all databases of the process.
 pub struct Shared {
     block_cache: Cache,

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Writes of all stores that were accepted and not answered yet. librdkafka's own queue is as large: what is
 /// admitted here is not refused there.
-pub const WRITE_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const WRITE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What a write costs beside its key and value: its place in queues and maps, here and in librdkafka.
 const CHANGE_BYTES: usize = 256;

@@ -5,21 +5,22 @@
 //! what holds it up and answers Status.
 
 mod listen;
+mod memory;
 mod observer;
 mod sidecar;
 mod topics;
 
 use std::io;
 
-use outrigger_core::limits::Limits;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::ServeConfig;
 use crate::exit::Exit;
 use crate::kafka::{self, KafkaLog, KafkaStartError};
-use crate::rocks::Resources;
 use crate::runtime::{Drained, Inbox, StoreSpec};
 use crate::watchdog::Patience;
+
+pub(crate) use memory::Memory;
 
 pub use listen::ListenError;
 pub use sidecar::{ClaimError, Claims, Sidecar, SidecarConfig};
@@ -53,7 +54,7 @@ pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exi
     let (inbox, sink) = Inbox::new();
     let topics: Vec<String> =
         config.stores.iter().map(|store| store.topic.as_str().to_owned()).collect();
-    let prefetch_bytes = config.memory_bytes / 8;
+    let Memory { prefetch_bytes, .. } = memory(&config);
     let log = match KafkaLog::start_within(&config.kafka, &topics, prefetch_bytes, sink) {
         Ok(log) => log,
         Err(error) => {
@@ -100,16 +101,21 @@ impl ServeError {
     }
 }
 
+fn memory(config: &ServeConfig) -> Memory {
+    Memory::shared(config.memory_bytes, config.stores.len())
+}
+
 pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
     let stores = config.stores.iter().map(|store| StoreSpec {
         name: store.name.as_str().to_owned(),
         topic: store.topic.as_str().to_owned(),
     });
+    let Memory { limits, resources, .. } = memory(config);
     SidecarConfig {
         data: config.data.clone(),
         stores: stores.collect(),
-        limits: Limits::PRODUCTION,
-        resources: Resources::within(config.memory_bytes),
+        limits,
+        resources,
         restore_rate: config.restore_rate,
         listen: config.listen,
         socket: config.socket.clone(),

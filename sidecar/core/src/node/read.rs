@@ -148,7 +148,7 @@ impl Node {
             return;
         }
         let bytes_max = match ready {
-            true => self.limits.fetch_bytes_max,
+            true => self.limits.fetch_bytes(reading.readers.len()),
             false => self.throttle.batch_bytes(reading.readers.len(), &self.limits),
         };
         for reader in &mut reading.readers {

@@ -46,9 +46,10 @@ impl Throttle {
 
     /// The size of a credit while `partitions` share the rate.
     pub(super) fn batch_bytes(&self, partitions: usize, limits: &Limits) -> u32 {
-        let Some(rate) = self.rate else { return limits.fetch_bytes_max };
+        let bytes_max = limits.fetch_bytes(partitions);
+        let Some(rate) = self.rate else { return bytes_max };
         let partitions = u64::try_from(partitions.max(1)).expect("lengths fit 64 bits");
         let share = rate.get() / BATCHES_PER_SECOND / partitions;
-        u32::try_from(share).unwrap_or(u32::MAX).clamp(1, limits.fetch_bytes_max)
+        u32::try_from(share).unwrap_or(u32::MAX).clamp(1, bytes_max)
     }
 }

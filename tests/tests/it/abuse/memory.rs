@@ -1,6 +1,5 @@
 //! What callers make a node hold is bounded, whoever they are.
 
-use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -16,16 +15,17 @@ use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 
-use super::{MINUTE, POLL, in_time, rows, run};
+use super::http2::{Calls, Sent, message};
+use super::{POLL, in_time, rows, run};
 
 /// What README says of a node with the `memory` of this test, 64 MiB, whatever its callers do.
-const PEAK_MIB_MAX: f64 = 64.0 + 384.0;
+const PEAK_MIB_MAX: f64 = 64.0 + 448.0;
 
 const VALUE_BYTES: usize = 900_000;
 const CONNECTIONS: usize = 12;
-const GETS: u32 = 1_000;
+const GETS: usize = 1_000;
 
-async fn ready(name: &str, dir: &TempDir) -> Result<Node> {
+pub(super) async fn ready(name: &str, dir: &TempDir) -> Result<Node> {
     let cluster = Cluster::shared()?;
     let topic = cluster.topic(name, TopicSpec::store())?;
     let node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
@@ -48,7 +48,7 @@ async fn settled(node: &mut Node) -> Result<f64> {
     Ok(peak)
 }
 
-async fn bounded(node: &mut Node) -> Result<()> {
+pub(super) async fn bounded(node: &mut Node) -> Result<()> {
     let peak = settled(node).await?;
     println!("at its highest {peak:.0} MiB");
     ensure!(peak < PEAK_MIB_MAX, "{peak} MiB:\n{}", node.log());
@@ -65,61 +65,19 @@ fn answers_that_nobody_takes_are_bounded() -> Result<()> {
         in_time("a write", node.store().await?.put("large", vec![7; VALUE_BYTES])).await??;
         let get = GetRequest { key: "large".into(), ..GetRequest::default() }.encode_to_vec();
         let closed: Vec<TcpStream> = (0..CONNECTIONS)
-            .map(|_| calls_without_a_window(&node, "/outrigger.v1.Store/Get", &get, GETS))
+            .map(|number| {
+                // Of some not one byte can be sent, of others one of each answer.
+                let mut calls = Calls::new(u8::try_from(number % 2)?)?;
+                for _ in 0..GETS {
+                    calls.open("/outrigger.v1.Store/Get", &message(&get)?, Sent::Whole)?;
+                }
+                calls.send(&node)
+            })
             .collect::<Result<_>>()?;
         bounded(&mut node).await?;
         drop(closed);
         Ok(())
     })
-}
-
-/// HTTP/2 by hand, for no library lets its caller keep the window closed: one byte of each answer is taken.
-fn calls_without_a_window(
-    node: &Node,
-    path: &str,
-    message: &[u8],
-    calls: u32,
-) -> Result<TcpStream> {
-    const SETTINGS: u8 = 4;
-    const HEADERS: u8 = 1;
-    const DATA: u8 = 0;
-    const END_HEADERS: u8 = 4;
-    const END_STREAM: u8 = 1;
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    // Setting 4 is the first window of a stream.
-    frame(&mut bytes, SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1])?;
-    let mut headers = vec![0x83, 0x86];
-    literal(&mut headers, &[0x04], path)?;
-    literal(&mut headers, &[0x01], "node")?;
-    literal(&mut headers, &[0x0f, 0x10], "application/grpc")?;
-    literal(&mut headers, b"\x00\x02te", "trailers")?;
-    let mut body = vec![0];
-    body.extend(u32::try_from(message.len())?.to_be_bytes());
-    body.extend(message);
-    for stream in (0..calls).map(|call| 2 * call + 1) {
-        frame(&mut bytes, HEADERS, END_HEADERS, stream, &headers)?;
-        frame(&mut bytes, DATA, END_STREAM, stream, &body)?;
-    }
-    let mut connection = TcpStream::connect(node.url().trim_start_matches("http://"))?;
-    connection.set_write_timeout(Some(MINUTE))?;
-    connection.write_all(&bytes).context("the node reads calls")?;
-    Ok(connection)
-}
-
-fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Result<()> {
-    bytes.extend(&u32::try_from(payload.len())?.to_be_bytes()[1..]);
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend(payload);
-    Ok(())
-}
-
-/// A header that is not indexed, short enough for a length of one byte.
-fn literal(headers: &mut Vec<u8>, name: &[u8], value: &str) -> Result<()> {
-    headers.extend(name);
-    headers.push(u8::try_from(value.len())?);
-    headers.extend(value.bytes());
-    Ok(())
 }
 
 /// On the wire a WriteRequest, without what bounds ours.

@@ -3,6 +3,9 @@
 mod connections;
 mod deadlines;
 mod failures;
+mod halves;
+mod http2;
+mod little_memory;
 mod logging;
 mod memory;
 mod scans;
