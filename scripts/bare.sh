@@ -2,8 +2,6 @@
 # The first command as a newcomer runs it: a Debian with nothing but git and this machine's Rust toolchain, in a
 # directory of its own. Sourced by ./x. It takes what a first build takes; BARE_COMMAND runs something else than the demo.
 
-BARE_NEEDS_ROOT="needs root: it makes a system in a directory and mounts the toolchain into it"
-
 bare_needs() {
   want "debootstrap" debootstrap "debootstrap, from a package manager" command -v debootstrap
 }
@@ -13,7 +11,7 @@ bare() {
   local suite=${1:-bookworm} base home
   shift || true
   [[ $suite == bookworm || $suite == trixie ]] || fail "bare takes bookworm or trixie, not \`$suite\`"
-  [[ $(uname) == Linux && $(id -u) -eq 0 ]] || fail "bare $BARE_NEEDS_ROOT"
+  [[ $(uname) == Linux && $(id -u) -eq 0 ]] || fail "bare needs root: it makes a system in a directory and mounts the toolchain into it"
   setup_rust
   provide bare_needs
   base=$(bare_base "$suite")

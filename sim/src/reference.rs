@@ -45,6 +45,8 @@ pub struct Difference {
     pub should: Option<(Offset, Vec<u8>)>,
     /// Where the key was last deleted, if that is its newest record.
     pub deleted: Option<Offset>,
+    /// A record that the log lost may have superseded this one, which counts only while the log still holds it.
+    superseded: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,8 +72,12 @@ struct History {
     decided: BTreeMap<Offset, (ProducerId, Vec<Offset>)>,
     /// Keys that lost a record: what it had superseded below this offset may be compacted away.
     doubtful: BTreeMap<Bytes, Offset>,
-    /// Where the log ended before it lost records: up to here the cleaner may have been.
-    ended: Offset,
+    /// Of those keys, the records that a leader was without after a loss: what compaction had removed for the sake of what
+    /// was lost. After another loss a leader may have them again.
+    missed: BTreeSet<Offset>,
+    /// Of transactions that the log lost the end of: where it ended then. They hide what follows them until they are
+    /// decided again, and the cleaner had gone by it.
+    reopened: BTreeMap<ProducerId, Offset>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +159,15 @@ impl Reference {
         self.lost[partition.index()].extend(history.truncate(end));
     }
 
+    /// A leader after a loss holds these records.
+    pub fn miss(&mut self, partition: Partition, held: &BTreeSet<Offset>) {
+        let History { keys, doubtful, missed, .. } = &mut self.partitions[partition.index()];
+        let superseded = doubtful.iter().flat_map(|(key, from)| {
+            keys.get(key).into_iter().flat_map(|offsets| offsets.range(..*from))
+        });
+        missed.extend(superseded.filter(|offset| !held.contains(offset)));
+    }
+
     /// Another topic of the same name.
     fn recreate(&mut self, topic: TopicId, partitions: u32) {
         let mut old = std::mem::replace(self, Reference::new(topic, partitions));
@@ -197,18 +212,34 @@ impl Reference {
         keys.map(|key| key.to_vec()).collect()
     }
 
-    /// How a copy of `partition` differs from what the log says at the copy's position.
-    pub fn differences(&self, partition: Partition, copy: Copied<'_>) -> Vec<Difference> {
-        self.partitions[partition.index()].differences(partition, copy)
+    /// How a copy of `partition` differs from what the log says at the copy's position. `holds`: the log has the record
+    /// at this offset, and its cleaner has not removed it.
+    pub fn differences(
+        &self,
+        partition: Partition,
+        copy: Copied<'_>,
+        holds: &dyn Fn(Offset) -> bool,
+    ) -> Vec<Difference> {
+        let mut differences = self.partitions[partition.index()].differences(partition, copy);
+        differences.retain(|difference| difference.superseded.is_none_or(holds));
+        differences
     }
 
     /// As `differences`, none if the copy is what the log said before it lost records: its node cannot
     /// have heard of it yet.
-    pub fn differences_from_any(&self, partition: Partition, copy: Copied<'_>) -> Vec<Difference> {
-        let now = self.differences(partition, copy);
+    pub fn differences_from_any(
+        &self,
+        partition: Partition,
+        copy: Copied<'_>,
+        holds: &dyn Fn(Offset) -> bool,
+    ) -> Vec<Difference> {
+        let now = self.differences(partition, copy, holds);
         let mut former = self.former[partition.index()].iter();
-        let was =
-            now.is_empty() || former.any(|history| history.differences(partition, copy).is_empty());
+        let same = |history: &History| {
+            let differences = history.differences(partition, copy);
+            differences.iter().all(|difference| difference.superseded.is_some())
+        };
+        let was = now.is_empty() || former.any(same);
         if was { Vec::new() } else { now }
     }
 
@@ -258,13 +289,22 @@ impl History {
     /// A later record of the key will be read before the copy counts as exact, which makes any
     /// difference in it legal: compaction removed what it superseded.
     fn excused(&self, key: &[u8], copy: Copied<'_>) -> bool {
-        let cleaned = copy.exact_from.max(self.ended);
+        let cleaned = copy.exact_from.max(self.hidden_from(copy.position));
         if copy.position >= cleaned {
             return false;
         }
         let later = self.keys.get(key).map(|offsets| offsets.range(copy.position..cleaned));
         let committed = |offset: &Offset| self.records[offset].fate == Fate::Committed;
         later.is_some_and(|mut later| later.any(committed))
+    }
+
+    /// Where what nobody can read at `position` ends, because a transaction there has lost its end.
+    fn hidden_from(&self, position: Offset) -> Offset {
+        let hides = |producer: &ProducerId| {
+            self.open.get(producer).is_some_and(|open| open.iter().any(|first| *first >= position))
+        };
+        let hidden = self.reopened.iter().filter(|(producer, _)| hides(producer));
+        hidden.map(|(_, ended)| *ended).max().unwrap_or(Offset::ZERO)
     }
 
     fn differences(&self, partition: Partition, copy: Copied<'_>) -> Vec<Difference> {
@@ -288,13 +328,14 @@ impl History {
             }
             (None, Some(_)) | (Some(_), None) => false,
         };
-        let lost = || {
-            self.doubtful.get(key).is_some_and(|from| {
-                let older = |offset| is.is_none_or(|(revision, _)| revision.offset < offset);
-                newest.is_some_and(|(offset, _)| offset < *from && older(offset))
-            })
-        };
-        if same || self.excused(key, copy) || lost() {
+        if same || self.excused(key, copy) {
+            return None;
+        }
+        let superseded = newest.map(|(offset, _)| offset).filter(|offset| {
+            let older = is.is_none_or(|(revision, _)| revision.offset < *offset);
+            older && self.doubtful.get(key).is_some_and(|from| offset < from)
+        });
+        if superseded.is_some_and(|offset| self.missed.contains(&offset)) {
             return None;
         }
         let fate = is.and_then(|(revision, _)| Some(self.records.get(&revision.offset)?.fate));
@@ -310,7 +351,7 @@ impl History {
         };
         let is = is.map(|(revision, value)| (revision.offset, value.clone()));
         let should = should.map(|(offset, value)| (offset, value.to_vec()));
-        Some(Difference { key: key.to_vec(), kind, is, should, deleted })
+        Some(Difference { key: key.to_vec(), kind, is, should, deleted, superseded })
     }
 
     fn push(&mut self, offset: Offset, record: Record) {
@@ -329,6 +370,7 @@ impl History {
             Verdict::Abort => Fate::Aborted,
         };
         let decided = self.open.remove(&producer).unwrap_or_default();
+        self.reopened.remove(&producer);
         self.give_fate(&decided, fate);
         self.decided.insert(marker, (producer, decided));
     }
@@ -358,12 +400,14 @@ impl History {
 
     /// A lost marker leaves its transaction open again.
     fn truncate(&mut self, end: Offset) -> BTreeMap<Offset, Record> {
+        let last = self.records.keys().next_back().max(self.decided.keys().next_back());
+        let ended = last.map_or(end, |last| last.next());
         for (_, (producer, offsets)) in self.decided.split_off(&end) {
             self.reopen(&offsets);
             self.open.entry(producer).or_default().extend(offsets);
+            self.reopened.insert(producer, ended);
         }
         let lost = self.records.split_off(&end);
-        self.ended = self.ended.max(lost.last_key_value().map_or(end, |(last, _)| last.next()));
         for (offset, record) in &lost {
             if let Some(key) = &record.key {
                 self.keys.get_mut(key).map(|offsets| offsets.remove(offset));
@@ -390,7 +434,7 @@ pub fn rows_of(view: &dyn View) -> Result<Rows, StoreError> {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Difference { key, kind, is, should, deleted } = self;
+        let Difference { key, kind, is, should, deleted, superseded: _ } = self;
         let show = |row: &Option<(Offset, Vec<u8>)>| match row {
             Some((offset, value)) => format!("{} at {offset}", String::from_utf8_lossy(value)),
             None => "nothing".to_owned(),

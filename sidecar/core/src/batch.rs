@@ -26,6 +26,8 @@ pub struct Batch {
     pub misplaced: u32,
     /// Records without a key, which a compacted topic cannot hold by its own rules: left out.
     pub keyless: u32,
+    /// Newest leader epoch of the whole fetch, whatever was split off.
+    newest: Option<Epoch>,
     arena: Vec<u8>,
     records: Vec<RecordRef>,
 }
@@ -67,6 +69,21 @@ impl Batch {
     /// Bytes of keys and values.
     pub fn bytes(&self) -> usize {
         self.arena.len()
+    }
+
+    /// A leader of this epoch or a later one answered the fetch.
+    pub(crate) fn leader(&self) -> Option<Epoch> {
+        self.newest
+    }
+
+    /// Where the record before `offset` ends, or the position before; exactly there, unless a record was left out.
+    pub(crate) fn unbroken_to(&self, offset: Offset) -> Offset {
+        if !self.gap {
+            return offset;
+        }
+        let before = self.records.partition_point(|record| record.offset < offset);
+        let last = before.checked_sub(1).map(|last| self.records[last].offset.next());
+        last.unwrap_or(self.range.start)
     }
 
     /// The two sides of `at`, which lies inside `range`. `gap` is told for each side; beside ignored records it may be
@@ -135,6 +152,7 @@ impl BatchBuilder {
             at_end: false,
             misplaced: 0,
             keyless: 0,
+            newest: None,
             arena: Vec::new(),
             records: Vec::new(),
         };
@@ -196,6 +214,7 @@ impl BatchBuilder {
             && self.batch.epochs.last().is_none_or(|(last, _)| *last < epoch)
         {
             self.batch.epochs.push((epoch, offset));
+            self.batch.newest = Some(epoch);
         }
     }
 }

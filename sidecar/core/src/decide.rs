@@ -11,8 +11,9 @@
 //! | neither | rebuild; the old generation is served stale, kept for the operator, or set aside |
 //!
 //! A generation is valid iff for every partition: log start <= position <= high watermark, no other history
-//! at its position, and the tombstone horizon lies ahead. One bad partition decides for all. What a peer gave is
-//! an unfinished generation like any: what is known of another copy of this node neither condemns nor excuses it.
+//! at its position, the log has what it needs to be exact, and the tombstone horizon lies ahead. One bad partition
+//! decides for all. What a peer gave is an unfinished generation like any: what is known of another copy of this
+//! node neither condemns nor excuses it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub struct Situation<'a> {
     pub epochs_known: &'a [Option<Epoch>],
     /// Of generations, the partitions in which the log refused the position as one of another history.
     pub diverged: &'a BTreeSet<(Generation, Partition)>,
+    /// Of generations, the partitions that can become exact no more: the log lost what their gaps were compacted for.
+    pub inexact: &'a BTreeSet<(Generation, Partition)>,
     /// Generations whose horizon a running process's monotonic clock saw pass, whatever the wall clock says.
     pub past_horizon: &'a BTreeSet<Generation>,
     pub wall_ms: u64,
@@ -231,6 +234,12 @@ fn judge_partition(
             format!("partition {partition}: the log has another history at position {position}");
         return Err(defect(Cause::Diverged, &why));
     }
+    // What is missing from its gaps may be in the log again, now that it lost what superseded it. Nothing of what it
+    // lost is in this copy.
+    let lost = !lineage.exact() && lineage.exact_from > facts.high_watermark;
+    if lost || situation.inexact.contains(&(generation, partition)) {
+        return Err(Defect { cause: Cause::Truncated, old: Old::ServeStale });
+    }
     // Records between the position and the log start were deleted unseen: as good as missed tombstones.
     let missed = position < facts.log_start;
     let seen = situation.past_horizon.contains(&generation);
@@ -282,8 +291,9 @@ fn deposed(situation: Situation<'_>, copy: &FoundCopy) -> Option<Deposed> {
         let learned = situation.epochs_known.get(partition.index()).copied().flatten();
         let known = copied.chain(learned).max();
         let end = PartitionEnd { high_watermark: facts.high_watermark, epoch: facts.epoch };
-        let by_end =
-            |lineage: &Lineage| Deposed::by_end(partition, &end, lineage.position, &lineage.epochs);
+        let by_end = |lineage: &Lineage| {
+            Deposed::by_end(partition, &end, lineage.known_end(), lineage.leader())
+        };
         Deposed::by_epoch(partition, &end, known).or_else(|| copies.find_map(by_end))
     })
 }

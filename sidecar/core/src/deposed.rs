@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use crate::lineage::EpochChain;
 use crate::log::PartitionEnd;
 use crate::offset::{Epoch, Offset, Partition};
 
@@ -22,7 +21,7 @@ pub enum Proof {
     /// A later term has shown itself.
     Later(Epoch),
     /// It ends before a copy of its own term, or of a later one: only a successor can have told the rest.
-    EndsBefore { end: Offset, position: Offset },
+    EndsBefore { end: Offset, reached: Offset },
 }
 
 impl Deposed {
@@ -38,17 +37,17 @@ impl Deposed {
         (answered < known).then_some(Deposed { partition, answered, proof })
     }
 
-    /// The leader's answer against what had been read when it was asked for.
+    /// The leader's answer against how far the log had reached when it was asked for, as `leader` had told.
     pub fn by_end(
         partition: Partition,
         end: &PartitionEnd,
-        position: Offset,
-        epochs: &EpochChain,
+        reached: Offset,
+        leader: Option<Epoch>,
     ) -> Option<Deposed> {
-        let (answered, read) = end.epoch.zip(epochs.latest())?;
-        let proof = Proof::EndsBefore { end: end.high_watermark, position };
-        let short = end.high_watermark < position;
-        (short && answered <= read).then_some(Deposed { partition, answered, proof })
+        let (answered, leader) = end.epoch.zip(leader)?;
+        let proof = Proof::EndsBefore { end: end.high_watermark, reached };
+        let short = end.high_watermark < reached;
+        (short && answered <= leader).then_some(Deposed { partition, answered, proof })
     }
 }
 
@@ -58,8 +57,8 @@ impl fmt::Display for Deposed {
         write!(f, "partition {partition}: leader epoch {answered} answers")?;
         match proof {
             Proof::Later(known) => write!(f, ", {known} is known"),
-            Proof::EndsBefore { end, position } => {
-                write!(f, " that the log ends at {end}, of which {position} was read")
+            Proof::EndsBefore { end, reached } => {
+                write!(f, " that the log ends at {end}, and it reached {reached}")
             }
         }
     }

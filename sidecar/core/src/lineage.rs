@@ -17,6 +17,8 @@ pub struct Lineage {
     /// The copy is exact iff `position >= exact_from`: a gap was met while the log's cleaner may
     /// have been working up to here, so a record below `position` may be missing from the copy.
     pub exact_from: Offset,
+    /// How far the log reached when those gaps were read; only what lies above `position`.
+    pub ends: LogEnds,
     /// Wall clock, ms: when the log's end was last asked for such that everything below the answer
     /// is in `position`. No tombstone at or after `position` can vanish before this plus
     /// delete.retention.ms (KIP-534).
@@ -32,6 +34,7 @@ impl Lineage {
             position: Offset::ZERO,
             epochs: EpochChain::default(),
             exact_from: Offset::ZERO,
+            ends: LogEnds::default(),
             confirmed_at_ms,
             delete_retention_ms_min: delete_retention_ms,
         }
@@ -49,6 +52,22 @@ impl Lineage {
         (behind <= margin_ms).then_some(age)
     }
 
+    /// The log is known to have reached so far.
+    pub(crate) fn known_end(&self) -> Offset {
+        self.position.max(self.exact_from)
+    }
+
+    /// Newest leader epoch that told of what is known here.
+    pub(crate) fn leader(&self) -> Option<Epoch> {
+        self.epochs.latest().max(self.ends.leader())
+    }
+
+    /// An end that the log may have lost, with records that its cleaner had gone by where this copy met a gap: a later
+    /// epoch begins below it, as far as can be seen. What the cleaner removed for their sake may be in the log again.
+    pub(crate) fn doubted(&self, batch: &Batch) -> Option<(Epoch, Offset)> {
+        self.ends.doubted(&self.epochs, batch)
+    }
+
     /// The topic's delete.retention.ms as it is now.
     pub(crate) fn see_retention(&mut self, delete_retention_ms: u64) {
         self.delete_retention_ms_min = self.delete_retention_ms_min.min(delete_retention_ms);
@@ -63,6 +82,7 @@ impl Lineage {
         );
         let mut next = self.clone();
         next.position = batch.range.end;
+        next.ends.forget_below(next.position);
         for (epoch, offset) in &batch.epochs {
             next.epochs.observe(*epoch, *offset);
         }
@@ -130,6 +150,66 @@ impl EpochChain {
     }
 }
 
+/// Ends of the log as leaders told them, ascending by leader epoch and by end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogEnds {
+    told: Vec<(Epoch, Offset)>,
+}
+
+impl LogEnds {
+    /// Rebuilds them from their stored form; `None` when the stored bytes are none.
+    pub fn from_told(told: Vec<(Epoch, Offset)>) -> Option<LogEnds> {
+        let ascending = told.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1);
+        (ascending && told.len() <= EPOCHS_MAX).then_some(LogEnds { told })
+    }
+
+    pub fn told(&self) -> &[(Epoch, Offset)] {
+        &self.told
+    }
+
+    fn leader(&self) -> Option<Epoch> {
+        self.told.last().map(|(leader, _)| *leader)
+    }
+
+    /// A leader of `leader`, or of a later epoch that nobody has heard of yet, told that the log reaches to `end`.
+    pub(crate) fn tell(&mut self, leader: Epoch, end: Offset) {
+        let full = self.told.len() == EPOCHS_MAX;
+        match self.told.last_mut() {
+            // An older leader told as much.
+            Some((_, told)) if *told >= end => {}
+            // Of fewer leaders than there were, each counts as an older one: more is taken for a loss, never less.
+            Some((last, told)) if *last >= leader || full => *told = end,
+            Some(_) | None => self.told.push((leader, end)),
+        }
+    }
+
+    /// The first of these ends below which an epoch may begin that is not among `epochs` yet, all of which `batch` continues.
+    fn doubted(&self, epochs: &EpochChain, batch: &Batch) -> Option<(Epoch, Offset)> {
+        let known = epochs.latest();
+        let new = batch.epochs.iter().filter(|(epoch, _)| known.is_none_or(|known| known < *epoch));
+        new.filter_map(|(epoch, seen)| self.above(*epoch, batch.unbroken_to(*seen))).min()
+    }
+
+    /// The log as a leader of `by` leads it has the end that a leader of `leader` told.
+    pub(crate) fn prove(&mut self, (leader, end): (Epoch, Offset), by: Epoch) {
+        self.told.retain(|(told_by, _)| *told_by != leader);
+        self.tell(by, end);
+    }
+
+    pub(crate) fn contains(&self, told: &(Epoch, Offset)) -> bool {
+        self.told.contains(told)
+    }
+
+    fn forget_below(&mut self, position: Offset) {
+        self.told.retain(|(_, end)| *end > position);
+    }
+
+    /// The first end of an older leader that lies above the earliest offset at which `epoch` may begin.
+    fn above(&self, epoch: Epoch, begins: Offset) -> Option<(Epoch, Offset)> {
+        self.told.iter().copied().find(|(leader, end)| *leader < epoch && begins < *end)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +259,70 @@ mod tests {
         let mut builder = BatchBuilder::new(Partition(0), 1, Offset::ZERO);
         builder.push(Offset(u64::from(gap)), Some(Epoch(2)), Some(b"k"), None);
         builder.finish(Offset(9))
+    }
+
+    fn told(ends: &[(u32, u64)]) -> LogEnds {
+        let mut told = LogEnds::default();
+        ends.iter().for_each(|(leader, end)| told.tell(Epoch(*leader), Offset(*end)));
+        told
+    }
+
+    #[test]
+    fn an_older_leader_that_told_as_much_says_more() {
+        let pairs = |ends: &LogEnds| {
+            ends.told().iter().map(|(leader, end)| (leader.0, end.0)).collect::<Vec<_>>()
+        };
+        assert_eq!(pairs(&told(&[(5, 10), (5, 20), (6, 20), (6, 30)])), [(5, 20), (6, 30)]);
+        let mut ends = told(&[(5, 20), (6, 30)]);
+        ends.forget_below(Offset(20));
+        assert_eq!(pairs(&ends), [(6, 30)]);
+        let many: Vec<_> = (0..40).map(|leader| (leader, u64::from(leader) + 1)).collect();
+        let many = told(&many);
+        assert_eq!((many.told().len(), many.told()[31]), (EPOCHS_MAX, (Epoch(31), Offset(40))));
+        assert_eq!(LogEnds::from_told(many.told().to_vec()), Some(many));
+        assert_eq!(LogEnds::from_told(vec![(Epoch(5), Offset(9)), (Epoch(5), Offset(10))]), None);
+    }
+
+    #[test]
+    fn an_end_that_a_later_leader_has_too_is_as_if_that_one_had_told_it() {
+        let proven = |leader, end| {
+            let mut ends = told(&[(5, 20), (6, 30)]);
+            ends.prove((Epoch(leader), Offset(end)), Epoch(7));
+            ends
+        };
+        assert_eq!(proven(5, 20), told(&[(6, 30)]), "the later one says more");
+        assert_eq!(proven(6, 30), told(&[(5, 20), (7, 30)]));
+    }
+
+    #[test]
+    fn a_later_epoch_that_begins_below_a_told_end_puts_it_in_doubt() {
+        let ends = told(&[(5, 20), (6, 30)]);
+        let above = |epoch, begins| {
+            ends.above(Epoch(epoch), Offset(begins)).map(|(leader, end)| (leader.0, end.0))
+        };
+        assert_eq!((above(6, 19), above(6, 20)), (Some((5, 20)), None));
+        assert_eq!(
+            (above(7, 19), above(7, 29), above(7, 30)),
+            (Some((5, 20)), Some((6, 30)), None)
+        );
+        assert_eq!(above(5, 0), None, "it told that itself");
+    }
+
+    #[test]
+    fn where_an_epoch_begins_is_hidden_by_a_gap_before_it() {
+        let copy = Lineage { exact_from: Offset(9), ends: told(&[(2, 9)]), ..Lineage::empty(0, 0) };
+        let doubts = |offsets: &[(u64, u32)]| {
+            let mut builder = BatchBuilder::new(Partition(0), 1, Offset::ZERO);
+            for (offset, epoch) in offsets {
+                builder.push(Offset(*offset), Some(Epoch(*epoch)), Some(b"k"), None);
+            }
+            copy.doubted(&builder.finish(Offset(20))).is_some()
+        };
+        let unbroken: Vec<_> = (0..9).map(|offset| (offset, 2)).collect();
+        assert!(!doubts(&[&unbroken[..], &[(9, 3)]].concat()));
+        assert!(doubts(&[&unbroken[..8], &[(8, 3)]].concat()));
+        assert!(doubts(&[&unbroken[..8], &[(9, 3)]].concat()), "it may begin at 8");
+        assert!(doubts(&[(12, 3)]) && !doubts(&[(12, 2)]));
     }
 
     #[test]

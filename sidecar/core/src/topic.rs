@@ -53,7 +53,9 @@ pub struct Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Identity { store, cluster, topic, partitions } = self;
-        write!(f, "store {store:?}, cluster {cluster:?}, topic id {topic}, {partitions} partitions")
+        let plural = if *partitions == 1 { "" } else { "s" };
+        write!(f, "store {store:?}, cluster {cluster:?}, topic id {topic}, ")?;
+        write!(f, "{partitions} partition{plural}")
     }
 }
 

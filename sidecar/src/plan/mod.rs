@@ -162,6 +162,7 @@ pub(crate) fn planned(
         facts: &facts,
         epochs_known: &vec![None; facts.partitions.len()],
         diverged: &BTreeSet::new(),
+        inexact: &BTreeSet::new(),
         past_horizon: &BTreeSet::new(),
         wall_ms: runtime::clock::now().wall_ms,
         limits: &Limits::PRODUCTION,

@@ -1,8 +1,9 @@
 //! How a copy differs from the log: what the content oracles share.
 
 use outrigger_core::lineage::Lineage;
-use outrigger_core::offset::Partition;
+use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::store::View;
+use outrigger_model::log::Content;
 
 use super::{Moment, Wrong, show};
 use crate::reference::{Copied, Difference, Kind, Reference, Rows, rows_of};
@@ -18,7 +19,8 @@ pub(super) fn judge(moment: &Moment<'_>, world: &World, kinds: &[Kind]) -> Resul
         Moment::Ready { node } => served(world, *node, false, kinds),
         Moment::Audit { node } => served(world, *node, true, kinds),
         Moment::Read { node, read } => {
-            let found = differences(&world.reference, read.lineages, read.rows, read.key, false);
+            let log = Log { reference: &world.reference, world: Some(world) };
+            let found = differences(log, read.lineages, read.rows, read.key, false);
             wrong(*node, found, kinds)
         }
         Moment::Handled { .. }
@@ -46,23 +48,44 @@ fn served(world: &World, node: usize, strict: bool, kinds: &[Kind]) -> Result<()
         // Damaged rows cannot be compared; a read of them is answered with an error.
         _ => return Ok(()),
     };
-    wrong(node, differences(&world.reference, &lineages, &rows, None, strict), kinds)
+    let log = Log { reference: &world.reference, world: Some(world) };
+    wrong(node, differences(log, &lineages, &rows, None, strict), kinds)
+}
+
+/// What a log says, and what its leaders hold of that.
+#[derive(Clone, Copy)]
+pub(super) struct Log<'a> {
+    pub(super) reference: &'a Reference,
+    /// None: it is a topic that is no more.
+    pub(super) world: Option<&'a World>,
+}
+
+impl Log<'_> {
+    fn holds(self, partition: Partition, offset: Offset) -> bool {
+        let mut batches = self.world.into_iter().flat_map(|world| world.log.batches(partition));
+        batches.any(|batch| match &batch.content {
+            Content::Records(entries) => entries.iter().any(|entry| entry.offset == offset),
+            Content::Marker(_) => false,
+        })
+    }
 }
 
 pub(super) fn differences(
-    reference: &Reference,
+    log: Log<'_>,
     lineages: &[Lineage],
     rows: &Rows,
     key: Option<&[u8]>,
     strict: bool,
 ) -> Vec<Difference> {
+    let reference = log.reference;
     let partitions = Partition::all(reference.count()).zip(lineages);
     let each = |(partition, lineage): (Partition, &Lineage)| {
         let (position, exact_from) = (lineage.position, lineage.exact_from);
         let copy = Copied { position, exact_from, rows, key };
+        let holds = |offset| log.holds(partition, offset);
         match strict {
-            true => reference.differences(partition, copy),
-            false => reference.differences_from_any(partition, copy),
+            true => reference.differences(partition, copy, &holds),
+            false => reference.differences_from_any(partition, copy, &holds),
         }
     };
     partitions.flat_map(each).collect()

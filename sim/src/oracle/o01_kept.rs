@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_core::log::{LogCall, LogEvent, Loss};
 use outrigger_core::node::{Effect, Event, Notice};
-use outrigger_core::offset::{Generation, Partition};
+use outrigger_core::offset::{Generation, Offset, Partition};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::StoreCall;
 
@@ -78,8 +78,11 @@ impl Kept {
     fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
         let seen = self.nodes.entry(node).or_default();
         match effect {
-            Effect::Log(LogCall::Assign { partition, .. }) => {
+            Effect::Log(LogCall::Assign { partition, at, .. }) => {
                 let live = world.node(node).status().live;
+                let live =
+                    live.filter(|generation| ends_at(*generation, *partition, *at, node, world));
+                seen.untouched.remove(partition);
                 seen.untouched.extend(live.map(|generation| (*partition, generation)));
                 Ok(())
             }
@@ -105,4 +108,16 @@ impl Kept {
             | Effect::Notice(_) => Ok(()),
         }
     }
+}
+
+/// A reader that asks whether the log has an end beyond the copy's own puts nothing of the copy in doubt.
+fn ends_at(
+    generation: Generation,
+    partition: Partition,
+    at: Offset,
+    node: usize,
+    world: &World,
+) -> bool {
+    let stored = world.disk(node).generation(generation);
+    stored.is_some_and(|stored| stored.durable[partition.index()].lineage().position == at)
 }

@@ -2,15 +2,17 @@
 //!
 //! Left out is what KIP-320 cannot tell: a copy that ends in a hole which compaction left at the border of two
 //! leader epochs looks as if its own epoch had ended before it; and what a copy without an epoch cannot tell:
-//! whether a leader that ends before it is deposed (sim/README.md, "What bounds it").
+//! whether a leader that ends before it is deposed (sim/README.md, "What bounds it"). And what no disk of RocksDB does:
+//! it keeps what was applied and never flushed, with gaps of which nobody had asked yet who told their end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_core::lineage::Lineage;
-use outrigger_core::node::{Effect, Notice};
+use outrigger_core::log::LogEvent;
+use outrigger_core::node::{Effect, Event, Notice};
 use outrigger_core::offset::{Epoch, Generation, Offset, Partition};
 use outrigger_core::phase::{Cause, Phase};
-use outrigger_core::store::StoreCall;
+use outrigger_core::store::{StoreCall, StoreCallKind, StoreEvent};
 
 use super::{Moment, Oracle, OracleId, Wrong};
 use crate::world::World;
@@ -19,11 +21,14 @@ use crate::world::World;
 pub(super) struct Needless {
     /// Of nodes, by the last copy that each set aside.
     excuses: BTreeMap<usize, Excuse>,
+    /// Ends of copies that a flush made durable.
+    flushed: BTreeSet<(usize, Generation, Partition, Offset)>,
 }
 
 /// Ascending by what they excuse.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Excuse {
+    NeverFlushed,
     NoEpoch,
     EndedInAHole,
 }
@@ -34,27 +39,52 @@ impl Oracle for Needless {
     }
 
     fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        let Moment::Effect { node, effect } = moment else {
-            return Ok(());
-        };
+        match moment {
+            Moment::Effect { node, effect } => self.effect(*node, effect, world),
+            Moment::Handled { node, event: Event::Store(event) } => {
+                self.flushed(*node, event, world);
+                Ok(())
+            }
+            Moment::Handled { node, event: Event::Log(LogEvent::Lost { .. }) } => {
+                let unflushed = self.kept_unflushed(*node, world);
+                self.note(*node, unflushed.then_some(Excuse::NeverFlushed));
+                Ok(())
+            }
+            Moment::Handled { .. }
+            | Moment::Started { .. }
+            | Moment::Crashed { .. }
+            | Moment::Ready { .. }
+            | Moment::Read { .. }
+            | Moment::Audit { .. }
+            | Moment::DiskChanged { .. }
+            | Moment::LogChanged => Ok(()),
+        }
+    }
+}
+
+impl Needless {
+    fn note(&mut self, node: usize, excuse: Option<Excuse>) {
+        self.excuses.remove(&node);
+        self.excuses.extend(excuse.map(|excuse| (node, excuse)));
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
         match effect {
             Effect::Store(StoreCall::Quarantine { generation, .. }) => {
-                self.excuses.remove(node);
-                let excuse = excuse(*node, *generation, world);
-                self.excuses.extend(excuse.map(|excuse| (*node, excuse)));
+                self.note(node, excuse(node, *generation, world));
                 Ok(())
             }
             Effect::Notice(Notice::Phase(Phase::Restoring(cause))) => {
                 let for_a_loss = matches!(cause, Cause::Truncated | Cause::Diverged);
-                let needless = world.losses.is_empty() && world.disk_is_its_own(*node);
-                let excused = match self.excuses.get(node) {
+                let needless = world.losses.is_empty() && world.disk_is_its_own(node);
+                let excused = match self.excuses.get(&node) {
                     Some(Excuse::EndedInAHole) => true,
-                    Some(Excuse::NoEpoch) => *cause == Cause::Truncated,
+                    Some(Excuse::NoEpoch | Excuse::NeverFlushed) => *cause == Cause::Truncated,
                     None => false,
                 };
                 match for_a_loss && needless && !excused {
                     true => Err(Wrong::of(
-                        *node,
+                        node,
                         format!("gives its copy up ({}), but the log lost nothing", cause.name()),
                     )),
                     false => Ok(()),
@@ -66,6 +96,26 @@ impl Oracle for Needless {
             | Effect::Reply(..)
             | Effect::Notice(_) => Ok(()),
         }
+    }
+
+    fn flushed(&mut self, node: usize, event: &StoreEvent, world: &World) {
+        if let StoreEvent::Done { call: StoreCallKind::Flush, generation } = event
+            && let Some(stored) = world.disk(node).generation(*generation)
+        {
+            let ends = Partition::all(world.reference.count()).zip(stored.durable.iter());
+            let ends = ends.map(|(of, copy)| (node, *generation, of, copy.lineage().position));
+            self.flushed.extend(ends);
+        }
+    }
+
+    fn kept_unflushed(&self, node: usize, world: &World) -> bool {
+        world.disk(node).generations().any(|stored| {
+            let mut copies = Partition::all(world.reference.count()).zip(stored.durable.iter());
+            copies.any(|(of, copy)| {
+                let end = (node, stored.generation, of, copy.lineage().position);
+                !copy.lineage().exact() && !self.flushed.contains(&end)
+            })
+        })
     }
 }
 

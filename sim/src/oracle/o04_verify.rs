@@ -76,7 +76,8 @@ fn pinned(node: usize, id: RequestId, at: &Token, world: &World) -> Result<(), W
         // The topic was recreated and the node cannot know yet.
         return Ok(());
     }
-    let found = content::differences(&world.reference, &lineages, &rows, None, false);
+    let log = content::Log { reference: &world.reference, world: Some(world) };
+    let found = content::differences(log, &lineages, &rows, None, false);
     content::wrong(node, found, &ALL)?;
     let should = world.reference.rows_at(&wanted);
     match world.losses.is_empty() && sums(&rows) != sums(&should) {

@@ -9,8 +9,9 @@ use outrigger_core::store::{StoreCallKind, StoreEvent};
 use outrigger_core::topic::Identity;
 use outrigger_model::store::StoredGeneration;
 
-use super::{Moment, Oracle, OracleId, Wrong, content};
-use crate::reference::{Kind, Reference, Rows};
+use super::content::{self, Log};
+use super::{Moment, Oracle, OracleId, Wrong};
+use crate::reference::{Kind, Rows};
 use crate::world::World;
 
 pub(super) struct Disk;
@@ -55,14 +56,15 @@ fn everything(node: usize, world: &World) -> Result<(), Wrong> {
         return Ok(());
     }
     let mut sound = disk.generations().filter(|stored| stored.sound);
-    sound.try_for_each(|stored| consistent(node, &stored, &world.reference))
+    let log = Log { reference: &world.reference, world: Some(world) };
+    sound.try_for_each(|stored| consistent(node, &stored, log))
 }
 
-/// What is durable of the generation equals what `reference` says at its positions.
+/// What is durable of the generation equals what `log` says at its positions.
 pub(super) fn consistent(
     node: usize,
     stored: &StoredGeneration<'_>,
-    reference: &Reference,
+    log: Log<'_>,
 ) -> Result<(), Wrong> {
     let lineages: Vec<_> =
         stored.durable.iter().map(|contents| contents.lineage().clone()).collect();
@@ -73,7 +75,7 @@ pub(super) fn consistent(
             rows.insert(key.clone(), (revision, value.clone()));
         }
     }
-    let found = content::differences(reference, &lineages, &rows, None, false);
+    let found = content::differences(log, &lineages, &rows, None, false);
     content::wrong(node, found, &ALL).map_err(|wrong| Wrong {
         what: format!("{} on disk: {}", stored.generation, wrong.what),
         ..wrong

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use outrigger_core::lineage::EpochChain;
 use outrigger_core::log::{LogCall, LogEvent, Loss, PartitionEnd};
 use outrigger_core::node::{Command, Effect, Event, Notice};
-use outrigger_core::offset::{Offset, Partition};
+use outrigger_core::offset::{Epoch, Offset, Partition};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::{Found, FoundGeneration, StoreCall, StoreCallKind, StoreEvent};
 use outrigger_core::topic::LogFacts;
@@ -37,6 +38,10 @@ struct Seen {
     /// Gaps that came and are not applied: where their batches end, and when they came; then what was applied just now.
     gaps: VecDeque<(Partition, Offset, Duration)>,
     gap_applied: Option<Duration>,
+    /// That answered last; as it was when a partition was asked for records last; and when for its oldest gap.
+    leaders: Vec<Option<Epoch>>,
+    leader_at_credit: BTreeMap<Partition, Option<Epoch>>,
+    leader_at_gap: BTreeMap<Partition, Option<Epoch>>,
     /// What its wall clock said last more than the brokers', and when that was found changed.
     wall_offset_ms: i64,
     clock_set: Option<Duration>,
@@ -80,10 +85,19 @@ impl Seen {
         if self.gap_may_count(world) {
             self.unconfirmed = Some(world.elapsed());
         }
+        if let Event::Log(LogEvent::Fetched(batch)) = event {
+            // Whether the new leader or the one before told the end that this copy waits for, it cannot tell.
+            let known = world.node(node).gate().epochs.get(batch.partition.index());
+            let known = known.and_then(EpochChain::latest);
+            let newer = batch.epochs.last().is_some_and(|(epoch, _)| Some(*epoch) > known);
+            self.asked |= newer && !self.ready;
+        }
         match event {
             Event::Store(StoreEvent::Found(found)) => self.open(found),
             Event::Log(LogEvent::Fetched(batch)) if batch.gap => {
                 self.gaps.push_back((batch.partition, batch.range.end, world.elapsed()));
+                let leader = self.leader_at_credit.get(&batch.partition).copied().flatten();
+                self.leader_at_gap.entry(batch.partition).or_insert(leader);
             }
             Event::Store(StoreEvent::Applied { partition, position, .. }) => {
                 let is_applied = |(of, end, _): &(_, Offset, _)| of == partition && end <= position;
@@ -131,6 +145,7 @@ impl Seen {
     fn open(&mut self, found: &Found) {
         (self.asked, self.confirmed) = (false, None);
         (self.gaps, self.gap_applied) = (VecDeque::new(), None);
+        self.leader_at_gap.clear();
         let Found::Copy(copy) = found else { return };
         let generations = [&copy.current, &copy.building].into_iter().flatten();
         let lineages = generations.filter_map(FoundGeneration::lineages).flatten();
@@ -166,12 +181,23 @@ impl Seen {
         // A log that lost nothing and is the same topic ends nowhere below what it gave.
         let another = self.facts.as_ref().is_none_or(|facts| facts.topic != world.log.topic());
         self.asked |= another || !world.losses.is_empty();
+        // Whether the old leader or the new one told the end of a gap, a copy that waits for it cannot tell.
+        self.leaders = ends.iter().map(|end| end.epoch).collect();
+        let changed = |(partition, leader): (&Partition, &Option<Epoch>)| {
+            self.leaders.get(partition.index()).is_some_and(|now| leader < now)
+        };
+        self.asked |= !gate.exact && self.leader_at_gap.iter().any(changed);
     }
 
     fn effect(&mut self, effect: &Effect, world: &World) -> Result<(), &'static str> {
         match effect {
             Effect::Log(LogCall::Ends) => {
                 self.ends_asked = world.elapsed();
+                Ok(())
+            }
+            Effect::Log(LogCall::Fetch { partition, .. }) => {
+                let leader = self.leaders.get(partition.index()).copied().flatten();
+                self.leader_at_credit.insert(*partition, leader);
                 Ok(())
             }
             Effect::Store(StoreCall::Close { .. }) => match self.may_open_anew(world) {

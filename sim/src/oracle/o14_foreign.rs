@@ -12,6 +12,7 @@ use outrigger_core::offset::{Generation, Offset};
 use outrigger_core::store::{StoreCall, StoreCallKind, StoreEvent};
 use outrigger_core::topic::Identity;
 
+use super::content::Log;
 use super::{Moment, Oracle, OracleId, Wrong, o05_disk};
 use crate::world::World;
 
@@ -128,7 +129,10 @@ fn flushed(node: usize, generation: Generation, world: &World) -> Result<(), Wro
         return Ok(());
     };
     match disk.generation(generation).filter(|stored| stored.sound) {
-        Some(stored) => o05_disk::consistent(node, &stored, reference),
+        Some(stored) => {
+            let log = Log { reference, world: None };
+            o05_disk::consistent(node, &stored, log)
+        }
         None => Ok(()),
     }
 }

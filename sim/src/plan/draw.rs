@@ -46,25 +46,10 @@ pub fn draw(seed: u64) -> Plan {
     };
     scenes::add(&mut plan);
     plan.faults.extend(pace_faults(seed, &plan.setting, heal_ms));
-    forgo_unheard(&mut plan.faults);
     plan.operations.sort_by_key(|operation| (operation.at_ms, operation.id));
     plan.faults.sort_by_key(|fault| fault.at_ms);
     plan.pins = pins::draw(seed, &plan.setting, &plan.operations, plan.heal_ms);
     plan
-}
-
-/// A disk of before, or one that hangs while a copy is opened, makes a node that was away: of a topic's configuration
-/// that was changed and changed back it cannot know (sim/README.md, "What bounds it").
-fn forgo_unheard(faults: &mut Vec<Fault>) {
-    let changed = |fault: &Fault| {
-        matches!(fault.what, FaultKind::Retention { .. } | FaultKind::Protection { .. })
-    };
-    if faults.iter().any(changed) {
-        let away = |what: &FaultKind| {
-            matches!(what, FaultKind::OldDisk { .. } | FaultKind::HungDisk { .. })
-        };
-        faults.retain(|fault| !away(&fault.what));
-    }
 }
 
 fn setting(seed: u64, license: License) -> Setting {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::phase::{Phase, Refusal};
 use outrigger_core::stall::StallKind;
-use outrigger_model::log::{Foreign, Verdict};
+use outrigger_model::log::Verdict;
 
 use super::clients::Pending;
 use super::explain::{seconds, summary};
@@ -26,9 +26,6 @@ const LANDED: Duration = Duration::from_secs(100);
 /// A few rounds of every question, after which nothing may be stalled.
 const SETTLED: Duration = Duration::from_secs(30);
 
-/// More records than a plan's faults take off a log's end.
-const GROWN: usize = 200;
-
 impl Run<'_> {
     pub(super) fn finish(&mut self) {
         if self.world.violation().is_some() {
@@ -36,7 +33,6 @@ impl Run<'_> {
         }
         self.heal();
         self.pass(self.world.now.mono + LANDED);
-        self.grow();
         self.end_transactions();
         self.come_back();
         self.relieve_refused();
@@ -99,19 +95,6 @@ impl Run<'_> {
                 self.scan(node);
             }
         }
-    }
-
-    /// Writes go on. A copy that met a gap just before the log lost its tail is exact only when the log has
-    /// grown again beyond where its cleaner had been.
-    fn grow(&mut self) {
-        if self.plan.license == License::NoLoss {
-            return;
-        }
-        let nobody = Foreign { key: None, value: None };
-        for partition in Partition::all(self.plan.setting.partitions) {
-            self.world.log.append(self.world.now, partition, &vec![nobody.clone(); GROWN]);
-        }
-        self.world.settle();
     }
 
     /// Every node READY, or refusing for a reason that is true.

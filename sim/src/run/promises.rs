@@ -46,7 +46,7 @@ impl Run<'_> {
     /// Who sleeps while `lowered` begins hears of it before it is over.
     fn is_heard(&self, asleep: &Fault, lowered: &Fault) -> bool {
         let end_ms = |fault: &Fault| (fault.at_ms + fault.lasts_ms).min(self.plan.heal_ms);
-        end_ms(asleep) + self.heard_ms() <= end_ms(lowered)
+        end_ms(asleep) + late_ms(&asleep.what) + self.heard_ms() <= end_ms(lowered)
     }
 
     /// A protection that is taken away counts once a node has asked again: only one that sleeps does not read meanwhile.
@@ -92,6 +92,10 @@ impl Run<'_> {
         if (opens(what) || away) && self.actives().any(lowers) {
             return true;
         }
+        let lowered_before = |other: &Fault| lowers(&other.what) && other.at_ms <= fault.at_ms;
+        if comes_back(what) && self.plan.faults.iter().any(lowered_before) {
+            return true;
+        }
         let mut its = self.actives().filter(|active| active.node() == Some(node));
         if let FaultKind::Clock { .. } = what
             && its.clone().any(|active| matches!(active, FaultKind::Clock { .. }))
@@ -110,6 +114,11 @@ fn swaps(what: &FaultKind) -> bool {
     matches!(what.id(), "D4" | "D5" | "D6")
 }
 
+/// A disk of before is there afterwards.
+fn comes_back(what: &FaultKind) -> bool {
+    matches!(what.id(), "D4" | "D6")
+}
+
 fn lowers(what: &FaultKind) -> bool {
     matches!(what, FaultKind::Retention { .. } | FaultKind::Protection { .. })
 }
@@ -119,8 +128,17 @@ fn hears_nothing(what: &FaultKind) -> bool {
     matches!(what.id(), "N4" | "K19" | "K24")
 }
 
+/// A process that opens its copy asks nothing until its disk has answered.
 fn sleeps(what: &FaultKind) -> bool {
-    what.id() == "D2"
+    matches!(what.id(), "D2" | "D11" | "D13")
+}
+
+/// The last of a slow disk's answers comes so long after it is over.
+fn late_ms(what: &FaultKind) -> u64 {
+    match what {
+        FaultKind::SlowDisk { up_to_ms, .. } => *up_to_ms,
+        _ => 0,
+    }
 }
 
 /// A process that meets it opens its copy anew.

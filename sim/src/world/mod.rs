@@ -21,7 +21,7 @@ use outrigger_core::node::{Command, Event, Node, Notice, Reply};
 use outrigger_core::offset::{Generation, Offset, Partition, RequestId};
 use outrigger_core::phase::Phase;
 use outrigger_core::time::Now;
-use outrigger_model::log::{LogConfig, LogModel, Truncation};
+use outrigger_model::log::{BrokerId, LogConfig, LogModel, Truncation};
 use outrigger_model::store::{ModelView, StoreModel};
 
 pub use marking::ALL as ALL_MARKS;
@@ -62,6 +62,8 @@ pub struct World {
     log_due: Option<Duration>,
     /// Ends and leaders as the trace last told them.
     traced_ends: BTreeMap<Partition, String>,
+    /// Who led each partition last, since the log lost records.
+    leaders: BTreeMap<Partition, Option<BrokerId>>,
 }
 
 /// How long things take at most; drawn anew each time, by seed.
@@ -105,6 +107,7 @@ impl World {
             attentive: false,
             log_due: None,
             traced_ends: BTreeMap::new(),
+            leaders: BTreeMap::new(),
         }
     }
 

@@ -3,13 +3,14 @@
 //! At one moment: first the effects that nodes already gave, then what arrived, then the log's own doings,
 //! then timers. Only when nothing of that is left does time move.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use outrigger_core::log::LogEvent;
 use outrigger_core::node::{Effect, Event, Notice};
-use outrigger_core::offset::Partition;
+use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::phase::Phase;
-use outrigger_model::log::{LogChange, Truncation};
+use outrigger_model::log::{Content, LogChange, Truncation};
 use serde_json::json;
 
 use super::marking;
@@ -253,6 +254,28 @@ impl World {
         }
     }
 
+    /// Replicas are compacted each by itself: who leads next may lack what a lost record had superseded.
+    fn note_missed(&mut self) {
+        if self.losses.is_empty() {
+            return;
+        }
+        for partition in Partition::all(self.reference.count()) {
+            let leader = self.log.leader(partition);
+            if self.leaders.insert(partition, leader) != Some(leader) && leader.is_some() {
+                self.reference.miss(partition, &self.held(partition));
+            }
+        }
+    }
+
+    /// Records that compaction has left.
+    fn held(&self, partition: Partition) -> BTreeSet<Offset> {
+        let offsets = |content: &Content| match content {
+            Content::Records(entries) => entries.iter().map(|entry| entry.offset).collect(),
+            Content::Marker(_) => Vec::new(),
+        };
+        self.log.batches(partition).flat_map(|batch| offsets(&batch.content)).collect()
+    }
+
     /// Takes over what the authoritative log did.
     fn learn(&mut self, cause: Line) {
         for change in self.log.take_history() {
@@ -260,6 +283,7 @@ impl World {
             self.reference.learn(&change);
             match change {
                 LogChange::Truncated(lost) => {
+                    self.leaders.remove(&lost.partition);
                     let loss = self.witnessed(lost);
                     self.losses.push(loss);
                     self.judge(&Moment::LogChanged);
@@ -270,6 +294,7 @@ impl World {
                 | LogChange::Cleaned(_) => {}
             }
         }
+        self.note_missed();
         self.note_ends(cause);
     }
 

@@ -85,6 +85,9 @@ fn an_end_of_markers_alone_has_their_epoch_and_is_resumed() {
     // The older epoch ended below 3: this is what resuming with it would be told.
     log.assign(P0, Offset(3), Some(epochs[0].0));
     assert_eq!(log.fetch(P0), Err(Loss::Diverged));
+    // And this is what who asks for the end that the older leader told is answered: it is still there.
+    log.assign(P0, Offset(1), Some(epochs[0].0));
+    assert_eq!(log.fetch(P0).unwrap().range.start, Offset(1));
     // A refused position does not outlive its assignment.
     log.assign(P0, Offset(0), None);
     assert_eq!(log.read_to(P0, Offset(3)).last().unwrap().range.end, Offset(3));

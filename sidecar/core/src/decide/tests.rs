@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::deposed::Proof;
-use crate::lineage::EpochChain;
+use crate::lineage::{EpochChain, LogEnds};
 use crate::offset::Offset;
 use crate::topic::{PartitionFacts, TopicId};
 
@@ -44,6 +44,7 @@ fn lineage(position: u64) -> Lineage {
         position,
         epochs,
         exact_from,
+        ends: LogEnds::default(),
         confirmed_at_ms: NOW_MS - 1_000,
         delete_retention_ms_min: RETENTION_MS,
     }
@@ -67,14 +68,15 @@ struct Case {
     facts: LogFacts,
     epochs_known: Vec<Option<Epoch>>,
     diverged: BTreeSet<(Generation, Partition)>,
+    inexact: BTreeSet<(Generation, Partition)>,
     past_horizon: BTreeSet<Generation>,
     wall_ms: u64,
 }
 
 fn case(found: Found) -> Case {
-    let (diverged, past_horizon) = (BTreeSet::new(), BTreeSet::new());
+    let (diverged, inexact, past_horizon) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let (facts, epochs_known) = (facts(), vec![None; 2]);
-    Case { found, facts, epochs_known, diverged, past_horizon, wall_ms: NOW_MS }
+    Case { found, facts, epochs_known, diverged, inexact, past_horizon, wall_ms: NOW_MS }
 }
 
 impl Case {
@@ -85,6 +87,7 @@ impl Case {
             facts: &self.facts,
             epochs_known: &self.epochs_known,
             diverged: &self.diverged,
+            inexact: &self.inexact,
             past_horizon: &self.past_horizon,
             wall_ms: self.wall_ms,
             limits: &Limits::PRODUCTION,
@@ -187,7 +190,7 @@ fn a_leader_of_the_copys_own_epoch_has_lost_nothing_of_it() {
     case.facts.partitions[1] = PartitionFacts { epoch: Some(Epoch(5)), ..partition(0, 99) };
     let Plan::Wait(deposed) = case.plan() else { panic!("{:?}", case.plan()) };
     let (end, position) = (Offset(99), Offset(100));
-    assert_eq!(deposed.proof, Proof::EndsBefore { end, position });
+    assert_eq!(deposed.proof, Proof::EndsBefore { end, reached: position });
     case.facts.partitions[1].epoch = Some(Epoch(6));
     assert_eq!(case.rebuild().0, Cause::Truncated);
 }
@@ -423,4 +426,36 @@ fn where_the_log_is_incomplete_what_a_peer_gives_takes_a_place_of_its_own() {
         panic!("{:?}", case.plan())
     };
     assert_eq!((cause, quarantined(&old)), (Cause::Truncated, vec![G1]), "it has what was lost");
+}
+
+/// Read to 90, exact only from `exact_from` on, as a leader of `leader` had told.
+fn inexact(exact_from: u64, leader: u32) -> Lineage {
+    let mut lineage = Lineage { exact_from: Offset(exact_from), ..lineage(90) };
+    lineage.ends.tell(Epoch(leader), Offset(exact_from));
+    lineage
+}
+
+#[test]
+fn a_copy_that_waits_for_an_end_that_the_log_lost_is_rebuilt_and_serves_meanwhile() {
+    let rebuild = |lineage: Lineage| {
+        let in_use = copy(intact(G1, vec![self::lineage(50), lineage.clone()]), None);
+        let unfinished = copy(None, intact(G2, vec![self::lineage(50), lineage]));
+        [case(in_use).rebuild(), case(unfinished).rebuild()]
+    };
+    let [in_use, unfinished] = rebuild(inexact(101, 5));
+    assert_eq!(in_use, (Cause::Truncated, vec![(G1, Old::ServeStale)]));
+    assert_eq!(unfinished, (Cause::Truncated, vec![(G2, Old::Discard)]));
+    let still_there = copy(intact(G1, vec![lineage(50), inexact(100, 5)]), None);
+    assert!(matches!(case(still_there.clone()).plan(), Plan::Resume { .. }));
+    let mut seen = case(still_there);
+    seen.inexact.insert((G1, Partition(1)));
+    assert_eq!(seen.rebuild(), (Cause::Truncated, vec![(G1, Old::ServeStale)]));
+}
+
+#[test]
+fn a_leader_of_the_term_that_told_an_end_has_not_lost_it() {
+    let told_by_6 = copy(intact(G1, vec![lineage(50), inexact(101, 6)]), None);
+    let Plan::Wait(deposed) = case(told_by_6).plan() else { panic!("a deposed leader answers") };
+    let proof = Proof::EndsBefore { end: Offset(100), reached: Offset(101) };
+    assert_eq!((deposed.partition, deposed.proof), (Partition(1), proof));
 }

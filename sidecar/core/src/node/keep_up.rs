@@ -48,9 +48,9 @@ impl Node {
         let Stage::Reading(reading) = &self.stage else {
             return;
         };
-        let positions = reading.readers.iter().map(|reader| reader.fetched().position);
+        let reached = reading.readers.iter().map(|reader| reader.fetched().known_end());
         if self.ends.ask(self.now) {
-            self.positions_at_ask = positions.collect();
+            self.reached_at_ask = reached.collect();
             self.log(LogCall::Ends);
         }
     }
@@ -76,8 +76,13 @@ impl Node {
         if reading.identity.topic != topic {
             return self.reopen();
         }
-        if reading.durability == Durability::Checking {
-            self.flush();
+        match (reading.durability == Durability::Checking, reading.settled()) {
+            (true, true) => self.flush(),
+            (true, false) => {
+                reading.durability = Durability::Settling;
+                self.ends.hurry();
+            }
+            (false, _) => {}
         }
     }
 
@@ -86,6 +91,7 @@ impl Node {
         let Some(reading) = self.reading() else {
             return;
         };
+        reading.readers.iter_mut().for_each(Reader::flush);
         let positions = reading.readers.iter().map(|reader| reader.fetched().position).collect();
         reading.durability = Durability::Flushing(positions);
         reading.unflushed_bytes = 0;
@@ -165,8 +171,8 @@ impl Node {
             return self.begin_stall(StallKind::StaleLeader, deposed.to_string());
         }
         self.end_stale_leader();
-        let asked_positions = std::mem::take(&mut self.positions_at_ask);
-        if asked_positions.is_empty() {
+        let reached = std::mem::take(&mut self.reached_at_ask);
+        if reached.is_empty() {
             // Asked before this copy was opened: perhaps of a topic that is gone, with other partitions and epochs.
             return;
         }
@@ -174,16 +180,23 @@ impl Node {
         let Some(reading) = self.reading() else {
             return;
         };
-        let short = asked_positions.iter().zip(ends).zip(&reading.readers);
-        let mut short = short.filter(|((position, end), _)| end.high_watermark < **position);
-        if let Some(((position, end), reader)) = short.next() {
-            // The log ends below what had been read when it was asked: it lost records, or this is not the log.
-            let epochs = &reader.fetched().epochs;
-            return match Deposed::by_end(reader.partition, end, *position, epochs) {
+        let short = reached.iter().zip(ends).zip(&reading.readers);
+        let mut short = short.filter(|((reached, end), _)| end.high_watermark < **reached);
+        if let Some(((reached, end), reader)) = short.next() {
+            // The log ends below what it had reached when it was asked: it lost records, or this is not the log.
+            let leader = reader.fetched().leader();
+            return match Deposed::by_end(reader.partition, end, *reached, leader) {
                 Some(deposed) => self.begin_stall(StallKind::StaleLeader, deposed.to_string()),
                 None => self.lose(),
             };
         }
+        let settles =
+            |(reader, end): (&mut Reader, &PartitionEnd)| reader.settles(end.epoch, asked);
+        if !reading.readers.iter_mut().zip(ends).all(settles) {
+            // Read again, the gaps have an end that is known to be this leader's.
+            return self.reopen();
+        }
+        let settled = reading.durability == Durability::Settling && reading.settled();
         for (reader, end) in reading.readers.iter_mut().zip(ends) {
             reader.on_end(end, asked);
         }
@@ -194,9 +207,12 @@ impl Node {
             // Everything there is was read: nothing can be waited for, however long nothing more comes.
             self.end_stalls(|kind| matches!(kind, StallKind::PoisonBatch | StallKind::NoProgress));
         }
-        let settled = self.awaits.on_ends(number, ends);
-        self.settle(settled);
+        let reached = self.awaits.on_ends(number, ends);
+        self.settle(reached);
         self.judge_pins(number, ends);
+        if settled {
+            self.flush();
+        }
     }
 
     fn deposed(&self, ends: &[PartitionEnd]) -> Option<Deposed> {

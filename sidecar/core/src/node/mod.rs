@@ -82,8 +82,8 @@ pub struct Node {
     asked_at: Now,
     describe: Ask,
     ends: Ask,
-    /// Fetched positions when the outstanding question for the ends was asked.
-    positions_at_ask: Vec<Offset>,
+    /// How far the log was known to reach when the outstanding question for the ends was asked.
+    reached_at_ask: Vec<Offset>,
     topic_id: Ask,
     /// Assignments per partition that the log has not answered: only the last one's answer counts.
     assigning: BTreeMap<Partition, u32>,
@@ -114,6 +114,8 @@ pub struct Node {
 #[derive(Debug, Default)]
 struct Evidence {
     diverged: BTreeSet<(Generation, Partition)>,
+    /// Can become exact no more: the log lost what their gaps may have been compacted for.
+    inexact: BTreeSet<(Generation, Partition)>,
     corrupt: BTreeMap<Generation, String>,
     /// Met their tombstone horizon, while they ran, by a clock that a restart cannot ask.
     past_horizon: BTreeSet<Generation>,
@@ -122,6 +124,7 @@ struct Evidence {
 impl Evidence {
     fn forget(&mut self, gone: Generation) {
         self.diverged.retain(|(generation, _)| *generation != gone);
+        self.inexact.retain(|(generation, _)| *generation != gone);
         self.corrupt.remove(&gone);
         self.past_horizon.remove(&gone);
     }
@@ -172,7 +175,7 @@ impl Node {
             asked_at: now,
             describe: Ask::default(),
             ends: Ask::default(),
-            positions_at_ask: Vec::new(),
+            reached_at_ask: Vec::new(),
             topic_id: Ask::default(),
             assigning: BTreeMap::new(),
             open: BTreeSet::new(),

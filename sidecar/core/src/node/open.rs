@@ -27,6 +27,7 @@ impl Node {
             self.epochs_known.clear();
             self.evidence.diverged.clear();
             self.refusals.clear();
+            self.evidence.inexact.clear();
         }
         if !matches!(self.stage, Stage::Reading(_)) {
             // Also when nothing comes of it, because the disk fails for instance. What a reading node goes by
@@ -131,6 +132,7 @@ impl Node {
             facts,
             epochs_known: &self.epochs_known,
             diverged: &self.evidence.diverged,
+            inexact: &self.evidence.inexact,
             past_horizon: &self.evidence.past_horizon,
             wall_ms: self.now.wall_ms,
             limits: &self.limits,
@@ -285,7 +287,7 @@ impl Node {
         self.end_stalls(|kind| {
             matches!(kind, StallKind::StoreFull | StallKind::StoreFailed | StallKind::Inexact)
         });
-        self.positions_at_ask.clear();
+        self.reached_at_ask.clear();
         self.describe.rest(self.now, self.limits.describe_interval);
         self.ends.hurry();
         self.topic_id.hurry();

@@ -27,7 +27,10 @@ impl Node {
             return;
         };
         if known && !reading.holds_back() {
-            return self.apply_to_pins(batch);
+            return match reading.reader(batch.partition).doubts(&batch) {
+                true => self.assign_one(batch.partition),
+                false => self.apply_to_pins(batch),
+            };
         }
         reading.reader(batch.partition).hold(batch);
         if !known {
@@ -90,12 +93,18 @@ impl Node {
         let protects =
             |policy: &TopicPolicy| (policy.min_compaction_lag_ms, policy.log_append_time);
         let same = before.is_none_or(|before| protects(before) == protects(&facts.policy));
+        let mut lost = false;
         for reader in &mut reading.readers {
             reader.see_retention(retention_ms);
-            match same {
-                true => reader.trust_gaps(asked),
-                false => reader.protects_otherwise(asked),
+            if same {
+                reader.trust_gaps(asked);
+            } else if !reader.protects_otherwise(self.asked_at) {
+                self.evidence.inexact.insert((reading.generation, reader.partition));
+                lost = true;
             }
+        }
+        if lost {
+            return self.reopen();
         }
         self.release_held();
     }

@@ -9,7 +9,7 @@ use crate::phase::Phase;
 use crate::stall::StallKind;
 use crate::store::StoreCall;
 
-use super::reader::{Fetch, Reader};
+use super::reader::{Durable, Fetch, Reader};
 use super::reading::{Reading, Usage};
 use super::{Effect, Node, Notice, Stage};
 
@@ -39,8 +39,12 @@ impl Node {
             return;
         }
         reader.fetch = Fetch::Idle;
+        let proven = reader.prove();
         reading.progress_at = now;
         self.forget_refusal(batch.partition);
+        if proven {
+            return self.assign_one(batch.partition);
+        }
         if self.phase != Phase::Ready {
             self.throttle.charge(batch.bytes(), now, &self.limits);
         }
@@ -111,17 +115,22 @@ impl Node {
         if reader.fetch == Fetch::Assigning {
             return;
         }
-        let position = reader.fetched().position;
+        let position = reader.asked_for();
         let at_assign = position == reader.position_at_assign;
-        match loss {
-            Loss::Diverged if at_assign => {
+        match (loss, reader.lost_end()) {
+            // What is not on disk yet is read again, and its end is then told by the leader of now.
+            (Loss::Diverged, Some(Durable(false))) => {}
+            (Loss::Diverged, Some(Durable(true))) => {
+                self.evidence.inexact.insert((generation, partition));
+            }
+            (Loss::Diverged, None) if at_assign => {
                 self.evidence.diverged.insert((generation, partition));
             }
             // What was read since is not on disk yet: where that ends may be as good as ever.
-            Loss::Diverged => {}
-            Loss::OutOfRange => self.note_refusal(partition, position, loss),
+            (Loss::Diverged, None) => {}
+            (Loss::OutOfRange, _) => self.note_refusal(partition, position, loss),
             // The copy is as good as it was, and reads go on.
-            Loss::UnknownEpoch => return self.assign_later(partition, position),
+            (Loss::UnknownEpoch, _) => return self.assign_later(partition, position),
         }
         self.notice(Notice::PositionLost { partition, position });
         self.lose();
@@ -153,7 +162,7 @@ impl Node {
         };
         for reader in &mut reading.readers {
             if reader.wants_batch(&self.limits) {
-                reader.fetch = Fetch::Waiting;
+                reader.credit(self.epochs_known.get(reader.partition.index()).copied().flatten());
                 self.effects.push_back(Effect::Log(LogCall::Fetch {
                     partition: reader.partition,
                     bytes_max,

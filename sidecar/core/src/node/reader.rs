@@ -28,6 +28,14 @@ pub(super) struct Reader {
     /// Monotonic: when the question was asked that the target answers.
     target_asked: Duration,
     pub(super) fetch: Fetch,
+    /// Newest leader epoch that was known when the last credit was given: no older one answers it.
+    leader_at_credit: Option<Epoch>,
+    /// Gaps of which it is not known yet that no later leader had told their end; ascending by leader.
+    unsettled: Vec<Unsettled>,
+    doubted: Option<Doubt>,
+    /// What an opening of this copy would begin with.
+    on_disk: Lineage,
+    flushing: Option<Lineage>,
     /// Came while nothing may be applied; at most one, for no credit is given meanwhile.
     held: Option<Batch>,
     /// Position of the last batch that met the end.
@@ -40,11 +48,37 @@ pub(super) struct Reader {
     /// Wall clock of the newest confirmation that the store was given.
     confirmed_sent_ms: u64,
     pub(super) position_at_assign: Offset,
-    /// Up to where the cleaner may have been at gaps that did not count, and when (monotonic) the last of them came:
-    /// the topic's configuration of then is not known yet.
-    trusted_gaps: Option<(Offset, Duration)>,
+    /// Gaps that did not count: the topic's configuration of then is not known yet.
+    trusted_gaps: Option<TrustedGaps>,
     /// Monotonic: since when the log is known to protect records as it does now.
     protected_since: Duration,
+}
+
+/// An end and the leader epoch that told it; a leader of `by` or later answers whether the log has it.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    told: (Epoch, Offset),
+    by: Epoch,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Durable(pub(super) bool);
+
+/// The first and the last gap (monotonic) whose end a leader of this epoch is thought to have told.
+#[derive(Clone, Copy, Debug)]
+struct Unsettled {
+    leader: Epoch,
+    first: Duration,
+    last: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TrustedGaps {
+    /// Up to here the cleaner may have been, as a leader of this epoch or a later one had told.
+    bound: Offset,
+    leader: Option<Epoch>,
+    /// Monotonic: when the last of them came.
+    at: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +127,11 @@ impl Reader {
             target,
             target_asked: asked.mono,
             fetch: Fetch::Assigning,
+            leader_at_credit: None,
+            unsettled: Vec::new(),
+            doubted: None,
+            on_disk: lineage.clone(),
+            flushing: None,
             held: None,
             end_met: None,
             confirmed_mono: now.mono.saturating_sub(age),
@@ -106,11 +145,14 @@ impl Reader {
         }
     }
 
-    /// Where it reads on, and the leader epoch below that.
+    /// Where it reads on, or from where something is in doubt, and the leader epoch below that.
     pub(super) fn assign(&mut self) -> (Partition, Offset, Option<Epoch>) {
         let Lineage { position, ref epochs, .. } = self.fetched;
         (self.fetch, self.position_at_assign) = (Fetch::Assigning, position);
-        (self.partition, position, epochs.latest())
+        match self.doubted {
+            Some(Doubt { told: (leader, end), .. }) => (self.partition, end, Some(leader)),
+            None => (self.partition, position, epochs.latest()),
+        }
     }
 
     pub(super) fn applied(&self) -> &Lineage {
@@ -196,10 +238,16 @@ impl Reader {
         // Below a rebuild's target nothing is confirmed: its clock only bounds the tombstone horizon.
         let unconfirmed = rebuilding && !self.reached_target();
         let gap_counts = unconfirmed || self.gap_counts(policy, now, limits);
-        let next = self.fetched.after(&batch, gap_counts);
+        let mut next = self.fetched.after(&batch, gap_counts);
         if batch.gap && !gap_counts {
-            let before = self.trusted_gaps.map_or(Offset::ZERO, |(bound, _)| bound);
-            self.trusted_gaps = Some((before.max(batch.clean_bound), now.mono));
+            self.trust_gap(&batch, now);
+        }
+        if !next.exact()
+            && next.exact_from > self.fetched.exact_from
+            && let Some(leader) = self.told_by(&batch)
+        {
+            next.ends.tell(leader, next.exact_from);
+            self.unsettle(leader, now.mono);
         }
         if batch.at_end {
             self.end_met = Some(batch.range.end);
@@ -208,6 +256,78 @@ impl Reader {
         self.confirmed_sent_ms = next.confirmed_at_ms;
         self.applying.push_back(next.clone());
         (Arc::new(batch), next)
+    }
+
+    /// The end that goes with this batch was told by a leader of this epoch, or by one that nobody has heard of yet.
+    fn told_by(&self, batch: &Batch) -> Option<Epoch> {
+        self.leader_at_credit.max(self.fetched.epochs.latest()).max(batch.leader())
+    }
+
+    fn unsettle(&mut self, leader: Epoch, now: Duration) {
+        match self.unsettled.last_mut() {
+            Some(gaps) if gaps.leader == leader => gaps.last = now,
+            Some(_) | None => self.unsettled.push(Unsettled { leader, first: now, last: now }),
+        }
+    }
+
+    fn trust_gap(&mut self, batch: &Batch, now: Now) {
+        let before = self.trusted_gaps.filter(|gaps| gaps.bound >= batch.clean_bound);
+        let (bound, leader) = before
+            .map_or((batch.clean_bound, self.told_by(batch)), |gaps| (gaps.bound, gaps.leader));
+        self.trusted_gaps = Some(TrustedGaps { bound, leader, at: now.mono });
+    }
+
+    pub(super) fn credit(&mut self, leader: Option<Epoch>) {
+        self.fetch = Fetch::Waiting;
+        self.leader_at_credit = leader;
+    }
+
+    /// A later leader's records leave in doubt whether the log still has an end that an earlier one had told: it is
+    /// read from there next, which is refused if it has not.
+    pub(super) fn doubts(&mut self, batch: &Batch) -> bool {
+        let doubted = self.fetched.doubted(batch).zip(batch.leader());
+        self.doubted = doubted.map(|(told, by)| Doubt { told, by });
+        self.doubted.is_some()
+    }
+
+    /// What was in doubt could be read.
+    pub(super) fn prove(&mut self) -> bool {
+        let Some(Doubt { told, by }) = self.doubted.take() else {
+            return false;
+        };
+        self.fetched.ends.prove(told, by);
+        true
+    }
+
+    /// Where it reads from, or the end that it asks for.
+    pub(super) fn asked_for(&self) -> Offset {
+        self.doubted.map_or(self.fetched.position, |Doubt { told: (_, end), .. }| end)
+    }
+
+    /// That the log has not got an end in doubt was told: would this copy wait for it when it is opened anew, too?
+    pub(super) fn lost_end(&self) -> Option<Durable> {
+        self.doubted.map(|Doubt { told, .. }| Durable(self.on_disk.ends.contains(&told)))
+    }
+
+    pub(super) fn settled(&self) -> bool {
+        self.unsettled.is_empty() || self.fetched.exact()
+    }
+
+    /// What was given to the store so far is about to be durable.
+    pub(super) fn flush(&mut self) {
+        self.flushing = Some(self.fetched.clone());
+    }
+
+    /// A leader of `answered` was asked at `asked`, after these gaps were read. False: it is a later one than was known
+    /// then. Either may have told a gap's end, which must be known to tell a loss from an election.
+    pub(super) fn settles(&mut self, answered: Option<Epoch>, asked: Now) -> bool {
+        let mut known = true;
+        for gaps in self.unsettled.iter_mut().filter(|gaps| gaps.first < asked.mono) {
+            known &= answered <= Some(gaps.leader);
+            gaps.first = gaps.last;
+        }
+        self.unsettled.retain(|gaps| gaps.last >= asked.mono);
+        self.fetched.exact() || known
     }
 
     /// Nothing younger than min.compaction.lag.ms is compacted: what was appended since a confirmation
@@ -240,6 +360,7 @@ impl Reader {
             self.durable
         );
         self.durable = position;
+        self.on_disk = self.flushing.take().unwrap_or_else(|| self.on_disk.clone());
     }
 
     /// The leader answered its end to a question asked at `asked`.
@@ -297,17 +418,28 @@ impl Reader {
 
     /// The configuration that was asked for at `asked` (monotonic) protects records as it was thought.
     pub(super) fn trust_gaps(&mut self, asked: Duration) {
-        self.trusted_gaps.take_if(|(_, at)| *at <= asked);
+        self.trusted_gaps.take_if(|gaps| gaps.at <= asked);
     }
 
-    /// What was asked for at `asked` (monotonic) protects records in another way than was thought.
-    pub(super) fn protects_otherwise(&mut self, asked: Duration) {
-        self.protected_since = asked;
-        if let Some((bound, _)) = self.trusted_gaps.take() {
-            for lineage in self.lineages() {
-                lineage.exact_from = lineage.exact_from.max(bound);
+    /// What was asked for at `asked` protects records in another way than was thought. False: gaps count after all, and
+    /// the log has lost what this copy needs to become exact.
+    #[must_use]
+    pub(super) fn protects_otherwise(&mut self, asked: Now) -> bool {
+        self.protected_since = asked.mono;
+        let Some(TrustedGaps { bound, leader, .. }) = self.trusted_gaps.take() else {
+            return true;
+        };
+        for lineage in self.lineages().filter(|lineage| lineage.position < bound) {
+            lineage.exact_from = lineage.exact_from.max(bound);
+            if let Some(leader) = leader {
+                lineage.ends.tell(leader, bound);
             }
         }
+        if let Some(leader) = leader {
+            self.unsettle(leader, asked.mono);
+        }
+        // What was read of a later epoch lies below the position, and so below that end.
+        self.fetched.exact() || self.fetched.epochs.latest() <= leader
     }
 
     fn lineages(&mut self) -> impl Iterator<Item = &mut Lineage> {

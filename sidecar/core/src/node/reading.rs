@@ -84,6 +84,8 @@ pub(super) enum Durability {
     /// Wanted: the next check holds new batches back.
     Wanted,
     Checking,
+    /// The topic is the same; who told the ends of this copy's gaps is asked before they are flushed.
+    Settling,
     /// These positions are durable when the flush is answered.
     Flushing(Vec<Offset>),
 }
@@ -137,7 +139,9 @@ impl Reading {
     /// Also from the flush that ends a rebuild until it is in use: what is not durable is not put into use.
     pub(super) fn holds_back(&self) -> bool {
         match (&self.durability, &self.usage) {
-            (Durability::Checking, _) | (_, Usage::Activating { .. }) => true,
+            (Durability::Checking | Durability::Settling, _) | (_, Usage::Activating { .. }) => {
+                true
+            }
             (Durability::Flushing(_), _) => self.is_rebuilt(),
             (Durability::Idle | Durability::Wanted, _) => false,
         }
@@ -187,6 +191,10 @@ impl Reading {
 
     fn confirmed_at_ms(&self) -> u64 {
         self.readers.iter().map(|reader| reader.applied().confirmed_at_ms).min().unwrap_or(0)
+    }
+
+    pub(super) fn settled(&self) -> bool {
+        self.readers.iter().all(Reader::settled)
     }
 
     pub(super) fn all_durable(&self) -> bool {

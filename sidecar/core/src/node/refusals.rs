@@ -9,7 +9,7 @@ use crate::log::{LogCall, Loss};
 use crate::offset::{Offset, Partition};
 use crate::stall::StallKind;
 
-use super::reader::Fetch;
+use super::reader::{Fetch, Reader};
 use super::{Effect, Node, Stage};
 
 /// By partition, how many in a row.
@@ -54,20 +54,24 @@ impl Node {
     }
 
     /// Where each partition is to be read from, of those that `which` picks.
-    pub(super) fn assign(&mut self, which: impl Fn(Fetch) -> bool) {
+    pub(super) fn assign(&mut self, which: impl Fn(&Reader) -> bool) {
         let Stage::Reading(reading) = &mut self.stage else {
             return;
         };
-        for reader in reading.readers.iter_mut().filter(|reader| which(reader.fetch)) {
+        for reader in reading.readers.iter_mut().filter(|reader| which(reader)) {
             let (partition, at, epoch) = reader.assign();
             *self.assigning.entry(partition).or_default() += 1;
             self.effects.push_back(Effect::Log(LogCall::Assign { partition, at, epoch }));
         }
     }
 
+    pub(super) fn assign_one(&mut self, partition: Partition) {
+        self.assign(|reader| reader.partition == partition);
+    }
+
     pub(super) fn assign_again(&mut self) {
         let now = self.now.mono;
-        self.assign(|fetch| fetch.assign_at().is_some_and(|until| until <= now));
+        self.assign(|reader| reader.fetch.assign_at().is_some_and(|until| until <= now));
     }
 
     /// Something was read of the partition: its position is accepted.

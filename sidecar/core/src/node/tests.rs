@@ -4,6 +4,7 @@ mod ask;
 mod awaits;
 mod cancel;
 mod confirmations;
+mod exactness;
 mod keeping_up;
 mod losses;
 mod notices;
