@@ -85,7 +85,7 @@ pub enum Rejection {
     NoRestore(Phase),
     #[error("the store is {0}: no restore was cancelled that could go on")]
     NotCancelled(Phase),
-    #[error("too many reads wait for a position")]
+    #[error("too many calls wait for an answer here")]
     Overloaded,
     #[error("the position was not reached in time{}", because(.stall))]
     Deadline { stall: Option<StallKind> },

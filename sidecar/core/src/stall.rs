@@ -74,7 +74,9 @@ impl StallKind {
                 "check the credentials and the ACLs of this principal on the topic"
             }
             StallKind::TopicGone => {
-                "create the topic, or start with `--create`; a recreated topic is refused"
+                "where no node has a copy of this topic yet, create it or start with `--create`. Where one has, do not: \
+                 check that `bootstrap` names the cluster that it was in. If it was deleted, write the state of the best \
+                 copy into a new topic (`outrigger reseed`)"
             }
             StallKind::StaleLeader => {
                 "a deposed leader still answers: check the network between the brokers. Where Kafka was restored \

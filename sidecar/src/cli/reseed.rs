@@ -69,7 +69,7 @@ fn reseed(request: Request, yes: bool) -> Result<Exit, Failure> {
     let Reseeded { rows, target } = reseeded?;
     let said = format!(
         "topic {topic} (id {}) has {}, all that the copy has, read back and compared\n\
-         next, on every node: stop it, `outrigger reset --store {store} --yes`, then start it with topic {topic}\n",
+         next, on every node: stop it, `outrigger reset --data DIRECTORY --store {store} --yes`, then start it with topic {topic}\n",
         target.topic,
         counted(rows, "row")
     );

@@ -153,8 +153,7 @@ impl Awaited {
     fn judge(&self, stores: &[StoreStatus], wanted: Wanted) -> Result<Seen, Failure> {
         let there = |store: &&StoreStatus| store.phase() == wanted.phase();
         let elsewhere: Vec<_> = stores.iter().filter(|store| !there(store)).collect();
-        let refused = elsewhere.iter().find(|store| store.phase() == Phase::Refused);
-        if let Some(store) = refused {
+        if let Some(store) = elsewhere.iter().find(|store| refuses_for_good(store)) {
             let store = text::refusal(store);
             return Err(WaitError::Refused { server: self.server.clone(), store }.into());
         }
@@ -194,6 +193,12 @@ impl Awaited {
             }
         }
     }
+}
+
+/// A node that a peer gives a copy refuses only until it has it.
+fn refuses_for_good(store: &StoreStatus) -> bool {
+    let from_peer = store.restore.as_ref().is_some_and(|restore| restore.from_peer.is_some());
+    store.phase() == Phase::Refused && !from_peer
 }
 
 fn is_in(store: &StoreStatus) -> String {

@@ -261,8 +261,9 @@ fn reason_of_rejection(rejection: &Rejection) -> Reason {
     match rejection {
         Rejection::NotReady(phase) => match phase {
             Phase::Restoring(_) | Phase::CatchingUp => Reason::Restoring,
-            // A refusal that reaches a read at STALE: it is not turned away for the refusal, there is no copy.
-            Phase::Opening | Phase::Ready | Phase::Refused(_) => Reason::NotReady,
+            Phase::Opening | Phase::Ready => Reason::NotReady,
+            // Of a read at STALE, which finds no copy: trying again is as useless as for others.
+            Phase::Refused(refusal) => of_refusal(refusal),
             Phase::Stopped => Reason::Draining,
         },
         Rejection::Refused(refusal) => of_refusal(refusal),

@@ -17,7 +17,10 @@ pub(super) async fn throttle(
 ) -> Result<ThrottleResponse, ErrorDetail> {
     let rate = rate(request)?;
     throttle.set(rate).await.map_err(|rejection| error::of_rejection(&rejection))?;
-    tracing::info!(bytes_per_second = rate, "restores are throttled by an operator; none: no more");
+    match rate {
+        Some(rate) => tracing::info!(bytes_per_second = rate, "an operator throttles restores"),
+        None => tracing::info!("an operator ends the throttling of restores"),
+    }
     Ok(ThrottleResponse {})
 }
 

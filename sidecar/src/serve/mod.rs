@@ -41,7 +41,7 @@ pub enum ServeError {
 pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exit, ServeError> {
     config.kafka.check()?;
     let claims = Claims::take(sidecar_config(&config)).await?;
-    let creating = topics::create(&config.kafka, &config.stores);
+    let creating = topics::create(&config.kafka, &config.data, &config.stores);
     let _creations = tokio::select! {
         biased;
         name = signals.next() => {

@@ -1,7 +1,11 @@
 //! Creates the topics of stores that ask for it, in the background until Kafka has done so.
 //!
+//! Never where this node has a copy: its topic existed, so it was deleted or this is another cluster. An empty one in its
+//! place would take the writes of nodes that have no copy, and be READY there with nothing.
+//!
 //! That Kafka does not answer must not keep the node from starting: it names its stall by itself.
 
+use std::path::Path;
 use std::time::Duration;
 
 use outrigger_core::limits::Limits;
@@ -9,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::config::{Creation, StoreConfig};
 use crate::kafka::{CreateTopicError, Created, KafkaConfig, TopicSettings, create_topic};
+use crate::rocks;
 
 /// How long a start waits for it: a node whose topic is there has nothing to complain about.
 const FIRST_TRY: Duration = Duration::from_secs(2);
@@ -19,10 +24,12 @@ pub(super) struct Creations {
 }
 
 /// Begins, and returns when all are there or the patience is over.
-pub(super) async fn create(kafka: &KafkaConfig, stores: &[StoreConfig]) -> Creations {
+pub(super) async fn create(kafka: &KafkaConfig, data: &Path, stores: &[StoreConfig]) -> Creations {
     let mut tasks = JoinSet::new();
     for store in stores {
-        if let Some(creation) = store.create {
+        if let Some(creation) = store.create
+            && !has_copy(data, store)
+        {
             let Creation { partitions, replication } = creation;
             let settings = TopicSettings { partitions, replication };
             tasks.spawn(insist(kafka.clone(), store.topic.as_str().to_owned(), settings));
@@ -32,6 +39,11 @@ pub(super) async fn create(kafka: &KafkaConfig, stores: &[StoreConfig]) -> Creat
     // Past it they go on beside the node.
     let _elapsed = tokio::time::timeout(FIRST_TRY, creations.ended()).await;
     creations
+}
+
+/// Also where nobody can tell: opening the store names what is wrong.
+fn has_copy(data: &Path, store: &StoreConfig) -> bool {
+    !matches!(rocks::owner(data, store.name.as_str()), Ok(None))
 }
 
 impl Creations {

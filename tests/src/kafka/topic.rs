@@ -212,7 +212,8 @@ impl Topic {
         })
     }
 
-    fn leader_now(&self, partition: Partition) -> Option<usize> {
+    /// As Kafka answers at once; none also where there is no such topic.
+    pub fn leader_now(&self, partition: Partition) -> Option<usize> {
         usize::try_from(self.ask(partition, MetadataPartition::leader)?).ok()
     }
 

@@ -4,12 +4,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use outrigger_client::StoreStatus;
+use outrigger_client::proto::v1::StallKind;
+use outrigger_core::offset::Partition;
 use outrigger_core::topic::TopicPolicy;
 use outrigger_tests::kafka::{Cluster, TopicSpec};
 use outrigger_tests::node::Node;
 use tempfile::TempDir;
 
-use super::{MINUTE, run};
+use super::{MINUTE, has_stall, run};
 use crate::log_client::LogClient;
 
 #[test]
@@ -33,6 +36,29 @@ fn a_topic_waits_for_the_brokers_that_its_cluster_is_meant_to_have() -> Result<(
         patient.until_ready().await?;
         let patient = policy(&cluster, "patient");
         ensure!((patient.replication, patient.min_insync_replicas) == (3, 2), "{patient:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn no_topic_is_made_where_a_copy_of_it_is_already() -> Result<()> {
+    run(async {
+        let cluster = Cluster::shared()?;
+        let topic = cluster.topic("died", TopicSpec::store())?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?
+            .with_args(&["--create", "--replication", "1"]);
+        node.start().await?;
+        node.until_ready().await?;
+        node.kill()?;
+        topic.delete()?;
+        node.start().await?;
+        let gone = |status: &StoreStatus| has_stall(status, StallKind::TopicGone);
+        let status = node.until("the topic's absence", MINUTE, gone).await?;
+        let advice = &status.stalls[0].what_to_do;
+        ensure!(advice.contains("Where one has, do not"), "{advice}");
+        // By then it would have been made: a creation goes before the node's first question.
+        ensure!(topic.leader_now(Partition(0)).is_none(), "it was made anew");
         Ok(())
     })
 }
