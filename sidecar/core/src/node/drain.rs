@@ -31,6 +31,10 @@ impl Node {
         self.reject_pins(&Rejection::Draining);
     }
 
+    pub(super) fn drain_is_due(&self) -> bool {
+        self.drain.as_ref().is_some_and(|drain| drain.until <= self.now.mono)
+    }
+
     /// Closes once nothing is under way, or when time is up.
     pub(super) fn advance_drain(&mut self) {
         let Some(until) = self.drain.as_ref().map(|drain| drain.until) else { return };

@@ -310,7 +310,8 @@ impl Node {
     fn advance_stage(&mut self) {
         match &self.stage {
             Stage::Asking | Stage::Waiting { .. } => {
-                if self.describe.ask(self.now) {
+                // Where a drain's time is up nothing waits for the answer.
+                if !self.drain_is_due() && self.describe.ask(self.now) {
                     self.log(LogCall::Describe);
                 }
             }
