@@ -19,6 +19,9 @@ pub(super) struct Kept {
 
 #[derive(Default)]
 struct Seen {
+    /// Assignments that the log has not answered, and the copy that the last of them reads on: what is told meanwhile is of
+    /// an earlier one.
+    assigning: BTreeMap<Partition, (u32, Option<Generation>)>,
     /// Read from where they were assigned, and nothing since.
     untouched: BTreeMap<Partition, Generation>,
     refused: BTreeSet<Generation>,
@@ -44,6 +47,15 @@ impl Oracle for Kept {
                 // What is told to a copy that is being closed for another reason is heard by nobody.
                 if seen.decided {
                     seen.refused.extend(seen.untouched.remove(partition));
+                }
+                Ok(())
+            }
+            Moment::Handled { node, event: Event::Log(LogEvent::Assigned { partition }) } => {
+                let seen = self.nodes.entry(*node).or_default();
+                if let Some((outstanding, copy)) = seen.assigning.get_mut(partition) {
+                    *outstanding = outstanding.saturating_sub(1);
+                    let copy = copy.filter(|_| *outstanding == 0);
+                    seen.untouched.extend(copy.map(|generation| (*partition, generation)));
                 }
                 Ok(())
             }
@@ -82,8 +94,9 @@ impl Kept {
                 let live = world.node(node).status().live;
                 let live =
                     live.filter(|generation| ends_at(*generation, *partition, *at, node, world));
+                let (outstanding, copy) = seen.assigning.entry(*partition).or_default();
+                (*outstanding, *copy) = (*outstanding + 1, live);
                 seen.untouched.remove(partition);
-                seen.untouched.extend(live.map(|generation| (*partition, generation)));
                 Ok(())
             }
             Effect::Notice(Notice::Phase(phase)) => {

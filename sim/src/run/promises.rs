@@ -49,6 +49,14 @@ impl Run<'_> {
         end_ms(asleep) + late_ms(&asleep.what) + self.heard_ms() <= end_ms(lowered)
     }
 
+    /// A replica that misses a tombstone for as long as the lowered retention keeps it brings the key back when it leads.
+    fn outlives_tombstones(&self, away: &Fault, lowered: &Fault) -> bool {
+        let FaultKind::Retention { delete_retention_ms } = lowered.what else { return false };
+        let ends_ms = (away.at_ms + away.lasts_ms).min(self.plan.heal_ms);
+        let both_ms = ends_ms.saturating_sub(lowered.at_ms.max(away.at_ms));
+        takes_a_broker_away(&away.what) && both_ms >= delete_retention_ms * 3 / 4
+    }
+
     /// A protection that is taken away counts once a node has asked again: only one that sleeps does not read meanwhile.
     fn all_sleep(&self) -> bool {
         let awake = |node| self.world.is_running(node) && !self.world.is_paused(node);
@@ -66,6 +74,12 @@ impl Run<'_> {
         }
         let added = |active: &FaultKind| *active == FaultKind::AddPartition;
         if swaps(what) && self.actives().any(added) {
+            return true;
+        }
+        let mut actives = self.active_faults();
+        if actives.any(|active| {
+            self.outlives_tombstones(active, fault) || self.outlives_tombstones(fault, active)
+        }) {
             return true;
         }
         let Some(node) = what.node() else {
@@ -121,6 +135,16 @@ fn comes_back(what: &FaultKind) -> bool {
 
 fn lowers(what: &FaultKind) -> bool {
     matches!(what, FaultKind::Retention { .. } | FaultKind::Protection { .. })
+}
+
+fn takes_a_broker_away(what: &FaultKind) -> bool {
+    matches!(
+        what,
+        FaultKind::StopBroker { .. }
+            | FaultKind::IsolateBroker { .. }
+            | FaultKind::LagBroker { .. }
+            | FaultKind::ElectUnclean { .. }
+    )
 }
 
 /// Nobody tells a node anything while it lasts.
