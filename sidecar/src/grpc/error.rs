@@ -383,7 +383,7 @@ mod tests {
             (Rejection::NotReady(Phase::Ready), Reason::NotReady),
             (Rejection::NotReady(Phase::Restoring(Cause::Empty)), Reason::Restoring),
             (Rejection::NotReady(Phase::CatchingUp), Reason::Restoring),
-            (Rejection::NotReady(Phase::Refused(policy.clone())), Reason::NotReady),
+            (Rejection::NotReady(Phase::Refused(policy.clone())), Reason::RefusedTopicPolicy),
             (Rejection::NotReady(Phase::Stopped), Reason::Draining),
             (Rejection::Refused(policy), Reason::RefusedTopicPolicy),
             (Rejection::Refused(incomplete), Reason::RefusedLogIncomplete),
