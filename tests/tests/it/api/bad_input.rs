@@ -168,7 +168,7 @@ async fn a_topic_with_an_unsafe_policy_is_refused_by_every_call_and_nothing_is_w
     let local = rows.get(get("k", at(Level::Local, None))).await;
     assert_eq!(reason(local), Reason::RefusedTopicPolicy);
     let stale = rows.get(get("k", at(Level::Stale, None))).await;
-    assert_eq!(reason(stale), Reason::NotReady, "there is no copy at all");
+    assert_eq!(reason(stale), Reason::RefusedTopicPolicy, "there is no copy, and none to wait for");
 }
 
 async fn log_end(one: &One) -> u64 {

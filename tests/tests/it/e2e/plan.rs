@@ -98,7 +98,7 @@ fn without_its_topic_there_is_no_plan() -> Result<()> {
         let output = place.node("one")?.look("plan")?;
         let text = String::from_utf8(output.stdout)?;
         ensure!(output.status.code() == Some(65), "{text}");
-        ensure!(text.contains("NO PLAN") && text.contains("create the topic"), "{text}");
+        ensure!(text.contains("NO PLAN") && text.contains("create it or start"), "{text}");
         Ok(())
     })
 }
