@@ -3,7 +3,6 @@
 use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::store::View;
-use outrigger_model::log::Content;
 
 use super::{Moment, Wrong, show};
 use crate::reference::{Copied, Difference, Kind, Reference, Rows, rows_of};
@@ -62,11 +61,7 @@ pub(super) struct Log<'a> {
 
 impl Log<'_> {
     fn holds(self, partition: Partition, offset: Offset) -> bool {
-        let mut batches = self.world.into_iter().flat_map(|world| world.log.batches(partition));
-        batches.any(|batch| match &batch.content {
-            Content::Records(entries) => entries.iter().any(|entry| entry.offset == offset),
-            Content::Marker(_) => false,
-        })
+        self.world.is_some_and(|world| world.log.offsets(partition).any(|held| held == offset))
     }
 }
 

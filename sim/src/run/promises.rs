@@ -45,15 +45,17 @@ impl Run<'_> {
 
     /// Who sleeps while `lowered` begins hears of it before it is over.
     fn is_heard(&self, asleep: &Fault, lowered: &Fault) -> bool {
-        let end_ms = |fault: &Fault| (fault.at_ms + fault.lasts_ms).min(self.plan.heal_ms);
-        end_ms(asleep) + late_ms(&asleep.what) + self.heard_ms() <= end_ms(lowered)
+        self.end_ms(asleep) + late_ms(&asleep.what) + self.heard_ms() <= self.end_ms(lowered)
+    }
+
+    fn end_ms(&self, fault: &Fault) -> u64 {
+        (fault.at_ms + fault.lasts_ms).min(self.plan.heal_ms)
     }
 
     /// A replica that misses a tombstone for as long as the lowered retention keeps it brings the key back when it leads.
     fn outlives_tombstones(&self, away: &Fault, lowered: &Fault) -> bool {
         let FaultKind::Retention { delete_retention_ms } = lowered.what else { return false };
-        let ends_ms = (away.at_ms + away.lasts_ms).min(self.plan.heal_ms);
-        let both_ms = ends_ms.saturating_sub(lowered.at_ms.max(away.at_ms));
+        let both_ms = self.end_ms(away).saturating_sub(lowered.at_ms.max(away.at_ms));
         takes_a_broker_away(&away.what) && both_ms >= delete_retention_ms * 3 / 4
     }
 

@@ -3,14 +3,13 @@
 //! At one moment: first the effects that nodes already gave, then what arrived, then the log's own doings,
 //! then timers. Only when nothing of that is left does time move.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use outrigger_core::log::LogEvent;
 use outrigger_core::node::{Effect, Event, Notice};
-use outrigger_core::offset::{Offset, Partition};
+use outrigger_core::offset::Partition;
 use outrigger_core::phase::Phase;
-use outrigger_model::log::{Content, LogChange, Truncation};
+use outrigger_model::log::{LogChange, Truncation};
 use serde_json::json;
 
 use super::marking;
@@ -262,18 +261,9 @@ impl World {
         for partition in Partition::all(self.reference.count()) {
             let leader = self.log.leader(partition);
             if self.leaders.insert(partition, leader) != Some(leader) && leader.is_some() {
-                self.reference.miss(partition, &self.held(partition));
+                self.reference.miss(partition, &self.log.offsets(partition).collect());
             }
         }
-    }
-
-    /// Records that compaction has left.
-    fn held(&self, partition: Partition) -> BTreeSet<Offset> {
-        let offsets = |content: &Content| match content {
-            Content::Records(entries) => entries.iter().map(|entry| entry.offset).collect(),
-            Content::Marker(_) => Vec::new(),
-        };
-        self.log.batches(partition).flat_map(|batch| offsets(&batch.content)).collect()
     }
 
     /// Takes over what the authoritative log did.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::limits::Limits;
-use crate::lineage::Lineage;
+use crate::lineage::{Lineage, LogEnds};
 use crate::log::PartitionEnd;
 use crate::offset::{Epoch, Offset, Partition};
 use crate::time::Now;
@@ -33,9 +33,9 @@ pub(super) struct Reader {
     /// Gaps of which it is not known yet that no later leader had told their end; ascending by leader.
     unsettled: Vec<Unsettled>,
     doubted: Option<Doubt>,
-    /// What an opening of this copy would begin with.
-    on_disk: Lineage,
-    flushing: Option<Lineage>,
+    /// Ends that this copy would wait for when it is opened anew, and those that it would after the flush under way.
+    ends_on_disk: LogEnds,
+    ends_flushing: Option<LogEnds>,
     /// Came while nothing may be applied; at most one, for no credit is given meanwhile.
     held: Option<Batch>,
     /// Position of the last batch that met the end.
@@ -130,8 +130,8 @@ impl Reader {
             leader_at_credit: None,
             unsettled: Vec::new(),
             doubted: None,
-            on_disk: lineage.clone(),
-            flushing: None,
+            ends_on_disk: lineage.ends.clone(),
+            ends_flushing: None,
             held: None,
             end_met: None,
             confirmed_mono: now.mono.saturating_sub(age),
@@ -306,7 +306,7 @@ impl Reader {
 
     /// That the log has not got an end in doubt was told: would this copy wait for it when it is opened anew, too?
     pub(super) fn lost_end(&self) -> Option<Durable> {
-        self.doubted.map(|Doubt { told, .. }| Durable(self.on_disk.ends.contains(&told)))
+        self.doubted.map(|Doubt { told, .. }| Durable(self.ends_on_disk.contains(&told)))
     }
 
     pub(super) fn settled(&self) -> bool {
@@ -315,7 +315,7 @@ impl Reader {
 
     /// What was given to the store so far is about to be durable.
     pub(super) fn flush(&mut self) {
-        self.flushing = Some(self.fetched.clone());
+        self.ends_flushing = Some(self.fetched.ends.clone());
     }
 
     /// A leader of `answered` was asked at `asked`, after these gaps were read. False: it is a later one than was known
@@ -360,7 +360,9 @@ impl Reader {
             self.durable
         );
         self.durable = position;
-        self.on_disk = self.flushing.take().unwrap_or_else(|| self.on_disk.clone());
+        if let Some(ends) = self.ends_flushing.take() {
+            self.ends_on_disk = ends;
+        }
     }
 
     /// The leader answered its end to a question asked at `asked`.

@@ -44,6 +44,17 @@ impl LogModel {
         self.log(partition).segments.batches()
     }
 
+    /// Of the records that compaction has left.
+    pub fn offsets(&self, partition: Partition) -> impl Iterator<Item = Offset> {
+        self.batches(partition).flat_map(|batch| {
+            let entries: &[_] = match &batch.content {
+                Content::Records(entries) => entries,
+                Content::Marker(_) => &[],
+            };
+            entries.iter().map(|entry| entry.offset)
+        })
+    }
+
     pub fn last_stable(&self, partition: Partition) -> Offset {
         self.log(partition).last_stable()
     }
