@@ -5,9 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use outrigger_core::log::{KafkaError, LogEvent};
-use outrigger_core::offset::{RequestId, Revision};
+use outrigger_core::log::{KafkaError, LogEvent, Write};
+use outrigger_core::offset::{Partition, RequestId, Revision};
 
+use super::lanes::Place;
 use crate::index::StoreIndex;
 
 type Outcome = Result<Revision, KafkaError>;
@@ -22,9 +23,15 @@ pub(super) struct Ledger {
 struct Open {
     store: StoreIndex,
     id: RequestId,
-    outcomes: Vec<Option<Outcome>>,
+    records: Vec<Record>,
     missing: usize,
     since: Instant,
+}
+
+#[derive(Debug)]
+enum Record {
+    Open(Partition),
+    Settled(Outcome),
 }
 
 /// An append of which every record has its outcome.
@@ -50,11 +57,17 @@ impl Slot {
 }
 
 impl Ledger {
-    /// `records` is not zero: nothing would ever answer it.
-    pub(super) fn open(&mut self, store: StoreIndex, id: RequestId, records: usize) -> Slot {
-        assert!(records > 0, "an append of nothing is answered at once");
-        let (outcomes, since) = (vec![None; records], Instant::now());
-        let open = Open { store, id, outcomes, missing: records, since };
+    /// There is something to write: nothing would ever answer it otherwise.
+    pub(super) fn open(
+        &mut self,
+        store: StoreIndex,
+        id: RequestId,
+        writes: &[Write],
+        since: Instant,
+    ) -> Slot {
+        assert!(!writes.is_empty(), "an append of nothing is answered at once");
+        let records = writes.iter().map(|write| Record::Open(write.partition)).collect();
+        let open = Open { store, id, records, missing: writes.len(), since };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -63,12 +76,22 @@ impl Ledger {
         Slot(slot)
     }
 
+    /// Where the open record with `ticket` goes.
+    pub(super) fn place(&self, ticket: usize) -> Place {
+        let (slot, index) = (ticket >> INDEX_BITS, ticket & INDEX_MASK);
+        let open = self.slots[slot].as_ref().expect("an open append");
+        match open.records[index] {
+            Record::Open(partition) => (open.store, partition),
+            Record::Settled(_) => panic!("one outcome for each record"),
+        }
+    }
+
     /// The outcome of the record with `ticket`; the append's answer when it was the last one.
     pub(super) fn settle(&mut self, ticket: usize, outcome: Outcome) -> Option<Answer> {
         let (slot, index) = (ticket >> INDEX_BITS, ticket & INDEX_MASK);
         let open = self.slots[slot].as_mut().expect("an open append");
-        assert!(open.outcomes[index].is_none(), "one outcome for each record");
-        open.outcomes[index] = Some(outcome);
+        let record = std::mem::replace(&mut open.records[index], Record::Settled(outcome));
+        assert!(matches!(record, Record::Open(_)), "one outcome for each record");
         open.missing -= 1;
         (open.missing == 0).then(|| self.close(slot))
     }
@@ -89,9 +112,9 @@ impl Ledger {
         let open: Vec<usize> = open.collect();
         open.into_iter()
             .map(|slot| {
-                let outcomes = &mut self.slots[slot].as_mut().expect("just seen open").outcomes;
-                for missing in outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
-                    *missing = Some(Err(outcome.clone()));
+                let records = &mut self.slots[slot].as_mut().expect("just seen open").records;
+                for record in records.iter_mut().filter(|record| record.is_open()) {
+                    *record = Record::Settled(Err(outcome.clone()));
                 }
                 self.close(slot)
             })
@@ -99,10 +122,19 @@ impl Ledger {
     }
 
     fn close(&mut self, slot: usize) -> Answer {
-        let Open { store, id, outcomes, .. } = self.slots[slot].take().expect("an open append");
+        let Open { store, id, records, .. } = self.slots[slot].take().expect("an open append");
         self.free.push(slot);
-        let results = outcomes.into_iter().map(|outcome| outcome.expect("none is missing"));
+        let results = records.into_iter().map(|record| match record {
+            Record::Settled(outcome) => outcome,
+            Record::Open(_) => panic!("none is missing"),
+        });
         Answer { store, event: LogEvent::Appended { id, results: results.collect() } }
+    }
+}
+
+impl Record {
+    fn is_open(&self) -> bool {
+        matches!(self, Record::Open(_))
     }
 }
 
@@ -119,6 +151,13 @@ mod tests {
         KafkaError { code: -151, name: "_PURGE_INFLIGHT".to_owned(), not_persisted: false }
     }
 
+    fn open(ledger: &mut Ledger, store: usize, id: u64, records: u32) -> Slot {
+        let key = bytes::Bytes::from_static(b"key");
+        let write = |partition| Write { partition, key: key.clone(), value: None };
+        let writes: Vec<Write> = Partition::all(records).map(write).collect();
+        ledger.open(StoreIndex(store), RequestId(id), &writes, Instant::now())
+    }
+
     fn results(answer: Answer) -> (RequestId, Vec<Outcome>) {
         let LogEvent::Appended { id, results } = answer.event else { panic!("{answer:?}") };
         (id, results)
@@ -127,7 +166,8 @@ mod tests {
     #[test]
     fn an_append_is_answered_once_all_its_records_are_and_in_their_order() {
         let mut ledger = Ledger::default();
-        let slot = ledger.open(StoreIndex(3), RequestId(7), 3);
+        let slot = open(&mut ledger, 3, 7, 3);
+        assert_eq!(ledger.place(slot.ticket(2)), (StoreIndex(3), Partition(2)));
         assert!(ledger.settle(slot.ticket(2), at(12)).is_none());
         assert!(ledger.settle(slot.ticket(0), at(10)).is_none());
         let answer = ledger.settle(slot.ticket(1), Err(lost())).unwrap();
@@ -139,10 +179,10 @@ mod tests {
     #[test]
     fn a_slot_used_again_keeps_nothing_of_the_append_before() {
         let mut ledger = Ledger::default();
-        let first = ledger.open(StoreIndex(0), RequestId(1), 1);
-        let other = ledger.open(StoreIndex(0), RequestId(2), 1);
+        let first = open(&mut ledger, 0, 1, 1);
+        let other = open(&mut ledger, 0, 2, 1);
         assert!(ledger.settle(first.ticket(0), at(1)).is_some());
-        let second = ledger.open(StoreIndex(0), RequestId(3), 2);
+        let second = open(&mut ledger, 0, 3, 2);
         assert_eq!(first, second);
         assert!(ledger.settle(second.ticket(1), at(3)).is_none());
         assert!(ledger.settle(other.ticket(0), at(2)).is_some());
@@ -152,7 +192,7 @@ mod tests {
     #[test]
     fn a_producer_given_up_answers_what_is_open_and_keeps_what_is_known() {
         let mut ledger = Ledger::default();
-        let slot = ledger.open(StoreIndex(0), RequestId(1), 2);
+        let slot = open(&mut ledger, 0, 1, 2);
         assert!(ledger.settle(slot.ticket(0), at(5)).is_none());
         let answers = ledger.settle_all(&lost());
         let [answer] = <[Answer; 1]>::try_from(answers).unwrap();

@@ -13,6 +13,7 @@ mod consumer;
 mod create;
 mod facts;
 mod held;
+mod lanes;
 mod ledger;
 mod placement;
 mod producer;

@@ -16,6 +16,7 @@ use outrigger_core::offset::{RequestId, Revision};
 use super::LogSink;
 use super::config::KafkaConfig;
 use super::held::{Held, Name};
+use super::lanes::{Lanes, Record};
 use super::ledger::{Answer, Ledger};
 use super::raw::{
     Client, ClientError, Code, Connections, Deliveries, Delivery, Event, Queue, Topic,
@@ -51,6 +52,9 @@ pub(super) struct Producer {
     ledger: Ledger,
     /// Empty while brokers are reached.
     held: Held,
+    lanes: Lanes,
+    /// Empty; kept for its memory.
+    leaving: Vec<Record>,
     client: State,
     /// Of the last client.
     started: Instant,
@@ -111,6 +115,8 @@ impl Producer {
             sink,
             ledger: Ledger::default(),
             held: Held::default(),
+            lanes: Lanes::default(),
+            leaving: Vec::new(),
             client: State::Running(running),
             started: Instant::now(),
             heard: Instant::now(),
@@ -128,6 +134,7 @@ impl Producer {
                 Ok(ToProducer::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
             self.expire();
+            self.follow();
         }
         self.give_up();
     }
@@ -136,7 +143,8 @@ impl Producer {
     fn next(&mut self, inbox: &Work<ToProducer>) -> Result<ToProducer, RecvTimeoutError> {
         self.look(Instant::now());
         let look = (!self.ledger.is_empty()).then(|| self.heard + LOOK_EVERY);
-        match self.held.due().into_iter().chain(look).min() {
+        let waits = self.held.due().into_iter().chain(self.lanes.due()).chain(look);
+        match waits.min() {
             Some(due) => inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
             None => inbox.recv().map_err(RecvTimeoutError::from),
         }
@@ -208,25 +216,43 @@ impl Producer {
         (self.sink)(store, LogEvent::Appended { id, results });
     }
 
-    fn hand_over(&mut self, store: StoreIndex, id: RequestId, writes: &[Write]) {
-        let slot = self.ledger.open(store, id, writes.len());
+    fn hand_over(&mut self, store: StoreIndex, id: RequestId, writes: &Arc<[Write]>) {
+        let now = Instant::now();
+        let slot = self.ledger.open(store, id, writes, now);
+        let mut leaving = std::mem::take(&mut self.leaving);
         for (index, write) in writes.iter().enumerate() {
-            let ticket = slot.ticket(index);
-            if let Err(code) = self.produce(store, write, ticket) {
-                // Not taken at all: it cannot be in any log.
-                let outcome = Err(kafka_error(code, true));
-                answer(&self.sink, self.ledger.settle(ticket, outcome));
+            let record = Record { ticket: slot.ticket(index), writes: Arc::clone(writes), index };
+            leaving.extend(self.lanes.enter((store, write.partition), record, now));
+            leaving.drain(..).for_each(|record| self.produce(store, &record));
+        }
+        self.leaving = leaving;
+    }
+
+    fn produce(&mut self, store: StoreIndex, record: &Record) {
+        let Record { ticket, writes, index } = record;
+        let write = &writes[*index];
+        let taken = match &self.client {
+            State::Running(running) => {
+                let value = write.value.as_deref();
+                running.topics[store.0].produce(write.partition, &write.key, value, *ticket)
             }
+            State::Broken(code) => Err(*code),
+        };
+        if let Err(code) = taken {
+            // Not taken at all: it cannot be in any log.
+            self.lanes.answered((store, write.partition));
+            answer(&self.sink, self.ledger.settle(*ticket, Err(kafka_error(code, true))));
         }
     }
 
-    fn produce(&self, store: StoreIndex, write: &Write, ticket: usize) -> Result<(), Code> {
-        match &self.client {
-            State::Running(running) => {
-                let value = write.value.as_deref();
-                running.topics[store.0].produce(write.partition, &write.key, value, ticket)
-            }
-            State::Broken(code) => Err(*code),
+    /// What has waited for answers, once they are there or do not come.
+    fn follow(&mut self) {
+        if !self.lanes.any_waits() {
+            return;
+        }
+        for record in self.lanes.release(Instant::now()) {
+            let (store, _) = self.ledger.place(record.ticket);
+            self.produce(store, &record);
         }
     }
 
@@ -254,12 +280,12 @@ impl Producer {
 
     /// Takes what is there, waiting up to `wait` for the first of it.
     fn drain(&mut self, mut wait: Duration) {
-        let Producer { client, ledger, sink, troubles, .. } = self;
+        let Producer { client, ledger, lanes, sink, troubles, .. } = self;
         let State::Running(running) = client else { return };
         while running.events.poll(wait, |event| {
             troubles.hear(&event);
             if let Event::Deliveries(deliveries) = event {
-                settle(ledger, sink, deliveries);
+                settle(ledger, lanes, sink, deliveries);
             }
         }) {
             wait = Duration::ZERO;
@@ -271,6 +297,10 @@ impl Producer {
         for (name, writes) in self.held.release() {
             self.never_left(name, writes.len(), Code::DESTROY);
         }
+        for Record { ticket, .. } in self.lanes.give_up() {
+            let outcome = Err(kafka_error(Code::DESTROY, true));
+            answer(&self.sink, self.ledger.settle(ticket, outcome));
+        }
         if let State::Running(running) = &self.client
             && !self.ledger.is_empty()
         {
@@ -280,14 +310,17 @@ impl Producer {
         while !self.ledger.is_empty() && Instant::now() < until {
             self.drain(Duration::from_millis(100));
         }
+        // Late deliveries meet a client that is gone.
+        self.lanes = Lanes::default();
         for open in self.ledger.settle_all(&kafka_error(Code::DESTROY, false)) {
             answer(&self.sink, Some(open));
         }
     }
 }
 
-fn settle(ledger: &mut Ledger, sink: &LogSink, deliveries: Deliveries<'_>) {
+fn settle(ledger: &mut Ledger, lanes: &mut Lanes, sink: &LogSink, deliveries: Deliveries<'_>) {
     for delivery in deliveries {
+        lanes.answered(ledger.place(delivery.ticket));
         answer(sink, ledger.settle(delivery.ticket, outcome(&delivery)));
     }
 }
@@ -349,7 +382,7 @@ mod tests {
         let topics = [CString::new("topic").unwrap()].into();
         let mut producer = Producer::new(&config, topics, inbox, Arc::new(sink)).unwrap();
         let write = Write { partition: Partition(0), key: "key".into(), value: None };
-        producer.hand_over(StoreIndex(0), RequestId(7), &[write]);
+        producer.hand_over(StoreIndex(0), RequestId(7), &[write].into());
         let appended = |event: LogEvent| match event {
             LogEvent::Appended { id, results } => Some((id, results.len())),
             LogEvent::Trouble(_) => None,

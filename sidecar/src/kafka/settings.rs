@@ -48,6 +48,16 @@ pub(super) const PRODUCER_AGAIN: Duration = Duration::from_secs(1);
 /// How long a thread may take to end; the clients' own threads may hang in a name lookup.
 pub(super) const STOP_MAX: Duration = Duration::from_secs(10);
 
+/// Records of a partition that an idempotent librdkafka has on their way before it waits for answers.
+pub(super) const ON_THEIR_WAY_MAX: usize = 5;
+
+/// A partition with so many records on their way, or so many that wait for them, is written to in bulk: the next request
+/// must be full when its turn comes.
+pub(super) const BULK_RECORDS: usize = 256;
+
+/// What waits for answers no longer than this: a partition whose leader is slow or away is librdkafka's, with its timeouts.
+pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
+
 type Settings = [(&'static str, &'static str)];
 
 /// For all three clients.

@@ -284,29 +284,39 @@ fn a_kafka_that_does_not_answer_is_named() {
 /// Thousands of records under way: nothing is lost, doubled or reordered, and each has its answer.
 #[test]
 fn many_appends_under_way_keep_their_order_and_are_all_answered() {
-    const CALLS: u64 = 200;
-    const RECORDS: usize = 500;
-    let cluster = Cluster::shared().unwrap();
-    let topic = cluster.topic("burst", TopicSpec::store()).unwrap();
+    all_in_order("burst", 200, 500, 200);
+}
+
+/// More than librdkafka has on their way at a time: those that wait for answers follow in order.
+#[test]
+fn appends_of_many_callers_keep_their_order_and_are_all_answered() {
+    all_in_order("callers", 5_000, 1, 64);
+}
+
+fn all_in_order(name: &str, calls: u64, records: usize, under_way_max: u64) {
+    const WORLD: &str = "a broker is there";
+    let cluster = Cluster::shared().expect(WORLD);
+    let topic = cluster.topic(name, TopicSpec::store()).expect(WORLD);
     let log = LogClient::start(&cluster.bootstrap(), topic.name());
-    for id in 0..CALLS {
-        let writes: Vec<Write> = (0..RECORDS).map(|n| put(&format!("{id}-{n}"), "value")).collect();
+    let call = |id: u64| {
+        let writes: Vec<Write> = (0..records).map(|n| put(&format!("{id}-{n}"), "value")).collect();
         log.call(LogCall::Append { id: RequestId(id), writes: writes.into() });
-    }
-    let mut next = 0;
-    for _ in 0..CALLS {
+    };
+    (0..under_way_max).for_each(call);
+    for answered in 0..calls {
         let LogEvent::Appended { id, results } = log.answer() else { panic!("no answer") };
-        let first = id.0 * u64::try_from(RECORDS).unwrap();
-        let offsets: Vec<u64> =
-            results.iter().map(|result| result.as_ref().unwrap().offset.0).collect();
-        assert_eq!(offsets, (first..).take(RECORDS).collect::<Vec<_>>());
-        next += 1;
+        let first = id.0 * u64::try_from(records).expect("it is small");
+        let offsets: Vec<u64> = results
+            .iter()
+            .map(|result| result.as_ref().expect("nothing fails here").offset.0)
+            .collect();
+        assert_eq!(offsets, (first..).take(records).collect::<Vec<_>>());
+        (answered + under_way_max..calls).take(1).for_each(call);
     }
-    assert_eq!(next, CALLS);
-    let records = topic.read(P0, Offset(0), Isolation::Committed).unwrap();
+    let read = topic.read(P0, Offset(0), Isolation::Committed).expect(WORLD);
     let in_order =
-        (0..CALLS).flat_map(|id| (0..RECORDS).map(move |n| format!("{id}-{n}").into_bytes()));
-    assert!(records.into_iter().map(|record| record.key.unwrap()).eq(in_order));
+        (0..calls).flat_map(|id| (0..records).map(move |n| format!("{id}-{n}").into_bytes()));
+    assert!(read.into_iter().map(|record| record.key.expect("all have keys")).eq(in_order));
 }
 
 /// Reading and writing go on under the next leader: nothing acknowledged is missing, nothing is lost.
