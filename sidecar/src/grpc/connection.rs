@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::activity::{Activity, Use, WornOut};
 use super::call::Calls;
 use super::listen::Socket;
+use super::together::Together;
 
 /// What a caller may send ahead of us and ask for at the same time, in bytes and calls. All of it is memory that a caller
 /// may take without more ado, so that only the first connections have much.
@@ -80,7 +81,7 @@ pub(super) async fn serve(
     activity: Arc<Activity>,
     ending: CancellationToken,
 ) -> Closed {
-    let connection = http2(windows).serve_connection(TokioIo::new(socket), calls);
+    let connection = http2(windows).serve_connection(TokioIo::new(Together::new(socket)), calls);
     let mut connection = std::pin::pin!(connection);
     let why = tokio::select! {
         biased;

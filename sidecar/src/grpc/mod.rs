@@ -33,6 +33,7 @@ mod seldom;
 mod service;
 mod state;
 mod stores;
+mod together;
 mod verify;
 mod watch;
 mod write;
