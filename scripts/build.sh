@@ -6,6 +6,8 @@
 JOB_MEMORY_KIB=$((1024 * 1024))
 BUILD_ROOM_KIB=$((4 * 1024 * 1024))
 PROGRESS_EVERY_S=10
+# Time to go is told from the pace of one in so many files, after as many of which nothing is told.
+PACE_SHARE=20
 # 32 minutes of CPU time on two cores; README says it too.
 FIRST_BUILD_MIN=17
 
@@ -51,21 +53,24 @@ native() {
 }
 
 rocksdb_progress() {
-  local of objects before=0 began=$SECONDS
+  local of objects before=0 mark=0 marked_s=0
   of=$(rocksdb_sources)
   while [[ -z $(compiled_rocksdb) ]]; do
     sleep "$PROGRESS_EVERY_S" >/dev/null 2>&1
     objects=$(find "$CARGO_TARGET_DIR/release/build" -path '*/librocksdb-sys-*/out/*.o' 2>/dev/null | wc -l)
     [[ $objects -gt $before ]] || continue
     before=$objects
-    progress_line "$objects" "$of" $((SECONDS - began))
+    # The first ones share the cores with all other crates: how long they take says nothing about the rest.
+    if [[ $mark -eq 0 && $((PACE_SHARE * objects)) -ge $of ]]; then mark=$objects marked_s=$SECONDS; fi
+    progress_line "$objects" "$of" $((mark > 0 ? objects - mark : 0)) $((SECONDS - marked_s))
   done
 }
 
-# progress_line <objects> <objects in all, 0 if unknown> <seconds>
+# progress_line <objects> <objects in all, 0 if unknown> <objects by which the pace is known> <seconds that these took>
 progress_line() {
-  local text="RocksDB: $1 files compiled"
-  [[ $2 -lt $1 ]] || text="RocksDB: $1 of $2 files compiled, $((100 * $1 / $2)) %, about $((($3 * ($2 - $1) / $1 + 59) / 60)) min to go"
+  local text="RocksDB: $1 files compiled" to_go=""
+  [[ $3 -eq 0 || $((PACE_SHARE * $3)) -lt $2 ]] || to_go=", about $((($4 * ($2 - $1) / $3 + 59) / 60)) min to go"
+  [[ $2 -lt $1 ]] || text="RocksDB: $1 of $2 files compiled, $((100 * $1 / $2)) %$to_go"
   # Over the bar that cargo draws on a terminal.
   printf '%s     %s\n' "$([[ ! -t 2 ]] || printf '\r\033[K')" "$text"
 }
