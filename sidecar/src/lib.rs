@@ -1,5 +1,6 @@
 //! The sidecar: everything that core must not know. `main.rs` is a thin door to this.
 
+mod advice;
 pub mod cli;
 pub mod config;
 pub mod demo;

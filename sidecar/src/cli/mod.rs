@@ -5,7 +5,6 @@
 
 mod demo;
 mod dev;
-mod disk;
 mod doctor;
 mod failure;
 mod kv;
@@ -27,8 +26,8 @@ mod wait;
 use std::ffi::OsString;
 use std::sync::LazyLock;
 
-use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::ServeArgs;
 use crate::exit::Exit;
@@ -75,7 +74,8 @@ enum Command {
 impl Cli {
     /// Help and version were printed and are a success; what clap refuses was explained.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Exit> {
-        Cli::try_parse_from(arguments).map_err(|error| {
+        Cli::try_parse_from(arguments).map_err(|mut error| {
+            name_variable(&mut error, |name| std::env::var(name).ok());
             // Where even this cannot be written, the exit code still tells.
             let _printed = error.print();
             exit_of(error.kind())
@@ -110,6 +110,29 @@ impl Cli {
     }
 }
 
+/// A value that is refused may be a variable's of the environment: somebody set it, perhaps long ago.
+fn name_variable(error: &mut clap::Error, variable: impl Fn(&str) -> Option<String>) {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (Some(argument), Some(value)) =
+        (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue))
+    else {
+        return;
+    };
+    let flag = argument.split(' ').next().unwrap_or_default().trim_start_matches('-');
+    let cli = Cli::command();
+    let flags = cli.get_subcommands().flat_map(clap::Command::get_arguments);
+    let of_flag = flags.filter(|arg| arg.get_long() == Some(flag)).filter_map(|arg| arg.get_env());
+    let names = of_flag.map(|name| name.to_string_lossy().into_owned());
+    let said = names.into_iter().find(|name| variable(name).is_some_and(|said| said == *value));
+    if let Some(name) = said {
+        let tip = format!("the value is that of the variable {name}");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+}
+
 fn exit_of(refusal: ErrorKind) -> Exit {
     match refusal {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Success,
@@ -128,8 +151,6 @@ fn version() -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn read(line: &str) -> Result<Cli, Exit> {
@@ -201,6 +222,31 @@ mod tests {
         ];
         for line in lines {
             assert_eq!(read(line).expect_err(line), Exit::Usage, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_environment_is_told_as_one() {
+        let told = |said: &'static str| {
+            let line = ["outrigger", "serve", "--partitions", "many"];
+            let mut error = Cli::try_parse_from(line).expect_err("no number");
+            name_variable(&mut error, |name| (name == "OUTRIGGER_PARTITIONS").then(|| said.into()));
+            error.to_string()
+        };
+        assert!(told("many").contains("of the variable OUTRIGGER_PARTITIONS"), "{}", told("many"));
+        assert!(!told("7").contains("OUTRIGGER_PARTITIONS"), "a flag said it: {}", told("7"));
+    }
+
+    #[test]
+    fn what_was_meant_is_guessed() {
+        for (line, meant) in [
+            ("outrigger stauts", "'status'"),
+            ("outrigger status --folow", "'--follow'"),
+            ("outrigger serve --memry 1GiB", "'--memory'"),
+            ("outrigger get k --level latst", "'latest'"),
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).expect_err(line).to_string();
+            assert!(error.contains(meant), "{error}");
         }
     }
 

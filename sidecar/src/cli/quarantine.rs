@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use indicatif::HumanBytes;
 
-use super::disk::DiskArgs;
 use super::failure::Failure;
 use super::output::Output;
-use crate::config::StoreName;
+use crate::config::{DiskArgs, StoreName};
 use crate::exit::Exit;
 use crate::rocks;
 use crate::words::counted;
@@ -31,7 +30,8 @@ pub(super) struct DropArgs {
 }
 
 pub(super) fn run(args: &DropArgs) -> Result<Exit, Failure> {
-    let DropArgs { generation, yes, without_lost_rows, disk: DiskArgs { data, store } } = args;
+    let DropArgs { generation, yes, without_lost_rows, disk } = args;
+    let (data, store) = &disk.resolve()?;
     if rocks::owner(data, store.as_str())?.is_none() {
         let data = data.display();
         return Err(Failure::Usage(format!(

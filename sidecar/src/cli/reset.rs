@@ -2,9 +2,10 @@
 
 use indicatif::HumanBytes;
 
-use super::disk::DiskArgs;
 use super::failure::Failure;
 use super::output::Output;
+use crate::advice;
+use crate::config::DiskArgs;
 use crate::exit::Exit;
 use crate::rocks::{self, DataDir};
 
@@ -20,7 +21,8 @@ pub(super) struct ResetArgs {
 }
 
 pub(super) fn run(args: &ResetArgs) -> Result<Exit, Failure> {
-    let ResetArgs { yes, disk: DiskArgs { data, store } } = args;
+    let ResetArgs { yes, disk } = args;
+    let (data, store) = &disk.resolve()?;
     let owner = rocks::owner(data, store.as_str())?;
     let Some(owner) = owner else {
         let data = data.display();
@@ -31,9 +33,11 @@ pub(super) fn run(args: &ResetArgs) -> Result<Exit, Failure> {
     let aside = rocks::quarantined(data, store.as_str())?;
     if let Some(first) = aside.first() {
         return Err(Failure::Usage(format!(
-            "{} was set aside here ({}) and may be the only one that has some rows: look at it, then delete it by \
-             `outrigger drop-quarantine`, or move it away",
-            first.generation, first.why
+            "{generation} was set aside here ({}) and may be the only one that has some rows: look at it, then delete \
+             it by `outrigger drop-quarantine{} {generation}`, or move it away",
+            first.why,
+            advice::place(data, store.as_str()),
+            generation = first.generation
         )));
     }
     if let Some(file) = rocks::lost_files(data, store.as_str())?.first() {

@@ -65,6 +65,15 @@ pub(super) struct Section<'a> {
     faults: Vec<FileFault>,
     /// Keys that are given, as it seems, and cannot be used.
     unusable: Vec<&'static str>,
+    lines: Lines,
+}
+
+/// Where the values are, from 1, by key; of librdkafka's settings by their whole names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lines {
+    pub(super) top: BTreeMap<String, usize>,
+    /// Of the tables that could be read.
+    pub(super) stores: Vec<BTreeMap<String, usize>>,
 }
 
 /// What was wrong with a section, and which of its keys are there and cannot be used.
@@ -72,6 +81,7 @@ pub(super) struct Section<'a> {
 pub(super) struct Faults {
     pub(super) faults: Vec<FileFault>,
     pub(super) unusable: Vec<&'static str>,
+    pub(super) lines: Lines,
 }
 
 /// Has `read` take the settings from the top of a file. Of a file that is no TOML only that is told: what else it
@@ -88,7 +98,7 @@ pub(super) fn parse<T: Default>(
         });
         let mut faults: Vec<_> = syntax.collect();
         faults.sort_by_key(|fault| fault.line);
-        return (T::default(), Faults { faults, unusable: Vec::new() });
+        return (T::default(), Faults { faults, ..Faults::default() });
     }
     let mut top = Section::new(source, table.get_ref(), Place::Top, 0);
     let settings = read(&mut top);
@@ -98,7 +108,8 @@ pub(super) fn parse<T: Default>(
 impl<'a> Section<'a> {
     fn new(source: &'a str, table: &'a DeTable<'a>, place: Place, at: usize) -> Section<'a> {
         let (known, missing, faults, unusable) = (vec![], vec![], vec![], vec![]);
-        Section { source, table, place, at, known, missing, faults, unusable }
+        let lines = Lines::default();
+        Section { source, table, place, at, known, missing, faults, unusable, lines }
     }
 
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
@@ -160,7 +171,10 @@ impl<'a> Section<'a> {
             let name = format!("{prefix}{}", key.get_ref());
             match (value.get_ref(), scalar(value.get_ref())) {
                 (DeValue::Table(inner), _) => self.flatten(&format!("{name}."), inner, into),
-                (_, Some(text)) => drop(into.insert(name, text)),
+                (_, Some(text)) => {
+                    self.lines.top.insert(name.clone(), line(self.source, key.span().start));
+                    into.insert(name, text);
+                }
                 (value, None) => {
                     let line = line(self.source, key.span().start);
                     let (expected, found) = (Expected::Scalar, kind(value));
@@ -185,11 +199,16 @@ impl<'a> Section<'a> {
         let mut stores = Vec::new();
         for (table, at) in tables {
             let mut section = Section::new(self.source, table, Place::Store, at);
-            match read(&mut section) {
-                Some(store) => stores.push(store),
+            let store = read(&mut section);
+            let Faults { mut faults, lines, .. } = section.end();
+            self.faults.append(&mut faults);
+            match store {
+                Some(store) => {
+                    stores.push(store);
+                    self.lines.stores.push(lines.top);
+                }
                 None => self.unusable.push(key),
             }
-            self.faults.append(&mut section.end().faults);
         }
         stores
     }
@@ -214,7 +233,8 @@ impl<'a> Section<'a> {
         take: impl FnOnce(&'a DeValue<'a>) -> Option<T>,
     ) -> Option<T> {
         self.known.push(key);
-        let (_, value) = self.table.iter().find(|(given, _)| given.get_ref() == key)?;
+        let (given, value) = self.table.iter().find(|(given, _)| given.get_ref() == key)?;
+        self.lines.top.insert(key.to_owned(), line(self.source, given.span().start));
         let taken = take(value.get_ref());
         if taken.is_none() {
             let found = kind(value.get_ref());
@@ -249,7 +269,7 @@ impl<'a> Section<'a> {
             self.faults.push(FileFault { line, wrong });
         }
         self.faults.sort_by_key(|fault| fault.line);
-        Faults { faults: self.faults, unusable: self.unusable }
+        Faults { faults: self.faults, unusable: self.unusable, lines: self.lines }
     }
 }
 
@@ -305,7 +325,7 @@ fn remedy(alike: Option<&str>, known: &[&str]) -> String {
     }
 }
 
-fn hint(alike: Option<&str>) -> String {
+pub(super) fn hint(alike: Option<&str>) -> String {
     alike.map(|alike| format!(": did you mean `{alike}`?")).unwrap_or_default()
 }
 
@@ -314,7 +334,7 @@ fn listed(names: &[&str]) -> String {
     quoted.join(", ")
 }
 
-fn alike(name: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(super) fn alike(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let name = name.to_lowercase().replace('-', "_");
     let errors = |known: &&'static str| strsim::damerau_levenshtein(&name, known);
     let best = known.iter().copied().min_by_key(errors)?;
@@ -339,123 +359,4 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, Default, PartialEq)]
-    struct Read {
-        data: Option<String>,
-        lag: Option<u64>,
-        peers: Option<Vec<String>>,
-        format: Option<u8>,
-        kafka: BTreeMap<String, String>,
-        stores: Vec<(String, Option<bool>, Option<u32>)>,
-    }
-
-    fn read(source: &str) -> (Read, Faults) {
-        parse(source, |file| Read {
-            data: file.text("data"),
-            lag: file.number("ready_lag_max"),
-            peers: file.texts("peers"),
-            format: file.choice("log_format", &[("text", 1), ("json", 2)]),
-            kafka: file.settings("kafka"),
-            stores: file.stores("store", |store| {
-                let (create, partitions) = (store.truth("create"), store.number("partitions"));
-                Some((store.needed_text("name")?, create, partitions))
-            }),
-        })
-    }
-
-    fn told(source: &str) -> Vec<String> {
-        read(source).1.faults.iter().map(|fault| fault.text(Path::new("o.toml"))).collect()
-    }
-
-    #[test]
-    fn what_is_right_is_taken() {
-        let source = "data = '/d'\nready_lag_max = 1_000\npeers = ['a', 'b']\nlog_format = 'json'\n\
-                      [kafka]\nsasl.password = 'p'\n'client.id' = 'me'\nretries = 0x10\nlog.queue = true\n\
-                      [[store]]\nname = 's'\ncreate = true\npartitions = 3\n[[store]]\nname = 't'\n";
-        let (taken, faults) = read(source);
-        assert_eq!((faults.faults, faults.unusable), (vec![], vec![]));
-        let kafka =
-            [("client.id", "me"), ("log.queue", "true"), ("retries", "16"), ("sasl.password", "p")];
-        let kafka = kafka.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let expected = Read {
-            data: Some("/d".to_owned()),
-            lag: Some(1_000),
-            peers: Some(vec!["a".to_owned(), "b".to_owned()]),
-            format: Some(2),
-            kafka: BTreeMap::from(kafka),
-            stores: vec![("s".to_owned(), Some(true), Some(3)), ("t".to_owned(), None, None)],
-        };
-        assert_eq!(taken, expected);
-    }
-
-    #[test]
-    fn every_fault_is_told_with_its_line_and_what_was_meant() {
-        let source = "dta = '/d'\nready_lag_max = '7'\npeers = 'a'\nlog_format = 'jsno'\nxyzzy = 1\n\
-                      [kafka]\nclient.id = [1]\n[[store]]\nnmae = 's'\nCreate = 1\npartitions = -1\n[[store]]\n";
-        let expected = [
-            "o.toml:1: `dta` is not a setting: did you mean `data`?",
-            "o.toml:2: ready_lag_max: it must be a whole number from 0 on, without quotes, and is text",
-            "o.toml:3: peers: it must be a list of texts, [\"…\", \"…\"], and is text",
-            "o.toml:4: log_format: it is not one of `text`, `json`: did you mean `json`?",
-            "o.toml:5: `xyzzy` is not a setting: what else there is: `data`",
-            "o.toml:7: client.id: it must be text in quotes, a whole number or a truth value, and is a list",
-            "o.toml:9: `nmae` is not a setting of a store: did you mean `name`?",
-            "o.toml:10: `Create` is not a setting of a store: did you mean `create`?",
-            "o.toml:11: partitions: it must be a whole number from 0 on, without quotes, and is another number",
-            "o.toml:12: `name` of a store is missing here: add it",
-        ];
-        assert_eq!(told(source), expected);
-    }
-
-    #[test]
-    fn what_is_given_and_cannot_be_used_is_not_missing() {
-        assert_eq!(
-            read("dta = 'd'\npeers = 1\n[[store]]\n").1.unusable,
-            ["peers", "store", "data"]
-        );
-    }
-
-    #[test]
-    fn all_that_is_no_toml_is_told() {
-        let all = told("data = \nlisten = here\nlog = 'x'\nsocket = [\n");
-        assert!(all.len() >= 3, "{all:#?}");
-        for (line, told) in [1, 2, 4].into_iter().zip(&all) {
-            assert!(told.starts_with(&format!("o.toml:{line}: this is not TOML: ")), "{all:#?}");
-        }
-    }
-
-    /// Whatever is wrong around it, and wherever it was written by mistake.
-    #[test]
-    fn a_value_is_never_quoted() {
-        let forms = [
-            "sasl.password = hunter2",
-            "sasl.password = 'hunter2",
-            "sasl.password = [hunter2]",
-            "sasl.password = \"hunter2\\q\"",
-            "data = ['hunter2']",
-            "ready_lag_max = 'hunter2'",
-            "log_format = 'hunter2'",
-            "store = 'hunter2'",
-            "peers = 'hunter2'",
-            "data = { a = 'hunter2' }",
-            "data = 'a' 'hunter2'",
-            "data = 1979-05-27T07:32:00hunter2",
-            "kafka = 'hunter2'",
-            "[kafka]\nsasl.password = ['hunter2']",
-            "[[store]]\nname = ['hunter2']",
-            "data = 'x'\ndata = 'hunter2'",
-            "data = 0xhunter2",
-            "data = \"\"\"hunter2",
-            "data = 'hunter2'\n[data]",
-            "data = 'hunter2'\ndata.x = 1",
-        ];
-        for form in forms {
-            let told = told(form);
-            assert!(!told.is_empty(), "{form}");
-            assert!(told.iter().all(|text| !text.contains("unter2")), "{form}: {told:?}");
-        }
-    }
-}
+mod tests;

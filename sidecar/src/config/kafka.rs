@@ -9,6 +9,7 @@ use std::path::Path;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 
+use super::file::{alike, hint};
 use super::problem::Problem;
 use super::settings::Passed;
 use crate::kafka::{KafkaConfig, KafkaStartError};
@@ -17,8 +18,10 @@ use crate::kafka::{KafkaConfig, KafkaStartError};
 pub enum BadProperty {
     #[error("{place} is not a setting: give KEY=VALUE")]
     NotAPair { place: String },
-    #[error(transparent)]
-    NotPassedOn(KafkaStartError),
+    #[error("{error}{}", hint(*.alike))]
+    NotPassedOn { error: KafkaStartError, alike: Option<&'static str> },
+    #[error("{key}: librdkafka has no setting of this name{}", hint(*.alike))]
+    Unknown { key: String, alike: Option<&'static str> },
     #[error("{key}: {reason}")]
     Refused { key: String, reason: String },
     #[error("{key}: the file that it names does not exist: create it, or give another path")]
@@ -34,6 +37,53 @@ const FILES: &[&str] = &[
     "ssl.keystore.location",
     "sasl.kerberos.keytab",
 ];
+
+/// The settings of librdkafka that are passed on and that somebody may want, to guess what a misspelt one was to be.
+const NAMES: &[&str] = &[
+    "broker.address.family",
+    "client.dns.lookup",
+    "client.id",
+    "debug",
+    "enable.sasl.oauthbearer.unsecure.jwt",
+    "enable.ssl.certificate.verification",
+    "https.ca.location",
+    "https.ca.pem",
+    "sasl.kerberos.keytab",
+    "sasl.kerberos.kinit.cmd",
+    "sasl.kerberos.min.time.before.relogin",
+    "sasl.kerberos.principal",
+    "sasl.kerberos.service.name",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.extensions",
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.scope",
+    "sasl.oauthbearer.token.endpoint.url",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.certificate.pem",
+    "ssl.cipher.suites",
+    "ssl.crl.location",
+    "ssl.curves.list",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
+    "ssl.providers",
+    "ssl.sigalgs.list",
+];
+
+/// How librdkafka's reason begins where it does not know the name.
+const NO_SUCH_NAME: &str = "No such configuration property";
 
 /// The brokers, tidied. Each must have a port: librdkafka would silently take 9092.
 pub(super) fn bootstrap(text: &str) -> Result<String, Vec<Problem>> {
@@ -69,6 +119,7 @@ pub(super) fn properties(
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, String> {
     let mut properties = table;
+    let mut places = BTreeMap::new();
     let lines = (1..).zip(passed.lines.iter().flat_map(|text| text.lines()));
     let lines = lines.filter(|(_, line)| !line.trim().is_empty());
     let lines = lines.map(|(number, line)| (format!("line {number} of OUTRIGGER_KAFKA"), line));
@@ -78,12 +129,16 @@ pub(super) fn properties(
         match pair.split_once('=') {
             Some((key, value)) if is_name(key.trim()) => {
                 properties.insert(key.trim().to_owned(), value.to_owned());
+                places.insert(key.trim().to_owned(), place);
             }
             Some(_) | None => problems.push(BadProperty::NotAPair { place }.into()),
         }
     }
-    let bad = properties.iter().filter_map(|(key, value)| judge(key, value).err());
-    problems.extend(bad.map(Problem::from));
+    let bad = properties.iter().filter_map(|(key, value)| Some((key, judge(key, value).err()?)));
+    problems.extend(bad.map(|(key, bad)| match places.remove(key) {
+        Some(origin) => Problem::Said { problem: Box::new(bad.into()), origin },
+        None => bad.into(),
+    }));
     properties
 }
 
@@ -119,7 +174,8 @@ fn judge(key: &str, value: &str) -> Result<(), BadProperty> {
         bootstrap: "any:1".to_owned(),
         properties: BTreeMap::from([(key.to_owned(), value.to_owned())]),
     };
-    alone.check().map_err(BadProperty::NotPassedOn)?;
+    let alike = alike(key, NAMES).filter(|alike| *alike != key);
+    alone.check().map_err(|error| BadProperty::NotPassedOn { error, alike })?;
     let refused = |reason: String| BadProperty::Refused { key: key.to_owned(), reason };
     // A NUL would panic on its way to C.
     if key.contains('\0') || value.contains('\0') {
@@ -127,6 +183,9 @@ fn judge(key: &str, value: &str) -> Result<(), BadProperty> {
     }
     match ClientConfig::new().set(key, value).create_native_config() {
         Ok(_) => {}
+        Err(KafkaError::ClientConfig(_, reason, _, _)) if reason.starts_with(NO_SUCH_NAME) => {
+            return Err(BadProperty::Unknown { key: key.to_owned(), alike });
+        }
         Err(KafkaError::ClientConfig(_, reason, _, _)) => {
             return Err(refused(unquoted(&reason, value)));
         }
@@ -153,5 +212,23 @@ pub(super) fn without_user(address: &str) -> String {
     match address.rsplit_once('@') {
         Some((_, address)) => format!("…@{address}"),
         None => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else a typing error would be answered with another one.
+    #[test]
+    fn every_name_that_may_be_meant_is_one_that_librdkafka_has() {
+        for name in NAMES {
+            let judged = judge(name, "");
+            let known = !matches!(
+                judged,
+                Err(BadProperty::Unknown { .. } | BadProperty::NotPassedOn { .. })
+            );
+            assert!(known, "{judged:?}");
+        }
     }
 }

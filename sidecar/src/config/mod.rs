@@ -7,6 +7,7 @@
 mod file;
 mod kafka;
 mod names;
+mod origin;
 mod peers;
 mod problem;
 mod resolve;
@@ -23,7 +24,7 @@ use crate::peer::PeerConfig;
 
 pub use self::names::{StoreName, TopicName};
 pub use self::problem::{ConfigError, Problem};
-pub use self::settings::{OfflineArgs, ServeArgs};
+pub use self::settings::{DiskArgs, OfflineArgs, ServeArgs};
 pub use self::stores::PARTITIONS_MAX;
 pub use self::units::{DurationError, RateError, parse_duration, parse_rate};
 

@@ -25,6 +25,9 @@ pub enum Problem {
     FileUnreadable { path: PathBuf, error: io::Error },
     #[error("config: {}", .fault.text(.path))]
     File { path: PathBuf, fault: FileFault },
+    /// A value that is wrong, and where it was said.
+    #[error("{problem} ({origin})")]
+    Said { problem: Box<Problem>, origin: String },
     #[error("data: no data directory: give --data, or `data` in the file")]
     DataMissing,
     #[error("data: the path is empty: give a directory for the copies")]
@@ -47,6 +50,8 @@ pub enum Problem {
     NowhereToListen,
     #[error("store: `{name}` is not one store of the file: name the one with --store")]
     NotOneStore { name: String },
+    #[error("store: it is not said which store is meant: give --store{}", one_of(.known))]
+    WhichStore { known: Vec<String> },
     #[error("socket: the path is empty: give a path, or leave the setting out")]
     SocketEmpty,
     #[error("socket: {} has {length} bytes, a Unix socket's path may have {limit}: give a shorter one", .path.display())]
@@ -144,6 +149,13 @@ impl Problem {
             ("peer_secret_file", matches!(self, Problem::PeerSecretMissing { .. })),
         ];
         settings.into_iter().find(|(_, missing)| *missing).map(|(setting, _)| setting)
+    }
+}
+
+fn one_of(known: &[String]) -> String {
+    match known {
+        [] => " NAME".to_owned(),
+        known => format!(", one of {}", known.join(", ")),
     }
 }
 

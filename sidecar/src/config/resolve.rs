@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use tracing_subscriber::EnvFilter;
 
 use super::file::FileFault;
+use super::names::StoreName;
+use super::origin::Origins;
 use super::problem::{ConfigError, Problem};
-use super::settings::{OfflineArgs, Place, ReadFile, ServeArgs, Settings};
+use super::settings::{DiskArgs, File, OfflineArgs, Place, ReadFile, ServeArgs, Settings};
 use super::units::{parse_rate, parse_size};
 use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, peers, stores};
 use crate::kafka::KafkaConfig;
@@ -65,7 +67,9 @@ impl ServeArgs {
 
     fn resolve_over(self, read: ReadFile) -> Result<ServeConfig, ConfigError> {
         let mut problems = problems_of(self.config.as_deref(), &read);
-        let ReadFile { file, unusable, .. } = read;
+        let ReadFile { file, unusable, lines, .. } = read;
+        let given = self.settings.given().into_iter().chain(self.single.given());
+        let origins = Origins::new(self.config.as_deref(), lines, &file, given);
         let settings = self.settings.over(&file);
         let bootstrap = brokers(settings.place.bootstrap.as_deref(), &mut problems);
         let config = ServeConfig {
@@ -101,7 +105,7 @@ impl ServeArgs {
                 warnings: warnings(&config, settings.peer_secret_file.as_deref()),
                 ..config
             }),
-            false => Err(ConfigError { problems }),
+            false => Err(ConfigError { problems: origins.tell(problems) }),
         }
     }
 }
@@ -112,7 +116,8 @@ impl OfflineArgs {
         let OfflineArgs { config, place, kafka: pairs } = self;
         let read = read(config.as_deref())?;
         let mut problems = problems_of(config.as_deref(), &read);
-        let ReadFile { file, unusable, .. } = read;
+        let ReadFile { file, unusable, lines, .. } = read;
+        let origins = Origins::new(config.as_deref(), lines, &file, place.given());
         let Place { data: given, bootstrap } = place.over(&file);
         let data = data(given, &mut problems);
         let kafka = KafkaConfig {
@@ -120,8 +125,38 @@ impl OfflineArgs {
             properties: kafka::properties(file.kafka, &pairs, &mut problems),
         };
         problems.retain(|problem| problem.missing().is_none_or(|key| !unusable.contains(&key)));
-        if problems.is_empty() { Ok((data, kafka)) } else { Err(ConfigError { problems }) }
+        match problems.is_empty() {
+            true => Ok((data, kafka)),
+            false => Err(ConfigError { problems: origins.tell(problems) }),
+        }
     }
+}
+
+impl DiskArgs {
+    /// The data directory, and the store in it.
+    pub fn resolve(&self) -> Result<(PathBuf, StoreName), ConfigError> {
+        let DiskArgs { config, data: given, store } = self;
+        let read = read(config.as_deref())?;
+        let mut problems = problems_of(config.as_deref(), &read);
+        let ReadFile { file, unusable, .. } = read;
+        let data = data(given.clone().or_else(|| file.data().cloned()), &mut problems);
+        let store = store.clone().or_else(|| only_store(&file, &mut problems));
+        problems.retain(|problem| problem.missing().is_none_or(|key| !unusable.contains(&key)));
+        match (store, problems.is_empty()) {
+            (Some(store), true) => Ok((data, store)),
+            (None, _) | (_, false) => Err(ConfigError { problems }),
+        }
+    }
+}
+
+fn only_store(file: &File, problems: &mut Vec<Problem>) -> Option<StoreName> {
+    let known: Vec<String> = file.store.iter().map(|store| store.name.clone()).collect();
+    let [name] = &known[..] else {
+        problems.push(Problem::WhichStore { known });
+        return None;
+    };
+    let wrong = |error| Problem::StoreName { name: name.clone(), error };
+    StoreName::parse(name).map_err(|error| problems.push(wrong(error))).ok()
 }
 
 /// Without the file that is named nothing can be said about the rest, nor where it is no TOML.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 
-use super::LogFormat;
-use super::file::{self, Faults, FileFault, Section};
+use super::file::{self, Faults, FileFault, Lines, Section};
 use super::problem::Problem;
+use super::{LogFormat, StoreName};
 
 /// Runs a node: one copy of each store, served over gRPC.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -42,6 +42,23 @@ pub struct OfflineArgs {
 
     #[command(flatten)]
     pub(super) kafka: Passed,
+}
+
+/// Which copy a command means that works on the disk of one store.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DiskArgs {
+    /// Configuration file of the node: data and store are taken from it where no flag says them, the store where it is
+    /// the only one
+    #[arg(long, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Data directory of the node
+    #[arg(long, env = "OUTRIGGER_DATA", value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+
+    /// Store
+    #[arg(long, env = "OUTRIGGER_STORE", value_name = "NAME", value_parser = StoreName::parse)]
+    pub(super) store: Option<StoreName>,
 }
 
 /// Settings that are passed on to librdkafka.
@@ -193,6 +210,7 @@ pub(super) struct ReadFile {
     pub(super) problems: Vec<FileFault>,
     /// Settings that it has, and that cannot be used.
     pub(super) unusable: Vec<&'static str>,
+    pub(super) lines: Lines,
 }
 
 impl Place {
@@ -239,12 +257,16 @@ impl ReadFile {
     }
 
     pub(super) fn parse(text: &str) -> ReadFile {
-        let (file, Faults { faults: problems, unusable }) = file::parse(text, File::take);
-        ReadFile { file, problems, unusable }
+        let (file, Faults { faults: problems, unusable, lines }) = file::parse(text, File::take);
+        ReadFile { file, problems, unusable, lines }
     }
 }
 
 impl File {
+    pub(super) fn data(&self) -> Option<&PathBuf> {
+        self.data.as_ref()
+    }
+
     /// As if it said nothing about other nodes.
     pub(super) fn forget_peers(&mut self) {
         let File { peers, peer_secret_file, peer_rate, .. } = self;

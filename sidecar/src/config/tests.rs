@@ -146,6 +146,67 @@ fn the_faults_of_the_file_are_told_beside_all_others() {
 }
 
 #[test]
+fn a_value_that_is_wrong_is_told_with_its_line_and_what_was_meant() {
+    let text = refused(
+        "data = '/d'\nbootstrap = 'b'\nlisten = 'here'\nmemory = '7'\npeer_rate = '1MiB'\n\n[kafka]\n\
+         sasl.passwrd = 'hunter2'\n'security.protcol' = 'hunter2'\nsecurity.protocol = 'TLS'\n[[store]]\nname = 's'\n\
+         [[store]]\nname = 'a/b'\n[[store]]\nname = 't'\n\ntopic = 's'\n[[store]]\nname = 'u'\npartitions = 3\n",
+    );
+    let lines = [
+        "- bootstrap: `b` is not a broker's address: give HOST:PORT, several separated by commas (o.toml:2)\n",
+        "or `off` (o.toml:3)\n",
+        "such as 256MiB or 1GiB (o.toml:4)\n",
+        "give --peer-secret-file too (o.toml:5)\n",
+        "- kafka: sasl.passwrd: librdkafka has no setting of this name: did you mean `sasl.password`? (o.toml:8)\n",
+        ": did you mean `security.protocol`? (o.toml:9)\n",
+        "- kafka: security.protocol: Invalid value",
+        "(o.toml:10)\n",
+        "and `-` of ASCII (o.toml:14)\n",
+        "one topic is one store, remove one (o.toml:18)",
+        "leave partitions to the topic that exists (o.toml:21)\n",
+    ];
+    for line in lines {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(text.starts_with("the configuration is wrong in 10 places"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn a_setting_for_librdkafka_is_told_with_the_line_of_its_variable_or_the_number_of_its_flag() {
+    let lines = "client.id=me\nsasl.usrname=x";
+    let told = problems(&["--kafka-lines", lines, "--kafka", "acks=1"], MINIMAL);
+    assert!(told.iter().any(|told| told.ends_with("(--kafka number 1)")), "{told:#?}");
+    let meant = "did you mean `sasl.username`? (line 2 of OUTRIGGER_KAFKA)";
+    assert!(told.iter().any(|told| told.ends_with(meant)), "{told:#?}");
+    assert_eq!(told.len(), 2, "{told:#?}");
+}
+
+#[test]
+fn a_copy_on_disk_is_found_by_the_files_settings() {
+    let disk = |text: &str, data: Option<&str>, store: Option<&str>| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let store = store.map(|name| StoreName::parse(name).unwrap());
+        let config = Some(file.path().to_owned());
+        let args = DiskArgs { config, data: data.map(PathBuf::from), store };
+        let resolved = args.resolve().map_err(|error| error.to_string());
+        resolved.map(|(data, store)| (data.display().to_string(), store.to_string()))
+    };
+    let found = |data: &str, store: &str| Ok((data.to_owned(), store.to_owned()));
+    assert_eq!(disk(MINIMAL, None, None), found("/var/lib/outrigger", "orders"));
+    assert_eq!(disk(MINIMAL, Some("/d"), Some("gone")), found("/d", "gone"));
+    let several = with_stores("[[store]]\nname = 'a'\n[[store]]\nname = 'b'");
+    let error = disk(&several, None, None).unwrap_err();
+    assert!(error.contains("give --store, one of a, b"), "{error}");
+    assert_eq!(disk(&several, None, Some("b")), found("/d", "b"));
+    let error = disk("listn = 'x'", None, None).unwrap_err();
+    for part in ["did you mean `listen`?", "give --data", "give --store NAME"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_or_parsed_is_named() {
     let missing = ServeArgs { config: Some("/nonexistent/o.toml".into()), ..ServeArgs::default() };
     let text = missing.resolve().unwrap_err().to_string();
@@ -420,7 +481,10 @@ fn what_librdkafka_would_refuse_is_refused_before_it_connects() {
     let cases = [
         ("nonsense", "kafka: --kafka number 1 is not a setting: give KEY=VALUE"),
         ("=x", "kafka: --kafka number 1 is not a setting"),
-        ("ssl.ca.locaton=x", "kafka: ssl.ca.locaton: No such configuration property"),
+        (
+            "ssl.ca.locaton=x",
+            "kafka: ssl.ca.locaton: librdkafka has no setting of this name: did you mean `ssl.ca.location`?",
+        ),
         ("security.protocol=TLS", "kafka: security.protocol: Invalid value"),
         (
             "ssl.ca.location=/nonexistent.pem",

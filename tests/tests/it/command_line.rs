@@ -91,6 +91,52 @@ fn what_works_on_a_disk_says_that_there_is_nothing_instead_of_nothing() -> Resul
     Ok(())
 }
 
+/// Somebody set it, perhaps long ago and elsewhere.
+#[test]
+fn what_the_environment_says_wrong_is_told_with_its_variable_and_no_secret() -> Result<()> {
+    let dir = TempDir::new()?;
+    let mut serve = Command::new(binary());
+    serve.args(["serve", "--store", "s", "--bootstrap", "b:1"]).stdin(Stdio::null());
+    serve.arg("--data").arg(dir.path().join("data"));
+    serve.env("OUTRIGGER_LISTEN", "here").env("OUTRIGGER_MEMORY", "7");
+    serve.env("OUTRIGGER_KAFKA", "client.id=me\nsasl.passwrd=hunter2");
+    let wrong = serve.output()?;
+    ensure!(wrong.status.code() == Some(78), "{wrong:?}");
+    for part in [
+        "(OUTRIGGER_LISTEN)",
+        "(OUTRIGGER_MEMORY)",
+        "did you mean `sasl.password`? (line 2 of OUTRIGGER_KAFKA)",
+    ] {
+        ensure!(said(&wrong).contains(part), "{part}: {wrong:?}");
+    }
+    ensure!(!said(&wrong).contains("hunter2"), "{wrong:?}");
+
+    let number = serve.env("OUTRIGGER_PARTITIONS", "many").output()?;
+    ensure!(number.status.code() == Some(64), "{number:?}");
+    ensure!(said(&number).contains("of the variable OUTRIGGER_PARTITIONS"), "{number:?}");
+    Ok(())
+}
+
+/// The settings of `serve`, for what works beside it.
+#[test]
+fn what_works_on_a_disk_takes_the_file_of_the_node() -> Result<()> {
+    let dir = TempDir::new()?;
+    let file = dir.path().join("o.toml");
+    std::fs::write(&file, format!("data = {:?}\n[[store]]\nname = 'notes'\n", dir.path()))?;
+    let file = file.to_str().context("a path of this test is text")?;
+    for command in ["drop-quarantine", "reset"] {
+        let output = outrigger(&[command, "--config", file])?;
+        ensure!(output.status.code() == Some(64), "{command}: {output:?}");
+        ensure!(said(&output).contains("store notes"), "{command}: {output:?}");
+        let nothing = outrigger(&[command])?;
+        ensure!(nothing.status.code() == Some(78), "{command}: {nothing:?}");
+        for flag in ["--data", "--store"] {
+            ensure!(said(&nothing).contains(flag), "{command}: {nothing:?}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn the_front_door_takes_no_argument_that_nobody_reads() -> Result<()> {
     let door = Path::new(env!("CARGO_MANIFEST_DIR")).join("../x");

@@ -1,0 +1,187 @@
+//! Who said what is wrong: a line of the file, a variable of the environment. A flag is in sight of whoever gave it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::file::Lines;
+use super::kafka::BadProperty;
+use super::problem::Problem;
+use super::settings::{File, Place, Settings, SingleStore};
+use crate::kafka::KafkaStartError;
+
+/// What the flags and the environment said, by setting, and where the file says the rest.
+pub(super) struct Origins {
+    given: BTreeMap<&'static str, String>,
+    variable: fn(&str) -> Option<String>,
+    file: String,
+    lines: Lines,
+    /// Of the file's stores, as its lines have them.
+    stores: Vec<String>,
+}
+
+/// A setting that a problem is about; `store`: of the file's table of this name.
+struct About<'a> {
+    key: &'a str,
+    store: Option<&'a str>,
+}
+
+impl Origins {
+    pub(super) fn new(
+        path: Option<&Path>,
+        lines: Lines,
+        file: &File,
+        given: impl IntoIterator<Item = (&'static str, Option<String>)>,
+    ) -> Origins {
+        let given = given.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        Origins {
+            given: given.collect(),
+            variable: |name| std::env::var(name).ok(),
+            file: path.unwrap_or(Path::new("the file")).display().to_string(),
+            lines,
+            stores: file.store.iter().map(|store| store.name.clone()).collect(),
+        }
+    }
+
+    /// Every problem that is about a value, with where the value is.
+    pub(super) fn tell(&self, problems: Vec<Problem>) -> Vec<Problem> {
+        let told = |problem: Problem| match about(&problem).and_then(|about| self.of(&about)) {
+            Some(origin) => Problem::Said { problem: Box::new(problem), origin },
+            None => problem,
+        };
+        problems.into_iter().map(told).collect()
+    }
+
+    fn of(&self, About { key, store }: &About<'_>) -> Option<String> {
+        if let Some(value) = self.given.get(key) {
+            let name = format!("OUTRIGGER_{}", key.to_uppercase());
+            // A flag that says the same as the variable is as wrong.
+            return (self.variable)(&name).filter(|said| said == value).map(|_| name);
+        }
+        let line = match store {
+            None => self.lines.top.get(*key)?,
+            Some(store) => {
+                // Of two that are alike the second is the one too many.
+                let table = self.stores.iter().rposition(|name| name == store)?;
+                let lines = self.lines.stores.get(table)?;
+                // A topic that is not said is the store's name.
+                lines.get(*key).or_else(|| lines.get("name"))?
+            }
+        };
+        Some(format!("{}:{line}", self.file))
+    }
+}
+
+fn text(path: &Option<PathBuf>) -> Option<String> {
+    path.as_ref().map(|path| path.to_string_lossy().into_owned())
+}
+
+impl Place {
+    pub(super) fn given(&self) -> [(&'static str, Option<String>); 2] {
+        [("data", text(&self.data)), ("bootstrap", self.bootstrap.clone())]
+    }
+}
+
+impl Settings {
+    pub(super) fn given(&self) -> [(&'static str, Option<String>); 11] {
+        let [data, bootstrap] = self.place.given();
+        [
+            data,
+            bootstrap,
+            ("listen", self.listen.clone()),
+            ("socket", text(&self.socket)),
+            ("metrics", self.metrics.clone()),
+            ("memory", self.memory.clone()),
+            ("restore_rate", self.restore_rate.clone()),
+            ("peers", self.peers.as_ref().map(|peers| peers.join(","))),
+            ("peer_secret_file", text(&self.peer_secret_file)),
+            ("peer_rate", self.peer_rate.clone()),
+            ("log", self.log.clone()),
+        ]
+    }
+}
+
+impl SingleStore {
+    pub(super) fn given(&self) -> [(&'static str, Option<String>); 4] {
+        [
+            ("store", self.store.clone()),
+            ("topic", self.topic.clone()),
+            ("partitions", self.partitions.map(|number| number.to_string())),
+            ("replication", self.replication.map(|number| number.to_string())),
+        ]
+    }
+}
+
+/// None: it is about no value, or tells itself where that is.
+fn about(problem: &Problem) -> Option<About<'_>> {
+    let top = |key| Some(About { key, store: None });
+    let of = |key, store| Some(About { key, store: Some(store) });
+    match problem {
+        Problem::FileUnreadable { .. }
+        | Problem::File { .. }
+        | Problem::Said { .. }
+        | Problem::DataMissing
+        | Problem::BootstrapMissing
+        | Problem::NotOneStore { .. }
+        | Problem::NoStore
+        | Problem::WhichStore { .. }
+        | Problem::TooManyStores { .. } => None,
+        Problem::DataEmpty => top("data"),
+        Problem::Bootstrap { .. } => top("bootstrap"),
+        Problem::Address { key, .. } => top(key),
+        Problem::MetricsOnListen { .. } => top("metrics"),
+        Problem::NowhereToListen => top("listen"),
+        Problem::SocketEmpty
+        | Problem::SocketTooLong { .. }
+        | Problem::SocketDirectory { .. }
+        | Problem::SocketTaken { .. } => top("socket"),
+        Problem::Memory { .. } | Problem::MemoryTooSmall { .. } => top("memory"),
+        Problem::RestoreRate(_) => top("restore_rate"),
+        Problem::LogFilter { .. } => top("log"),
+        Problem::Peer { .. } | Problem::TooManyPeers { .. } | Problem::PeerTwice { .. } => {
+            top("peers")
+        }
+        Problem::PeerSecretMissing { setting } => top(setting),
+        Problem::PeerSecret { .. } => top("peer_secret_file"),
+        Problem::PeerRate { .. } | Problem::PeerRateTooSmall { .. } => top("peer_rate"),
+        Problem::StoresTwice { .. } => top("store"),
+        Problem::StoreFlagAlone { flag } => top(flag.trim_start_matches('-')),
+        Problem::StoreName { name, .. }
+        | Problem::DuplicateStore { name }
+        | Problem::AlikeStores { name, .. } => of("store", name),
+        Problem::TopicName { store, .. } | Problem::DuplicateTopic { second: store, .. } => {
+            of("topic", store)
+        }
+        Problem::PartitionsWithoutCreate { store } | Problem::Partitions { store, .. } => {
+            of("partitions", store)
+        }
+        Problem::ReplicationWithoutCreate { store } | Problem::Replication { store, .. } => {
+            of("replication", store)
+        }
+        Problem::Kafka(BadProperty::NotAPair { .. }) => None,
+        Problem::Kafka(
+            BadProperty::NotPassedOn { error: KafkaStartError::Property(key), .. }
+            | BadProperty::Unknown { key, .. }
+            | BadProperty::Refused { key, .. }
+            | BadProperty::NoFile { key },
+        ) => top(key),
+        Problem::Kafka(BadProperty::NotPassedOn { .. }) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_the_variables_where_the_variable_says_it() {
+        let given = [("listen", Some("here".to_owned())), ("memory", Some("7".to_owned()))];
+        let mut origins = Origins::new(None, Lines::default(), &File::default(), given);
+        origins.variable = |name| {
+            (name == "OUTRIGGER_LISTEN" || name == "OUTRIGGER_MEMORY").then(|| "here".into())
+        };
+        let of = |key| origins.of(&About { key, store: None });
+        assert_eq!(of("listen").as_deref(), Some("OUTRIGGER_LISTEN"));
+        assert_eq!(of("memory"), None, "a flag says another value");
+        assert_eq!(of("log"), None, "nobody says anything");
+    }
+}
