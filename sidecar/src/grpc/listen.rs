@@ -54,7 +54,8 @@ struct Places {
     wide: BTreeSet<Id>,
     room: Room,
     full: Seldom,
-    useless: Seldom,
+    /// Those that this node closed, by why.
+    closed: BTreeMap<&'static str, Seldom>,
 }
 
 /// Serves until `ending`, and then until the last call is answered. Dropped, it cuts all connections.
@@ -66,6 +67,7 @@ pub(super) async fn serve(listener: Listener, routes: Routes, ending: Cancellati
             waiting = places.seat(socket, &routes, &ending);
         }
         let placed = waiting.is_none();
+        let news = places.news_at();
         tokio::select! {
             biased;
             () = ending.cancelled() => break,
@@ -78,12 +80,22 @@ pub(super) async fn serve(listener: Listener, routes: Routes, ending: Cancellati
                 }
             },
             () = tokio::time::sleep(ACCEPT_PAUSE), if !placed => {}
+            () = until(news) => places.tell_rest(Instant::now()),
         }
     }
     // Nobody must be accepted who would not be served.
     drop((listener, waiting));
     while let Some(closed) = places.connections.join_next_with_id().await {
         places.vacate(closed);
+    }
+    // Now or never: the sum of what is told is the metric's.
+    places.tell_rest(Instant::now() + NEWS_EVERY);
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -96,7 +108,7 @@ impl Places {
             wide: BTreeSet::new(),
             room: Room::new(),
             full: Seldom::new(NEWS_EVERY),
-            useless: Seldom::new(NEWS_EVERY),
+            closed: BTreeMap::new(),
         }
     }
 
@@ -160,15 +172,32 @@ impl Places {
         metrics::connections(self.listener, self.activities.len());
         let Some(name) = why.name() else { return };
         metrics::connection_closed(self.listener, name);
-        if let Some(times) = self.useless.now(Instant::now()) {
-            tracing::warn!(
-                listener = self.listener,
-                why = name,
-                closed = times,
-                connections = self.activities.len(),
-                "connections that make no calls, or take no answers, are closed"
-            );
+        let news = self.closed.entry(name).or_insert_with(|| Seldom::new(NEWS_EVERY));
+        if let Some(times) = news.now(Instant::now()) {
+            self.tell(name, times);
         }
+    }
+
+    /// When there is news that waits to be told.
+    fn news_at(&self) -> Option<Instant> {
+        self.closed.values().filter_map(Seldom::due).min()
+    }
+
+    /// What waits to be told and is due by `now`.
+    fn tell_rest(&mut self, now: Instant) {
+        let rest = self.closed.iter_mut().filter_map(|(why, news)| Some((*why, news.rest(now)?)));
+        let rest: Vec<_> = rest.collect();
+        rest.into_iter().for_each(|(why, times)| self.tell(why, times));
+    }
+
+    fn tell(&self, why: &'static str, times: u64) {
+        tracing::warn!(
+            listener = self.listener,
+            why,
+            closed = times,
+            connections = self.activities.len(),
+            "connections that make no calls, or take no answers, are closed"
+        );
     }
 }
 

@@ -24,6 +24,18 @@ impl Seldom {
         self.told = Some(now);
         Some(std::mem::take(&mut self.times))
     }
+
+    /// When what happened since is to be told, should it not happen again; none: all is told.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.told.filter(|_| self.times > 0).map(|told| told + self.every)
+    }
+
+    /// The times that are not told yet, when they are to be told now.
+    pub(super) fn rest(&mut self, now: Instant) -> Option<u64> {
+        self.due().filter(|due| *due <= now)?;
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.times))
+    }
 }
 
 #[cfg(test)]
@@ -38,5 +50,18 @@ mod tests {
         assert_eq!(news.now(begun + Duration::from_secs(1)), None);
         assert_eq!(news.now(begun + Duration::from_secs(9)), None);
         assert_eq!(news.now(begun + Duration::from_secs(10)), Some(3));
+    }
+
+    #[test]
+    fn what_does_not_happen_again_is_told_when_its_time_has_come() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut news = Seldom::new(Duration::from_secs(10));
+        assert_eq!((news.due(), news.rest(at(0))), (None, None));
+        assert_eq!((news.now(at(0)), news.due()), (Some(1), None));
+        assert_eq!((news.now(at(1)), news.now(at(2))), (None, None));
+        assert_eq!((news.due(), news.rest(at(9))), (Some(at(10)), None));
+        assert_eq!((news.rest(at(10)), news.due()), (Some(2), None));
+        assert_eq!((news.now(at(11)), news.due()), (None, Some(at(20))));
     }
 }

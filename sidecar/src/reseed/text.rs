@@ -55,8 +55,9 @@ fn age(prepared: &Prepared) -> Vec<String> {
         ];
     };
     let age = Duration::from_millis(age_ms);
+    // What its node has read since, and whether anything came, is on disk up to some minutes later.
     let mut lines =
-        vec![format!("  it was last known to be all of its log {} ago", HumanDuration(age))];
+        vec![format!("  it was all of its log {} ago, and perhaps later", HumanDuration(age))];
     if age > CONFIRMED_OLD {
         lines.push(
             "  attention: another node may have a newer copy, whose newer rows would be lost; compare the positions of \

@@ -62,7 +62,7 @@ metrics! {
     PEER_GIVEN = "outrigger_peer_bytes_given_total", Counter, Bytes, "bytes of copies that peers were given";
     PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked for a copy without the peers' secret";
     CONNECTIONS = "outrigger_connections", Gauge, Count, "callers' connections that are open, by listener";
-    CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, displaced";
+    CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, stuck, displaced";
     LOG_LINES_DROPPED = "outrigger_log_lines_dropped_total", Counter, Count, "lines of the log that were not written: nobody read standard error, or not fast enough";
     ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
     LOST_ROWS = "outrigger_lost_rows", Gauge, Count, "keys in the files that tell what the log lost";

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{in_time, run, until_metric};
+use super::{in_time, metric, run, until_metric};
 
 /// More than an address takes at a time.
 const SILENT: usize = 1_024;
@@ -64,6 +64,17 @@ fn allow_files() -> Result<()> {
     Ok(())
 }
 
+fn closed_metric(why: &str) -> String {
+    format!(r#"outrigger_connections_closed_total{{listener="tcp",why="{why}"}}"#)
+}
+
+/// The sum of what the lines of a log count.
+fn told_closed(log: &str) -> Result<f64> {
+    let lines = log.lines().filter(|line| line.contains("connections that make no calls"));
+    let counts = lines.filter_map(|line| line.split_once("closed=")?.1.split_whitespace().next());
+    counts.map(|count| Ok(count.parse::<f64>()?)).sum()
+}
+
 #[test]
 fn silent_connections_hold_nobody_up_and_are_cut() -> Result<()> {
     run(async {
@@ -81,16 +92,20 @@ fn silent_connections_hold_nobody_up_and_are_cut() -> Result<()> {
 
         let open = r#"outrigger_connections{listener="tcp"}"#;
         until_metric(alone.metrics, open, |open| open < 10.0).await?;
-        let displaced = r#"outrigger_connections_closed_total{listener="tcp",why="displaced"}"#;
-        until_metric(alone.metrics, displaced, |closed| closed >= 700.0).await?;
-        let cut = r#"outrigger_connections_closed_total{listener="tcp",why="silent"}"#;
-        until_metric(alone.metrics, cut, |closed| closed >= 200.0).await?;
+        until_metric(alone.metrics, &closed_metric("displaced"), |closed| closed >= 700.0).await?;
+        until_metric(alone.metrics, &closed_metric("silent"), |closed| closed >= 200.0).await?;
         let told = alone.node.log().matches("connections that make no calls").count();
         ensure!((1..20).contains(&told), "told {told} times:\n{}", alone.node.log());
         drop(silent);
 
+        let counted: f64 = ["displaced", "silent"]
+            .into_iter()
+            .map(|why| metric(alone.metrics, &closed_metric(why)))
+            .try_fold(0.0, |sum, closed| anyhow::Ok(sum + closed?.unwrap_or_default()))?;
         let silent = alone.silent(SILENT / 4)?;
         ensure!(alone.node.stop()?.success());
+        let sum = told_closed(&alone.node.log())?;
+        ensure!(sum == counted, "{sum} told and {counted} counted:\n{}", alone.node.log());
         ensure!(!alone.node.log().contains("connections are cut"), "{}", alone.node.log());
         drop(silent);
         Ok(())
