@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod confine;
+pub mod disk;
 pub mod host;
 pub mod kafka;
 pub mod load;

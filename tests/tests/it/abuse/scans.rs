@@ -26,12 +26,7 @@ fn a_scan_that_nobody_reads_does_not_keep_the_store_from_coming_back() -> Result
         let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
         node.start().await?;
         node.until_ready().await?;
-        let store = node.store().await?;
-        let (writer, value) = (store.writer(), "v".repeat(1_000));
-        for number in 0..20_000 {
-            drop(writer.put(format!("{number:06}"), &value).await?);
-        }
-        writer.finish().await?;
+        fill(&node).await?;
         let slow = begun(&node).await?;
         let before = node.status().await?.live_generation;
 
@@ -53,6 +48,58 @@ fn a_scan_that_nobody_reads_does_not_keep_the_store_from_coming_back() -> Result
         ensure!(!ended.may_have_happened && !ended.what_to_do.is_empty(), "{ended:?}");
         Ok(())
     })
+}
+
+/// A node lets so many be open through one address.
+const SCANS_MAX: usize = 64;
+
+/// How long one may be open that nobody reads; with what a loaded machine takes more.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+const IDLE_NOTICED_MAX: Duration = Duration::from_secs(90);
+
+#[test]
+fn scans_that_nobody_reads_give_their_places_back_and_say_why() -> Result<()> {
+    run(async {
+        let cluster = Cluster::shared()?;
+        let topic = cluster.topic("idle-scans", TopicSpec::store())?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
+        node.start().await?;
+        node.until_ready().await?;
+        fill(&node).await?;
+
+        let began = Instant::now();
+        let mut idle = Vec::new();
+        for _ in 0..SCANS_MAX {
+            let scan = rows(&node).await?.scan(ScanRequest::default()).await?;
+            idle.push(scan.into_inner());
+        }
+        let mut caller = rows(&node).await?;
+        let refused = caller.scan(ScanRequest::default()).await.err().context("all are taken")?;
+        let refused = ErrorDetail::from_status(&refused).context(refused)?;
+        ensure!(refused.reason() == Reason::Overloaded, "{refused:?}");
+
+        while caller.scan(ScanRequest::default()).await.is_err() {
+            ensure!(began.elapsed() < IDLE_NOTICED_MAX, "they keep their places:\n{}", node.log());
+            tokio::time::sleep(POLL).await;
+        }
+        ensure!(began.elapsed() >= IDLE_MAX, "too early for whoever reads slowly");
+        let ended = in_time("the scan's end", end_of(idle.swap_remove(0))).await??;
+        ensure!(ended.reason() == Reason::DeadlineExceeded, "{ended:?}");
+        ensure!(ended.message.contains("no rows were taken for 60 seconds"), "{ended:?}");
+        ensure!(ended.what_to_do.contains("go on after the last key that came"), "{ended:?}");
+        Ok(())
+    })
+}
+
+/// More than any window and channel on the way to a caller holds.
+async fn fill(node: &Node) -> Result<()> {
+    let store = node.store().await?;
+    let (writer, value) = (store.writer(), "v".repeat(1_000));
+    for number in 0..20_000 {
+        drop(writer.put(format!("{number:06}"), &value).await?);
+    }
+    Ok(writer.finish().await?)
 }
 
 /// A scan whose first message was read.

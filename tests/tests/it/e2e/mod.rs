@@ -13,6 +13,7 @@ mod peers;
 mod plan;
 mod refusals;
 mod reseed;
+mod slow_disk;
 mod verify;
 mod wait;
 
@@ -27,6 +28,7 @@ use outrigger_tests::node::Node;
 use tempfile::TempDir;
 
 const MINUTE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
 
 /// Runs a test to its end; a panic in it fails the test like an error does.
 fn run(test: impl Future<Output = Result<()>>) -> Result<()> {
