@@ -6,6 +6,7 @@ use outrigger_core::offset::Generation;
 
 use super::failure::Failure;
 use super::output::Output;
+use crate::advice;
 use crate::config::{OfflineArgs, PARTITIONS_MAX, StoreName, TopicName};
 use crate::exit::Exit;
 use crate::reseed::{Prepared, Request, Reseeded, Told};
@@ -49,7 +50,8 @@ pub(super) async fn run(args: ReseedArgs) -> Result<Exit, Failure> {
 }
 
 fn reseed(request: Request, yes: bool) -> Result<Exit, Failure> {
-    let (store, topic) = (request.store.clone(), request.topic.clone());
+    let topic = request.topic.clone();
+    let place = advice::place(&request.data, request.store.as_str());
     let prepared = Prepared::new(request)?;
     Output::open().whole(&prepared.text()).map_err(Failure::Output)?;
     if !yes {
@@ -69,7 +71,7 @@ fn reseed(request: Request, yes: bool) -> Result<Exit, Failure> {
     let Reseeded { rows, target } = reseeded?;
     let said = format!(
         "topic {topic} (id {}) has {}, all that the copy has, read back and compared\n\
-         next, on every node: stop it, `outrigger reset --data DIRECTORY --store {store} --yes`, then start it with topic {topic}\n",
+         next, on every node, with its data directory: stop it, `outrigger reset{place} --yes`, then start it with topic {topic}\n",
         target.topic,
         counted(rows, "row")
     );

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::embedded::EmbeddedLog;
 use crate::index::StoreIndex;
 use crate::peer::PeerConfig;
-use crate::runtime::{Inbox, StoreHandle, StoreSpec};
+use crate::runtime::{Inbox, LogHome, StoreHandle, StoreSpec, TopicNews};
 use crate::serve::{ClaimError, Claims, ListenError, Memory, Sidecar, SidecarConfig};
 use crate::watchdog::Patience;
 
@@ -137,7 +137,12 @@ impl Node {
     }
 
     async fn claim(&self, listen: SocketAddr) -> Result<Claims, ClaimError> {
-        let store = StoreSpec { name: self.store.to_owned(), topic: self.store.to_owned() };
+        let store = StoreSpec {
+            name: self.store.to_owned(),
+            topic: self.store.to_owned(),
+            news: TopicNews::default(),
+            home: LogHome::Embedded,
+        };
         let Memory { resources, limits, .. } = Memory::shared(MEMORY_BYTES, 1);
         Claims::take(SidecarConfig {
             data: self.data.clone(),

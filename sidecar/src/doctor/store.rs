@@ -17,11 +17,13 @@ use outrigger_core::topic::LogFacts;
 use super::findings::Findings;
 use super::machine::Data;
 use super::replication;
+use crate::advice;
 use crate::config::{ServeConfig, StoreConfig};
 use crate::kafka::{self, Placement, PlacementError, Replicas};
 use crate::plan::{self, Planned};
 use crate::rocks::{self, Shared};
-use crate::runtime::clock;
+use crate::runtime::{Told, clock};
+use crate::serve;
 use crate::words::{MURMUR2, counted};
 
 /// What Kafka says of a store's topic.
@@ -67,12 +69,24 @@ pub(super) fn examine(
             }
             copy(config, store, facts, data, shared, findings);
         }
-        Err(error) => findings.bad(
-            format!("Kafka says nothing of the topic: {error}"),
-            StallKind::of(&error).what_to_do(),
-        ),
+        Err(error) => unanswered(config, store, &error, findings),
     }
     set_aside(config, store, findings);
+}
+
+fn unanswered(
+    config: &ServeConfig,
+    store: &StoreConfig,
+    error: &KafkaError,
+    findings: &mut Findings,
+) {
+    let (what, kind) = (format!("Kafka says nothing of the topic: {error}"), StallKind::of(error));
+    let name = store.name.as_str();
+    let elsewhere = || serve::other_cluster(&config.kafka, &config.data, name);
+    match (kind == StallKind::TopicGone).then(elsewhere).flatten() {
+        Some(Told { detail, what_to_do }) => findings.bad(format!("{what}: {detail}"), what_to_do),
+        None => findings.bad(what, advice::placed(kind.what_to_do(), &config.data, name)),
+    }
 }
 
 fn topic(
@@ -172,13 +186,17 @@ fn copy(
     match plan::planned(config, store, facts, exists, shared) {
         Ok(Planned { found, plan, .. }) => {
             clock(&found, findings);
-            planned(&plan, findings);
+            planned(
+                &plan,
+                |text| advice::placed(text, &config.data, store.name.as_str()),
+                findings,
+            );
         }
         Err(error) => findings.bad(error.to_string(), "check the disk and the rights of this user"),
     }
 }
 
-fn planned(plan: &Plan, findings: &mut Findings) {
+fn planned(plan: &Plan, placed: impl Fn(&str) -> String, findings: &mut Findings) {
     let details = "`outrigger plan` tells more; it happens by itself at the next start";
     match plan {
         Plan::Resume { generation, .. } => {
@@ -194,10 +212,10 @@ fn planned(plan: &Plan, findings: &mut Findings) {
             findings.warn(format!("the copy is to be rebuilt: {}", cause.name()), details);
         }
         Plan::Wait(deposed) => {
-            findings.warn(deposed.to_string(), StallKind::StaleLeader.what_to_do());
+            findings.warn(deposed.to_string(), placed(StallKind::StaleLeader.what_to_do()));
         }
         Plan::Refuse { refusal, .. } | Plan::Incomplete { refusal, .. } => {
-            findings.bad(refusal.to_string(), refusal.what_to_do());
+            findings.bad(refusal.to_string(), placed(refusal.what_to_do()));
         }
     }
 }
@@ -231,8 +249,9 @@ fn set_aside(config: &ServeConfig, store: &StoreConfig, findings: &mut Findings)
                 findings.warn(
                     format!("{generation} was set aside, {}: {why}", HumanBytes(bytes)),
                     format!(
-                        "{}`outrigger drop-quarantine {generation}`",
-                        look(has_lost, generation)
+                        "{}`outrigger drop-quarantine{} {generation}`",
+                        look(has_lost, generation),
+                        advice::place(&config.data, store.name.as_str())
                     ),
                 );
             }

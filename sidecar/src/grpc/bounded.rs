@@ -69,7 +69,10 @@ impl Future for BoundedWrite {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let BoundedWrite { pending, patience } = &mut *self;
         if let Poll::Ready(answer) = Pin::new(&mut *pending).poll(context) {
-            return Poll::Ready(answer.map_err(|rejection| error::of_rejection(&rejection)));
+            return Poll::Ready(answer.map_err(|rejection| match pending.circumstances() {
+                Some(circumstances) => error::turned_away(circumstances, &rejection),
+                None => error::of_rejection(&rejection),
+            }));
         }
         match patience {
             None => Poll::Pending,

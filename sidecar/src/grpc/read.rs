@@ -34,7 +34,9 @@ pub(super) async fn open(
     let convert::Read { demand, wait_ms_max } = convert::read(options, &store.gate())?;
     match store.read(demand, deadline.wait(wait_ms_max)).await {
         Ok(read) => Ok(snapshot(store, read)),
-        Err(ReadError::Rejected(rejection)) => Err(error::of_rejection(&rejection)),
+        Err(ReadError::Rejected(rejection)) => {
+            Err(error::turned_away(store.circumstances(), &rejection))
+        }
         Err(ReadError::Disk { generation, closing, error }) => {
             Err(Origin::new(store.clone(), generation, closing).failed(&error))
         }

@@ -115,7 +115,8 @@ impl Comparison {
         let at = convert::core_token(at, &store.gate())?;
         let wait = self.deadline.wait(request.wait_ms_max);
         let copy = store.pin(at.clone(), wait).await;
-        let copy = copy.map_err(|rejection| error::of_rejection(&rejection))?;
+        let copy =
+            copy.map_err(|rejection| error::turned_away(store.circumstances(), &rejection))?;
         let pinned = Pinned { store, copy };
         let sums = self.sums(&pinned, &at).await?;
         Ok((pinned, sums))

@@ -35,15 +35,38 @@ pub enum Created {
 pub enum CreateTopicError {
     #[error(transparent)]
     Config(#[from] KafkaStartError),
-    #[error("Kafka at {bootstrap} does not answer: {name} ({code})")]
+    #[error("{}", self.why())]
     Unreachable { bootstrap: String, name: String, code: i32 },
     #[error(
-        "topic {topic:?} was not created: it is to have {wanted} replicas, for good, and {up} brokers are up: start \
-         the others; where there are to be no more, set the store's `replication`, or create the topic yourself"
+        "topic {topic:?} was not created: {}: start the others; where there are to be no more, set the store's \
+         `replication`, or create the topic yourself",
+        self.why()
     )]
     TooFewBrokers { topic: String, wanted: u32, up: usize },
-    #[error("topic {topic:?} was not created: {name} ({code}): {detail}")]
+    #[error("topic {topic:?} was not created: {}", self.why())]
     Refused { topic: String, name: String, code: i32, detail: String },
+}
+
+impl CreateTopicError {
+    /// Without the topic's name and what to do.
+    pub fn why(&self) -> String {
+        match self {
+            CreateTopicError::Config(error) => error.to_string(),
+            CreateTopicError::Unreachable { bootstrap, name, code } => {
+                format!("Kafka at {bootstrap} does not answer: {name} ({code})")
+            }
+            CreateTopicError::TooFewBrokers { wanted, up, .. } => {
+                let brokers = match up {
+                    1 => "1 broker is".to_owned(),
+                    up => format!("{up} brokers are"),
+                };
+                format!("it is to have {wanted} replicas, for good, and {brokers} up")
+            }
+            CreateTopicError::Refused { name, code, detail, .. } => {
+                format!("{name} ({code}): {detail}")
+            }
+        }
+    }
 }
 
 const HOUR_MS: u64 = 3_600_000;

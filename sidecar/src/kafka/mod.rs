@@ -45,6 +45,7 @@ pub use self::config::{KafkaConfig, KafkaStartError};
 pub use self::create::{CreateTopicError, Created, TopicSettings, create_topic};
 pub use self::placement::{Placement, PlacementError, placement};
 pub use self::profiler::profiler;
+pub use self::questions::cluster_id;
 pub use self::replication::{Replicas, replicas};
 
 /// Where answers go, from any of the engine's threads. Must not block.

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
+use outrigger_core::log::KafkaError;
+
 use super::config::{KafkaConfig, KafkaStartError};
 use super::raw::{
     Client, ClusterDescription, Code, Configured, Event, NewTopic, Queue, Timeout, TopicDescription,
 };
 use super::settings::{ADMIN_TIMEOUT, CREATE_TIMEOUT};
+use super::trouble::kafka_error;
 
 /// Fields in the order in which they may go: the queue before its client.
 pub(super) struct Questions {
@@ -73,4 +76,10 @@ impl Questions {
         }
         found
     }
+}
+
+/// The cluster that answers.
+pub fn cluster_id(config: &KafkaConfig) -> Result<Result<String, KafkaError>, KafkaStartError> {
+    let described = Questions::new(config)?.cluster();
+    Ok(described.map(|cluster| cluster.id).map_err(|code| kafka_error(code, false)))
 }

@@ -64,11 +64,11 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), PlanError> {
             Ok(facts) => {
                 let planned = planned(config, store, facts, data.is_some(), &shared)?;
                 exit = worse(exit, planned.exit());
-                text::store(store, &planned, config.peer.asks(), &mut out);
+                text::store(store, &planned, config, &mut out);
             }
             Err(error) => {
                 exit = worse(exit, unplanned(&error));
-                text::unanswered(store, &error, &mut out);
+                text::unanswered(store, &error, config, &mut out);
             }
         }
     }

@@ -14,16 +14,24 @@ use outrigger_core::store::{Found, FoundCopy, FoundGeneration, GenerationState};
 use outrigger_core::topic::LogFacts;
 
 use super::Planned;
-use crate::config::StoreConfig;
+use crate::advice;
+use crate::config::{ServeConfig, StoreConfig};
+use crate::runtime::Told;
+use crate::serve;
 
 const INFALLIBLE: &str = "a String takes every text";
 
-/// `asks`: peers would be asked for a copy.
-pub(super) fn store(store: &StoreConfig, planned: &Planned, asks: bool, out: &mut String) {
+pub(super) fn store(
+    store: &StoreConfig,
+    planned: &Planned,
+    config: &ServeConfig,
+    out: &mut String,
+) {
     let Planned { facts, found, plan } = planned;
     writeln!(out, "{}  {}", store.name, headline(plan)).expect(INFALLIBLE);
-    consequences(plan, out);
-    if asks {
+    let placed = |text: &str| advice::placed(text, &config.data, store.name.as_str());
+    consequences(plan, placed, out);
+    if config.peer.asks() {
         peers(plan, facts, out);
     }
     writeln!(out, "  topic {} (id {}), cluster {}", store.topic, facts.topic, facts.cluster)
@@ -31,10 +39,25 @@ pub(super) fn store(store: &StoreConfig, planned: &Planned, asks: bool, out: &mu
     on_disk(found, facts, out);
 }
 
-pub(super) fn unanswered(store: &StoreConfig, error: &KafkaError, out: &mut String) {
+pub(super) fn unanswered(
+    store: &StoreConfig,
+    error: &KafkaError,
+    config: &ServeConfig,
+    out: &mut String,
+) {
     let StoreConfig { name, topic, .. } = store;
     writeln!(out, "{name}  NO PLAN: topic {topic} gave no answer: {error}").expect(INFALLIBLE);
-    writeln!(out, "  {}", StallKind::of(error).what_to_do()).expect(INFALLIBLE);
+    let kind = StallKind::of(error);
+    let elsewhere = || serve::other_cluster(&config.kafka, &config.data, name.as_str());
+    match (kind == StallKind::TopicGone).then(elsewhere).flatten() {
+        Some(Told { detail, what_to_do }) => {
+            writeln!(out, "  {detail}\n  {what_to_do}").expect(INFALLIBLE);
+        }
+        None => {
+            let what_to_do = advice::placed(kind.what_to_do(), &config.data, name.as_str());
+            writeln!(out, "  {what_to_do}").expect(INFALLIBLE);
+        }
+    }
 }
 
 fn headline(plan: &Plan) -> String {
@@ -53,15 +76,15 @@ fn headline(plan: &Plan) -> String {
     }
 }
 
-fn consequences(plan: &Plan, out: &mut String) {
+fn consequences(plan: &Plan, placed: impl Fn(&str) -> String, out: &mut String) {
     let mut line = |text: String| writeln!(out, "  {text}").expect(INFALLIBLE);
     let stale = |serve: &Option<Generation>| {
         serve.map(|generation| format!("{generation} answers STALE reads meanwhile"))
     };
     match plan {
-        Plan::Wait(_) => line(StallKind::StaleLeader.what_to_do().to_owned()),
+        Plan::Wait(_) => line(placed(StallKind::StaleLeader.what_to_do())),
         Plan::Refuse { refusal, serve } | Plan::Incomplete { refusal, serve, .. } => {
-            line(refusal.what_to_do().to_owned());
+            line(placed(refusal.what_to_do()));
             stale(serve).into_iter().for_each(line);
         }
         Plan::Resume { unfinished, .. } => {

@@ -59,6 +59,15 @@ pub fn size_in_use(data: &Path, store: &str) -> Result<Option<u64>, StoreError> 
     directory.size_in_use()
 }
 
+/// What the copy belongs to; none where there is no copy, or nobody can tell.
+pub fn identity(data: &Path, store: &str) -> Result<Option<Identity>, StoreError> {
+    let directory = StoreDirectory::new(data, store);
+    match directory.exists()? {
+        true => Ok(directory.identity()?.and_then(Result::ok)),
+        false => Ok(None),
+    }
+}
+
 /// What IDENTITY says in the words of its owner; none where there is no copy.
 pub fn owner(data: &Path, store: &str) -> Result<Option<String>, StoreError> {
     let directory = StoreDirectory::new(data, store);

@@ -48,7 +48,8 @@ pub(crate) use directory::OWNER;
 pub use directory::Quarantined;
 pub use files::free_bytes;
 pub use look::{
-    begin_fetch, drop_quarantined, look, owner, quarantined, reset, set_aside_bytes, size_in_use,
+    begin_fetch, drop_quarantined, identity, look, owner, quarantined, reset, set_aside_bytes,
+    size_in_use,
 };
 pub use lost::{LostFile, LostRows, lost_file, lost_files, unreported, write_lost};
 pub use options::{Resources, Shared};

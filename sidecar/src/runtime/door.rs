@@ -12,6 +12,7 @@ use outrigger_core::offset::{Generation, RequestId};
 use tokio::sync::watch;
 
 use super::admission::Admission;
+use super::circumstances::Circumstances;
 use super::inbox::{Input, Waiter};
 use super::snapshot::DiskReads;
 use crate::index::StoreIndex;
@@ -22,6 +23,7 @@ pub(super) struct Door {
     pub(super) name: String,
     pub(super) topic: String,
     pub(super) limits: Limits,
+    pub(super) circumstances: Circumstances,
     pub(super) admission: Admission,
     pub(super) gate: ArcSwap<Gate>,
     pub(super) status: watch::Sender<Arc<Status>>,

@@ -22,6 +22,7 @@ use outrigger_core::topic::TopicId;
 use tokio::sync::{oneshot, watch};
 
 use super::admission::Permit;
+use super::circumstances::Circumstances;
 use super::clock;
 use super::door::Door;
 use super::inbox::{Input, Waiter};
@@ -85,6 +86,10 @@ impl StoreHandle {
 
     pub fn limits(&self) -> &Limits {
         &self.door.limits
+    }
+
+    pub fn circumstances(&self) -> &Circumstances {
+        &self.door.circumstances
     }
 
     pub fn gate(&self) -> Arc<Gate> {
@@ -292,6 +297,14 @@ impl Drop for Gone<'_> {
 }
 
 impl PendingWrite {
+    /// Of its store; none where it was turned away at the door.
+    pub fn circumstances(&self) -> Option<&Circumstances> {
+        match &self.state {
+            Pending::Waiting { door, .. } => Some(&door.circumstances),
+            Pending::Rejected(_) => None,
+        }
+    }
+
     /// What has not been sent by now shall never be. The answer comes as ever: at once, if nothing was sent.
     pub fn withdraw(&self) {
         match &self.state {

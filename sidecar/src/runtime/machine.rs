@@ -88,7 +88,7 @@ impl Machine {
         restore_rate: Option<NonZeroU64>,
     ) -> Machine {
         let seats = seats.into_iter().map(|(node, door)| Seat {
-            notices: Notices::new(door.name.clone()),
+            notices: Notices::new(door.clone()),
             writes: Writes::of(&door.name),
             node,
             door,
@@ -145,6 +145,9 @@ impl Machine {
                 seat.waiters.insert(id, waiter);
                 if matches!(command, Command::Write(_)) {
                     seat.unanswered.insert(id);
+                }
+                if matches!(command, Command::Drain) {
+                    seat.notices.drains();
                 }
                 self.step(store, Event::Command(id, command));
             }

@@ -12,6 +12,7 @@
 //! of which it has few. So no queue in here is bounded by its length, and none can fill or block another.
 
 mod admission;
+mod circumstances;
 pub mod clock;
 mod disks;
 mod door;
@@ -29,6 +30,7 @@ mod threads;
 mod throttle;
 
 pub use admission::WRITE_BYTES_MAX;
+pub use circumstances::{Circumstances, LogHome, Told, TopicNews};
 pub use handle::{PendingWrite, PinnedCopy, Read, ReadError, StoreHandle, Written};
 pub use log::{Log, LogSink};
 pub use snapshot::Snapshot;

@@ -1,38 +1,42 @@
 //! What a node has to tell, to whoever reads the log: once each, with what to do.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use outrigger_core::node::Notice;
 use outrigger_core::offset::Partition;
 use outrigger_core::phase::Phase;
 
+use super::circumstances::Told;
+use super::door::Door;
 use crate::telemetry;
 use crate::words::MURMUR2;
 
 pub(super) struct Notices {
-    store: String,
+    door: Arc<Door>,
     /// Partitions whose ignored records were told. Metrics count the rest.
     ignored: BTreeSet<Partition>,
+    /// What is closed from now on is not opened again.
+    draining: bool,
 }
 
 impl Notices {
-    pub(super) fn new(store: String) -> Notices {
-        Notices { store, ignored: BTreeSet::new() }
+    pub(super) fn new(door: Arc<Door>) -> Notices {
+        Notices { door, ignored: BTreeSet::new(), draining: false }
+    }
+
+    pub(super) fn drains(&mut self) {
+        self.draining = true;
     }
 
     pub(super) fn tell(&mut self, notice: &Notice) {
-        telemetry::metrics::notice(&self.store, notice);
-        let store = self.store.as_str();
+        let (store, circumstances) = (self.door.name.as_str(), &self.door.circumstances);
+        telemetry::metrics::notice(store, notice);
         match notice {
-            Notice::Phase(phase) => tell_phase(store, phase),
+            Notice::Phase(phase) => self.tell_phase(phase),
             Notice::StallBegan { kind, detail } => {
-                tracing::warn!(
-                    store,
-                    stall = kind.name(),
-                    detail,
-                    what_to_do = kind.what_to_do(),
-                    "held up"
-                );
+                let Told { detail, what_to_do } = circumstances.stall(*kind, detail);
+                tracing::warn!(store, stall = kind.name(), detail, what_to_do, "held up");
             }
             Notice::StallEnded { kind } => {
                 tracing::info!(store, stall = kind.name(), "goes on");
@@ -59,22 +63,31 @@ impl Notices {
             Notice::PositionLost { partition, position } => {
                 tracing::warn!(store, %partition, %position, "the log does not have this position: reading again from what is on disk");
             }
-            Notice::Policy(warning) => tracing::warn!(store, "{warning}"),
+            Notice::Policy(warning) => {
+                if circumstances.warns(warning) {
+                    tracing::warn!(store, "{warning}");
+                }
+            }
             Notice::PeerFailed { detail } => {
+                circumstances.note_peers_failed(detail);
                 tracing::warn!(store, why = detail, "no peer gave a copy: on without one");
             }
         }
     }
-}
 
-fn tell_phase(store: &str, phase: &Phase) {
-    match phase {
-        Phase::Refused(refusal) => {
-            tracing::error!(store, why = %refusal, what_to_do = refusal.what_to_do(), "REFUSED");
-        }
-        Phase::Restoring(cause) => tracing::info!(store, cause = cause.name(), "RESTORING"),
-        Phase::Opening | Phase::CatchingUp | Phase::Ready | Phase::Stopped => {
-            tracing::info!(store, "{}", phase.name());
+    fn tell_phase(&self, phase: &Phase) {
+        let (store, circumstances) = (self.door.name.as_str(), &self.door.circumstances);
+        circumstances.note_phase(phase);
+        match phase {
+            Phase::Refused(refusal) => {
+                let Told { detail, what_to_do } = circumstances.refusal(refusal);
+                tracing::error!(store, why = detail, what_to_do, "REFUSED");
+            }
+            Phase::Restoring(cause) => tracing::info!(store, cause = cause.name(), "RESTORING"),
+            Phase::Opening if self.draining => tracing::info!(store, "closing"),
+            Phase::Opening | Phase::CatchingUp | Phase::Ready | Phase::Stopped => {
+                tracing::info!(store, "{}", phase.name());
+            }
         }
     }
 }

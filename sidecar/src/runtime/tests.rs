@@ -17,7 +17,8 @@ use outrigger_core::token::Token;
 use outrigger_core::topic::TopicPolicy;
 
 use super::{
-    Drained, Inbox, Log, Read, ReadError, Runtime, RuntimeConfig, StoreHandle, StoreSpec, Written,
+    Drained, Inbox, Log, LogHome, Read, ReadError, Runtime, RuntimeConfig, StoreHandle, StoreSpec,
+    TopicNews, Written,
 };
 use crate::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use crate::index::StoreIndex;
@@ -48,7 +49,12 @@ pub(crate) fn runtime(log: &EmbeddedLog, data: &Path) -> (Runtime, StoreHandle) 
 
 fn start(data: &Path, limits: Limits, inbox: Inbox, log: Box<dyn Log>) -> (Runtime, StoreHandle) {
     let config = RuntimeConfig {
-        stores: vec![StoreSpec { name: "notes".to_owned(), topic: "notes".to_owned() }],
+        stores: vec![StoreSpec {
+            name: "notes".to_owned(),
+            topic: "notes".to_owned(),
+            news: TopicNews::default(),
+            home: LogHome::Embedded,
+        }],
         limits,
         resources: Resources {
             block_cache_bytes: 1 << 20,

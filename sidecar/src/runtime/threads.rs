@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::admission::Admission;
+use super::circumstances::{Circumstances, LogHome, TopicNews};
 use super::clock;
 use super::disks::{DiskThreads, Disks};
 use super::door::Door;
@@ -45,10 +46,12 @@ pub struct RuntimeConfig {
     pub patience: Patience,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StoreSpec {
     pub name: String,
     pub topic: String,
+    pub news: TopicNews,
+    pub home: LogHome,
 }
 
 /// What the nodes will read, before there are nodes: a log is started with its sink.
@@ -125,6 +128,13 @@ impl Runtime {
                 name: spec.name.clone(),
                 topic: spec.topic.clone(),
                 limits: config.limits.clone(),
+                circumstances: Circumstances::new(
+                    spec.name.clone(),
+                    data.path().to_owned(),
+                    spec.news.clone(),
+                    spec.home,
+                    config.taker.is_some(),
+                ),
                 admission: Admission::new(config.stores.len(), &config.limits),
                 gate: ArcSwap::from_pointee(node.gate().clone()),
                 status,

@@ -4,6 +4,7 @@
 //! succeed has touched nothing. A Kafka that does not answer is not such a reason: the node starts, names
 //! what holds it up and answers Status.
 
+mod absence;
 mod listen;
 mod memory;
 mod observer;
@@ -17,9 +18,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::ServeConfig;
 use crate::exit::Exit;
 use crate::kafka::{self, KafkaLog, KafkaStartError};
-use crate::runtime::{Drained, Inbox, StoreSpec};
+use crate::runtime::{Drained, Inbox, LogHome, StoreSpec, TopicNews};
 use crate::watchdog::Patience;
 
+pub(crate) use absence::look as other_cluster;
 pub(crate) use memory::Memory;
 
 pub use listen::ListenError;
@@ -40,8 +42,10 @@ pub enum ServeError {
 /// Runs until a signal ends it, also one that came before this was called.
 pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exit, ServeError> {
     config.kafka.check()?;
-    let claims = Claims::take(sidecar_config(&config)).await?;
-    let creating = topics::create(&config.kafka, &config.data, &config.stores);
+    let claimed = sidecar_config(&config);
+    let news: Vec<TopicNews> = claimed.stores.iter().map(|store| store.news.clone()).collect();
+    let claims = Claims::take(claimed).await?;
+    let creating = topics::create(&config, &news);
     let _creations = tokio::select! {
         biased;
         name = signals.next() => {
@@ -63,6 +67,7 @@ pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exi
         }
     };
     let mut sidecar = claims.start(inbox, Box::new(log)).map_err(ServeError::System)?;
+    let _watches = absence::watch(&config, sidecar.handles(), &news);
     announce(&config, &sidecar);
     let failed = tokio::select! {
         biased;
@@ -109,6 +114,8 @@ pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
     let stores = config.stores.iter().map(|store| StoreSpec {
         name: store.name.as_str().to_owned(),
         topic: store.topic.as_str().to_owned(),
+        news: TopicNews::default(),
+        home: LogHome::Brokers,
     });
     let Memory { limits, resources, .. } = memory(config);
     SidecarConfig {

@@ -11,9 +11,10 @@ use std::time::Duration;
 use outrigger_core::limits::Limits;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::config::{Creation, StoreConfig};
+use crate::config::{Creation, ServeConfig, StoreConfig};
 use crate::kafka::{CreateTopicError, Created, KafkaConfig, TopicSettings, create_topic};
 use crate::rocks;
+use crate::runtime::{Told, TopicNews};
 
 /// How long a start waits for it: a node whose topic is there has nothing to complain about.
 const FIRST_TRY: Duration = Duration::from_secs(2);
@@ -24,15 +25,16 @@ pub(super) struct Creations {
 }
 
 /// Begins, and returns when all are there or the patience is over.
-pub(super) async fn create(kafka: &KafkaConfig, data: &Path, stores: &[StoreConfig]) -> Creations {
+pub(super) async fn create(config: &ServeConfig, news: &[TopicNews]) -> Creations {
     let mut tasks = JoinSet::new();
-    for store in stores {
+    for (store, news) in config.stores.iter().zip(news) {
         if let Some(creation) = store.create
-            && !has_copy(data, store)
+            && !has_copy(&config.data, store)
         {
             let Creation { partitions, replication } = creation;
             let settings = TopicSettings { partitions, replication };
-            tasks.spawn(insist(kafka.clone(), store.topic.as_str().to_owned(), settings));
+            let topic = store.topic.as_str().to_owned();
+            tasks.spawn(insist(config.kafka.clone(), topic, settings, news.clone()));
         }
     }
     let mut creations = Creations { tasks };
@@ -54,13 +56,17 @@ impl Creations {
     }
 }
 
-async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings) {
+async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings, news: TopicNews) {
     let mut told = String::new();
     for failures in 0.. {
         let tried = attempt(kafka.clone(), topic.clone(), settings).await;
         match tried.expect("creating a topic does not panic") {
-            Ok(created) => return tell(&topic, settings, created),
+            Ok(created) => {
+                news.forget();
+                return tell(&topic, settings, created);
+            }
             Err(error) => {
+                absence(&error).into_iter().for_each(|told| news.tell(told));
                 let error = error.to_string();
                 if error != told {
                     tracing::warn!(topic, error, "the topic cannot be created yet: trying again");
@@ -70,6 +76,23 @@ async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings) {
         }
         tokio::time::sleep(Limits::PRODUCTION.retry_after(failures)).await;
     }
+}
+
+/// Why the topic is not there yet; none where the node says by itself what it waits for.
+fn absence(error: &CreateTopicError) -> Option<Told> {
+    let what_to_do = match error {
+        CreateTopicError::TooFewBrokers { .. } => {
+            "start the other brokers, and it is created by itself; where there are to be no more, set the store's \
+             `replication` to what there is, or create the topic yourself"
+        }
+        CreateTopicError::Refused { .. } => {
+            "mend what Kafka names, such as the rights of this principal, and it is created by itself; or create the \
+             topic yourself"
+        }
+        CreateTopicError::Config(_) | CreateTopicError::Unreachable { .. } => return None,
+    };
+    let detail = format!("it waits to be created: {}", error.why());
+    Some(Told { detail, what_to_do: what_to_do.to_owned() })
 }
 
 fn tell(topic: &str, settings: TopicSettings, created: Created) {

@@ -20,7 +20,7 @@ use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use outrigger::index::StoreIndex;
 use outrigger::peer::PeerConfig;
 use outrigger::rocks::Resources;
-use outrigger::runtime::{Inbox, Log, StoreSpec};
+use outrigger::runtime::{Inbox, Log, LogHome, StoreSpec, TopicNews};
 use outrigger::serve::{Claims, Sidecar, SidecarConfig};
 use outrigger::watchdog::Patience;
 use outrigger_client::Client;
@@ -92,6 +92,8 @@ impl Node {
         let spec = |(name, _): &(&str, _)| StoreSpec {
             name: (*name).to_owned(),
             topic: format!("topic-of-{name}"),
+            news: TopicNews::default(),
+            home: LogHome::Brokers,
         };
         let socket = dir.join("socket");
         let config = SidecarConfig {

@@ -28,12 +28,25 @@ fn a_topic_waits_for_the_brokers_that_its_cluster_is_meant_to_have() -> Result<(
         let mut chosen = creating("chosen", &["--replication", "1"])?;
         patient.start().await?;
         chosen.start().await?;
-        told(&patient, "is to have 3 replicas, for good, and 2 brokers are up").await?;
+        let waits = "it is to have 3 replicas, for good, and 2 brokers are up";
+        told(&patient, waits).await?;
+        let says =
+            |status: &StoreStatus| status.stalls.iter().any(|stall| stall.detail.contains(waits));
+        let status = patient.until("what it waits for", MINUTE, says).await?;
+        ensure!(has_stall(&status, StallKind::TopicGone), "{status:?}");
+        let refused = patient.store().await?.put("k", "v").await;
+        let refused = refused.err().context("written to a topic that is not there")?.to_string();
+        let text = String::from_utf8(patient.ask("status", &[])?.stdout)?;
+        for told in [&refused, &text] {
+            ensure!(told.contains(waits) && told.contains("start the other brokers"), "{told}");
+        }
         chosen.until_ready().await?;
         ensure!(policy(&cluster, "chosen").replication == 1);
 
         cluster.start_broker(3)?;
-        patient.until_ready().await?;
+        let status = patient.until_ready().await?;
+        ensure!(status.stalls.is_empty(), "{status:?}");
+        patient.store().await?.put("k", "v").await?;
         let patient = policy(&cluster, "patient");
         ensure!((patient.replication, patient.min_insync_replicas) == (3, 2), "{patient:?}");
         Ok(())

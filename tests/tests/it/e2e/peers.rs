@@ -154,6 +154,18 @@ fn fell_back(node: &Node, because: &str) -> Result<()> {
     Ok(())
 }
 
+/// Status and a refused write have the reason why no peer gave its copy, what to do about it, and no secret.
+async fn says_why(node: &Node, because: &str) -> Result<()> {
+    let refused = node.store().await?.put("k", "v").await.err().context("a refusal")?.to_string();
+    let text = String::from_utf8(node.ask("status", &[])?.stdout)?;
+    for told in [&refused, &text] {
+        ensure!(told.contains(because) && told.contains("mend what keeps the peers"), "{told}");
+        ensure!(!told.contains("configure a node"), "it has peers: {told}");
+        ensure!(!told.contains(SECRET) && !told.contains("another-secret"), "{told}");
+    }
+    Ok(())
+}
+
 /// A byte in the middle of each of its files of rows becomes another one.
 fn rot(node: &Node) -> Result<()> {
     for entry in fs::read_dir(node.data().join(STORE).join("g1"))? {
@@ -203,6 +215,9 @@ fn a_wiped_node_is_ready_from_its_peer_and_says_so() -> Result<()> {
         same(&place, &giver, &taker).await?;
         came_from(&taker, &giver)?;
         ensure!(taker.stop()?.success());
+        let log = taker.log();
+        let (_, after) = log.split_once("draining; a second signal").context("it is told")?;
+        ensure!(after.contains("closing") && !after.contains("OPENING"), "{after}");
         taker.start().await?;
         same(&place, &giver, &taker).await?;
         ensure!(told(&taker, "a peer gave its copy")?.is_empty(), "it has one");
@@ -348,7 +363,22 @@ fn where_the_log_lost_its_beginning_a_peer_helps_and_nothing_else() -> Result<()
         let nobody =
             |status: &StoreStatus| refused(status) && taker.log().contains("no peer gave a copy");
         taker.until("refused, and nobody gives", MINUTE, nobody).await?;
+        let why = format!("no peer gave a copy: {}: it cannot be reached", giver.url());
+        says_why(&taker, &why).await?;
         giver.start().await?;
+        on_disk(&giver, place.topic.ends(P0)?.1).await?;
+        let other = place.secret("other", "another-secret-of-others")?;
+        let peers = ["--peers", &giver.url()];
+        let mut stranger =
+            place.node("stranger")?.with_args(&with_secret(&other)?).with_args(&peers);
+        stranger.start().await?;
+        let failed = |status: &StoreStatus| {
+            let detail = status.cause.as_ref().map(|cause| cause.detail.as_str());
+            refused(status) && detail.is_some_and(|detail| detail.contains("no peer gave"))
+        };
+        stranger.until("refused, and why", MINUTE, failed).await?;
+        says_why(&stranger, "PermissionDenied: the peer secret is another").await?;
+        stranger.kill()?;
         let comes = |status: &StoreStatus| refused(status) && transfer(status).is_some();
         taker.until("refused, and the copy comes", MINUTE, comes).await?;
         same(&place, &giver, &taker).await?;

@@ -1,12 +1,14 @@
 //! What a node must not go on with, on a real topic: named, nothing lost, nothing merged.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
-use anyhow::{Result, ensure};
-use outrigger_client::proto::v1::{Phase, Reason, StallKind};
+use anyhow::{Context, Result, ensure};
+use outrigger_client::proto::v1::{Phase, Reason, Stall, StallKind};
 use outrigger_client::{ErrorKind, Level};
 use outrigger_core::offset::{Offset, Partition};
-use outrigger_tests::kafka::TopicSpec;
+use outrigger_tests::kafka::{Cluster, TopicSpec};
+use outrigger_tests::node::Node;
+use tempfile::TempDir;
 
 use super::{MINUTE, Place, durable, has_stall, refused, run};
 
@@ -23,6 +25,55 @@ fn refusal(status: &outrigger_client::StoreStatus) -> Option<Reason> {
         Why::Refusal(reason) => Reason::try_from(reason).ok(),
         Why::Restore(_) => None,
     }
+}
+
+/// A command that a message names, as it stands there.
+fn command_in(text: &str, command: &str) -> Result<String> {
+    let named = text.split('`').find(|part| part.starts_with(command));
+    named.map(str::to_owned).with_context(|| format!("{command} in {text}"))
+}
+
+/// As somebody does it who reads the message.
+fn pasted(command: &str) -> Result<Output> {
+    let binary = outrigger_tests::node::binary();
+    let directory = binary.parent().context("a program is in a directory")?;
+    let path = format!("{}:{}", directory.display(), std::env::var("PATH")?);
+    Ok(Command::new("sh").args(["-c", command]).env("PATH", path).output()?)
+}
+
+#[test]
+fn another_cluster_at_the_address_is_named_with_that_of_the_copy() -> Result<()> {
+    run(async {
+        let dir = TempDir::new()?;
+        let first = Cluster::start(1, &[])?;
+        let topic = first.topic("moved", TopicSpec::store())?.name().to_owned();
+        let mut node = Node::new(dir.path(), "one", &first.bootstrap(), &topic)?;
+        node.start().await?;
+        let own = node.until_ready().await?.cluster_id;
+        let last = node.store().await?.put("mine", "1").await?;
+        node.until("on disk", MINUTE, |status| durable(status) > last.offset).await?;
+        node.kill()?;
+        drop(first);
+
+        let second = Cluster::start(1, &[])?;
+        let mut node = Node::new(dir.path(), "one", &second.bootstrap(), &topic)?;
+        node.start().await?;
+        let named = |status: &outrigger_client::StoreStatus| {
+            let told = |stall: &Stall| stall.detail.contains("is another cluster");
+            has_stall(status, StallKind::TopicGone) && status.stalls.iter().any(told)
+        };
+        let status = node.until("the other cluster", MINUTE, named).await?;
+        let Stall { detail, what_to_do, .. } = &status.stalls[0];
+        let both = [format!("the copy here is of cluster {own}"), second.bootstrap()];
+        ensure!(both.iter().all(|part| detail.contains(part)), "{own}: {detail}");
+        ensure!(command_in(what_to_do, "outrigger reset")?.contains("--data /"), "{what_to_do}");
+        node.kill()?;
+        for command in ["plan", "doctor"] {
+            let text = said(&node.look(command)?);
+            ensure!(text.contains(&both[0]) && text.contains("is another cluster"), "{text}");
+        }
+        Ok(())
+    })
 }
 
 #[test]
@@ -61,6 +112,11 @@ fn a_recreated_topic_is_refused_and_the_disk_keeps_what_it_had() -> Result<()> {
         place.topic.put(P0, b"foreign", Some(b"2"))?;
         let status = node.until("refused", MINUTE * 2, refused).await?;
         ensure!(refusal(&status) == Some(Reason::RefusedIdentity), "{status:?}");
+        let told = status.cause.as_ref().map(|cause| cause.what_to_do.clone()).unwrap_or_default();
+        let refused_read =
+            node.store().await?.get("mine").await.err().map(|error| error.to_string());
+        ensure!(refused_read.is_some_and(|error| error.contains(&told)), "{told}");
+        let command = command_in(&told, "outrigger reset")?;
         let stale = node.store().await?.with_level(Level::Stale).get("foreign").await;
         ensure!(!matches!(stale, Ok(Some(_))), "a foreign row is served");
         ensure!(token_store.get("mine").await.is_err());
@@ -72,12 +128,12 @@ fn a_recreated_topic_is_refused_and_the_disk_keeps_what_it_had() -> Result<()> {
         ensure!(running.status.code() == Some(73), "{running:?}");
         ensure!(said(&running).contains("in use by process"), "{running:?}");
         node.kill()?;
-        let asked = node.on_disk("reset", &[])?;
+        let asked = pasted(&command)?;
         ensure!(asked.status.success() && said(&asked).contains("Say --yes"), "{asked:?}");
         node.start().await?;
         node.until("refused: nothing was reset", MINUTE, refused).await?;
         node.kill()?;
-        let reset = node.on_disk("reset", &["--yes"])?;
+        let reset = pasted(&format!("{command} --yes"))?;
         ensure!(reset.status.success(), "{reset:?}");
         let again = node.on_disk("reset", &["--yes"])?;
         ensure!(said(&again).contains("nothing to reset"), "{again:?}");

@@ -1,0 +1,100 @@
+//! Finds out what it means that a topic is not there although this node has a copy of it: often the brokers at the same
+//! address are another cluster now.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use outrigger_core::node::Status;
+use outrigger_core::stall::StallKind;
+use tokio::task::JoinSet;
+
+use crate::advice;
+use crate::config::ServeConfig;
+use crate::kafka::{self, KafkaConfig};
+use crate::rocks;
+use crate::runtime::{StoreHandle, Told, TopicNews};
+
+/// Each time costs a client of its own, and nobody changes clusters by the minute.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// Tasks that end when dropped.
+pub(super) struct Watches {
+    _tasks: JoinSet<()>,
+}
+
+/// One store's.
+struct Watch {
+    kafka: KafkaConfig,
+    data: PathBuf,
+    store: StoreHandle,
+    news: TopicNews,
+}
+
+pub(super) fn watch(config: &ServeConfig, stores: Vec<StoreHandle>, news: &[TopicNews]) -> Watches {
+    let mut tasks = JoinSet::new();
+    for (store, news) in stores.into_iter().zip(news.iter().cloned()) {
+        let (kafka, data) = (config.kafka.clone(), config.data.clone());
+        tasks.spawn(Watch { kafka, data, store, news }.run());
+    }
+    Watches { _tasks: tasks }
+}
+
+impl Watch {
+    /// Until the store's node has ended.
+    async fn run(self) {
+        let mut changes = self.store.status_changes();
+        let mut told = false;
+        loop {
+            let gone = changes.wait_for(|status| is_gone(status)).await.is_ok();
+            if !gone {
+                return;
+            }
+            match self.look().await {
+                Some(news) => {
+                    self.news.tell(news);
+                    told = true;
+                }
+                // What others told is theirs to take back.
+                None if told => {
+                    self.news.forget();
+                    told = false;
+                }
+                None => {}
+            }
+            let back = changes.wait_for(|status| !is_gone(status));
+            if tokio::time::timeout(LOOK_AGAIN, back).await.is_ok() && told {
+                self.news.forget();
+                told = false;
+            }
+        }
+    }
+
+    async fn look(&self) -> Option<Told> {
+        let (kafka, data) = (self.kafka.clone(), self.data.clone());
+        let store = self.store.name().to_owned();
+        let looked = tokio::task::spawn_blocking(move || look(&kafka, &data, &store)).await;
+        looked.expect("looking does not panic")
+    }
+}
+
+fn is_gone(status: &Status) -> bool {
+    status.stalls.iter().any(|stall| stall.kind == StallKind::TopicGone)
+}
+
+/// None: there is no copy, or it is of the cluster that answers, or nobody can tell.
+pub(crate) fn look(kafka: &KafkaConfig, data: &Path, store: &str) -> Option<Told> {
+    let copy = rocks::identity(data, store).ok()??;
+    let answers = kafka::cluster_id(kafka).ok()?.ok()?;
+    (answers != copy.cluster).then(|| other_cluster(&copy.cluster, &answers, kafka, data, store))
+}
+
+fn other_cluster(copy: &str, answers: &str, kafka: &KafkaConfig, data: &Path, store: &str) -> Told {
+    let bootstrap = &kafka.bootstrap;
+    let detail = format!(
+        "{bootstrap} is another cluster, {answers}, which does not have the topic: the copy here is of cluster {copy}"
+    );
+    let what_to_do = "point `bootstrap` at the cluster of the copy. Where the other one is to take its place, write the \
+                      state of the best copy into a new topic there (`outrigger reseed`), or stop the node and run \
+                      `outrigger reset` to begin with nothing";
+    Told { detail, what_to_do: advice::placed(what_to_do, data, store) }
+}
