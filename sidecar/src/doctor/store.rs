@@ -22,7 +22,7 @@ use crate::config::{ServeConfig, StoreConfig};
 use crate::kafka::{self, Placement, PlacementError, Replicas};
 use crate::plan::{self, Planned};
 use crate::rocks::{self, Shared};
-use crate::runtime::{Told, clock};
+use crate::runtime::{Circumstances, Told, clock};
 use crate::serve;
 use crate::words::{MURMUR2, counted};
 
@@ -85,7 +85,7 @@ fn unanswered(
     let elsewhere = || serve::other_cluster(&config.kafka, &config.data, name);
     match (kind == StallKind::TopicGone).then(elsewhere).flatten() {
         Some(Told { detail, what_to_do }) => findings.bad(format!("{what}: {detail}"), what_to_do),
-        None => findings.bad(what, advice::placed(kind.what_to_do(), &config.data, name)),
+        None => findings.bad(what, plan::circumstances(config, store).stall(kind, "").what_to_do),
     }
 }
 
@@ -186,17 +186,13 @@ fn copy(
     match plan::planned(config, store, facts, exists, shared) {
         Ok(Planned { found, plan, .. }) => {
             clock(&found, findings);
-            planned(
-                &plan,
-                |text| advice::placed(text, &config.data, store.name.as_str()),
-                findings,
-            );
+            planned(&plan, &plan::circumstances(config, store), findings);
         }
         Err(error) => findings.bad(error.to_string(), "check the disk and the rights of this user"),
     }
 }
 
-fn planned(plan: &Plan, placed: impl Fn(&str) -> String, findings: &mut Findings) {
+fn planned(plan: &Plan, circumstances: &Circumstances, findings: &mut Findings) {
     let details = "`outrigger plan` tells more; it happens by itself at the next start";
     match plan {
         Plan::Resume { generation, .. } => {
@@ -212,10 +208,11 @@ fn planned(plan: &Plan, placed: impl Fn(&str) -> String, findings: &mut Findings
             findings.warn(format!("the copy is to be rebuilt: {}", cause.name()), details);
         }
         Plan::Wait(deposed) => {
-            findings.warn(deposed.to_string(), placed(StallKind::StaleLeader.what_to_do()));
+            let told = circumstances.stall(StallKind::StaleLeader, &deposed.to_string());
+            findings.warn(told.detail, told.what_to_do);
         }
         Plan::Refuse { refusal, .. } | Plan::Incomplete { refusal, .. } => {
-            findings.bad(refusal.to_string(), placed(refusal.what_to_do()));
+            findings.bad(refusal.to_string(), circumstances.refusal(refusal).what_to_do);
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::index::StoreIndex;
 use crate::kafka::{KafkaLog, KafkaStartError};
 use crate::rocks::{self, DataDir, DataDirError, Resources, Shared};
-use crate::runtime;
+use crate::runtime::{self, Circumstances, LogHome, TopicNews};
 
 /// Beyond what the log takes to fail a question by itself.
 pub(crate) const ANSWERED_MAX: Duration = Duration::from_secs(60);
@@ -110,6 +110,12 @@ impl Planned {
             Plan::Resume { .. } | Plan::Continue { .. } | Plan::Rebuild { .. } => Exit::Success,
         }
     }
+}
+
+/// What a node with these settings would know of the store before it has asked anybody.
+pub(crate) fn circumstances(config: &ServeConfig, store: &StoreConfig) -> Circumstances {
+    let (name, data) = (store.name.as_str().to_owned(), config.data.clone());
+    Circumstances::new(name, data, TopicNews::default(), LogHome::Brokers, config.peer.asks())
 }
 
 /// Nothing is decided without the log.

@@ -13,10 +13,9 @@ use outrigger_core::stall::StallKind;
 use outrigger_core::store::{Found, FoundCopy, FoundGeneration, GenerationState};
 use outrigger_core::topic::LogFacts;
 
-use super::Planned;
-use crate::advice;
+use super::{Planned, circumstances};
 use crate::config::{ServeConfig, StoreConfig};
-use crate::runtime::Told;
+use crate::runtime::{Circumstances, Told};
 use crate::serve;
 
 const INFALLIBLE: &str = "a String takes every text";
@@ -29,8 +28,7 @@ pub(super) fn store(
 ) {
     let Planned { facts, found, plan } = planned;
     writeln!(out, "{}  {}", store.name, headline(plan)).expect(INFALLIBLE);
-    let placed = |text: &str| advice::placed(text, &config.data, store.name.as_str());
-    consequences(plan, placed, out);
+    consequences(plan, &circumstances(config, store), out);
     if config.peer.asks() {
         peers(plan, facts, out);
     }
@@ -54,7 +52,7 @@ pub(super) fn unanswered(
             writeln!(out, "  {detail}\n  {what_to_do}").expect(INFALLIBLE);
         }
         None => {
-            let what_to_do = advice::placed(kind.what_to_do(), &config.data, name.as_str());
+            let what_to_do = circumstances(config, store).stall(kind, "").what_to_do;
             writeln!(out, "  {what_to_do}").expect(INFALLIBLE);
         }
     }
@@ -76,15 +74,15 @@ fn headline(plan: &Plan) -> String {
     }
 }
 
-fn consequences(plan: &Plan, placed: impl Fn(&str) -> String, out: &mut String) {
+fn consequences(plan: &Plan, circumstances: &Circumstances, out: &mut String) {
     let mut line = |text: String| writeln!(out, "  {text}").expect(INFALLIBLE);
     let stale = |serve: &Option<Generation>| {
         serve.map(|generation| format!("{generation} answers STALE reads meanwhile"))
     };
     match plan {
-        Plan::Wait(_) => line(placed(StallKind::StaleLeader.what_to_do())),
+        Plan::Wait(_) => line(circumstances.stall(StallKind::StaleLeader, "").what_to_do),
         Plan::Refuse { refusal, serve } | Plan::Incomplete { refusal, serve, .. } => {
-            line(placed(refusal.what_to_do()));
+            line(circumstances.refusal(refusal).what_to_do);
             stale(serve).into_iter().for_each(line);
         }
         Plan::Resume { unfinished, .. } => {

@@ -44,14 +44,17 @@ pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exi
     config.kafka.check()?;
     let claimed = sidecar_config(&config);
     let news: Vec<TopicNews> = claimed.stores.iter().map(|store| store.news.clone()).collect();
-    let claims = Claims::take(claimed).await?;
+    let claims = tokio::select! {
+        biased;
+        name = signals.next() => return Ok(ended_early(name)),
+        claims = Claims::take(claimed) => claims?,
+    };
     let creating = topics::create(&config, &news);
     let _creations = tokio::select! {
         biased;
         name = signals.next() => {
-            tracing::info!(signal = name, "ended before the start");
             claims.release();
-            return Ok(Exit::Success);
+            return Ok(ended_early(name));
         }
         creations = creating => creations,
     };
@@ -86,6 +89,11 @@ pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exi
         None => Ok(Exit::Success),
         Some(why) => Err(ServeError::Server(why)),
     }
+}
+
+fn ended_early(signal: &str) -> Exit {
+    tracing::info!(signal, "ended before the start");
+    Exit::Success
 }
 
 impl ServeError {

@@ -70,7 +70,7 @@ struct Server {
 
 impl Claims {
     pub async fn take(config: SidecarConfig) -> Result<Claims, ClaimError> {
-        let data = DataDir::lock(&config.data)?;
+        let data = lock(config.data.clone()).await?;
         let tcp = match config.listen {
             Some(address) => Some(listen::tcp(address).await?),
             None => None,
@@ -117,6 +117,21 @@ impl Claims {
         };
         let grpc = tokio::spawn(grpc::serve(server, stop.clone()));
         Ok(Sidecar { runtime, address, socket, server: Server { stop, grpc, observers } })
+    }
+}
+
+/// A disk that hangs is named: nobody answers a call that could.
+async fn lock(path: PathBuf) -> Result<DataDir, DataDirError> {
+    let named = path.clone();
+    let mut locking = tokio::task::spawn_blocking(move || DataDir::lock(&path));
+    loop {
+        match tokio::time::timeout(Limits::PRODUCTION.stall_after, &mut locking).await {
+            Ok(locked) => return locked.expect("locking a directory does not panic"),
+            Err(_slow) => tracing::warn!(
+                data = %named.display(),
+                "the data directory does not answer: check its disk; the start goes on by itself when it does"
+            ),
+        }
     }
 }
 

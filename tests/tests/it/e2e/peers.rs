@@ -359,6 +359,7 @@ fn where_the_log_lost_its_beginning_a_peer_helps_and_nothing_else() -> Result<()
 
         let plan = String::from_utf8(taker.look("plan")?.stdout)?;
         ensure!(plan.contains("unless a READY peer gives its copy"), "{plan}");
+        ensure!(!plan.contains("configure a node"), "it has peers: {plan}");
         taker.start().await?;
         let nobody =
             |status: &StoreStatus| refused(status) && taker.log().contains("no peer gave a copy");

@@ -52,6 +52,15 @@ async fn until_well(node: &Node) -> Result<StoreStatus> {
     node.until("READY without a stall", MINUTE, well).await
 }
 
+async fn until_told(node: &Node, what: &str, told: impl Fn(&str) -> bool) -> Result<()> {
+    let deadline = Instant::now() + MINUTE;
+    while !told(&node.log()) {
+        ensure!(Instant::now() < deadline, "{what} is not told:\n{}", node.log());
+        tokio::time::sleep(super::POLL).await;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_disk_that_hangs_is_named_at_start_at_work_and_at_the_end_and_waited_for() -> Result<()> {
     let mut disk = match Disk::new(BYTES) {
@@ -61,7 +70,7 @@ fn a_disk_that_hangs_is_named_at_start_at_work_and_at_the_end_and_waited_for() -
             return Ok(());
         }
     };
-    run(async move {
+    run(async {
         let mut cluster = Cluster::start(1, &[])?;
         let topic = cluster.topic("slow-disk", TopicSpec::store())?;
         let dir = TempDir::new()?;
@@ -72,57 +81,10 @@ fn a_disk_that_hangs_is_named_at_start_at_work_and_at_the_end_and_waited_for() -
         node.until("on disk", MINUTE, |status| durable(status) > first.offset).await?;
         ensure!(node.stop()?.success());
 
-        cluster.kill_all()?;
-        node.start().await?;
-        let unreachable = |status: &StoreStatus| has_stall(status, StallKind::LogUnreachable);
-        node.until("no log", MINUTE, unreachable).await?;
-        let frozen = disk.freeze()?;
-        cluster.start_all()?;
-        let status = until_slow(&node).await?;
-        ensure!(status.phase() != Phase::Ready, "it cannot open its copy: {status:?}");
-        ensure!(health(&node, "readiness").await? == ServingStatus::NotServing);
-        frozen.thaw();
-        until_well(&node).await?;
-        ensure!(health(&node, "readiness").await? == ServingStatus::Serving);
-
-        let frozen = disk.freeze()?;
-        let store = node.store().await?;
-        let second = store.put("second", "2").await.context("the log takes it")?;
-        let status = until_slow(&node).await?;
-        ensure!(status.phase() == Phase::Ready, "what it has is still exact: {status:?}");
-        ensure!(health(&node, "readiness").await? == ServingStatus::Serving);
-        let stale = node.store().await?.with_level(Level::Stale);
-        ensure!(stale.get("first").await?.is_some(), "reads go on");
-        ensure!(durable(&status) <= second.offset, "nothing is on disk that waits for it");
-        frozen.thaw();
-        let status = until_well(&node).await?;
-        ensure!(status.generation == Some(1), "nothing was rebuilt: {status:?}");
-        node.until("on disk", MINUTE, |status| durable(status) > second.offset).await?;
-
-        let told = slow(&node);
-        let frozen = disk.freeze()?;
-        node.store().await?.put("third", "3").await?;
-        terminate(&node)?;
-        let deadline = Instant::now() + MINUTE;
-        while slow(&node) == told {
-            ensure!(
-                Instant::now() < deadline,
-                "it does not say what it waits for:\n{}",
-                node.log()
-            );
-            tokio::time::sleep(super::POLL).await;
-        }
-        ensure!(node.ended()?.is_none(), "it waits:\n{}", node.log());
-        frozen.thaw();
-        let ended = loop {
-            if let Some(ended) = node.ended()? {
-                break ended;
-            }
-            ensure!(Instant::now() < deadline, "it does not end:\n{}", node.log());
-            tokio::time::sleep(super::POLL).await;
-        };
-        ensure!(ended.success(), "{ended}:\n{}", node.log());
-        node.kill()?;
+        at_start(&mut disk, &mut node).await?;
+        while_it_opens(&mut disk, &mut node, &mut cluster).await?;
+        at_work(&mut disk, &node).await?;
+        at_the_end(&mut disk, &mut node).await?;
 
         node.start().await?;
         until_well(&node).await?;
@@ -131,18 +93,78 @@ fn a_disk_that_hangs_is_named_at_start_at_work_and_at_the_end_and_waited_for() -
             ensure!(store.get(key).await?.is_some(), "{key}");
         }
         ensure!(node.stop()?.success());
-        drop(node);
-        drop(disk);
         Ok(())
     })
 }
 
+/// Before there is anybody who could answer a call.
+async fn at_start(disk: &mut Disk, node: &mut Node) -> Result<()> {
+    let frozen = disk.freeze()?;
+    node.spawn()?;
+    let names = |log: &str| log.contains("the data directory does not answer");
+    until_told(node, "what the start waits for", names).await?;
+    frozen.thaw();
+    until_well(node).await?;
+    ensure!(node.stop()?.success());
+    Ok(())
+}
+
+async fn while_it_opens(disk: &mut Disk, node: &mut Node, cluster: &mut Cluster) -> Result<()> {
+    cluster.kill_all()?;
+    node.start().await?;
+    let unreachable = |status: &StoreStatus| has_stall(status, StallKind::LogUnreachable);
+    node.until("no log", MINUTE, unreachable).await?;
+    let frozen = disk.freeze()?;
+    cluster.start_all()?;
+    let status = until_slow(node).await?;
+    ensure!(status.phase() != Phase::Ready, "it cannot open its copy: {status:?}");
+    ensure!(health(node, "readiness").await? == ServingStatus::NotServing);
+    frozen.thaw();
+    until_well(node).await?;
+    ensure!(health(node, "readiness").await? == ServingStatus::Serving);
+    Ok(())
+}
+
+/// Its first flush hangs, and what comes is applied behind it.
+async fn at_work(disk: &mut Disk, node: &Node) -> Result<()> {
+    let frozen = disk.freeze()?;
+    let second = node.store().await?.put("second", "2").await.context("the log takes it")?;
+    let status = until_slow(node).await?;
+    ensure!(status.phase() == Phase::Ready, "what it has is still exact: {status:?}");
+    ensure!(health(node, "readiness").await? == ServingStatus::Serving);
+    let stale = node.store().await?.with_level(Level::Stale);
+    ensure!(stale.get("first").await?.is_some(), "reads go on");
+    ensure!(durable(&status) <= second.offset, "nothing is on disk that waits for it");
+    frozen.thaw();
+    let status = until_well(node).await?;
+    ensure!(status.generation == Some(1), "nothing was rebuilt: {status:?}");
+    node.until("on disk", MINUTE, |status| durable(status) > second.offset).await?;
+    Ok(())
+}
+
+async fn at_the_end(disk: &mut Disk, node: &mut Node) -> Result<()> {
+    let frozen = disk.freeze()?;
+    node.store().await?.put("third", "3").await?;
+    let before = slow(&node.log());
+    terminate(node)?;
+    until_told(node, "what the end waits for", |log| slow(log) > before).await?;
+    ensure!(node.ended()?.is_none(), "it waits:\n{}", node.log());
+    frozen.thaw();
+    let deadline = Instant::now() + MINUTE;
+    let ended = loop {
+        if let Some(ended) = node.ended()? {
+            break ended;
+        }
+        ensure!(Instant::now() < deadline, "it does not end:\n{}", node.log());
+        tokio::time::sleep(super::POLL).await;
+    };
+    ensure!(ended.success(), "{ended}:\n{}", node.log());
+    node.kill()
+}
+
 /// How often it was logged that the disk does not answer.
-fn slow(node: &Node) -> usize {
-    node.log()
-        .lines()
-        .filter(|line| line.contains("held up") && line.contains("store_slow"))
-        .count()
+fn slow(log: &str) -> usize {
+    log.lines().filter(|line| line.contains("held up") && line.contains("store_slow")).count()
 }
 
 fn terminate(node: &Node) -> Result<()> {
