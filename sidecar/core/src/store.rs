@@ -198,23 +198,9 @@ impl FoundCopy {
             found.take_if(|found| found.generation == gone);
         }
     }
-
-    /// The topic's delete.retention.ms as it is now, for every generation that can be read.
-    pub(crate) fn see_retention(&mut self, delete_retention_ms: u64) {
-        let states = [&mut self.current, &mut self.building].into_iter().flatten();
-        for found in states {
-            found.see_retention(delete_retention_ms);
-        }
-    }
 }
 
 impl FoundGeneration {
-    pub(crate) fn see_retention(&mut self, delete_retention_ms: u64) {
-        if let GenerationState::Intact(lineages) = &mut self.state {
-            lineages.iter_mut().for_each(|lineage| lineage.see_retention(delete_retention_ms));
-        }
-    }
-
     /// By partition; none of what cannot be read.
     pub fn lineages(&self) -> Option<&[Lineage]> {
         match &self.state {

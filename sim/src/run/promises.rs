@@ -39,6 +39,22 @@ impl Run<'_> {
         })
     }
 
+    /// What was heard may not be on disk: it failed, or was slow, since a retention was lowered.
+    fn hurt_since_lowered(&self, node: usize) -> bool {
+        let lowered = self.active_faults().filter(|active| lowers(&active.what));
+        let Some(since) = lowered.map(|lowered| lowered.at_ms).min() else { return false };
+        let hurts = |fault: &Fault| {
+            let until = self.end_ms(fault) + late_ms(&fault.what) + self.heard_ms();
+            let lasts = fault.at_ms <= self.now_ms() && since <= until;
+            lasts && fault.what.node() == Some(node) && keeps_nothing(&fault.what)
+        };
+        self.plan.faults.iter().any(hurts)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from((self.world.now.mono - START.mono).as_millis()).expect("a run is short")
+    }
+
     fn active_faults(&self) -> impl Iterator<Item = &Fault> + Clone {
         self.active.keys().map(|index| &self.plan.faults[*index])
     }
@@ -105,7 +121,9 @@ impl Run<'_> {
         let unheard =
             self.lowered_unheard() && lowered.any(|lowered| !self.is_heard(fault, lowered));
         let away = hears_nothing(what) || sleeps(what) && unheard;
-        if (opens(what) || away) && self.actives().any(lowers) {
+        let unsaved = self.lowered_unheard() || self.hurt_since_lowered(node);
+        let forgets = opens(what) && keeps_a_copy(what) && unsaved;
+        if (forgets || away) && self.actives().any(lowers) {
             return true;
         }
         let lowered_before = |other: &Fault| lowers(&other.what) && other.at_ms <= fault.at_ms;
@@ -128,6 +146,11 @@ impl Run<'_> {
 /// Another disk is there afterwards.
 fn swaps(what: &FaultKind) -> bool {
     matches!(what.id(), "D4" | "D5" | "D6")
+}
+
+/// Without one there is nothing that had to be remembered: the first answer tells a process what counts.
+fn keeps_a_copy(what: &FaultKind) -> bool {
+    what.id() != "D5"
 }
 
 /// A disk of before is there afterwards.
@@ -157,6 +180,11 @@ fn hears_nothing(what: &FaultKind) -> bool {
 /// A process that opens its copy asks nothing until its disk has answered.
 fn sleeps(what: &FaultKind) -> bool {
     matches!(what.id(), "D2" | "D11" | "D13")
+}
+
+/// What a process is to write may never be on its disk, or late, or the process does not run to write it.
+fn keeps_nothing(what: &FaultKind) -> bool {
+    sleeps(what) || matches!(what.id(), "D7" | "D8" | "D9" | "D10")
 }
 
 /// The last of a slow disk's answers comes so long after it is over.

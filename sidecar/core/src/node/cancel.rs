@@ -45,6 +45,7 @@ impl Node {
             // What was asked for is answered first; a pause after an error ends by itself.
             Stage::Asking
             | Stage::Opening { .. }
+            | Stage::Recording { .. }
             | Stage::Preparing { .. }
             | Stage::Suspended { .. }
             | Stage::Closing

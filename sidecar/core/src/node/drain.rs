@@ -38,8 +38,11 @@ impl Node {
     /// Closes once nothing is under way, or when time is up.
     pub(super) fn advance_drain(&mut self) {
         let Some(until) = self.drain.as_ref().map(|drain| drain.until) else { return };
-        if let Stage::Closing | Stage::Stopped | Stage::Opening { .. } | Stage::Preparing { .. } =
-            self.stage
+        if let Stage::Closing
+        | Stage::Stopped
+        | Stage::Opening { .. }
+        | Stage::Recording { .. }
+        | Stage::Preparing { .. } = self.stage
         {
             // Each of these is about to be answered by the store; a generation is closed when it is known.
             return;
@@ -56,6 +59,7 @@ impl Node {
             Stage::Reading(reading) => reading.all_durable(),
             Stage::Asking
             | Stage::Opening { .. }
+            | Stage::Recording { .. }
             | Stage::Preparing { .. }
             | Stage::Fetching(_)
             | Stage::Waiting { .. }

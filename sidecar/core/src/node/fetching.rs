@@ -78,6 +78,7 @@ impl Node {
             Stage::Fetching(fetching) => Some(fetching),
             Stage::Asking
             | Stage::Opening { .. }
+            | Stage::Recording { .. }
             | Stage::Preparing { .. }
             | Stage::Reading(_)
             | Stage::Waiting { .. }
@@ -183,12 +184,12 @@ impl Node {
     pub(super) fn on_facts_beside_fetch(&mut self, facts: &LogFacts, superseded: bool) {
         let (safe, identity) =
             (policy_fault(&facts.policy, &self.limits).is_none(), facts.identity(&self.store));
-        let retention_ms = facts.policy.delete_retention_ms;
-        let Some(fetching) = self.fetching() else { return };
-        if let Found::Copy(copy) = &mut fetching.found {
-            copy.see_retention(retention_ms);
-        }
+        let Stage::Fetching(fetching) = &mut self.stage else { return };
         let fits = safe && identity == fetching.identity;
+        if let (true, Found::Copy(copy)) = (fits, &mut fetching.found) {
+            // Not written: it is given up already, and whoever opens it anew writes that first.
+            drop(self.heard.apply_to(copy));
+        }
         match &fetching.step {
             Step::Asked if !fits => drop(self.calls_off_fetch()),
             Step::Fetched if !fits => self.reopen(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::deposed::Deposed;
 use crate::limits::Limits;
+use crate::lineage::Lineage;
 use crate::log::{LogCall, PartitionEnd};
 use crate::offset::{Generation, Partition};
 use crate::stall::StallKind;
@@ -12,7 +13,7 @@ use crate::topic::TopicId;
 
 use super::reader::Reader;
 use super::reading::{Durability, Reading, Usage};
-use super::{Effect, Node, Stage};
+use super::{Node, Stage};
 
 impl Node {
     /// Everything that is due while reading.
@@ -81,8 +82,28 @@ impl Node {
             (true, false) => {
                 reading.durability = Durability::Settling;
                 self.ends.hurry();
+                self.hurry_policy();
             }
             (false, _) => {}
+        }
+    }
+
+    /// A flush may wait for the answer to a question from now on.
+    pub(super) fn hurry_policy(&mut self) {
+        let Stage::Reading(reading) = &self.stage else {
+            return;
+        };
+        let waits = reading.durability == Durability::Settling;
+        if waits && reading.readers.iter().any(Reader::waits_for_policy) {
+            self.describe.hurry();
+        }
+    }
+
+    pub(super) fn flush_if_settled(&mut self) {
+        let settled =
+            |reading: &mut Reading| reading.durability == Durability::Settling && reading.settled();
+        if self.reading().is_some_and(settled) {
+            self.flush();
         }
     }
 
@@ -91,7 +112,12 @@ impl Node {
         let Some(reading) = self.reading() else {
             return;
         };
-        reading.readers.iter_mut().for_each(Reader::flush);
+        let heard = reading.readers.iter_mut();
+        let heard = heard.filter_map(|reader| Some((reader.partition, reader.flush()?))).collect();
+        self.save(heard);
+        let Some(reading) = self.reading() else {
+            return;
+        };
         let positions = reading.readers.iter().map(|reader| reader.fetched().position).collect();
         reading.durability = Durability::Flushing(positions);
         reading.unflushed_bytes = 0;
@@ -196,7 +222,6 @@ impl Node {
             // Read again, the gaps have an end that is known to be this leader's.
             return self.reopen();
         }
-        let settled = reading.durability == Durability::Settling && reading.settled();
         for (reader, end) in reading.readers.iter_mut().zip(ends) {
             reader.on_end(end, asked);
         }
@@ -210,9 +235,7 @@ impl Node {
         let reached = self.awaits.on_ends(number, ends);
         self.settle(reached);
         self.judge_pins(number, ends);
-        if settled {
-            self.flush();
-        }
+        self.flush_if_settled();
     }
 
     fn deposed(&self, ends: &[PartitionEnd]) -> Option<Deposed> {
@@ -229,17 +252,24 @@ impl Node {
         if reading.confirming > 0 {
             return;
         }
-        let generation = reading.generation;
-        for reader in &mut reading.readers {
+        let confirmation = |reader: &mut Reader| {
             let interval = confirm_interval(&self.limits, reader.fetched().delete_retention_ms_min);
-            if let Some(lineage) = reader.unsaved_confirmation(interval) {
-                let partition = reader.partition;
-                let call = StoreCall::Confirm { generation, partition, lineage };
-                self.unanswered.sent(call.kind(), self.now.mono);
-                self.effects.push_back(Effect::Store(call));
-                reading.confirming += 1;
-                reading.unflushed_since.get_or_insert(self.now.mono);
-            }
+            Some((reader.partition, reader.unsaved_confirmation(interval)?))
+        };
+        let confirmations = reading.readers.iter_mut().filter_map(confirmation).collect();
+        self.save(confirmations);
+    }
+
+    fn save(&mut self, lineages: Vec<(Partition, Lineage)>) {
+        let now = self.now.mono;
+        let Some(reading) = self.reading().filter(|_| !lineages.is_empty()) else {
+            return;
+        };
+        reading.confirming += lineages.len();
+        reading.unflushed_since.get_or_insert(now);
+        let generation = reading.generation;
+        for (partition, lineage) in lineages {
+            self.store(StoreCall::Confirm { generation, partition, lineage });
         }
     }
 

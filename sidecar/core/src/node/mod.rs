@@ -4,9 +4,9 @@
 //! place: the node closes its generations without flushing, asks and opens again, and decides anew.
 //!
 //! ```text
-//! Asking -> Opening -> Preparing -> Reading        (restore, then the tail)
-//!    ^         |                       | anything unexpected
-//!    |         v                       v
+//! Asking -> Opening -> Recording -> Preparing -> Reading        (restore, then the tail)
+//!    ^                     |                       | anything unexpected
+//!    |                     v                       v
 //!    +----- Waiting (stale leader, refused, cancelled)   Suspended (disk) -> Closing -> Asking
 //!    |         | a peer is to give what a rebuild would read        ^
 //!    |         +------> Fetching -----------------------------------+
@@ -18,6 +18,7 @@ mod cancel;
 mod drain;
 mod event;
 mod fetching;
+mod heard;
 mod keep_up;
 mod open;
 mod peers;
@@ -55,6 +56,7 @@ use awaits::Awaits;
 use drain::Drain;
 pub use event::{Change, Command, Effect, Event, Notice, Outcome, PolicyWarning, Reply};
 use fetching::Fetching;
+use heard::Heard;
 use peers::Peers;
 use pins::Pins;
 use reading::{Reading, Served};
@@ -90,6 +92,7 @@ pub struct Node {
     /// Generations open in the store.
     open: BTreeSet<Generation>,
     evidence: Evidence,
+    heard: Heard,
     refusals: Refusals,
     peers: Peers,
     stalls: Stalls,
@@ -138,6 +141,13 @@ enum Stage {
     Opening {
         expected: Identity,
     },
+    /// What was heard is written to what was found, one store call after another, then the decision.
+    Recording {
+        calls: VecDeque<StoreCall>,
+        found: Found,
+        identity: Identity,
+        served: Option<Served>,
+    },
     /// The plan's store calls one after another, then reading.
     Preparing {
         calls: VecDeque<StoreCall>,
@@ -180,6 +190,7 @@ impl Node {
             assigning: BTreeMap::new(),
             open: BTreeSet::new(),
             evidence: Evidence::default(),
+            heard: Heard::default(),
             refusals: Refusals::default(),
             peers: Peers::default(),
             stalls: Stalls::default(),
@@ -233,6 +244,7 @@ impl Node {
             Stage::Reading(_) => [self.describe.timer(), self.ends.timer(), self.topic_id.timer()],
             Stage::Fetching(_)
             | Stage::Opening { .. }
+            | Stage::Recording { .. }
             | Stage::Preparing { .. }
             | Stage::Suspended { .. }
             | Stage::Closing
@@ -244,6 +256,7 @@ impl Node {
             Stage::Suspended { until, .. } => Some(*until),
             Stage::Asking
             | Stage::Opening { .. }
+            | Stage::Recording { .. }
             | Stage::Preparing { .. }
             | Stage::Waiting { .. }
             | Stage::Closing
@@ -325,6 +338,7 @@ impl Node {
             Stage::Suspended { until, .. } if *until <= self.now.mono => self.reopen(),
             Stage::Suspended { .. }
             | Stage::Opening { .. }
+            | Stage::Recording { .. }
             | Stage::Preparing { .. }
             | Stage::Closing
             | Stage::Stopped => {}
@@ -358,6 +372,7 @@ impl Node {
             Stage::Reading(reading) => Some(reading),
             Stage::Asking
             | Stage::Opening { .. }
+            | Stage::Recording { .. }
             | Stage::Preparing { .. }
             | Stage::Fetching(_)
             | Stage::Waiting { .. }

@@ -8,7 +8,9 @@ use crate::log::{KafkaError, LogCallKind};
 use crate::offset::{Epoch, Generation, Partition};
 use crate::phase::{Cause, Operation, Phase};
 use crate::stall::StallKind;
-use crate::store::{Found, FoundGeneration, GenerationState, StoreCall, StoreCallKind, Why};
+use crate::store::{
+    Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, Why,
+};
 use crate::topic::{Identity, LogFacts};
 
 use super::peers::Wanted;
@@ -28,6 +30,9 @@ impl Node {
             self.evidence.diverged.clear();
             self.refusals.clear();
             self.evidence.inexact.clear();
+            self.heard.clear();
+        } else {
+            self.hear_retention(&facts);
         }
         if !matches!(self.stage, Stage::Reading(_)) {
             // Also when nothing comes of it, because the disk fails for instance. What a reading node goes by
@@ -37,10 +42,6 @@ impl Node {
         }
         let before = self.facts.replace(facts.clone());
         self.peers.hear_retention(&facts, before.as_ref());
-        if let Stage::Waiting { found: Found::Copy(copy), .. } = &mut self.stage {
-            // Raised again before the copy may be read into, it would not be seen any more.
-            copy.see_retention(facts.policy.delete_retention_ms);
-        }
         match &self.stage {
             // Asked before the copy was closed, these ends may lie below what it holds: no proof of a loss.
             Stage::Asking if superseded => {}
@@ -49,7 +50,7 @@ impl Node {
                 self.open_copy(&facts)
             }
             Stage::Waiting { identity, .. } if *identity == facts.identity(&self.store) => {
-                self.decide_again(&facts)
+                self.decide_again()
             }
             Stage::Waiting { .. } => self.reopen(),
             Stage::Fetching(_) => self.on_facts_beside_fetch(&facts, superseded),
@@ -58,7 +59,11 @@ impl Node {
                 self.lose()
             }
             Stage::Suspended { .. } => self.close_to_another(&facts, before.as_ref()),
-            Stage::Opening { .. } | Stage::Preparing { .. } | Stage::Closing | Stage::Stopped => {}
+            Stage::Opening { .. }
+            | Stage::Recording { .. }
+            | Stage::Preparing { .. }
+            | Stage::Closing
+            | Stage::Stopped => {}
         }
     }
 
@@ -98,13 +103,20 @@ impl Node {
         };
         let identity = expected.clone();
         if let Found::Copy(copy) = &mut found {
-            for generation in [&mut copy.current, &mut copy.building].into_iter().flatten() {
-                self.note_generation(generation);
+            self.note_generations(copy);
+            if let Some((adopted, retention_ms)) = self.peers.heard_of_adopted() {
+                self.heard.hear(adopted, retention_ms);
             }
-            self.peers.note_adopted(copy);
         }
         let facts = self.facts.clone().expect("the copy is opened only after the log's facts came");
-        self.act_on(found, identity, &facts);
+        self.hear_retention(&facts);
+        self.record(found, identity, None);
+    }
+
+    pub(super) fn note_generations(&mut self, copy: &mut FoundCopy) {
+        for generation in [&mut copy.current, &mut copy.building].into_iter().flatten() {
+            self.note_generation(generation);
+        }
     }
 
     /// What this process saw of a generation outweighs what opening it shows.
@@ -117,12 +129,12 @@ impl Node {
         }
     }
 
-    fn decide_again(&mut self, facts: &LogFacts) {
-        let Stage::Waiting { found, identity, .. } = &self.stage else {
+    fn decide_again(&mut self) {
+        let Stage::Waiting { found, identity, served } = &self.stage else {
             return;
         };
-        let (found, identity) = (found.clone(), identity.clone());
-        self.act_on(found, identity, facts);
+        let (found, identity, served) = (found.clone(), identity.clone(), *served);
+        self.record(found, identity, served);
     }
 
     pub(super) fn decide(&self, found: &Found, facts: &LogFacts) -> Plan {
@@ -140,7 +152,7 @@ impl Node {
         if self.cancelled { plan.cancelled() } else { plan }
     }
 
-    fn act_on(&mut self, found: Found, identity: Identity, facts: &LogFacts) {
+    pub(super) fn act_on(&mut self, found: Found, identity: Identity, facts: &LogFacts) {
         let plan = self.decide(&found, facts);
         if let Plan::Wait(deposed) = plan {
             self.begin_stall(StallKind::StaleLeader, deposed.to_string());
@@ -300,6 +312,7 @@ impl Node {
                 self.open.remove(&generation);
                 // Not before: had that failed, it would still count.
                 self.evidence.forget(generation);
+                self.heard.forget(generation);
             }
             StoreCallKind::Open
             | StoreCallKind::Create
@@ -312,6 +325,7 @@ impl Node {
             | StoreCallKind::Unpin => {}
         }
         match &self.stage {
+            Stage::Recording { .. } => self.record_next(),
             Stage::Preparing { .. } => self.prepare_next(),
             Stage::Fetching(_) => self.on_fetching_done(call, generation),
             Stage::Reading(_) => self.on_reading_done(call, generation),

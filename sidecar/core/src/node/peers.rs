@@ -7,7 +7,7 @@ use crate::decide::Old;
 use crate::offset::Generation;
 use crate::peer::PeerCall;
 use crate::phase::Cause;
-use crate::store::{Found, FoundCopy, FoundGeneration, Why};
+use crate::store::{Found, FoundGeneration, Why};
 use crate::topic::{Identity, LogFacts};
 
 use super::Node;
@@ -129,8 +129,9 @@ impl Peers {
             Found::Nothing | Found::Foreign { .. } => [None, None],
         };
         let lineages = replaced.into_iter().flatten().filter_map(FoundGeneration::lineages);
-        let retention_ms_min =
-            lineages.flatten().map(|lineage| lineage.delete_retention_ms_min).min();
+        let retentions = lineages.flatten().map(|lineage| lineage.delete_retention_ms_min);
+        // One that was condemned says nothing about what others hold.
+        let retention_ms_min = retentions.filter(|retention_ms| *retention_ms > 0).min();
         self.adopted = Some(Adopted { generation, at, peer, wasted: false, retention_ms_min });
     }
 
@@ -184,15 +185,11 @@ impl Peers {
 
     /// A retention that this node has heard of counts for a peer's copy, as it would had the copy been here: it may
     /// have been lowered and raised again since the copy was taken, and the peer may have known nothing of it then.
-    pub(super) fn note_adopted(&self, copy: &mut FoundCopy) {
-        let Some(adopted) = &self.adopted else { return };
-        let heard = [adopted.retention_ms_min, self.retention_ms_min].into_iter().flatten().min();
-        let Some(retention_ms_min) = heard else { return };
-        for found in [&mut copy.current, &mut copy.building].into_iter().flatten() {
-            if found.generation == adopted.generation {
-                found.see_retention(retention_ms_min);
-            }
-        }
+    pub(super) fn heard_of_adopted(&self) -> Option<(Generation, u64)> {
+        let adopted = self.adopted.as_ref()?;
+        let heard =
+            [adopted.retention_ms_min, self.retention_ms_min].into_iter().flatten().min()?;
+        Some((adopted.generation, heard))
     }
 }
 

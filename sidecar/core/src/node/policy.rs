@@ -6,7 +6,8 @@
 //! than `policy_trust`; and a retention that turns out to be shorter than that leaves nothing to trust.
 //!
 //! A lag that is lowered unprotects records at once. So gaps that did not count because of it are remembered until an
-//! answer tells that it was still the same, within half of that time, and count when it was not.
+//! answer tells that it was still the same, within half of that time, and count when it was not. What was read with
+//! them is not flushed before.
 
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ impl Node {
             .iter()
             .any(|reader| retention_ms < reader.fetched().delete_retention_ms_min);
         if lowered && unseen {
-            self.evidence.past_horizon.insert(reading.generation);
+            self.heard.condemn(reading.generation);
             return self.reopen();
         }
         let protects =
@@ -106,6 +107,8 @@ impl Node {
         if lost {
             return self.reopen();
         }
+        self.hurry_policy();
+        self.flush_if_settled();
         self.release_held();
     }
 }

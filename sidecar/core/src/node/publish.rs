@@ -43,7 +43,9 @@ impl Node {
         match &self.stage {
             Stage::Preparing { reading, .. } | Stage::Reading(reading) => reading.served(),
             Stage::Fetching(fetching) => fetching.served,
-            Stage::Waiting { served, .. } | Stage::Suspended { served, .. } => *served,
+            Stage::Recording { served, .. }
+            | Stage::Waiting { served, .. }
+            | Stage::Suspended { served, .. } => *served,
             Stage::Asking | Stage::Opening { .. } | Stage::Closing | Stage::Stopped => None,
         }
     }
@@ -56,6 +58,7 @@ impl Node {
             }
             Stage::Asking
             | Stage::Opening { .. }
+            | Stage::Recording { .. }
             | Stage::Preparing { .. }
             | Stage::Fetching(_)
             | Stage::Waiting { .. }

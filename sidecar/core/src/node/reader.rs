@@ -47,6 +47,8 @@ pub(super) struct Reader {
     end_known: Offset,
     /// Wall clock of the newest confirmation that the store was given.
     confirmed_sent_ms: u64,
+    /// Something was heard that no flush has written since.
+    unsaved: bool,
     pub(super) position_at_assign: Offset,
     /// Gaps that did not count: the topic's configuration of then is not known yet.
     trusted_gaps: Option<TrustedGaps>,
@@ -137,6 +139,7 @@ impl Reader {
             confirmed_mono: now.mono.saturating_sub(age),
             confirming: Some(Confirming { asked, end: target }),
             confirmed_sent_ms: lineage.confirmed_at_ms,
+            unsaved: false,
             trusted_gaps: None,
             protected_since: Duration::ZERO,
             applying: VecDeque::new(),
@@ -310,12 +313,22 @@ impl Reader {
     }
 
     pub(super) fn settled(&self) -> bool {
-        self.unsettled.is_empty() || self.fetched.exact()
+        (self.unsettled.is_empty() || self.fetched.exact()) && !self.waits_for_policy()
     }
 
-    /// What was given to the store so far is about to be durable.
-    pub(super) fn flush(&mut self) {
+    /// A gap would count if the log protects records in another way by now.
+    pub(super) fn waits_for_policy(&self) -> bool {
+        self.trusted_gaps.is_some_and(|gaps| self.fetched.position < gaps.bound)
+    }
+
+    pub(super) fn unsaved(&self) -> bool {
+        self.unsaved
+    }
+
+    /// What was given to the store so far is about to be durable: what it has to be given before.
+    pub(super) fn flush(&mut self) -> Option<Lineage> {
         self.ends_flushing = Some(self.fetched.ends.clone());
+        std::mem::take(&mut self.unsaved).then(|| self.fetched.clone())
     }
 
     /// A leader of `answered` was asked at `asked`, after these gaps were read. False: it is a later one than was known
@@ -437,6 +450,7 @@ impl Reader {
                 lineage.ends.tell(leader, bound);
             }
         }
+        self.unsaved = true;
         if let Some(leader) = leader {
             self.unsettle(leader, asked.mono);
         }
@@ -449,6 +463,7 @@ impl Reader {
     }
 
     pub(super) fn see_retention(&mut self, delete_retention_ms: u64) {
+        self.unsaved |= delete_retention_ms < self.fetched.delete_retention_ms_min;
         for lineage in self.lineages() {
             lineage.see_retention(delete_retention_ms);
         }

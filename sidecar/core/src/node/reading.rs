@@ -84,7 +84,8 @@ pub(super) enum Durability {
     /// Wanted: the next check holds new batches back.
     Wanted,
     Checking,
-    /// The topic is the same; who told the ends of this copy's gaps is asked before they are flushed.
+    /// The topic is the same; who told the ends of this copy's gaps is asked before they are flushed, and whether those
+    /// that did not count are still protected.
     Settling,
     /// These positions are durable when the flush is answered.
     Flushing(Vec<Offset>),
@@ -95,13 +96,9 @@ impl Reading {
     pub(super) fn new(start: Start, facts: &LogFacts, asked: Now, now: Now) -> Reading {
         let Start { identity, generation, lineages, cause, usage } = start;
         let partitions = (0..).map(Partition).zip(lineages).zip(&facts.partitions);
-        let retention_ms = facts.policy.delete_retention_ms;
         let readers = partitions
             .map(|((partition, lineage), facts)| {
-                let mut reader = Reader::new(partition, lineage, facts.high_watermark, asked, now);
-                // Or the next answer would seem to lower it.
-                reader.see_retention(retention_ms);
-                reader
+                Reader::new(partition, lineage, facts.high_watermark, asked, now)
             })
             .collect();
         Reading {
@@ -193,12 +190,17 @@ impl Reading {
         self.readers.iter().map(|reader| reader.applied().confirmed_at_ms).min().unwrap_or(0)
     }
 
+    fn unsaved(&self) -> bool {
+        self.readers.iter().any(Reader::unsaved)
+    }
+
     pub(super) fn settled(&self) -> bool {
         self.readers.iter().all(Reader::settled)
     }
 
     pub(super) fn all_durable(&self) -> bool {
-        self.readers.iter().all(|reader| reader.durable() == reader.fetched().position)
+        let durable = |reader: &Reader| reader.durable() == reader.fetched().position;
+        self.readers.iter().all(|reader| durable(reader) && !reader.unsaved())
     }
 
     /// Fully read and exact, but CURRENT does not name it yet.
@@ -211,7 +213,10 @@ impl Reading {
         // A rebuild is written by the store as it comes; a flush only makes it wait.
         let much = self.usage == Usage::Active && self.unflushed_bytes >= limits.flush_bytes_max;
         self.durability == Durability::Idle
-            && (much || self.unflushed_since.is_some_and(old) || self.is_rebuilt())
+            && (much
+                || self.unflushed_since.is_some_and(old)
+                || self.is_rebuilt()
+                || self.unsaved())
     }
 
     /// The generation that reads see.

@@ -82,6 +82,7 @@ impl Node {
             Stage::Preparing { reading, .. } | Stage::Reading(reading) => Some(reading.as_ref()),
             Stage::Asking
             | Stage::Opening { .. }
+            | Stage::Recording { .. }
             | Stage::Fetching(_)
             | Stage::Waiting { .. }
             | Stage::Suspended { .. }
@@ -103,6 +104,7 @@ impl Node {
                 Stage::Fetching(fetching) => Some(fetched(fetching)),
                 Stage::Asking
                 | Stage::Opening { .. }
+                | Stage::Recording { .. }
                 | Stage::Preparing { .. }
                 | Stage::Reading(_)
                 | Stage::Waiting { .. }

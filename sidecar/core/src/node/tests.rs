@@ -5,6 +5,7 @@ mod awaits;
 mod cancel;
 mod confirmations;
 mod exactness;
+mod heard;
 mod keeping_up;
 mod losses;
 mod notices;

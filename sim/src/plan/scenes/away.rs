@@ -104,6 +104,39 @@ pub(super) fn raised(scene: &mut Scene<'_>) {
     scene.everybody_reads(back + 1_000, Level::Local);
 }
 
+/// A retention is lowered, a node hears of it, ends, and is started again once it was raised: it has been away for longer
+/// than tombstones lived. A node that refuses the topic's policy writes nothing else meanwhile (K13, K18, P1).
+pub(super) fn forgotten(scene: &mut Scene<'_>) {
+    let node = scene.node();
+    let refuses = scene.dice.once_in(2);
+    let Setting { policy, limits, kafka, .. } = scene.setting;
+    // Longer than what nodes that keep up are ever behind by.
+    let lowered_ms = 2 * limits.ends_ms + 500;
+    let hears_ms = 2 * limits.describe_ms + 2_000;
+    let refused = 1_000 + 3 * limits.ends_ms;
+    let lowered = refused + if refuses { hears_ms } else { 0 };
+    let gone = lowered + hears_ms + scene.dice.below(500);
+    let deleted = gone + 50;
+    let cleaned = deleted + 50 + 4 * kafka.pace_ms + policy.min_compaction_lag_ms;
+    let expired = cleaned + lowered_ms + 5;
+    let raised = expired + 20;
+    let back = raised + scene.dice.below(200);
+    let since = if refuses { refused } else { gone };
+    scene.tombstones_live((back + 4_000 - since) * 4 / 3);
+    scene.lasts(back + 3_000);
+    scene.puts(0, KEYS);
+    if refuses {
+        let policy = "compact,delete".to_owned();
+        scene.fault(refused, raised - refused, FaultKind::Cleanup { policy });
+    }
+    let shorter = FaultKind::Retention { delete_retention_ms: lowered_ms };
+    scene.fault(lowered, raised - lowered, shorter);
+    let keep_permille = scene.dice.pick(&[0, 500, 1_000]);
+    scene.fault(gone, back - gone, FaultKind::Crash { node, effects: 0, keep_permille });
+    scene.tombstones_go([gone, deleted, cleaned, expired]);
+    scene.everybody_reads(back + 1_000, Level::Local);
+}
+
 /// A process sleeps while the retention is lowered and tombstones come and go, and wakes with a batch (K13, K18, D2).
 pub(super) fn asleep(scene: &mut Scene<'_>) {
     let node = scene.node();

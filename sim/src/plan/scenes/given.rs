@@ -111,27 +111,27 @@ pub(super) fn outdated(scene: &mut Scene<'_>) {
 /// are gone, and whoever gives it cannot know (K13, K18, R5).
 pub(super) fn shortened(scene: &mut Scene<'_>) {
     let node = scene.node();
-    let Setting { policy, limits, kafka, peers, .. } = scene.setting;
-    let takes_ms = peers.as_ref().map_or(0, |peers| peers.takes_up_to_ms);
-    // Longer than what nodes that keep up are ever behind by: they may never hear of it.
-    let lowered_ms = (policy.delete_retention_ms / 4).max(2 * limits.ends_ms + 500);
+    let takes_ms = takes_ms(scene);
     let taken = settled_ms(scene);
+    let Setting { policy, limits, kafka, latencies, .. } = scene.setting;
+    let answer_ms = 2 * (latencies.log_call_us + latencies.log_answer_us) / 1_000 + 200;
+    // Longer than what nodes that keep up are ever behind by: they may never hear of it.
+    let lowered_ms = 2 * limits.ends_ms + 500;
     let lowered = taken + 5;
     let deleted = lowered + 500 + 4 * kafka.pace_ms;
     let cleaned = deleted + 50 + 4 * kafka.pace_ms + policy.min_compaction_lag_ms;
     let expired = cleaned + lowered_ms + 5;
-    let raised = expired + 20;
-    let over = taken + takes_ms + 1_000;
-    let trusted_ms = policy.delete_retention_ms * 85 / 100;
-    if raised + takes_ms / 4 > over || over - taken >= trusted_ms {
-        return;
-    }
+    // It hears of the shorter one and asks its peers, and the copy comes when that is over.
+    let wiped = expired + 20;
+    let raised = wiped + 20 + answer_ms;
+    let over = raised + takes_ms + 1_000;
+    scene.tombstones_live((over + 1_000 - taken) * 4 / 3);
     scene.lasts(over + 3_000);
     scene.puts(0, KEYS);
     scene.fault(taken, over - taken, FaultKind::Peer { node, how: PeerFault::Old });
     let shorter = FaultKind::Retention { delete_retention_ms: lowered_ms };
     scene.fault(lowered, raised - lowered, shorter);
-    scene.fault(lowered + 5, 20, FaultKind::WipeDisk { node });
+    scene.fault(wiped, 20, FaultKind::WipeDisk { node });
     scene.tombstones_go([lowered + 5, deleted, cleaned, expired]);
     scene.everybody_reads(over + 1_000, Level::Local);
 }

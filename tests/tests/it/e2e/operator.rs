@@ -151,7 +151,7 @@ fn a_cancelled_restore_goes_on_when_its_process_was_killed_and_started_again() -
 }
 
 /// Waits until a start would rebuild.
-fn past_horizon(node: &Node) -> Result<()> {
+pub(super) fn past_horizon(node: &Node) -> Result<()> {
     let deadline = Instant::now() + MINUTE;
     loop {
         let plan = String::from_utf8(node.look("plan")?.stdout)?;

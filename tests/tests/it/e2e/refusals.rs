@@ -10,6 +10,7 @@ use outrigger_tests::kafka::{Cluster, TopicSpec};
 use outrigger_tests::node::Node;
 use tempfile::TempDir;
 
+use super::operator::past_horizon;
 use super::{MINUTE, Place, durable, has_stall, refused, run};
 
 const P0: Partition = Partition(0);
@@ -94,6 +95,31 @@ fn a_topic_that_is_not_only_compacted_is_refused_and_taken_when_mended() -> Resu
         place.topic.alter("cleanup.policy", "compact")?;
         node.until_ready().await?;
         ensure!(node.store().await?.get("k").await?.is_none(), "nothing was written meanwhile");
+        Ok(())
+    })
+}
+
+/// Nothing tells the next process that tombstones which the copy lacks may have come and gone.
+#[test]
+fn a_retention_that_was_lowered_is_known_to_the_copy_of_a_node_that_refused_meanwhile() -> Result<()>
+{
+    run(async {
+        let mut place = Place::new("lowered-while-refused", TopicSpec::store())?;
+        let mut node = place.ready_node("one").await?;
+        let written = node.store().await?.put("k", "v").await?;
+        node.until("on disk", MINUTE, |status| durable(status) > written.offset).await?;
+        node.kill()?;
+        place.topic.alter("delete.retention.ms", "2000")?;
+        place.topic.alter("cleanup.policy", "compact,delete")?;
+        node.start().await?;
+        node.until("refused", MINUTE, refused).await?;
+        node.kill()?;
+        place.topic.alter("delete.retention.ms", "604800000")?;
+        place.topic.alter("cleanup.policy", "compact")?;
+        tokio::task::block_in_place(|| past_horizon(&node))?;
+        node.start().await?;
+        node.until_ready().await?;
+        ensure!(node.store().await?.get("k").await?.is_some(), "read from the log again");
         Ok(())
     })
 }

@@ -264,7 +264,7 @@ fn a_retention_that_was_lowered_while_a_node_refused_counts_when_it_is_raised_ag
             next: G2,
         })));
         driven.log(changed("delete", lowered_ms));
-        driven.effects();
+        driven.recorded();
         driven.log(changed("compact", RETENTION_MS));
         let calls = driven.store_calls();
         let creates = calls.iter().any(|call| matches!(call, StoreCall::Create { .. }));

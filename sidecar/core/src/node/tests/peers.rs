@@ -239,7 +239,9 @@ fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it()
     };
     let old = |retention_ms| {
         let mut old = intact(G1, 90, OLD_MS);
-        old.iter_mut().for_each(|old| old.see_retention(retention_ms));
+        if let Some(GenerationState::Intact(lineages)) = old.as_mut().map(|old| &mut old.state) {
+            lineages.iter_mut().for_each(|lineage| lineage.see_retention(retention_ms));
+        }
         old
     };
     // At the start, by the copy that it had, while the fetch lasts.
@@ -253,8 +255,9 @@ fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it()
         let mut driven = with_peers(limits());
         driven.log(LogEvent::Facts(log(heard[0])));
         driven.store(StoreEvent::Found(copy(old(heard[1]), None)));
-        assert!(driven.effects().contains(&fetch(G2)));
+        assert!(driven.recorded().contains(&fetch(G2)));
         driven.log(LogEvent::Facts(log(heard[2])));
+        driven.recorded();
         driven.peer(fetched(G2));
         driven.log(LogEvent::Facts(log(RETENTION_MS)));
         driven.log(LogEvent::Facts(log(RETENTION_MS)));
@@ -262,6 +265,7 @@ fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it()
         driven.ended(StoreCallKind::Close, G1);
         let given = intact(G2, 80, NOW_MS - RETENTION_MS / 2);
         driven.finds(log(RETENTION_MS), copy(old(RETENTION_MS), given));
+        driven.recorded();
         let continues = driven.node.phase == Phase::Restoring(Cause::Unfinished);
         assert_eq!(continues, judged, "{heard:?}: {:?}", driven.node.phase);
     }

@@ -1,0 +1,183 @@
+//! What is written of a retention that was heard, and before what.
+
+use super::peers::{G2, NOW_MS, copy, intact, limits, log_of};
+use super::*;
+use crate::phase::Cause;
+use crate::store::StoreErrorKind;
+
+const LOWERED_MS: u64 = 25_000;
+/// Older than the lowered retention lets it be, and younger than the other.
+const BEHIND_MS: u64 = NOW_MS - 50_000;
+
+fn with_retention(delete_retention_ms: u64) -> LogFacts {
+    let mut facts = log_of(0, 100);
+    facts.policy.delete_retention_ms = delete_retention_ms;
+    facts
+}
+
+fn refusing(delete_retention_ms: u64) -> LogEvent {
+    let mut facts = with_retention(delete_retention_ms);
+    facts.policy.cleanup = "delete".to_owned();
+    LogEvent::Facts(facts)
+}
+
+fn lowest(calls: &[StoreCall]) -> Vec<(Generation, u64)> {
+    let confirmed = calls.iter().filter_map(|call| match call {
+        StoreCall::Confirm { generation, lineage, .. } => {
+            Some((*generation, lineage.delete_retention_ms_min))
+        }
+        _ => None,
+    });
+    confirmed.collect()
+}
+
+impl Driven {
+    /// The store answers what is written of what was heard. Everything that the node wanted until it had.
+    pub(super) fn recorded(&mut self) -> Vec<Effect> {
+        let mut all = Vec::new();
+        loop {
+            let effects = self.effects();
+            let writes = effects.iter().filter_map(|effect| match effect {
+                Effect::Store(StoreCall::Confirm { generation, .. }) => {
+                    Some((StoreCallKind::Confirm, *generation))
+                }
+                Effect::Store(StoreCall::Flush { generation }) => {
+                    Some((StoreCallKind::Flush, *generation))
+                }
+                _ => None,
+            });
+            let writes: Vec<_> = writes.collect();
+            all.extend(effects);
+            if writes.is_empty() {
+                return all;
+            }
+            writes.into_iter().for_each(|(call, generation)| self.ended(call, generation));
+        }
+    }
+}
+
+#[test]
+fn what_a_refusing_node_hears_is_on_disk_before_it_waits_on() {
+    let mut driven = Driven::new(limits());
+    driven.log(refusing(100_000));
+    driven.effects();
+    driven.store(StoreEvent::Found(copy(intact(G1, 90, BEHIND_MS), None)));
+    assert_eq!(driven.store_calls(), [], "nothing that the copy does not know");
+    assert_eq!(driven.node.gate().generation, Some(G1));
+
+    driven.log(refusing(LOWERED_MS));
+    let calls = driven.store_calls();
+    assert_eq!(lowest(&calls), [(G1, LOWERED_MS)]);
+    assert_eq!(calls.len(), 1, "one after another: {calls:?}");
+    assert_eq!(driven.node.gate().generation, Some(G1), "it is served meanwhile");
+    driven.ended(StoreCallKind::Confirm, G1);
+    assert_eq!(driven.store_calls(), [StoreCall::Flush { generation: G1 }]);
+    driven.ended(StoreCallKind::Flush, G1);
+    assert!(matches!(driven.node.phase, Phase::Refused(_)));
+
+    driven.log(refusing(LOWERED_MS));
+    assert_eq!(driven.store_calls(), [], "once");
+    driven.log(LogEvent::Facts(with_retention(100_000)));
+    let calls = driven.store_calls();
+    assert!(matches!(calls[..], [StoreCall::Create { generation: G2, .. }]), "{calls:?}");
+}
+
+/// The unfinished rebuild goes on, and may turn out to be of no use: then the copy in use is judged again.
+#[test]
+fn both_generations_learn_it_before_either_is_judged() {
+    let mut driven = Driven::new(limits());
+    let found = copy(intact(G1, 90, BEHIND_MS), intact(G2, 10, NOW_MS));
+    driven.finds(with_retention(LOWERED_MS), found);
+    let effects = driven.recorded();
+    let calls: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Store(call) => Some(call.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lowest(&calls), [(G1, LOWERED_MS), (G2, LOWERED_MS)]);
+    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+}
+
+#[test]
+fn what_could_not_be_written_is_written_when_the_copy_is_opened_again() {
+    let mut driven = Driven::new(limits());
+    driven.log(refusing(100_000));
+    driven.store(StoreEvent::Found(copy(intact(G1, 90, BEHIND_MS), None)));
+    driven.log(refusing(LOWERED_MS));
+    driven.ended(StoreCallKind::Confirm, G1);
+    driven.fails(StoreCallKind::Flush, StoreErrorKind::Full);
+    assert_eq!(driven.node.gate().generation, Some(G1), "it is served meanwhile");
+    driven.pass(limits().retry_max);
+    driven.ended(StoreCallKind::Close, G1);
+    driven.effects();
+    driven.finds(with_retention(100_000), copy(intact(G1, 90, BEHIND_MS), None));
+    assert_eq!(lowest(&driven.store_calls()), [(G1, LOWERED_MS)]);
+}
+
+#[test]
+fn a_copy_that_is_read_into_learns_it_with_a_flush_at_once() {
+    let mut driven = Driven::ready(log_of(0, 0), limits());
+    driven.log(LogEvent::Facts(log_of(0, 0)));
+    assert_eq!(driven.store_calls(), []);
+    let mut lowered = log_of(0, 0);
+    lowered.policy.delete_retention_ms = 90_000;
+    driven.log(LogEvent::Facts(lowered));
+    driven.log(LogEvent::TopicId(TOPIC));
+    driven.log(LogEvent::TopicId(TOPIC));
+    let calls = driven.store_calls();
+    assert_eq!(lowest(&calls), [(G1, 90_000)]);
+    assert_eq!(calls.last(), Some(&StoreCall::Flush { generation: G1 }));
+    assert_eq!(driven.node.phase, Phase::Ready);
+}
+
+/// Shorter than what answers are trusted for: what was applied since the last one may lack tombstones, whatever is
+/// confirmed or raised afterwards.
+#[test]
+fn a_copy_that_may_lack_tombstones_already_is_condemned_on_disk() {
+    let trust_ms = u64::try_from(limits().policy_trust.as_millis()).unwrap();
+    let mut driven = Driven::ready(log_of(0, 0), limits());
+    let mut lowered = log_of(0, 0);
+    lowered.policy.delete_retention_ms = trust_ms;
+    driven.log(LogEvent::Facts(lowered));
+    driven.ended(StoreCallKind::Close, G1);
+    driven.effects();
+    driven.finds(log_of(0, 100), copy(intact(G1, 0, NOW_MS), None));
+    assert_eq!(lowest(&driven.store_calls()), [(G1, 0)]);
+    driven.ended(StoreCallKind::Confirm, G1);
+    driven.recorded();
+    driven.ended(StoreCallKind::Create, G2);
+    assert_eq!(driven.node.phase, Phase::Restoring(Cause::PastHorizon));
+}
+
+/// What did not count because of the lag may have to, and a crash would forget that it is not known yet.
+#[test]
+fn a_gap_that_a_lag_protects_is_flushed_when_the_lag_is_known_to_be_the_same() {
+    let changed = |lag_ms| {
+        let mut facts = facts();
+        facts.policy.min_compaction_lag_ms = lag_ms;
+        LogEvent::Facts(facts)
+    };
+    for (lag_ms, exact_from) in [(60_000, 0), (0, 9)] {
+        let mut driven = Driven::reading();
+        driven.pass(Duration::from_secs(1));
+        driven.log(ends(0, None));
+        let mut builder = BatchBuilder::new(P0, 1, Offset(0));
+        builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
+        driven.takes(builder.finish(Offset(9)));
+        driven.pass(Limits::PRODUCTION.flush_interval);
+        assert!(!driven.flushed(), "the configuration of then is not known");
+        driven.log(ends(9, None));
+        assert!(!flushes(&driven.effects()), "nor is it by the ends");
+        driven.log(changed(lag_ms));
+        driven.log(ends(9, None));
+        let effects = driven.effects();
+        assert!(flushes(&effects), "{effects:?}");
+        let confirmed = effects.iter().rev().find_map(|effect| match effect {
+            Effect::Store(StoreCall::Confirm { lineage, .. }) => Some(lineage.exact_from),
+            _ => None,
+        });
+        assert_eq!(confirmed.unwrap_or_default(), Offset(exact_from), "{effects:?}");
+    }
+}
