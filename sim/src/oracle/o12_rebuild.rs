@@ -1,5 +1,5 @@
-//! O12: a rebuild that a crash interrupted goes on where it was, and so does what a peer gave; neither is begun, or
-//! fetched, again.
+//! O12: a copy that is as good as when its process ended is read on, a rebuild that a crash interrupted goes on where it was,
+//! and so does what a peer gave; none is begun, or fetched, again.
 //!
 //! Judged where nothing speaks against what was found: sound files of this topic, a log that lost nothing and still has
 //! what comes next, clocks that differ by less than the margin, tombstones that live for much longer than the process was away, and a copy that
@@ -18,16 +18,19 @@ use crate::world::World;
 
 #[derive(Default)]
 pub(super) struct Rebuilds {
-    /// Processes that have not looked at their disk yet, or not since they adopted something.
+    /// Processes that have not looked at their disk yet.
     started: BTreeSet<usize>,
-    /// What a process found unfinished when it looked first, until it has decided.
-    unfinished: BTreeMap<usize, Unfinished>,
+    /// Those that have not looked since they adopted something: they may know more of the copy in use than its disk.
+    adopted: BTreeSet<usize>,
+    /// What a process found when it looked first, until it has decided.
+    found: BTreeMap<usize, Vec<Copied>>,
     /// Smallest delete.retention.ms that a process was told, or that what a peer's copy is to replace has seen.
     heard_ms: BTreeMap<usize, u64>,
 }
 
-struct Unfinished {
+struct Copied {
     generation: Generation,
+    in_use: bool,
     /// Records below these are on disk.
     positions: Vec<Offset>,
     /// The oldest and the youngest of its partitions' confirmations. A peer's clock may have been wrong at one of them.
@@ -46,7 +49,8 @@ impl Oracle for Rebuilds {
         match moment {
             Moment::Started { node } => {
                 self.started.insert(*node);
-                self.unfinished.remove(node);
+                self.adopted.remove(node);
+                self.found.remove(node);
                 self.heard_ms.remove(node);
                 Ok(())
             }
@@ -66,16 +70,14 @@ impl Oracle for Rebuilds {
                 node,
                 event: Event::Store(StoreEvent::Done { call: StoreCallKind::Adopt, .. }),
             } => {
-                self.started.insert(*node);
+                self.adopted.insert(*node);
                 Ok(())
             }
             Moment::Handled { node, event: Event::Store(StoreEvent::Found(_)) } => {
-                if let (true, Some(mut found)) =
-                    (self.started.remove(node), unfinished(*node, world))
-                {
-                    let heard_ms = self.heard_ms.get(node).copied().unwrap_or(u64::MAX);
-                    found.retention_ms = found.retention_ms.min(heard_ms);
-                    self.unfinished.insert(*node, found);
+                let (started, adopted) = (self.started.remove(node), self.adopted.remove(node));
+                if started || adopted {
+                    let found = found(*node, world).filter(|copied| started || !copied.in_use);
+                    self.found.insert(*node, found.collect());
                 }
                 Ok(())
             }
@@ -85,19 +87,18 @@ impl Oracle for Rebuilds {
             Moment::Handled { node, event: Event::Store(StoreEvent::Failed { error, .. }) }
                 if error.kind == StoreErrorKind::Corrupt =>
             {
-                self.unfinished.remove(node);
+                self.found.remove(node);
                 Ok(())
             }
             // What was found has been read on: it may be given up for what comes.
             Moment::Effect { node, effect: Effect::Log(_) }
-                if self.unfinished.contains_key(node)
-                    && world.node(*node).status().live.is_some() =>
+                if self.found.contains_key(node) && world.node(*node).status().live.is_some() =>
             {
-                self.unfinished.remove(node);
+                self.found.remove(node);
                 Ok(())
             }
             Moment::Crashed { node } | Moment::DiskChanged { node } => {
-                self.unfinished.remove(node);
+                self.found.remove(node);
                 Ok(())
             }
             Moment::Handled { .. }
@@ -112,39 +113,48 @@ impl Oracle for Rebuilds {
 
 impl Rebuilds {
     fn begins(&mut self, node: usize, what: &str, world: &World) -> Result<(), Wrong> {
-        match self.unfinished.remove(&node) {
-            Some(found) if found.may_go_on(node, world) => {
-                let Unfinished { generation, positions, .. } = found;
+        let found = self.found.remove(&node).unwrap_or_default();
+        let heard_ms = self.heard_ms.get(&node).copied().unwrap_or(u64::MAX);
+        match found.iter().find(|found| found.may_go_on(node, heard_ms, world)) {
+            Some(Copied { generation, positions, .. }) => {
                 let what = format!("{what}, although {generation} could go on at {positions:?}");
                 Err(Wrong::of(node, what))
             }
-            Some(_) | None => Ok(()),
+            None => Ok(()),
         }
     }
 }
 
-fn unfinished(node: usize, world: &World) -> Option<Unfinished> {
+/// Of the copy in use and of an unfinished one, those that have read something and know an epoch.
+fn found(node: usize, world: &World) -> impl Iterator<Item = Copied> {
     let disk = world.disk(node);
-    let current = disk.generations().find(|stored| stored.current);
-    let last = disk.generations().last().filter(|stored| stored.sound && !stored.current)?;
-    let newer = current.is_none_or(|current| current.generation < last.generation);
-    let lineages = || last.durable.iter().map(|contents| contents.lineage());
-    let begun = lineages().any(|lineage| lineage.position > Offset::ZERO);
-    let judges = lineages()
-        .all(|lineage| lineage.position == Offset::ZERO || lineage.epochs.latest().is_some());
-    let confirmed = || lineages().map(|lineage| lineage.confirmed_at_ms);
-    (newer && begun && judges && world.disk_is_its_own(node)).then(|| Unfinished {
-        generation: last.generation,
-        positions: lineages().map(|lineage| lineage.position).collect(),
-        found_at_ms: world.now_of(node).wall_ms,
-        confirmed_at_ms: (confirmed().min().unwrap_or(0), confirmed().max().unwrap_or(0)),
-        retention_ms: lineages().map(|lineage| lineage.delete_retention_ms_min).min().unwrap_or(0),
+    let in_use = disk.generations().find(|stored| stored.current);
+    let last = disk.generations().last().filter(|stored| !stored.current);
+    let used = in_use.as_ref().map(|stored| stored.generation);
+    let last = last.filter(|last| used < Some(last.generation));
+    let sound = [in_use, last].into_iter().flatten().filter(|stored| stored.sound);
+    sound.filter_map(move |stored| {
+        let lineages = || stored.durable.iter().map(|contents| contents.lineage());
+        let begun = lineages().any(|lineage| lineage.position > Offset::ZERO);
+        let judges = lineages()
+            .all(|lineage| lineage.position == Offset::ZERO || lineage.epochs.latest().is_some());
+        let confirmed = || lineages().map(|lineage| lineage.confirmed_at_ms);
+        let seen_ms = lineages().map(|lineage| lineage.delete_retention_ms_min);
+        (begun && judges && world.disk_is_its_own(node)).then(|| Copied {
+            generation: stored.generation,
+            in_use: stored.current,
+            positions: lineages().map(|lineage| lineage.position).collect(),
+            found_at_ms: world.now_of(node).wall_ms,
+            confirmed_at_ms: (confirmed().min().unwrap_or(0), confirmed().max().unwrap_or(0)),
+            retention_ms: seen_ms.min().unwrap_or(0),
+        })
     })
 }
 
-impl Unfinished {
-    fn may_go_on(&self, node: usize, world: &World) -> bool {
-        let retention_ms = self.retention_ms.min(world.log.policy().delete_retention_ms);
+impl Copied {
+    fn may_go_on(&self, node: usize, heard_ms: u64, world: &World) -> bool {
+        let policy = world.log.policy();
+        let retention_ms = self.retention_ms.min(heard_ms).min(policy.delete_retention_ms);
         let (oldest, youngest) = self.confirmed_at_ms;
         let (now_ms, there_ms) = (world.now.wall_ms, world.now_of(node).wall_ms);
         let margin_ms = world.limits().margin_ms(retention_ms);

@@ -64,6 +64,26 @@ impl Run<'_> {
         self.end_ms(asleep) + late_ms(&asleep.what) + self.heard_ms() <= self.end_ms(lowered)
     }
 
+    /// Whoever gives a copy tells what retention it has heard of: of one that is over before, or hidden by another one,
+    /// nobody can tell.
+    fn peers_cannot_know(&self, lowered: &Fault) -> bool {
+        let short = self.end_ms(lowered) < lowered.at_ms + self.heard_ms();
+        let hidden = self.actives().any(lowers);
+        self.plan.setting.peers.is_some() && (short || hidden)
+    }
+
+    /// The first answer to a process that begins after `wiped` still tells of `lowered`.
+    fn hears_at_start(&self, wiped: &Fault, lowered: &Fault) -> bool {
+        let latencies = &self.plan.setting.latencies;
+        let slow = self.actives().filter_map(|active| match active {
+            FaultKind::SlowLog { up_to_ms, .. } => Some(*up_to_ms),
+            _ => None,
+        });
+        let one_ms =
+            (latencies.log_call_us + latencies.log_answer_us) / 1_000 + slow.max().unwrap_or(0);
+        self.end_ms(wiped) + 2 * one_ms + 100 <= self.end_ms(lowered)
+    }
+
     fn end_ms(&self, fault: &Fault) -> u64 {
         (fault.at_ms + fault.lasts_ms).min(self.plan.heal_ms)
     }
@@ -100,6 +120,9 @@ impl Run<'_> {
         }) {
             return true;
         }
+        if lowers(what) && self.peers_cannot_know(fault) {
+            return true;
+        }
         let Some(node) = what.node() else {
             let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
             let away = self.actives().any(|active| opens(active) || hears_nothing(active));
@@ -119,10 +142,13 @@ impl Run<'_> {
         };
         let mut lowered = self.active_faults().filter(|active| lowers(&active.what));
         let unheard =
-            self.lowered_unheard() && lowered.any(|lowered| !self.is_heard(fault, lowered));
+            self.lowered_unheard() && lowered.clone().any(|lowered| !self.is_heard(fault, lowered));
         let away = hears_nothing(what) || sleeps(what) && unheard;
         let unsaved = self.lowered_unheard() || self.hurt_since_lowered(node);
-        let forgets = opens(what) && keeps_a_copy(what) && unsaved;
+        let forgets = match keeps_a_copy(what) {
+            true => opens(what) && unsaved,
+            false => lowered.any(|lowered| !self.hears_at_start(fault, lowered)),
+        };
         if (forgets || away) && self.actives().any(lowers) {
             return true;
         }

@@ -121,8 +121,9 @@ pub(super) fn shortened(scene: &mut Scene<'_>) {
     let deleted = lowered + 500 + 4 * kafka.pace_ms;
     let cleaned = deleted + 50 + 4 * kafka.pace_ms + policy.min_compaction_lag_ms;
     let expired = cleaned + lowered_ms + 5;
-    // It hears of the shorter one and asks its peers, and the copy comes when that is over.
-    let wiped = expired + 20;
+    // By then all have heard of the shorter one. It hears of it too and asks its peers, and the copy comes when that
+    // is over.
+    let wiped = (expired + 20).max(lowered + 2 * limits.describe_ms + 2_000);
     let raised = wiped + 20 + answer_ms;
     let over = raised + takes_ms + 1_000;
     scene.tombstones_live((over + 1_000 - taken) * 4 / 3);
