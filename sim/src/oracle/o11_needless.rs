@@ -33,6 +33,8 @@ struct Seen {
     /// When the ends were last asked for, and when for those that were there at the answer.
     ends_asked: Duration,
     confirmed: Option<Duration>,
+    /// The leaders that answered then.
+    confirmed_by: Vec<Option<Epoch>>,
     /// When it was last unconfirmed for so long that a gap may have been compaction's.
     unconfirmed: Option<Duration>,
     /// Gaps that came and are not applied: where their batches end, and when they came; then what was applied just now.
@@ -95,6 +97,12 @@ impl Seen {
         match event {
             Event::Store(StoreEvent::Found(found)) => self.open(found),
             Event::Log(LogEvent::Fetched(batch)) if batch.gap => {
+                // An earlier leader may have confirmed after it was deposed, and what its successor compacted.
+                let newest = newest(batch.partition, world);
+                let by = self.confirmed_by.get(batch.partition.index()).copied().flatten();
+                if by < newest {
+                    self.unconfirmed = Some(world.elapsed());
+                }
                 self.gaps.push_back((batch.partition, batch.range.end, world.elapsed()));
                 let leader = self.leader_at_credit.get(&batch.partition).copied().flatten();
                 self.leader_at_gap.entry(batch.partition).or_insert(leader);
@@ -172,11 +180,11 @@ impl Seen {
         let mut pairs = Partition::all(world.reference.count()).zip(&gate.positions).zip(ends);
         // A deposed leader's answer confirms nothing.
         let confirms = |((partition, position), end): ((Partition, &Offset), &PartitionEnd)| {
-            let newest = world.log.state(partition).epochs.last().map(|(epoch, _)| *epoch);
-            *position >= end.high_watermark && end.epoch >= newest
+            *position >= end.high_watermark && end.epoch >= newest(partition, world)
         };
         if gate.live && pairs.all(confirms) {
             self.confirmed = Some(self.ends_asked);
+            self.confirmed_by = ends.iter().map(|end| end.epoch).collect();
         }
         // A log that lost nothing and is the same topic ends nowhere below what it gave.
         let another = self.facts.as_ref().is_none_or(|facts| facts.topic != world.log.topic());
@@ -257,4 +265,9 @@ impl Seen {
             since >= Duration::from_millis(ms) || self.clock_set >= Some(at)
         })
     }
+}
+
+/// The epoch of the log's newest leader.
+fn newest(partition: Partition, world: &World) -> Option<Epoch> {
+    world.log.state(partition).epochs.last().map(|(epoch, _)| *epoch)
 }

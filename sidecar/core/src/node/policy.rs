@@ -24,10 +24,10 @@ impl Node {
     pub(super) fn take(&mut self, batch: Batch) {
         let known = self.knows_policy(batch.partition);
         let since = self.trusted_since();
-        let Some(reading) = self.reading() else {
+        let Stage::Reading(reading) = &mut self.stage else {
             return;
         };
-        if known && !reading.holds_back() {
+        if known && !reading.holds_back(&self.limits) {
             return match reading.reader(batch.partition).doubts(&batch) {
                 true => self.assign_one(batch.partition),
                 false => self.apply_to_pins(batch),

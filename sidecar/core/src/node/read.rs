@@ -10,7 +10,7 @@ use crate::stall::StallKind;
 use crate::store::StoreCall;
 
 use super::reader::{Durable, Fetch, Reader};
-use super::reading::{Reading, Usage};
+use super::reading::Usage;
 use super::{Effect, Node, Notice, Stage};
 
 impl Node {
@@ -176,7 +176,9 @@ impl Node {
             return false;
         };
         let wants = |reader: &Reader| reader.wants_batch(&self.limits);
-        !reading.holds_back() && self.drain.is_none() && reading.readers.iter().any(wants)
+        !reading.holds_back(&self.limits)
+            && self.drain.is_none()
+            && reading.readers.iter().any(wants)
     }
 
     /// When a credit is due that was not given because of the throttle.
@@ -187,13 +189,13 @@ impl Node {
 
     /// Applies what was held back, unless it still is.
     pub(super) fn release_held(&mut self) {
-        let held = |reading: &mut Reading| -> Vec<Batch> {
-            if reading.holds_back() {
-                return Vec::new();
-            }
-            reading.readers.iter_mut().filter_map(Reader::release).collect()
+        let Stage::Reading(reading) = &mut self.stage else {
+            return;
         };
-        let batches = self.reading().map(held).unwrap_or_default();
+        if reading.holds_back(&self.limits) {
+            return;
+        }
+        let batches: Vec<_> = reading.readers.iter_mut().filter_map(Reader::release).collect();
         batches.into_iter().for_each(|batch| self.take(batch));
     }
 }

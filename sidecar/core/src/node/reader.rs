@@ -42,6 +42,8 @@ pub(super) struct Reader {
     end_met: Option<Offset>,
     /// Monotonic time at which the position's confirmation was asked for.
     confirmed_mono: Duration,
+    /// Leader epoch that told of it, or an earlier one.
+    confirmed_by: Option<Epoch>,
     confirming: Option<Confirming>,
     /// Newest high watermark that the leader answered.
     end_known: Offset,
@@ -109,17 +111,19 @@ impl Fetch {
 struct Confirming {
     asked: Now,
     end: Offset,
+    by: Option<Epoch>,
 }
 
 impl Reader {
-    /// `target`: the end that the leader answered to a question asked at `asked`.
+    /// `end`: as the leader answered it to a question asked at `asked`; the target.
     pub(super) fn new(
         partition: Partition,
         lineage: Lineage,
-        target: Offset,
+        end: PartitionEnd,
         asked: Now,
         now: Now,
     ) -> Reader {
+        let PartitionEnd { high_watermark: target, epoch } = end;
         let age = Duration::from_millis(now.wall_ms.saturating_sub(lineage.confirmed_at_ms));
         Reader {
             partition,
@@ -137,7 +141,8 @@ impl Reader {
             held: None,
             end_met: None,
             confirmed_mono: now.mono.saturating_sub(age),
-            confirming: Some(Confirming { asked, end: target }),
+            confirmed_by: lineage.leader(),
+            confirming: Some(Confirming { asked, end: target, by: epoch }),
             confirmed_sent_ms: lineage.confirmed_at_ms,
             unsaved: false,
             trusted_gaps: None,
@@ -240,7 +245,9 @@ impl Reader {
     ) -> (Arc<Batch>, Lineage) {
         // Below a rebuild's target nothing is confirmed: its clock only bounds the tombstone horizon.
         let unconfirmed = rebuilding && !self.reached_target();
-        let gap_counts = unconfirmed || self.gap_counts(policy, now, limits);
+        let gap_counts = unconfirmed
+            || self.confirmed_by < self.told_by(&batch)
+            || self.gap_counts(policy, now, limits);
         let mut next = self.fetched.after(&batch, gap_counts);
         if batch.gap && !gap_counts {
             self.trust_gap(&batch, now);
@@ -344,7 +351,8 @@ impl Reader {
     }
 
     /// Nothing younger than min.compaction.lag.ms is compacted: what was appended since a confirmation
-    /// younger than that has only markers for gaps. Needs the broker's own timestamps.
+    /// younger than that has only markers for gaps. Needs the broker's own timestamps, and a confirmation by the leader
+    /// who told of the gap, or a later one: a deposed leader confirms long after what its successors compacted.
     ///
     /// Appended means readable here: while too few replicas follow, records of writers that do not wait for them lie
     /// above the high watermark and age unseen, and may be compacted as soon as it moves. A copy that sleeps just then
@@ -395,13 +403,14 @@ impl Reader {
         let reached = self.applied.position >= end.high_watermark;
         let older = |confirming: Confirming| asked.mono < confirming.asked.mono;
         if self.confirming.is_none_or(|confirming| reached && !older(confirming)) {
-            self.confirming = Some(Confirming { asked, end: end.high_watermark });
+            let PartitionEnd { high_watermark: end, epoch: by } = *end;
+            self.confirming = Some(Confirming { asked, end, by });
         }
         self.confirm();
     }
 
     fn confirm(&mut self) {
-        let Some(Confirming { asked, end }) = self.confirming else {
+        let Some(Confirming { asked, end, by }) = self.confirming else {
             return;
         };
         if self.applied.position < end {
@@ -409,6 +418,7 @@ impl Reader {
         }
         self.confirming = None;
         self.confirmed_mono = asked.mono;
+        self.confirmed_by = by;
         self.applied.confirmed_at_ms = asked.wall_ms;
         self.fetched.confirmed_at_ms = asked.wall_ms;
         for lineage in &mut self.applying {
@@ -472,7 +482,7 @@ impl Reader {
     /// The end was met below an offset that is known to be committed: something hides what follows.
     /// Where, and since when (monotonic) that end is known.
     pub(super) fn hidden(&self) -> Option<(Offset, Duration)> {
-        let Confirming { asked, end } = self.confirming?;
+        let Confirming { asked, end, .. } = self.confirming?;
         let position = self.applied.position;
         let hides = self.end_met == Some(position) && position < end.max(self.target);
         hides.then_some((position, asked.mono))

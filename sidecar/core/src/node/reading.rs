@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::limits::Limits;
 use crate::lineage::Lineage;
+use crate::log::PartitionEnd;
 use crate::offset::{Generation, Offset, Partition};
 use crate::phase::Cause;
 use crate::time::Now;
-use crate::topic::{Identity, LogFacts};
+use crate::topic::{Identity, LogFacts, PartitionFacts};
 
 use super::reader::Reader;
 
@@ -98,7 +99,9 @@ impl Reading {
         let partitions = (0..).map(Partition).zip(lineages).zip(&facts.partitions);
         let readers = partitions
             .map(|((partition, lineage), facts)| {
-                Reader::new(partition, lineage, facts.high_watermark, asked, now)
+                let PartitionFacts { high_watermark, epoch, .. } = *facts;
+                let end = PartitionEnd { high_watermark, epoch };
+                Reader::new(partition, lineage, end, asked, now)
             })
             .collect();
         Reading {
@@ -133,14 +136,16 @@ impl Reading {
         self.reached |= self.readers.iter().all(Reader::reached_target);
     }
 
-    /// Also from the flush that ends a rebuild until it is in use: what is not durable is not put into use.
-    pub(super) fn holds_back(&self) -> bool {
+    /// Also from the flush that ends a rebuild until it is in use: what is not durable is not put into use. And while the
+    /// topic's id cannot be asked for: the store would make durable what it cannot keep in memory.
+    pub(super) fn holds_back(&self, limits: &Limits) -> bool {
         match (&self.durability, &self.usage) {
             (Durability::Checking | Durability::Settling, _) | (_, Usage::Activating { .. }) => {
                 true
             }
             (Durability::Flushing(_), _) => self.is_rebuilt(),
-            (Durability::Idle | Durability::Wanted, _) => false,
+            (Durability::Wanted, _) => self.unflushed_bytes >= 2 * limits.flush_bytes_max,
+            (Durability::Idle, _) => false,
         }
     }
 

@@ -148,3 +148,25 @@ fn another_number_of_partitions_is_looked_into_at_once() {
     driven.log(LogEvent::Facts(facts));
     assert!(driven.effects().contains(&Effect::Store(StoreCall::Close { generation: G1 })));
 }
+
+/// What a store can keep in its memory no more it makes durable by itself, of whatever topic it is.
+#[test]
+fn what_waits_for_the_topics_id_to_be_flushed_is_bounded() {
+    let flush_bytes_max = 2 * batch(0, b"k").unflushed_bytes();
+    let limits = Limits { flush_bytes_max, ..Limits::PRODUCTION };
+    let mut driven = Driven::ready(facts(), limits.clone());
+    // A question from before is under way, and its answer would not do.
+    driven.pass(limits.ends_interval);
+    assert!(driven.effects().contains(&Effect::Log(LogCall::TopicId)));
+    let applies_next = |at: &u64| {
+        driven.log(LogEvent::Fetched(batch(*at, b"k")));
+        let applied = applies(&driven.effects()) == 1;
+        if applied {
+            let position = Offset(at + 1);
+            driven.store(StoreEvent::Applied { generation: G1, partition: P0, position });
+        }
+        applied
+    };
+    let applied = (0..100).take_while(applies_next).count();
+    assert!(applied < 10, "{applied} batches");
+}

@@ -80,7 +80,9 @@ fn rejected(id: u64, rejection: Rejection) -> Effect {
 }
 
 fn lineages_after(batch: Batch, limits: Limits, facts: LogFacts, pins: &[u64]) -> Vec<Given> {
+    let epoch = facts.partitions[0].epoch.map(|epoch| epoch.0);
     let mut driven = Driven::ready(facts, limits);
+    driven.log(ends(0, epoch));
     for (id, position) in (1..).zip(pins) {
         driven.pin(id, at(&[(*position, None)]));
     }
@@ -138,6 +140,7 @@ fn a_split_batch_leaves_the_lineage_of_the_whole_one() {
     for log_append_time in [true, false] {
         let mut facts = facts();
         facts.policy.log_append_time = log_append_time;
+        facts.partitions[0].epoch = Some(Epoch(4));
         let limits = Limits::PRODUCTION;
         let whole = lineages_after(holed(), limits.clone(), facts.clone(), &[]);
         let [Given::Apply(whole, _)] = &whole[..] else { panic!("{whole:?}") };

@@ -22,11 +22,11 @@ fn lineage(position: u64, confirmed_at_ms: u64) -> Lineage {
 
 /// At 5 of 9, confirmed when it started.
 fn reader() -> Reader {
-    Reader::new(P0, lineage(5, START.wall_ms), Offset(9), START, START)
+    Reader::new(P0, lineage(5, START.wall_ms), end(9), START, START)
 }
 
 fn end(high_watermark: u64) -> PartitionEnd {
-    PartitionEnd { high_watermark: Offset(high_watermark), epoch: None }
+    PartitionEnd { high_watermark: Offset(high_watermark), epoch: Some(Epoch(1)) }
 }
 
 /// Records up to `to` (exclusive); `gap` leaves out the first.
@@ -61,7 +61,7 @@ fn the_horizon_is_past_a_margin_before_the_retention_by_either_clock() {
     let (mono, wall_ms) = (later(trusted).mono, later(trusted).wall_ms);
     assert!(past(Now { mono, ..START }) && past(Now { wall_ms, ..START }));
 
-    let old = Reader::new(P0, lineage(5, START.wall_ms - trusted + 1), Offset(9), START, START);
+    let old = Reader::new(P0, lineage(5, START.wall_ms - trusted + 1), end(9), START, START);
     assert!(!old.past_horizon(START, &limits));
     assert!(old.past_horizon(Now { mono: later(1).mono, ..START }, &limits), "age from the disk");
 }
@@ -87,6 +87,25 @@ fn a_shorter_retention_counts_at_once_and_a_longer_one_never() {
 }
 
 /// Nothing younger than min.compaction.lag.ms is compacted, if the broker's clock stamps the records.
+/// A deposed leader goes on to confirm what it has, while its successor has compacted what it appended.
+#[test]
+fn a_gap_of_a_later_leader_than_the_one_that_confirmed_counts() {
+    let accepted = |confirmed_by, records_of| {
+        let mut reader = reader();
+        let asked = later(1_000);
+        let end = PartitionEnd { high_watermark: Offset(5), epoch: Some(Epoch(confirmed_by)) };
+        reader.on_end(&end, asked);
+        let mut builder = BatchBuilder::new(P0, 1, Offset(5));
+        builder.push(Offset(6), Some(Epoch(records_of)), Some(b"k"), Some(b"v"));
+        let batch = builder.finish(Offset(20));
+        let (_, lineage) = reader.accept(batch, false, &facts().policy, asked, &Limits::PRODUCTION);
+        lineage.exact_from
+    };
+    assert_eq!(accepted(2, 2), Offset(0));
+    assert_eq!(accepted(2, 1), Offset(0), "an older record that a later leader gave");
+    assert_eq!(accepted(1, 2), Offset(20));
+}
+
 #[test]
 fn a_gap_in_what_is_younger_than_the_compaction_lag_is_markers_only() {
     let limits = Limits::PRODUCTION;
@@ -173,7 +192,7 @@ fn an_end_reached_confirms_when_it_was_asked_for() {
 #[test]
 fn an_end_waited_for_follows_a_log_that_loses_records_by_a_later_answer_only() {
     let waits_for = |answers: &[(u64, u64)]| {
-        let mut reader = Reader::new(P0, lineage(5, 0), Offset(5), START, START);
+        let mut reader = Reader::new(P0, lineage(5, 0), end(5), START, START);
         for asked in [START, later(10)] {
             reader.on_end(&end(5), asked);
         }
@@ -191,13 +210,13 @@ fn an_end_waited_for_follows_a_log_that_loses_records_by_a_later_answer_only() {
 #[test]
 fn a_confirmation_is_stored_when_it_is_old_enough_and_nothing_carries_it() {
     let interval = Duration::from_millis(100);
-    let mut reader = Reader::new(P0, lineage(5, START.wall_ms), Offset(5), START, START);
+    let mut reader = Reader::new(P0, lineage(5, START.wall_ms), end(5), START, START);
     reader.on_end(&end(5), START);
     reader.on_end(&end(5), later(99));
     assert_eq!(reader.unsaved_confirmation(interval), None);
     reader.on_end(&end(5), later(100));
     let (limits, policy) = (Limits::PRODUCTION, facts().policy);
-    let mut busy = Reader::new(P0, lineage(5, START.wall_ms), Offset(5), START, START);
+    let mut busy = Reader::new(P0, lineage(5, START.wall_ms), end(5), START, START);
     busy.accept(records(5, 6, false), false, &policy, START, &limits);
     busy.on_end(&end(5), later(100));
     assert_eq!(busy.unsaved_confirmation(interval), None, "a batch is on its way with it");
@@ -210,7 +229,7 @@ fn a_confirmation_is_stored_when_it_is_old_enough_and_nothing_carries_it() {
 fn a_confirmation_of_a_clock_that_was_set_back_since_is_replaced() {
     let interval = Duration::from_millis(100);
     let ahead = START.wall_ms + 36_000_000;
-    let mut reader = Reader::new(P0, lineage(5, ahead), Offset(5), START, START);
+    let mut reader = Reader::new(P0, lineage(5, ahead), end(5), START, START);
     reader.on_end(&end(5), START);
     let saved = reader.unsaved_confirmation(interval).map(|lineage| lineage.confirmed_at_ms);
     assert_eq!(saved, Some(START.wall_ms));
@@ -240,7 +259,7 @@ fn what_follows_is_hidden_only_where_an_end_was_met_below_a_committed_one() {
     reader.on_end(&end(12), later(10));
     assert_eq!(reader.hidden(), Some((Offset(9), later(10).mono)), "a later one is committed");
 
-    let mut idle = Reader::new(P0, lineage(5, START.wall_ms), Offset(5), START, START);
+    let mut idle = Reader::new(P0, lineage(5, START.wall_ms), end(5), START, START);
     assert!(idle.knows(&nothing_at_end(5, 1)));
     assert_eq!(idle.hidden(), None, "the end that was met is the committed one");
 }
