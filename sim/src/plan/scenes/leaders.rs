@@ -61,6 +61,35 @@ pub(super) fn deposed(scene: &mut Scene<'_>) {
     scene.everybody_reads(600 + flushed + lasts_ms, Level::Latest);
 }
 
+/// A deposed leader confirms a copy on and on, while its successor compacts what it appended for long enough; then the
+/// copy reads what is left of that, bit by bit (K12, K20).
+pub(super) fn confirmed(scene: &mut Scene<'_>) {
+    let (node, broker) = (scene.node(), scene.dice.small(scene.setting.kafka.brokers));
+    let Setting { policy, kafka, limits, .. } = scene.setting;
+    let lag_ms = policy.min_compaction_lag_ms;
+    // What is confirmed once an interval looks younger than the lag.
+    if !policy.log_append_time || lag_ms < 3 * limits.ends_ms / 2 || kafka.brokers < 2 {
+        return;
+    }
+    let alone = 1_000 + 3 * limits.ends_ms;
+    let elected = alone + kafka.session_ms + 4 * kafka.pace_ms + limits.ends_ms + 200;
+    let cleaned = elected + 200 + 4 * kafka.pace_ms + lag_ms;
+    let back = cleaned + 20;
+    scene.tombstones_live(back * 3);
+    scene.lasts(back + 3_000);
+    scene.puts(0, KEYS);
+    let nodes = vec![u32::try_from(node).expect("few nodes")];
+    let deposed = FaultKind::IsolateBroker { broker, nodes, reach: Reach::Whole };
+    scene.fault(alone, back - alone, deposed);
+    for round in 0..6 {
+        KEYS.for_each(|key| scene.puts(elected + 20 * round, [key]));
+    }
+    scene.fault(cleaned, 0, FaultKind::Clean);
+    for after_ms in [1, 10, 100, 1_000] {
+        scene.everybody_reads(back + after_ms, Level::Local);
+    }
+}
+
 /// The log begins with a hole that a new term left, and who restarts there is told where it ends by the new leader,
 /// and by the deposed one that it does not reach as far: no epoch tells which of them is right (K20).
 pub(super) fn beyond(scene: &mut Scene<'_>) {
