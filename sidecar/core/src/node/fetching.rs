@@ -184,12 +184,8 @@ impl Node {
     pub(super) fn on_facts_beside_fetch(&mut self, facts: &LogFacts, superseded: bool) {
         let (safe, identity) =
             (policy_fault(&facts.policy, &self.limits).is_none(), facts.identity(&self.store));
-        let Stage::Fetching(fetching) = &mut self.stage else { return };
+        let Some(fetching) = self.fetching() else { return };
         let fits = safe && identity == fetching.identity;
-        if let (true, Found::Copy(copy)) = (fits, &mut fetching.found) {
-            // Not written: it is given up already, and whoever opens it anew writes that first.
-            drop(self.heard.apply_to(copy));
-        }
         match &fetching.step {
             Step::Asked if !fits => drop(self.calls_off_fetch()),
             Step::Fetched if !fits => self.reopen(),
@@ -202,10 +198,21 @@ impl Node {
         }
     }
 
+    /// What is kept meanwhile, as far as is heard. It is written when it is opened anew, or waited with.
+    fn found_beside_fetch(&self) -> Found {
+        let Stage::Fetching(fetching) = &self.stage else { return Found::Nothing };
+        let mut found = fetching.found.clone();
+        if let Found::Copy(copy) = &mut found {
+            drop(self.heard.apply_to(copy));
+        }
+        found
+    }
+
     /// The log may have changed for hours: what is put away is decided anew.
     fn decide_about_fetched(&mut self, facts: &LogFacts) {
         let Some(fetching) = self.fetching() else { return };
-        let (found, generation) = (fetching.found.clone(), fetching.generation);
+        let generation = fetching.generation;
+        let found = self.found_beside_fetch();
         match self.decide(&found, facts) {
             Plan::Rebuild { generation: next, mut old, .. }
             | Plan::Incomplete { generation: next, mut old, .. } => {
@@ -238,7 +245,8 @@ impl Node {
         let now = self.now.mono;
         let Some(fetching) = self.fetching() else { return };
         let giver = fetching.giver.take().expect("what is adopted was given");
-        let (generation, found) = (fetching.generation, fetching.found.clone());
+        let generation = fetching.generation;
+        let found = self.found_beside_fetch();
         self.peers.adopted(generation, giver, &found, now);
         self.reopen();
     }

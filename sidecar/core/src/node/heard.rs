@@ -82,16 +82,34 @@ impl Node {
             Found::Nothing | Found::Foreign { .. } => VecDeque::new(),
         };
         self.stage = Stage::Recording { calls, found, identity, served };
-        self.record_next();
+        self.record_or_decide();
     }
 
-    /// The next store call, or the decision after the last.
-    pub(super) fn record_next(&mut self) {
-        let Stage::Recording { calls, found, identity, .. } = &mut self.stage else {
+    pub(super) fn recorded(&mut self) {
+        if let Stage::Recording { calls, .. } = &mut self.stage {
+            calls.pop_front();
+        }
+        self.record_or_decide();
+    }
+
+    /// The generation that is written to.
+    pub(super) fn recording(&self) -> Option<Generation> {
+        let Stage::Recording { calls, .. } = &self.stage else { return None };
+        match calls.front()? {
+            StoreCall::Confirm { generation, .. } | StoreCall::Flush { generation } => {
+                Some(*generation)
+            }
+            call => unreachable!("{:?} records nothing", call.kind()),
+        }
+    }
+
+    /// The first call is under way.
+    fn record_or_decide(&mut self) {
+        let Stage::Recording { calls, found, identity, .. } = &self.stage else {
             return;
         };
-        if let Some(call) = calls.pop_front() {
-            return self.store(call);
+        if let Some(call) = calls.front() {
+            return self.store(call.clone());
         }
         let (mut found, identity) = (found.clone(), identity.clone());
         if let Found::Copy(copy) = &mut found {

@@ -54,7 +54,9 @@ impl Node {
             }
             Stage::Waiting { .. } => self.reopen(),
             Stage::Fetching(_) => self.on_facts_beside_fetch(&facts, superseded),
-            Stage::Reading(_) => self.audit(&facts, before.map(|before| before.policy).as_ref()),
+            Stage::Reading(_) => {
+                self.audit(&facts, before.map(|before| before.policy).as_ref(), superseded);
+            }
             Stage::Preparing { reading, .. } if reading.identity != facts.identity(&self.store) => {
                 self.lose()
             }
@@ -325,7 +327,7 @@ impl Node {
             | StoreCallKind::Unpin => {}
         }
         match &self.stage {
-            Stage::Recording { .. } => self.record_next(),
+            Stage::Recording { .. } => self.recorded(),
             Stage::Preparing { .. } => self.prepare_next(),
             Stage::Fetching(_) => self.on_fetching_done(call, generation),
             Stage::Reading(_) => self.on_reading_done(call, generation),

@@ -17,6 +17,7 @@ use crate::offset::Partition;
 use crate::topic::{LogFacts, TopicPolicy};
 
 use super::reader::Reader;
+use super::reading::Usage;
 use super::{Node, Stage};
 
 impl Node {
@@ -69,7 +70,12 @@ impl Node {
     }
 
     /// The topic as it is now, against what this copy was accepted for; `before`: as it was known.
-    pub(super) fn audit(&mut self, facts: &LogFacts, before: Option<&TopicPolicy>) {
+    pub(super) fn audit(
+        &mut self,
+        facts: &LogFacts,
+        before: Option<&TopicPolicy>,
+        superseded: bool,
+    ) {
         let asked = self.asked_at.mono;
         let Stage::Reading(reading) = &mut self.stage else {
             return;
@@ -79,7 +85,9 @@ impl Node {
         if !(same && safe) {
             return self.reopen();
         }
-        self.describe.rest(self.now, self.limits.describe_interval);
+        if !superseded {
+            self.describe.rest(self.now, self.limits.describe_interval);
+        }
         let retention_ms = facts.policy.delete_retention_ms;
         let trusted_ms = retention_ms.saturating_sub(self.limits.margin_ms(retention_ms));
         let unseen = Duration::from_millis(trusted_ms) < self.limits.policy_trust;
@@ -89,6 +97,10 @@ impl Node {
             .any(|reader| retention_ms < reader.fetched().delete_retention_ms_min);
         if lowered && unseen {
             self.heard.condemn(reading.generation);
+            return self.reopen();
+        }
+        if lowered && reading.usage != Usage::Active {
+            // A copy that is kept beside a rebuild learns it too: opened anew, both are written first.
             return self.reopen();
         }
         let protects =

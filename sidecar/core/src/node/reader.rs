@@ -42,7 +42,7 @@ pub(super) struct Reader {
     end_met: Option<Offset>,
     /// Monotonic time at which the position's confirmation was asked for.
     confirmed_mono: Duration,
-    /// Leader epoch that told of it, or an earlier one.
+    /// Leader epoch that told of it. The disk does not tell: a later one's records may have been read since.
     confirmed_by: Option<Epoch>,
     confirming: Option<Confirming>,
     /// Newest high watermark that the leader answered.
@@ -141,7 +141,7 @@ impl Reader {
             held: None,
             end_met: None,
             confirmed_mono: now.mono.saturating_sub(age),
-            confirmed_by: lineage.leader(),
+            confirmed_by: None,
             confirming: Some(Confirming { asked, end: target, by: epoch }),
             confirmed_sent_ms: lineage.confirmed_at_ms,
             unsaved: false,

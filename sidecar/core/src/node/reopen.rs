@@ -26,10 +26,12 @@ impl Node {
             return;
         }
         self.begin_stall(kind, error.to_string());
-        if error.kind == StoreErrorKind::Corrupt
-            && let Stage::Reading(reading) = &self.stage
-        {
-            self.evidence.corrupt.insert(reading.generation, error.detail.clone());
+        let written = match &self.stage {
+            Stage::Reading(reading) => Some(reading.generation),
+            _ => self.recording(),
+        };
+        if let (StoreErrorKind::Corrupt, Some(generation)) = (error.kind, written) {
+            self.evidence.corrupt.insert(generation, error.detail.clone());
         }
         self.suspend();
     }

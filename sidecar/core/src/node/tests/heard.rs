@@ -116,6 +116,42 @@ fn what_could_not_be_written_is_written_when_the_copy_is_opened_again() {
     assert_eq!(lowest(&driven.store_calls()), [(G1, LOWERED_MS)]);
 }
 
+/// Whether it is a sign of the disk or of a process that is no more, what cannot be written cannot be read on.
+#[test]
+fn a_copy_that_turns_out_to_be_damaged_when_it_is_written_is_not_written_again() {
+    let mut driven = Driven::new(limits());
+    driven.finds(with_retention(LOWERED_MS), copy(intact(G1, 90, NOW_MS), None));
+    assert_eq!(lowest(&driven.store_calls()), [(G1, LOWERED_MS)]);
+    driven.fails(StoreCallKind::Confirm, StoreErrorKind::Corrupt);
+    driven.pass(limits().retry_max);
+    driven.ended(StoreCallKind::Close, G1);
+    driven.effects();
+    driven.finds(with_retention(LOWERED_MS), copy(intact(G1, 90, NOW_MS), None));
+    let calls = driven.store_calls();
+    assert!(matches!(calls[..], [StoreCall::Quarantine { generation: G1, .. }]), "{calls:?}");
+}
+
+/// Given up for a reason that ends with this process, it may be read on by the next.
+#[test]
+fn a_copy_that_is_kept_beside_its_rebuild_learns_it_too() {
+    let mut driven = Driven::new(limits());
+    driven.finds(log_of(0, 100), copy(intact(G1, 90, NOW_MS), intact(G2, 10, NOW_MS)));
+    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+    driven.effects();
+    driven.log(LogEvent::Facts(with_retention(90_000)));
+    let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
+    assert_eq!(driven.store_calls(), closes);
+    closes.iter().zip([G1, G2]).for_each(|(call, of)| driven.ended(call.kind(), of));
+    driven.effects();
+    driven.finds(log_of(0, 100), copy(intact(G1, 90, NOW_MS), intact(G2, 10, NOW_MS)));
+    let effects = driven.recorded();
+    let calls = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Store(call) => Some(call),
+        _ => None,
+    });
+    assert_eq!(lowest(&calls.collect::<Vec<_>>()), [(G1, 90_000), (G2, 90_000)]);
+}
+
 #[test]
 fn a_copy_that_is_read_into_learns_it_with_a_flush_at_once() {
     let mut driven = Driven::ready(log_of(0, 0), limits());

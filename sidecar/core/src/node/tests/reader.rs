@@ -86,7 +86,6 @@ fn a_shorter_retention_counts_at_once_and_a_longer_one_never() {
     assert_eq!(reader.applied().delete_retention_ms_min, 1_000);
 }
 
-/// Nothing younger than min.compaction.lag.ms is compacted, if the broker's clock stamps the records.
 /// A deposed leader goes on to confirm what it has, while its successor has compacted what it appended.
 #[test]
 fn a_gap_of_a_later_leader_than_the_one_that_confirmed_counts() {
@@ -104,8 +103,14 @@ fn a_gap_of_a_later_leader_than_the_one_that_confirmed_counts() {
     assert_eq!(accepted(2, 2), Offset(0));
     assert_eq!(accepted(2, 1), Offset(0), "an older record that a later leader gave");
     assert_eq!(accepted(1, 2), Offset(20));
+    // Who confirmed what is on disk it does not tell.
+    let batch = records(5, 8, true);
+    let (policy, limits) = (facts().policy, Limits::PRODUCTION);
+    let (_, lineage) = reader().accept(batch, false, &policy, START, &limits);
+    assert_eq!(lineage.exact_from, Offset(20));
 }
 
+/// Nothing younger than min.compaction.lag.ms is compacted, if the broker's clock stamps the records.
 #[test]
 fn a_gap_in_what_is_younger_than_the_compaction_lag_is_markers_only() {
     let limits = Limits::PRODUCTION;
@@ -114,6 +119,7 @@ fn a_gap_in_what_is_younger_than_the_compaction_lag_is_markers_only() {
     let exact_from = |log_append_time, ms, rebuilding| {
         let policy = TopicPolicy { log_append_time, ..facts().policy };
         let mut reader = reader();
+        reader.on_end(&end(5), START);
         reader.accept(records(5, 8, true), rebuilding, &policy, later(ms), &limits).1.exact_from
     };
     let (holed, exact) = (Offset(20), Offset(0));
