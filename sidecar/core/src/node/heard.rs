@@ -1,8 +1,8 @@
 //! What a node has heard of the topic's retention, and must not forget when its process ends.
 //!
 //! A copy that is kept and not read on, because the node refuses or rebuilds, may be read on by the next process. If the
-//! retention was raised again until then, nothing tells that one of the tombstones which the shorter one let go. So what
-//! counts for a copy that was found is written to it before anything is decided about it. A copy that is read into
+//! retention was raised again meanwhile, that process cannot know that tombstones which the copy lacks may be gone. So
+//! what was heard is written to every copy that is found, before anything is decided about it. A copy that is read into
 //! learns it with a flush that does not wait for its time.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -39,7 +39,7 @@ impl Heard {
         self.retention_ms_min.clear();
     }
 
-    /// Lowers what the copy knows to what was heard. What the store has to write for that.
+    /// Lowers what the copy knows to what was heard. Returns the store calls that make that durable.
     pub(super) fn apply_to(&self, copy: &mut FoundCopy) -> VecDeque<StoreCall> {
         let found = [&mut copy.current, &mut copy.building].into_iter().flatten();
         found.flat_map(|found| self.lower(found)).collect()
@@ -74,7 +74,7 @@ impl Node {
         }
     }
 
-    /// Writes to what was found what was heard beyond it, then decides. `served`: what answers reads meanwhile.
+    /// Writes what was heard to what was found, where that knows less, then decides. `served`: what answers reads meanwhile.
     pub(super) fn record(&mut self, found: Found, identity: Identity, served: Option<Served>) {
         let mut found = found;
         let calls = match &mut found {

@@ -332,7 +332,7 @@ impl Reader {
         self.unsaved
     }
 
-    /// What was given to the store so far is about to be durable: what it has to be given before.
+    /// What was given to the store so far is about to be durable. Returns what has to be given to it before.
     pub(super) fn flush(&mut self) -> Option<Lineage> {
         self.ends_flushing = Some(self.fetched.ends.clone());
         std::mem::take(&mut self.unsaved).then(|| self.fetched.clone())
