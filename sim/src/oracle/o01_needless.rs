@@ -23,6 +23,9 @@ pub(super) struct Needless {
     excuses: BTreeMap<usize, Excuse>,
     /// Ends of copies that a flush made durable.
     flushed: BTreeSet<(usize, Generation, Partition, Offset)>,
+    /// Copies that a process found with gaps that no flush had made durable; later flushes do not ask again who told
+    /// their end.
+    kept: BTreeSet<(usize, Generation, Partition)>,
 }
 
 /// Ascending by what they excuse.
@@ -99,6 +102,10 @@ impl Needless {
     }
 
     fn flushed(&mut self, node: usize, event: &StoreEvent, world: &World) {
+        if let StoreEvent::Found(_) = event {
+            let kept = self.unflushed(node, world);
+            self.kept.extend(kept);
+        }
         if let StoreEvent::Done { call: StoreCallKind::Flush, generation } = event
             && let Some(stored) = world.disk(node).generation(*generation)
         {
@@ -109,14 +116,29 @@ impl Needless {
     }
 
     fn kept_unflushed(&self, node: usize, world: &World) -> bool {
-        world.disk(node).generations().any(|stored| {
-            let mut copies = Partition::all(world.reference.count()).zip(stored.durable.iter());
-            copies.any(|(of, copy)| {
-                let end = (node, stored.generation, of, copy.lineage().position);
-                !copy.lineage().exact() && !self.flushed.contains(&end)
-            })
-        })
+        let unflushed = self.unflushed(node, world);
+        let kept = |(stored, of, copy): &(Generation, Partition, &Lineage)| {
+            !copy.exact() && self.kept.contains(&(node, *stored, *of))
+        };
+        !unflushed.is_empty() || lineages(node, world).any(|copy| kept(&copy))
     }
+
+    fn unflushed(&self, node: usize, world: &World) -> Vec<(usize, Generation, Partition)> {
+        let unflushed = lineages(node, world).filter(|(generation, of, copy)| {
+            let end = (node, *generation, *of, copy.position);
+            !copy.exact() && !self.flushed.contains(&end)
+        });
+        unflushed.map(|(generation, of, _)| (node, generation, of)).collect()
+    }
+}
+
+/// Of what is on the disk.
+fn lineages(node: usize, world: &World) -> impl Iterator<Item = (Generation, Partition, &Lineage)> {
+    let partitions = world.reference.count();
+    world.disk(node).generations().flat_map(move |stored| {
+        let copies = Partition::all(partitions).zip(stored.durable.iter());
+        copies.map(move |(of, copy)| (stored.generation, of, copy.lineage()))
+    })
 }
 
 fn excuse(node: usize, generation: Generation, world: &World) -> Option<Excuse> {
