@@ -136,6 +136,22 @@ impl Setting {
         self.limits.policy_trust_ms()
     }
 
+    /// After so long everybody who is awake has asked for the topic's configuration.
+    pub(crate) fn heard_ms(&self) -> u64 {
+        2 * self.limits.describe_ms + 2_000
+    }
+
+    /// After so long a question to the log is answered.
+    pub(super) fn answer_ms(&self) -> u64 {
+        2 * (self.latencies.log_call_us + self.latencies.log_answer_us) / 1_000 + 200
+    }
+
+    /// When the cleaner may go by tombstones that are `deleted` then, and when it finds them expired.
+    pub(super) fn tombstones_gone(&self, deleted: u64, live_ms: u64) -> (u64, u64) {
+        let cleaned = deleted + 50 + 4 * self.kafka.pace_ms + self.policy.min_compaction_lag_ms;
+        (cleaned, cleaned + live_ms + 5)
+    }
+
     pub fn log(&self) -> LogConfig {
         let Kafka { cleaner_ms, dirty_percent, transaction_timeout_ms, .. } = self.kafka;
         LogConfig {

@@ -25,14 +25,9 @@ impl Run<'_> {
         self.actives().any(swaps) || (0..self.world.count()).any(lacks)
     }
 
-    /// After so long everybody who is awake has asked for the configuration.
-    fn heard_ms(&self) -> u64 {
-        2 * self.plan.setting.limits.describe_ms + 2_000
-    }
-
     /// A retention was lowered so lately that nodes may not have asked since.
     fn lowered_unheard(&self) -> bool {
-        let heard = Duration::from_millis(self.heard_ms());
+        let heard = Duration::from_millis(self.plan.setting.heard_ms());
         self.active_faults().any(|fault| {
             let begun = START.mono + Duration::from_millis(fault.at_ms);
             lowers(&fault.what) && self.world.now.mono < begun + heard
@@ -44,7 +39,7 @@ impl Run<'_> {
         let lowered = self.active_faults().filter(|active| lowers(&active.what));
         let Some(since) = lowered.map(|lowered| lowered.at_ms).min() else { return false };
         let hurts = |fault: &Fault| {
-            let until = self.end_ms(fault) + late_ms(&fault.what) + self.heard_ms();
+            let until = self.end_ms(fault) + late_ms(&fault.what) + self.plan.setting.heard_ms();
             let lasts = fault.at_ms <= self.now_ms() && since <= until;
             lasts && fault.what.node() == Some(node) && keeps_nothing(&fault.what)
         };
@@ -61,13 +56,14 @@ impl Run<'_> {
 
     /// Who sleeps while `lowered` begins hears of it before it is over.
     fn is_heard(&self, asleep: &Fault, lowered: &Fault) -> bool {
-        self.end_ms(asleep) + late_ms(&asleep.what) + self.heard_ms() <= self.end_ms(lowered)
+        self.end_ms(asleep) + late_ms(&asleep.what) + self.plan.setting.heard_ms()
+            <= self.end_ms(lowered)
     }
 
     /// Whoever gives a copy tells what retention it has heard of: of one that is over before, or hidden by another one,
     /// nobody can tell.
     fn peers_cannot_know(&self, lowered: &Fault) -> bool {
-        let short = self.end_ms(lowered) < lowered.at_ms + self.heard_ms();
+        let short = self.end_ms(lowered) < lowered.at_ms + self.plan.setting.heard_ms();
         let hidden = self.actives().any(lowers);
         self.plan.setting.peers.is_some() && (short || hidden)
     }

@@ -12,13 +12,12 @@ use crate::plan::setting::Setting;
 pub(super) fn horizon(scene: &mut Scene<'_>) {
     let node = scene.node();
     let Setting { policy, limits, kafka, .. } = scene.setting;
-    let (retention_ms, lag_ms) = (policy.delete_retention_ms, policy.min_compaction_lag_ms);
+    let retention_ms = policy.delete_retention_ms;
     let stopped = scene.dice.once_in(2);
     let lowered = !stopped && scene.dice.once_in(3);
     let expires_ms = if lowered { retention_ms / 4 } else { retention_ms };
     // What it has is confirmed before it goes, and what it asked for was answered before the deletes.
-    let gone =
-        1_000 + 3 * limits.ends_ms + if lowered { 2 * limits.describe_ms + 2_000 } else { 0 };
+    let gone = 1_000 + 3 * limits.ends_ms + if lowered { scene.setting.heard_ms() } else { 0 };
     // Or a question is on its way then, and its answer waits for the process to go on.
     let late = !stopped && scene.dice.once_in(2);
     let late_ms = 400;
@@ -28,8 +27,7 @@ pub(super) fn horizon(scene: &mut Scene<'_>) {
             (false, true) => 50 + late_ms,
             (false, false) => 500 + 4 * kafka.pace_ms,
         };
-    let cleaned = deleted + 50 + 4 * kafka.pace_ms + lag_ms;
-    let expired = cleaned + expires_ms + 5;
+    let (cleaned, expired) = scene.setting.tombstones_gone(deleted, expires_ms);
     let away_ms = match scene.dice.below(6) {
         0 => expires_ms * 95 / 100,
         1 => expires_ms * 5 / 2,
@@ -77,16 +75,15 @@ pub(super) fn horizon(scene: &mut Scene<'_>) {
 /// of both must not make it trust a copy that tombstones may be missing from (K13, K18).
 pub(super) fn raised(scene: &mut Scene<'_>) {
     let node = scene.node();
-    let Setting { policy, limits, kafka, latencies, .. } = scene.setting;
+    let Setting { policy, limits, kafka, .. } = scene.setting;
     let retention_ms = policy.delete_retention_ms;
     // Longer than what nodes that keep up are ever behind by, and than brokers are away.
     let lowered_ms = (retention_ms / 4).max(2 * limits.ends_ms + 500);
-    let answer_ms = 2 * (latencies.log_call_us + latencies.log_answer_us) / 1_000 + 200;
+    let answer_ms = scene.setting.answer_ms();
     // What it asked for last before it gets nothing more shows the lower one.
     let gone = 1_000 + 2 * limits.describe_ms + 3 * limits.ends_ms + 2 * answer_ms;
     let deleted = gone + 500 + 4 * kafka.pace_ms;
-    let cleaned = deleted + 50 + 4 * kafka.pace_ms + policy.min_compaction_lag_ms;
-    let expired = cleaned + lowered_ms + 5;
+    let (cleaned, expired) = scene.setting.tombstones_gone(deleted, lowered_ms);
     let raised = expired + 20;
     // And the last before it goes on shows the higher one.
     let back = raised + limits.describe_ms + answer_ms;
@@ -109,16 +106,15 @@ pub(super) fn raised(scene: &mut Scene<'_>) {
 pub(super) fn forgotten(scene: &mut Scene<'_>) {
     let node = scene.node();
     let refuses = scene.dice.once_in(2);
-    let Setting { policy, limits, kafka, .. } = scene.setting;
+    let limits = &scene.setting.limits;
     // Longer than what nodes that keep up are ever behind by.
     let lowered_ms = 2 * limits.ends_ms + 500;
-    let hears_ms = 2 * limits.describe_ms + 2_000;
+    let hears_ms = scene.setting.heard_ms();
     let refused = 1_000 + 3 * limits.ends_ms;
     let lowered = refused + if refuses { hears_ms } else { 0 };
     let gone = lowered + hears_ms + scene.dice.below(500);
     let deleted = gone + 50;
-    let cleaned = deleted + 50 + 4 * kafka.pace_ms + policy.min_compaction_lag_ms;
-    let expired = cleaned + lowered_ms + 5;
+    let (cleaned, expired) = scene.setting.tombstones_gone(deleted, lowered_ms);
     let raised = expired + 20;
     let back = raised + scene.dice.below(200);
     let since = if refuses { refused } else { gone };
@@ -140,14 +136,13 @@ pub(super) fn forgotten(scene: &mut Scene<'_>) {
 /// A process sleeps while the retention is lowered and tombstones come and go, and wakes with a batch (K13, K18, D2).
 pub(super) fn asleep(scene: &mut Scene<'_>) {
     let node = scene.node();
-    let Setting { policy, limits, kafka, .. } = scene.setting;
+    let Setting { limits, kafka, .. } = scene.setting;
     let trust_ms = scene.setting.policy_trust_ms();
     // Longer than what nodes that keep up are ever behind by, and than what they trust in unseen.
     let lowered_ms = (2 * limits.ends_ms + 500).max(trust_ms * 6 / 5 + 200);
     let gone = 1_000 + 3 * limits.ends_ms;
     let deleted = gone + 100 + 4 * kafka.pace_ms;
-    let cleaned = deleted + 50 + 4 * kafka.pace_ms + policy.min_compaction_lag_ms;
-    let expired = cleaned + lowered_ms + 5;
+    let (cleaned, expired) = scene.setting.tombstones_gone(deleted, lowered_ms);
     let back = expired + 30;
     let over = back + 2 * limits.describe_ms + 4_000;
     scene.tombstones_live((back + 4_000 - gone) * 4 / 3);

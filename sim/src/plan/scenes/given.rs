@@ -92,11 +92,10 @@ pub(super) fn ahead(scene: &mut Scene<'_>) {
 pub(super) fn outdated(scene: &mut Scene<'_>) {
     let node = scene.node();
     let Setting { policy, kafka, .. } = scene.setting;
-    let (retention_ms, lag_ms) = (policy.delete_retention_ms, policy.min_compaction_lag_ms);
+    let retention_ms = policy.delete_retention_ms;
     let taken = settled_ms(scene);
     let deleted = taken + 500 + 4 * kafka.pace_ms;
-    let cleaned = deleted + 50 + 4 * kafka.pace_ms + lag_ms;
-    let expired = cleaned + retention_ms + 5;
+    let (cleaned, expired) = scene.setting.tombstones_gone(deleted, retention_ms);
     let gone = expired + 50;
     scene.lasts(gone + 2 * takes_ms(scene) + 4_000);
     scene.puts(0, KEYS);
@@ -113,17 +112,16 @@ pub(super) fn shortened(scene: &mut Scene<'_>) {
     let node = scene.node();
     let takes_ms = takes_ms(scene);
     let taken = settled_ms(scene);
-    let Setting { policy, limits, kafka, latencies, .. } = scene.setting;
-    let answer_ms = 2 * (latencies.log_call_us + latencies.log_answer_us) / 1_000 + 200;
+    let Setting { limits, kafka, .. } = scene.setting;
+    let answer_ms = scene.setting.answer_ms();
     // Longer than what nodes that keep up are ever behind by: they may never hear of it.
     let lowered_ms = 2 * limits.ends_ms + 500;
     let lowered = taken + 5;
     let deleted = lowered + 500 + 4 * kafka.pace_ms;
-    let cleaned = deleted + 50 + 4 * kafka.pace_ms + policy.min_compaction_lag_ms;
-    let expired = cleaned + lowered_ms + 5;
+    let (cleaned, expired) = scene.setting.tombstones_gone(deleted, lowered_ms);
     // By then all have heard of the shorter one. It hears of it too and asks its peers, and the copy comes when that
     // is over.
-    let wiped = (expired + 20).max(lowered + 2 * limits.describe_ms + 2_000);
+    let wiped = (expired + 20).max(lowered + scene.setting.heard_ms());
     let raised = wiped + 20 + answer_ms;
     let over = raised + takes_ms + 1_000;
     scene.tombstones_live((over + 1_000 - taken) * 4 / 3);
