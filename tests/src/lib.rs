@@ -10,3 +10,4 @@ pub mod node;
 pub mod process;
 pub mod real;
 pub mod usage;
+pub mod weather;

@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use outrigger_client::{Client, Entry, Error, Level, Read, Revision, Scan, Store, Token};
+use outrigger_core::offset::{Offset, Partition};
+use outrigger_core::partitioner::partition_of;
 use outrigger_sim::history::{self, Call, Evidence, History, Row, Rows, Told};
 use tokio::task::JoinHandle;
 
+use crate::kafka::{Isolation, Topic};
 use crate::node::{Node, STORE};
 
 /// Tasks that write until they are stopped: puts and deletes of few keys, so that most are overwritten.
@@ -21,10 +24,16 @@ pub struct Load {
 impl Load {
     /// One writer per address; each has keys of its own.
     pub fn start(addresses: Vec<String>, keys: u64) -> Load {
+        Load::start_paced(addresses, keys, Duration::ZERO)
+    }
+
+    /// The same with a pause after each write.
+    pub fn start_paced(addresses: Vec<String>, keys: u64, pause: Duration) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let (writers, began) = (addresses.len(), Instant::now());
         let start = |(number, address)| {
-            let writer = Writer { number, writers, address, keys, began, connections: 0, step: 0 };
+            let writer =
+                Writer { number, writers, address, keys, pause, began, connections: 0, step: 0 };
             tokio::spawn(writer.run(Arc::clone(&stop)))
         };
         let writers = addresses.into_iter().enumerate().map(start).collect();
@@ -47,6 +56,7 @@ struct Writer {
     writers: usize,
     address: String,
     keys: u64,
+    pause: Duration,
     /// The history's clock counts from here.
     began: Instant,
     connections: u32,
@@ -75,6 +85,9 @@ impl Writer {
                 works = self.write(&connection, &mut history).await;
                 if works && self.step.is_multiple_of(3) {
                     works = self.read(&connection, &mut history).await;
+                }
+                if !self.pause.is_zero() {
+                    tokio::time::sleep(self.pause).await;
                 }
             }
             // The node may be down.
@@ -167,6 +180,50 @@ pub async fn rows(node: &Node) -> Result<Rows> {
         let row = row?;
         let offset = row.revision.offset;
         rows.insert(row.key.to_vec(), Row { offset, value: row.value.to_vec() });
+    }
+    Ok(rows)
+}
+
+/// How the writes of a history ended, and how long the longest took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Writes {
+    pub acknowledged: usize,
+    pub did_not_happen: usize,
+    pub unknown: usize,
+    pub longest: Duration,
+}
+
+impl Writes {
+    pub fn of(history: &History) -> Writes {
+        let mut writes = Writes::default();
+        for operation in history.operations() {
+            match (&operation.call, &operation.told) {
+                (Call::Get { .. } | Call::Scan { .. }, _) => continue,
+                (_, Told::Appended { .. }) => writes.acknowledged += 1,
+                (_, Told::DidNotHappen | Told::Aborted) => writes.did_not_happen += 1,
+                (_, Told::Unknown | Told::Row { .. } | Told::Rows { .. }) => writes.unknown += 1,
+            }
+            let took = operation.completed.map_or(0, |completed| completed - operation.invoked);
+            writes.longest = writes.longest.max(Duration::from_nanos(took));
+        }
+        writes
+    }
+}
+
+/// What the log says: the newest record of each key, by another client than the nodes'.
+pub fn fold(topic: &Topic) -> Result<Rows> {
+    let mut rows = Rows::new();
+    for partition in Partition::all(topic.partitions()) {
+        for record in topic.read(partition, Offset::ZERO, Isolation::Committed)? {
+            let Some(key) = record.key else { continue };
+            if partition_of(&key, topic.partitions()) != partition {
+                continue;
+            }
+            match record.value {
+                Some(value) => rows.insert(key, Row { offset: record.offset.0, value }),
+                None => rows.remove(&key),
+            };
+        }
     }
     Ok(rows)
 }

@@ -1,7 +1,7 @@
 //! A sidecar as its users run it: the built binary, as a child process, on a data directory of its own.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -95,7 +95,11 @@ impl Node {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}:{}", self.host.address, self.port)
+        format!("http://{}", self.address())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((self.host.address, self.port))
     }
 
     /// Everything that this process has logged since its last start.
@@ -180,8 +184,7 @@ impl Node {
             }
         };
         command.arg("serve").arg("--data").arg(self.data());
-        let listen = format!("{}:{}", self.host.address, self.port);
-        command.arg("--listen").arg(listen).args(&self.args);
+        command.arg("--listen").arg(self.address().to_string()).args(&self.args);
         command
     }
 

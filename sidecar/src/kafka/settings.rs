@@ -69,6 +69,8 @@ pub(super) const COMMON: &Settings = &[
     ("socket.timeout.ms", "10000"),
     ("socket.connection.setup.timeout.ms", "5000"),
     ("socket.keepalive.enable", "true"),
+    // Firewalls and balancers forget what was silent for a minute or more, and tell nobody: what is sent then vanishes.
+    ("connections.max.idle.ms", "40000"),
     ("socket.nagle.disable", "true"),
     // Back within a second after a broker is; the default backs off to 10 s.
     ("reconnect.backoff.max.ms", "1000"),
@@ -83,8 +85,11 @@ pub(super) const PRODUCER: &Settings = &[
     // 1.6 M records/s in a burst with 0 as with 5, and 0.33 ms instead of 6 ms for one alone.
     ("linger.ms", "0"),
     ("delivery.timeout.ms", DELIVERY_MS),
-    // How long a leader waits for its in-sync replicas: below the delivery's, so that it is tried twice.
-    ("request.timeout.ms", "4000"),
+    // A connection that swallows what is sent is given up in time for a second attempt and a third, which are safe:
+    // a broker knows what it has already. A request of a megabyte needs a quarter of one a second.
+    ("socket.timeout.ms", "4000"),
+    // How long a leader waits for its in-sync replicas: its answer must come before its connection is given up.
+    ("request.timeout.ms", "3000"),
     // Admission bounds what is in flight; these are behind it, so that a mistake there cannot eat
     // the memory: refused records are definite failures. A record costs about 200 bytes beside itself.
     ("queue.buffering.max.kbytes", "32768"),
@@ -178,6 +183,18 @@ pub(super) const ADMIN: &Settings = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ms(settings: &Settings, name: &str) -> u64 {
+        let found = settings.iter().find(|(known, _)| *known == name);
+        found.expect("it is set").1.parse().expect("it is a number")
+    }
+
+    #[test]
+    fn a_write_is_tried_twice_and_answered_before_its_connection_is_given_up() {
+        let attempt = ms(PRODUCER, "socket.timeout.ms");
+        assert!(2 * attempt < DELIVERY_MS.parse().unwrap());
+        assert!(ms(PRODUCER, "request.timeout.ms") < attempt);
+    }
 
     #[test]
     fn partitions_share_what_is_fetched_ahead() {

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{calls, catch_up, eta, growth, peer, propagation, restart, restore, stores, writes};
+use super::{
+    calls, catch_up, eta, growth, idle, peer, propagation, restart, restore, stores, writes,
+};
 use crate::kafka::Cluster;
 
 pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
@@ -14,6 +16,7 @@ pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
   propagation   from a write on one node to its row on another, against a raw producer and consumer
   catch-up      a million records that were written while the node was stopped
   stores        fifty small stores in one node: threads, memory, time to READY
+  idle          CPU and requests to the broker while nobody reads or writes: a store, and ten in one node
   eta           the time to go that Status tells, against when a throttled restore was READY
   growth        time and memory of a restore by number of records; takes long, so only when it is named
 Without a figure, all but growth.
@@ -30,13 +33,14 @@ enum Figure {
     Propagation,
     CatchUp,
     Stores,
+    Idle,
     Eta,
     Growth,
 }
 
 impl Figure {
     /// In the order in which they are measured.
-    const ALL: [Figure; 10] = [
+    const ALL: [Figure; 11] = [
         Figure::Restore,
         Figure::Peer,
         Figure::Writes,
@@ -45,6 +49,7 @@ impl Figure {
         Figure::Propagation,
         Figure::CatchUp,
         Figure::Stores,
+        Figure::Idle,
         Figure::Eta,
         Figure::Growth,
     ];
@@ -59,6 +64,7 @@ impl Figure {
             Figure::Propagation => "propagation",
             Figure::CatchUp => "catch-up",
             Figure::Stores => "stores",
+            Figure::Idle => "idle",
             Figure::Eta => "eta",
             Figure::Growth => "growth",
         }
@@ -126,6 +132,7 @@ pub async fn run(asked: &Asked, cluster: &Cluster) -> Result<()> {
             Figure::Propagation => propagation::run(cluster).await,
             Figure::CatchUp => catch_up::run(cluster).await,
             Figure::Stores => stores::run(cluster).await,
+            Figure::Idle => idle::run(cluster).await,
             Figure::Eta => eta::run(cluster).await,
             Figure::Growth => growth::run(cluster, asked.growth_millions).await,
         }

@@ -7,6 +7,7 @@ mod copy;
 mod eta;
 mod figure;
 mod growth;
+mod idle;
 mod ingest;
 mod peer;
 mod propagation;

@@ -1,6 +1,7 @@
 //! What many small stores cost a node, against one of them.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -47,23 +48,33 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
 /// From process start until every store is READY.
 async fn restore(cluster: &Cluster, topics: &[Topic]) -> Result<(Duration, Usage)> {
     let directory = TempDir::new()?;
-    let mut file = format!("bootstrap = \"{}\"\n", cluster.bootstrap());
+    let mut node = node(directory.path(), &cluster.bootstrap(), topics)?;
+    let began = Instant::now();
+    node.start().await?;
+    all_ready(&node, topics.len()).await?;
+    Ok((began.elapsed(), node.usage()?))
+}
+
+/// With a store for each topic, not started.
+pub(super) fn node(directory: &Path, bootstrap: &str, topics: &[Topic]) -> Result<Node> {
+    let mut file = format!("bootstrap = \"{bootstrap}\"\n");
     for (number, topic) in topics.iter().enumerate() {
         write!(file, "[[store]]\nname = \"s{number}\"\ntopic = \"{}\"\n", topic.name())?;
     }
-    let path = directory.path().join("outrigger.toml");
+    let path = directory.join("outrigger.toml");
     std::fs::write(&path, file)?;
     let path = path.to_str().context("a path of text")?;
-    let mut node = Node::with_settings(directory.path(), "node", &["--config", path])?;
+    Node::with_settings(directory, "node", &["--config", path])
+}
 
+pub(super) async fn all_ready(node: &Node, count: usize) -> Result<()> {
     let began = Instant::now();
-    node.start().await?;
     let client = Client::connect(&node.url()).await?;
     loop {
         let stores = client.status().await?.stores;
-        ensure!(stores.len() == topics.len(), "{} stores of {}", stores.len(), topics.len());
+        ensure!(stores.len() == count, "{} stores of {count}", stores.len());
         if stores.iter().all(|store| store.phase() == Phase::Ready) {
-            return Ok((began.elapsed(), node.usage()?));
+            return Ok(());
         }
         ensure!(began.elapsed() < READY_MAX, "not READY: {stores:#?}\n{}", node.log());
         tokio::time::sleep(READY_POLL).await;

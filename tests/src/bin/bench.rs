@@ -30,7 +30,7 @@ fn run() -> Result<()> {
         return Ok(());
     }
     let asked = Asked::parse(args)?;
-    let cluster = Cluster::start(1, &[])?;
+    let cluster = Cluster::start_behind_proxies(1, &[])?;
     let cores = std::thread::available_parallelism()?;
     println!("one broker, its clients and one node on {cores} cores");
     tokio::runtime::Runtime::new()?.block_on(bench::run(&asked, &cluster))

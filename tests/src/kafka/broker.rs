@@ -13,6 +13,7 @@ use outrigger_core::offset::Partition;
 use super::java::Java;
 use super::ports;
 use crate::host::Host;
+use crate::weather::Proxy;
 
 const STOP_MAX: Duration = Duration::from_secs(15);
 
@@ -24,9 +25,16 @@ pub(super) struct Broker {
     host: Host,
     pub(super) port: u16,
     controller_port: u16,
+    outside: Option<Outside>,
     home: PathBuf,
     process: Option<Child>,
     paused: bool,
+}
+
+/// A second way in, which is told to clients that come by it: through a proxy. Brokers talk to each other by the first.
+struct Outside {
+    port: u16,
+    proxy: Proxy,
 }
 
 impl Broker {
@@ -38,10 +46,23 @@ impl Broker {
             host,
             port: ports::free()?,
             controller_port: ports::free()?,
+            outside: None,
             home,
             process: None,
             paused: false,
         })
+    }
+
+    /// Before it is configured.
+    pub(super) fn behind_proxy(mut self) -> Result<Broker> {
+        let port = ports::free()?;
+        let proxy = Proxy::before((self.host.address, port).into())?;
+        self.outside = Some(Outside { port, proxy });
+        Ok(self)
+    }
+
+    pub(super) fn proxy(&self) -> Option<&Proxy> {
+        self.outside.as_ref().map(|outside| &outside.proxy)
     }
 
     pub(super) fn voter(&self) -> String {
@@ -65,12 +86,19 @@ impl Broker {
     pub(super) fn configure(&self, voters: &str, settings: &[(String, String)]) -> Result<()> {
         let Broker { id, host, port, controller_port, home, .. } = self;
         let address = host.address;
+        let (mut listens, mut advertised) = (String::new(), String::new());
+        if let Some(Outside { port, proxy }) = &self.outside {
+            listens = format!(",OUTSIDE://{address}:{port}");
+            advertised = format!(",OUTSIDE://{}", proxy.address());
+        }
         let mut text = format!(
             "process.roles=broker,controller\n\
              node.id={id}\n\
              controller.quorum.voters={voters}\n\
-             listeners=PLAINTEXT://{address}:{port},CONTROLLER://{address}:{controller_port}\n\
-             advertised.listeners=PLAINTEXT://{address}:{port}\n\
+             listeners=PLAINTEXT://{address}:{port},CONTROLLER://{address}:{controller_port}{listens}\n\
+             advertised.listeners=PLAINTEXT://{address}:{port}{advertised}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             inter.broker.listener.name=PLAINTEXT\n\
              controller.listener.names=CONTROLLER\n\
              log.dirs={}\n",
             home.join("data").display()

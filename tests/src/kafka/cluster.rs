@@ -18,12 +18,20 @@ use super::java::Java;
 use super::leash::Leash;
 use super::topic::{Topic, TopicSpec};
 use crate::host::Host;
+use crate::weather::{Proxy, Weather};
 
 const READY_MAX: Duration = Duration::from_secs(120);
 
 static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
 static CLUSTERS: AtomicU32 = AtomicU32::new(0);
 static TOPICS: AtomicU32 = AtomicU32::new(0);
+
+/// How brokers can be reached.
+#[derive(Clone, Copy)]
+enum Ways {
+    Direct,
+    AlsoThroughProxies,
+}
 
 /// Brokers are numbered from 1. Field order is drop order: brokers, then what would end them otherwise.
 pub struct Cluster {
@@ -49,14 +57,23 @@ impl Cluster {
 
     /// The same with a broker on each of these hosts.
     pub fn start_on(hosts: &[Host], overrides: &[(&str, &str)]) -> Result<Cluster> {
-        let mut cluster = Cluster::make(hosts, overrides)?;
+        let mut cluster = Cluster::make(hosts, Ways::Direct, overrides)?;
+        cluster.start_all()?;
+        Ok(cluster)
+    }
+
+    /// The same on this machine, with a second way to each broker: clients that come by [`Cluster::outside`] go through the
+    /// proxies in all that they do, and nobody else does.
+    pub fn start_behind_proxies(brokers: usize, overrides: &[(&str, &str)]) -> Result<Cluster> {
+        let mut cluster =
+            Cluster::make(&vec![Host::local(); brokers], Ways::AlsoThroughProxies, overrides)?;
         cluster.start_all()?;
         Ok(cluster)
     }
 
     /// A cluster of `brokers` of which one has never been up: the others do not know it.
     pub fn start_without(brokers: usize, absent: usize) -> Result<Cluster> {
-        let mut cluster = Cluster::make(&vec![Host::local(); brokers], &[])?;
+        let mut cluster = Cluster::make(&vec![Host::local(); brokers], Ways::Direct, &[])?;
         let absent = cluster.index(absent)?;
         for index in (0..brokers).filter(|index| *index != absent) {
             cluster.spawn(index)?;
@@ -65,13 +82,19 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn make(hosts: &[Host], overrides: &[(&str, &str)]) -> Result<Cluster> {
+    fn make(hosts: &[Host], ways: Ways, overrides: &[(&str, &str)]) -> Result<Cluster> {
         let directory = tempfile::Builder::new().prefix("outrigger-kafka-").tempdir()?;
         let java = Java::find()?;
         let leash = Leash::hold(directory.path())?;
         let brokers = (1..)
             .zip(hosts)
-            .map(|(id, host)| Broker::new(id, host.clone(), directory.path()))
+            .map(|(id, host)| {
+                let broker = Broker::new(id, host.clone(), directory.path())?;
+                match ways {
+                    Ways::Direct => Ok(broker),
+                    Ways::AlsoThroughProxies => broker.behind_proxy(),
+                }
+            })
             .collect::<Result<Vec<_>>>()?;
         let cluster = Cluster { brokers, java, leash, directory };
         cluster.format(overrides)?;
@@ -80,6 +103,25 @@ impl Cluster {
 
     pub fn bootstrap(&self) -> String {
         self.brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// To be used instead of [`Cluster::bootstrap`] by whoever is to go through the proxies.
+    pub fn outside(&self) -> String {
+        self.proxies().map(Proxy::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// Between the brokers and whoever comes from outside.
+    pub fn set_weather(&self, weather: Weather) {
+        self.proxies().for_each(|proxy| proxy.set(weather));
+    }
+
+    /// How many requests have come from outside.
+    pub fn requests(&self) -> u64 {
+        self.proxies().map(Proxy::requests).sum()
+    }
+
+    fn proxies(&self) -> impl Iterator<Item = &Proxy> {
+        self.brokers.iter().filter_map(Broker::proxy)
     }
 
     /// Removed with everything in it when this process ends, however it does.

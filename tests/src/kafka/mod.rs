@@ -20,6 +20,7 @@ mod write;
 
 pub use cluster::Cluster;
 pub use compaction::FILLER_KEYS;
+pub(crate) use ports::free as free_port;
 pub use read::{Isolation, Record};
 pub use topic::{Topic, TopicSpec};
 pub use transaction::Transaction;

@@ -16,7 +16,7 @@ const PER_PROCESS: u32 = 97;
 static TRIED: AtomicU32 = AtomicU32::new(0);
 
 /// A free port that this process has not handed out before.
-pub(super) fn free() -> Result<u16> {
+pub(crate) fn free() -> Result<u16> {
     for _ in 0..COUNT {
         let step = TRIED.fetch_add(1, Ordering::Relaxed);
         let place = (process::id() % COUNT * PER_PROCESS + step) % COUNT;

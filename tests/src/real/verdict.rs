@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail, ensure};
 use outrigger_client::StoreStatus;
 use outrigger_client::proto::v1::Phase;
 use outrigger_core::offset::{Offset, Partition};
-use outrigger_core::partitioner::partition_of;
 use outrigger_sim::history::{Evidence, History, Licence, Row, Rows, Told};
 use tokio::task::block_in_place;
 
@@ -27,7 +26,7 @@ const TRY_MAX: Duration = Duration::from_secs(3);
 pub(super) async fn judge(nodes: &Nodes, others: &Others, book: &Book) -> Result<usize> {
     let topic = &others.topic;
     let mut contents = contents(nodes, topic).await?;
-    let folded = block_in_place(|| fold(topic)).context("reading the log")?;
+    let folded = block_in_place(|| load::fold(topic)).context("reading the log")?;
     let mut wrong = Vec::new();
     for (number, rows) in contents.iter().enumerate().filter(|(_, rows)| **rows != folded) {
         wrong.push(format!("node {number} and the log: {}", difference(rows, &folded)));
@@ -87,24 +86,6 @@ fn decided(topic: &Topic, end: &[Offset]) -> Result<bool> {
 
 fn ends(topic: &Topic) -> Result<Vec<Offset>> {
     Partition::all(topic.partitions()).map(|partition| topic.last_stable(partition)).collect()
-}
-
-/// The state that the log says, by another client than the nodes'.
-fn fold(topic: &Topic) -> Result<Rows> {
-    let mut rows = Rows::new();
-    for partition in Partition::all(topic.partitions()) {
-        for record in topic.read(partition, Offset::ZERO, Isolation::Committed)? {
-            let Some(key) = record.key else { continue };
-            if partition_of(&key, topic.partitions()) != partition {
-                continue;
-            }
-            match record.value {
-                Some(value) => rows.insert(key, Row { offset: record.offset.0, value }),
-                None => rows.remove(&key),
-            };
-        }
-    }
-    Ok(rows)
 }
 
 fn difference(rows: &Rows, folded: &Rows) -> String {

@@ -15,3 +15,4 @@ mod real;
 mod store_conformance;
 mod store_full;
 mod store_kill;
+mod weather;

@@ -1,0 +1,61 @@
+//! A firewall, or a balancer, that forgets connections which were silent, and tells nobody: what comes next vanishes.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use outrigger_client::{Client, Level};
+use outrigger_tests::kafka::{Cluster, TopicSpec};
+use outrigger_tests::node::{Node, STORE};
+use outrigger_tests::weather::{Proxy, Weather};
+use tempfile::TempDir;
+
+/// Of the firewall.
+const IDLE: Duration = Duration::from_secs(2);
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Well below the 10 s for which a node tries to write: one attempt must not take them all.
+const WRITE_MAX: Duration = Duration::from_secs(7);
+
+#[test]
+fn a_write_after_a_quiet_time_is_acknowledged_although_the_way_to_kafka_was_forgotten() -> Result<()>
+{
+    super::run(async {
+        let cluster = Cluster::start_behind_proxies(1, &[])?;
+        let topic = cluster.topic("forgotten", TopicSpec::store())?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.outside(), topic.name())?;
+        node.start().await?;
+        node.until_ready().await?;
+        let store = node.store().await?.with_write_deadline(WRITE_MAX);
+        cluster.set_weather(Weather::Forget { idle: IDLE });
+        store.put("a", "1").await?;
+        for round in 0..2 {
+            tokio::time::sleep(QUIET).await;
+            let written = store.put("a", format!("{round}")).await;
+            let revision = written.with_context(|| format!("round {round}:\n{}", node.log()))?;
+            let read = store.clone().with_level(Level::Latest).get("a").await?;
+            ensure!(read.is_some_and(|entry| entry.revision == revision), "round {round}");
+        }
+        Ok(())
+    })
+}
+
+/// The client keeps an idle connection in use: the firewall never forgets it.
+#[test]
+fn a_caller_that_was_quiet_finds_its_node_although_a_firewall_forgets() -> Result<()> {
+    super::run(async {
+        let cluster = Cluster::shared()?;
+        let topic = cluster.topic("quiet-caller", TopicSpec::store())?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
+        node.start().await?;
+        node.until_ready().await?;
+        let proxy = Proxy::before(node.address())?;
+        proxy.set(Weather::Forget { idle: Duration::from_secs(12) });
+        let store = Client::connect(&proxy.url()).await?.store(STORE);
+        store.put("a", "1").await?;
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        store.with_write_deadline(WRITE_MAX).put("a", "2").await?;
+        Ok(())
+    })
+}
