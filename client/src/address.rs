@@ -11,9 +11,10 @@ use crate::error::Error;
 /// so that a failure to connect is known as one, and as having changed nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A stream that waits, as a watch does, must notice a machine that vanished.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A stream that waits, as a watch does, must notice a machine that vanished, and a call a connection that a firewall
+/// forgot: well before a write's deadline, so that the next call finds a new one.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 
 pub(crate) fn endpoint(address: &str) -> Result<Endpoint, Error> {
     let checked = match address.split_once("://") {

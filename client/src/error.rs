@@ -101,9 +101,13 @@ impl Error {
             let kind = kind_of_reason(detail.reason()).unwrap_or(kind_of_code(status.code()));
             return Error::new(kind, effect, detail).because(status);
         }
-        let kind = match caused_by::<TimeoutExpired>(&status) {
-            true => ErrorKind::Deadline,
-            false => kind_of_code(status.code()),
+        let kind = if caused_by::<TimeoutExpired>(&status) {
+            ErrorKind::Deadline
+        } else if caused_by::<tonic::transport::Error>(&status) {
+            // Also one that is found dead by its keepalive, whatever code a library has for that.
+            ErrorKind::Broken
+        } else {
+            kind_of_code(status.code())
         };
         Error::in_doubt(kind, effect, with_causes(status.message(), &status)).because(status)
     }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use outrigger_client::{Client, Entry, Error, Level, Read, Revision, Scan, Store, Token};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::partitioner::partition_of;
+use outrigger_sim::dice::Dice;
 use outrigger_sim::history::{self, Call, Evidence, History, Row, Rows, Told};
 use tokio::task::JoinHandle;
 
@@ -128,6 +129,10 @@ impl Writer {
 
     async fn read(&self, connection: &Connection, history: &mut History) -> bool {
         let Connection { store, partitions, session, node } = connection;
+        if *partitions == 0 {
+            // The node does not know its topic yet and refuses: what a session has seen could not be told.
+            return true;
+        }
         let of = self.step.wrapping_mul(0x85eb_ca6b);
         let writers = u64::try_from(self.writers).expect("a test has few nodes");
         let number = usize::try_from(of % writers).expect("below a usize");
@@ -208,6 +213,18 @@ impl Writes {
         }
         writes
     }
+}
+
+/// So many records under keys of their own, which no compression makes much smaller.
+pub fn fill(topic: &Topic, records: usize, value_bytes: usize) -> Result<()> {
+    let keys: Vec<String> = (0..records).map(|number| format!("filled {number}")).collect();
+    let mut dice = Dice::at(0, "fill", 0, 0);
+    let mut value = || (0..value_bytes).map(|_| dice.draw().to_le_bytes()[0]).collect();
+    let values: Vec<Vec<u8>> = keys.iter().map(|_| value()).collect();
+    topic.put_all(keys.iter().zip(&values).map(|(key, value)| {
+        (partition_of(key.as_bytes(), topic.partitions()), key.as_bytes(), Some(&value[..]))
+    }))?;
+    Ok(())
 }
 
 /// What the log says: the newest record of each key, by another client than the nodes'.

@@ -116,8 +116,11 @@ pub(super) const CONSUMER: &Settings = &[
     ("fetch.error.backoff.ms", "100"),
     // A deposed leader that refuses our position does not make librdkafka look for another: this does (default 300 s).
     ("topic.metadata.refresh.interval.ms", "5000"),
-    // One answer holds all partitions of a broker: the bound on its memory.
-    ("fetch.max.bytes", "8388608"),
+    // One answer holds all partitions of a broker: the bound on its memory, and on how slow a network may be that brings
+    // it in time. Longer than this nobody waits for one, so that a connection that is dead unnoticed holds a READY node
+    // up no longer.
+    ("fetch.max.bytes", "4194304"),
+    ("socket.timeout.ms", "6000"),
     // What librdkafka hands over at a time, and does not count as queued meanwhile, so that large records may be queued
     // twice: enough to ask the clock and lock seldom.
     ("consume.callback.max.messages", "256"),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -28,7 +29,7 @@ pub(super) struct Broker {
     outside: Option<Outside>,
     home: PathBuf,
     process: Option<Child>,
-    paused: bool,
+    paused: AtomicBool,
 }
 
 /// A second way in, which is told to clients that come by it: through a proxy. Brokers talk to each other by the first.
@@ -49,7 +50,7 @@ impl Broker {
             outside: None,
             home,
             process: None,
-            paused: false,
+            paused: AtomicBool::new(false),
         })
     }
 
@@ -78,7 +79,7 @@ impl Broker {
     }
 
     pub(super) fn should_serve(&self) -> bool {
-        self.process.is_some() && !self.paused
+        self.process.is_some() && !self.paused.load(Ordering::Relaxed)
     }
 
     /// Writes its configuration: what makes it this broker, then the cluster's settings, the last of equal
@@ -148,7 +149,7 @@ impl Broker {
         let Some(mut process) = self.process.take() else {
             return Ok(());
         };
-        self.paused = false;
+        self.paused.store(false, Ordering::Relaxed);
         process.kill()?;
         process.wait()?;
         Ok(())
@@ -170,15 +171,15 @@ impl Broker {
         Ok(())
     }
 
-    pub(super) fn pause(&mut self) -> Result<()> {
+    pub(super) fn pause(&self) -> Result<()> {
         self.signal(libc::SIGSTOP)?;
-        self.paused = true;
+        self.paused.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    pub(super) fn resume(&mut self) -> Result<()> {
+    pub(super) fn resume(&self) -> Result<()> {
         self.signal(libc::SIGCONT)?;
-        self.paused = false;
+        self.paused.store(false, Ordering::Relaxed);
         Ok(())
     }
 

@@ -215,13 +215,13 @@ impl Cluster {
     }
 
     /// SIGSTOP: connections stay open and nothing answers.
-    pub fn pause(&mut self, broker: usize) -> Result<()> {
+    pub fn pause(&self, broker: usize) -> Result<()> {
         let index = self.index(broker)?;
         self.brokers[index].pause()
     }
 
     /// SIGCONT.
-    pub fn resume(&mut self, broker: usize) -> Result<()> {
+    pub fn resume(&self, broker: usize) -> Result<()> {
         let index = self.index(broker)?;
         self.brokers[index].resume()
     }

@@ -191,6 +191,13 @@ impl Topic {
         self.leader_now(partition).context("the leader left again")
     }
 
+    /// Waits until another broker leads.
+    pub fn await_other_leader(&self, partition: Partition, than: usize) -> Result<()> {
+        self.settle("has another leader", |topic| {
+            topic.leader_now(partition).is_some_and(|leader| leader != than)
+        })
+    }
+
     /// The in-sync replicas that do not lead.
     pub fn in_sync_followers(&self, partition: Partition) -> Result<Vec<usize>> {
         let leader = self.leader(partition)?;

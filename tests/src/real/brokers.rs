@@ -38,7 +38,7 @@ impl Bed {
     }
 
     pub(super) fn pause_brokers(&self, brokers: &[usize]) -> Result<bool> {
-        let mut cluster = self.cluster();
+        let cluster = self.cluster();
         let mut any = false;
         for &broker in brokers {
             if cluster.is_running(broker)? {
@@ -50,7 +50,7 @@ impl Bed {
     }
 
     pub(super) fn resume_brokers(&self, brokers: &[usize]) -> Result<()> {
-        let mut cluster = self.cluster();
+        let cluster = self.cluster();
         for &broker in brokers {
             if cluster.is_running(broker)? {
                 cluster.resume(broker)?;

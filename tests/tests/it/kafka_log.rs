@@ -362,7 +362,7 @@ fn a_leader_killed_is_followed_without_a_loss() {
 /// A stuck broker must not hold up the end of a process.
 #[test]
 fn a_log_ends_within_bounded_time_while_its_broker_hangs() {
-    let mut cluster = Cluster::start(1, &[]).unwrap();
+    let cluster = Cluster::start(1, &[]).unwrap();
     let topic = cluster.topic("hung", TopicSpec::store()).unwrap();
     let log = LogClient::start(&cluster.bootstrap(), topic.name());
     log.assign(P0, Offset(0), None);

@@ -29,7 +29,7 @@ fn late<T>(message: T) -> Request<T> {
 #[test]
 fn every_call_that_is_late_is_answered_with_details_before_its_deadline() -> Result<()> {
     run(async {
-        let mut cluster = Cluster::start(1, &[])?;
+        let cluster = Cluster::start(1, &[])?;
         let topic = cluster.topic("late-calls", TopicSpec::store())?;
         let dir = TempDir::new()?;
         let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;

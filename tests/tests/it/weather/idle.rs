@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use outrigger_client::{Client, Level};
+use outrigger_client::{Client, ErrorKind, Level};
 use outrigger_tests::kafka::{Cluster, TopicSpec};
 use outrigger_tests::node::{Node, STORE};
 use outrigger_tests::weather::{Proxy, Weather};
@@ -36,6 +36,29 @@ fn a_write_after_a_quiet_time_is_acknowledged_although_the_way_to_kafka_was_forg
             let read = store.clone().with_level(Level::Latest).get("a").await?;
             ensure!(read.is_some_and(|entry| entry.revision == revision), "round {round}");
         }
+        Ok(())
+    })
+}
+
+/// The connection is found dead long before the call's time is over, and the next call makes another.
+#[test]
+fn a_call_into_nothing_ends_with_its_connection_and_not_at_its_deadline() -> Result<()> {
+    super::run(async {
+        let cluster = Cluster::shared()?;
+        let topic = cluster.topic("into-nothing", TopicSpec::store())?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
+        node.start().await?;
+        node.until_ready().await?;
+        let proxy = Proxy::before(node.address())?;
+        let store = Client::connect(&proxy.url()).await?.store(STORE);
+        let store = store.with_write_deadline(Duration::from_secs(12));
+        store.put("a", "1").await?;
+        proxy.set(Weather::Vanish);
+        let error = store.put("a", "2").await.err().context("nobody can have answered")?;
+        ensure!(error.kind() == ErrorKind::Broken && error.may_have_happened(), "{error:?}");
+        proxy.set(Weather::Clear);
+        store.put("a", "3").await?;
         Ok(())
     })
 }

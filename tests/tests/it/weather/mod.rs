@@ -1,6 +1,8 @@
 //! Bad networks between nodes and brokers, callers and nodes, and peers, on the real thing.
 
 mod idle;
+mod scene;
+mod table;
 
 use std::future::Future;
 
