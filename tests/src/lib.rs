@@ -9,5 +9,6 @@ pub mod load;
 pub mod node;
 pub mod process;
 pub mod real;
+pub mod soak;
 pub mod usage;
 pub mod weather;

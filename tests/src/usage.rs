@@ -13,6 +13,8 @@ pub struct Usage {
     pub peak_mib: f64,
     pub resident_mib: f64,
     pub threads: u32,
+    /// Open files, sockets and what else has a descriptor.
+    pub descriptors: u32,
     /// User and system time of all threads.
     pub cpu: Duration,
 }
@@ -25,6 +27,7 @@ impl Usage {
             peak_mib: mib(&status, "VmHWM:")?,
             resident_mib: mib(&status, "VmRSS:")?,
             threads: field(&status, "Threads:")?.parse()?,
+            descriptors: u32::try_from(fs::read_dir(format!("/proc/{process}/fd"))?.count())?,
             cpu: cpu(&stat).context("reading a process's CPU time")?,
         })
     }
