@@ -2,12 +2,14 @@
 //!
 //! One set of clients per process, each with its own thread: a producer, a consumer without a group,
 //! and one for admin questions, so that none waits for another. Calls go to the threads' inboxes and
-//! never block; answers come through the sink, from any of the threads. Promises what
+//! never block, and appends to the producer itself where that does not take long; answers come through
+//! the sink, from any of the threads, or from that of the caller. Promises what
 //! `outrigger_core::log` says of every engine. Must not know what a Node does with an answer.
 
 #![deny(unsafe_code)]
 
 mod admin;
+mod appends;
 mod config;
 mod consumer;
 mod create;
@@ -31,12 +33,13 @@ use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
 
 use self::admin::{Admin, ToAdmin};
+use self::appends::Appends;
 use self::consumer::{Consumer, ToConsumer};
-use self::producer::{Producer, ToProducer};
 use crate::index::StoreIndex;
 use crate::vital::{self, Pulse, Work};
 use crate::watchdog::{Watched, Worker};
@@ -48,14 +51,17 @@ pub use self::profiler::profiler;
 pub use self::questions::cluster_id;
 pub use self::replication::{Replicas, replicas};
 
-/// Where answers go, from any of the engine's threads. Must not block.
+/// Where answers go, from any of the engine's threads, and from the caller's own. Must not block.
 pub type LogSink = Arc<dyn Fn(StoreIndex, LogEvent) + Send + Sync>;
+
+/// Asks whoever drives the log for a turn.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// Partitions of each store's topic as last described; zero until then.
 type PartitionCounts = Arc<[AtomicU32]>;
 
 pub struct KafkaLog {
-    producer: Thread<ToProducer>,
+    appends: Appends,
     consumer: Thread<ToConsumer>,
     admin: Thread<ToAdmin>,
 }
@@ -82,11 +88,7 @@ impl KafkaLog {
         let topics: Arc<[CString]> = topics.collect::<Result<Vec<_>, _>>()?.into();
         let counts: PartitionCounts = topics.iter().map(|_| AtomicU32::new(0)).collect();
 
-        let (to_producer, inbox) = mpsc::channel();
-        let producer =
-            Producer::new(config, Arc::clone(&topics), to_producer.clone(), Arc::clone(&sink))?;
-        let producer =
-            Thread::start("kafka-produce", to_producer, inbox, |inbox| producer.run(inbox))?;
+        let appends = Appends::start(config, Arc::clone(&topics), Arc::clone(&sink))?;
 
         let (to_consumer, inbox) = mpsc::channel();
         let consumer = Consumer::new(
@@ -103,12 +105,12 @@ impl KafkaLog {
         let (to_admin, inbox) = mpsc::channel();
         let admin = Admin::new(config, topics, counts, to_admin.clone(), sink)?;
         let admin = Thread::start("kafka-admin", to_admin, inbox, |inbox| admin.run(inbox))?;
-        Ok(KafkaLog { producer, consumer, admin })
+        Ok(KafkaLog { appends, consumer, admin })
     }
 
     pub fn watched(&self) -> Vec<Watched> {
-        let KafkaLog { producer, consumer, admin } = self;
-        vec![producer.watched(), consumer.watched(), admin.watched()]
+        let KafkaLog { appends, consumer, admin } = self;
+        vec![appends.watched(), consumer.watched(), admin.watched()]
     }
 
     /// Never blocks. `Assign` and `Fetch` only after the store's first `Facts`.
@@ -125,18 +127,38 @@ impl KafkaLog {
             LogCall::Fetch { partition, bytes_max } => {
                 self.consumer.send(ToConsumer::Fetch { store, partition, bytes_max });
             }
-            LogCall::Append { id, writes } => {
-                self.producer.send(ToProducer::Append { store, id, writes });
-            }
-            LogCall::Withdraw { id } => self.producer.send(ToProducer::Withdraw { store, id }),
+            LogCall::Append { id, writes } => self.appends.append(store, id, writes),
+            LogCall::Withdraw { id } => self.appends.withdraw(store, id),
         }
+    }
+
+    /// From now on `wake` is called, by any thread, when there are deliveries, and [`turn`](KafkaLog::turn) takes them; and
+    /// what is [`due`](KafkaLog::due) is sent by [`send_due`](KafkaLog::send_due). Without it all that is done too, a hop
+    /// to another thread later. `wake` must neither block nor panic.
+    pub fn wake_with(&self, wake: Wake) {
+        self.appends.wake_with(wake);
+    }
+
+    /// Never blocks.
+    pub fn turn(&self) {
+        self.appends.turn();
+    }
+
+    pub fn due(&self) -> Option<Instant> {
+        self.appends.due()
+    }
+
+    /// Never blocks. Better after all that there is to do: what more is to be written goes with it, and the client's
+    /// thread, which is still busy with an answer, does not find a part of it.
+    pub fn send_due(&self) {
+        self.appends.send_due();
     }
 }
 
 impl Drop for KafkaLog {
     /// All threads end at the same time; each is waited for by its own drop.
     fn drop(&mut self) {
-        self.producer.stop();
+        self.appends.stop();
         self.consumer.stop();
         self.admin.stop();
     }
@@ -154,10 +176,6 @@ fn topic_name(name: &str) -> Result<CString, KafkaStartError> {
 /// A message that ends a thread.
 trait Stop {
     const STOP: Self;
-}
-
-impl Stop for ToProducer {
-    const STOP: ToProducer = ToProducer::Stop;
 }
 
 impl Stop for ToConsumer {

@@ -1,22 +1,23 @@
-//! Appends: one thread that hands records to the producer and collects its deliveries.
+//! Records on their way to librdkafka, and its deliveries on their way back.
 //!
-//! Order per partition: one thread takes appends in the order of their calls, one idempotent
+//! Order per partition: appends are taken in the order of their calls (`appends`), one idempotent
 //! producer writes them in the order it was handed them. A producer that broke ends with an outcome
 //! for each of its records before the next append makes another; a record whose outcome is unknown
 //! may land later than those of its successor, as any write with an unknown outcome may.
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use outrigger_core::log::{KafkaError, LogEvent, Write};
 use outrigger_core::offset::{RequestId, Revision};
 
 use super::LogSink;
+use super::appends::{Driver, ToProducer};
 use super::config::KafkaConfig;
 use super::held::{Held, Name};
-use super::lanes::{Lanes, Record};
+use super::lanes::{Lanes, Place, Record};
 use super::ledger::{Answer, Ledger};
 use super::raw::{
     Client, ClientError, Code, Connections, Deliveries, Delivery, Event, Queue, Topic,
@@ -24,29 +25,12 @@ use super::raw::{
 use super::settings::{LOOK_EVERY, OVERDUE, PRODUCER_AGAIN, PURGE_MAX};
 use super::trouble::{Troubles, kafka_error};
 use crate::index::StoreIndex;
-use crate::vital::Work;
-
-pub(super) enum ToProducer {
-    Append {
-        store: StoreIndex,
-        id: RequestId,
-        writes: Arc<[Write]>,
-    },
-    Withdraw {
-        store: StoreIndex,
-        id: RequestId,
-    },
-    /// Something arrived in the empty queue of events.
-    Events,
-    /// A broker is reached again.
-    Connected,
-    Stop,
-}
 
 pub(super) struct Producer {
     config: KafkaConfig,
     topics: Arc<[CString]>,
-    inbox: Sender<ToProducer>,
+    thread: Sender<ToProducer>,
+    driver: Driver,
     sink: LogSink,
     troubles: Troubles,
     ledger: Ledger,
@@ -54,7 +38,7 @@ pub(super) struct Producer {
     held: Held,
     lanes: Lanes,
     /// Empty; kept for its memory.
-    leaving: Vec<Record>,
+    group: Vec<Record>,
     client: State,
     /// Of the last client.
     started: Instant,
@@ -81,18 +65,20 @@ impl Running {
     fn start(
         config: &KafkaConfig,
         topics: &[CString],
-        inbox: &Sender<ToProducer>,
+        thread: &Sender<ToProducer>,
+        driver: &Driver,
     ) -> Result<Running, ClientError> {
-        let connected = inbox.clone();
+        let connected = thread.clone();
         let connections = Arc::new(Connections::new(move || {
             // Fails only when the thread has ended, which then holds nothing back.
             connected.send(ToProducer::Connected).ok();
         }));
         let client = config.producer(Arc::clone(&connections))?;
-        let inbox = inbox.clone();
-        let events = client.main_queue().wake_with(move || {
+        let (thread, driver) = (thread.clone(), driver.clone());
+        let events = client.main_queue().wake_with(move || match driver.get() {
+            Some(wake) => wake(),
             // Fails only when the thread has ended, which then has no use for events.
-            inbox.send(ToProducer::Events).ok();
+            None => drop(thread.send(ToProducer::Events)),
         });
         let topics = topics.iter().map(|name| client.topic(name)).collect();
         Ok(Running { topics, events, connections, client })
@@ -103,55 +89,47 @@ impl Producer {
     pub(super) fn new(
         config: &KafkaConfig,
         topics: Arc<[CString]>,
-        inbox: Sender<ToProducer>,
+        thread: Sender<ToProducer>,
+        driver: Driver,
         sink: LogSink,
     ) -> Result<Producer, ClientError> {
-        let running = Running::start(config, &topics, &inbox)?;
+        let running = Running::start(config, &topics, &thread, &driver)?;
         Ok(Producer {
             config: config.clone(),
             troubles: Troubles::new(Arc::clone(&sink), topics.len()),
             topics,
-            inbox,
+            thread,
+            driver,
             sink,
             ledger: Ledger::default(),
             held: Held::default(),
             lanes: Lanes::default(),
-            leaving: Vec::new(),
+            group: Vec::new(),
             client: State::Running(running),
             started: Instant::now(),
             heard: Instant::now(),
         })
     }
 
-    pub(super) fn run(mut self, inbox: &Work<ToProducer>) {
-        loop {
-            match self.next(inbox) {
-                Ok(ToProducer::Append { store, id, writes }) => self.append(store, id, writes),
-                Ok(ToProducer::Withdraw { store, id }) => self.withdraw((store, id)),
-                Ok(ToProducer::Events) => self.hear(),
-                Ok(ToProducer::Connected) => self.release(),
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(ToProducer::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-            }
-            self.expire();
-            self.follow();
-        }
-        self.give_up();
+    /// When records that wait are to leave although nothing happens.
+    pub(super) fn leaves(&self) -> Option<Instant> {
+        self.lanes.due()
     }
 
-    /// A look for outcomes comes first when it is due, however many appends wait.
-    fn next(&mut self, inbox: &Work<ToProducer>) -> Result<ToProducer, RecvTimeoutError> {
-        self.look(Instant::now());
+    /// When outcomes are to be looked for, or what is kept back is to be given up.
+    pub(super) fn looks(&self) -> Option<Instant> {
         let look = (!self.ledger.is_empty()).then(|| self.heard + LOOK_EVERY);
-        let waits = self.held.due().into_iter().chain(self.lanes.due()).chain(look);
-        match waits.min() {
-            Some(due) => inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
-            None => inbox.recv().map_err(RecvTimeoutError::from),
-        }
+        self.held.due().into_iter().chain(look).min()
+    }
+
+    /// Whether neither an append nor deliveries can take long now.
+    pub(super) fn is_quick(&self) -> bool {
+        let running = matches!(self.client, State::Running(_));
+        running && self.held.is_empty() && !self.lanes.in_bulk() && !self.is_away()
     }
 
     /// Every open record gets an outcome, also when librdkafka has none for it or does not tell.
-    fn look(&mut self, now: Instant) {
+    pub(super) fn look(&mut self, now: Instant) {
         if self.ledger.is_empty() || now < self.heard + LOOK_EVERY {
             return;
         }
@@ -165,7 +143,7 @@ impl Producer {
         self.client = State::Broken(Code::TIMED_OUT);
     }
 
-    fn append(&mut self, store: StoreIndex, id: RequestId, writes: Arc<[Write]>) {
+    pub(super) fn append(&mut self, store: StoreIndex, id: RequestId, writes: Arc<[Write]>) {
         if writes.is_empty() {
             (self.sink)(store, LogEvent::Appended { id, results: Vec::new() });
             return;
@@ -190,19 +168,19 @@ impl Producer {
     }
 
     /// What is held has not left; of what librdkafka has nobody can tell.
-    fn withdraw(&mut self, name: Name) {
+    pub(super) fn withdraw(&mut self, name: Name) {
         if let Some(records) = self.held.give_up(name) {
             self.never_left(name, records, Code::ALL_BROKERS_DOWN);
         }
     }
 
-    fn expire(&mut self) {
+    pub(super) fn expire(&mut self) {
         for (name, records) in self.held.overdue(Instant::now()) {
             self.never_left(name, records, Code::ALL_BROKERS_DOWN);
         }
     }
 
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         if self.held.is_empty() || self.is_away() {
             return;
         }
@@ -219,51 +197,68 @@ impl Producer {
     fn hand_over(&mut self, store: StoreIndex, id: RequestId, writes: &Arc<[Write]>) {
         let now = Instant::now();
         let slot = self.ledger.open(store, id, writes, now);
-        let mut leaving = std::mem::take(&mut self.leaving);
+        let mut group = std::mem::take(&mut self.group);
+        let mut before = None;
         for (index, write) in writes.iter().enumerate() {
+            let place = (store, write.partition);
+            if let Some(before) = before.replace(place).filter(|before| *before != place) {
+                self.produce(before, &group);
+                group.clear();
+            }
             let record = Record { ticket: slot.ticket(index), writes: Arc::clone(writes), index };
-            leaving.extend(self.lanes.enter((store, write.partition), record, now));
-            leaving.drain(..).for_each(|record| self.produce(store, &record));
+            group.extend(self.lanes.enter(place, record, now));
         }
-        self.leaving = leaving;
+        if let Some(before) = before {
+            self.produce(before, &group);
+        }
+        group.clear();
+        self.group = group;
     }
 
-    fn produce(&mut self, store: StoreIndex, record: &Record) {
-        let Record { ticket, writes, index } = record;
-        let write = &writes[*index];
-        let taken = match &self.client {
+    /// Records of one partition, in order.
+    fn produce(&mut self, place: Place, group: &[Record]) {
+        if group.is_empty() {
+            return;
+        }
+        let (store, partition) = place;
+        let refused = match &self.client {
             State::Running(running) => {
-                let value = write.value.as_deref();
-                running.topics[store.0].produce(write.partition, &write.key, value, *ticket)
+                running.topics[store.0].produce(partition, group.iter().map(Record::message))
             }
-            State::Broken(code) => Err(*code),
+            State::Broken(code) => group.iter().map(|record| (record.ticket, *code)).collect(),
         };
-        if let Err(code) = taken {
+        for (ticket, code) in refused {
             // Not taken at all: it cannot be in any log.
-            self.lanes.answered((store, write.partition));
-            answer(&self.sink, self.ledger.settle(*ticket, Err(kafka_error(code, true))));
+            self.lanes.answered(place);
+            answer(&self.sink, self.ledger.settle(ticket, Err(kafka_error(code, true))));
         }
     }
 
     /// What has waited for answers, once they are there or do not come.
-    fn follow(&mut self) {
+    pub(super) fn follow(&mut self) {
         if !self.lanes.any_waits() {
             return;
         }
-        for record in self.lanes.release(Instant::now()) {
-            let (store, _) = self.ledger.place(record.ticket);
-            self.produce(store, &record);
+        for (place, group) in self.lanes.release(Instant::now()) {
+            self.produce(place, &group);
         }
     }
 
-    fn hear(&mut self) {
-        self.heard = Instant::now();
-        self.drain(Duration::ZERO);
-        let State::Running(running) = &self.client else { return };
-        let Some(code) = running.client.fatal_error() else { return };
+    pub(super) fn hear(&mut self) {
+        let Some(code) = self.hear_quickly() else { return };
         self.give_up();
         // Gone before anything else is appended: no late delivery of it meets another's ticket.
         self.client = State::Broken(code);
+    }
+
+    /// Takes what is there. What the client broke with, if it did: to make up for that takes long.
+    pub(super) fn hear_quickly(&mut self) -> Option<Code> {
+        self.heard = Instant::now();
+        self.drain(Duration::ZERO);
+        match &self.client {
+            State::Running(running) => running.client.fatal_error(),
+            State::Broken(_) => None,
+        }
     }
 
     /// At most once in a while: what broke one client may break the next at once.
@@ -271,7 +266,7 @@ impl Producer {
         let due = self.started.elapsed() >= PRODUCER_AGAIN;
         if due && matches!(self.client, State::Broken(_)) {
             self.started = Instant::now();
-            match Running::start(&self.config, &self.topics, &self.inbox) {
+            match Running::start(&self.config, &self.topics, &self.thread, &self.driver) {
                 Ok(running) => self.client = State::Running(running),
                 Err(error) => self.troubles.of_client(Code::FATAL, &error.to_string()),
             }
@@ -290,6 +285,12 @@ impl Producer {
         }) {
             wait = Duration::ZERO;
         }
+    }
+
+    /// Nothing is appended any more.
+    pub(super) fn end(&mut self) {
+        self.give_up();
+        self.client = State::Broken(Code::DESTROY);
     }
 
     /// Every open record gets its outcome: what is held never left, the others' is from librdkafka, or "unknown" when that takes too long.
@@ -380,7 +381,8 @@ mod tests {
         let sink = move |_, event| sender.send(event).unwrap();
         let (inbox, _events) = std::sync::mpsc::channel();
         let topics = [CString::new("topic").unwrap()].into();
-        let mut producer = Producer::new(&config, topics, inbox, Arc::new(sink)).unwrap();
+        let mut producer =
+            Producer::new(&config, topics, inbox, Driver::default(), Arc::new(sink)).unwrap();
         let write = Write { partition: Partition(0), key: "key".into(), value: None };
         producer.hand_over(StoreIndex(0), RequestId(7), &[write].into());
         let appended = |event: LogEvent| match event {
@@ -410,7 +412,8 @@ mod tests {
         let sink = move |_, event| sender.send(event).unwrap();
         let (inbox, _events) = std::sync::mpsc::channel();
         let topics = [CString::new("topic").unwrap()].into();
-        let mut producer = Producer::new(&config, topics, inbox, Arc::new(sink)).unwrap();
+        let mut producer =
+            Producer::new(&config, topics, inbox, Driver::default(), Arc::new(sink)).unwrap();
         let append = |producer: &mut Producer, id| {
             let key = bytes::Bytes::from_static(b"key");
             let write = Write { partition: Partition(0), key, value: None };

@@ -55,6 +55,10 @@ pub(super) const ON_THEIR_WAY_MAX: usize = 5;
 /// must be full when its turn comes.
 pub(super) const BULK_RECORDS: usize = 256;
 
+/// How long a record waits for others, or for the answer to those before it, while it could leave: three times what a
+/// broker nearby takes to answer, little of what a far one does.
+pub(super) const GATHER_MAX: Duration = Duration::from_millis(1);
+
 /// What waits for answers no longer than this: a partition whose leader is slow or away is librdkafka's, with its timeouts.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
 

@@ -2,7 +2,7 @@
 //!
 //! Bounded by construction: a command holds a permit until its answer, a `Gone` and a `Withdraw` follow a command at
 //! most once, damage is reported once until it was taken out, an operator sets one rate at a time, a fetch tells
-//! its progress a few times a second, and everything else answers a call that a node made. So the channel itself
+//! its progress a few times a second, a log asks for its turn when there is something where nothing was, and everything else answers a call that a node made. So the channel itself
 //! needs no bound, and neither commands nor answers block the other.
 
 use std::num::NonZeroU64;
@@ -33,6 +33,8 @@ pub(super) enum Input {
         detail: String,
     },
     Log(StoreIndex, LogEvent),
+    /// The log asks for its turn.
+    LogTurn,
     Store(StoreIndex, StoreEvent),
     /// Bytes per second that the restores of all stores together may read from now on; none: as fast as they
     /// can. Answered when it holds.

@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outrigger_core::node::{Command, Effect, Event, Node, Notice, Reply};
 use outrigger_core::offset::RequestId;
@@ -134,6 +134,9 @@ impl Machine {
             }
             self.share_rate();
             self.fire_timers();
+            if self.log.due().is_some_and(|due| due <= Instant::now()) {
+                self.log.send_due();
+            }
             self.publish_statuses();
         }
     }
@@ -161,6 +164,8 @@ impl Machine {
                 self.seats[store.0].door.damage_reported.store(false, Ordering::Release);
             }
             Input::Log(store, event) => self.step(store, Event::Log(event)),
+            // What it has comes through the inbox, like everything of any thread.
+            Input::LogTurn => self.log.turn(),
             Input::Store(store, event) => self.step(store, Event::Store(event)),
             Input::RestoreRate(rate, holds) => {
                 self.restore_rate = rate;
@@ -241,7 +246,8 @@ impl Machine {
         let timers = self.seats.iter().flat_map(|seat| [seat.node.next_timer(), seat.status.due()]);
         let now = clock::now().mono;
         let next = timers.flatten().min().map(|timer| timer.saturating_sub(now));
-        next.unwrap_or(PATIENCE_MAX).clamp(PATIENCE_MIN, PATIENCE_MAX)
+        let turn = self.log.due().map(|due| due.saturating_duration_since(Instant::now()));
+        next.into_iter().chain(turn).min().unwrap_or(PATIENCE_MAX).clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
 }
 

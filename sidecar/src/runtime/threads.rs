@@ -153,6 +153,11 @@ impl Runtime {
         let (disks, DiskThreads { mut joins, mut watched }) = Disks::start(disks, &data, &sender)?;
         let fetches = Fetches::default();
         let peers = Peers::new(config.taker, sender.clone(), &fetches);
+        let turns = sender.clone();
+        log.wake_with(Box::new(move || {
+            // The core may have ended before its log did.
+            let _ended = turns.send(Input::LogTurn);
+        }));
         let inbox = Work::new(receiver);
         let machine = Machine::new(inbox, log, disks, lost, peers, seats, config.restore_rate);
         watched.extend(machine.watched());

@@ -163,6 +163,34 @@ impl Client {
     }
 }
 
+/// A record that is handed over. `ticket` comes back with its delivery.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kafka) struct NewMessage<'a> {
+    pub(in crate::kafka) key: &'a [u8],
+    pub(in crate::kafka) value: Option<&'a [u8]>,
+    pub(in crate::kafka) ticket: usize,
+}
+
+impl NewMessage<'_> {
+    fn raw(self) -> rd::rd_kafka_message_t {
+        let (payload, len) = match self.value {
+            Some(value) => (value.as_ptr().cast_mut(), value.len()),
+            None => (ptr::null_mut(), 0),
+        };
+        rd::rd_kafka_message_t {
+            err: rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+            rkt: ptr::null_mut(),
+            partition: 0,
+            payload: payload.cast(),
+            len,
+            key: self.key.as_ptr().cast_mut().cast(),
+            key_len: self.key.len(),
+            offset: 0,
+            _private: ptr::without_provenance_mut::<c_void>(self.ticket),
+        }
+    }
+}
+
 /// A topic as a client knows it.
 pub(in crate::kafka) struct Topic {
     topic: NonNull<rd::rd_kafka_topic_t>,
@@ -174,33 +202,32 @@ pub(in crate::kafka) struct Topic {
 unsafe impl Send for Topic {}
 
 impl Topic {
-    /// Hands over a copy of one record; `ticket` comes back with its delivery. An error means that
-    /// it was not taken: it is in no log.
-    pub(in crate::kafka) fn produce(
+    /// Hands over copies of these, in order; each ticket comes back with its delivery. Those that were not taken are in
+    /// no log: the answer. All at once, so that the client's thread, which is woken by the first, finds all of them.
+    pub(in crate::kafka) fn produce<'a>(
         &self,
         partition: Partition,
-        key: &[u8],
-        value: Option<&[u8]>,
-        ticket: usize,
-    ) -> Result<(), Code> {
-        let (payload, length) = match value {
-            Some(value) => (value.as_ptr().cast_mut(), value.len()),
-            None => (ptr::null_mut(), 0),
-        };
-        // SAFETY: the topic is live; key and payload are read, for the copy, during this call only.
-        let answer = unsafe {
-            rd::rd_kafka_produce(
+        messages: impl Iterator<Item = NewMessage<'a>>,
+    ) -> Vec<(usize, Code)> {
+        let mut messages: Vec<_> = messages.map(NewMessage::raw).collect();
+        let count = c_int::try_from(messages.len()).expect("so many are never there at once");
+        // SAFETY: the topic is live, and so many messages are there; what they point to lives for `'a`, and is read,
+        // for the copies, during this call only.
+        unsafe {
+            rd::rd_kafka_produce_batch(
                 self.topic.as_ptr(),
                 signed(partition),
                 rd::RD_KAFKA_MSG_F_COPY,
-                payload.cast(),
-                length,
-                key.as_ptr().cast(),
-                key.len(),
-                ptr::without_provenance_mut::<c_void>(ticket),
+                messages.as_mut_ptr(),
+                count,
             )
         };
-        if answer == 0 { Ok(()) } else { Err(Code::last()) }
+        let refused = messages.iter().filter_map(|message| {
+            // SAFETY: live. The code is read as a number, for it may be one that the enum lacks.
+            let code = Code(unsafe { (&raw const message.err).cast::<i32>().read() });
+            (code != Code::NONE).then(|| (message._private.addr(), code))
+        });
+        refused.collect()
     }
 
     /// Starts reading into `queue`. A position without a look at its epoch: `seek` is what checks.

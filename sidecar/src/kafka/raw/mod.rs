@@ -15,7 +15,7 @@ mod queue;
 pub(super) use admin::{
     ClusterDescription, Configured, ListedOffset, NewTopic, OffsetSpec, Timeout, TopicDescription,
 };
-pub(super) use client::{Client, ClientError, Kind, Topic};
+pub(super) use client::{Client, ClientError, Kind, NewMessage, Topic};
 pub(super) use connections::Connections;
 pub(super) use event::{Deliveries, Delivery, Event};
 pub(super) use message::Message;
