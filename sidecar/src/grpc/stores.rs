@@ -30,7 +30,8 @@ impl Stores {
 
     /// The store that a read or write names; without a name the only one.
     pub(super) fn one(&self, name: &str) -> Result<&Store, ErrorDetail> {
-        Ok(&self.0[chosen(|| self.0.iter().map(|store| store.handle.name()), name)?])
+        let names = self.0.iter().map(|store| store.handle.name());
+        Ok(&self.0[chosen(names, name)?])
     }
 
     /// The stores that a question about the node names; without a name all.
@@ -42,16 +43,13 @@ impl Stores {
     }
 }
 
-fn chosen<'a, N: Iterator<Item = &'a str>>(
-    names: impl Fn() -> N,
-    name: &str,
-) -> Result<usize, ErrorDetail> {
-    let known = || names().collect::<Vec<_>>();
-    match names().position(|known| known == name) {
+fn chosen<'a>(names: impl Iterator<Item = &'a str>, name: &str) -> Result<usize, ErrorDetail> {
+    let known: Vec<_> = names.collect();
+    match known.iter().position(|known| *known == name) {
         Some(index) => Ok(index),
-        None if !name.is_empty() => Err(error::unknown_store(name, &known())),
-        None if names().count() == 1 => Ok(0),
-        None => Err(error::store_not_named(&known())),
+        None if !name.is_empty() => Err(error::unknown_store(name, &known)),
+        None if known.len() == 1 => Ok(0),
+        None => Err(error::store_not_named(&known)),
     }
 }
 
@@ -62,7 +60,7 @@ mod tests {
     use super::*;
 
     fn choose(known: &[&str], name: &str) -> Result<usize, ErrorDetail> {
-        chosen(|| known.iter().copied(), name)
+        chosen(known.iter().copied(), name)
     }
 
     #[test]

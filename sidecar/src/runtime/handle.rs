@@ -17,7 +17,6 @@ use outrigger_core::offset::{Generation, Offset, RequestId};
 use outrigger_core::phase::Phase;
 use outrigger_core::read::{Answer, Demand, Opened, ReadPath, Step};
 use outrigger_core::store::{StoreError, View};
-use outrigger_core::time::Now;
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
 use tokio::sync::{oneshot, watch};
@@ -129,17 +128,15 @@ impl StoreHandle {
 
     /// A snapshot that is as fresh as `demand` asks for, waiting for it no longer than `deadline`.
     pub async fn read(&self, demand: Demand, deadline: Duration) -> Result<Read, ReadError> {
-        let mut now = clock::now();
-        let mut path = ReadPath::new(demand, now.mono + deadline);
+        let mut path = ReadPath::new(demand, clock::now().mono + deadline);
         loop {
-            match path.next(&self.gate(), now)? {
+            match path.next(&self.gate(), clock::now())? {
                 // Boxed: a future is moved with all that it may hold, and most reads do not wait.
                 Step::Wait { until, deadline } => {
                     path.reached(Box::pin(self.reach(until, deadline)).await?);
-                    now = clock::now();
                 }
                 Step::Open(generation) => {
-                    if let Some(read) = self.open(generation, &mut path, now)? {
+                    if let Some(read) = self.open(generation, &mut path)? {
                         return Ok(read);
                     }
                 }
@@ -242,20 +239,15 @@ impl StoreHandle {
     }
 
     /// None: not this snapshot.
-    fn open(
-        &self,
-        generation: Generation,
-        path: &mut ReadPath,
-        now: Now,
-    ) -> Result<Option<Read>, ReadError> {
+    fn open(&self, generation: Generation, path: &mut ReadPath) -> Result<Option<Read>, ReadError> {
         let Some(view) = self.door.views.view(generation) else {
-            path.opened(None, now)?;
+            path.opened(None, clock::now())?;
             return Ok(None);
         };
         let closing = view.closing().clone();
         match view.lineages() {
             Err(error) => Err(ReadError::Disk { generation, closing, error }),
-            Ok(lineages) => match path.opened(Some(&lineages), now)? {
+            Ok(lineages) => match path.opened(Some(&lineages), clock::now())? {
                 Opened::Answer(answer) => {
                     let view = Snapshot::new(view, self.door.disk.clone());
                     Ok(Some(Read { view, generation, closing, answer }))
