@@ -12,12 +12,14 @@ mod peers;
 mod problem;
 mod resolve;
 mod settings;
+mod socket;
 mod stores;
 mod units;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::kafka::KafkaConfig;
 use crate::peer::PeerConfig;
@@ -25,6 +27,7 @@ use crate::peer::PeerConfig;
 pub use self::names::{StoreName, TopicName};
 pub use self::problem::{ConfigError, Problem};
 pub use self::settings::{DiskArgs, OfflineArgs, ServeArgs};
+pub use self::socket::SocketConfig;
 pub use self::stores::PARTITIONS_MAX;
 pub use self::units::{DurationError, RateError, parse_duration, parse_rate};
 
@@ -38,8 +41,8 @@ pub struct ServeConfig {
     pub kafka: KafkaConfig,
     /// gRPC over TCP.
     pub listen: Option<SocketAddr>,
-    /// gRPC over a Unix socket, to be created with mode 0600.
-    pub socket: Option<PathBuf>,
+    /// gRPC over a Unix socket.
+    pub socket: Option<SocketConfig>,
     /// The Prometheus endpoint.
     pub metrics: Option<SocketAddr>,
     /// For the block cache and for what restores hold.
@@ -49,6 +52,8 @@ pub struct ServeConfig {
     /// Readiness (not READY itself) needs a lag of at most so many offsets.
     pub ready_lag_max: Option<u64>,
     pub peer: PeerConfig,
+    /// From the first signal on, until the drain begins.
+    pub drain_delay: Duration,
     pub log: LogConfig,
     /// At least one; names and topics are unique.
     pub stores: Vec<StoreConfig>,

@@ -82,19 +82,22 @@ impl Place {
 }
 
 impl Settings {
-    pub(super) fn given(&self) -> [(&'static str, Option<String>); 11] {
+    pub(super) fn given(&self) -> [(&'static str, Option<String>); 14] {
         let [data, bootstrap] = self.place.given();
         [
             data,
             bootstrap,
             ("listen", self.listen.clone()),
             ("socket", text(&self.socket)),
+            ("socket_mode", self.socket_mode.clone()),
+            ("socket_group", self.socket_group.clone()),
             ("metrics", self.metrics.clone()),
             ("memory", self.memory.clone()),
             ("restore_rate", self.restore_rate.clone()),
             ("peers", self.peers.as_ref().map(|peers| peers.join(","))),
             ("peer_secret_file", text(&self.peer_secret_file)),
             ("peer_rate", self.peer_rate.clone()),
+            ("drain_delay", self.drain_delay.clone()),
             ("log", self.log.clone()),
         ]
     }
@@ -134,6 +137,15 @@ fn about(problem: &Problem) -> Option<About<'_>> {
         | Problem::SocketTooLong { .. }
         | Problem::SocketDirectory { .. }
         | Problem::SocketTaken { .. } => top("socket"),
+        Problem::SocketMissing { setting } => top(setting),
+        Problem::SocketMode { .. }
+        | Problem::SocketModeNobody { .. }
+        | Problem::SocketModeUseless { .. } => top("socket_mode"),
+        Problem::SocketGroupUnknown { .. }
+        | Problem::SocketGroupUnreadable { .. }
+        | Problem::SocketGroupForbidden { .. }
+        | Problem::SocketGroupShutOut => top("socket_group"),
+        Problem::DrainDelay { .. } => top("drain_delay"),
         Problem::Memory { .. } | Problem::MemoryTooSmall { .. } => top("memory"),
         Problem::RestoreRate(_) => top("restore_rate"),
         Problem::LogFilter { .. } => top("log"),

@@ -60,6 +60,39 @@ pub enum Problem {
     SocketDirectory { directory: PathBuf },
     #[error("socket: {} exists and is not a socket: remove it, or give another path", .path.display())]
     SocketTaken { path: PathBuf },
+    #[error("{setting}: there is no socket that it could be about: give --socket too")]
+    SocketMissing { setting: &'static str },
+    #[error(
+        "socket_mode: `{value}` is not the mode of a socket: give octal digits up to 0777, such as 0660"
+    )]
+    SocketMode { value: String },
+    #[error(
+        "socket_mode: with `{value}` nobody may connect, which takes the right to write: give 0600 for this user alone, \
+         0660 for a group too"
+    )]
+    SocketModeNobody { value: String },
+    #[error(
+        "socket_mode: `{value}` gives somebody rights, but not that to write, without which nobody may connect: give \
+         6 to whoever may connect and 0 to the others, such as 0660"
+    )]
+    SocketModeUseless { value: String },
+    #[error("socket_group: there is no group `{group}` here: give the name or the number of one")]
+    SocketGroupUnknown { group: String },
+    #[error(
+        "socket_group: the groups of this machine cannot be read for `{group}` ({error}): give its number"
+    )]
+    SocketGroupUnreadable { group: String, error: io::Error },
+    #[error(
+        "socket_group: this user may not give a file to `{group}` ({error}): run the node as a member of that group, or \
+         give another"
+    )]
+    SocketGroupForbidden { group: String, error: io::Error },
+    #[error("socket_group: the socket's mode lets no group connect: give --socket-mode 0660 too")]
+    SocketGroupShutOut,
+    #[error(
+        "drain_delay: `{value}` is not a duration: give a whole number with its unit, such as 5s or 2m, or `off`"
+    )]
+    DrainDelay { value: String },
     #[error(
         "memory: `{value}` is not a size: give a whole number with its unit, such as 256MiB or 1GiB"
     )]

@@ -2,9 +2,8 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -13,8 +12,8 @@ use super::names::StoreName;
 use super::origin::Origins;
 use super::problem::{ConfigError, Problem};
 use super::settings::{DiskArgs, File, OfflineArgs, Place, ReadFile, ServeArgs, Settings};
-use super::units::{parse_rate, parse_size};
-use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, peers, stores};
+use super::units::{parse_duration, parse_rate, parse_size};
+use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, peers, socket, stores};
 use crate::kafka::KafkaConfig;
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
@@ -22,9 +21,6 @@ const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
 const METRICS_DEFAULT: &str = "off";
 const LOG_DEFAULT: &str = "info";
 const MEMORY_DEFAULT: &str = "256MiB";
-
-/// `sockaddr_un.sun_path` of Linux less its final NUL.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 impl ServeArgs {
     /// Reads the file, if one is named, and judges everything; opens nothing else.
@@ -54,9 +50,9 @@ impl ServeArgs {
         self.settings.listen = Some("off".to_owned());
         self.settings.metrics = Some("off".to_owned());
         self.settings.socket = Some(socket);
-        self.settings.forget_peers();
+        self.settings.forget_others();
         let mut read = read(self.config.as_deref())?;
-        read.file.forget_peers();
+        read.file.forget_others();
         let mut config = self.resolve_over(read)?;
         config.stores.retain(|store| name.is_empty() || store.name.as_str() == name);
         match config.stores.len() {
@@ -84,11 +80,12 @@ impl ServeArgs {
                 settings.metrics.as_deref().unwrap_or(METRICS_DEFAULT),
                 &mut problems,
             ),
-            socket: settings.socket.clone(),
+            socket: socket::resolve(&settings, &mut problems),
             memory_bytes: memory(settings.memory.as_deref(), &mut problems),
             restore_rate: restore_rate(settings.restore_rate.as_deref(), &mut problems),
             ready_lag_max: settings.ready_lag_max,
             peer: peers::resolve(&settings, &mut problems),
+            drain_delay: drain_delay(settings.drain_delay.as_deref(), &mut problems),
             log: log(&settings, &mut problems),
             kafka: KafkaConfig {
                 bootstrap,
@@ -97,7 +94,6 @@ impl ServeArgs {
             stores: stores::resolve(self.single, file.store, &mut problems),
             warnings: Vec::new(),
         };
-        check_socket(config.socket.as_deref(), &mut problems);
         check_endpoints(&config, settings.listen.as_deref(), &mut problems);
         problems.retain(|problem| problem.missing().is_none_or(|key| !unusable.contains(&key)));
         match problems.is_empty() {
@@ -218,6 +214,16 @@ fn restore_rate(text: Option<&str>, problems: &mut Vec<Problem>) -> Option<NonZe
     })
 }
 
+fn drain_delay(text: Option<&str>, problems: &mut Vec<Problem>) -> Duration {
+    match text {
+        None | Some("off") => Duration::ZERO,
+        Some(text) => parse_duration(text).unwrap_or_else(|_no_duration| {
+            problems.push(Problem::DrainDelay { value: text.to_owned() });
+            Duration::ZERO
+        }),
+    }
+}
+
 fn log(settings: &Settings, problems: &mut Vec<Problem>) -> LogConfig {
     let filter = settings.log.clone().unwrap_or_else(|| LOG_DEFAULT.to_owned());
     if let Err(error) = EnvFilter::try_new(&filter) {
@@ -227,31 +233,6 @@ fn log(settings: &Settings, problems: &mut Vec<Problem>) -> LogConfig {
     let data = settings.place.data.as_deref().and_then(Path::file_name);
     let node = data.map(|name| name.to_string_lossy().into_owned());
     LogConfig { format: settings.log_format.unwrap_or(LogFormat::Text), filter, node }
-}
-
-fn check_socket(path: Option<&Path>, problems: &mut Vec<Problem>) {
-    let Some(path) = path else { return };
-    let length = path.as_os_str().as_bytes().len();
-    if length == 0 {
-        problems.push(Problem::SocketEmpty);
-        return;
-    }
-    if length > SOCKET_PATH_BYTES_MAX {
-        problems.push(Problem::SocketTooLong {
-            path: path.to_owned(),
-            length,
-            limit: SOCKET_PATH_BYTES_MAX,
-        });
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = parent.unwrap_or(Path::new("."));
-    if !directory.is_dir() {
-        problems.push(Problem::SocketDirectory { directory: directory.to_owned() });
-    }
-    // A socket left by a crashed process is replaced later; anything else is somebody's file.
-    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
-        problems.push(Problem::SocketTaken { path: path.to_owned() });
-    }
 }
 
 fn check_endpoints(config: &ServeConfig, listen: Option<&str>, problems: &mut Vec<Problem>) {
@@ -279,9 +260,15 @@ fn warnings(config: &ServeConfig, secret_file: Option<&Path>) -> Vec<String> {
         "peer_secret_file: every user of this machine can read it: take the right from them (chmod 600)"
             .to_owned()
     });
+    let everybody = config.socket.as_ref().filter(|socket| socket.others_may_connect());
+    let everybody = everybody.map(|_| {
+        "socket_mode: every user of this machine may read and write the stores, where the socket's directory lets them \
+         pass: a mode of 0660 and a `socket_group` let in some"
+            .to_owned()
+    });
     let open = [open("listen", config.listen), open("metrics", config.metrics)];
     let unverified = kafka::unverified(&config.kafka.properties);
-    open.into_iter().chain([readable, unverified]).flatten().collect()
+    open.into_iter().chain([everybody, readable, unverified]).flatten().collect()
 }
 
 #[cfg(test)]

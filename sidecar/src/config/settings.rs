@@ -103,9 +103,17 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_LISTEN", value_name = "IP:PORT")]
     pub(super) listen: Option<String>,
 
-    /// Also serve gRPC on this Unix socket, for this user only (mode 0600)
+    /// Also serve gRPC on this Unix socket
     #[arg(long, env = "OUTRIGGER_SOCKET", value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
+
+    /// Who may connect to the socket, as the mode of its file: 0660 adds its group, 0666 everybody [default: 0600]
+    #[arg(long, env = "OUTRIGGER_SOCKET_MODE", value_name = "OCTAL")]
+    pub(super) socket_mode: Option<String>,
+
+    /// Group that the socket is given to, by name or number [default: the node's]
+    #[arg(long, env = "OUTRIGGER_SOCKET_GROUP", value_name = "GROUP")]
+    pub(super) socket_group: Option<String>,
 
     /// Address of the Prometheus endpoint, such as 127.0.0.1:7401 [default: off]
     #[arg(long, env = "OUTRIGGER_METRICS", value_name = "IP:PORT")]
@@ -139,6 +147,11 @@ pub(super) struct Settings {
     /// [default: as fast as it goes]
     #[arg(long, env = "OUTRIGGER_PEER_RATE", value_name = "SIZE")]
     pub(super) peer_rate: Option<String>,
+
+    /// After the first SIGTERM, how long reads and writes are still taken before the drain begins, such as 5s, or `off`:
+    /// for an application that writes its last state when it is stopped together with the node [default: off]
+    #[arg(long, env = "OUTRIGGER_DRAIN_DELAY", value_name = "DURATION")]
+    pub(super) drain_delay: Option<String>,
 
     /// What to log: a level, or directives such as `info,outrigger=debug` [default: info]
     #[arg(long, env = "OUTRIGGER_LOG", value_name = "FILTER")]
@@ -181,6 +194,8 @@ pub(super) struct File {
     bootstrap: Option<String>,
     listen: Option<String>,
     socket: Option<PathBuf>,
+    socket_mode: Option<String>,
+    socket_group: Option<String>,
     metrics: Option<String>,
     memory: Option<String>,
     restore_rate: Option<String>,
@@ -188,6 +203,7 @@ pub(super) struct File {
     peers: Option<Vec<String>>,
     peer_secret_file: Option<PathBuf>,
     peer_rate: Option<String>,
+    drain_delay: Option<String>,
     log: Option<String>,
     log_format: Option<LogFormat>,
     pub(super) kafka: BTreeMap<String, String>,
@@ -224,10 +240,11 @@ impl Place {
 }
 
 impl Settings {
-    /// As if nobody had said anything about other nodes.
-    pub(super) fn forget_peers(&mut self) {
-        let Settings { peers, peer_secret_file, peer_rate, .. } = self;
+    /// As if nobody had said anything about other nodes, nor about who may connect.
+    pub(super) fn forget_others(&mut self) {
+        let Settings { peers, peer_secret_file, peer_rate, socket_mode, socket_group, .. } = self;
         (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
+        (*socket_mode, *socket_group) = (None, None);
     }
 
     /// These settings, and the file's where these say nothing.
@@ -236,6 +253,8 @@ impl Settings {
             place: self.place.over(file),
             listen: self.listen.or_else(|| file.listen.clone()),
             socket: self.socket.or_else(|| file.socket.clone()),
+            socket_mode: self.socket_mode.or_else(|| file.socket_mode.clone()),
+            socket_group: self.socket_group.or_else(|| file.socket_group.clone()),
             metrics: self.metrics.or_else(|| file.metrics.clone()),
             memory: self.memory.or_else(|| file.memory.clone()),
             restore_rate: self.restore_rate.or_else(|| file.restore_rate.clone()),
@@ -243,6 +262,7 @@ impl Settings {
             peers: self.peers.or_else(|| file.peers.clone()),
             peer_secret_file: self.peer_secret_file.or_else(|| file.peer_secret_file.clone()),
             peer_rate: self.peer_rate.or_else(|| file.peer_rate.clone()),
+            drain_delay: self.drain_delay.or_else(|| file.drain_delay.clone()),
             log: self.log.or_else(|| file.log.clone()),
             log_format: self.log_format.or(file.log_format),
         }
@@ -267,10 +287,11 @@ impl File {
         self.data.as_ref()
     }
 
-    /// As if it said nothing about other nodes.
-    pub(super) fn forget_peers(&mut self) {
-        let File { peers, peer_secret_file, peer_rate, .. } = self;
+    /// As if it said nothing about other nodes, nor about who may connect.
+    pub(super) fn forget_others(&mut self) {
+        let File { peers, peer_secret_file, peer_rate, socket_mode, socket_group, .. } = self;
         (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
+        (*socket_mode, *socket_group) = (None, None);
     }
 
     fn take(top: &mut Section<'_>) -> File {
@@ -279,6 +300,8 @@ impl File {
             bootstrap: top.text("bootstrap"),
             listen: top.text("listen"),
             socket: top.path("socket"),
+            socket_mode: top.text("socket_mode"),
+            socket_group: top.text("socket_group"),
             metrics: top.text("metrics"),
             memory: top.text("memory"),
             restore_rate: top.text("restore_rate"),
@@ -286,6 +309,7 @@ impl File {
             peers: top.texts("peers"),
             peer_secret_file: top.path("peer_secret_file"),
             peer_rate: top.text("peer_rate"),
+            drain_delay: top.text("drain_delay"),
             log: top.text("log"),
             log_format: top.choice("log_format", &LogFormat::NAMES),
             kafka: top.settings("kafka"),

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use super::super::{Creation, LogFormat, StoreConfig};
+use super::super::{Creation, LogFormat, SocketConfig, StoreConfig};
 use super::*;
 
 const MINIMAL: &str = r#"
@@ -88,8 +88,8 @@ fn flags_alone_describe_a_node_with_one_store() {
     let config = resolve(&flags.split(' ').collect::<Vec<_>>(), "").unwrap();
     assert_eq!(config.kafka.bootstrap, "a:1,b:2");
     assert_eq!(
-        (config.listen, config.socket.as_deref()),
-        (None, Some(Path::new("/tmp/outrigger-nobody-s")))
+        (config.listen, config.socket),
+        (None, Some(SocketConfig::private("/tmp/outrigger-nobody-s".into())))
     );
     assert_eq!(config.stores, [store("s", "t", Some(6))]);
 }
@@ -317,6 +317,72 @@ fn a_sockets_path_is_short_in_a_directory_and_free() {
     let stale = directory.path().join("stale");
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
     assert!(resolve(&["--socket", stale.to_str().unwrap()], MINIMAL).is_ok());
+}
+
+#[test]
+fn who_may_connect_to_the_socket_is_a_mode_and_a_group() {
+    let own = nix::unistd::getegid().as_raw().to_string();
+    let flags = ["--socket", "/tmp/outrigger-nobody-s", "--socket-mode", "0660"];
+    let socket = |more: &[&str]| {
+        let socket = resolve(&[&flags, more].concat(), MINIMAL).unwrap().socket.unwrap();
+        (socket.mode, socket.group)
+    };
+    assert_eq!(socket(&[]), (0o660, None));
+    assert_eq!(socket(&["--socket-group", &own]), (0o660, Some(own.parse().unwrap())));
+    let file = format!("socket = '/tmp/outrigger-nobody-s'\nsocket_mode = '666'\n{MINIMAL}");
+    let open = resolve(&[], &file).unwrap();
+    assert_eq!(open.socket.map(|socket| socket.mode), Some(0o666));
+    assert!(open.warnings[0].starts_with("socket_mode: every user of this machine"));
+}
+
+#[test]
+fn a_mode_or_a_group_that_cannot_be_meant_is_refused() {
+    let problem = |more: &[&str]| {
+        problem(&[&["--socket", "/tmp/outrigger-nobody-s"], more].concat(), MINIMAL)
+    };
+    for bad in ["", "66", "0o660", "1777", "0888", "rw-rw----", "00660", "+660"] {
+        let text = problem(&[&format!("--socket-mode={bad}")]);
+        assert!(text.starts_with(&format!("socket_mode: `{bad}` is not the mode")), "{text}");
+    }
+    for (mode, message) in [
+        ("0000", "with `0000` nobody may connect"),
+        ("0444", "with `0444` nobody may connect"),
+        ("0640", "`0640` gives somebody rights, but not that to write"),
+        ("0755", "`0755` gives somebody rights, but not that to write"),
+    ] {
+        let text = problem(&["--socket-mode", mode]);
+        assert!(text.contains(message) && text.contains("0660"), "{text}");
+    }
+    for nobody in ["no-such-group", "4294967295", "-1", ""] {
+        let group = format!("--socket-group={nobody}");
+        let text = problem(&["--socket-mode=0660", &group]);
+        assert!(text.starts_with(&format!("socket_group: there is no group `{nobody}`")), "{text}");
+    }
+    let own = nix::unistd::getegid().as_raw().to_string();
+    let text = problem(&["--socket-group", &own]);
+    assert!(text.contains("--socket-mode 0660"), "{text}");
+}
+
+#[test]
+fn who_may_connect_needs_a_socket() {
+    for (setting, value) in [("socket_mode", "0660"), ("socket_group", "0")] {
+        let text = problem(&[&format!("--{}", setting.replace('_', "-")), value], MINIMAL);
+        assert!(text.starts_with(&format!("{setting}: there is no socket")), "{text}");
+        assert!(text.contains("--socket"), "{text}");
+    }
+}
+
+#[test]
+fn a_drain_delay_is_a_duration_or_off() {
+    let delay = |flags: &[&str]| resolve(flags, MINIMAL).unwrap().drain_delay;
+    assert_eq!(delay(&[]), Duration::ZERO);
+    assert_eq!(delay(&["--drain-delay", "off"]), Duration::ZERO);
+    assert_eq!(delay(&["--drain-delay", "5s"]), Duration::from_secs(5));
+    for bad in ["", "0s", "5", "-1s", "5sec", "on"] {
+        let text = problem(&[&format!("--drain-delay={bad}")], MINIMAL);
+        assert!(text.starts_with(&format!("drain_delay: `{bad}` is not a duration")), "{text}");
+        assert!(text.contains("5s"), "{text}");
+    }
 }
 
 #[test]

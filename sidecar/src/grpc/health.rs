@@ -3,7 +3,7 @@
 //! | service | SERVING means |
 //! |---|---|
 //! | (empty), `liveness`, `outrigger.v1.Admin` | the process answers and its work goes on: no thread hangs, no write is overdue. Restart it only when this fails |
-//! | `readiness`, `outrigger.v1.Store` | every store is READY, and near enough to the end of the log |
+//! | `readiness`, `outrigger.v1.Store` | every store is READY, near enough to the end of the log, and the node is not about to drain |
 //! | `outrigger.v1.Store/<name>` | this store is |
 
 use outrigger_core::node::Status;
@@ -28,6 +28,8 @@ pub(super) struct Health {
     /// The largest lag of a store that counts as ready; none: any.
     pub(super) ready_lag_max: Option<u64>,
     pub(super) hung: watch::Receiver<Hung>,
+    /// Once cancelled, nobody new should come, while those who are here are served.
+    pub(super) leaving: CancellationToken,
 }
 
 impl Health {
@@ -35,12 +37,14 @@ impl Health {
     pub(super) async fn follow(mut self, ending: CancellationToken) {
         let mut changes = Changes::of(self.stores.all());
         loop {
-            self.report().await;
+            let left = self.leaving.is_cancelled();
+            self.report(left).await;
             let change = async {
                 tokio::select! {
                     changed = changes.next() => changed,
                     // Its end is that of the runtime, and so of all stores.
                     watched = self.hung.changed() => watched.map_err(|_| Closed),
+                    () = self.leaving.cancelled(), if !left => Ok(()),
                 }
             };
             match ending.run_until_cancelled(change).await {
@@ -51,14 +55,14 @@ impl Health {
         self.end().await;
     }
 
-    async fn report(&self) {
+    async fn report(&self, left: bool) {
         let live = self.hung.borrow().is_empty();
         for service in LIVE {
             self.set(service, live).await;
         }
         let mut all_ready = true;
         for store in self.stores.all() {
-            let ready = is_ready(&store.handle.status(), self.ready_lag_max);
+            let ready = !left && is_ready(&store.handle.status(), self.ready_lag_max);
             all_ready &= ready;
             self.set(&service_of(store), ready).await;
         }

@@ -87,6 +87,8 @@ pub struct Server {
     pub giver: Option<Giver>,
     /// While something does, the process is not live.
     pub hung: Receiver<Hung>,
+    /// Once cancelled, nothing is ready, and everything is served as before.
+    pub leaving: CancellationToken,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -103,8 +105,8 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let reporter = HealthReporter::new();
     let peers = server.giver.map(|giver| Peers::new(giver, &service));
     let routes = routes(&service, peers.clone(), reporter.clone())?;
-    let (ready_lag_max, hung) = (server.ready_lag_max, server.hung);
-    let health = Health { reporter, stores, ready_lag_max, hung };
+    let Server { ready_lag_max, hung, leaving, .. } = server;
+    let health = Health { reporter, stores, ready_lag_max, hung, leaving };
 
     let mut listening = JoinSet::new();
     for listener in server.listeners {

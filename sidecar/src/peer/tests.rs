@@ -99,6 +99,7 @@ async fn serve(
         ready_lag_max: None,
         giver,
         hung: runtime.hung(),
+        leaving: CancellationToken::new(),
     };
     (address, tokio::spawn(grpc::serve(server, stop.clone())))
 }

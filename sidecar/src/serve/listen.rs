@@ -1,15 +1,17 @@
 //! The addresses of a sidecar, bound before anything else is touched: one that is taken ends the start.
 
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener, UnixSocket};
+
+use crate::config::SocketConfig;
 
 /// The file of a bound socket, removed in an orderly end.
 #[derive(Debug)]
@@ -32,6 +34,12 @@ pub enum ListenError {
     NotASocket { path: PathBuf },
     #[error("cannot listen on socket {}: choose another path with --socket", path.display())]
     Socket { path: PathBuf, source: io::Error },
+    #[error(
+        "cannot give socket {} the mode and group that are set: choose another directory with --socket, or others with \
+         --socket-mode and --socket-group",
+        path.display()
+    )]
+    Access { path: PathBuf, source: io::Error },
 }
 
 /// Connections that wait to be accepted.
@@ -48,20 +56,23 @@ pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError>
     })
 }
 
-/// Only this user may connect.
-pub(super) async fn unix(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
-    let failed = |source| ListenError::Socket { path: path.to_owned(), source };
+pub(super) async fn unix(socket: &SocketConfig) -> Result<(UnixListener, SocketFile), ListenError> {
+    let path = &socket.path;
+    let failed = |source| ListenError::Socket { path: path.clone(), source };
     let _turn = turn(path).await.map_err(failed)?;
     remove_stale(path)?;
-    let bound = bind_private(path).and_then(|listener| {
-        let inode = fs::symlink_metadata(path)?.ino();
-        Ok((listener, SocketFile { path: path.to_owned(), inode }))
-    });
-    bound.map_err(|source| match source.kind() {
+    let (bound, file) = bind_private(path).map_err(|source| match source.kind() {
         // Another process was quicker.
-        io::ErrorKind::AddrInUse => ListenError::SocketInUse { path: path.to_owned() },
+        io::ErrorKind::AddrInUse => ListenError::SocketInUse { path: path.clone() },
         _ => failed(source),
-    })
+    })?;
+    match file.open_to(socket) {
+        Ok(()) => Ok((bound.listen(BACKLOG).map_err(failed)?, file)),
+        Err(source) => {
+            file.remove();
+            Err(ListenError::Access { path: path.clone(), source })
+        }
+    }
 }
 
 /// Nobody else who starts comes between the look at a stale file, its removal and the new one: of two that find the
@@ -85,14 +96,15 @@ async fn turn(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Linux gives the file the mode that the socket has when it is bound: there is no moment in which others
-/// could connect.
-fn bind_private(path: &Path) -> io::Result<UnixListener> {
+/// Linux gives the file the mode that the socket has when it is bound, so that it begins as this user's alone. Nobody
+/// connects before it is listened on.
+fn bind_private(path: &Path) -> io::Result<(UnixSocket, SocketFile)> {
     let socket = UnixSocket::new_stream()?;
     let same = File::from(socket.as_fd().try_clone_to_owned()?);
     same.set_permissions(Permissions::from_mode(0o600))?;
     socket.bind(path)?;
-    socket.listen(BACKLOG)
+    let inode = fs::symlink_metadata(path)?.ino();
+    Ok((socket, SocketFile { path: path.to_owned(), inode }))
 }
 
 /// A process that was killed leaves its socket's file; nobody answers there.
@@ -127,6 +139,20 @@ fn try_connect(path: &Path) -> io::Result<()> {
 }
 
 impl SocketFile {
+    /// The group first: the mode is for it alone. Both go to the file that was made, whatever has its path meanwhile.
+    fn open_to(&self, socket: &SocketConfig) -> io::Result<()> {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+        if file.metadata()?.ino() != self.inode {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "another file has its path"));
+        }
+        let file_itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+        if let Some(group) = socket.group {
+            chown(&file_itself, None, Some(group))?;
+        }
+        fs::set_permissions(&file_itself, Permissions::from_mode(socket.mode))
+    }
+
     /// Removes the file, unless another process has put its own there.
     pub(super) fn remove(self) {
         let ours = fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode);
@@ -139,6 +165,10 @@ impl SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn private(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
+        unix(&SocketConfig::private(path.to_owned())).await
+    }
 
     #[tokio::test]
     async fn a_port_in_use_is_refused_by_address() {
@@ -155,21 +185,33 @@ mod tests {
     async fn the_socket_belongs_to_this_user_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let (_listener, file) = unix(&path).await.unwrap();
+        let (_listener, file) = private(&path).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         file.remove();
         assert!(!path.exists());
+    }
+
+    /// Whatever this process takes from the files that it makes: a mode is what the operator says.
+    #[tokio::test]
+    async fn the_socket_has_the_mode_and_the_group_that_are_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let group = fs::metadata(dir.path()).unwrap().gid();
+        let socket = SocketConfig { path: path.clone(), mode: 0o666, group: Some(group) };
+        let (_listener, _file) = unix(&socket).await.unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.permissions().mode() & 0o777, found.gid()), (0o666, group));
     }
 
     #[tokio::test]
     async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let (live, _file) = unix(&path).await.unwrap();
-        assert!(matches!(unix(&path).await, Err(ListenError::SocketInUse { .. })));
+        let (live, _file) = private(&path).await.unwrap();
+        assert!(matches!(private(&path).await, Err(ListenError::SocketInUse { .. })));
         drop(live);
         assert!(path.exists(), "as a killed process leaves it");
-        let (_listener, _file) = unix(&path).await.unwrap();
+        let (_listener, _file) = private(&path).await.unwrap();
     }
 
     #[tokio::test]
@@ -189,7 +231,7 @@ mod tests {
                 Err(full) => break assert_eq!(full.kind(), io::ErrorKind::WouldBlock),
             }
         }
-        assert!(matches!(unix(&path).await, Err(ListenError::SocketInUse { .. })));
+        assert!(matches!(private(&path).await, Err(ListenError::SocketInUse { .. })));
         assert!(path.exists());
     }
 
@@ -198,12 +240,12 @@ mod tests {
         for _ in 0..50 {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("s");
-            drop(unix(&path).await.unwrap());
+            drop(private(&path).await.unwrap());
             assert!(path.exists(), "as a killed process leaves it");
             let starts: Vec<_> = (0..4)
                 .map(|_| {
                     let path = path.clone();
-                    tokio::spawn(async move { unix(&path).await })
+                    tokio::spawn(async move { private(&path).await })
                 })
                 .collect();
             let mut held = Vec::new();
@@ -225,7 +267,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         fs::write(&path, "mine").unwrap();
-        assert!(matches!(unix(&path).await, Err(ListenError::NotASocket { .. })));
+        assert!(matches!(private(&path).await, Err(ListenError::NotASocket { .. })));
         assert_eq!(fs::read(&path).unwrap(), b"mine");
     }
 
@@ -233,9 +275,9 @@ mod tests {
     async fn the_file_of_a_successor_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let (_first, first_file) = unix(&path).await.unwrap();
+        let (_first, first_file) = private(&path).await.unwrap();
         // The successor's socket is bound beside the first, so that both inodes exist.
-        let (_second, _file) = unix(&dir.path().join("next")).await.unwrap();
+        let (_second, _file) = private(&dir.path().join("next")).await.unwrap();
         fs::rename(dir.path().join("next"), &path).unwrap();
         first_file.remove();
         assert!(path.exists());

@@ -12,6 +12,7 @@ mod sidecar;
 mod topics;
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -72,14 +73,7 @@ pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exi
     let mut sidecar = claims.start(inbox, Box::new(log)).map_err(ServeError::System)?;
     let _watches = absence::watch(&config, sidecar.handles(), &news);
     announce(&config, &sidecar);
-    let failed = tokio::select! {
-        biased;
-        name = signals.next() => {
-            tracing::info!(signal = name, "draining; a second signal ends at once");
-            None
-        }
-        why = sidecar.failed() => Some(why),
-    };
+    let failed = until_the_drain(&mut sidecar, &mut signals, config.drain_delay).await;
     tokio::select! {
         biased;
         name = signals.next() => tracing::warn!(signal = name, "ended at once: what was not flushed is read again"),
@@ -89,6 +83,36 @@ pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exi
         None => Ok(Exit::Success),
         Some(why) => Err(ServeError::Server(why)),
     }
+}
+
+/// Serves on until the drain is to begin; why the server ended, where that is the reason.
+async fn until_the_drain(
+    sidecar: &mut Sidecar,
+    signals: &mut Signals,
+    delay: Duration,
+) -> Option<String> {
+    let signal = tokio::select! {
+        biased;
+        name = signals.next() => name,
+        why = sidecar.failed() => return Some(why),
+    };
+    if !delay.is_zero() {
+        let seconds = delay.as_secs_f64();
+        tracing::info!(
+            signal,
+            seconds,
+            "serving on for the drain delay; a second signal begins the drain"
+        );
+        sidecar.leave();
+        tokio::select! {
+            biased;
+            name = signals.next() => tracing::info!(signal = name, "the drain delay is cut short"),
+            why = sidecar.failed() => return Some(why),
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+    tracing::info!(signal, "draining; another signal ends at once");
+    None
 }
 
 fn ended_early(signal: &str) -> Exit {
@@ -146,7 +170,7 @@ fn announce(config: &ServeConfig, sidecar: &Sidecar) {
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         listen = sidecar.address().map(tracing::field::display),
-        socket = config.socket.as_ref().map(|path| tracing::field::display(path.display())),
+        socket = config.socket.as_ref().map(|socket| tracing::field::display(socket.path.display())),
         data = %config.data.display(),
         kafka = config.kafka.bootstrap,
         "serving"

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::{self, ListenError, SocketFile};
 use super::observer;
+use crate::config::SocketConfig;
 use crate::grpc::{self, Listener};
 use crate::peer::{Giver, PeerConfig, Taker};
 use crate::profile::Profiler;
@@ -28,7 +29,7 @@ pub struct SidecarConfig {
     /// Bytes per second that restores may read at first, all stores together; none: as fast as they can.
     pub restore_rate: Option<NonZeroU64>,
     pub listen: Option<SocketAddr>,
-    pub socket: Option<PathBuf>,
+    pub socket: Option<SocketConfig>,
     pub ready_lag_max: Option<u64>,
     /// Without one nobody can tell how long a restore takes.
     pub profiler: Option<Profiler>,
@@ -62,6 +63,8 @@ pub enum ClaimError {
 
 /// The tasks that answer requests and feed the metrics.
 struct Server {
+    /// Say that the node is going, and go on.
+    leaving: CancellationToken,
     /// Accept nothing more, end the streams, answer what is under way.
     stop: CancellationToken,
     grpc: JoinHandle<Result<(), grpc::ServeError>>,
@@ -76,7 +79,7 @@ impl Claims {
             None => None,
         };
         let (unix, socket) = match &config.socket {
-            Some(path) => Some(listen::unix(path).await?).unzip(),
+            Some(socket) => Some(listen::unix(socket).await?).unzip(),
             None => (None, None),
         };
         let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
@@ -103,7 +106,7 @@ impl Claims {
         let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
         let config = RuntimeConfig { stores, limits, resources, restore_rate, taker, patience };
         let runtime = Runtime::start(config, data, inbox, log)?;
-        let stop = CancellationToken::new();
+        let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
         let observers = [tokio::spawn(observer::run(runtime.handles())), tokio::spawn(on_disk)];
         let giver = Giver::new(&peer, runtime.handles());
         let server = grpc::Server {
@@ -114,9 +117,11 @@ impl Claims {
             ready_lag_max,
             giver,
             hung: runtime.hung(),
+            leaving: leaving.clone(),
         };
         let grpc = tokio::spawn(grpc::serve(server, stop.clone()));
-        Ok(Sidecar { runtime, address, socket, server: Server { stop, grpc, observers } })
+        let server = Server { leaving, stop, grpc, observers };
+        Ok(Sidecar { runtime, address, socket, server })
     }
 }
 
@@ -153,6 +158,11 @@ impl Sidecar {
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         }
+    }
+
+    /// Readiness ends; calls are served as before.
+    pub fn leave(&self) {
+        self.server.leaving.cancel();
     }
 
     /// Takes nothing new, answers what is under way, flushes and ends. Bounded.

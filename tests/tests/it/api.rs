@@ -16,6 +16,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use outrigger::config::SocketConfig;
 use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use outrigger::index::StoreIndex;
 use outrigger::peer::PeerConfig;
@@ -107,7 +108,7 @@ impl Node {
             },
             restore_rate: None,
             listen: Some(([127, 0, 0, 1], 0).into()),
-            socket: Some(socket.clone()),
+            socket: Some(SocketConfig::private(socket.clone())),
             ready_lag_max: None,
             profiler: None,
             peer: PeerConfig::default(),

@@ -12,6 +12,7 @@ mod log_client;
 mod log_conformance;
 mod readme;
 mod real;
+mod site;
 mod store_conformance;
 mod store_full;
 mod store_kill;

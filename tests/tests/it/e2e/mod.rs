@@ -27,33 +27,33 @@ use outrigger_tests::kafka::{Cluster, Topic, TopicSpec};
 use outrigger_tests::node::Node;
 use tempfile::TempDir;
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Runs a test to its end; a panic in it fails the test like an error does.
-fn run(test: impl Future<Output = Result<()>>) -> Result<()> {
+pub(crate) fn run(test: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(test)
 }
 
 /// A topic on the shared broker and a directory for nodes.
-struct Place {
-    topic: Topic,
-    bootstrap: String,
-    dir: TempDir,
+pub(crate) struct Place {
+    pub(crate) topic: Topic,
+    pub(crate) bootstrap: String,
+    pub(crate) dir: TempDir,
 }
 
 impl Place {
-    fn new(name: &str, spec: TopicSpec) -> Result<Place> {
+    pub(crate) fn new(name: &str, spec: TopicSpec) -> Result<Place> {
         let cluster = Cluster::shared()?;
         let topic = cluster.topic(name, spec)?;
         Ok(Place { topic, bootstrap: cluster.bootstrap(), dir: TempDir::new()? })
     }
 
-    fn node(&self, name: &str) -> Result<Node> {
+    pub(crate) fn node(&self, name: &str) -> Result<Node> {
         Node::new(self.dir.path(), name, &self.bootstrap, self.topic.name())
     }
 
-    async fn ready_node(&self, name: &str) -> Result<Node> {
+    pub(crate) async fn ready_node(&self, name: &str) -> Result<Node> {
         let mut node = self.node(name)?;
         node.start().await?;
         node.until_ready().await?;

@@ -216,7 +216,7 @@ fn a_wiped_node_is_ready_from_its_peer_and_says_so() -> Result<()> {
         came_from(&taker, &giver)?;
         ensure!(taker.stop()?.success());
         let log = taker.log();
-        let (_, after) = log.split_once("draining; a second signal").context("it is told")?;
+        let (_, after) = log.split_once("draining; another signal").context("it is told")?;
         ensure!(after.contains("closing") && !after.contains("OPENING"), "{after}");
         taker.start().await?;
         same(&place, &giver, &taker).await?;
