@@ -82,8 +82,11 @@ fn unanswered(
 ) {
     let (what, kind) = (format!("Kafka says nothing of the topic: {error}"), StallKind::of(error));
     let name = store.name.as_str();
-    let elsewhere = || serve::other_cluster(&config.kafka, &config.data, name);
-    match (kind == StallKind::TopicGone).then(elsewhere).flatten() {
+    let found = match kind == StallKind::TopicGone {
+        true => serve::other_cluster(&config.kafka, &config.data, name),
+        false => serve::unreached(&config.kafka, store.topic.as_str()),
+    };
+    match found {
         Some(Told { detail, what_to_do }) => findings.bad(format!("{what}: {detail}"), what_to_do),
         None => findings.bad(what, plan::circumstances(config, store).stall(kind, "").what_to_do),
     }

@@ -1,7 +1,8 @@
 //! Questions to the cluster: one thread that asks asynchronously and puts the answers together.
 //!
 //! Any number of stores' questions are under way at the same time; each request ends within its
-//! timeout. A question whose parts did not all succeed has failed, with the first error.
+//! timeout. A question whose parts did not all succeed has failed, with the first error. What an answer says of the
+//! topic's limit goes to its producer, too.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use outrigger_core::log::{LogCallKind, LogEvent};
 
+use super::appends::Limit;
 use super::config::KafkaConfig;
 use super::facts::Findings;
 use super::raw::{Client, ClientError, Code, Configured, Event, OffsetSpec, Queue, Timeout};
@@ -25,6 +27,10 @@ pub(super) enum ToAdmin {
     Ask {
         store: StoreIndex,
         kind: LogCallKind,
+    },
+    /// What the topic takes; only its producer is told.
+    AskLimit {
+        store: StoreIndex,
     },
     /// Something arrived in the empty queue of answers.
     Answers,
@@ -40,6 +46,8 @@ pub(super) struct Admin {
     client: Client,
     topics: Arc<[CString]>,
     counts: PartitionCounts,
+    /// By store.
+    limits: Vec<Limit>,
     questions: BTreeMap<usize, Question>,
     asked: usize,
     sink: LogSink,
@@ -48,7 +56,8 @@ pub(super) struct Admin {
 
 struct Question {
     store: StoreIndex,
-    kind: LogCallKind,
+    /// None: of this engine's own.
+    kind: Option<LogCallKind>,
     unanswered: usize,
     findings: Findings,
     error: Option<Code>,
@@ -77,6 +86,7 @@ impl Admin {
         config: &KafkaConfig,
         topics: Arc<[CString]>,
         counts: PartitionCounts,
+        limits: Vec<Limit>,
         inbox: Sender<ToAdmin>,
         sink: LogSink,
     ) -> Result<Admin, ClientError> {
@@ -90,14 +100,26 @@ impl Admin {
             inbox.send(ToAdmin::Events).ok();
         });
         let troubles = Troubles::new(Arc::clone(&sink), topics.len());
-        let questions = BTreeMap::new();
-        Ok(Admin { answers, events, client, topics, counts, questions, asked: 0, sink, troubles })
+        let (questions, asked) = (BTreeMap::new(), 0);
+        Ok(Admin {
+            answers,
+            events,
+            client,
+            topics,
+            counts,
+            limits,
+            questions,
+            asked,
+            sink,
+            troubles,
+        })
     }
 
     pub(super) fn run(mut self, inbox: &Work<ToAdmin>) {
         while let Ok(next) = inbox.recv() {
             match next {
-                ToAdmin::Ask { store, kind } => self.ask(store, kind),
+                ToAdmin::Ask { store, kind } => self.ask(store, Some(kind)),
+                ToAdmin::AskLimit { store } => self.ask(store, None),
                 ToAdmin::Answers => self.take_answers(),
                 ToAdmin::Events => {
                     let Admin { events, troubles, .. } = &mut self;
@@ -108,7 +130,7 @@ impl Admin {
         }
     }
 
-    fn ask(&mut self, store: StoreIndex, kind: LogCallKind) {
+    fn ask(&mut self, store: StoreIndex, kind: Option<LogCallKind>) {
         self.asked += 1;
         let number = self.asked;
         let mut question =
@@ -116,18 +138,23 @@ impl Admin {
         let tag = Tag { question: number, spec: OffsetSpec::HighWatermark };
         let (name, timeout) = (&self.topics[store.0], Timeout(ADMIN_TIMEOUT));
         match kind {
-            LogCallKind::Describe => {
+            None => {
+                question.unanswered = 1;
+                let topic = Configured::Topic(name);
+                self.client.describe_configs(topic, tag.packed(), timeout, &self.answers);
+            }
+            Some(LogCallKind::Describe) => {
                 question.unanswered = 3;
                 self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
                 self.client.describe_cluster(tag.packed(), timeout, &self.answers);
                 let topic = Configured::Topic(name);
                 self.client.describe_configs(topic, tag.packed(), timeout, &self.answers);
             }
-            LogCallKind::TopicId => {
+            Some(LogCallKind::TopicId) => {
                 question.unanswered = 1;
                 self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
             }
-            LogCallKind::Ends => match self.counts[store.0].load(Ordering::Acquire) {
+            Some(LogCallKind::Ends) => match self.counts[store.0].load(Ordering::Acquire) {
                 0 => {
                     question.unanswered = 1;
                     self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
@@ -148,9 +175,9 @@ impl Admin {
     /// The second round of a question whose first told how many partitions there are.
     fn ask_for_offsets(&self, tag: Tag, question: &mut Question) {
         let specs: &[OffsetSpec] = match question.kind {
-            LogCallKind::Describe => &[OffsetSpec::LogStart, OffsetSpec::HighWatermark],
-            LogCallKind::Ends => &[OffsetSpec::HighWatermark],
-            LogCallKind::TopicId => return,
+            Some(LogCallKind::Describe) => &[OffsetSpec::LogStart, OffsetSpec::HighWatermark],
+            Some(LogCallKind::Ends) => &[OffsetSpec::HighWatermark],
+            Some(LogCallKind::TopicId) | None => return,
         };
         let partitions = question.findings.partitions();
         self.counts[question.store.0].store(partitions, Ordering::Release);
@@ -183,6 +210,11 @@ impl Admin {
             return;
         }
         let Question { store, kind, findings, error, .. } = question;
+        // Before the node hears of the topic: what it writes then goes into batches that the topic takes.
+        if let Some(bytes) = findings.message_bytes_max() {
+            self.limits[store.0].tell(bytes);
+        }
+        let Some(kind) = kind else { return };
         let (counted, told) = (findings.partitions(), self.counts[store.0].load(Ordering::Acquire));
         if kind == LogCallKind::TopicId && ![0, told].contains(&counted) {
             (self.sink)(store, LogEvent::PartitionCount(counted));

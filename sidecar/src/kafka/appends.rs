@@ -8,16 +8,17 @@
 //! has what may take long (a client that broke, a bulk load), and what is due although nobody calls.
 
 use std::ffi::CString;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Instant;
 
 use outrigger_core::log::Write;
 use outrigger_core::offset::RequestId;
 
+use super::admin::ToAdmin;
 use super::config::{KafkaConfig, KafkaStartError};
-use super::producer::Producer;
+use super::producer::{Parts, Producer};
 use super::settings::WAIT_MAX;
 use super::{LogSink, Stop, Thread, Wake};
 use crate::index::StoreIndex;
@@ -38,7 +39,7 @@ pub(super) enum ToProducer {
     Events,
     /// A broker is reached again.
     Connected,
-    /// Something is due sooner than the thread knows.
+    /// Something is due sooner than the thread knows, or the topic takes something else than it did.
     Due,
     Stop,
 }
@@ -46,9 +47,37 @@ pub(super) enum ToProducer {
 /// Who takes deliveries when they are there, once somebody wants to.
 pub(super) type Driver = Arc<OnceLock<Wake>>;
 
+/// When the client of a store begins to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    AtOnce,
+    WithTheFirstWrite,
+}
+
+/// Of one store.
 pub(super) struct Appends {
     shared: Arc<Shared>,
     thread: Thread<ToProducer>,
+    limit: Limit,
+    /// There may be something for [`Appends::turn`].
+    woken: Arc<AtomicBool>,
+}
+
+/// Where it is told how large a record, and so a batch, the topic takes.
+#[derive(Clone)]
+pub(super) struct Limit {
+    message_bytes_max: Arc<AtomicU64>,
+    thread: Sender<ToProducer>,
+}
+
+impl Limit {
+    /// Holds for every append after this.
+    pub(super) fn tell(&self, message_bytes_max: u64) {
+        if self.message_bytes_max.swap(message_bytes_max, Ordering::Relaxed) != message_bytes_max {
+            // Fails only when the thread has ended, which then writes nothing.
+            self.thread.send(ToProducer::Due).ok();
+        }
+    }
 }
 
 struct Shared {
@@ -67,17 +96,39 @@ struct Desk {
 impl Appends {
     pub(super) fn start(
         config: &KafkaConfig,
-        topics: Arc<[CString]>,
+        store: StoreIndex,
+        topic: CString,
+        begin: Begin,
+        admin: Sender<ToAdmin>,
         sink: LogSink,
     ) -> Result<Appends, KafkaStartError> {
         let (to_thread, inbox) = mpsc::channel();
         let driver = Driver::default();
-        let producer = Producer::new(config, topics, to_thread.clone(), Arc::clone(&driver), sink)?;
+        let message_bytes_max = Arc::new(AtomicU64::new(u64::MAX));
+        let limit = Limit { message_bytes_max, thread: to_thread.clone() };
+        let mut producer = Producer::new(Parts {
+            config: config.clone(),
+            store,
+            topic,
+            thread: to_thread.clone(),
+            driver: Arc::clone(&driver),
+            admin,
+            message_bytes_max: Arc::clone(&limit.message_bytes_max),
+            sink,
+        });
+        if begin == Begin::AtOnce {
+            producer.begin()?;
+        }
         let desk = Mutex::new(Desk { producer, wakes: None });
         let shared = Arc::new(Shared { desk, driver, before: AtomicUsize::new(0) });
         let same = Arc::clone(&shared);
-        let thread = Thread::start("kafka-produce", to_thread, inbox, move |inbox| same.run(inbox));
-        Ok(Appends { shared, thread: thread? })
+        let name = format!("kafka-produce-{}", store.0);
+        let thread = Thread::start(name, to_thread, inbox, move |inbox| same.run(inbox))?;
+        Ok(Appends { shared, thread, limit, woken: Arc::default() })
+    }
+
+    pub(super) fn limit(&self) -> Limit {
+        self.limit.clone()
     }
 
     pub(super) fn append(&self, store: StoreIndex, id: RequestId, writes: Arc<[Write]>) {
@@ -93,13 +144,23 @@ impl Appends {
         self.thread.send(ToProducer::Withdraw { store, id });
     }
 
-    pub(super) fn wake_with(&self, wake: Wake) {
+    pub(super) fn wake_with(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        let woken = Arc::clone(&self.woken);
+        let wake = Box::new(move || {
+            woken.store(true, Ordering::Release);
+            wake();
+        });
         // A second one would be asked for nothing that the first does not do.
         self.shared.driver.get_or_init(|| wake);
+        // What came before there was one.
+        self.woken.store(true, Ordering::Release);
     }
 
     /// Takes the deliveries that are there.
     pub(super) fn turn(&self) {
+        if !self.woken.swap(false, Ordering::Acquire) {
+            return;
+        }
         let Some(mut desk) = self.shared.quick() else {
             return self.thread.send(ToProducer::Events);
         };
@@ -177,6 +238,7 @@ impl Shared {
             }
             desk.producer.expire();
             desk.producer.follow();
+            desk.producer.resize();
         }
         self.desk().producer.end();
     }
@@ -185,6 +247,7 @@ impl Shared {
     fn rest_until(&self) -> Option<Instant> {
         let mut desk = self.desk();
         desk.producer.look(Instant::now());
+        desk.producer.resize();
         desk.wakes = self.due(&desk.producer);
         desk.wakes
     }
@@ -224,8 +287,10 @@ mod tests {
         };
         let (sender, events) = channel();
         let sink = move |_, event| sender.send(event).unwrap();
-        let topics = [CString::new("topic").unwrap()].into();
-        (Appends::start(&config, topics, Arc::new(sink)).unwrap(), events)
+        let (store, topic) = (StoreIndex(0), CString::new("topic").unwrap());
+        let (admin, _nobody) = channel();
+        let sink = Arc::new(sink);
+        (Appends::start(&config, store, topic, Begin::AtOnce, admin, sink).unwrap(), events)
     }
 
     fn append(appends: &Appends, id: u64) {
@@ -262,7 +327,7 @@ mod tests {
     fn whoever_drives_is_woken_for_deliveries() {
         let (appends, events) = appends();
         let (waker, woken) = channel();
-        appends.wake_with(Box::new(move || waker.send(()).unwrap()));
+        appends.wake_with(Arc::new(move || waker.send(()).unwrap()));
         for id in 0..3 {
             append(&appends, id);
             woken.recv_timeout(ANSWERED_MAX).expect("there are deliveries");

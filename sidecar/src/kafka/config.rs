@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::raw::{Client, ClientError, Connections, Kind};
-use super::settings::{self, Prefetch};
+use super::settings::{self, BatchBytes, Prefetch};
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaConfig {
@@ -70,8 +70,15 @@ impl KafkaConfig {
         refused.map_or(Ok(()), |name| Err(KafkaStartError::Property(name.clone())))
     }
 
-    pub(super) fn producer(&self, connections: Arc<Connections>) -> Result<Client, ClientError> {
-        Client::watched(Kind::Producer, &self.settings(settings::PRODUCER), connections)
+    pub(super) fn producer(
+        &self,
+        batch: BatchBytes,
+        connections: Arc<Connections>,
+    ) -> Result<Client, ClientError> {
+        let mut settings = self.settings(settings::PRODUCER);
+        let (name, value) = batch.setting();
+        settings.push((name.to_owned(), value));
+        Client::watched(Kind::Producer, &settings, connections)
     }
 
     pub(super) fn consumer(&self, prefetch: Prefetch) -> Result<Client, ClientError> {
@@ -178,7 +185,7 @@ mod tests {
     #[test]
     fn librdkafka_takes_all_our_settings() {
         let config = config("127.0.0.1:9", &[]);
-        config.producer(Arc::new(Connections::new(|| {}))).unwrap();
+        config.producer(BatchBytes::MAX, Arc::new(Connections::new(|| {}))).unwrap();
         config.consumer(Prefetch::of(settings::PREFETCH_BYTES, 1)).unwrap();
         config.consumer(Prefetch::of(0, 100_000)).unwrap();
         config.profiler().unwrap();

@@ -19,6 +19,8 @@ pub(super) struct Findings {
     high_watermarks: Option<Vec<End>>,
 }
 
+const MESSAGE_BYTES_MAX: &str = "max.message.bytes";
+
 type End = (Offset, Option<Epoch>);
 
 impl Findings {
@@ -35,6 +37,11 @@ impl Findings {
             }
         }
         Ok(())
+    }
+
+    /// None: nothing was said of it.
+    pub(super) fn message_bytes_max(&self) -> Option<u64> {
+        number(self.configs.as_ref()?.get(MESSAGE_BYTES_MAX)?).ok()
     }
 
     /// Zero until the topic was described.
@@ -97,7 +104,7 @@ fn policy(
         min_insync_replicas: number(text("min.insync.replicas")?)?,
         replication: u32::try_from(replication).map_err(|_| Code::FAIL)?,
         unclean_election: text("unclean.leader.election.enable")? == "true",
-        message_bytes_max: number(text("max.message.bytes")?)?,
+        message_bytes_max: number(text(MESSAGE_BYTES_MAX)?)?,
     })
 }
 

@@ -1,7 +1,8 @@
 //! The log seam on librdkafka: `KafkaLog`.
 //!
-//! One set of clients per process, each with its own thread: a producer, a consumer without a group,
-//! and one for admin questions, so that none waits for another. Calls go to the threads' inboxes and
+//! Clients with a thread each, so that none waits for another: a producer for each store, and for all of them a consumer
+//! without a group and one for admin questions. An idempotent producer stops for all its topics where one of them is in
+//! trouble, and its batches are as large as one topic takes. Calls go to the threads' inboxes and
 //! never block, and appends to the producer itself where that does not take long; answers come through
 //! the sink, from any of the threads, or from that of the caller. Promises what
 //! `outrigger_core::log` says of every engine. Must not know what a Node does with an answer.
@@ -27,6 +28,7 @@ mod reader;
 mod replication;
 mod settings;
 mod trouble;
+mod unreached;
 
 use std::ffi::CString;
 use std::sync::atomic::AtomicU32;
@@ -38,7 +40,7 @@ use std::time::Instant;
 use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
 
 use self::admin::{Admin, ToAdmin};
-use self::appends::Appends;
+use self::appends::{Appends, Begin};
 use self::consumer::{Consumer, ToConsumer};
 use crate::index::StoreIndex;
 use crate::vital::{self, Pulse, Work};
@@ -50,6 +52,7 @@ pub use self::placement::{Placement, PlacementError, placement};
 pub use self::profiler::profiler;
 pub use self::questions::cluster_id;
 pub use self::replication::{Replicas, replicas};
+pub use self::unreached::{Unreached, unreached};
 
 /// Where answers go, from any of the engine's threads, and from the caller's own. Must not block.
 pub type LogSink = Arc<dyn Fn(StoreIndex, LogEvent) + Send + Sync>;
@@ -61,7 +64,8 @@ pub type Wake = Box<dyn Fn() + Send + Sync>;
 type PartitionCounts = Arc<[AtomicU32]>;
 
 pub struct KafkaLog {
-    appends: Appends,
+    /// By store.
+    appends: Vec<Appends>,
     consumer: Thread<ToConsumer>,
     admin: Thread<ToAdmin>,
 }
@@ -88,7 +92,17 @@ impl KafkaLog {
         let topics: Arc<[CString]> = topics.collect::<Result<Vec<_>, _>>()?.into();
         let counts: PartitionCounts = topics.iter().map(|_| AtomicU32::new(0)).collect();
 
-        let appends = Appends::start(config, Arc::clone(&topics), Arc::clone(&sink))?;
+        // A client has threads and connections of its own: of many stores a node writes to some.
+        let begin = match topics.len() <= settings::PRODUCERS_AT_ONCE_MAX {
+            true => Begin::AtOnce,
+            false => Begin::WithTheFirstWrite,
+        };
+        let (to_admin, admin_inbox) = mpsc::channel();
+        let appends = (0..topics.len()).map(|store| {
+            let (topic, admin) = (topics[store].clone(), to_admin.clone());
+            Appends::start(config, StoreIndex(store), topic, begin, admin, Arc::clone(&sink))
+        });
+        let appends = appends.collect::<Result<Vec<_>, _>>()?;
 
         let (to_consumer, inbox) = mpsc::channel();
         let consumer = Consumer::new(
@@ -102,15 +116,16 @@ impl KafkaLog {
         let consumer =
             Thread::start("kafka-consume", to_consumer, inbox, |inbox| consumer.run(inbox))?;
 
-        let (to_admin, inbox) = mpsc::channel();
-        let admin = Admin::new(config, topics, counts, to_admin.clone(), sink)?;
-        let admin = Thread::start("kafka-admin", to_admin, inbox, |inbox| admin.run(inbox))?;
+        let limits = appends.iter().map(Appends::limit).collect();
+        let admin = Admin::new(config, topics, counts, limits, to_admin.clone(), sink)?;
+        let admin = Thread::start("kafka-admin", to_admin, admin_inbox, |inbox| admin.run(inbox))?;
         Ok(KafkaLog { appends, consumer, admin })
     }
 
     pub fn watched(&self) -> Vec<Watched> {
         let KafkaLog { appends, consumer, admin } = self;
-        vec![appends.watched(), consumer.watched(), admin.watched()]
+        let appends = appends.iter().map(Appends::watched);
+        appends.chain([consumer.watched(), admin.watched()]).collect()
     }
 
     /// Never blocks. `Assign` and `Fetch` only after the store's first `Facts`.
@@ -127,8 +142,8 @@ impl KafkaLog {
             LogCall::Fetch { partition, bytes_max } => {
                 self.consumer.send(ToConsumer::Fetch { store, partition, bytes_max });
             }
-            LogCall::Append { id, writes } => self.appends.append(store, id, writes),
-            LogCall::Withdraw { id } => self.appends.withdraw(store, id),
+            LogCall::Append { id, writes } => self.appends[store.0].append(store, id, writes),
+            LogCall::Withdraw { id } => self.appends[store.0].withdraw(store, id),
         }
     }
 
@@ -136,29 +151,30 @@ impl KafkaLog {
     /// what is [`due`](KafkaLog::due) is sent by [`send_due`](KafkaLog::send_due). Without it all that is done too, a hop
     /// to another thread later. `wake` must neither block nor panic.
     pub fn wake_with(&self, wake: Wake) {
-        self.appends.wake_with(wake);
+        let wake: Arc<dyn Fn() + Send + Sync> = wake.into();
+        self.appends.iter().for_each(|appends| appends.wake_with(Arc::clone(&wake)));
     }
 
     /// Never blocks.
     pub fn turn(&self) {
-        self.appends.turn();
+        self.appends.iter().for_each(Appends::turn);
     }
 
     pub fn due(&self) -> Option<Instant> {
-        self.appends.due()
+        self.appends.iter().filter_map(Appends::due).min()
     }
 
     /// Never blocks. Better after all that there is to do: what more is to be written goes with it, and the client's
     /// thread, which is still busy with an answer, does not find a part of it.
     pub fn send_due(&self) {
-        self.appends.send_due();
+        self.appends.iter().for_each(Appends::send_due);
     }
 }
 
 impl Drop for KafkaLog {
     /// All threads end at the same time; each is waited for by its own drop.
     fn drop(&mut self) {
-        self.appends.stop();
+        self.appends.iter().for_each(Appends::stop);
         self.consumer.stop();
         self.admin.stop();
     }
@@ -188,7 +204,7 @@ impl Stop for ToAdmin {
 
 /// A thread with an inbox. Dropped, it is told to stop and waited for, for a bounded time.
 struct Thread<M: Stop> {
-    name: &'static str,
+    name: String,
     inbox: Sender<M>,
     pulse: Pulse,
     /// Read by `drop` alone; a lock only because a receiver may not be shared.
@@ -198,11 +214,12 @@ struct Thread<M: Stop> {
 
 impl<M: Stop + Send + 'static> Thread<M> {
     fn start(
-        name: &'static str,
+        name: impl Into<String>,
         inbox: Sender<M>,
         messages: Receiver<M>,
         run: impl FnOnce(&Work<M>) + Send + 'static,
     ) -> Result<Thread<M>, KafkaStartError> {
+        let name = name.into();
         let (end, ended) = mpsc::channel::<()>();
         let work = Work::new(messages);
         let pulse = work.pulse();
@@ -211,7 +228,7 @@ impl<M: Stop + Send + 'static> Thread<M> {
             let _end = end;
             run(&work);
         };
-        let thread = vital::spawn(name.to_owned(), body).map_err(KafkaStartError::Thread)?;
+        let thread = vital::spawn(name.clone(), body).map_err(KafkaStartError::Thread)?;
         Ok(Thread { name, inbox, pulse, ended: Mutex::new(ended), thread: Some(thread) })
     }
 }
@@ -223,7 +240,7 @@ impl<M: Stop> Thread<M> {
     }
 
     fn watched(&self) -> Watched {
-        Watched { name: self.name.to_owned(), worker: Worker::Log, pulse: self.pulse.clone() }
+        Watched { name: self.name.clone(), worker: Worker::Log, pulse: self.pulse.clone() }
     }
 
     fn stop(&self) {
@@ -238,7 +255,7 @@ impl<M: Stop> Drop for Thread<M> {
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         match ended.recv_timeout(settings::STOP_MAX) {
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                tracing::warn!(thread = self.name, "does not end; left behind");
+                tracing::warn!(thread = %self.name, "does not end; left behind");
             }
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let ended = self.thread.take().map(JoinHandle::join);

@@ -7,6 +7,7 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use outrigger_core::log::{KafkaError, LogEvent, Write};
 use outrigger_core::offset::{RequestId, Revision};
 
 use super::LogSink;
+use super::admin::ToAdmin;
 use super::appends::{Driver, ToProducer};
 use super::config::KafkaConfig;
 use super::held::{Held, Name};
@@ -22,16 +24,25 @@ use super::ledger::{Answer, Ledger};
 use super::raw::{
     Client, ClientError, Code, Connections, Deliveries, Delivery, Event, Queue, Topic,
 };
-use super::settings::{LOOK_EVERY, OVERDUE, PRODUCER_AGAIN, PURGE_MAX};
+use super::settings::{BatchBytes, LIMIT_AGAIN, LOOK_EVERY, OVERDUE, PRODUCER_AGAIN, PURGE_MAX};
 use super::trouble::{Troubles, kafka_error};
 use crate::index::StoreIndex;
 
+/// What a producer works for and with.
+pub(super) struct Parts {
+    pub(super) config: KafkaConfig,
+    pub(super) store: StoreIndex,
+    pub(super) topic: CString,
+    pub(super) thread: Sender<ToProducer>,
+    pub(super) driver: Driver,
+    pub(super) admin: Sender<ToAdmin>,
+    /// Of the topic, as last heard.
+    pub(super) message_bytes_max: Arc<AtomicU64>,
+    pub(super) sink: LogSink,
+}
+
 pub(super) struct Producer {
-    config: KafkaConfig,
-    topics: Arc<[CString]>,
-    thread: Sender<ToProducer>,
-    driver: Driver,
-    sink: LogSink,
+    parts: Parts,
     troubles: Troubles,
     ledger: Ledger,
     /// Empty while brokers are reached.
@@ -40,75 +51,83 @@ pub(super) struct Producer {
     /// Empty; kept for its memory.
     group: Vec<Record>,
     client: State,
-    /// Of the last client.
-    started: Instant,
+    /// Of the last client; none before the first.
+    started: Option<Instant>,
     /// When its outcomes were looked for.
     heard: Instant,
+    /// Of the client; another takes its place as soon as none of its records is open.
+    batch: BatchBytes,
+    /// When the topic's limit was asked for last, because it refused something.
+    limit_asked: Option<Instant>,
 }
 
 enum State {
     Running(Running),
-    /// Met this error, after which a client refuses everything. The next append makes another.
+    /// Met this error, after which a client refuses everything, or did not begin yet. The next append makes another.
     Broken(Code),
 }
 
 /// A producer client. Fields in the order in which they may go.
 struct Running {
-    /// Indexed by store.
-    topics: Vec<Topic>,
+    topic: Topic,
     events: Queue,
     connections: Arc<Connections>,
     client: Client,
 }
 
 impl Running {
-    fn start(
-        config: &KafkaConfig,
-        topics: &[CString],
-        thread: &Sender<ToProducer>,
-        driver: &Driver,
-    ) -> Result<Running, ClientError> {
+    fn start(parts: &Parts, batch: BatchBytes) -> Result<Running, ClientError> {
+        let Parts { config, topic, thread, driver, .. } = parts;
         let connected = thread.clone();
         let connections = Arc::new(Connections::new(move || {
             // Fails only when the thread has ended, which then holds nothing back.
             connected.send(ToProducer::Connected).ok();
         }));
-        let client = config.producer(Arc::clone(&connections))?;
+        let client = config.producer(batch, Arc::clone(&connections))?;
         let (thread, driver) = (thread.clone(), driver.clone());
         let events = client.main_queue().wake_with(move || match driver.get() {
             Some(wake) => wake(),
             // Fails only when the thread has ended, which then has no use for events.
             None => drop(thread.send(ToProducer::Events)),
         });
-        let topics = topics.iter().map(|name| client.topic(name)).collect();
-        Ok(Running { topics, events, connections, client })
+        Ok(Running { topic: client.topic(topic), events, connections, client })
     }
 }
 
 impl Producer {
-    pub(super) fn new(
-        config: &KafkaConfig,
-        topics: Arc<[CString]>,
-        thread: Sender<ToProducer>,
-        driver: Driver,
-        sink: LogSink,
-    ) -> Result<Producer, ClientError> {
-        let running = Running::start(config, &topics, &thread, &driver)?;
-        Ok(Producer {
-            config: config.clone(),
-            troubles: Troubles::new(Arc::clone(&sink), topics.len()),
-            topics,
-            thread,
-            driver,
-            sink,
+    /// Without a client: [`begin`](Producer::begin), or the first append, makes one.
+    pub(super) fn new(parts: Parts) -> Producer {
+        Producer {
+            troubles: Troubles::of_one(Arc::clone(&parts.sink), parts.store),
+            parts,
             ledger: Ledger::default(),
             held: Held::default(),
             lanes: Lanes::default(),
             group: Vec::new(),
-            client: State::Running(running),
-            started: Instant::now(),
+            client: State::Broken(Code::FATAL),
+            started: None,
             heard: Instant::now(),
-        })
+            batch: BatchBytes::MAX,
+            limit_asked: None,
+        }
+    }
+
+    /// Another client, in the place of what there is.
+    pub(super) fn begin(&mut self) -> Result<(), ClientError> {
+        self.started = Some(Instant::now());
+        let batch = self.batch_wanted();
+        let running = Running::start(&self.parts, batch)?;
+        (self.client, self.batch) = (State::Running(running), batch);
+        Ok(())
+    }
+
+    fn batch_wanted(&self) -> BatchBytes {
+        BatchBytes::within(self.parts.message_bytes_max.load(Ordering::Relaxed))
+    }
+
+    /// Its batches are of another size than the topic takes: nothing is handed to it.
+    fn is_outgrown(&self) -> bool {
+        self.batch != self.batch_wanted()
     }
 
     /// When records that wait are to leave although nothing happens.
@@ -125,7 +144,11 @@ impl Producer {
     /// Whether neither an append nor deliveries can take long now.
     pub(super) fn is_quick(&self) -> bool {
         let running = matches!(self.client, State::Running(_));
-        running && self.held.is_empty() && !self.lanes.in_bulk() && !self.is_away()
+        running
+            && self.held.is_empty()
+            && !self.lanes.in_bulk()
+            && !self.is_away()
+            && !self.is_outgrown()
     }
 
     /// Every open record gets an outcome, also when librdkafka has none for it or does not tell.
@@ -145,11 +168,11 @@ impl Producer {
 
     pub(super) fn append(&mut self, store: StoreIndex, id: RequestId, writes: Arc<[Write]>) {
         if writes.is_empty() {
-            (self.sink)(store, LogEvent::Appended { id, results: Vec::new() });
+            (self.parts.sink)(store, LogEvent::Appended { id, results: Vec::new() });
             return;
         }
         self.replace_broken();
-        match self.is_away() {
+        match self.is_away() || self.is_outgrown() {
             true => self.held.keep((store, id), writes, Instant::now()),
             false => {
                 // A broker that is reached may be met here before its message is.
@@ -181,7 +204,7 @@ impl Producer {
     }
 
     pub(super) fn release(&mut self) {
-        if self.held.is_empty() || self.is_away() {
+        if self.held.is_empty() || self.is_away() || self.is_outgrown() {
             return;
         }
         for ((store, id), writes) in self.held.release() {
@@ -191,7 +214,7 @@ impl Producer {
 
     fn never_left(&self, (store, id): Name, records: usize, code: Code) {
         let results = vec![Err(kafka_error(code, true)); records];
-        (self.sink)(store, LogEvent::Appended { id, results });
+        (self.parts.sink)(store, LogEvent::Appended { id, results });
     }
 
     fn hand_over(&mut self, store: StoreIndex, id: RequestId, writes: &Arc<[Write]>) {
@@ -220,17 +243,17 @@ impl Producer {
         if group.is_empty() {
             return;
         }
-        let (store, partition) = place;
+        let (_, partition) = place;
         let refused = match &self.client {
             State::Running(running) => {
-                running.topics[store.0].produce(partition, group.iter().map(Record::message))
+                running.topic.produce(partition, group.iter().map(Record::message))
             }
             State::Broken(code) => group.iter().map(|record| (record.ticket, *code)).collect(),
         };
         for (ticket, code) in refused {
             // Not taken at all: it cannot be in any log.
             self.lanes.answered(place);
-            answer(&self.sink, self.ledger.settle(ticket, Err(kafka_error(code, true))));
+            answer(&self.parts.sink, self.ledger.settle(ticket, Err(kafka_error(code, true))));
         }
     }
 
@@ -263,27 +286,57 @@ impl Producer {
 
     /// At most once in a while: what broke one client may break the next at once.
     fn replace_broken(&mut self) {
-        let due = self.started.elapsed() >= PRODUCER_AGAIN;
+        let due = self.started.is_none_or(|started| started.elapsed() >= PRODUCER_AGAIN);
         if due && matches!(self.client, State::Broken(_)) {
-            self.started = Instant::now();
-            match Running::start(&self.config, &self.topics, &self.thread, &self.driver) {
-                Ok(running) => self.client = State::Running(running),
-                Err(error) => self.troubles.of_client(Code::FATAL, &error.to_string()),
-            }
+            self.replace();
+        }
+    }
+
+    fn replace(&mut self) {
+        if let Err(error) = self.begin() {
+            self.troubles.of_client(Code::FATAL, &error.to_string());
+        }
+    }
+
+    /// librdkafka decides how large batches are when a client begins. Appends are held meanwhile: what the client before
+    /// has on its way may be tried again, and must not land after them.
+    pub(super) fn resize(&mut self) {
+        if !self.is_outgrown() || !self.ledger.is_empty() {
+            return;
+        }
+        match self.client {
+            State::Running(_) => self.replace(),
+            // The next client will have it.
+            State::Broken(_) => self.batch = self.batch_wanted(),
+        }
+        self.release();
+    }
+
+    /// Nobody told that the topic takes less than it did: the batches after this one are to fit.
+    fn refused_as_too_large(&mut self) {
+        let now = Instant::now();
+        if self.limit_asked.is_none_or(|asked| asked + LIMIT_AGAIN <= now) {
+            self.limit_asked = Some(now);
+            // Fails only when the thread has ended: this one is about to.
+            self.parts.admin.send(ToAdmin::AskLimit { store: self.parts.store }).ok();
         }
     }
 
     /// Takes what is there, waiting up to `wait` for the first of it.
     fn drain(&mut self, mut wait: Duration) {
-        let Producer { client, ledger, lanes, sink, troubles, .. } = self;
+        let Producer { client, ledger, lanes, parts, troubles, .. } = self;
         let State::Running(running) = client else { return };
+        let mut too_large = false;
         while running.events.poll(wait, |event| {
             troubles.hear(&event);
             if let Event::Deliveries(deliveries) = event {
-                settle(ledger, lanes, sink, deliveries);
+                too_large |= settle(ledger, lanes, &parts.sink, deliveries);
             }
         }) {
             wait = Duration::ZERO;
+        }
+        if too_large {
+            self.refused_as_too_large();
         }
     }
 
@@ -300,7 +353,7 @@ impl Producer {
         }
         for Record { ticket, .. } in self.lanes.give_up() {
             let outcome = Err(kafka_error(Code::DESTROY, true));
-            answer(&self.sink, self.ledger.settle(ticket, outcome));
+            answer(&self.parts.sink, self.ledger.settle(ticket, outcome));
         }
         if let State::Running(running) = &self.client
             && !self.ledger.is_empty()
@@ -314,16 +367,25 @@ impl Producer {
         // Late deliveries meet a client that is gone.
         self.lanes = Lanes::default();
         for open in self.ledger.settle_all(&kafka_error(Code::DESTROY, false)) {
-            answer(&self.sink, Some(open));
+            answer(&self.parts.sink, Some(open));
         }
     }
 }
 
-fn settle(ledger: &mut Ledger, lanes: &mut Lanes, sink: &LogSink, deliveries: Deliveries<'_>) {
+/// Whether a broker refused some of it as too large.
+fn settle(
+    ledger: &mut Ledger,
+    lanes: &mut Lanes,
+    sink: &LogSink,
+    deliveries: Deliveries<'_>,
+) -> bool {
+    let mut too_large = false;
     for delivery in deliveries {
+        too_large |= delivery.code == Code::MSG_SIZE_TOO_LARGE;
         lanes.answered(ledger.place(delivery.ticket));
         answer(sink, ledger.settle(delivery.ticket, outcome(&delivery)));
     }
+    too_large
 }
 
 fn answer(sink: &LogSink, answer: Option<Answer>) {
@@ -346,6 +408,22 @@ fn outcome(delivery: &Delivery) -> Result<Revision, KafkaError> {
 mod tests {
     use super::*;
     use outrigger_core::offset::{Offset, Partition};
+
+    fn producer(config: KafkaConfig, thread: Sender<ToProducer>, sink: LogSink) -> Producer {
+        let (admin, _nobody) = std::sync::mpsc::channel();
+        let mut producer = Producer::new(Parts {
+            config,
+            store: StoreIndex(0),
+            topic: CString::new("topic").unwrap(),
+            thread,
+            driver: Driver::default(),
+            admin,
+            message_bytes_max: Arc::new(AtomicU64::new(u64::MAX)),
+            sink,
+        });
+        producer.begin().unwrap();
+        producer
+    }
 
     fn delivery(code: Code, not_persisted: bool, offset: Option<u64>) -> Delivery {
         let offset = offset.map(Offset);
@@ -380,9 +458,7 @@ mod tests {
         let (sender, answers) = std::sync::mpsc::channel();
         let sink = move |_, event| sender.send(event).unwrap();
         let (inbox, _events) = std::sync::mpsc::channel();
-        let topics = [CString::new("topic").unwrap()].into();
-        let mut producer =
-            Producer::new(&config, topics, inbox, Driver::default(), Arc::new(sink)).unwrap();
+        let mut producer = producer(config, inbox, Arc::new(sink));
         let write = Write { partition: Partition(0), key: "key".into(), value: None };
         producer.hand_over(StoreIndex(0), RequestId(7), &[write].into());
         let appended = |event: LogEvent| match event {
@@ -411,9 +487,7 @@ mod tests {
         let (sender, answers) = std::sync::mpsc::channel();
         let sink = move |_, event| sender.send(event).unwrap();
         let (inbox, _events) = std::sync::mpsc::channel();
-        let topics = [CString::new("topic").unwrap()].into();
-        let mut producer =
-            Producer::new(&config, topics, inbox, Driver::default(), Arc::new(sink)).unwrap();
+        let mut producer = producer(config, inbox, Arc::new(sink));
         let append = |producer: &mut Producer, id| {
             let key = bytes::Bytes::from_static(b"key");
             let write = Write { partition: Partition(0), key, value: None };
@@ -437,10 +511,10 @@ mod tests {
         assert!(
             matches!(producer.client, State::Broken(code) if code == cluster_authorization_failed)
         );
-        producer.started = Instant::now();
+        producer.started = Some(Instant::now());
         let refused = append(&mut producer, 2).unwrap_err();
         assert_eq!((refused.code, refused.not_persisted), (31, true));
-        producer.started -= PRODUCER_AGAIN;
+        producer.started = producer.started.map(|started| started - PRODUCER_AGAIN);
         append(&mut producer, 3).unwrap();
     }
 }

@@ -42,6 +42,12 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// that of the request under way. Its client is given up and replaced.
 pub(super) const OVERDUE: Duration = Duration::from_secs(20);
 
+/// Least time between two questions what a topic takes, asked because it refused a batch.
+pub(super) const LIMIT_AGAIN: Duration = Duration::from_secs(1);
+
+/// Of a process with more stores, a producer connects when the first write comes, which then waits for it.
+pub(super) const PRODUCERS_AT_ONCE_MAX: usize = 4;
+
 /// Least time between a producer and its replacement.
 pub(super) const PRODUCER_AGAIN: Duration = Duration::from_secs(1);
 
@@ -98,11 +104,31 @@ pub(super) const PRODUCER: &Settings = &[
     // the memory: refused records are definite failures. A record costs about 200 bytes beside itself.
     ("queue.buffering.max.kbytes", "32768"),
     ("queue.buffering.max.messages", "262144"),
-    // The topic's own max.message.bytes decides, at the broker; ours is checked before. The default
+    // Of a record. The topic's own max.message.bytes decides, at the broker; ours is checked before. The default
     // is below Kafka's own default.
     ("message.max.bytes", "16777216"),
     ("compression.type", "lz4"),
 ];
+
+/// Bytes of records that leave together at most, before they are compressed. A broker refuses a batch that is larger
+/// than its topic allows a record to be, with all that is in it, and librdkafka never splits one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BatchBytes(u64);
+
+impl BatchBytes {
+    /// librdkafka's default, which every topic takes that has Kafka's.
+    pub(super) const MAX: BatchBytes = BatchBytes(1_000_000);
+
+    /// Of a topic with this `max.message.bytes`. What else librdkafka puts into a request counts as well, so that the
+    /// batch itself is always smaller.
+    pub(super) fn within(message_bytes_max: u64) -> BatchBytes {
+        BatchBytes(message_bytes_max.clamp(1, Self::MAX.0))
+    }
+
+    pub(super) fn setting(self) -> (&'static str, String) {
+        ("batch.size", self.0.to_string())
+    }
+}
 
 pub(super) const CONSUMER: &Settings = &[
     ("isolation.level", "read_committed"),

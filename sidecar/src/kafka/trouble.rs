@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use outrigger_core::log::{KafkaError, LogEvent};
@@ -19,13 +20,22 @@ pub(super) fn kafka_error(code: Code, not_persisted: bool) -> KafkaError {
 /// into the log less often still.
 pub(super) struct Troubles {
     sink: LogSink,
-    stores: usize,
+    /// That its client works for.
+    stores: Range<usize>,
     told: Recent,
     logged: Recent,
 }
 
 impl Troubles {
     pub(super) fn new(sink: LogSink, stores: usize) -> Troubles {
+        Troubles::of(sink, 0..stores)
+    }
+
+    pub(super) fn of_one(sink: LogSink, store: StoreIndex) -> Troubles {
+        Troubles::of(sink, store.0..store.0 + 1)
+    }
+
+    fn of(sink: LogSink, stores: Range<usize>) -> Troubles {
         Troubles {
             sink,
             stores,
@@ -39,7 +49,7 @@ impl Troubles {
             tracing::warn!(code = code.0, name = code.name(), "kafka client: {text}");
         }
         if self.told.admits((None, code)) {
-            for store in (0..self.stores).map(StoreIndex) {
+            for store in self.stores.clone().map(StoreIndex) {
                 (self.sink)(store, LogEvent::Trouble(kafka_error(code, false)));
             }
         }

@@ -1,5 +1,5 @@
-//! What only this process knows of a store that waits or refuses: why its topic is not there, why no peer gave a copy,
-//! and where it lies. The core says the rest, and says it in general.
+//! What only this process knows of a store that waits or refuses: why its topic is not there or no broker is reached, why
+//! no peer gave a copy, and where it lies. The core says the rest, and says it in general.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub struct Told {
     pub what_to_do: String,
 }
 
-/// Why a topic is not there, where somebody found out. A clone is a reference to the same.
+/// Why a store waits for its topic, where somebody found out. A clone is a reference to the same.
 #[derive(Clone, Debug, Default)]
-pub struct TopicNews(Arc<ArcSwapOption<Told>>);
+pub struct TopicNews(Arc<ArcSwapOption<(StallKind, Told)>>);
 
 /// Where a store's log lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,14 @@ enum Peers {
 }
 
 impl TopicNews {
-    pub fn tell(&self, told: Told) {
-        self.0.store(Some(Arc::new(told)));
+    /// Of what waits under `kind`.
+    pub fn tell(&self, kind: StallKind, told: Told) {
+        self.0.store(Some(Arc::new((kind, told))));
+    }
+
+    fn of(&self, kind: StallKind) -> Option<Told> {
+        let news = self.0.load_full().filter(|news| news.0 == kind)?;
+        Some(news.1.clone())
     }
 
     pub fn forget(&self) {
@@ -75,7 +81,7 @@ impl Circumstances {
     }
 
     pub fn stall(&self, kind: StallKind, detail: &str) -> Told {
-        self.absence().filter(|_| kind == StallKind::TopicGone).unwrap_or_else(|| Told {
+        self.topic.of(kind).unwrap_or_else(|| Told {
             detail: detail.to_owned(),
             what_to_do: self.advice(kind.what_to_do()),
         })
@@ -83,7 +89,7 @@ impl Circumstances {
 
     /// Why the topic is not there, where somebody found out.
     pub fn absence(&self) -> Option<Told> {
-        self.topic.0.load_full().map(|told| Told::clone(&told))
+        self.topic.of(StallKind::TopicGone)
     }
 
     pub fn refusal(&self, refusal: &Refusal) -> Told {
@@ -190,7 +196,7 @@ mod tests {
         let general = circumstances.stall(StallKind::TopicGone, "kafka says so");
         assert_eq!(general.detail, "kafka says so");
         let told = Told { detail: "two brokers".to_owned(), what_to_do: "start one".to_owned() };
-        news.tell(told.clone());
+        news.tell(StallKind::TopicGone, told.clone());
         assert_eq!(circumstances.stall(StallKind::TopicGone, "kafka says so"), told);
         let other = circumstances.stall(StallKind::LogUnreachable, "no answer");
         assert_eq!(other.detail, "no answer");

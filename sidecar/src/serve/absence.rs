@@ -1,5 +1,5 @@
-//! Finds out what it means that a topic is not there although this node has a copy of it: often the brokers at the same
-//! address are another cluster now.
+//! Finds out what it means that a topic is not there although this node has a copy of it (often the brokers at the same
+//! address are another cluster now), and why no broker is reached.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::advice;
 use crate::config::ServeConfig;
-use crate::kafka::{self, KafkaConfig};
+use crate::kafka::{self, KafkaConfig, Unreached};
 use crate::rocks;
 use crate::runtime::{StoreHandle, Told, TopicNews};
 
@@ -27,14 +27,16 @@ struct Watch {
     kafka: KafkaConfig,
     data: PathBuf,
     store: StoreHandle,
+    topic: String,
     news: TopicNews,
 }
 
 pub(super) fn watch(config: &ServeConfig, stores: Vec<StoreHandle>, news: &[TopicNews]) -> Watches {
     let mut tasks = JoinSet::new();
-    for (store, news) in stores.into_iter().zip(news.iter().cloned()) {
+    let topics = config.stores.iter().map(|store| store.topic.as_str().to_owned());
+    for ((store, topic), news) in stores.into_iter().zip(topics).zip(news.iter().cloned()) {
         let (kafka, data) = (config.kafka.clone(), config.data.clone());
-        tasks.spawn(Watch { kafka, data, store, news }.run());
+        tasks.spawn(Watch { kafka, data, store, topic, news }.run());
     }
     Watches { _tasks: tasks }
 }
@@ -45,13 +47,11 @@ impl Watch {
         let mut changes = self.store.status_changes();
         let mut told = false;
         loop {
-            let gone = changes.wait_for(|status| is_gone(status)).await.is_ok();
-            if !gone {
-                return;
-            }
-            match self.look().await {
+            let waiting = changes.wait_for(|status| waits_for(status).is_some()).await;
+            let Some(kind) = waiting.ok().and_then(|status| waits_for(&status)) else { return };
+            match self.look(kind).await {
                 Some(news) => {
-                    self.news.tell(news);
+                    self.news.tell(kind, news);
                     told = true;
                 }
                 // What others told is theirs to take back.
@@ -61,24 +61,37 @@ impl Watch {
                 }
                 None => {}
             }
-            let back = changes.wait_for(|status| !is_gone(status));
-            if tokio::time::timeout(LOOK_AGAIN, back).await.is_ok() && told {
+            let over = changes.wait_for(|status| waits_for(status) != Some(kind));
+            if tokio::time::timeout(LOOK_AGAIN, over).await.is_ok() && told {
                 self.news.forget();
                 told = false;
             }
         }
     }
 
-    async fn look(&self) -> Option<Told> {
+    async fn look(&self, kind: StallKind) -> Option<Told> {
         let (kafka, data) = (self.kafka.clone(), self.data.clone());
-        let store = self.store.name().to_owned();
-        let looked = tokio::task::spawn_blocking(move || look(&kafka, &data, &store)).await;
-        looked.expect("looking does not panic")
+        let (store, topic) = (self.store.name().to_owned(), self.topic.clone());
+        let looked = tokio::task::spawn_blocking(move || match kind {
+            StallKind::TopicGone => look(&kafka, &data, &store),
+            _ => unreached(&kafka, &topic),
+        });
+        looked.await.expect("looking does not panic")
     }
 }
 
-fn is_gone(status: &Status) -> bool {
-    status.stalls.iter().any(|stall| stall.kind == StallKind::TopicGone)
+/// What somebody can find out about.
+const KINDS: [StallKind; 3] =
+    [StallKind::TopicGone, StallKind::Authorisation, StallKind::LogUnreachable];
+
+fn waits_for(status: &Status) -> Option<StallKind> {
+    KINDS.into_iter().find(|kind| status.stalls.iter().any(|stall| stall.kind == *kind))
+}
+
+/// None: connections are not what is the matter.
+pub(crate) fn unreached(kafka: &KafkaConfig, topic: &str) -> Option<Told> {
+    let Unreached { detail, what_to_do } = kafka::unreached(kafka, topic)?;
+    Some(Told { detail, what_to_do })
 }
 
 /// None: there is no copy, or it is of the cluster that answers, or nobody can tell.

@@ -22,7 +22,7 @@ use crate::kafka::{self, KafkaLog, KafkaStartError};
 use crate::runtime::{Drained, Inbox, LogHome, StoreSpec, TopicNews};
 use crate::watchdog::Patience;
 
-pub(crate) use absence::look as other_cluster;
+pub(crate) use absence::{look as other_cluster, unreached};
 pub(crate) use memory::Memory;
 
 pub use listen::ListenError;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use outrigger_core::limits::Limits;
+use outrigger_core::stall::StallKind;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::config::{Creation, ServeConfig, StoreConfig};
@@ -66,7 +67,7 @@ async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings, news
                 return tell(&topic, settings, created);
             }
             Err(error) => {
-                absence(&error).into_iter().for_each(|told| news.tell(told));
+                absence(&error).into_iter().for_each(|told| news.tell(StallKind::TopicGone, told));
                 let error = error.to_string();
                 if error != told {
                     tracing::warn!(topic, error, "the topic cannot be created yet: trying again");

@@ -32,10 +32,16 @@ pub(super) struct Broker {
     paused: AtomicBool,
 }
 
-/// A second way in, which is told to clients that come by it: through a proxy. Brokers talk to each other by the first.
+/// A second way in, which is told to clients that come by it. Brokers talk to each other by the first.
 struct Outside {
     port: u16,
-    proxy: Proxy,
+    way: Way,
+}
+
+enum Way {
+    Proxy(Proxy),
+    /// The broker says of itself that it is there.
+    Misnamed(String),
 }
 
 impl Broker {
@@ -58,12 +64,31 @@ impl Broker {
     pub(super) fn behind_proxy(mut self) -> Result<Broker> {
         let port = ports::free()?;
         let proxy = Proxy::before((self.host.address, port).into())?;
-        self.outside = Some(Outside { port, proxy });
+        self.outside = Some(Outside { port, way: Way::Proxy(proxy) });
+        Ok(self)
+    }
+
+    /// Before it is configured: whoever comes from outside is told to go to `address`.
+    pub(super) fn misnamed(mut self, address: &str) -> Result<Broker> {
+        let port = ports::free()?;
+        self.outside = Some(Outside { port, way: Way::Misnamed(address.to_owned()) });
         Ok(self)
     }
 
     pub(super) fn proxy(&self) -> Option<&Proxy> {
-        self.outside.as_ref().map(|outside| &outside.proxy)
+        match &self.outside.as_ref()?.way {
+            Way::Proxy(proxy) => Some(proxy),
+            Way::Misnamed(_) => None,
+        }
+    }
+
+    /// Where it is met by whoever comes from outside.
+    pub(super) fn outside(&self) -> Option<String> {
+        let Outside { port, way } = self.outside.as_ref()?;
+        Some(match way {
+            Way::Proxy(proxy) => proxy.address(),
+            Way::Misnamed(_) => format!("{}:{port}", self.host.address),
+        })
     }
 
     pub(super) fn voter(&self) -> String {
@@ -88,9 +113,12 @@ impl Broker {
         let Broker { id, host, port, controller_port, home, .. } = self;
         let address = host.address;
         let (mut listens, mut advertised) = (String::new(), String::new());
-        if let Some(Outside { port, proxy }) = &self.outside {
+        if let Some(Outside { port, way }) = &self.outside {
             listens = format!(",OUTSIDE://{address}:{port}");
-            advertised = format!(",OUTSIDE://{}", proxy.address());
+            advertised = match way {
+                Way::Proxy(proxy) => format!(",OUTSIDE://{}", proxy.address()),
+                Way::Misnamed(address) => format!(",OUTSIDE://{address}"),
+            };
         }
         let mut text = format!(
             "process.roles=broker,controller\n\

@@ -31,6 +31,7 @@ static TOPICS: AtomicU32 = AtomicU32::new(0);
 enum Ways {
     Direct,
     AlsoThroughProxies,
+    AlsoMisnamed(&'static str),
 }
 
 /// Brokers are numbered from 1. Field order is drop order: brokers, then what would end them otherwise.
@@ -71,6 +72,13 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// A single broker that tells whoever comes by [`Cluster::outside`] to go to `address`.
+    pub fn start_misnamed(address: &'static str) -> Result<Cluster> {
+        let mut cluster = Cluster::make(&[Host::local()], Ways::AlsoMisnamed(address), &[])?;
+        cluster.start_all()?;
+        Ok(cluster)
+    }
+
     /// A cluster of `brokers` of which one has never been up: the others do not know it.
     pub fn start_without(brokers: usize, absent: usize) -> Result<Cluster> {
         let mut cluster = Cluster::make(&vec![Host::local(); brokers], Ways::Direct, &[])?;
@@ -93,6 +101,7 @@ impl Cluster {
                 match ways {
                     Ways::Direct => Ok(broker),
                     Ways::AlsoThroughProxies => broker.behind_proxy(),
+                    Ways::AlsoMisnamed(address) => broker.misnamed(address),
                 }
             })
             .collect::<Result<Vec<_>>>()?;
@@ -105,9 +114,9 @@ impl Cluster {
         self.brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",")
     }
 
-    /// To be used instead of [`Cluster::bootstrap`] by whoever is to go through the proxies.
+    /// To be used instead of [`Cluster::bootstrap`] by whoever is to come from outside.
     pub fn outside(&self) -> String {
-        self.proxies().map(Proxy::address).collect::<Vec<_>>().join(",")
+        self.brokers.iter().filter_map(Broker::outside).collect::<Vec<_>>().join(",")
     }
 
     /// Between the brokers and whoever comes from outside.

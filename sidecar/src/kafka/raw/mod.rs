@@ -36,10 +36,13 @@ impl Code {
     pub(super) const TRANSPORT: Code = Code(-195);
     pub(super) const ALL_BROKERS_DOWN: Code = Code(-187);
     pub(super) const PARTITION_EOF: Code = Code(-191);
+    pub(super) const SSL: Code = Code(-181);
+    pub(super) const AUTHENTICATION: Code = Code(-169);
     pub(super) const TIMED_OUT: Code = Code(-185);
     pub(super) const NO_OFFSET: Code = Code(-168);
     pub(super) const FATAL: Code = Code(-150);
     pub(super) const AUTO_OFFSET_RESET: Code = Code(-140);
+    pub(super) const MSG_SIZE_TOO_LARGE: Code = Code(10);
     pub(super) const TOPIC_ALREADY_EXISTS: Code = Code(36);
     pub(super) const INVALID_REPLICATION_FACTOR: Code = Code(38);
 

@@ -1,0 +1,150 @@
+//! Why no connection to a broker comes about, in librdkafka's words: they name the broker and, often, the cause.
+//!
+//! A client of its own asks the topic's leader something and listens; it is gone when the answer is there.
+
+use std::time::{Duration, Instant};
+
+use super::config::KafkaConfig;
+use super::raw::{Code, Event, OffsetSpec, Timeout};
+use super::settings::ADMIN_TIMEOUT;
+use super::topic_name;
+
+/// What librdkafka said of a connection, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreached {
+    pub detail: String,
+    pub what_to_do: String,
+}
+
+/// Which broker a sentence of librdkafka is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Broker {
+    /// One of those that this node was told to begin with.
+    Bootstrap,
+    /// One that another broker named, by its number, at this address.
+    Named { address: String, number: u32 },
+}
+
+/// Blocks for seconds. None: nothing was said, so that connections are not what is the matter.
+pub fn unreached(config: &KafkaConfig, topic: &str) -> Option<Unreached> {
+    let name = topic_name(topic).ok()?;
+    let client = config.admin().ok()?;
+    let (answers, events) = (client.new_queue(), client.main_queue());
+    client.list_offsets(&name, 1, OffsetSpec::HighWatermark, 0, Timeout(ADMIN_TIMEOUT), &answers);
+    let until = Instant::now() + ADMIN_TIMEOUT;
+    let (mut answered, mut told) = (false, None);
+    while !answered && Instant::now() < until {
+        events.poll(Duration::from_millis(50), |event| told = hear(told.take(), &event));
+        answers.poll(Duration::ZERO, |event| {
+            answered = matches!(event, Event::Offsets { answer: Ok(_), .. });
+        });
+        // A broker that names itself wrongly is met by way of one that is right.
+        if matches!(told, Some((Broker::Named { .. }, ..))) {
+            break;
+        }
+    }
+    let (broker, code, text) = told.filter(|_| !answered)?;
+    Some(Unreached { what_to_do: advice(&broker, code), detail: text })
+}
+
+/// What librdkafka's log says of connections has this name.
+const FAIL: &str = "FAIL";
+
+type Said = (Broker, Code, String);
+
+/// The last that is said of a broker. A connection that ends without an error, as by a listener that speaks something
+/// else, is only in librdkafka's log.
+fn hear(before: Option<Said>, event: &Event<'_>) -> Option<Said> {
+    let (code, text) = match event {
+        Event::Error { code, text } => (*code, &**text),
+        Event::Log { facility, text, .. } if *facility == FAIL => (Code::TRANSPORT, logged(text)),
+        Event::Log { .. }
+        | Event::Deliveries(_)
+        | Event::Topic { .. }
+        | Event::Cluster { .. }
+        | Event::Configs { .. }
+        | Event::Offsets { .. }
+        | Event::Created { .. } => return before,
+    };
+    // An error with a code of its own says more than that a connection ended.
+    let more = before.as_ref().is_some_and(|(_, known, _)| *known != Code::TRANSPORT);
+    match broker(text).filter(|_| !more || code != Code::TRANSPORT) {
+        Some(broker) => Some((broker, code, text.to_owned())),
+        None => before,
+    }
+}
+
+/// A line of the log begins with the name of its thread.
+fn logged(text: &str) -> &str {
+    let named = text.strip_prefix("[thrd:").and_then(|text| text.split_once("]: "));
+    named.map_or(text, |(_thread, text)| text)
+}
+
+/// A sentence about a broker begins with `[protocol://]host:port/number: `, or `…/bootstrap: `.
+fn broker(text: &str) -> Option<Broker> {
+    let (name, _) = text.split_once(": ")?;
+    let name = name.split_once("://").map_or(name, |(_protocol, name)| name);
+    let (address, number) = name.rsplit_once('/')?;
+    match number.parse() {
+        Ok(number) => Some(Broker::Named { address: address.to_owned(), number }),
+        Err(_no_number) => (number == "bootstrap").then_some(Broker::Bootstrap),
+    }
+}
+
+fn advice(broker: &Broker, code: Code) -> String {
+    match (code, broker) {
+        (Code::SSL, _) => "check that `security.protocol` is what that listener speaks, and the certificates of both \
+                           sides (`ssl.ca.location`)"
+            .to_owned(),
+        (Code::AUTHENTICATION, _) => "check `sasl.mechanism` and the credentials".to_owned(),
+        (_, Broker::Bootstrap) => "check that the brokers run and that `bootstrap` names them, and that \
+                                   `security.protocol` is what their listeners speak"
+            .to_owned(),
+        (_, Broker::Named { address, number }) => format!(
+            "check that broker {number} runs, and that its `advertised.listeners` is an address that this node \
+             reaches: it says {address}"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_tells_whether_the_address_is_ours_or_the_brokers_own() {
+        let named =
+            |address: &str, number| Some(Broker::Named { address: address.to_owned(), number });
+        for (text, found) in [
+            (
+                "nowhere.invalid:9092/1: Failed to resolve 'nowhere.invalid:9092'",
+                named("nowhere.invalid:9092", 1),
+            ),
+            ("ssl://b:9093/12: SSL handshake failed", named("b:9093", 12)),
+            (
+                "127.0.0.1:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed",
+                Some(Broker::Bootstrap),
+            ),
+            ("1/1 brokers are down", None),
+            ("b:9092/controller: x", None),
+        ] {
+            assert_eq!(broker(text), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_merely_ended_is_heard_of_in_the_log() {
+        let text = "a:1/bootstrap: Disconnected: connecting to a SSL listener?";
+        assert_eq!(logged(&format!("[thrd:a:1/bootstrap]: {text}")), text);
+        assert_eq!(logged(text), text);
+    }
+
+    #[test]
+    fn what_to_do_names_the_setting() {
+        let named = Broker::Named { address: "a:1".to_owned(), number: 7 };
+        let other = Code::TRANSPORT;
+        assert!(advice(&named, other).contains("`advertised.listeners`"));
+        assert!(advice(&Broker::Bootstrap, other).contains("`bootstrap`"));
+        assert!(advice(&named, Code::SSL).contains("`security.protocol`"));
+    }
+}
