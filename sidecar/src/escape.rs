@@ -50,10 +50,14 @@ fn escape_character(character: char, text: &mut String) {
         '\t' => text.push_str("\\t"),
         '\n' => text.push_str("\\n"),
         '\r' => text.push_str("\\r"),
-        // Unicode's own controls and line separators could move a terminal's cursor as well.
+        // Unicode's own controls and line separators could move a terminal's cursor as well; a byte order mark cannot be
+        // seen, and at the beginning of a file it is none of its text.
         control
             if control.is_control()
-                || matches!(control, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}') =>
+                || matches!(
+                    control,
+                    '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{feff}'
+                ) =>
         {
             let mut encoded = [0; 4];
             control.encode_utf8(&mut encoded).bytes().for_each(|byte| escape_byte(byte, text));
@@ -77,13 +81,14 @@ mod tests {
 
     #[test]
     fn what_is_printable_stays_and_the_rest_can_be_seen() {
-        let cases: [(&[u8], &str); 6] = [
+        let cases: [(&[u8], &str); 7] = [
             (b"", ""),
             (b"user/17", "user/17"),
             ("käse".as_bytes(), "käse"),
             (b"a\tb\nc\\d", "a\\tb\\nc\\\\d"),
             (&[0, 0x7f, 0xff], "\\x00\\x7f\\xff"),
             ("\u{202e}".as_bytes(), "\\xe2\\x80\\xae"),
+            ("\u{feff}".as_bytes(), "\\xef\\xbb\\xbf"),
         ];
         for (bytes, text) in cases {
             assert_eq!(escape(bytes), text);

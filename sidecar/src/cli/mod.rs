@@ -7,6 +7,7 @@ mod demo;
 mod dev;
 mod doctor;
 mod failure;
+mod form;
 mod kv;
 mod load;
 mod operate;
@@ -206,6 +207,10 @@ mod tests {
             "outrigger load",
             "outrigger load --count 0",
             "outrigger load --count 5 -",
+            "outrigger load --count 5 --raw",
+            "outrigger load --count 5 --json",
+            "outrigger load - --raw --json",
+            "outrigger scan --raw --json",
             "outrigger load - --deletes 3",
             "outrigger load --count 5 --rate 0",
             "outrigger status --follow --digest",

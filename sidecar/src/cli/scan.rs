@@ -4,15 +4,16 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use clap::builder::RangedU64ValueParser;
-use outrigger_client::{Row, Scan};
+use outrigger_client::Scan;
 
 use super::failure::Failure;
+use super::form::Form;
 use super::output::Output;
 use super::target::{Freshness, Target};
-use crate::escape::escape;
 use crate::exit::Exit;
 
-/// Prints rows in order, each as KEY<tab>VALUE; what is not printable is written as \xNN, \ as \\
+/// Prints rows in order, each as KEY<tab>VALUE; what is not printable is written as \xNN, \ as \\. `load` reads each form
+/// again, to the same bytes
 #[derive(Debug, clap::Args)]
 pub(super) struct ScanArgs {
     /// Only keys that begin with this
@@ -30,6 +31,12 @@ pub(super) struct ScanArgs {
     /// Without the values
     #[arg(long)]
     keys_only: bool,
+    /// Bytes as they are; ends at a row that has a tab in its key or a line feed
+    #[arg(long, conflicts_with_all = ["json", "keys_only"])]
+    raw: bool,
+    /// An object a line, {"key":…,"value":…}; what is not UTF-8 is key_base64 or value_base64
+    #[arg(long)]
+    json: bool,
     /// From the last key to the first
     #[arg(long)]
     reverse: bool,
@@ -41,7 +48,7 @@ pub(super) struct ScanArgs {
 
 pub(super) async fn run(args: ScanArgs) -> Result<Exit, Failure> {
     let store = args.freshness.clone().store(&args.target).await?;
-    let keys_only = args.keys_only;
+    let (keys_only, form) = (args.keys_only, Form::of(args.raw, args.json));
     let mut rows = store.scan(args.into_scan()).await.map_err(Failure::Read)?;
     let mut out = Output::open();
     while let Some(row) = rows.next().await {
@@ -52,7 +59,17 @@ pub(super) async fn run(args: ScanArgs) -> Result<Exit, Failure> {
                 return Err(Failure::Read(error));
             }
         };
-        out.line(&line(&row, keys_only)).map_err(Failure::Output)?;
+        match form.write(&row.key, (!keys_only).then_some(&row.value)) {
+            Ok(line) => {
+                out.bytes(&line).and_then(|()| out.bytes(b"\n")).map_err(Failure::Output)?
+            }
+            Err(fault) => {
+                out.flush().map_err(Failure::Output)?;
+                return Err(Failure::BadInput(format!(
+                    "{fault}: nothing from it on is printed, use --json"
+                )));
+            }
+        }
     }
     out.flush().map_err(Failure::Output)?;
     Ok(Exit::Success)
@@ -71,12 +88,5 @@ impl ScanArgs {
         let scan = if self.keys_only { scan.keys_only() } else { scan };
         let scan = if self.reverse { scan.reverse() } else { scan };
         scan.limit(self.limit.unwrap_or(0))
-    }
-}
-
-fn line(row: &Row, keys_only: bool) -> String {
-    match keys_only {
-        true => escape(&row.key),
-        false => format!("{}\t{}", escape(&row.key), escape(&row.value)),
     }
 }

@@ -1,4 +1,4 @@
-//! Rows of a file, `KEY<tab>VALUE` a line in the escaped form of `scan`, read with bounded memory.
+//! Rows of a file, one a line, in one of the forms of `scan`, read with bounded memory.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,33 +6,41 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
 use crate::cli::failure::Failure;
-use crate::escape::unescape;
+use crate::cli::form::Form;
 use crate::workload::Change;
 
-/// The largest row that a node accepts, each byte escaped (`\xNN`).
-const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The largest row that a node accepts, each byte escaped by six of JSON (`\u00NN`).
+const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 pub(super) struct Lines {
     name: PathBuf,
     input: BufReader<Box<dyn AsyncRead + Unpin>>,
+    form: Form,
     number: u64,
+    escaped: u64,
 }
 
 impl Lines {
-    pub(super) async fn open(file: &OsStr) -> Result<Lines, Failure> {
+    pub(super) async fn open(file: &OsStr, form: Form) -> Result<Lines, Failure> {
         if file == "-" {
-            return Ok(Lines::over("standard input", Box::new(tokio::io::stdin())));
+            return Ok(Lines::over("standard input", Box::new(tokio::io::stdin()), form));
         }
         match tokio::fs::File::open(file).await {
-            Ok(opened) => Ok(Lines::over(Path::new(file), Box::new(opened))),
+            Ok(opened) => Ok(Lines::over(Path::new(file), Box::new(opened), form)),
             Err(error) => {
                 Err(Failure::Input { what: Path::new(file).display().to_string(), error })
             }
         }
     }
 
-    fn over(name: impl AsRef<Path>, input: Box<dyn AsyncRead + Unpin>) -> Lines {
-        Lines { name: name.as_ref().to_owned(), input: BufReader::new(input), number: 0 }
+    fn over(name: impl AsRef<Path>, input: Box<dyn AsyncRead + Unpin>, form: Form) -> Lines {
+        let (name, input) = (name.as_ref().to_owned(), BufReader::new(input));
+        Lines { name, input, form, number: 0, escaped: 0 }
+    }
+
+    /// Rows so far in which a `\` was taken for an escape.
+    pub(super) fn escaped(&self) -> u64 {
+        self.escaped
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Change>, Failure> {
@@ -48,8 +56,9 @@ impl Lines {
         } else if u64::try_from(line.len()).expect("a size fits 64 bits") == LINE_BYTES_MAX {
             return Err(self.bad(&format!("it is longer than {LINE_BYTES_MAX} bytes")));
         }
-        let change = row(&line).map_err(|fault| self.bad(&fault))?;
-        Ok(Some(change))
+        let row = self.form.read(&line, self.number == 1).map_err(|fault| self.bad(&fault))?;
+        self.escaped += u64::from(row.had_escapes);
+        Ok(Some(row.change))
     }
 
     fn bad(&self, fault: &str) -> Failure {
@@ -61,20 +70,13 @@ impl Lines {
     }
 }
 
-fn row(line: &[u8]) -> Result<Change, String> {
-    let no_tab = || "it has no tab between key and value".to_owned();
-    let tab = line.iter().position(|byte| *byte == b'\t').ok_or_else(no_tab)?;
-    let key = unescape(&line[..tab]).map_err(|error| format!("in its key, {error}"))?;
-    let value = unescape(&line[tab + 1..]).map_err(|error| format!("in its value, {error}"))?;
-    Ok(Change { key, value: Some(value) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(text: &[u8]) -> Result<Vec<Change>, String> {
-        let mut lines = Lines::over("rows.tsv", Box::new(std::io::Cursor::new(text.to_vec())));
+        let mut lines =
+            Lines::over("rows.tsv", Box::new(std::io::Cursor::new(text.to_vec())), Form::Escaped);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut changes = Vec::new();

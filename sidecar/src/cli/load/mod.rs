@@ -16,6 +16,7 @@ use self::answers::Answers;
 use self::lines::Lines;
 use self::pace::Pace;
 use super::failure::Failure;
+use super::form::Form;
 use super::output::Output;
 use super::target::Target;
 use crate::exit::Exit;
@@ -25,8 +26,15 @@ use crate::workload::{Change, Mix, Workload};
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["count", "file"]))]
 pub(super) struct LoadArgs {
-    /// Rows to write, KEY<tab>VALUE a line, as `scan` prints them; `-` is standard input
+    /// Rows to write, KEY<tab>VALUE a line, as `scan` prints them; `-` is standard input. Without --raw or --json a
+    /// `\` begins an escape, as in `scan`
     file: Option<OsString>,
+    /// Take the bytes of each line as they are, as other tools export them; a value ends with its line
+    #[arg(long, conflicts_with_all = ["count", "json"])]
+    raw: bool,
+    /// An object a line, {"key":…,"value":…}, as `scan --json` prints them; a value of null deletes the key
+    #[arg(long, conflicts_with = "count")]
+    json: bool,
     /// Generate so many keys
     #[arg(long, value_name = "KEYS", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     count: Option<u64>,
@@ -59,12 +67,13 @@ enum Source {
 
 pub(super) async fn run(args: LoadArgs) -> Result<Exit, Failure> {
     let store = args.target.store().await?;
-    let (source, bar) = args.open().await?;
+    let (mut source, bar) = args.open().await?;
     let began = Instant::now();
     let (announce, announced) = mpsc::channel(ANNOUNCED_MAX);
-    let sending = send_all(&store, source, Pace::new(args.rate), announce);
+    let sending = send_all(&store, &mut source, Pace::new(args.rate), announce);
     let (sent, mut answers) = tokio::join!(sending, Answers::collect(announced, bar));
     print_summary(answers.written(), began)?;
+    source.tell_of_escapes();
     if let Ok(Some(refused)) = &sent {
         answers.take(Err(refused.clone()));
     }
@@ -76,7 +85,7 @@ pub(super) async fn run(args: LoadArgs) -> Result<Exit, Failure> {
 /// Sends until the source ends, or the stream does: then the write that it did not take comes back.
 async fn send_all(
     store: &Store,
-    mut source: Source,
+    source: &mut Source,
     mut pace: Pace,
     announce: mpsc::Sender<Pending>,
 ) -> Result<Option<CallError>, Failure> {
@@ -120,7 +129,10 @@ fn print_summary(written: u64, began: Instant) -> Result<(), Failure> {
 impl LoadArgs {
     async fn open(&self) -> Result<(Source, ProgressBar), Failure> {
         match (&self.file, self.count) {
-            (Some(file), _) => Ok((Source::Lines(Lines::open(file).await?), answers::bar(None))),
+            (Some(file), _) => Ok((
+                Source::Lines(Lines::open(file, Form::of(self.raw, self.json)).await?),
+                answers::bar(None),
+            )),
             (None, count) => {
                 let mix = Mix {
                     keys: count.expect("clap demands a file or a count"),
@@ -140,6 +152,18 @@ impl Source {
         match self {
             Source::Generated(workload) => Ok(workload.next()),
             Source::Lines(lines) => lines.next().await,
+        }
+    }
+
+    /// Whether an escape was meant as one can only be known by who made the file.
+    fn tell_of_escapes(&self) {
+        match self {
+            Source::Lines(lines) if lines.escaped() > 0 => eprintln!(
+                "{} rows had a `\\`, which was read as the beginning of an escape such as \\n: where it is a part of \
+                 the data, load with --raw",
+                lines.escaped()
+            ),
+            Source::Lines(_) | Source::Generated(_) => {}
         }
     }
 }
