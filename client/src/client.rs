@@ -8,10 +8,10 @@ use outrigger_proto::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use outrigger_proto::v1::admin_client::AdminClient;
 use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::{NodeStatus, StatusRequest, ThrottleRequest};
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::address;
+use crate::connections::Connections;
 use crate::error::{Effect, Error};
 use crate::pinned::Pinned;
 use crate::status::{self, StatusStream};
@@ -21,10 +21,10 @@ use crate::token::Token;
 /// What an operator asks for is answered without waiting for log or disk.
 const OPERATOR_DEADLINE: Duration = Duration::from_secs(5);
 
-/// A connection to one node. Cheap to clone; clones share the connection.
+/// A connection to one node, or several where many calls are open at the same time. Cheap to clone; clones share them.
 #[derive(Clone, Debug)]
 pub struct Client {
-    channel: Channel,
+    connections: Connections,
 }
 
 impl Client {
@@ -36,7 +36,7 @@ impl Client {
     pub async fn connect(address: &str) -> Result<Client, Error> {
         let endpoint = address::endpoint(address)?;
         let channel = endpoint.connect().await.map_err(|error| Error::no_node(address, &error))?;
-        Ok(Client { channel })
+        Ok(Client { connections: Connections::new(endpoint, channel) })
     }
 
     /// A handle on one store, with a session of its own. The name may be empty when the node has only
@@ -78,14 +78,14 @@ impl Client {
         Ok(())
     }
 
-    pub(crate) fn rows(&self) -> StoreClient<Channel> {
-        StoreClient::new(self.channel.clone())
+    pub(crate) fn rows(&self) -> StoreClient<Connections> {
+        StoreClient::new(self.connections.clone())
             .max_encoding_message_size(REQUEST_BYTES_MAX)
             .max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
 
-    pub(crate) fn admin(&self) -> AdminClient<Channel> {
-        AdminClient::new(self.channel.clone())
+    pub(crate) fn admin(&self) -> AdminClient<Connections> {
+        AdminClient::new(self.connections.clone())
             .max_encoding_message_size(REQUEST_BYTES_MAX)
             .max_decoding_message_size(RESPONSE_BYTES_MAX)
     }

@@ -19,9 +19,12 @@
 //!   what it means: repeating a write whose outcome is unknown can undo a write that another process
 //!   made in between, so one call would have two effects. Only the application knows; it gets
 //!   everything that the decision needs. A lost connection is made again by the next call.
+//! - **Streams.** A node takes a bounded number of calls through one connection; where writers, scans and watches use it up,
+//!   the library opens another one.
 
 mod address;
 mod client;
+mod connections;
 mod error;
 mod pinned;
 mod read;

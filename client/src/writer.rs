@@ -20,8 +20,8 @@ use outrigger_proto::v1::write_item::Action;
 use outrigger_proto::v1::{Revision, Tombstone, WriteItem};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tonic::transport::Channel;
 
+use crate::connections::Connections;
 use crate::error::Error;
 use crate::session::Session;
 use crate::store;
@@ -57,7 +57,7 @@ pub struct Pending {
 
 impl Writer {
     pub(crate) fn open(
-        client: StoreClient<Channel>,
+        client: StoreClient<Connections>,
         store: String,
         session: Session,
         deadline: Duration,

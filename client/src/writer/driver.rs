@@ -7,11 +7,11 @@ use std::time::Duration;
 use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::write_reply::Outcome;
 use outrigger_proto::v1::{Revision, WriteReply, WriteResponse};
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use super::ledger::Ledger;
 use super::outgoing::Outgoing;
+use crate::connections::Connections;
 use crate::error::{Effect, Error};
 use crate::session::Session;
 
@@ -25,7 +25,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) async fn run(
         self,
-        client: StoreClient<Channel>,
+        client: StoreClient<Connections>,
         outgoing: Outgoing,
     ) -> Result<(), Error> {
         let outcome = self.drive(client, outgoing).await;
@@ -39,7 +39,7 @@ impl Driver {
 
     async fn drive(
         &self,
-        mut client: StoreClient<Channel>,
+        mut client: StoreClient<Connections>,
         outgoing: Outgoing,
     ) -> Result<(), Error> {
         // The answer's head may come only with the first reply, so it is waited for like one.

@@ -1,0 +1,111 @@
+//! The connections to one node: another one, when the calls that one takes at the same time are used up.
+//!
+//! A node takes so many calls through one connection, and a call beyond them would wait in this process, unsent and unseen,
+//! until one of them ends. Streams are calls that seldom end.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use http_body_util::BodyExt;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+use tonic::transport::{Channel, Endpoint, Error};
+
+/// What a node takes at least: those that come when it has many connections already have no more.
+const CALLS_MAX: usize = 128;
+
+/// A stream of writes takes as much of what a node has for one connection as thirty-two other calls. Half of that is left
+/// to the others.
+const WRITES: usize = 8;
+const WRITES_PATH: &str = "/outrigger.v1.Store/Write";
+
+/// More than this, and the calls wait for each other after all: a node has places for others, too.
+const CONNECTIONS_MAX: usize = 32;
+
+/// Clones are the same connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Connections {
+    endpoint: Endpoint,
+    /// Held while one is chosen. Never empty.
+    open: Arc<Mutex<Vec<Connection>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Connection {
+    channel: Channel,
+    calls: Arc<AtomicUsize>,
+}
+
+/// A call that has not ended, and for how many it counts.
+#[derive(Debug)]
+struct Open(Arc<AtomicUsize>, usize);
+
+impl Connections {
+    /// `first` is to `endpoint`, which the others will be made to as well.
+    pub(crate) fn new(endpoint: Endpoint, first: Channel) -> Connections {
+        let first = Connection { channel: first, calls: Arc::default() };
+        Connections { endpoint, open: Arc::new(Mutex::new(vec![first])) }
+    }
+
+    /// The first that has a place; else a new one, which connects with its first call.
+    fn choose(&self, weight: usize) -> (Channel, Open) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if !open.iter().any(Connection::has_a_place) && open.len() < CONNECTIONS_MAX {
+            let channel = self.endpoint.connect_lazy();
+            open.push(Connection { channel, calls: Arc::default() });
+        }
+        let chosen = open.iter().find(|connection| connection.has_a_place());
+        let least = || open.iter().min_by_key(|connection| connection.calls());
+        let chosen = chosen.or_else(least).expect("there is a first one");
+        chosen.calls.fetch_add(weight, Ordering::Relaxed);
+        (chosen.channel.clone(), Open(Arc::clone(&chosen.calls), weight))
+    }
+}
+
+impl Connection {
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn has_a_place(&self) -> bool {
+        self.calls() < CALLS_MAX
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+impl Service<Request<Body>> for Connections {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    /// Which connection it will be is decided by the call.
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let weight = if request.uri().path() == WRITES_PATH { WRITES } else { 1 };
+        let (mut channel, call) = self.choose(weight);
+        Box::pin(async move {
+            poll_fn(|context| channel.poll_ready(context)).await?;
+            let answer = channel.call(request).await?;
+            // It ends with its answer's last byte, or when nobody wants the rest.
+            let counted = move |body: Body| {
+                body.map_frame(move |frame| {
+                    let _open = &call;
+                    frame
+                })
+            };
+            Ok(answer.map(|body| Body::new(counted(body))))
+        })
+    }
+}
