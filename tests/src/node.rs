@@ -33,6 +33,7 @@ pub struct Node {
     port: u16,
     args: Vec<String>,
     file_bytes_max: Option<u64>,
+    open_files_max: Option<u64>,
     memory: Option<Arc<MemoryGroup>>,
     /// Of the next process, instead of a file.
     log: Option<OwnedFd>,
@@ -58,6 +59,7 @@ impl Node {
             port: free_port()?,
             args,
             file_bytes_max: None,
+            open_files_max: None,
             memory: None,
             log: None,
             process: None,
@@ -78,6 +80,11 @@ impl Node {
     /// The process may write no file longer than this: a disk that is full where it matters.
     pub fn limit_files(&mut self, bytes: Option<u64>) {
         self.file_bytes_max = bytes;
+    }
+
+    /// The next process may have so many files and sockets open.
+    pub fn limit_open_files(&mut self, files: Option<u64>) {
+        self.open_files_max = files;
     }
 
     /// The next process runs in this group.
@@ -170,6 +177,9 @@ impl Node {
         if let Some(bytes) = self.file_bytes_max {
             // `ulimit -f` counts blocks of 1,024 bytes in bash.
             bounds += &format!("ulimit -f {} && ", bytes / 1_024);
+        }
+        if let Some(files) = self.open_files_max {
+            bounds += &format!("ulimit -n {files} && ");
         }
         if let Some(memory) = &self.memory {
             bounds += &format!("echo $$ > '{}' && ", memory.entrance().display());

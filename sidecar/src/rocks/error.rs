@@ -13,6 +13,12 @@ const FULL: [&str; 4] = [
     "Max allowed space was reached",
 ];
 
+/// How both spell that this process, or this machine, has as many files open as it may.
+const OPEN_FILES: &str = "Too many open files";
+
+const MORE_FILES: &str = ": raise the limit (LimitNOFILE= of systemd, ulimit -Hn; of the machine: fs.file-max): every \
+                          file of a copy is open, one for each 64 MiB, and at least one for each partition";
+
 /// `doing` completes "cannot …".
 pub(super) fn io(doing: &str, path: &Path, error: &io::Error) -> StoreError {
     let kind = match error.kind() {
@@ -22,6 +28,7 @@ pub(super) fn io(doing: &str, path: &Path, error: &io::Error) -> StoreError {
         _ => StoreErrorKind::Io,
     };
     let advice = match error.kind() {
+        _ if of_open_files(&error.to_string()) => MORE_FILES,
         io::ErrorKind::PermissionDenied => ": give this user the right to read and write there",
         io::ErrorKind::ReadOnlyFilesystem => ": mount the file system for writing",
         io::ErrorKind::NotADirectory => {
@@ -33,13 +40,21 @@ pub(super) fn io(doing: &str, path: &Path, error: &io::Error) -> StoreError {
 }
 
 pub(super) fn rocks(error: &rocksdb::Error) -> StoreError {
-    let detail = error.to_string();
+    let mut detail = error.to_string();
+    if of_open_files(&detail) {
+        detail.push_str(MORE_FILES);
+    }
     let kind = match error.kind() {
+        _ if of_open_files(&detail) => StoreErrorKind::Io,
         _ if FULL.iter().any(|full| detail.contains(full)) => StoreErrorKind::Full,
         rocksdb::ErrorKind::Corruption => StoreErrorKind::Corrupt,
         _ => StoreErrorKind::Io,
     };
     StoreError { kind, detail }
+}
+
+fn of_open_files(detail: &str) -> bool {
+    detail.contains(OPEN_FILES)
 }
 
 pub(super) fn refused(detail: String) -> StoreError {
@@ -59,6 +74,8 @@ pub(super) fn of_open(error: &rocksdb::Error) -> Result<GenerationState, StoreEr
     let store_error = rocks(error);
     match error.kind() {
         _ if store_error.kind == StoreErrorKind::Full => Err(store_error),
+        // Whatever it could not do for want of a file says nothing of what is on disk.
+        _ if of_open_files(&store_error.detail) => Err(store_error),
         // Files of a RocksDB newer than ours.
         rocksdb::ErrorKind::NotSupported => Ok(GenerationState::UnknownFormat(store_error.detail)),
         // Its own files name column families or files that are not there.
@@ -86,6 +103,16 @@ mod tests {
         }
         let other = io::Error::from_raw_os_error(libc::EIO);
         assert_eq!(io("write", Path::new("/d"), &other).kind, StoreErrorKind::Io);
+    }
+
+    #[test]
+    fn a_limit_of_open_files_is_named_with_what_raises_it() {
+        for number in [libc::EMFILE, libc::ENFILE] {
+            let error = io::Error::from_raw_os_error(number);
+            let StoreError { kind, detail } = io("open", Path::new("/d"), &error);
+            assert!(detail.contains("ulimit -Hn"), "{detail}");
+            assert_eq!(kind, StoreErrorKind::Io);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use outrigger_tests::load::rows;
 
 use super::{MINUTE, Place, run};
 
-fn kcat(args: &[&str], input: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn kcat(args: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let mut child = Command::new("kcat")
         .args(args)
         .stdin(Stdio::piped())

@@ -5,7 +5,7 @@ mod birth;
 mod cli;
 mod cluster;
 mod compaction;
-mod interop;
+pub(crate) mod interop;
 mod losses;
 mod operator;
 mod outage;
@@ -61,7 +61,7 @@ impl Place {
     }
 }
 
-fn has_stall(status: &StoreStatus, kind: StallKind) -> bool {
+pub(crate) fn has_stall(status: &StoreStatus, kind: StallKind) -> bool {
     status.stalls.iter().any(|stall| stall.kind() == kind)
 }
 

@@ -1,8 +1,15 @@
 //! What a real site does to a node: other users, other tools, signals, small limits. Real processes, and a real Kafka
 //! where it matters.
 
+mod descriptors;
 mod ending;
+mod forms;
+mod limits;
+mod neighbours;
+mod partitioner;
 mod socket;
+mod streams;
+mod unreached;
 
 use std::process::Output;
 use std::time::Duration;
