@@ -68,6 +68,11 @@ pub(super) const GATHER_MAX: Duration = Duration::from_millis(1);
 /// What waits for answers no longer than this: a partition whose leader is slow or away is librdkafka's, with its timeouts.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
 
+/// Connections without a byte for so long are closed, also where an answer is awaited: a dead one is told by nobody. Those
+/// that are asked all the time stay. Of others one is chosen now and then for what any broker knows: it must not be there
+/// any more when a firewall has forgotten it. From 4,000 on librdkafka takes off up to 2,000.
+const SILENT_MS: &str = "3500";
+
 type Settings = [(&'static str, &'static str)];
 
 /// For all three clients.
@@ -79,8 +84,6 @@ pub(super) const COMMON: &Settings = &[
     ("socket.timeout.ms", "10000"),
     ("socket.connection.setup.timeout.ms", "5000"),
     ("socket.keepalive.enable", "true"),
-    // Firewalls and balancers forget what was silent for a minute or more, and tell nobody: what is sent then vanishes.
-    ("connections.max.idle.ms", "40000"),
     ("socket.nagle.disable", "true"),
     // Back within a second after a broker is; the default backs off to 10 s.
     ("reconnect.backoff.max.ms", "1000"),
@@ -96,8 +99,10 @@ pub(super) const PRODUCER: &Settings = &[
     ("linger.ms", "0"),
     ("delivery.timeout.ms", DELIVERY_MS),
     // A connection that swallows what is sent is given up in time for a second attempt and a third, which are safe:
-    // a broker knows what it has already. A request of a megabyte needs a quarter of one a second.
+    // a broker knows what it has already.
     ("socket.timeout.ms", "4000"),
+    // Firewalls and balancers forget what was silent for a minute or more, and tell nobody: what is sent then vanishes.
+    ("connections.max.idle.ms", "40000"),
     // How long a leader waits for its in-sync replicas: its answer must come before its connection is given up.
     ("request.timeout.ms", "3000"),
     // Admission bounds what is in flight; these are behind it, so that a mistake there cannot eat
@@ -146,11 +151,12 @@ pub(super) const CONSUMER: &Settings = &[
     ("fetch.error.backoff.ms", "100"),
     // A deposed leader that refuses our position does not make librdkafka look for another: this does (default 300 s).
     ("topic.metadata.refresh.interval.ms", "5000"),
-    // One answer holds all partitions of a broker: the bound on its memory, and on how slow a network may be that brings
-    // it in time. Longer than this nobody waits for one, so that a connection that is dead unnoticed holds a READY node
-    // up no longer.
-    ("fetch.max.bytes", "4194304"),
-    ("socket.timeout.ms", "6000"),
+    // One answer holds all partitions of a broker: the bound on its memory.
+    ("fetch.max.bytes", "8388608"),
+    // It may be on its way for so long, or a restore over a slow network would never end: what is cut off in the middle is
+    // asked for from its beginning. A connection that brings nothing at all is given up long before.
+    ("socket.timeout.ms", "60000"),
+    ("connections.max.idle.ms", SILENT_MS),
     // What librdkafka hands over at a time, and does not count as queued meanwhile, so that large records may be queued
     // twice: enough to ask the clock and lock seldom.
     ("consume.callback.max.messages", "256"),
@@ -211,6 +217,7 @@ pub(super) const ADMIN: &Settings = &[
     // ListOffsets goes to the leader in this client's metadata and does not refresh it when that is
     // the leader no more: older than this, it is asked for first.
     ("metadata.max.age.ms", "1000"),
+    ("connections.max.idle.ms", SILENT_MS),
 ];
 
 #[cfg(test)]

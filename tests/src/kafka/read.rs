@@ -151,6 +151,7 @@ fn passes(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(
             RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::DestroyBroker
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::LeaderNotAvailable
                 | RDKafkaErrorCode::NotLeaderForPartition

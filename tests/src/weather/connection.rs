@@ -23,6 +23,7 @@ const CHUNKS_MAX: usize = 64;
 
 /// In so many pieces a throttled second is carried.
 const PIECES_PER_SECOND: u32 = 20;
+const MADE_UP_MAX: Duration = Duration::from_millis(100);
 
 /// The end of a connection that lost something is told to nobody for so long: longer than anybody's patience, shorter
 /// than a test process that makes many.
@@ -158,13 +159,14 @@ async fn direction(
         }
     };
     let give = async {
+        let mut room = Instant::now();
         while let Some((came, bytes)) = arriving.recv().await {
             let now = passage(came, weather.clone()).await;
             let arrives = wire.arrives(direction, now, bytes.len());
             if direction == Direction::Ask {
                 wire.count(&bytes[..arrives]);
             }
-            send(&mut to, &bytes[..arrives], now).await?;
+            send(&mut to, &bytes[..arrives], now, &mut room).await?;
             if bytes.is_empty() {
                 if wire.has_lost(direction) {
                     sleep(UNTOLD).await;
@@ -218,14 +220,23 @@ async fn passage(came: Instant, mut weather: watch::Receiver<Weather>) -> Weathe
     }
 }
 
-async fn send(to: &mut WriteHalf<'_>, bytes: &[u8], weather: Weather) -> io::Result<()> {
+/// `room` is when a throttled direction has room again.
+async fn send(
+    to: &mut WriteHalf<'_>,
+    bytes: &[u8],
+    weather: Weather,
+    room: &mut Instant,
+) -> io::Result<()> {
     let Weather::Throttle { bytes_per_second } = weather else { return to.write_all(bytes).await };
     let rate = f64::from(bytes_per_second.max(1));
     let piece = usize::try_from((bytes_per_second / PIECES_PER_SECOND).max(1));
     for piece in bytes.chunks(piece.expect("usize holds 32 bits")) {
         to.write_all(piece).await?;
         let bytes = u32::try_from(piece.len()).expect("a chunk is small");
-        sleep(Duration::from_secs_f64(f64::from(bytes) / rate)).await;
+        // A sleep that lasted too long is made up for, within bounds.
+        let from = (*room).max(Instant::now() - MADE_UP_MAX);
+        *room = from + Duration::from_secs_f64(f64::from(bytes) / rate);
+        sleep_until(*room).await;
     }
     Ok(())
 }

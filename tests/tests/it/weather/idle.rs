@@ -1,6 +1,6 @@
 //! A firewall, or a balancer, that forgets connections which were silent, and tells nobody: what comes next vanishes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use outrigger_client::{Client, ErrorKind, Level};
@@ -12,6 +12,10 @@ use tempfile::TempDir;
 /// Of the firewall.
 const IDLE: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_secs(3);
+
+/// Between two questions to a broker that others could be asked as well.
+const SELDOM: Duration = Duration::from_millis(4_800);
+const WATCHED: Duration = Duration::from_secs(40);
 
 /// Well below the 10 s for which a node tries to write: one attempt must not take them all.
 const WRITE_MAX: Duration = Duration::from_secs(7);
@@ -35,6 +39,28 @@ fn a_write_after_a_quiet_time_is_acknowledged_although_the_way_to_kafka_was_forg
             let revision = written.with_context(|| format!("round {round}:\n{}", node.log()))?;
             let read = store.clone().with_level(Level::Latest).get("a").await?;
             ensure!(read.is_some_and(|entry| entry.revision == revision), "round {round}");
+        }
+        Ok(())
+    })
+}
+
+/// Several brokers, of which some are asked seldom: no question of a read may go into a connection that was forgotten.
+#[test]
+fn reads_of_the_latest_go_on_although_ways_to_brokers_are_forgotten() -> Result<()> {
+    super::run(async {
+        let cluster = Cluster::start_behind_proxies(3, &[])?;
+        let topic = cluster.topic("latest", TopicSpec::store())?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.outside(), topic.name())?;
+        node.start().await?;
+        node.until_ready().await?;
+        cluster.set_weather(Weather::Forget { idle: SELDOM });
+        let store = node.store().await?.with_level(Level::Latest);
+        let began = Instant::now();
+        while began.elapsed() < WATCHED {
+            let read = store.get("a").await;
+            read.with_context(|| format!("after {:?}:\n{}", began.elapsed(), node.log()))?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
     })

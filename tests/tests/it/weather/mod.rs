@@ -2,6 +2,7 @@
 
 mod idle;
 mod scene;
+mod slow;
 mod table;
 
 use std::future::Future;
