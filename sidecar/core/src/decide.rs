@@ -18,6 +18,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::dates::Dates;
 use crate::deposed::Deposed;
 use crate::limits::Limits;
 use crate::lineage::Lineage;
@@ -41,7 +42,7 @@ pub struct Situation<'a> {
     pub inexact: &'a BTreeSet<(Generation, Partition)>,
     /// Generations whose horizon a running process's monotonic clock saw pass, whatever the wall clock says.
     pub past_horizon: &'a BTreeSet<Generation>,
-    pub wall_ms: u64,
+    pub dates: &'a Dates,
     pub limits: &'a Limits,
 }
 
@@ -243,7 +244,7 @@ fn judge_partition(
     // Records between the position and the log start were deleted unseen: as good as missed tombstones.
     let missed = position < facts.log_start;
     let seen = situation.past_horizon.contains(&generation);
-    if missed || seen || past_horizon(lineage, situation) {
+    if missed || seen || past_horizon(situation, generation, partition, lineage) {
         return Err(Defect { cause: Cause::PastHorizon, old: Old::ServeStale });
     }
     Ok(())
@@ -265,11 +266,17 @@ fn defect(cause: Cause, why: &str) -> Defect {
     Defect { cause, old: Old::Quarantine(why) }
 }
 
-fn past_horizon(lineage: &Lineage, situation: Situation<'_>) -> bool {
+fn past_horizon(
+    situation: Situation<'_>,
+    generation: Generation,
+    partition: Partition,
+    lineage: &Lineage,
+) -> bool {
     let retention = lineage.delete_retention_ms_min.min(situation.facts.policy.delete_retention_ms);
     let margin = situation.limits.margin_ms(retention);
     let trusted = Duration::from_millis(retention.saturating_sub(margin));
-    lineage.age(situation.wall_ms, margin).is_none_or(|age| age >= trusted)
+    let age = situation.dates.age(generation, partition, lineage.confirmed_at_ms, margin);
+    age.is_none_or(|age| age >= trusted)
 }
 
 /// What makes a topic unsafe to keep state in, whatever is on disk.

@@ -11,7 +11,9 @@
 //! Nothing here does input or output, waits, asks for the time or draws a random number.
 
 pub mod batch;
+mod clock;
 pub mod conformance;
+pub mod dates;
 pub mod decide;
 pub mod deposed;
 pub mod digest;

@@ -1,7 +1,5 @@
 //! Who a copy descends from, per partition: stored in the same write as the data it speaks of.
 
-use std::time::Duration;
-
 use crate::batch::Batch;
 use crate::offset::{Epoch, Offset};
 
@@ -42,14 +40,6 @@ impl Lineage {
 
     pub fn exact(&self) -> bool {
         self.position >= self.exact_from
-    }
-
-    /// How old the confirmation is by the wall clock. One that is from the future by no more than the margin, which
-    /// two clocks may differ by, is of now; beyond that the clock went back and proves nothing.
-    pub(crate) fn age(&self, wall_ms: u64, margin_ms: u64) -> Option<Duration> {
-        let behind = self.confirmed_at_ms.saturating_sub(wall_ms);
-        let age = Duration::from_millis(wall_ms.saturating_sub(self.confirmed_at_ms));
-        (behind <= margin_ms).then_some(age)
     }
 
     /// The log is known to have reached so far.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use outrigger_core::dates::Dates;
 use outrigger_core::decide::{Plan, Situation, decide};
 use outrigger_core::limits::Limits;
 use outrigger_core::log::{KafkaError, LogCall, LogEvent};
@@ -170,7 +171,7 @@ pub(crate) fn planned(
         diverged: &BTreeSet::new(),
         inexact: &BTreeSet::new(),
         past_horizon: &BTreeSet::new(),
-        wall_ms: runtime::clock::now().wall_ms,
+        dates: &Dates::new(runtime::clock::now()),
         limits: &Limits::PRODUCTION,
     });
     Ok(Planned { facts, found, plan })

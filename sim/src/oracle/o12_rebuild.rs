@@ -3,7 +3,8 @@
 //!
 //! Judged where nothing speaks against what was found: sound files of this topic, a log that lost nothing and still has
 //! what comes next, clocks that differ by less than the margin, tombstones that live for much longer than the process was away, and a copy that
-//! knows an epoch: without one it cannot tell a deposed leader from one that lost records.
+//! knows an epoch: without one it cannot tell a deposed leader from one that lost records. A process whose clock was ahead
+//! when it began takes all others for old once that is set right, for it cannot know that it was wrong before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,8 @@ use crate::world::World;
 pub(super) struct Rebuilds {
     /// Processes that have not looked at their disk yet.
     started: BTreeSet<usize>,
+    /// Processes whose clock was ahead, when they began, by more than clocks may differ.
+    ahead: BTreeSet<usize>,
     /// Those that have not looked since they adopted something: they may know more of the copy in use than its disk.
     adopted: BTreeSet<usize>,
     /// What a process found when it looked first, until it has decided.
@@ -49,6 +52,10 @@ impl Oracle for Rebuilds {
         match moment {
             Moment::Started { node } => {
                 self.started.insert(*node);
+                match is_ahead(*node, world) {
+                    true => self.ahead.insert(*node),
+                    false => self.ahead.remove(node),
+                };
                 self.adopted.remove(node);
                 self.found.remove(node);
                 self.heard_ms.remove(node);
@@ -115,7 +122,8 @@ impl Rebuilds {
     fn begins(&mut self, node: usize, what: &str, world: &World) -> Result<(), Wrong> {
         let found = self.found.remove(&node).unwrap_or_default();
         let heard_ms = self.heard_ms.get(&node).copied().unwrap_or(u64::MAX);
-        match found.iter().find(|found| found.may_go_on(node, heard_ms, world)) {
+        let believes = !self.ahead.contains(&node);
+        match found.iter().find(|found| believes && found.may_go_on(node, heard_ms, world)) {
             Some(Copied { generation, positions, .. }) => {
                 let what = format!("{what}, although {generation} could go on at {positions:?}");
                 Err(Wrong::of(node, what))
@@ -123,6 +131,11 @@ impl Rebuilds {
             None => Ok(()),
         }
     }
+}
+
+fn is_ahead(node: usize, world: &World) -> bool {
+    let margin_ms = world.limits().margin_ms(world.log.policy().delete_retention_ms);
+    world.now_of(node).wall_ms > world.now.wall_ms + margin_ms
 }
 
 /// Of the copy in use and of an unfinished one, those that have read something and know an epoch.

@@ -97,9 +97,17 @@ impl Run<'_> {
         !(0..self.world.count()).any(awake)
     }
 
-    /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells
-    /// one that ends, or opens its copy anew, how long it was away (DESIGN section 5), nor that a retention was
-    /// lowered for a time. Nor does one that sleeps all the time, or hears of no broker, meanwhile. So these do not meet.
+    /// Margins are of the shortest that a copy has seen.
+    fn shortest_retention_ms(&self) -> u64 {
+        let lowered = self.plan.faults.iter().filter_map(|fault| match fault.what {
+            FaultKind::Retention { delete_retention_ms } => Some(delete_retention_ms),
+            _ => None,
+        });
+        lowered.chain([self.plan.setting.policy.delete_retention_ms]).min().unwrap_or(u64::MAX)
+    }
+
+    /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells one that
+    /// ends how long it was away, nor one that opens its copy anew that a retention was lowered for a time. Nor does one that sleeps all the time, or hears of no broker, meanwhile. So these do not meet.
     pub(super) fn is_no_promise(&self, index: usize) -> bool {
         let fault = &self.plan.faults[index];
         let what = &fault.what;
@@ -129,7 +137,7 @@ impl Run<'_> {
                 || unprotects && !self.all_sleep()
                 || hears_nothing(what) && self.actives().any(lowers);
         };
-        let retention_ms = self.plan.setting.policy.delete_retention_ms;
+        let retention_ms = self.shortest_retention_ms();
         let far = |what: &FaultKind| match what {
             FaultKind::Clock { jump_ms, .. } => {
                 (retention_ms / 12..HOURS_MS).contains(&jump_ms.unsigned_abs())
@@ -159,8 +167,10 @@ impl Run<'_> {
             return true;
         }
         match far(what) {
-            true => !self.world.is_running(node) || its.any(|active| opens(active) || far(active)),
-            false => opens(what) && its.any(far),
+            true => {
+                !self.world.is_running(node) || its.any(|active| restarts(active) || far(active))
+            }
+            false => restarts(what) && its.any(far),
         }
     }
 }
@@ -215,6 +225,11 @@ fn late_ms(what: &FaultKind) -> u64 {
         FaultKind::SlowDisk { up_to_ms, .. } => *up_to_ms,
         _ => 0,
     }
+}
+
+/// The process ends: the next one knows only the wall clock.
+fn restarts(what: &FaultKind) -> bool {
+    opens(what) && !matches!(what.id(), "D7" | "D8" | "D9" | "D10")
 }
 
 /// A process that meets it opens its copy anew.

@@ -93,6 +93,12 @@ impl Queue {
         self.lanes.get(&(node, Lane::DiskIn)).copied().unwrap_or_default()
     }
 
+    /// An answer of the disk is on its way: no later one overtakes it.
+    pub(super) fn owes_answer(&self, node: usize) -> bool {
+        let mut all = self.due.iter().chain(&self.parked);
+        all.any(|due| due.node == node && matches!(due.what, Passing::StoreEvent(_)))
+    }
+
     pub(super) fn next(&self) -> Option<Duration> {
         self.due.peek().map(|due| due.at)
     }

@@ -212,8 +212,11 @@ impl World {
                 let event = self.nodes[node].disk.handle(call);
                 let most = self.nodes[node].late_disk;
                 let at = self.queue.disk_tells(node).max(self.now.mono);
+                let owes = self.queue.owes_answer(node);
                 match at + self.draw("disk answer", node, most) {
-                    at if at == self.now.mono => self.enqueue(node, Event::Store(event), line),
+                    at if at == self.now.mono && !owes => {
+                        self.enqueue(node, Event::Store(event), line)
+                    }
                     at => self.queue.send(node, at, line, Passing::StoreEvent(event)),
                 }
             }

@@ -1,9 +1,11 @@
 //! Each row of the table, and what it must not do.
 
 use super::*;
+use crate::dates::Dates;
 use crate::deposed::Proof;
 use crate::lineage::{EpochChain, LogEnds};
 use crate::offset::Offset;
+use crate::time::Now;
 use crate::topic::{PartitionFacts, TopicId};
 
 const NOW_MS: u64 = 1_000_000_000;
@@ -89,7 +91,7 @@ impl Case {
             diverged: &self.diverged,
             inexact: &self.inexact,
             past_horizon: &self.past_horizon,
-            wall_ms: self.wall_ms,
+            dates: &Dates::new(Now { mono: Duration::from_secs(7), wall_ms: self.wall_ms }),
             limits: &Limits::PRODUCTION,
         })
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::limits::Limits;
-use crate::time::Now;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ask {
-    outstanding: Option<Now>,
+    outstanding: Option<Moment>,
     /// Monotonic; due at once at first.
     due: Duration,
     failures: u32,
@@ -19,7 +19,7 @@ pub(super) struct Ask {
 
 impl Ask {
     /// Marks the question asked when it is due. True: send it.
-    pub(super) fn ask(&mut self, now: Now) -> bool {
+    pub(super) fn ask(&mut self, now: Moment) -> bool {
         let send = self.outstanding.is_none() && now.mono >= self.due;
         if send {
             self.outstanding = Some(now);
@@ -29,7 +29,7 @@ impl Ask {
     }
 
     /// The answer came: when its question was asked.
-    pub(super) fn answered(&mut self, now: Now, interval: Duration) -> Option<Now> {
+    pub(super) fn answered(&mut self, now: Moment, interval: Duration) -> Option<Moment> {
         self.failures = 0;
         let again = std::mem::take(&mut self.again);
         self.due = if again { now.mono } else { now.mono + interval };
@@ -42,11 +42,11 @@ impl Ask {
     }
 
     /// Not due before `interval` from now.
-    pub(super) fn rest(&mut self, now: Now, interval: Duration) {
+    pub(super) fn rest(&mut self, now: Moment, interval: Duration) {
         self.due = now.mono + interval;
     }
 
-    pub(super) fn failed(&mut self, now: Now, limits: &Limits) {
+    pub(super) fn failed(&mut self, now: Moment, limits: &Limits) {
         self.outstanding = None;
         self.due = now.mono + limits.retry_after(self.failures);
         self.failures = self.failures.saturating_add(1);

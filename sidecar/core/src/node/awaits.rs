@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::gate::{Gate, Rejection, Until};
 use crate::log::PartitionEnd;
 use crate::offset::{Offset, RequestId};
 use crate::stall::StallKind;
-use crate::time::Now;
 use crate::token::Token;
 
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ impl Awaits {
         self.forget(settled)
     }
 
-    pub(super) fn expire(&mut self, now: Now, stall: Option<StallKind>) -> Settled {
+    pub(super) fn expire(&mut self, now: Moment, stall: Option<StallKind>) -> Settled {
         let late = self.waiting.iter().filter(|(_, waiting)| waiting.deadline <= now.mono);
         let settled = late.map(|(id, _)| (*id, Err(Rejection::Deadline { stall }))).collect();
         self.forget(settled)

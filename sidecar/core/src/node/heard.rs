@@ -5,7 +5,7 @@
 //! what was heard is written to every copy that is found, before anything is decided about it. A copy that is read into
 //! learns it with a flush that does not wait for its time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::offset::{Generation, Partition};
 use crate::store::{Found, FoundCopy, FoundGeneration, GenerationState, StoreCall};
@@ -14,10 +14,12 @@ use crate::topic::{Identity, LogFacts};
 use super::reading::Served;
 use super::{Node, Stage};
 
-/// Smallest delete.retention.ms that this process has heard of while it had a generation open.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
+    /// Smallest delete.retention.ms that this process has heard of while it had a generation open.
     retention_ms_min: BTreeMap<Generation, u64>,
+    /// What they were given lately may lack tombstones: no confirmation makes them trusted again.
+    condemned: BTreeSet<Generation>,
 }
 
 impl Heard {
@@ -26,17 +28,17 @@ impl Heard {
         *heard = (*heard).min(delete_retention_ms);
     }
 
-    /// What the generation was given lately may lack tombstones: no confirmation makes it trusted again.
     pub(super) fn condemn(&mut self, generation: Generation) {
-        self.hear(generation, 0);
+        self.condemned.insert(generation);
     }
 
     pub(super) fn forget(&mut self, gone: Generation) {
         self.retention_ms_min.remove(&gone);
+        self.condemned.remove(&gone);
     }
 
     pub(super) fn clear(&mut self) {
-        self.retention_ms_min.clear();
+        *self = Heard::default();
     }
 
     /// Lowers what the copy knows to what was heard. Returns the store calls that make that durable.
@@ -47,18 +49,24 @@ impl Heard {
 
     fn lower(&self, found: &mut FoundGeneration) -> Vec<StoreCall> {
         let generation = found.generation;
-        let heard = self.retention_ms_min.get(&generation);
-        let (Some(heard), GenerationState::Intact(lineages)) = (heard, &mut found.state) else {
+        let GenerationState::Intact(lineages) = &mut found.state else {
             return Vec::new();
         };
-        let lineages = (0..).map(Partition).zip(lineages);
-        let lowered = lineages.filter(|(_, lineage)| *heard < lineage.delete_retention_ms_min);
-        let mut calls: Vec<_> = lowered
-            .map(|(partition, lineage)| {
-                lineage.see_retention(*heard);
-                StoreCall::Confirm { generation, partition, lineage: lineage.clone() }
-            })
-            .collect();
+        let heard = self.retention_ms_min.get(&generation).copied().unwrap_or(u64::MAX);
+        let condemned = self.condemned.contains(&generation);
+        let mut calls = Vec::new();
+        for (partition, lineage) in (0..).map(Partition).zip(lineages) {
+            let denied = condemned && lineage.confirmed_at_ms > 0;
+            if denied {
+                // Of no time: no clock takes it for young.
+                lineage.confirmed_at_ms = 0;
+            }
+            if denied || heard < lineage.delete_retention_ms_min {
+                lineage.see_retention(heard);
+                let lineage = lineage.clone();
+                calls.push(StoreCall::Confirm { generation, partition, lineage });
+            }
+        }
         if !calls.is_empty() {
             calls.push(StoreCall::Flush { generation });
         }

@@ -42,6 +42,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::clock::Moment;
+use crate::dates::Dates;
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::log::{LogCall, LogEvent};
@@ -73,7 +75,8 @@ pub struct Node {
     store: String,
     limits: Limits,
     /// Of the event being handled.
-    now: Now,
+    now: Moment,
+    dates: Dates,
     effects: VecDeque<Effect>,
     phase: Phase,
     stage: Stage,
@@ -81,7 +84,7 @@ pub struct Node {
     /// Highest leader epoch that an answer has shown, per partition.
     epochs_known: Vec<Option<Epoch>>,
     /// When the question that `facts` answer was asked.
-    asked_at: Now,
+    asked_at: Moment,
     describe: Ask,
     ends: Ask,
     /// How far the log was known to reach when the outstanding question for the ends was asked.
@@ -173,9 +176,12 @@ enum Stage {
 impl Node {
     /// A node of `store`; drain its first effects with `poll`.
     pub fn new(store: String, limits: Limits, now: Now) -> Node {
+        let dates = Dates::new(now);
+        let now = dates.now();
         let mut node = Node {
             store,
             limits,
+            dates,
             now,
             effects: VecDeque::new(),
             phase: Phase::Opening,
@@ -213,7 +219,8 @@ impl Node {
 
     pub fn handle(&mut self, now: Now, event: Event) {
         assert!(now.mono >= self.now.mono, "the monotonic clock went back");
-        self.now = now;
+        self.dates.observe(now);
+        self.now = self.dates.now();
         match event {
             Event::Log(event) => self.on_log(event),
             Event::Store(event) => self.on_store(event),

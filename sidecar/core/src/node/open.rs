@@ -125,6 +125,7 @@ impl Node {
     fn note_generation(&mut self, found: &mut FoundGeneration) {
         if let GenerationState::Intact(_) = found.state {
             self.open.insert(found.generation);
+            self.dates.meet(found);
             if let Some(detail) = self.evidence.corrupt.get(&found.generation) {
                 found.state = GenerationState::Corrupt(detail.clone());
             }
@@ -148,7 +149,7 @@ impl Node {
             diverged: &self.evidence.diverged,
             inexact: &self.evidence.inexact,
             past_horizon: &self.evidence.past_horizon,
-            wall_ms: self.now.wall_ms,
+            dates: &self.dates,
             limits: &self.limits,
         });
         if self.cancelled { plan.cancelled() } else { plan }
@@ -239,6 +240,7 @@ impl Node {
 
     fn rebuild(&mut self, old: Vec<(Generation, Old)>, start: Start, facts: &LogFacts) {
         let mut calls = self.put_away(old);
+        self.dates.begin(start.generation, self.asked_at);
         calls.push_back(StoreCall::Create {
             generation: start.generation,
             identity: start.identity.clone(),
@@ -265,7 +267,7 @@ impl Node {
     }
 
     fn prepare(&mut self, calls: VecDeque<StoreCall>, start: Start, facts: &LogFacts) {
-        let reading = Box::new(Reading::new(start, facts, self.asked_at, self.now));
+        let reading = Box::new(Reading::new(start, facts, self.asked_at, &self.dates));
         self.stage = Stage::Preparing { calls, reading };
         self.prepare_next();
     }
@@ -314,6 +316,7 @@ impl Node {
                 self.open.remove(&generation);
                 // Not before: had that failed, it would still count.
                 self.evidence.forget(generation);
+                self.dates.forget(generation);
                 self.heard.forget(generation);
             }
             StoreCallKind::Open

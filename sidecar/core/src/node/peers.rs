@@ -130,8 +130,7 @@ impl Peers {
         };
         let lineages = replaced.into_iter().flatten().filter_map(FoundGeneration::lineages);
         let retentions = lineages.flatten().map(|lineage| lineage.delete_retention_ms_min);
-        // One that was condemned says nothing about what others hold.
-        let retention_ms_min = retentions.filter(|retention_ms| *retention_ms > 0).min();
+        let retention_ms_min = retentions.min();
         self.adopted = Some(Adopted { generation, at, peer, wasted: false, retention_ms_min });
     }
 

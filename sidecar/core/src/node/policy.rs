@@ -49,8 +49,7 @@ impl Node {
             return false;
         };
         let trust = self.limits.policy_trust;
-        let age = reading.readers[partition.index()].horizon_age(self.now, &self.limits);
-        age.is_some_and(|age| age < trust)
+        reading.readers[partition.index()].age(self.now) < trust
             || self.now.mono.saturating_sub(self.asked_at.mono) < trust
     }
 
@@ -60,10 +59,7 @@ impl Node {
             return;
         };
         let half = self.limits.policy_trust / 2;
-        let age = |reader: &Reader| reader.horizon_age(self.now, &self.limits);
-        let wants = |reader: &Reader| {
-            reader.has_trusted_gaps() || age(reader).is_none_or(|age| age >= half)
-        };
+        let wants = |reader: &Reader| reader.has_trusted_gaps() || reader.age(self.now) >= half;
         if reading.readers.iter().any(wants) {
             self.describe.by(self.asked_at.mono + half);
         }

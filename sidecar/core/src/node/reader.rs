@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::clock::Moment;
 use crate::limits::Limits;
 use crate::lineage::{Lineage, LogEnds};
 use crate::log::PartitionEnd;
 use crate::offset::{Epoch, Offset, Partition};
-use crate::time::Now;
 use crate::topic::TopicPolicy;
 
 #[derive(Debug)]
@@ -40,8 +40,8 @@ pub(super) struct Reader {
     held: Option<Batch>,
     /// Position of the last batch that met the end.
     end_met: Option<Offset>,
-    /// Monotonic time at which the position's confirmation was asked for.
-    confirmed_mono: Duration,
+    /// When the position's confirmation was asked for.
+    confirmed: Moment,
     /// Leader epoch that told of it. The disk does not tell: a later one's records may have been read since.
     confirmed_by: Option<Epoch>,
     confirming: Option<Confirming>,
@@ -109,22 +109,21 @@ impl Fetch {
 /// An end that was asked for at `asked`: reached, it confirms the position.
 #[derive(Clone, Copy, Debug)]
 struct Confirming {
-    asked: Now,
+    asked: Moment,
     end: Offset,
     by: Option<Epoch>,
 }
 
 impl Reader {
-    /// `end`: as the leader answered it to a question asked at `asked`; the target.
+    /// `confirmed`: when that was which the lineage tells. `end`: as the leader answered it to a question asked at `asked`; the target.
     pub(super) fn new(
         partition: Partition,
         lineage: Lineage,
+        confirmed: Moment,
         end: PartitionEnd,
-        asked: Now,
-        now: Now,
+        asked: Moment,
     ) -> Reader {
         let PartitionEnd { high_watermark: target, epoch } = end;
-        let age = Duration::from_millis(now.wall_ms.saturating_sub(lineage.confirmed_at_ms));
         Reader {
             partition,
             durable: lineage.position,
@@ -140,7 +139,7 @@ impl Reader {
             ends_flushing: None,
             held: None,
             end_met: None,
-            confirmed_mono: now.mono.saturating_sub(age),
+            confirmed,
             confirmed_by: None,
             confirming: Some(Confirming { asked, end: target, by: epoch }),
             confirmed_sent_ms: lineage.confirmed_at_ms,
@@ -199,28 +198,21 @@ impl Reader {
         self.held.take()
     }
 
-    /// Age of the confirmation: the older of what both clocks say, `None` when the wall clock went
-    /// back by more than the margin.
-    pub(super) fn age(&self, now: Now, margin_ms: u64) -> Option<Duration> {
-        let mono = now.mono.saturating_sub(self.confirmed_mono);
-        self.fetched.age(now.wall_ms, margin_ms).map(|wall| mono.max(wall))
-    }
-
-    /// As the tombstone horizon counts it.
-    pub(super) fn horizon_age(&self, now: Now, limits: &Limits) -> Option<Duration> {
-        self.age(now, limits.margin_ms(self.fetched.delete_retention_ms_min))
+    /// Age of the confirmation.
+    pub(super) fn age(&self, now: Moment) -> Duration {
+        now.since(self.confirmed)
     }
 
     /// A batch handled now may lack tombstones that this copy has not seen.
-    pub(super) fn past_horizon(&self, now: Now, limits: &Limits) -> bool {
+    pub(super) fn past_horizon(&self, now: Moment, limits: &Limits) -> bool {
         self.horizon_in(now, limits).is_zero()
     }
 
     /// How long batches may still be handled before `past_horizon`.
-    pub(super) fn horizon_in(&self, now: Now, limits: &Limits) -> Duration {
+    pub(super) fn horizon_in(&self, now: Moment, limits: &Limits) -> Duration {
         let retention = self.fetched.delete_retention_ms_min;
         let trusted = Duration::from_millis(retention.saturating_sub(limits.margin_ms(retention)));
-        self.horizon_age(now, limits).map_or(Duration::ZERO, |age| trusted.saturating_sub(age))
+        trusted.saturating_sub(self.age(now))
     }
 
     /// An end met once more where nothing is new: not worth a write.
@@ -240,7 +232,7 @@ impl Reader {
         batch: Batch,
         rebuilding: bool,
         policy: &TopicPolicy,
-        now: Now,
+        now: Moment,
         limits: &Limits,
     ) -> (Arc<Batch>, Lineage) {
         // Below a rebuild's target nothing is confirmed: its clock only bounds the tombstone horizon.
@@ -280,7 +272,7 @@ impl Reader {
         }
     }
 
-    fn trust_gap(&mut self, batch: &Batch, now: Now) {
+    fn trust_gap(&mut self, batch: &Batch, now: Moment) {
         let before = self.trusted_gaps.filter(|gaps| gaps.bound >= batch.clean_bound);
         let (bound, leader) = before
             .map_or((batch.clean_bound, self.told_by(batch)), |gaps| (gaps.bound, gaps.leader));
@@ -340,7 +332,7 @@ impl Reader {
 
     /// A leader of `answered` was asked at `asked`, after these gaps were read. False: it is a later one than was known
     /// then. Either may have told a gap's end, which must be known to tell a loss from an election.
-    pub(super) fn settles(&mut self, answered: Option<Epoch>, asked: Now) -> bool {
+    pub(super) fn settles(&mut self, answered: Option<Epoch>, asked: Moment) -> bool {
         let mut known = true;
         for gaps in self.unsettled.iter_mut().filter(|gaps| gaps.first < asked.mono) {
             known &= answered <= Some(gaps.leader);
@@ -358,13 +350,13 @@ impl Reader {
     /// above the high watermark and age unseen, and may be compacted as soon as it moves. A copy that sleeps just then
     /// lacks such a key, but only until it has applied the record that superseded it, which the same high watermark
     /// shows: while it catches up, and not for good.
-    fn gap_counts(&self, policy: &TopicPolicy, now: Now, limits: &Limits) -> bool {
+    fn gap_counts(&self, policy: &TopicPolicy, now: Moment, limits: &Limits) -> bool {
         let lag_ms = policy.min_compaction_lag_ms;
         let margin = limits.margin_ms(lag_ms);
         let trusted = Duration::from_millis(lag_ms.saturating_sub(margin));
         !policy.log_append_time
-            || self.confirmed_mono < self.protected_since
-            || self.age(now, margin).is_none_or(|age| age >= trusted)
+            || self.confirmed.mono < self.protected_since
+            || self.age(now) >= trusted
     }
 
     pub(super) fn on_applied(&mut self, position: Offset) {
@@ -387,7 +379,7 @@ impl Reader {
     }
 
     /// The leader answered its end to a question asked at `asked`.
-    pub(super) fn on_end(&mut self, end: &PartitionEnd, asked: Now) {
+    pub(super) fn on_end(&mut self, end: &PartitionEnd, asked: Moment) {
         self.end_known = end.high_watermark;
         // The log lost records since the target was told: nobody can reach an end that is no more.
         if asked.mono > self.target_asked {
@@ -417,7 +409,7 @@ impl Reader {
             return;
         }
         self.confirming = None;
-        self.confirmed_mono = asked.mono;
+        self.confirmed = asked;
         self.confirmed_by = by;
         self.applied.confirmed_at_ms = asked.wall_ms;
         self.fetched.confirmed_at_ms = asked.wall_ms;
@@ -449,7 +441,7 @@ impl Reader {
     /// What was asked for at `asked` protects records in another way than was thought. False: gaps count after all, and
     /// the log has lost what this copy needs to become exact.
     #[must_use]
-    pub(super) fn protects_otherwise(&mut self, asked: Now) -> bool {
+    pub(super) fn protects_otherwise(&mut self, asked: Moment) -> bool {
         self.protected_since = asked.mono;
         let Some(TrustedGaps { bound, leader, .. }) = self.trusted_gaps.take() else {
             return true;

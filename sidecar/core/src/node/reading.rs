@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::clock::Moment;
+use crate::dates::Dates;
 use crate::limits::Limits;
 use crate::lineage::Lineage;
 use crate::log::PartitionEnd;
 use crate::offset::{Generation, Offset, Partition};
 use crate::phase::Cause;
-use crate::time::Now;
 use crate::topic::{Identity, LogFacts, PartitionFacts};
 
 use super::reader::Reader;
@@ -27,7 +28,7 @@ pub(super) struct Reading {
     pub(super) unflushed_bytes: usize,
     /// Monotonic: since when something applied is not flushed.
     pub(super) unflushed_since: Option<Duration>,
-    pub(super) started: Now,
+    pub(super) started: Moment,
     pub(super) records: u64,
     pub(super) bytes: u64,
     /// Monotonic: when a batch last came or was applied, or the restore began.
@@ -94,14 +95,15 @@ pub(super) enum Durability {
 
 impl Reading {
     /// `facts` answer a question asked at `asked`: their high watermarks are the targets.
-    pub(super) fn new(start: Start, facts: &LogFacts, asked: Now, now: Now) -> Reading {
+    pub(super) fn new(start: Start, facts: &LogFacts, asked: Moment, dates: &Dates) -> Reading {
         let Start { identity, generation, lineages, cause, usage } = start;
         let partitions = (0..).map(Partition).zip(lineages).zip(&facts.partitions);
         let readers = partitions
             .map(|((partition, lineage), facts)| {
                 let PartitionFacts { high_watermark, epoch, .. } = *facts;
                 let end = PartitionEnd { high_watermark, epoch };
-                Reader::new(partition, lineage, end, asked, now)
+                let confirmed = dates.moment(generation, lineage.confirmed_at_ms);
+                Reader::new(partition, lineage, confirmed, end, asked)
             })
             .collect();
         Reading {
@@ -115,10 +117,10 @@ impl Reading {
             confirming: 0,
             unflushed_bytes: 0,
             unflushed_since: None,
-            started: now,
+            started: dates.now(),
             records: 0,
             bytes: 0,
-            progress_at: now.mono,
+            progress_at: dates.now().mono,
             inexact: None,
         }
     }
@@ -213,7 +215,7 @@ impl Reading {
         self.reached && self.exact() && matches!(self.usage, Usage::Building { .. })
     }
 
-    pub(super) fn wants_flush(&self, now: Now, limits: &Limits) -> bool {
+    pub(super) fn wants_flush(&self, now: Moment, limits: &Limits) -> bool {
         let old = |since: Duration| now.mono >= since + limits.flush_interval;
         // A rebuild is written by the store as it comes; a flush only makes it wait.
         let much = self.usage == Usage::Active && self.unflushed_bytes >= limits.flush_bytes_max;

@@ -3,6 +3,7 @@
 mod ask;
 mod awaits;
 mod cancel;
+mod clocks;
 mod confirmations;
 mod exactness;
 mod heard;
@@ -24,8 +25,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::batch::{Batch, BatchBuilder};
+use crate::clock::{Clock, Moment};
 use crate::log::{KafkaError, LogCallKind, PartitionEnd};
 use crate::store::StoreCallKind;
+use crate::time::Now;
 use crate::topic::{PartitionFacts, TopicId, TopicPolicy};
 
 const P0: Partition = Partition(0);

@@ -5,8 +5,8 @@ use crate::node::ask::Ask;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-fn at(ms: u64) -> Now {
-    Now { mono: Duration::from_millis(ms), wall_ms: ms }
+fn at(ms: u64) -> Moment {
+    Clock::new(Now { mono: Duration::from_millis(ms), wall_ms: ms }).now()
 }
 
 fn asked(ms: u64) -> Ask {

@@ -180,7 +180,14 @@ fn a_copy_that_may_lack_tombstones_already_is_condemned_on_disk() {
     driven.ended(StoreCallKind::Close, G1);
     driven.effects();
     driven.finds(log_of(0, 100), copy(intact(G1, 0, NOW_MS), None));
-    assert_eq!(lowest(&driven.store_calls()), [(G1, 0)]);
+    let calls = driven.store_calls();
+    // What was heard is kept: it counts for a peer's copy, too.
+    assert_eq!(lowest(&calls), [(G1, trust_ms)]);
+    let never = |call: &StoreCall| match call {
+        StoreCall::Confirm { lineage, .. } => lineage.confirmed_at_ms == 0,
+        _ => false,
+    };
+    assert!(never(&calls[0]), "{calls:?}");
     driven.ended(StoreCallKind::Confirm, G1);
     driven.recorded();
     driven.ended(StoreCallKind::Create, G2);

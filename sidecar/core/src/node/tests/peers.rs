@@ -11,7 +11,7 @@ pub(super) const G2: Generation = Generation(2);
 pub(super) const G3: Generation = Generation(3);
 pub(super) const G4: Generation = Generation(4);
 pub(super) const NOW_MS: u64 = 1_000_000;
-const RETENTION_MS: u64 = 100_000;
+pub(super) const RETENTION_MS: u64 = 100_000;
 const OLD_MS: u64 = NOW_MS - 2 * RETENTION_MS;
 
 pub(super) fn limits() -> Limits {
