@@ -33,6 +33,8 @@ pub struct Limits {
     pub retry_max: Duration,
     /// How long something may be without progress before its stall gets a name.
     pub stall_after: Duration,
+    /// After so long without an answer of the log what is in use is served, to reads that are content with any copy.
+    pub unheard_after: Duration,
     /// Longest time that a throttled restore stands still for what it has read: what comes to many partitions at
     /// once, and was asked for before the rate was lowered, must not hold it up for hours. So a rate of less than one
     /// credit in this time is exceeded.
@@ -82,6 +84,7 @@ impl Limits {
         retry_min: Duration::from_millis(250),
         retry_max: Duration::from_secs(5),
         stall_after: Duration::from_secs(3),
+        unheard_after: Duration::from_secs(2),
         restore_debt_max: Duration::from_secs(60),
         confirm_interval_max: Duration::from_secs(120),
         margin_ms_min: 100,

@@ -123,7 +123,9 @@ impl Phase {
     /// The phase x operation table; whether an old copy is there is the gate's matter.
     pub fn admits(&self, operation: Operation) -> bool {
         match (self, operation) {
-            (Phase::Opening | Phase::Stopped, _) => false,
+            (Phase::Stopped, _) => false,
+            (Phase::Opening, Operation::StaleRead) => true,
+            (Phase::Opening, Operation::Write | Operation::Read) => false,
             (Phase::Restoring(_) | Phase::CatchingUp, Operation::Write | Operation::StaleRead) => {
                 true
             }

@@ -13,10 +13,14 @@ use crate::topic::Identity;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreCall {
-    /// Compares IDENTITY with `expected` before anything else; opens the generations only when they agree.
+    /// Compares IDENTITY with `expected` before anything else; opens the generations only when they agree. What was open
+    /// is closed first.
     /// Leftovers of an interrupted `Remove`, `Quarantine` or `Create` are finished; what was fetched stays where it
     /// is. Answer: `Found`.
     Open { expected: Identity },
+    /// The generation that CURRENT names is opened for reads alone, whatever topic it is of, if its IDENTITY is of this
+    /// store. Nothing on disk is changed, and writes to it fail until the next `Open`. Answer: `Looked`.
+    Look { store: String },
     /// A new, empty generation with these lineages, durable; writes IDENTITY when there is none. What was fetched
     /// and not adopted is removed. Answer: `Done`.
     Create { generation: Generation, identity: Identity, lineages: Vec<Lineage> },
@@ -67,6 +71,7 @@ impl StoreCall {
     pub fn kind(&self) -> StoreCallKind {
         match self {
             StoreCall::Open { .. } => StoreCallKind::Open,
+            StoreCall::Look { .. } => StoreCallKind::Look,
             StoreCall::Create { .. } => StoreCallKind::Create,
             StoreCall::Adopt { .. } => StoreCallKind::Adopt,
             StoreCall::Apply { .. } => StoreCallKind::Apply,
@@ -85,6 +90,8 @@ impl StoreCall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreEvent {
     Found(Found),
+    /// None: there is nothing of this store, or nobody can tell.
+    Looked(Option<Looked>),
     Applied {
         generation: Generation,
         partition: Partition,
@@ -108,6 +115,7 @@ pub enum StoreEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StoreCallKind {
     Open,
+    Look,
     Create,
     Adopt,
     Apply,
@@ -126,6 +134,7 @@ impl StoreEvent {
     pub fn answers(&self) -> StoreCallKind {
         match self {
             StoreEvent::Found(_) => StoreCallKind::Open,
+            StoreEvent::Looked(_) => StoreCallKind::Look,
             StoreEvent::Applied { .. } => StoreCallKind::Apply,
             StoreEvent::Pinned { .. } => StoreCallKind::Pin,
             StoreEvent::Done { call, .. } | StoreEvent::Failed { call, .. } => *call,
@@ -138,6 +147,7 @@ impl StoreCallKind {
     pub fn what(self) -> &'static str {
         match self {
             StoreCallKind::Open => "opening the copy",
+            StoreCallKind::Look => "opening the copy to be read meanwhile",
             StoreCallKind::Create => "creating a generation",
             StoreCallKind::Adopt => "taking over what a peer gave",
             StoreCallKind::Apply => "writing a batch",
@@ -175,6 +185,13 @@ pub struct FoundCopy {
     pub next: Generation,
 }
 
+/// What is served until the log tells whether it may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    pub identity: Identity,
+    pub found: FoundGeneration,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundGeneration {
     pub generation: Generation,
@@ -201,6 +218,12 @@ impl FoundCopy {
 }
 
 impl FoundGeneration {
+    /// The oldest confirmation of its partitions, wall clock, ms; 0: none, or it cannot be read.
+    pub fn confirmed_at_ms(&self) -> u64 {
+        let lineages = self.lineages().into_iter().flatten();
+        lineages.map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0)
+    }
+
     /// By partition; none of what cannot be read.
     pub fn lineages(&self) -> Option<&[Lineage]> {
         match &self.state {

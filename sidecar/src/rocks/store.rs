@@ -9,8 +9,8 @@ use outrigger_core::batch::Batch;
 use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{
-    Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError,
-    StoreEvent, Why,
+    Found, FoundCopy, FoundGeneration, GenerationState, Looked, StoreCall, StoreCallKind,
+    StoreError, StoreEvent, Why,
 };
 use outrigger_core::topic::Identity;
 
@@ -80,6 +80,7 @@ impl RocksStore {
         let kind = call.kind();
         let answer = match call {
             StoreCall::Open { expected } => self.open(&expected),
+            StoreCall::Look { store } => self.look(&store),
             StoreCall::Create { generation, identity, lineages } => {
                 self.create(generation, &identity, &lineages)
             }
@@ -114,6 +115,29 @@ impl RocksStore {
             self.close_all();
         }
         found.map(StoreEvent::Found)
+    }
+
+    fn look(&mut self, store: &str) -> Answer {
+        self.close_all();
+        let Some(identity) = self.directory.identity_of(store)? else {
+            return Ok(StoreEvent::Looked(None));
+        };
+        let Roles { current, .. } = self.directory.list()?.roles(self.directory.current()?);
+        let Some(generation) = current else { return Ok(StoreEvent::Looked(None)) };
+        let path = self.directory.generation(generation);
+        let state = match generation::open_read_only(&path, identity.partitions, &self.shared)? {
+            Opening::Open(open, closed, lineages) => {
+                let failed = Some(refused(format!("{generation} is open to be read alone")));
+                let (open, tuning) = (Arc::new(open), Tuning::none());
+                let opened = Opened { generation: open, closed, load: None, tuning, failed };
+                self.open.insert(generation, opened);
+                self.publish();
+                GenerationState::Intact(lineages)
+            }
+            Opening::Unusable(state) => state,
+        };
+        let found = FoundGeneration { generation, state };
+        Ok(StoreEvent::Looked(Some(Looked { identity, found })))
     }
 
     /// Nothing is opened or changed before IDENTITY was read and is the expected one.

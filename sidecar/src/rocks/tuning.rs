@@ -20,6 +20,11 @@ pub(super) struct Tuning {
 }
 
 impl Tuning {
+    /// Of what is not written to.
+    pub(super) fn none() -> Tuning {
+        Tuning { changing: None, lenient: false }
+    }
+
     /// Of a generation that was opened for this just now.
     pub(super) fn new(
         generation: Generation,

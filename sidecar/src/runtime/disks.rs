@@ -89,10 +89,11 @@ impl Disk {
                     tracing::warn!(store = self.name, ?call, %error, "the disk refused a call");
                 }
             }
-            StoreEvent::Found(_) => drop(self.failing.remove(&StoreCallKind::Open)),
-            StoreEvent::Applied { .. } => drop(self.failing.remove(&StoreCallKind::Apply)),
-            StoreEvent::Pinned { .. } => drop(self.failing.remove(&StoreCallKind::Pin)),
-            StoreEvent::Done { call, .. } => drop(self.failing.remove(call)),
+            StoreEvent::Found(_)
+            | StoreEvent::Looked(_)
+            | StoreEvent::Applied { .. }
+            | StoreEvent::Pinned { .. }
+            | StoreEvent::Done { .. } => drop(self.failing.remove(&event.answers())),
         }
     }
 }

@@ -25,6 +25,7 @@ mod o12_drain;
 mod o12_named;
 mod o12_peers;
 mod o12_rebuild;
+mod o12_unheard;
 mod o13_resurrection;
 mod o14_foreign;
 mod o15_bounds;
@@ -203,6 +204,7 @@ impl Oracles {
             Box::new(o12_deposed::Deposed::default()),
             Box::new(o12_drain::Drains::default()),
             Box::new(o12_named::Named::default()),
+            Box::new(o12_unheard::Unheard::default()),
             Box::new(o11_needless::Needless::default()),
             Box::new(o12_peers::Peers::default()),
             Box::new(o12_rebuild::Rebuilds::default()),

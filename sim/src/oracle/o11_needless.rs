@@ -115,6 +115,7 @@ impl Seen {
             }
             // A leader that has not heard of the copy's epoch says nothing of the copy.
             Event::Log(LogEvent::Lost { loss: Loss::UnknownEpoch, .. }) => {}
+            Event::Store(StoreEvent::Looked(_)) => {}
             // Pins end without it.
             Event::Store(StoreEvent::Failed {
                 call: StoreCallKind::Pin | StoreCallKind::Unpin,

@@ -87,7 +87,10 @@ fn asks(call: &LogCall) -> bool {
 
 fn changes(call: &StoreCall) -> bool {
     match call {
-        StoreCall::Open { .. } | StoreCall::Close { .. } | StoreCall::Unpin { .. } => false,
+        StoreCall::Open { .. }
+        | StoreCall::Look { .. }
+        | StoreCall::Close { .. }
+        | StoreCall::Unpin { .. } => false,
         StoreCall::Create { .. }
         | StoreCall::Apply { .. }
         | StoreCall::Confirm { .. }

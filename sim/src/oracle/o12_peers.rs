@@ -106,6 +106,7 @@ impl Asked {
                 Err(format!("uses {generation}, which a peer gave, and has not looked at it"))
             }
             StoreCall::Open { .. }
+            | StoreCall::Look { .. }
             | StoreCall::Create { .. }
             | StoreCall::Apply { .. }
             | StoreCall::Confirm { .. }

@@ -77,6 +77,7 @@ impl Foreign {
     fn call(&self, node: usize, call: &StoreCall) -> Result<(), Wrong> {
         match call {
             StoreCall::Open { .. }
+            | StoreCall::Look { .. }
             | StoreCall::Close { .. }
             | StoreCall::Pin { .. }
             | StoreCall::Unpin { .. } => Ok(()),

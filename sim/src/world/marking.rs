@@ -109,11 +109,13 @@ pub const ALL: &[&str] = &[
     "store call: confirm",
     "store call: create",
     "store call: flush",
+    "store call: look",
     "store call: open",
     "store call: pin",
     "store call: quarantine",
     "store call: remove",
     "store call: unpin",
+    "store: a copy to be read meanwhile",
     "store: applied",
     "store: done",
     "store: failed (corrupt)",
@@ -125,6 +127,7 @@ pub const ALL: &[&str] = &[
     "store: found nothing",
     "store: found something foreign",
     "store: found an unknown format",
+    "store: nothing to be read meanwhile",
     "store: pinned",
 ];
 
@@ -170,6 +173,8 @@ fn log_event(event: &LogEvent) -> &'static str {
 
 fn store_event(event: &StoreEvent) -> &'static str {
     match event {
+        StoreEvent::Looked(None) => "store: nothing to be read meanwhile",
+        StoreEvent::Looked(Some(_)) => "store: a copy to be read meanwhile",
         StoreEvent::Found(Found::Nothing) => "store: found nothing",
         StoreEvent::Found(Found::Foreign { .. }) => "store: found something foreign",
         StoreEvent::Found(Found::Copy(copy)) => {
@@ -220,6 +225,7 @@ pub(super) fn effect(effect: &Effect) -> &'static str {
 fn store_call(call: &StoreCall) -> &'static str {
     match call.kind() {
         StoreCallKind::Open => "store call: open",
+        StoreCallKind::Look => "store call: look",
         StoreCallKind::Create => "store call: create",
         StoreCallKind::Adopt => "store call: adopt",
         StoreCallKind::Apply => "store call: apply",
@@ -359,6 +365,7 @@ pub(super) fn show_store_call(call: &StoreCall) -> String {
             format!("Apply {} to generation {generation}", show_batch(batch))
         }
         StoreCall::Open { .. }
+        | StoreCall::Look { .. }
         | StoreCall::Create { .. }
         | StoreCall::Adopt { .. }
         | StoreCall::Confirm { .. }

@@ -11,6 +11,7 @@ mod fixture;
 mod generations;
 mod identity;
 mod load;
+mod looks;
 mod pins;
 mod ranges;
 mod rows;
@@ -30,10 +31,10 @@ pub trait StoreUnderTest {
     /// What is kept under `pin`, once all partitions are.
     fn pinned(&self, pin: RequestId) -> Option<Box<dyn View>>;
 
-    /// The process is killed. The next call is an `Open`.
+    /// The process is killed. The next call is an `Open` or a `Look`.
     fn crash(&mut self);
 
-    /// The process ends in good order. The next call is an `Open`.
+    /// The process ends in good order. The next call is an `Open` or a `Look`.
     fn stop(&mut self);
 
     /// The process is killed in the middle of this `Create`, `Adopt`, `Activate`, `Remove` or `Quarantine`.
@@ -115,6 +116,14 @@ pub const CASES: &[Case] = cases![
         a_scan_merges_the_partitions_in_key_order,
         a_scan_stops_when_told,
         an_empty_or_inverted_range_has_no_rows,
+    },
+    looks::{
+        a_look_finds_what_is_in_use_and_changes_nothing,
+        what_was_looked_at_is_read_alone_until_it_is_opened,
+        a_look_does_not_ask_whose_topic_it_is_but_whose_store,
+        a_look_does_not_see_a_rebuild_that_is_not_in_use,
+        a_look_leaves_what_a_crash_interrupted,
+        a_damaged_copy_is_told_and_not_opened,
     },
     durability::{
         a_new_generation_is_durable_at_once,

@@ -43,7 +43,7 @@ impl Node {
             // For another leader's answer: whether the copy may be served shows with it.
             Stage::Waiting { .. } => self.describe.hurry(),
             // What was asked for is answered first; a pause after an error ends by itself.
-            Stage::Asking
+            Stage::Asking(_)
             | Stage::Opening { .. }
             | Stage::Recording { .. }
             | Stage::Preparing { .. }

@@ -47,6 +47,11 @@ impl Node {
             // Each of these is about to be answered by the store; a generation is closed when it is known.
             return;
         }
+        if let Stage::Asking(asking) = &self.stage
+            && asking.waits_for_disk()
+        {
+            return;
+        }
         if until > self.now.mono && self.calls_off_fetch() {
             return;
         }
@@ -57,7 +62,7 @@ impl Node {
         }
         let flushed = match &self.stage {
             Stage::Reading(reading) => reading.all_durable(),
-            Stage::Asking
+            Stage::Asking(_)
             | Stage::Opening { .. }
             | Stage::Recording { .. }
             | Stage::Preparing { .. }

@@ -76,7 +76,7 @@ impl Node {
     fn fetching(&mut self) -> Option<&mut Fetching> {
         match &mut self.stage {
             Stage::Fetching(fetching) => Some(fetching),
-            Stage::Asking
+            Stage::Asking(_)
             | Stage::Opening { .. }
             | Stage::Recording { .. }
             | Stage::Preparing { .. }

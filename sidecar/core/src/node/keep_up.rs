@@ -133,6 +133,7 @@ impl Node {
             StoreCallKind::Activate => self.on_activated(),
             StoreCallKind::Confirm => self.on_confirmed(),
             StoreCallKind::Open
+            | StoreCallKind::Look
             | StoreCallKind::Create
             | StoreCallKind::Adopt
             | StoreCallKind::Apply

@@ -34,6 +34,7 @@ mod stalls;
 mod status;
 mod throttle;
 mod unanswered;
+mod unheard;
 mod write;
 
 #[cfg(test)]
@@ -68,6 +69,7 @@ use stalls::Stalls;
 pub use status::{PartitionStatus, Progress, Source, Status};
 use throttle::Throttle;
 use unanswered::Unanswered;
+use unheard::Asking;
 use write::Sent;
 
 #[derive(Debug)]
@@ -138,8 +140,7 @@ impl Evidence {
 
 #[derive(Debug)]
 enum Stage {
-    /// For the log's facts.
-    Asking,
+    Asking(Asking),
     /// For what is on disk, judged against this identity.
     Opening {
         expected: Identity,
@@ -185,7 +186,7 @@ impl Node {
             now,
             effects: VecDeque::new(),
             phase: Phase::Opening,
-            stage: Stage::Asking,
+            stage: Stage::Asking(Asking::begin(now)),
             facts: None,
             epochs_known: Vec::new(),
             asked_at: now,
@@ -246,7 +247,7 @@ impl Node {
     /// Monotonic time at which `Event::Timer` is wanted at the latest.
     pub fn next_timer(&self) -> Option<Duration> {
         let asks = match &self.stage {
-            Stage::Asking | Stage::Waiting { .. } => [self.describe.timer(), None, None],
+            Stage::Asking(_) | Stage::Waiting { .. } => [self.describe.timer(), None, None],
             Stage::Fetching(fetching) if fetching.asks_log() => [self.describe.timer(), None, None],
             Stage::Reading(_) => [self.describe.timer(), self.ends.timer(), self.topic_id.timer()],
             Stage::Fetching(_)
@@ -261,8 +262,8 @@ impl Node {
             Stage::Reading(reading) => self.reading_timer(reading),
             Stage::Fetching(fetching) => self.fetching_timer(fetching),
             Stage::Suspended { until, .. } => Some(*until),
-            Stage::Asking
-            | Stage::Opening { .. }
+            Stage::Asking(asking) => self.asking_timer(asking),
+            Stage::Opening { .. }
             | Stage::Recording { .. }
             | Stage::Preparing { .. }
             | Stage::Waiting { .. }
@@ -303,6 +304,7 @@ impl Node {
         self.note_answer(&event);
         match event {
             StoreEvent::Found(found) => self.on_found(found),
+            StoreEvent::Looked(looked) => self.on_looked(looked),
             StoreEvent::Applied { generation, partition, position } => {
                 self.on_applied(generation, partition, position);
             }
@@ -329,11 +331,12 @@ impl Node {
 
     fn advance_stage(&mut self) {
         match &self.stage {
-            Stage::Asking | Stage::Waiting { .. } => {
+            Stage::Asking(_) | Stage::Waiting { .. } => {
                 // Where a drain's time is up nothing waits for the answer.
                 if !self.drain_is_due() && self.describe.ask(self.now) {
                     self.log(LogCall::Describe);
                 }
+                self.look_meanwhile();
             }
             Stage::Reading(_) => self.keep_up(),
             Stage::Fetching(fetching) => {
@@ -377,7 +380,7 @@ impl Node {
     fn reading(&mut self) -> Option<&mut Reading> {
         match &mut self.stage {
             Stage::Reading(reading) => Some(reading),
-            Stage::Asking
+            Stage::Asking(_)
             | Stage::Opening { .. }
             | Stage::Recording { .. }
             | Stage::Preparing { .. }

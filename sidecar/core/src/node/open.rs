@@ -44,9 +44,9 @@ impl Node {
         self.peers.hear_retention(&facts, before.as_ref());
         match &self.stage {
             // Asked before the copy was closed, these ends may lie below what it holds: no proof of a loss.
-            Stage::Asking if superseded => {}
+            Stage::Asking(_) if superseded => {}
             // Nothing is open of what belongs to something else: an operator may have moved it away.
-            Stage::Asking | Stage::Waiting { found: Found::Foreign { .. }, .. } => {
+            Stage::Asking(_) | Stage::Waiting { found: Found::Foreign { .. }, .. } => {
                 self.open_copy(&facts)
             }
             Stage::Waiting { identity, .. } if *identity == facts.identity(&self.store) => {
@@ -69,12 +69,18 @@ impl Node {
         }
     }
 
-    /// A node that waits for its disk takes writes, but not for a topic that was not accepted: their keys would lie
-    /// where this one puts them, and nobody would find them there.
+    /// A node that waits for its disk takes writes and gives its old copy, but not for a topic that was not accepted: keys
+    /// would lie where this one puts them, and nobody would find them there; and the copy would be told as that topic's.
     fn close_to_another(&mut self, facts: &LogFacts, before: Option<&LogFacts>) {
         let same = before
             .is_some_and(|before| before.identity(&self.store) == facts.identity(&self.store));
-        if !same && self.phase.admits(Operation::Write) {
+        if same {
+            return;
+        }
+        if let Stage::Suspended { served, .. } = &mut self.stage {
+            *served = None;
+        }
+        if self.phase.admits(Operation::Write) {
             self.become_phase(Phase::Opening);
         }
     }
@@ -95,6 +101,7 @@ impl Node {
 
     fn open_copy(&mut self, facts: &LogFacts) {
         let expected = facts.identity(&self.store);
+        self.open.clear();
         self.store(StoreCall::Open { expected: expected.clone() });
         self.stage = Stage::Opening { expected };
     }
@@ -287,7 +294,7 @@ impl Node {
     }
 
     fn begin_reading(&mut self) {
-        let Stage::Preparing { reading, .. } = std::mem::replace(&mut self.stage, Stage::Asking)
+        let Stage::Preparing { reading, .. } = std::mem::replace(&mut self.stage, Stage::Closing)
         else {
             return;
         };
@@ -320,6 +327,7 @@ impl Node {
                 self.heard.forget(generation);
             }
             StoreCallKind::Open
+            | StoreCallKind::Look
             | StoreCallKind::Create
             | StoreCallKind::Adopt
             | StoreCallKind::Apply
@@ -335,7 +343,7 @@ impl Node {
             Stage::Fetching(_) => self.on_fetching_done(call, generation),
             Stage::Reading(_) => self.on_reading_done(call, generation),
             Stage::Closing if call == StoreCallKind::Close && self.open.is_empty() => self.closed(),
-            Stage::Asking
+            Stage::Asking(_)
             | Stage::Opening { .. }
             | Stage::Waiting { .. }
             | Stage::Suspended { .. }
@@ -371,8 +379,7 @@ impl Node {
 
 /// Of the generation in use: no other is ever served beside a rebuild.
 fn confirmed_at_ms(found: &Found) -> u64 {
-    let lineages = in_use(found).and_then(FoundGeneration::lineages);
-    lineages.into_iter().flatten().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0)
+    in_use(found).map_or(0, FoundGeneration::confirmed_at_ms)
 }
 
 /// What CURRENT names; an unfinished rebuild is always a newer one.

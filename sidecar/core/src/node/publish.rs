@@ -46,7 +46,8 @@ impl Node {
             Stage::Recording { served, .. }
             | Stage::Waiting { served, .. }
             | Stage::Suspended { served, .. } => *served,
-            Stage::Asking | Stage::Opening { .. } | Stage::Closing | Stage::Stopped => None,
+            Stage::Asking(asking) => asking.served(),
+            Stage::Opening { .. } | Stage::Closing | Stage::Stopped => None,
         }
     }
 
@@ -56,7 +57,7 @@ impl Node {
             Stage::Reading(reading) => {
                 (reading.usage == Usage::Active, reading.exact(), reading.applied())
             }
-            Stage::Asking
+            Stage::Asking(_)
             | Stage::Opening { .. }
             | Stage::Recording { .. }
             | Stage::Preparing { .. }
@@ -66,12 +67,24 @@ impl Node {
             | Stage::Closing
             | Stage::Stopped => (false, false, self.gate.positions.clone()),
         };
+        let unheard = match &self.stage {
+            Stage::Asking(asking) => asking.topic(),
+            Stage::Opening { .. }
+            | Stage::Recording { .. }
+            | Stage::Preparing { .. }
+            | Stage::Reading(_)
+            | Stage::Fetching(_)
+            | Stage::Waiting { .. }
+            | Stage::Suspended { .. }
+            | Stage::Closing
+            | Stage::Stopped => None,
+        };
         let phase = if self.drain.is_some() { Phase::Stopped } else { self.phase.clone() };
         let gate = Gate {
             phase,
             generation: served.map(|served| served.generation),
             live,
-            topic: self.facts.as_ref().map(|facts| facts.topic),
+            topic: unheard.or_else(|| self.facts.as_ref().map(|facts| facts.topic)),
             positions,
             epochs: self.published_epochs(),
             exact,

@@ -5,6 +5,7 @@ use crate::phase::Phase;
 use crate::stall::StallKind;
 use crate::store::{StoreCall, StoreCallKind, StoreError, StoreErrorKind};
 
+use super::unheard::Asking;
 use super::{Node, Stage};
 
 impl Node {
@@ -83,7 +84,7 @@ impl Node {
         match self.drain {
             Some(_) => self.closed_in_drain(),
             None => {
-                self.stage = Stage::Asking;
+                self.stage = Stage::Asking(Asking::begin(self.now));
                 self.describe.hurry();
             }
         }

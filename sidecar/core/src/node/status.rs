@@ -80,7 +80,7 @@ impl Node {
     pub fn status(&self) -> Status {
         let reading = match &self.stage {
             Stage::Preparing { reading, .. } | Stage::Reading(reading) => Some(reading.as_ref()),
-            Stage::Asking
+            Stage::Asking(_)
             | Stage::Opening { .. }
             | Stage::Recording { .. }
             | Stage::Fetching(_)
@@ -102,7 +102,7 @@ impl Node {
             partitions: reading.map(|reading| self.partition_status(reading)).unwrap_or_default(),
             progress: match &self.stage {
                 Stage::Fetching(fetching) => Some(fetched(fetching)),
-                Stage::Asking
+                Stage::Asking(_)
                 | Stage::Opening { .. }
                 | Stage::Recording { .. }
                 | Stage::Preparing { .. }

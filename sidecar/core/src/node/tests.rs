@@ -19,6 +19,7 @@ mod reader;
 mod slow_store;
 mod stalls;
 mod throttle;
+mod unheard;
 mod writes;
 
 use std::time::Duration;

@@ -66,6 +66,15 @@ impl StoreDirectory {
         }
     }
 
+    /// What IDENTITY says, where it says that this is a copy of `store`.
+    pub(super) fn identity_of(&self, store: &str) -> Result<Option<Identity>, StoreError> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let identity = self.identity()?.and_then(Result::ok);
+        Ok(identity.filter(|identity| identity.store == store))
+    }
+
     /// Reads IDENTITY and names, and opens nothing.
     pub(super) fn judge(&self, expected: &Identity) -> Result<Owned, StoreError> {
         if !self.exists()? {

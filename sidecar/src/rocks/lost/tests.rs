@@ -36,6 +36,7 @@ impl Copies {
         match self.store.handle(call) {
             StoreEvent::Failed { call, error } => panic!("{call:?}: {error}"),
             StoreEvent::Found(_)
+            | StoreEvent::Looked(_)
             | StoreEvent::Applied { .. }
             | StoreEvent::Pinned { .. }
             | StoreEvent::Done { .. } => {}

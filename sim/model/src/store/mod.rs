@@ -21,8 +21,8 @@ use outrigger_core::conformance::store::{Damage, Fault};
 use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{
-    Found, FoundCopy, FoundGeneration, GenerationState, StoreCall, StoreCallKind, StoreError,
-    StoreErrorKind, StoreEvent, Why,
+    Found, FoundCopy, FoundGeneration, GenerationState, Looked, StoreCall, StoreCallKind,
+    StoreError, StoreErrorKind, StoreEvent, Why,
 };
 use outrigger_core::topic::Identity;
 
@@ -59,6 +59,7 @@ impl StoreModel {
         let kind = call.kind();
         let answer = match call {
             StoreCall::Open { expected } => self.open(&expected),
+            StoreCall::Look { store } => self.look(&store),
             StoreCall::Create { generation, identity, lineages } => {
                 self.create(generation, identity, lineages)
             }
@@ -189,6 +190,22 @@ impl StoreModel {
         self.highest = self.highest.max(self.disk.highest());
         let next = Generation(self.highest + 1);
         Ok(StoreEvent::Found(Found::Copy(FoundCopy { current, building, next })))
+    }
+
+    fn look(&mut self, store: &str) -> Answer {
+        self.open.clear();
+        self.pins.clear();
+        let identity = self.disk.identity().filter(|identity| identity.store == store).cloned();
+        let reach = self.faults.reach(StoreCallKind::Look, false);
+        reach.end()?;
+        let looked = identity.zip(self.disk.current_there()).map(|(identity, generation)| {
+            let found = self.open_generation(generation);
+            if let Some(open) = self.open.get_mut(&generation) {
+                open.only_read();
+            }
+            Looked { identity, found }
+        });
+        Ok(StoreEvent::Looked(looked))
     }
 
     fn open_generation(&mut self, generation: Generation) -> FoundGeneration {

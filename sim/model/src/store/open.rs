@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outrigger_core::batch::Batch;
 use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::Partition;
-use outrigger_core::store::StoreError;
+use outrigger_core::store::{StoreError, StoreErrorKind};
 
 use super::contents::{Contents, Step};
 use super::disk::Stored;
@@ -24,6 +24,12 @@ impl OpenGeneration {
     pub(super) fn new(live: Vec<Contents>) -> OpenGeneration {
         let unflushed = live.iter().map(|_| Vec::new()).collect();
         OpenGeneration { live, unflushed, failed: None }
+    }
+
+    /// Whatever is written fails, until it is opened anew.
+    pub(super) fn only_read(&mut self) {
+        let detail = "open to be read alone".to_owned();
+        self.failed = Some(StoreError { kind: StoreErrorKind::Io, detail });
     }
 
     pub(super) fn lineages(&self) -> Vec<Lineage> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use outrigger_client::proto::v1::{Phase, StallKind};
-use outrigger_client::{Client, ErrorKind, Level};
+use outrigger_client::{Client, ErrorKind, Level, Read};
 use outrigger_tests::kafka::{Cluster, TopicSpec};
 use outrigger_tests::node::Node;
 use tempfile::TempDir;
@@ -92,6 +92,77 @@ fn a_node_that_starts_before_kafka_says_so_and_comes_up_with_it() -> Result<()> 
         ensure!(node.store().await?.get("k").await?.is_some());
         Ok(())
     })
+}
+
+/// Ended in order or killed: what is on the disk answers whoever is content with it, and only them.
+#[test]
+fn a_copy_answers_stale_reads_while_kafka_is_away_at_the_start_and_the_rest_is_refused_by_name()
+-> Result<()> {
+    run(async {
+        let mut cluster = Cluster::start(1, &[])?;
+        let topic = cluster.topic("unheard", TopicSpec::store())?;
+        let dir = TempDir::new()?;
+        let mut node = Node::new(dir.path(), "one", &cluster.bootstrap(), topic.name())?;
+        node.start().await?;
+        node.until_ready().await?;
+        node.store().await?.put("k", "1").await?;
+        node.until("the record is on disk", MINUTE, |status| {
+            status.partitions.iter().map(|partition| partition.durable).sum::<u64>() == 1
+        })
+        .await?;
+        for killed in [false, true] {
+            match killed {
+                true => node.kill()?,
+                false => drop(node.stop()?),
+            }
+            cluster.kill_all()?;
+            node.start().await?;
+            let read = answers_stale(&node).await.with_context(|| node.log())?;
+            let value = read.entry.as_ref().map(|entry| entry.value.clone());
+            ensure!(value.as_deref() == Some(&b"1"[..]), "{read:?}");
+            ensure!(read.copy.age > Duration::ZERO, "with its age: {read:?}");
+            let status = node
+                .until("the stall", MINUTE, |status| has_stall(status, StallKind::LogUnreachable))
+                .await?;
+            ensure!(status.phase() == Phase::Opening, "{status:?}");
+            refuses_the_rest(&node).await?;
+            cluster.start_all()?;
+            node.until_ready().await?;
+            let store = node.store().await?.with_level(Level::Latest);
+            ensure!(store.get("k").await?.is_some(), "{}", node.log());
+            store.put("after", "2").await?;
+        }
+        Ok(())
+    })
+}
+
+async fn answers_stale(node: &Node) -> Result<Read> {
+    let stale = node.store().await?.with_level(Level::Stale);
+    let deadline = Instant::now() + MINUTE;
+    loop {
+        match stale.read("k").await {
+            Ok(read) => return Ok(read),
+            Err(error) => {
+                ensure!(error.kind() == ErrorKind::Unavailable, "{error:?}");
+                ensure!(Instant::now() < deadline, "no copy is served: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn refuses_the_rest(node: &Node) -> Result<()> {
+    let store = node.store().await?;
+    for level in [Level::Local, Level::Latest] {
+        let refused = store.clone().with_level(level).get("k").await.err();
+        let kind = refused.as_ref().map(|error| error.kind());
+        ensure!(kind == Some(ErrorKind::Unavailable), "{level:?}: {refused:?}");
+    }
+    let refused = store.put("k", "2").await.err().context("written without a log")?;
+    ensure!(!refused.may_have_happened(), "{refused:?}");
+    let too_old = store.with_level(Level::Stale).with_max_staleness(Duration::from_millis(1));
+    ensure!(too_old.get("k").await.is_err(), "too old is an error");
+    Ok(())
 }
 
 /// The socket is there before Kafka is asked, which is waited for: a signal meets a start at any moment.
