@@ -54,7 +54,7 @@ pub(super) struct Producer {
     /// Of the last client; none before the first.
     started: Option<Instant>,
     /// When its outcomes were looked for.
-    heard: Instant,
+    looked: Instant,
     /// Of the client; another takes its place as soon as none of its records is open.
     batch: BatchBytes,
     /// When the topic's limit was asked for last, because it refused something.
@@ -106,7 +106,7 @@ impl Producer {
             group: Vec::new(),
             client: State::Broken(Code::FATAL),
             started: None,
-            heard: Instant::now(),
+            looked: Instant::now(),
             batch: BatchBytes::MAX,
             limit_asked: None,
         }
@@ -137,7 +137,7 @@ impl Producer {
 
     /// When outcomes are to be looked for, or what is kept back is to be given up.
     pub(super) fn looks(&self) -> Option<Instant> {
-        let look = (!self.ledger.is_empty()).then(|| self.heard + LOOK_EVERY);
+        let look = (!self.ledger.is_empty()).then(|| self.looked + LOOK_EVERY);
         self.held.due().into_iter().chain(look).min()
     }
 
@@ -153,9 +153,10 @@ impl Producer {
 
     /// Every open record gets an outcome, also when librdkafka has none for it or does not tell.
     pub(super) fn look(&mut self, now: Instant) {
-        if self.ledger.is_empty() || now < self.heard + LOOK_EVERY {
+        if self.ledger.is_empty() || now < self.looked + LOOK_EVERY {
             return;
         }
+        self.looked = now;
         self.hear();
         if !self.ledger.is_overdue(now, OVERDUE) {
             return;
@@ -276,7 +277,6 @@ impl Producer {
 
     /// Takes what is there. What the client broke with, if it did: to make up for that takes long.
     pub(super) fn hear_quickly(&mut self) -> Option<Code> {
-        self.heard = Instant::now();
         self.drain(Duration::ZERO);
         match &self.client {
             State::Running(running) => running.client.fatal_error(),
@@ -467,6 +467,9 @@ mod tests {
             other => panic!("{other:?}"),
         };
 
+        let looks = producer.looks();
+        producer.hear_quickly();
+        assert_eq!(producer.looks(), looks, "outcomes of other writes put it off");
         producer.look(Instant::now() + LOOK_EVERY);
         assert_eq!(answers.try_iter().find_map(appended), None, "it may still come");
         producer.look(Instant::now() + OVERDUE + LOOK_EVERY);
