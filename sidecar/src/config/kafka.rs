@@ -3,6 +3,8 @@
 //! Which settings are passed on is the Kafka adapter's to say; librdkafka itself judges their values
 //! here, without connecting, so that a typing error is found before anything is opened.
 
+mod login;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -134,8 +136,13 @@ pub(super) fn properties(
             Some(_) | None => problems.push(BadProperty::NotAPair { place }.into()),
         }
     }
-    let bad = properties.iter().filter_map(|(key, value)| Some((key, judge(key, value).err()?)));
-    problems.extend(bad.map(|(key, bad)| match places.remove(key) {
+    let each =
+        properties.iter().filter_map(|(key, value)| Some((&**key, judge(key, value).err()?)));
+    let mut bad: Vec<(&str, BadProperty)> = each.collect();
+    if bad.is_empty() {
+        bad.extend(login::judge(&properties).err());
+    }
+    problems.extend(bad.into_iter().map(|(key, bad)| match places.remove(key) {
         Some(origin) => Problem::Said { problem: Box::new(bad.into()), origin },
         None => bad.into(),
     }));
@@ -181,6 +188,7 @@ fn judge(key: &str, value: &str) -> Result<(), BadProperty> {
     if key.contains('\0') || value.contains('\0') {
         return Err(refused("it contains a NUL byte".to_owned()));
     }
+    login::judge_method(key, value).map_err(refused)?;
     match ClientConfig::new().set(key, value).create_native_config() {
         Ok(_) => {}
         Err(KafkaError::ClientConfig(_, reason, _, _)) if reason.starts_with(NO_SUCH_NAME) => {

@@ -472,7 +472,7 @@ fn a_log_filter_that_does_not_parse_is_refused() {
 fn settings_for_librdkafka_are_passed_through() {
     let file = format!(
         "{MINIMAL}\n[kafka]\nsecurity.protocol = 'SASL_SSL'\n'sasl.mechanism' = 'PLAIN'\n\
-         sasl.password = 'from the file'\nenable.ssl.certificate.verification = false\nsasl.kerberos.min.time.before.relogin = 1000\n"
+         sasl.username = 'u'\nsasl.password = 'from the file'\nenable.ssl.certificate.verification = false\nsasl.kerberos.min.time.before.relogin = 1000\n"
     );
     let config =
         resolve(&["--kafka", "sasl.password=a=b, c", "--kafka", "client.id=me"], &file).unwrap();
@@ -484,6 +484,7 @@ fn settings_for_librdkafka_are_passed_through() {
         ("sasl.kerberos.min.time.before.relogin", "1000"),
         ("sasl.mechanism", "PLAIN"),
         ("sasl.password", "a=b, c"),
+        ("sasl.username", "u"),
         ("security.protocol", "SASL_SSL"),
     ];
     assert_eq!(properties, expected);
@@ -557,6 +558,11 @@ fn what_librdkafka_would_refuse_is_refused_before_it_connects() {
             "kafka: ssl.ca.location: the file that it names does not exist",
         ),
         ("client.id=a\0b", "kafka: client.id: it contains a NUL byte"),
+        (
+            "sasl.oauthbearer.method=oidc",
+            "kafka: sasl.oauthbearer.method: tokens of a provider (OIDC) are not built in",
+        ),
+        ("security.protocol=SASL_SSL", "kafka: sasl.mechanism: it is missing"),
     ];
     for (pair, message) in cases {
         let text = problem(&["--kafka", pair], MINIMAL);
