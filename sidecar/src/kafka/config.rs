@@ -96,11 +96,23 @@ impl KafkaConfig {
         Client::new(Kind::Producer, &self.settings(settings::ADMIN))
     }
 
+    /// Whom TLS trusts where the user does not say: whom the system does. The TLS inside of this program was built
+    /// elsewhere and looks for the system's certificates where that build would have them, unless the variables that it knows
+    /// say where they are.
+    fn trust(&self, is_set: impl Fn(&str) -> bool) -> Option<(String, String)> {
+        let given = ["ssl.ca.location", "ssl.ca.pem"]
+            .iter()
+            .any(|name| self.properties.contains_key(*name));
+        let told = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().any(is_set);
+        (!given && !told).then(|| ("ssl.ca.location".to_owned(), "probe".to_owned()))
+    }
+
     /// The user's come after what all clients share, and before what one client is for.
     fn settings(&self, own: &[(&str, &str)]) -> Vec<(String, String)> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut settings: Vec<_> = settings::COMMON.iter().map(owned).collect();
         settings.push(("bootstrap.servers".to_owned(), self.bootstrap.clone()));
+        settings.extend(self.trust(|name| std::env::var_os(name).is_some()));
         settings.extend(self.properties.clone());
         settings.extend(own.iter().map(owned));
         settings
@@ -190,6 +202,20 @@ mod tests {
         config.consumer(Prefetch::of(0, 100_000)).unwrap();
         config.profiler().unwrap();
         config.admin().unwrap();
+    }
+
+    #[test]
+    fn tls_trusts_whom_the_system_does_unless_somebody_says_whom() {
+        let plain = config("a:1", &[]);
+        let probe = Some(("ssl.ca.location".to_owned(), "probe".to_owned()));
+        assert_eq!(plain.trust(|_| false), probe);
+        assert_eq!(plain.trust(|name| name == "SSL_CERT_FILE"), None);
+        assert_eq!(plain.trust(|name| name == "SSL_CERT_DIR"), None);
+        for name in ["ssl.ca.location", "ssl.ca.pem"] {
+            assert_eq!(config("a:1", &[(name, "x")]).trust(|_| false), None);
+        }
+        let tls = config("127.0.0.1:9", &[("security.protocol", "SSL")]);
+        tls.consumer(Prefetch::of(0, 1)).unwrap();
     }
 
     #[test]

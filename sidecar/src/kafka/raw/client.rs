@@ -103,7 +103,22 @@ impl Client {
         let client = Client { handle: Arc::new(Handle { client: rk, _connections: connections }) };
         // SAFETY: the client is live; no queue means its main queue, where `event` reads the log.
         unsafe { rd::rd_kafka_set_log_queue(client.as_ptr(), ptr::null_mut()) };
+        client.renew_tokens();
         Ok(client)
+    }
+
+    /// librdkafka renews the tokens of OAUTHBEARER where their events are served, which is done by a thread of its own:
+    /// no queue of ours knows how. Other mechanisms have no such queue, and nothing is done.
+    fn renew_tokens(&self) {
+        // SAFETY: the client is live; the answer is null, or one reference for us to free.
+        let queue = unsafe { rd::rd_kafka_queue_get_sasl(self.as_ptr()) };
+        let Some(queue) = NonNull::new(queue) else { return };
+        drop(Queue::from_owned(self.handle(), queue.as_ptr()));
+        // SAFETY: the client is live, and the answer is ours.
+        let enabled = unsafe {
+            event::take_error(rd::rd_kafka_sasl_background_callbacks_enable(self.as_ptr()))
+        };
+        enabled.expect("a client with such a queue gets the thread that serves it");
     }
 
     pub(super) fn as_ptr(&self) -> *mut rd::rd_kafka_t {
@@ -409,7 +424,10 @@ impl Conf {
         }
         let events = rd::RD_KAFKA_EVENT_DR | rd::RD_KAFKA_EVENT_ERROR | rd::RD_KAFKA_EVENT_LOG;
         // SAFETY: the configuration is live.
-        unsafe { rd::rd_kafka_conf_set_events(conf.0.as_ptr(), events) };
+        unsafe {
+            rd::rd_kafka_conf_set_events(conf.0.as_ptr(), events);
+            rd::rd_kafka_conf_enable_sasl_queue(conf.0.as_ptr(), 1);
+        }
         Ok(conf)
     }
 
