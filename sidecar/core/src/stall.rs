@@ -71,7 +71,8 @@ impl StallKind {
                 "the partition has no leader: check the brokers and the in-sync replicas"
             }
             StallKind::Authorisation => {
-                "check the credentials and the ACLs of this principal on the topic"
+                "check the credentials and the ACLs of this principal on the topic: it needs Read, Describe and \
+                 DescribeConfigs, and Write for writes"
             }
             StallKind::TopicGone => {
                 "where no node has a copy of this topic yet, create it or start with `--create`. Where one has, do not: \

@@ -18,7 +18,7 @@ use super::config::KafkaConfig;
 use super::facts::Findings;
 use super::raw::{Client, ClientError, Code, Configured, Event, OffsetSpec, Queue, Timeout};
 use super::settings::ADMIN_TIMEOUT;
-use super::trouble::{Troubles, kafka_error};
+use super::trouble::{Right, Troubles, kafka_error};
 use super::{LogSink, PartitionCounts};
 use crate::index::StoreIndex;
 use crate::vital::Work;
@@ -60,7 +60,7 @@ struct Question {
     kind: Option<LogCallKind>,
     unanswered: usize,
     findings: Findings,
-    error: Option<Code>,
+    error: Option<(Code, Right)>,
 }
 
 /// An event's tag: the question, and which of its two offset requests this is.
@@ -199,8 +199,9 @@ impl Admin {
         let mut question = self.questions.remove(&tag.question).expect("an open question");
         question.unanswered -= 1;
         let described = matches!(answer, Answer::Topic(Ok(_)));
+        let right = answer.right();
         if let Err(code) = question.findings.add(tag.spec, answer) {
-            question.error.get_or_insert(code);
+            question.error.get_or_insert((code, right));
         }
         if described {
             self.ask_for_offsets(tag, &mut question);
@@ -219,9 +220,13 @@ impl Admin {
         if kind == LogCallKind::TopicId && ![0, told].contains(&counted) {
             (self.sink)(store, LogEvent::PartitionCount(counted));
         }
-        let event = match error.map_or_else(|| findings.into_event(kind), Err) {
-            Ok(event) => event,
-            Err(code) => LogEvent::Failed { call: kind, error: kafka_error(code, false) },
+        let failed = |error| LogEvent::Failed { call: kind, error };
+        let event = match error {
+            Some((code, right)) => failed(right.error(code)),
+            None => {
+                let answer = findings.into_event(kind);
+                answer.unwrap_or_else(|code| failed(kafka_error(code, false)))
+            }
         };
         (self.sink)(store, event);
     }
@@ -236,6 +241,14 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// Which right the question needs. What the cluster is like, everybody may ask.
+    fn right(&self) -> Right {
+        match self {
+            Answer::Configs(_) => Right::DescribeConfigs,
+            Answer::Topic(_) | Answer::Cluster(_) | Answer::Offsets(_) => Right::Describe,
+        }
+    }
+
     fn of(event: Event<'_>) -> Option<(usize, Answer)> {
         match event {
             Event::Topic { tag, answer } => Some((tag, Answer::Topic(answer))),

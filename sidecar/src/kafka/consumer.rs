@@ -18,7 +18,7 @@ use super::config::KafkaConfig;
 use super::raw::{Client, ClientError, Code, Queue, Topic};
 use super::reader::{Progress, Reader, Start};
 use super::settings::{Prefetch, WATERMARK_AGAIN};
-use super::trouble::Troubles;
+use super::trouble::{Right, Troubles};
 use super::{LogSink, PartitionCounts};
 use crate::index::StoreIndex;
 use crate::vital::Work;
@@ -247,7 +247,7 @@ impl Consumer {
                 Progress::Lost(loss) => (self.sink)(store, LogEvent::Lost { partition, loss }),
                 Progress::Fault { fault, until } => {
                     self.timers.insert((until, place));
-                    self.troubles.of_store(store, fault.code, &fault.text);
+                    self.troubles.of_right(store, Right::Read, fault.code, &fault.text);
                 }
                 Progress::AwaitsWatermark => {
                     self.timers.insert((Instant::now() + WATERMARK_AGAIN, place));

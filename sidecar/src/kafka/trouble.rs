@@ -16,6 +16,35 @@ pub(super) fn kafka_error(code: Code, not_persisted: bool) -> KafkaError {
     KafkaError { code: code.0, name: code.name(), not_persisted }
 }
 
+/// What this node must be allowed to do on a topic, by Kafka's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    Read,
+    Describe,
+    DescribeConfigs,
+}
+
+impl Right {
+    fn name(self) -> &'static str {
+        match self {
+            Right::Read => "Read",
+            Right::Describe => "Describe",
+            Right::DescribeConfigs => "DescribeConfigs",
+        }
+    }
+
+    /// The error of what needs this right. Kafka says which topic was denied, not which right was missing.
+    pub(super) fn error(self, code: Code) -> KafkaError {
+        let mut error = kafka_error(code, false);
+        if code == Code::TOPIC_AUTHORIZATION_FAILED {
+            error.name += ": the right ";
+            error.name += self.name();
+            error.name += " is missing";
+        }
+        error
+    }
+}
+
 /// One per thread: says each trouble at most once in a while, to one store or to all, and writes it
 /// into the log less often still.
 pub(super) struct Troubles {
@@ -55,12 +84,21 @@ impl Troubles {
         }
     }
 
+    /// As [`Troubles::of_store`], of what needs `right`.
+    pub(super) fn of_right(&mut self, store: StoreIndex, right: Right, code: Code, text: &str) {
+        self.of_error(store, right.error(code), code, text);
+    }
+
     pub(super) fn of_store(&mut self, store: StoreIndex, code: Code, text: &str) {
+        self.of_error(store, kafka_error(code, false), code, text);
+    }
+
+    fn of_error(&mut self, store: StoreIndex, error: KafkaError, code: Code, text: &str) {
         if self.logged.admits((Some(store), code)) {
-            tracing::warn!(%store, code = code.0, name = code.name(), "kafka partition: {text}");
+            tracing::warn!(%store, code = code.0, name = error.name, "kafka partition: {text}");
         }
         if self.told.admits((Some(store), code)) {
-            (self.sink)(store, LogEvent::Trouble(kafka_error(code, false)));
+            (self.sink)(store, LogEvent::Trouble(error));
         }
     }
 
@@ -112,6 +150,13 @@ impl Recent {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn only_a_denial_names_the_right() {
+        let denied = Right::DescribeConfigs.error(Code::TOPIC_AUTHORIZATION_FAILED).name;
+        assert_eq!(denied, "TOPIC_AUTHORIZATION_FAILED: the right DescribeConfigs is missing");
+        assert_eq!(Right::Read.error(Code::TIMED_OUT).name, Code::TIMED_OUT.name());
+    }
 
     #[test]
     fn a_trouble_that_repeats_itself_is_told_once_and_to_each_store() {

@@ -43,6 +43,7 @@ impl Code {
     pub(super) const FATAL: Code = Code(-150);
     pub(super) const AUTO_OFFSET_RESET: Code = Code(-140);
     pub(super) const MSG_SIZE_TOO_LARGE: Code = Code(10);
+    pub(super) const TOPIC_AUTHORIZATION_FAILED: Code = Code(29);
     pub(super) const TOPIC_ALREADY_EXISTS: Code = Code(36);
     pub(super) const INVALID_REPLICATION_FACTOR: Code = Code(38);
 
