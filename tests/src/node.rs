@@ -1,5 +1,6 @@
 //! A sidecar as its users run it: the built binary, as a child process, on a data directory of its own.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -32,6 +33,7 @@ pub struct Node {
     host: Host,
     port: u16,
     args: Vec<String>,
+    environment: Vec<(String, OsString)>,
     file_bytes_max: Option<u64>,
     open_files_max: Option<u64>,
     memory: Option<Arc<MemoryGroup>>,
@@ -58,6 +60,7 @@ impl Node {
             host: Host::local(),
             port: free_port()?,
             args,
+            environment: Vec::new(),
             file_bytes_max: None,
             open_files_max: None,
             memory: None,
@@ -69,6 +72,12 @@ impl Node {
 
     pub fn with_args(mut self, args: &[&str]) -> Node {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// `serve` finds this variable.
+    pub fn with_env(mut self, name: &str, value: &OsStr) -> Node {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -193,6 +202,7 @@ impl Node {
                 shell
             }
         };
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("serve").arg("--data").arg(self.data());
         command.arg("--listen").arg(self.address().to_string()).args(&self.args);
         command

@@ -13,6 +13,7 @@ use outrigger_core::offset::Partition;
 
 use super::java::Java;
 use super::ports;
+use super::secured::Secured;
 use crate::host::Host;
 use crate::weather::Proxy;
 
@@ -27,6 +28,7 @@ pub(super) struct Broker {
     pub(super) port: u16,
     controller_port: u16,
     outside: Option<Outside>,
+    secured: Option<Secured>,
     home: PathBuf,
     process: Option<Child>,
     paused: AtomicBool,
@@ -54,6 +56,7 @@ impl Broker {
             port: ports::free()?,
             controller_port: ports::free()?,
             outside: None,
+            secured: None,
             home,
             process: None,
             paused: AtomicBool::new(false),
@@ -73,6 +76,19 @@ impl Broker {
         let port = ports::free()?;
         self.outside = Some(Outside { port, way: Way::Misnamed(address.to_owned()) });
         Ok(self)
+    }
+
+    /// Before it is configured.
+    pub(super) fn secured(mut self) -> Result<Broker> {
+        self.secured = Some(Secured::new()?);
+        Ok(self)
+    }
+
+    /// Where this listener is reached, when there is one of this name.
+    pub(super) fn secured_address(&self, listener: &str) -> Option<String> {
+        let listeners = self.secured.as_ref()?.listeners();
+        let (_, port) = listeners.into_iter().find(|(name, _)| *name == listener)?;
+        Some(format!("{}:{port}", self.host.address))
     }
 
     pub(super) fn proxy(&self) -> Option<&Proxy> {
@@ -120,13 +136,19 @@ impl Broker {
                 Way::Misnamed(address) => format!(",OUTSIDE://{address}"),
             };
         }
+        for (name, port) in self.secured.iter().flat_map(Secured::listeners) {
+            let listener = format!(",{name}://{address}:{port}");
+            listens += &listener;
+            advertised += &listener;
+        }
         let mut text = format!(
             "process.roles=broker,controller\n\
              node.id={id}\n\
              controller.quorum.voters={voters}\n\
              listeners=PLAINTEXT://{address}:{port},CONTROLLER://{address}:{controller_port}{listens}\n\
              advertised.listeners=PLAINTEXT://{address}:{port}{advertised}\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT,\
+             SSL:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT\n\
              inter.broker.listener.name=PLAINTEXT\n\
              controller.listener.names=CONTROLLER\n\
              log.dirs={}\n",

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use super::broker::Broker;
 use super::client;
 use super::java::Java;
 use super::leash::Leash;
+use super::secured;
 use super::topic::{Topic, TopicSpec};
 use crate::host::Host;
 use crate::weather::{Proxy, Weather};
@@ -32,6 +34,7 @@ enum Ways {
     Direct,
     AlsoThroughProxies,
     AlsoMisnamed(&'static str),
+    AlsoSecured,
 }
 
 /// Brokers are numbered from 1. Field order is drop order: brokers, then what would end them otherwise.
@@ -79,6 +82,13 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// One broker that asks who somebody is and what they may.
+    pub(super) fn start_secured() -> Result<Cluster> {
+        let mut cluster = Cluster::make(&[Host::local()], Ways::AlsoSecured, &[])?;
+        cluster.start_all()?;
+        Ok(cluster)
+    }
+
     /// A cluster of `brokers` of which one has never been up: the others do not know it.
     pub fn start_without(brokers: usize, absent: usize) -> Result<Cluster> {
         let mut cluster = Cluster::make(&vec![Host::local(); brokers], Ways::Direct, &[])?;
@@ -102,11 +112,19 @@ impl Cluster {
                     Ways::Direct => Ok(broker),
                     Ways::AlsoThroughProxies => broker.behind_proxy(),
                     Ways::AlsoMisnamed(address) => broker.misnamed(address),
+                    Ways::AlsoSecured => broker.secured(),
                 }
             })
             .collect::<Result<Vec<_>>>()?;
         let cluster = Cluster { brokers, java, leash, directory };
-        cluster.format(overrides)?;
+        let mut settings = settings(cluster.brokers.len(), overrides);
+        match ways {
+            Ways::Direct | Ways::AlsoThroughProxies | Ways::AlsoMisnamed(_) => {}
+            Ways::AlsoSecured => {
+                settings.extend(secured::settings(&secured::make_key(cluster.directory())?));
+            }
+        }
+        cluster.format(&settings)?;
         Ok(cluster)
     }
 
@@ -140,6 +158,15 @@ impl Cluster {
 
     pub fn brokers(&self) -> usize {
         self.brokers.len()
+    }
+
+    pub(super) fn secured_address(&self, listener: &str) -> Option<String> {
+        self.brokers.iter().find_map(|broker| broker.secured_address(listener))
+    }
+
+    /// A program of Kafka's, to be run where this process is.
+    pub(super) fn java_command(&self, class: &str) -> Command {
+        self.java.command(&Host::local(), class)
     }
 
     /// A directory with Kafka's own command line tools, for a PATH.
@@ -269,13 +296,12 @@ impl Cluster {
         self.leash.name(self.brokers.iter().filter_map(Broker::pid))
     }
 
-    fn format(&self, overrides: &[(&str, &str)]) -> Result<()> {
+    fn format(&self, settings: &[(String, String)]) -> Result<()> {
         let voters = self.brokers.iter().map(Broker::voter).collect::<Vec<_>>().join(",");
-        let settings = settings(self.brokers.len(), overrides);
         let id = unique_id();
         let mut formatting = Vec::new();
         for broker in &self.brokers {
-            broker.configure(&voters, &settings)?;
+            broker.configure(&voters, settings)?;
             formatting.push((broker, broker.format(&self.java, &id)?));
         }
         for (broker, mut child) in formatting {

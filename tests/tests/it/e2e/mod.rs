@@ -13,6 +13,7 @@ mod peers;
 mod plan;
 mod refusals;
 mod reseed;
+mod secured;
 mod slow_disk;
 mod verify;
 mod wait;
