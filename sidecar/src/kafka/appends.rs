@@ -19,7 +19,7 @@ use outrigger_core::offset::RequestId;
 use super::admin::ToAdmin;
 use super::config::{KafkaConfig, KafkaStartError};
 use super::producer::{Parts, Producer};
-use super::settings::WAIT_MAX;
+use super::settings::{GATHER_MAX, WAIT_MAX};
 use super::{LogSink, Stop, Thread, Wake};
 use crate::index::StoreIndex;
 use crate::vital::Work;
@@ -171,8 +171,12 @@ impl Appends {
         }
     }
 
-    /// When records that wait are to be sent.
+    /// When records that wait are to be sent. While the thread has the desk nobody can tell, so it is asked again soon: the
+    /// thread relies on a turn for what waits.
     pub(super) fn due(&self) -> Option<Instant> {
+        if let Err(TryLockError::WouldBlock) = self.shared.desk.try_lock() {
+            return Some(Instant::now() + GATHER_MAX);
+        }
         self.shared.quick().and_then(|desk| desk.producer.leaves())
     }
 
@@ -254,8 +258,9 @@ impl Shared {
 
     /// When the thread is to do something although nothing happens.
     fn due(&self, producer: &Producer) -> Option<Instant> {
-        // Where somebody drives, it only makes up for turns that do not come.
-        let driven = self.driver.get().is_some();
+        // Where somebody drives, it only makes up for turns that do not come. Whoever must not wait sends nothing while that
+        // takes long.
+        let driven = self.driver.get().is_some() && producer.is_quick();
         let leaves = producer.leaves().map(|due| if driven { due + WAIT_MAX } else { due });
         leaves.into_iter().chain(producer.looks()).min()
     }
@@ -321,6 +326,22 @@ mod tests {
         let mut all: Vec<_> = (0..100).map(|_| answered(&events)).collect();
         all.sort_unstable();
         assert!(all.is_sorted_by_key(|(_, offset)| offset), "{all:?}");
+    }
+
+    #[test]
+    fn what_may_wait_while_the_thread_is_busy_is_asked_for_again() {
+        let (appends, _events) = appends();
+        let until = Instant::now() + ANSWERED_MAX;
+        let nothing_waits = || {
+            while appends.due().is_some() {
+                assert!(Instant::now() < until, "nothing waits, and the thread rests");
+            }
+        };
+        nothing_waits();
+        let busy = appends.shared.desk();
+        assert!(appends.due().is_some());
+        drop(busy);
+        nothing_waits();
     }
 
     #[test]
