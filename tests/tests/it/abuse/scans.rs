@@ -99,7 +99,10 @@ async fn fill(node: &Node) -> Result<()> {
     for number in 0..20_000 {
         drop(writer.put(format!("{number:06}"), &value).await?);
     }
-    Ok(writer.finish().await?)
+    writer.finish().await?;
+    // Acknowledged, they are in the log; scans are of the copy.
+    ensure!(store.get("019999").await?.is_some(), "this session wrote it");
+    Ok(())
 }
 
 /// A scan whose first message was read.
