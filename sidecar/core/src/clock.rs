@@ -77,8 +77,7 @@ impl Clock {
     pub(crate) fn observe(&mut self, now: Now) {
         let Now { mono, wall_ms } = now;
         let shown_ms = date(wall_ms) - whole_ms(mono);
-        let as_then = |era: &&mut Era| (era.shown_ms - shown_ms).abs() <= SLACK_MS;
-        let ahead_ms = match self.eras.back_mut().filter(as_then) {
+        let ahead_ms = match self.eras.back_mut().filter(|era| era.is_as_then(shown_ms)) {
             Some(era) => {
                 era.to = mono;
                 era.ahead_ms
@@ -89,8 +88,7 @@ impl Clock {
     }
 
     fn begin_era(&mut self, from: Duration, shown_ms: i64) -> i64 {
-        let as_then = |era: &Era| (era.shown_ms - shown_ms).abs() <= SLACK_MS;
-        let ahead_ms = match self.eras.iter().position(as_then) {
+        let ahead_ms = match self.eras.iter().position(|era| era.is_as_then(shown_ms)) {
             Some(agreed) => {
                 let ahead_ms = self.eras[agreed].ahead_ms;
                 self.eras.iter_mut().skip(agreed).for_each(|era| era.ahead_ms = ahead_ms);
@@ -120,6 +118,11 @@ impl Clock {
 }
 
 impl Era {
+    /// Both clocks agree now as they did in it.
+    fn is_as_then(&self, shown_ms: i64) -> bool {
+        (self.shown_ms - shown_ms).abs() <= SLACK_MS
+    }
+
     /// What was believed when the wall clock showed this, if it did.
     fn dates(&self, wall_ms: i64) -> Option<i64> {
         let shown = whole_ms(self.from) - SLACK_MS..=whole_ms(self.to) + SLACK_MS;

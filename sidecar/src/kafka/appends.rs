@@ -174,10 +174,11 @@ impl Appends {
     /// When records that wait are to be sent. While the thread has the desk nobody can tell, so it is asked again soon: the
     /// thread relies on a turn for what waits.
     pub(super) fn due(&self) -> Option<Instant> {
-        if let Err(TryLockError::WouldBlock) = self.shared.desk.try_lock() {
-            return Some(Instant::now() + GATHER_MAX);
+        match self.shared.desk.try_lock() {
+            Ok(desk) => self.shared.is_quick(&desk).then(|| desk.producer.leaves()).flatten(),
+            Err(TryLockError::WouldBlock) => Some(Instant::now() + GATHER_MAX),
+            Err(TryLockError::Poisoned(_)) => None,
         }
-        self.shared.quick().and_then(|desk| desk.producer.leaves())
     }
 
     /// Sends them.
@@ -213,9 +214,14 @@ impl Shared {
             Ok(desk) => desk,
             Err(TryLockError::Poisoned(_)) | Err(TryLockError::WouldBlock) => return None,
         };
+        self.is_quick(&desk).then_some(desk)
+    }
+
+    /// Nothing that the thread was given comes before, and nothing takes long.
+    fn is_quick(&self, desk: &Desk) -> bool {
         // Counted down under the lock: with none left, all before this were handed over.
         let first = self.before.load(Ordering::Relaxed) == 0;
-        (first && desk.producer.is_quick()).then_some(desk)
+        first && desk.producer.is_quick()
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {

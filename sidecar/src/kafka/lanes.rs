@@ -150,10 +150,12 @@ impl Lane {
     fn due(&self) -> Option<Instant> {
         let bulk = self.unanswered.max(self.waiting.len()) >= BULK_RECORDS;
         let gathered = self.unanswered == 0 && 2 * self.waiting.len() >= self.last;
-        let wait = match self.unanswered < ON_THEIR_WAY_MAX {
-            _ if bulk || gathered => Duration::ZERO,
-            true => GATHER_MAX,
-            false => WAIT_MAX,
+        let wait = if bulk || gathered {
+            Duration::ZERO
+        } else if self.unanswered < ON_THEIR_WAY_MAX {
+            GATHER_MAX
+        } else {
+            WAIT_MAX
         };
         self.since.map(|since| since + wait)
     }

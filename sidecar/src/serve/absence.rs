@@ -72,9 +72,9 @@ impl Watch {
     async fn look(&self, kind: StallKind) -> Option<Told> {
         let (kafka, data) = (self.kafka.clone(), self.data.clone());
         let (store, topic) = (self.store.name().to_owned(), self.topic.clone());
-        let looked = tokio::task::spawn_blocking(move || match kind {
-            StallKind::TopicGone => look(&kafka, &data, &store),
-            _ => unreached(&kafka, &topic),
+        let looked = tokio::task::spawn_blocking(move || match kind == StallKind::TopicGone {
+            true => look(&kafka, &data, &store),
+            false => unreached(&kafka, &topic),
         });
         looked.await.expect("looking does not panic")
     }

@@ -115,7 +115,8 @@ struct Confirming {
 }
 
 impl Reader {
-    /// `confirmed`: when that was which the lineage tells. `end`: as the leader answered it to a question asked at `asked`; the target.
+    /// `confirmed`: the moment of the confirmation that the lineage has. `end`: as the leader answered it to a question asked
+    /// at `asked`; the target.
     pub(super) fn new(
         partition: Partition,
         lineage: Lineage,
