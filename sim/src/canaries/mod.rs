@@ -5,8 +5,10 @@
 //! passes the same seeds first, or nothing that follows would mean anything. The checkout is only read.
 
 mod canary;
+mod patch;
 mod play;
 mod scratch;
+pub mod shell;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +21,12 @@ use anyhow::{Context, Result, bail, ensure};
 
 use canary::Canary;
 use play::Outcome;
-use scratch::Scratch;
+use scratch::{Part, Scratch};
+
+/// What the simulator is built from.
+const PART: Part =
+    Part { paths: &["sidecar/core", "sim"], members: r#"["sidecar/core", "sim/model", "sim"]"# };
+const BUILD: [&str; 6] = ["build", "--offline", "--quiet", "--package", "outrigger-sim", "--bins"];
 
 /// A canary that expects this oracle is seen by marks that are never hit any more.
 const COVERAGE: &str = "O20";
@@ -64,15 +71,14 @@ enum Verdict {
 
 /// True when every canary was caught by the oracle that its header names.
 pub fn run(options: &Options) -> Result<bool> {
-    let workspace =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("sim is in a workspace")?;
+    let workspace = workspace()?;
     let dir = options.dir.clone().unwrap_or_else(|| workspace.join("sim/canaries"));
-    let canaries = canary::load(&dir, &options.only)?;
+    let canaries = patch::load(&dir, &options.only, Canary::of)?;
     let cache = cache(workspace);
     let _lock = lock(&cache)?;
     let jobs = options.jobs.clamp(1, canaries.len());
     let scratches: Vec<Scratch> = (0..jobs)
-        .map(|job| Scratch::of(workspace, &cache.join(job.to_string())))
+        .map(|job| Scratch::of(workspace, &cache.join(job.to_string()), PART))
         .collect::<Result<_>>()?;
     let bench = Bench {
         covered: control(&scratches[0], &canaries)?,
@@ -81,6 +87,10 @@ pub fn run(options: &Options) -> Result<bool> {
     let tried = bench.try_all(&scratches, canaries);
     table::print(&tried);
     Ok(tried.iter().all(|tried| matches!(tried.verdict, Verdict::Caught { .. })))
+}
+
+fn workspace() -> Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("sim is in a workspace")
 }
 
 /// Copies and builds outlive a run, so that the next one is incremental.
@@ -102,7 +112,7 @@ fn lock(cache: &Path) -> Result<File> {
 /// Without a bug nothing is found in the largest number of seeds that any canary is given. Where a canary
 /// is known by what it never reaches, what the control never reaches in as many seeds.
 fn control(scratch: &Scratch, canaries: &[Canary]) -> Result<Covered> {
-    scratch.build().context("the control")?;
+    scratch.build(&BUILD).context("the control")?;
     let most = canaries.iter().map(|canary| canary.seeds).max().unwrap_or(1);
     let covering = canaries.iter().filter(|canary| canary.expects(COVERAGE));
     let bounds: BTreeSet<u64> = covering.map(|canary| canary.seeds).chain([most]).collect();
@@ -159,7 +169,7 @@ impl Bench {
 
     fn judge(&self, scratch: &Scratch, canary: &Canary) -> Result<Verdict> {
         let _applied = scratch.apply(canary)?;
-        scratch.build()?;
+        scratch.build(&BUILD)?;
         let (program, folder) = (scratch.program(), scratch.run_folder(&canary.name)?);
         let outcome = match canary.expects(TWICE) {
             true => play::play_twice(&program, canary.seeds, &folder)?,

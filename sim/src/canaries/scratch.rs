@@ -10,11 +10,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::canary::Canary;
+use super::patch::Patch;
 
-/// Folders of the workspace that the simulator is built from.
-const CRATES: [&str; 2] = ["sidecar/core", "sim"];
-const MEMBERS: &str = r#"["sidecar/core", "sim/model", "sim"]"#;
+/// What of the workspace is copied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// Folders and files.
+    pub(super) paths: &'static [&'static str],
+    /// The crates among them, as a workspace's manifest lists its members.
+    pub(super) members: &'static str,
+}
 
 #[derive(Debug)]
 pub(super) struct Scratch {
@@ -26,35 +31,35 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// A copy of `workspace` in `dir`, brought up to date.
-    pub(super) fn of(workspace: &Path, dir: &Path) -> Result<Scratch> {
+    /// A copy of this part of `workspace` in `dir`, brought up to date.
+    pub(super) fn of(workspace: &Path, dir: &Path, part: Part) -> Result<Scratch> {
         let scratch = Scratch {
             checkout: dir.join("checkout"),
             target: dir.join("target"),
             runs: dir.join("runs"),
         };
         fs::create_dir_all(&scratch.checkout)?;
-        scratch.write_manifest(workspace)?;
+        scratch.write_manifest(workspace, part.members)?;
         scratch.write_lockfile(workspace)?;
-        for folder in CRATES {
-            copy_changed(&workspace.join(folder), &scratch.checkout.join(folder))?;
+        for path in part.paths {
+            copy_changed(&workspace.join(path), &scratch.checkout.join(path))?;
         }
         Ok(scratch)
     }
 
     /// The workspace's manifest without the members that are not there.
-    fn write_manifest(&self, workspace: &Path) -> Result<()> {
+    fn write_manifest(&self, workspace: &Path, members: &str) -> Result<()> {
         let manifest = fs::read_to_string(workspace.join("Cargo.toml"))?;
         let reduced: Vec<String> = manifest
             .lines()
             .filter(|line| !line.starts_with("default-members"))
             .map(|line| match line.starts_with("members = ") {
-                true => format!("members = {MEMBERS}"),
+                true => format!("members = {members}"),
                 false => line.to_owned(),
             })
             .collect();
         ensure!(
-            reduced.iter().any(|line| line.ends_with(MEMBERS)),
+            reduced.iter().any(|line| line.ends_with(members)),
             "the workspace's manifest has no line that begins with `members = `"
         );
         write_changed(&self.checkout.join("Cargo.toml"), (reduced.join("\n") + "\n").as_bytes())
@@ -73,14 +78,14 @@ impl Scratch {
     }
 
     /// Puts the bug in. An error names the file and the hunk that does not fit any more.
-    pub(super) fn apply(&self, canary: &Canary) -> Result<Applied> {
-        let before = canary.files.iter().map(|file| {
+    pub(super) fn apply(&self, patch: &Patch) -> Result<Applied> {
+        let before = patch.files.iter().map(|file| {
             let path = self.checkout.join(file);
             let text = fs::read(&path);
             text.map(|text| (path, text)).with_context(|| format!("no {}", file.display()))
         });
         let applied = Applied { before: before.collect::<Result<_>>()? };
-        let patch = fs::canonicalize(&canary.path)?;
+        let patch = fs::canonicalize(&patch.path)?;
         let output = Command::new("git")
             .args(["apply", "--whitespace=nowarn"])
             .arg(patch)
@@ -98,15 +103,18 @@ impl Scratch {
         Ok(applied)
     }
 
-    /// Builds the simulator as the checkout is now.
-    pub(super) fn build(&self) -> Result<()> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
-            .args(["build", "--offline", "--quiet", "--package", "outrigger-sim", "--bins"])
-            .current_dir(&self.checkout)
-            .env("CARGO_TARGET_DIR", &self.target)
-            .output()
-            .context("cargo cannot be started")?;
+    /// Cargo on the checkout as it is now, into a target folder that nobody else uses.
+    pub(super) fn cargo(&self) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(&self.checkout).env("CARGO_TARGET_DIR", &self.target);
+        // A canary changes a line or two.
+        cargo.env("CARGO_INCREMENTAL", "1");
+        cargo
+    }
+
+    /// An error has what the compiler says.
+    pub(super) fn build(&self, args: &[&str]) -> Result<()> {
+        let output = self.cargo().args(args).output().context("cargo cannot be started")?;
         if !output.status.success() {
             bail!("does not build:\n{}", String::from_utf8_lossy(&output.stderr).trim());
         }
@@ -145,18 +153,18 @@ impl Drop for Applied {
     }
 }
 
-/// Makes `to` equal to `from`, writing only what differs: an unchanged file keeps its time.
+/// Makes `to` equal to `from`, a folder or a file, writing only what differs: an unchanged file keeps its time.
 fn copy_changed(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        let text = fs::read(from).with_context(|| format!("no {}", from.display()))?;
+        return write_changed(to, &text);
+    }
     fs::create_dir_all(to)?;
     let mut names = BTreeSet::new();
-    for entry in fs::read_dir(from).with_context(|| format!("no {}", from.display()))? {
+    for entry in fs::read_dir(from)? {
         let entry = entry?;
         let name = entry.file_name();
-        let (source, copy) = (entry.path(), to.join(&name));
-        match entry.file_type()?.is_dir() {
-            true => copy_changed(&source, &copy)?,
-            false => write_changed(&copy, &fs::read(&source)?)?,
-        }
+        copy_changed(&entry.path(), &to.join(&name))?;
         names.insert(name);
     }
     for entry in fs::read_dir(to)? {

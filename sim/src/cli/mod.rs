@@ -39,7 +39,10 @@ pub fn main() -> ExitCode {
 }
 
 fn canaries(args: Canaries) -> anyhow::Result<ExitCode> {
-    let Canaries { only, keep, jobs, dir } = args;
-    let caught = canaries::run(&canaries::Options { only, keep, jobs, dir })?;
+    let Canaries { shell, only, keep, jobs, dir } = args;
+    let caught = match shell {
+        true => canaries::shell::run(&canaries::shell::Options { only, dir })?,
+        false => canaries::run(&canaries::Options { only, keep, jobs, dir })?,
+    };
     Ok(if caught { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
