@@ -12,6 +12,8 @@ pub mod exit;
 pub mod grpc;
 pub mod index;
 pub mod kafka;
+#[cfg(test)]
+mod mutation;
 pub mod peer;
 pub mod plan;
 pub mod profile;

@@ -184,7 +184,25 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_position_or_refused_with_what_would_be_one(
+            text in "([0-9]{0,21}:[0-9]{0,21},?){0,3}|[0-9a-f]{0,80}|.*",
+        ) {
+            match AtLeast::parse(&text) {
+                Ok(AtLeast::Revisions(revisions)) => {
+                    let furthest = positions(&revisions);
+                    prop_assert!(!furthest.is_empty() && furthest.len() <= revisions.len());
+                }
+                Ok(AtLeast::Token(token)) => prop_assert_eq!(Token::from_bytes(&token.to_bytes()), Ok(token)),
+                Err(error) => prop_assert!(error.to_string().contains("0:4207")),
+            }
+        }
+    }
 
     fn freshness(level: Option<LevelName>, at_least: Option<&str>) -> Freshness {
         Freshness { level, at_least: at_least.map(|text| AtLeast::parse(text).unwrap()) }

@@ -274,3 +274,7 @@ fn warnings(config: &ServeConfig, secret_file: Option<&Path>) -> Vec<String> {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "mutated_tests.rs"]
+mod mutated_tests;

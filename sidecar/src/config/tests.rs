@@ -35,6 +35,16 @@ fn problems(flags: &[&str], file: &str) -> Vec<String> {
     error.problems.iter().map(Problem::to_string).collect()
 }
 
+/// What is wrong with a file, for `mutated_tests`.
+pub(super) fn problems_of_file(file: &str) -> Vec<String> {
+    let problems = |error: ConfigError| error.problems.iter().map(Problem::to_string).collect();
+    resolve(&[], file).map_or_else(problems, |_right| Vec::new())
+}
+
+pub(super) fn resolved(file: &str) -> bool {
+    resolve(&[], file).is_ok()
+}
+
 /// `MINIMAL` with `store` instead of its store.
 fn with_stores(stores: &str) -> String {
     format!("data = '/d'\nbootstrap = 'b:9092'\n{stores}")

@@ -65,7 +65,29 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_text_is_exactly_what_it_says_or_is_refused_with_what_would_be_one(
+            number: u64, digits in "[0-9]{1,21}", unit in "(ms|s|m|h|KiB|MiB|GiB|[a-zA-Z ]{0,3})", any: String,
+        ) {
+            for text in [format!("{number}{unit}"), format!("{digits}{unit}"), any] {
+                match parse_duration(&text) {
+                    Ok(duration) => prop_assert!(!duration.is_zero()),
+                    Err(error) => prop_assert!(error.to_string().contains("such as")),
+                }
+                if let Err(error) = parse_rate(&text) {
+                    prop_assert!(error.to_string().contains("rate"));
+                }
+            }
+            let kib = parse_size(&format!("{number}KiB")).map(|bytes| u128::try_from(bytes).unwrap());
+            let exact = u128::from(number) << 10;
+            prop_assert_eq!(kib, (exact <= u128::from(u64::MAX)).then_some(exact));
+        }
+    }
 
     #[test]
     fn a_number_with_its_unit_is_a_duration() {

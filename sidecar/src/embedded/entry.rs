@@ -193,7 +193,10 @@ fn many<T>(from: &mut &[u8], one: impl Fn(&mut &[u8]) -> Option<T>) -> Option<Ve
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::mutation::{mutated, mutations};
 
     fn entries() -> Vec<Entry> {
         let record = |offset, key: Option<&'static [u8]>, value: Option<&'static [u8]>| Record {
@@ -260,6 +263,16 @@ mod tests {
         }
         let longer = [&bytes[..], &[BATCH]].concat();
         assert_eq!(decode_all(&longer), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_became_of_entries_are_none_or_are_spelt_so(mutations in mutations()) {
+            let bytes = mutated(&encode(&entries()), &mutations);
+            if let Some(entries) = decode_all(&bytes) {
+                prop_assert_eq!(encode(&entries), bytes);
+            }
+        }
     }
 
     /// The bytes of the batch above. They are on disks: a change here needs a new journal version.

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! header  "ORLOG", version u8, topic id 16, partitions u32, cluster (length u32, UTF-8), xxh3 u64
-//! frame   length u32, xxh3 of the payload u64, payload (entries)
+//! frame   length u32, the lower half of xxh3 of those four bytes u32, xxh3 of the payload u64, payload (entries)
 //! ```
 //! A frame that does not check and reaches the file's end was cut off by a crash before anything in
-//! it was acknowledged: it is dropped. With bytes behind it, it was acknowledged once: damage.
+//! it was acknowledged: it is dropped. With bytes behind it, it was acknowledged once: damage. So a length is only
+//! believed by its own checksum: with a wrong one all frames behind it would be taken for one that was cut off.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -17,9 +18,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::entry::{Entry, decode_all};
 
 const MAGIC: &[u8; 5] = b"ORLOG";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER_BYTES_MAX: u64 = 1_024;
-const FRAME_HEAD: usize = 12;
+const FRAME_HEAD: usize = 16;
 /// Payload bytes per frame of a rewritten journal.
 const FRAME_BYTES: usize = 4 << 20;
 
@@ -160,6 +161,7 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).expect("a frame is bounded by admission, below 4 GiB");
     let mut frame = Vec::with_capacity(FRAME_HEAD + payload.len());
     frame.extend_from_slice(&len.to_le_bytes());
+    frame.extend_from_slice(&sum_of_length(len.to_le_bytes()));
     frame.extend_from_slice(&xxh3_64(payload).to_le_bytes());
     frame.extend_from_slice(payload);
     frame
@@ -175,12 +177,19 @@ enum Next {
 /// The next of `left` bytes.
 fn next(frames: &mut impl Read, left: u64, payload: &mut Vec<u8>) -> io::Result<Next> {
     let Some(behind) = left.checked_sub(wide(FRAME_HEAD)) else { return Ok(Next::Torn) };
-    let (mut len, mut sum) = ([0; 4], [0; 8]);
+    let (mut len, mut len_sum, mut sum) = ([0; 4], [0; 4], [0; 8]);
     frames.read_exact(&mut len)?;
+    frames.read_exact(&mut len_sum)?;
     frames.read_exact(&mut sum)?;
+    // The file had grown, its bytes had not come.
+    if (len, len_sum) == ([0; 4], [0; 4]) {
+        return Ok(Next::Torn);
+    }
+    if len_sum != sum_of_length(len) {
+        return Ok(Next::Damaged);
+    }
     let len = u32::from_le_bytes(len);
-    // Length zero: the file had grown, its bytes had not come.
-    if u64::from(len) > behind || len == 0 {
+    if u64::from(len) > behind {
         return Ok(Next::Torn);
     }
     payload.resize(usize::try_from(len).expect("usize holds 32 bits"), 0);
@@ -190,6 +199,11 @@ fn next(frames: &mut impl Read, left: u64, payload: &mut Vec<u8>) -> io::Result<
         false if u64::from(len) < behind => Next::Damaged,
         false => Next::Torn,
     })
+}
+
+fn sum_of_length(len: [u8; 4]) -> [u8; 4] {
+    let [a, b, c, d, ..] = xxh3_64(&len).to_le_bytes();
+    [a, b, c, d]
 }
 
 fn wide(bytes: usize) -> u64 {
@@ -231,7 +245,10 @@ impl Header {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::mutation::{mutated, mutations};
 
     impl Journal {
         /// As a full or failing disk does.
@@ -323,6 +340,44 @@ mod tests {
     }
 
     #[test]
+    fn no_bit_that_fell_over_before_the_last_frame_is_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (bytes, ends) = three_frames(&path);
+        for at in 0..ends[2] {
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                fs::write(&path, &flipped).unwrap();
+                assert!(open(&path).is_err(), "bit {bit} of byte {at}");
+                assert_eq!(fs::read(&path).unwrap(), flipped, "and left as it is");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_became_of_a_journal_is_refused_or_has_the_first_of_its_entries(
+            mutations in mutations(),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal");
+            let (bytes, _) = three_frames(&path);
+            let mut journal = Journal::open(&path, 1).unwrap();
+            let mut before = Vec::new();
+            journal.replay(|entry| before.push(entry)).unwrap();
+            fs::write(&path, mutated(&bytes, &mutations)).unwrap();
+            let mut after = Vec::new();
+            let opened = Journal::open(&path, 1);
+            if opened.and_then(|mut journal| journal.replay(|entry| after.push(entry))).is_ok() {
+                // A frame that stands there twice, by an editor, is one that was written twice.
+                after.dedup();
+                prop_assert!(before.starts_with(&after), "{after:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_ids_stay_and_the_partitions_must() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
@@ -336,7 +391,7 @@ mod tests {
     fn another_file_is_not_taken_for_a_journal() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        for other in [&b""[..], b"ORLOG", b"ORLOG\x02 of a later version", b"something else"] {
+        for other in [&b""[..], b"ORLOG", b"ORLOG\x03 of a later version", b"something else"] {
             fs::write(&path, other).unwrap();
             let refused = Journal::open(&path, 1).err().unwrap();
             assert!(matches!(refused, OpenJournalError::Foreign), "{other:?}: {refused}");
@@ -349,12 +404,12 @@ mod tests {
         let header = Header { cluster: "c1".to_owned(), topic: TopicId([7; 16]), partitions: 3 };
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let golden =
-            ["4f524c4f4701", "07070707070707070707070707070707", "03000000", "020000006331"]
+            ["4f524c4f4702", "07070707070707070707070707070707", "03000000", "020000006331"]
                 .concat();
         let encoded = header.encode();
         assert_eq!(hex(&encoded[..encoded.len() - 8]), golden);
         assert_eq!(Header::decode(&encoded), Some((header, encoded.len())));
-        // xxh3 of nothing but one zero byte, little-endian.
-        assert_eq!(hex(&frame(&[0])), ["01000000", "dbec4e07f4df4bc4", "00"].concat());
+        // xxh3 of the length and of nothing but one zero byte, little-endian.
+        assert_eq!(hex(&frame(&[0])), ["01000000", "0857d696", "dbec4e07f4df4bc4", "00"].concat());
     }
 }

@@ -81,7 +81,23 @@ fn parse(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_caller_says_it_is_answered_before_its_deadline(
+            text in "[0-9]{1,9}[HMSmun]|[ -~]{0,12}|\\PC{0,6}", wait: Option<u64>,
+        ) {
+            let deadline = CallDeadline(parse(&text));
+            prop_assert!(deadline.wait(wait) <= WAIT_MAX);
+            if let CallDeadline(Some(timeout)) = deadline {
+                let within = deadline.answer_within().expect("there is a deadline");
+                prop_assert!(within <= timeout && deadline.wait(wait) <= within);
+            }
+        }
+    }
 
     fn told(timeout: &str) -> CallDeadline {
         let mut metadata = MetadataMap::new();

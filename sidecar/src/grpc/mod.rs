@@ -15,6 +15,8 @@ mod cursor;
 mod deadline;
 mod digest;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod get;
 mod health;
 mod listen;

@@ -196,7 +196,31 @@ where
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_costs_the_same_however_its_frames_are_cut(
+            bytes in prop::collection::vec(prop_oneof![3 => Just(0_u8), 1 => any::<u8>()], 0..200),
+            frame in 1..40_usize,
+        ) {
+            for method in [Method::Read, Method::Writes] {
+                let (mut whole, mut cut) = (Place::default(), Place::default());
+                let costs: Result<Vec<_>, _> =
+                    bytes.chunks(frame).map(|part| cut.walk(part, method)).collect();
+                match (whole.walk(&bytes, method), costs) {
+                    (Ok(cost), Ok(costs)) => {
+                        prop_assert_eq!(cost, costs.iter().sum::<usize>());
+                        prop_assert_eq!(whole.between_messages(), cut.between_messages());
+                    }
+                    (Err(error), Err(of_cut)) => prop_assert_eq!(error, of_cut),
+                    (whole, cut) => prop_assert!(false, "{whole:?} and {cut:?}"),
+                }
+            }
+        }
+    }
 
     fn message(length: u32) -> Vec<u8> {
         let mut message = vec![0];

@@ -171,7 +171,7 @@ impl Pinned {
     }
 }
 
-fn wanted(buckets: &[u32]) -> Result<BTreeSet<usize>, ErrorDetail> {
+pub(super) fn wanted(buckets: &[u32]) -> Result<BTreeSet<usize>, ErrorDetail> {
     let wrong = |message: String| {
         let what_to_do = format!("ask for 1 to {BUCKETS_ASKED_MAX} buckets below {BUCKETS}");
         Err(error::invalid_request(message, what_to_do))

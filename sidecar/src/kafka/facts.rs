@@ -116,6 +116,7 @@ fn number<N: std::str::FromStr>(text: &str) -> Result<N, Code> {
 mod tests {
     use super::*;
     use outrigger_core::offset::Partition;
+    use proptest::prelude::*;
 
     fn listed(partition: u32, offset: Result<u64, Code>, epoch: Option<u32>) -> ListedOffset {
         let offset = offset.map(Offset);
@@ -183,5 +184,23 @@ mod tests {
         let ends = vec![listed(0, Ok(9), Some(4)), listed(1, Err(not_leader), None)];
         let added = findings.add(OffsetSpec::HighWatermark, Answer::Offsets(Ok(ends)));
         assert_eq!(added, Err(not_leader));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_broker_says_of_a_topic_is_its_policy_or_an_error(
+            name: prop::sample::Index, value in "-?[0-9]{0,21}|[a-z, ]{0,20}|.*",
+        ) {
+            let mut configs = configs();
+            let name = name.get::<String>(&configs.keys().cloned().collect::<Vec<_>>()).clone();
+            configs.insert(name, value.clone());
+            let described = described(configs.clone());
+            if let Ok(LogEvent::Facts(facts)) = described {
+                let is = |name: &str, number: u64| configs[name].parse() == Ok(number);
+                prop_assert!(is("delete.retention.ms", facts.policy.delete_retention_ms));
+                prop_assert!(is("min.compaction.lag.ms", facts.policy.min_compaction_lag_ms));
+                prop_assert!(is(MESSAGE_BYTES_MAX, facts.policy.message_bytes_max));
+            }
+        }
     }
 }

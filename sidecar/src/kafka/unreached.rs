@@ -109,7 +109,21 @@ fn advice(broker: &Broker, code: Code) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_sentence_is_about_a_broker_or_about_none(
+            text in "(\\[thrd:)?([a-z]{0,3}://)?[a-z:0-9]{0,9}/?([0-9]{0,12}|bootstrap)(\\])?(: .*)?|.*",
+        ) {
+            if let Some(Broker::Named { address, .. }) = broker(logged(&text)) {
+                let named = format!("{address}/");
+                prop_assert!(text.contains(&named));
+            }
+        }
+    }
 
     #[test]
     fn a_sentence_tells_whether_the_address_is_ours_or_the_brokers_own() {

@@ -357,9 +357,7 @@ fn empty(directory: &Path) -> io::Result<()> {
 fn recorded(directory: &Path) -> Option<Manifest> {
     let text = files::read(&directory.join(TRANSFER)).ok()??;
     let Transfer { format, peer, checkpoint, files } = serde_json::from_slice(&text).ok()?;
-    let file = |(name, bytes)| CheckpointFile { name, bytes };
-    let files = files.into_iter().map(file).collect();
-    (format == FORMAT).then_some(Manifest { peer, checkpoint, files })
+    (format == FORMAT).then(|| Manifest::kept(peer, checkpoint, files))?
 }
 
 fn position(directory: &Path) -> Option<(u64, u64)> {

@@ -1,12 +1,16 @@
 //! What is on the disk after a crash at some point, and what is made of it.
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::mutation::{fewer, mutated, mutations};
 
 const MIB: u64 = 1 << 20;
 
 fn manifest() -> Manifest {
     let file = |(name, bytes): (&str, u64)| CheckpointFile { name: name.to_owned(), bytes };
-    let files = [("000001.log", 0), ("000007.sst", 2 * MIB + 5), ("CURRENT", 16), ("LAST", 0)];
+    let files =
+        [("000001.log", 0), ("000007.sst", 2 * MIB + 5), ("CURRENT", 16), ("OPTIONS-000009", 0)];
     Manifest {
         peer: "http://b:7400".to_owned(),
         checkpoint: "1-0".to_owned(),
@@ -62,7 +66,8 @@ fn what_came_in_order_is_there_and_nothing_else() {
     write(&mut landing, &chunks());
     assert_eq!(landing.bytes(), landing.bytes_total());
     landing.finish().unwrap();
-    let expected = ["000001.log", "000007.sst", "CURRENT", "LAST", "OWNER", "POSITION", "TRANSFER"];
+    let expected =
+        ["000001.log", "000007.sst", "CURRENT", "OPTIONS-000009", "OWNER", "POSITION", "TRANSFER"];
     assert_eq!(names(directory.path()), expected);
     let sst = fs::read(directory.path().join("000007.sst")).unwrap();
     let all = chunks();
@@ -177,4 +182,98 @@ fn a_copy_that_does_not_fit_on_the_disk_is_refused_before_it_is_fetched() {
     let full = Landing::begin(directory.path(), manifest).err();
     assert!(matches!(full, Some(LandError::Full { .. })), "{full:?}");
     assert_eq!(names(directory.path()), ["OWNER"]);
+}
+
+/// What a peer may send as the next message.
+#[derive(Clone, Debug)]
+enum Sent {
+    /// What is due.
+    Right,
+    /// What is due, with another checksum.
+    Damaged,
+    Other {
+        file: usize,
+        offset: u64,
+        data: Vec<u8>,
+        sum: Option<u64>,
+    },
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let offset = prop_oneof![0..20_u64, Just(u64::MAX), Just(1 << 63)];
+    let other =
+        (0..6_usize, offset, prop::collection::vec(any::<u8>(), 0..20), any::<Option<u64>>());
+    prop_oneof![
+        3 => Just(Sent::Right),
+        1 => Just(Sent::Damaged),
+        3 => other.prop_map(|(file, offset, data, sum)| Sent::Other { file, offset, data, sum }),
+    ]
+}
+
+fn small() -> Manifest {
+    let file = |(name, bytes): (&str, u64)| CheckpointFile { name: name.to_owned(), bytes };
+    let files = [("1.sst", 5), ("2.log", 0), ("3.sst", 1), ("CURRENT", 16), ("OPTIONS-9", 0)];
+    Manifest { files: files.into_iter().map(file).collect(), ..manifest() }
+}
+
+proptest! {
+    #![proptest_config(fewer())]
+
+    #[test]
+    fn only_what_is_due_is_taken_whatever_is_sent(all in prop::collection::vec(sent(), 0..8)) {
+        let (directory, manifest) = (place(), small());
+        let mut landing = Landing::begin(directory.path(), manifest.clone()).unwrap();
+        let mut taken = Vec::new();
+        for sent in all {
+            let ((file, offset), bytes) = (landing.place(), landing.bytes());
+            let due = manifest.files.get(file).map(|due| usize::try_from(due.bytes).unwrap());
+            let (file, offset, data, sum) = match sent {
+                Sent::Right => (file, offset, vec![7; due.unwrap_or(1)], None),
+                Sent::Damaged => (file, offset, vec![7; due.unwrap_or(1)], Some(1)),
+                Sent::Other { file, offset, data, sum } => (file, offset, data, sum),
+            };
+            let data = Bytes::from(data);
+            let fits = (file, offset) == landing.place() && Some(data.len()) == due;
+            let sum = sum.unwrap_or_else(|| xxh3_64(&data));
+            match landing.write(file, offset, &data, sum) {
+                Ok(()) => {
+                    prop_assert!(fits && sum == xxh3_64(&data));
+                    taken.push((file, data));
+                }
+                Err(error) => {
+                    prop_assert!(!error.is_ours() && (!fits || sum != xxh3_64(&data)), "{error}");
+                    prop_assert_eq!(landing.bytes(), bytes);
+                }
+            }
+        }
+        let known: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
+        let ours = [OWNER, TRANSFER, POSITION];
+        for name in names(directory.path()) {
+            prop_assert!(known.contains(&&*name) || ours.contains(&&*name), "{name}");
+        }
+        for (file, data) in taken {
+            let path = directory.path().join(&manifest.files[file].name);
+            prop_assert_eq!(fs::read(path).unwrap(), data.to_vec());
+        }
+    }
+
+    #[test]
+    fn what_became_of_a_half_is_gone_on_with_only_where_it_was(
+        changed in prop::sample::select(vec![TRANSFER, POSITION, "1.sst"]), mutations in mutations(),
+    ) {
+        let (directory, manifest) = (place(), small());
+        let mut landing = Landing::begin(directory.path(), manifest.clone()).unwrap();
+        landing.write(0, 0, &Bytes::from_static(&[7; 5]), xxh3_64(&[7; 5])).unwrap();
+        landing.save().unwrap();
+        drop(landing);
+        let path = directory.path().join(changed);
+        fs::write(&path, mutated(&fs::read(&path).unwrap(), &mutations)).unwrap();
+        if let Some(resumed) = resume(directory.path()) {
+            // Another text of TRANSFER is the manifest of another checkpoint: whoever gives is asked by it.
+            let same = *resumed.manifest() == manifest;
+            prop_assert!(same || changed == TRANSFER);
+            prop_assert!(resumed.bytes() <= resumed.bytes_total());
+            prop_assert!(!same || [0, 5].contains(&resumed.bytes()), "{}", resumed.bytes());
+        }
+    }
 }

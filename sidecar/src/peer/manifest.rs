@@ -67,6 +67,17 @@ impl Manifest {
         Ok(Manifest { peer, checkpoint, files })
     }
 
+    /// As it was written down here: none where a name or a size has become another than any that is taken.
+    pub(super) fn kept(
+        peer: String,
+        checkpoint: String,
+        kept: Vec<(String, u64)>,
+    ) -> Option<Manifest> {
+        let file = |(name, bytes)| v1::CheckpointFile { name, bytes };
+        let files = files(kept.into_iter().map(file).collect()).ok()?;
+        is_id(&checkpoint).then_some(Manifest { peer, checkpoint, files })
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
@@ -118,7 +129,13 @@ fn is_of_a_copy(name: &str) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::path::{Component, Path};
+
+    use proptest::prelude::*;
+    use prost::Message;
+
     use super::*;
+    use crate::mutation::{mutated, mutations};
 
     pub(in crate::peer) fn wanted() -> Identity {
         let topic = TopicId([7; 16]);
@@ -223,5 +240,57 @@ pub(super) mod tests {
         let mut nameless = header(&[("1.sst", 1)]);
         nameless.checkpoint = "../1".to_owned();
         assert_eq!(check(nameless), Err(ManifestError::Id));
+    }
+
+    fn names() -> impl Strategy<Value = String> {
+        let parts = prop::sample::select(vec![
+            "..", ".", "/", "\\", "\0", "-", "1", "000012", "sst", "log", "CURRENT", "MANIFEST",
+            "OWNER", "TRANSFER", "POSITION", "new", "WHY", "LOCK", "FORMAT",
+        ]);
+        prop_oneof![
+            prop::collection::vec(parts, 0..5).prop_map(|parts| parts.concat()),
+            "[0-9]{1,6}\\.(sst|blob|log)",
+            any::<String>(),
+        ]
+    }
+
+    /// What may be written to: a name in its directory, which is none of ours.
+    fn assert_harmless(manifest: &Manifest) {
+        let mut seen = BTreeSet::new();
+        for CheckpointFile { name, .. } in &manifest.files {
+            let components: Vec<_> = Path::new(name).components().collect();
+            assert!(matches!(components[..], [Component::Normal(_)]), "{name:?}");
+            assert!(name.len() <= CHECKPOINT_NAME_BYTES_MAX && seen.insert(name), "{name:?}");
+            let ours = ["TRANSFER", "POSITION", "OWNER", "WHY", "LOCK", "CURRENT.new"];
+            assert!(!ours.contains(&name.as_str()), "{name:?}");
+        }
+        let bytes = manifest.files.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.bytes));
+        assert_eq!(bytes, Some(manifest.bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_announced_is_refused_in_a_line_or_harmless(
+            files in prop::collection::vec((names(), any::<u64>()), 0..4), mutations in mutations(),
+        ) {
+            let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+            let announced = header(&files);
+            let bytes = mutated(&announced.encode_to_vec(), &mutations);
+            for header in [Some(announced), CheckpointHeader::decode(&bytes[..]).ok()] {
+                match header.map(check) {
+                    Some(Ok(manifest)) => {
+                        assert_harmless(&manifest);
+                        let Manifest { peer, checkpoint, files } = manifest.clone();
+                        let kept = files.into_iter().map(|file| (file.name, file.bytes)).collect();
+                        prop_assert_eq!(Manifest::kept(peer, checkpoint, kept), Some(manifest));
+                    }
+                    Some(Err(error)) => {
+                        let told = error.to_string();
+                        prop_assert!(told.len() < 2_000 && !told.contains(char::is_control), "{told:?}");
+                    }
+                    None => {}
+                }
+            }
+        }
     }
 }

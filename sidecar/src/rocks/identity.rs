@@ -19,6 +19,8 @@ pub(super) enum IdentityError {
     Format(String),
     #[error("its line {0:?} is not what it should be")]
     Line(&'static str),
+    #[error("it is not spelt as it was written")]
+    Spelling,
     #[error("a line break is in the name of {0}")]
     LineBreak(&'static str),
 }
@@ -48,9 +50,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Identity, IdentityError> {
     let partitions = value(lines.next(), "partitions")?
         .parse()
         .map_err(|_| IdentityError::Line("partitions"))?;
-    match lines.next() {
-        None => Ok(Identity { store, cluster, topic, partitions }),
-        Some(_) => Err(IdentityError::Line("after partitions")),
+    if lines.next().is_some() {
+        return Err(IdentityError::Line("after partitions"));
+    }
+    let identity = Identity { store, cluster, topic, partitions };
+    // A number with a sign or zeros before it, a digit in upper case: nobody wrote that.
+    match encode(&identity)? == text {
+        true => Ok(identity),
+        false => Err(IdentityError::Spelling),
     }
 }
 
@@ -62,7 +69,9 @@ fn value<'a>(line: Option<&'a str>, name: &'static str) -> Result<&'a str, Ident
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutation::{mutated, mutations};
     use outrigger_core::topic::TopicId;
+    use proptest::prelude::*;
 
     const GOLDEN: &str = "format = 1\nstore = orders\ncluster = 5L6g3nShT-eMCtK--X86sw\n\
         topic = 07070707070707070707070707070707\npartitions = 3\n";
@@ -87,6 +96,19 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_would_write_is_refused_even_if_it_could_be_read() {
+        for (written, other) in [
+            ("partitions = 3", "partitions = +3"),
+            ("partitions = 3", "partitions = 03"),
+            ("topic = 07", "topic = 0A"),
+            ("store = orders", "store = orders\r"),
+        ] {
+            let text = GOLDEN.replace(written, other);
+            assert!(decode(text.as_bytes()).is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
     fn another_format_and_every_cut_are_refused() {
         let newer = GOLDEN.replace("format = 1", "format = 2");
         assert_eq!(decode(newer.as_bytes()), Err(IdentityError::Format("2".into())));
@@ -94,5 +116,30 @@ mod tests {
             assert!(decode(&GOLDEN.as_bytes()[..cut]).is_err(), "cut at {cut}");
         }
         assert!(decode(format!("{GOLDEN}more = 1\n").as_bytes()).is_err());
+    }
+
+    fn identities() -> impl Strategy<Value = Identity> {
+        ("\\PC{0,12}", "\\PC{0,30}", any::<[u8; 16]>(), any::<u32>()).prop_map(
+            |(store, cluster, topic, partitions)| Identity {
+                store,
+                cluster,
+                topic: TopicId(topic),
+                partitions,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_became_of_it_is_refused_or_is_exactly_what_another_would_have(
+            identity in identities(), mutations in mutations(),
+        ) {
+            let text = encode(&identity).unwrap();
+            prop_assert_eq!(decode(text.as_bytes()), Ok(identity));
+            let text = mutated(text.as_bytes(), &mutations);
+            if let Ok(other) = decode(&text) {
+                prop_assert_eq!(encode(&other).map(String::into_bytes), Ok(text));
+            }
+        }
     }
 }

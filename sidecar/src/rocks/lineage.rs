@@ -72,7 +72,18 @@ fn decode_known(version: u8, mut bytes: &[u8]) -> Option<Lineage> {
     let ends = LogEnds::from_told(told)?;
     let lineage =
         Lineage { position, epochs, exact_from, ends, confirmed_at_ms, delete_retention_ms_min };
-    bytes.is_empty().then_some(lineage)
+    // Without an end it is of version 1.
+    let is_spelt = bytes.is_empty() && (version == VERSION_ENDS) != lineage.ends.told().is_empty();
+    (is_spelt && is_of_a_log(&lineage)).then_some(lineage)
+}
+
+/// Kafka's numbers have a sign. What a peer gave may have others, and they are handed to librdkafka.
+fn is_of_a_log(lineage: &Lineage) -> bool {
+    let pairs = || lineage.epochs.starts().iter().chain(lineage.ends.told());
+    let offsets = [lineage.position, lineage.exact_from];
+    let mut offsets = offsets.into_iter().chain(pairs().map(|(_, offset)| *offset));
+    offsets.all(|offset| i64::try_from(offset.0).is_ok())
+        && pairs().all(|(epoch, _)| i32::try_from(epoch.0).is_ok())
 }
 
 fn decode_pairs(bytes: &mut &[u8]) -> Option<Vec<(Epoch, Offset)>> {
@@ -94,6 +105,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutation::{mutated, mutations};
     use proptest::prelude::*;
 
     #[test]
@@ -121,6 +133,24 @@ mod tests {
             \0\x01\0\0\0\x03\0\0\0\0\0\0\x01\0";
         assert_eq!(encode(&lineage), golden);
         assert_eq!(decode(golden), Ok(lineage));
+    }
+
+    #[test]
+    fn what_no_log_has_is_no_lineage() {
+        let above = Offset(i64::MAX.unsigned_abs() + 1);
+        let chain = |epoch, offset| EpochChain::from_starts(vec![(epoch, offset)]).unwrap();
+        let ends = |epoch, offset| LogEnds::from_told(vec![(epoch, offset)]).unwrap();
+        let empty = || Lineage::empty(1, 2);
+        for lineage in [
+            Lineage { position: above, ..empty() },
+            Lineage { exact_from: above, ..empty() },
+            Lineage { epochs: chain(Epoch(1), above), ..empty() },
+            Lineage { epochs: chain(Epoch(1 << 31), Offset(1)), ..empty() },
+            Lineage { ends: ends(Epoch(1), above), ..empty() },
+            Lineage { ends: ends(Epoch(1 << 31), Offset(1)), ..empty() },
+        ] {
+            assert_eq!(decode(&encode(&lineage)), Err(LineageError::Malformed), "{lineage:?}");
+        }
     }
 
     #[test]
@@ -158,8 +188,10 @@ mod tests {
         fn every_lineage_comes_back(
             epochs in chain(),
             ends in ends(),
-            [position, exact_from, confirmed_at_ms, delete_retention_ms_min] in any::<[u64; 4]>(),
+            [position, exact_from] in [0..=i64::MAX.unsigned_abs(), 0..=i64::MAX.unsigned_abs()],
+            [confirmed_at_ms, delete_retention_ms_min] in any::<[u64; 2]>(),
             cut in any::<prop::sample::Index>(),
+            mutations in mutations(),
         ) {
             let (position, exact_from) = (Offset(position), Offset(exact_from));
             let lineage = Lineage { position, epochs, exact_from, ends, confirmed_at_ms, delete_retention_ms_min };
@@ -168,6 +200,10 @@ mod tests {
             prop_assert!(decode(&bytes[..cut.index(bytes.len())]).is_err());
             let longer = [&bytes[..], b"\0"].concat();
             prop_assert_eq!(decode(&longer), Err(LineageError::Malformed));
+            let bytes = mutated(&bytes, &mutations);
+            if let Ok(other) = decode(&bytes) {
+                prop_assert_eq!(encode(&other), bytes);
+            }
         }
     }
 }

@@ -99,7 +99,9 @@ fn decode(bytes: &[u8], store: &str) -> Option<Progress> {
     let rows = value("rows")?.parse().ok()?;
     let after = unescape(value("after")?.as_bytes()).ok()?;
     let target = Identity { store: store.to_owned(), cluster, topic, partitions };
-    lines.next().is_none().then_some(Progress { generation, positions, target, rows, after })
+    let progress = Progress { generation, positions, target, rows, after };
+    // What is not spelt as it would be written was written by nobody.
+    (encode(&progress).as_bytes() == bytes).then_some(progress)
 }
 
 #[cfg(test)]
@@ -108,6 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mutation::{mutated, mutations};
 
     fn progress(rows: u64, after: &[u8]) -> Progress {
         let (store, cluster) = ("notes".to_owned(), "c".to_owned());
@@ -150,6 +153,16 @@ mod tests {
         fn every_key_comes_back(after: Vec<u8>) {
             let progress = progress(1, &after);
             prop_assert_eq!(decode(encode(&progress).as_bytes(), "notes"), Some(progress));
+        }
+
+        #[test]
+        fn what_became_of_it_is_refused_or_is_exactly_what_another_would_have(
+            after: Vec<u8>, mutations in mutations(),
+        ) {
+            let text = mutated(encode(&progress(7, &after)).as_bytes(), &mutations);
+            if let Some(other) = decode(&text, "notes") {
+                prop_assert_eq!(encode(&other).into_bytes(), text);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! shrinker takes operations and faults out of it; regression plans are kept in the tree. Times are
 //! milliseconds of simulated time since the run's start.
 
+mod bounds;
 mod draw;
 mod faults;
 mod kinds;
@@ -94,6 +95,7 @@ impl Plan {
     pub(crate) fn check(&self) -> Result<(), PlanError> {
         let wrong = |what: String| Err(PlanError::Wrong(what));
         self.setting.check().map_err(PlanError::Wrong)?;
+        bounds::check(self).map_err(PlanError::Wrong)?;
         if !self.operations.is_sorted_by_key(|operation| operation.at_ms) {
             return wrong("operations do not ascend by at_ms".to_owned());
         }

@@ -4,6 +4,7 @@ mod exactness;
 mod fixture;
 mod known_plans;
 mod partitions;
+mod plan_text;
 mod reads;
 mod restore;
 mod store_faults;

@@ -72,11 +72,18 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::mutation::{mutated, mutations};
 
     fn read(text: &[u8]) -> Result<Vec<Change>, String> {
+        read_as(Form::Escaped, text)
+    }
+
+    fn read_as(form: Form, text: &[u8]) -> Result<Vec<Change>, String> {
         let mut lines =
-            Lines::over("rows.tsv", Box::new(std::io::Cursor::new(text.to_vec())), Form::Escaped);
+            Lines::over("rows.tsv", Box::new(std::io::Cursor::new(text.to_vec())), form);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut changes = Vec::new();
@@ -113,5 +120,37 @@ mod tests {
     fn a_line_without_an_end_does_not_fill_the_memory() {
         let endless = vec![b'x'; usize::try_from(LINE_BYTES_MAX).unwrap() + 10];
         assert!(read(&endless).unwrap_err().contains("longer than"));
+    }
+
+    /// Lines of a form, of those rows that it has a place for.
+    fn written(form: Form, rows: &[(Vec<u8>, Vec<u8>)]) -> (Vec<Change>, Vec<u8>) {
+        let (mut changes, mut text) = (Vec::new(), Vec::new());
+        for (key, value) in rows {
+            if let Ok(line) = form.write(key, Some(value)) {
+                changes.push(put(key, value));
+                text.extend([line, b"\n".to_vec()].concat());
+            }
+        }
+        (changes, text)
+    }
+
+    proptest! {
+        #[test]
+        fn what_scan_writes_load_reads_and_what_became_of_it_is_read_or_refused_by_its_line(
+            rows: Vec<(Vec<u8>, Vec<u8>)>, other: Vec<u8>, mutations in mutations(),
+        ) {
+            for form in [Form::Escaped, Form::Raw, Form::Json] {
+                let (changes, text) = written(form, &rows);
+                prop_assert_eq!(read_as(form, &text), Ok(changes));
+                for text in [mutated(&text, &mutations), other.clone()] {
+                    let lines = text.split(|byte| *byte == b'\n').count();
+                    if let Err(told) = read_as(form, &text) {
+                        let number = told.strip_prefix("line ").and_then(|rest| rest.split_once(' '));
+                        let number = number.and_then(|(number, _)| number.parse().ok());
+                        prop_assert!(number.is_some_and(|number| (1..=lines).contains(&number)), "{told}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -235,7 +235,8 @@ fn done(store: &StoreStatus) -> Option<f64> {
 
 /// Through its digits, for floats have no checked conversion to integers; what is no number is 0.
 fn steps(fraction: f64) -> u64 {
-    let known = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+    // Also of the zero that has a sign, which is among the digits.
+    let known = if fraction > 0.0 { fraction.min(1.0) } else { 0.0 };
     format!("{:.0}", known * BAR_STEPS)
         .parse()
         .expect("a number from 0 to BAR_STEPS without a fraction")
@@ -243,9 +244,71 @@ fn steps(fraction: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use outrigger_client::proto::v1::{RestoreProgress, Stall, StallKind};
+    use outrigger_client::proto::v1::cause::Why;
+    use outrigger_client::proto::v1::{
+        Cause, Digest, PartitionStatus, PeerTransfer, RestoreProgress, Stall, StallKind,
+    };
+    use proptest::prelude::*;
+    use prost::Message;
 
     use super::*;
+    use crate::mutation::{mutated, mutations};
+
+    /// Numbers that no node says.
+    fn far(phase: i32, number: u64, share: f64) -> NodeStatus {
+        let small = u32::try_from(number % (1 << 32)).unwrap();
+        let restore = RestoreProgress {
+            records_read: number,
+            bytes_read: number,
+            records_per_second: number,
+            fraction: Some(share),
+            eta_seconds: Some(number),
+            bytes_per_second_max: Some(number),
+            from_peer: Some(PeerTransfer { bytes: number, ..PeerTransfer::default() }),
+            ..RestoreProgress::default()
+        };
+        let partition = PartitionStatus {
+            partition: small,
+            position: number,
+            exact_from: u64::MAX,
+            log_start: number,
+            ..PartitionStatus::default()
+        };
+        let cause = Cause { why: Some(Why::Refusal(phase)), ..Cause::default() };
+        let store = StoreStatus {
+            phase,
+            store: "notes".to_owned(),
+            cause: Some(cause),
+            stalls: vec![Stall { kind: phase, ..Stall::default() }],
+            restore: Some(restore),
+            partitions: vec![partition],
+            lag_records: Some(number),
+            confirmed_age_ms: Some(number),
+            writes_in_flight: number,
+            digest: Some(Digest { rows: number, ..Digest::default() }),
+            ..StoreStatus::default()
+        };
+        NodeStatus { version: "1".to_owned(), stores: vec![store] }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_node_says_of_itself_is_told(
+            phase: i32, number in prop_oneof![any::<u64>(), Just(u64::MAX)], share: f64,
+            mutations in mutations(),
+        ) {
+            let said = far(phase, number, share);
+            let other = NodeStatus::decode(&mutated(&said.encode_to_vec(), &mutations)[..]);
+            for node in [Some(said), other.ok()].into_iter().flatten() {
+                prop_assert!(text::node(&node).starts_with("outrigger "));
+                prop_assert!(json::node(&node).is_object());
+                for store in &node.stores {
+                    prop_assert!(!text::summary(store).is_empty() && !text::refusal(store).is_empty());
+                    prop_assert!(steps(Line::of(store).share.unwrap_or_default()) <= 10_000);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_bar_stays_between_its_ends_whatever_a_node_says() {
@@ -255,6 +318,7 @@ mod tests {
             (1.0, 10_000),
             (7.0, 10_000),
             (-1.0, 0),
+            (-0.0, 0),
             (f64::NAN, 0),
             (f64::INFINITY, 10_000),
         ];

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use indicatif::HumanCount;
 use outrigger_client::proto::v1;
-use outrigger_client::{Client, Pinned, Revision, Token};
+use outrigger_client::{Client, InvalidToken, Pinned, Revision, Token};
+use outrigger_core::digest::BUCKETS;
 
 use self::differ::Keys;
 use super::failure::{Failure, exit_of_call, full};
@@ -65,6 +66,12 @@ pub enum VerifyError {
     NotReady { node: String, phase: String, what_to_do: String },
     #[error("{node} and {first} have different topics: their copies have nothing in common")]
     OtherTopic { node: String, first: String },
+    #[error(
+        "what the nodes say of their positions is not understood ({0}): give them this version"
+    )]
+    Positions(#[from] InvalidToken),
+    #[error("{node} sums its copy in {buckets} buckets, not in {BUCKETS}: give it this version")]
+    Buckets { node: String, buckets: usize },
     #[error("{node}: {}", full(.error))]
     Node { node: String, error: outrigger_client::Error },
     #[error(
@@ -80,6 +87,7 @@ impl VerifyError {
             VerifyError::Interrupted => Exit::TryAgain,
             VerifyError::NotReady { .. } | VerifyError::NoPosition { .. } => Exit::TryAgain,
             VerifyError::OtherTopic { .. } => Exit::Refused,
+            VerifyError::Positions(_) | VerifyError::Buckets { .. } => Exit::Unavailable,
             VerifyError::Node { error, .. } => exit_of_call(error),
         }
     }
@@ -127,7 +135,8 @@ fn told(copies: &[Copy], pinned: &[Pinned], at: &Token) -> String {
     let mut text = format!("at {}\n", positions.collect::<Vec<_>>().join(" "));
     let first = &pinned[0];
     for (copy, pinned) in copies.iter().zip(pinned) {
-        let rows = HumanCount(pinned.buckets().iter().map(|sum| sum.rows).sum());
+        let rows =
+            HumanCount(pinned.buckets().iter().map(|sum| sum.rows).fold(0, u64::saturating_add));
         let verdict = match differ::unlike(first.buckets(), pinned.buckets()).count() {
             0 => "equal".to_owned(),
             buckets => format!("DIFFERS from {} in {buckets} of 4,096 buckets", copies[0].name),

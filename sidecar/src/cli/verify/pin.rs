@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use outrigger_client::proto::v1::{self, PartitionPosition, Phase};
-use outrigger_client::{Error, ErrorKind, Pinned, Reason, StoreStatus, Token};
+use outrigger_client::{Error, ErrorKind, InvalidToken, Pinned, Reason, StoreStatus, Token};
+use outrigger_core::digest::BUCKETS;
 use tokio::task::JoinSet;
 
 use super::{Copy, VerifyError};
@@ -33,10 +34,10 @@ pub(super) async fn all(
     let mut aim = Aim::default();
     loop {
         let statuses = statuses(copies, store).await?;
-        let at = aim.at(&statuses, Instant::now());
+        let at = aim.at(&statuses, Instant::now())?;
         let left = deadline.saturating_duration_since(Instant::now());
         let (node, error) = match pin(copies, store, &at, left.min(TRY_MAX)).await {
-            Ok(pinned) => return Ok((at, pinned)),
+            Ok(pinned) => return Ok((at, complete(copies, pinned)?)),
             Err(missed) => missed,
         };
         if error.reason() == Some(Reason::PositionPassed) {
@@ -48,6 +49,15 @@ pub(super) async fn all(
             return Err(VerifyError::NoPosition { within, node, error });
         }
         tokio::time::sleep(PACE).await;
+    }
+}
+
+/// A copy that is summed in other parts cannot be compared.
+fn complete(copies: &[Copy], pinned: Vec<Pinned>) -> Result<Vec<Pinned>, VerifyError> {
+    let other = copies.iter().zip(&pinned).find(|(_, pin)| pin.buckets().len() != BUCKETS);
+    match other.map(|(copy, pin)| (copy.name.clone(), pin.buckets().len())) {
+        None => Ok(pinned),
+        Some((node, buckets)) => Err(VerifyError::Buckets { node, buckets }),
     }
 }
 
@@ -122,7 +132,7 @@ struct Aim {
 
 impl Aim {
     /// Where the foremost copy of each partition will be after the lead.
-    fn at(&mut self, statuses: &[StoreStatus], now: Instant) -> Token {
+    fn at(&mut self, statuses: &[StoreStatus], now: Instant) -> Result<Token, InvalidToken> {
         let mut foremost: BTreeMap<u32, (u64, Option<u32>)> = BTreeMap::new();
         for at in statuses.iter().flat_map(|status| &status.partitions) {
             let foremost = foremost.entry(at.partition).or_default();
@@ -133,7 +143,8 @@ impl Aim {
                 0 => PartitionPosition { partition, position, leader_epoch },
                 // Who will lead by then is not known.
                 more => {
-                    PartitionPosition { partition, position: position + more, leader_epoch: None }
+                    let position = position.saturating_add(more);
+                    PartitionPosition { partition, position, leader_epoch: None }
                 }
             }
         });
@@ -142,7 +153,7 @@ impl Aim {
         let positions =
             foremost.into_iter().map(|(partition, (position, _))| (partition, position));
         self.before = Some((now, positions.collect()));
-        Token::try_from(at).expect("a READY node tells its topic's id and sound positions")
+        Token::try_from(at)
     }
 
     /// Offsets that are written within the lead, at the rate since the last try.
@@ -188,7 +199,7 @@ mod tests {
         let now = Instant::now();
         for later in 0..3 {
             let statuses = [status(&[5, 9]), status(&[6, 8])];
-            let at = aim.at(&statuses, now + PACE * later);
+            let at = aim.at(&statuses, now + PACE * later).unwrap();
             assert_eq!(positions(&at), [6, 9]);
         }
     }
@@ -197,12 +208,23 @@ mod tests {
     fn while_writes_go_on_the_position_lies_ahead_where_they_go_on() {
         let mut aim = Aim { lead: Duration::from_millis(200), before: None };
         let now = Instant::now();
-        aim.at(&[status(&[1_000, 9])], now);
-        let at = aim.at(&[status(&[1_500, 9])], now + Duration::from_millis(100));
+        aim.at(&[status(&[1_000, 9])], now).unwrap();
+        let at = aim.at(&[status(&[1_500, 9])], now + Duration::from_millis(100)).unwrap();
         assert_eq!(positions(&at), [1_500 + 1_000, 9]);
-        let slow = aim.at(&[status(&[1_501, 9])], now + Duration::from_secs(100));
+        let slow = aim.at(&[status(&[1_501, 9])], now + Duration::from_secs(100)).unwrap();
         assert_eq!(positions(&slow), [1_502, 9], "a slow writer is waited for as well");
-        let over = aim.at(&[status(&[1_501, 9])], now + Duration::from_secs(101));
+        let over = aim.at(&[status(&[1_501, 9])], now + Duration::from_secs(101)).unwrap();
         assert_eq!(positions(&over), [1_501, 9]);
+    }
+
+    #[test]
+    fn what_no_node_says_is_refused_and_never_added_up() {
+        let mut aim = Aim { lead: LEAD_MAX, before: None };
+        let now = Instant::now();
+        aim.at(&[status(&[0])], now).unwrap();
+        let later = now + Duration::from_millis(1);
+        assert_eq!(aim.at(&[status(&[u64::MAX])], later), Err(InvalidToken::Position(0)));
+        let nameless = StoreStatus { topic_id: vec![].into(), ..status(&[1]) };
+        assert_eq!(aim.at(&[nameless], later), Err(InvalidToken::TopicId(0)));
     }
 }
