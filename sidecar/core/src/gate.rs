@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::lineage::{EpochChain, Lineage};
 use crate::offset::{Generation, Offset, Partition};
+use crate::partitioner::partition_of;
 use crate::phase::{Operation, Phase, Refusal};
 use crate::stall::StallKind;
 use crate::time::Now;
@@ -39,7 +40,7 @@ pub enum ReadLevel {
     Local,
     /// As `Local`, at or after the token.
     AtLeast(Token),
-    /// As `Local`, at or after the high watermark that the leader answers now.
+    /// As `Local`, at or after the high watermarks that the leaders answer now.
     Latest,
 }
 
@@ -53,7 +54,8 @@ pub enum Admit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Until {
     AtLeast(Token),
-    Latest,
+    /// The end of this partition; none: of all.
+    Latest(Option<Partition>),
 }
 
 /// Why one request was turned away. Nothing was changed by it.
@@ -89,6 +91,8 @@ pub enum Rejection {
     Overloaded,
     #[error("the position was not reached in time{}", because(.stall))]
     Deadline { stall: Option<StallKind> },
+    #[error("the leader of partition {partition} did not tell its end in time")]
+    Leaderless { partition: Partition },
 }
 
 impl ReadLevel {
@@ -126,6 +130,13 @@ impl Gate {
         }
     }
 
+    /// Where the key is, once the topic is known.
+    pub fn partition_of(&self, key: &[u8]) -> Option<Partition> {
+        let partitions =
+            u32::try_from(self.positions.len()).expect("Kafka counts partitions in 31 bits");
+        (partitions > 0).then(|| partition_of(key, partitions))
+    }
+
     /// Age of the copy's confirmation in ms; a clock that went back counts as no age.
     pub fn age_ms(&self, now: Now) -> u64 {
         now.wall_ms.saturating_sub(self.confirmed_at_ms)
@@ -148,7 +159,7 @@ impl Gate {
         };
         let admit = match level {
             ReadLevel::Stale | ReadLevel::Local => Admit::Now(generation),
-            ReadLevel::Latest => Admit::Wait(Until::Latest),
+            ReadLevel::Latest => Admit::Wait(Until::Latest(None)),
             ReadLevel::AtLeast(token) => {
                 self.check_token(token)?;
                 match self.holds(token) {

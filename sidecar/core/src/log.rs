@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::offset::{Epoch, Offset, Partition, RequestId, Revision};
-use crate::topic::{LogFacts, TopicId};
+use crate::topic::{LogFacts, TopicFacts, TopicId};
 
 /// One put or delete, with the partition of its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Write {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogCall {
-    /// Everything `decide` needs, asked of the leaders now. Answer: `Facts`.
+    /// Everything `decide` needs, asked of the leaders now. Answer: `Facts`, or `Leaderless`.
     Describe,
     /// Reads `partition` from `at` on. `epoch`, the leader epoch below `at`, makes the log refuse a
     /// position of another history (KIP-320). Answer: `Assigned`; a refused position surfaces as `Lost`.
@@ -49,6 +49,12 @@ pub enum LogCall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogEvent {
     Facts(LogFacts),
+    /// Answers `Describe` where the topic is known, and a partition's leader does not answer.
+    Leaderless {
+        topic: TopicFacts,
+        partition: Partition,
+        error: KafkaError,
+    },
     Assigned {
         partition: Partition,
     },
@@ -58,8 +64,8 @@ pub enum LogEvent {
         partition: Partition,
         loss: Loss,
     },
-    /// Indexed by partition.
-    Ends(Vec<PartitionEnd>),
+    /// Indexed by partition. One leader that does not answer holds up no other's answer; one answered at least.
+    Ends(Vec<EndAnswer>),
     TopicId(TopicId),
     /// No answer to any call: told before a `TopicId` whose question found another number of partitions than the
     /// last `Describe`.
@@ -76,6 +82,9 @@ pub enum LogEvent {
     /// No answer to any call: what the client reports while it keeps trying. It names a stall.
     Trouble(KafkaError),
 }
+
+/// One partition's end, or why its leader did not tell it.
+pub type EndAnswer = Result<PartitionEnd, KafkaError>;
 
 /// The calls that `Failed` can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::gate::{Admit, Gate, ReadLevel, Rejection, Until, check_age};
 use crate::lineage::Lineage;
-use crate::offset::{Generation, Offset};
+use crate::offset::{Generation, Offset, Partition};
 use crate::phase::Phase;
 use crate::time::Now;
 use crate::token::Token;
@@ -29,6 +29,8 @@ const OPENED_MAX: u32 = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     pub level: ReadLevel,
+    /// Of the keys that are read, where they are all in one: LATEST asks no other leader.
+    pub partition: Option<Partition>,
     /// What LATEST must include besides: waited for first.
     pub first: Option<Token>,
     /// Oldest confirmation to accept.
@@ -75,7 +77,7 @@ pub struct Answer {
 
 impl From<ReadLevel> for Demand {
     fn from(level: ReadLevel) -> Demand {
-        Demand { level, first: None, staleness_ms_max: None }
+        Demand { level, partition: None, first: None, staleness_ms_max: None }
     }
 }
 
@@ -116,6 +118,10 @@ impl ReadPath {
     }
 
     fn wait(&self, until: Until, now: Now) -> Step {
+        let until = match until {
+            Until::Latest(_) => Until::Latest(self.demand.partition),
+            Until::AtLeast(_) => until,
+        };
         Step::Wait { until, deadline: self.until.saturating_sub(now.mono) }
     }
 

@@ -84,6 +84,15 @@ pub struct PartitionFacts {
     pub epoch: Option<Epoch>,
 }
 
+/// What a topic is, without what only its leaders know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicFacts {
+    pub cluster: String,
+    pub topic: TopicId,
+    pub policy: TopicPolicy,
+    pub partitions: u32,
+}
+
 /// The answer to `LogCall::Describe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFacts {

@@ -217,7 +217,7 @@ fn unsure(event: LogEvent, error: &KafkaError) -> Option<LogEvent> {
             let results = results.into_iter().map(unknown).collect();
             Some(LogEvent::Appended { id, results })
         }
-        LogEvent::Facts(_) => failed(LogCallKind::Describe),
+        LogEvent::Facts(_) | LogEvent::Leaderless { .. } => failed(LogCallKind::Describe),
         LogEvent::Ends(_) => failed(LogCallKind::Ends),
         LogEvent::TopicId(_) => failed(LogCallKind::TopicId),
         LogEvent::Fetched(_) => None,

@@ -40,7 +40,12 @@ pub(super) struct Range {
     pub(super) end: Option<Vec<u8>>,
 }
 
-pub(super) fn read(options: Option<ReadOptions>, gate: &Gate) -> Result<Read, ErrorDetail> {
+/// `key`: the only one that is read; none: all keys may be.
+pub(super) fn read(
+    options: Option<ReadOptions>,
+    key: Option<&[u8]>,
+    gate: &Gate,
+) -> Result<Read, ErrorDetail> {
     let options = options.unwrap_or_default();
     let level = v1::Level::try_from(options.level).map_err(|_| {
         let message = format!("the level {} is not known to this node", options.level);
@@ -64,7 +69,8 @@ pub(super) fn read(options: Option<ReadOptions>, gate: &Gate) -> Result<Read, Er
             ));
         }
     };
-    let demand = Demand { level, first, staleness_ms_max: options.max_staleness_ms };
+    let partition = key.and_then(|key| gate.partition_of(key));
+    let demand = Demand { level, partition, first, staleness_ms_max: options.max_staleness_ms };
     Ok(Read { demand, wait_ms_max: options.wait_ms_max })
 }
 
@@ -282,7 +288,8 @@ mod tests {
             (options(Level::AtLeast, Some(wire)), None, ReadLevel::AtLeast(here)),
         ];
         for (options, first, level) in table {
-            let Read { demand, .. } = read(options.clone(), &gate(2)).expect("a right request");
+            let Read { demand, .. } =
+                read(options.clone(), None, &gate(2)).expect("a right request");
             assert_eq!((demand.first, demand.level), (first, level), "{options:?}");
         }
     }
@@ -292,13 +299,16 @@ mod tests {
         let token = Some(wire_token(&[7; 16], &[]));
         for level in [Level::Unspecified, Level::Local, Level::Stale] {
             assert_eq!(
-                reason(read(options(level, token.clone()), &gate(1))),
+                reason(read(options(level, token.clone()), None, &gate(1))),
                 Reason::InvalidRequest
             );
         }
-        assert_eq!(reason(read(options(Level::AtLeast, None), &gate(1))), Reason::InvalidRequest);
+        assert_eq!(
+            reason(read(options(Level::AtLeast, None), None, &gate(1))),
+            Reason::InvalidRequest
+        );
         let later = ReadOptions { level: 99, ..ReadOptions::default() };
-        assert_eq!(reason(read(Some(later), &gate(1))), Reason::InvalidRequest);
+        assert_eq!(reason(read(Some(later), None, &gate(1))), Reason::InvalidRequest);
     }
 
     #[test]
@@ -314,7 +324,7 @@ mod tests {
         ];
         for (token, expected) in table {
             assert_eq!(
-                reason(read(options(Level::AtLeast, Some(token.clone())), &gate(2))),
+                reason(read(options(Level::AtLeast, Some(token.clone())), None, &gate(2))),
                 expected,
                 "{token:?}"
             );
@@ -325,7 +335,7 @@ mod tests {
     fn before_the_topic_is_known_a_token_waits_for_the_gates_word() {
         let token = wire_token(&[7; 16], &[(u32::MAX, 1, None)]);
         let Read { demand, .. } =
-            read(options(Level::AtLeast, Some(token)), &Gate::closed()).expect("well formed");
+            read(options(Level::AtLeast, Some(token)), None, &Gate::closed()).expect("well formed");
         assert_eq!(demand.level, ReadLevel::AtLeast(Token { topic: TOPIC, positions: Vec::new() }));
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use outrigger_core::gate::Rejection;
 use outrigger_core::log::KafkaError;
+use outrigger_core::offset::Partition;
 use outrigger_core::phase::{Phase, Refusal};
 use outrigger_core::stall::StallKind;
 use outrigger_core::store::{StoreError, StoreErrorKind};
@@ -227,6 +228,7 @@ pub(super) fn turned_away(circumstances: &Circumstances, rejection: &Rejection) 
         | Rejection::NoRestore(_)
         | Rejection::NotCancelled(_)
         | Rejection::Overloaded
+        | Rejection::Leaderless { .. }
         | Rejection::Deadline { stall: None } => general,
     }
 }
@@ -285,6 +287,11 @@ pub(super) fn write_unknown(error: &KafkaError) -> ErrorDetail {
     ErrorDetail { may_have_happened: true, ..named(detail, error) }
 }
 
+/// Whose leader, and whose replicas, are to be looked after.
+pub(super) fn of_partition(detail: ErrorDetail, partition: Partition) -> ErrorDetail {
+    ErrorDetail { message: format!("partition {partition}: {}", detail.message), ..detail }
+}
+
 /// The log's answer did not come in the time that the caller gives.
 pub(super) fn write_overdue(wait: Duration) -> ErrorDetail {
     let wait_ms = wait.as_millis();
@@ -314,6 +321,7 @@ fn reason_of_rejection(rejection: &Rejection) -> Reason {
         Rejection::NoRestore(_) | Rejection::NotCancelled(_) => Reason::WrongPhase,
         Rejection::Overloaded => Reason::Overloaded,
         Rejection::Deadline { stall } => reason_of_deadline(*stall),
+        Rejection::Leaderless { .. } => Reason::LogUnavailable,
     }
 }
 
@@ -369,6 +377,10 @@ fn what_to_do_about(rejection: &Rejection) -> &'static str {
         }
         Rejection::Overloaded => "try again after a moment",
         Rejection::Deadline { stall: Some(kind) } => kind.what_to_do(),
+        Rejection::Leaderless { .. } => {
+            "check the brokers that have the partition; LEVEL_LOCAL answers without its leader, and LATEST for keys of \
+             other partitions"
+        }
         Rejection::Deadline { stall: None } => "allow more time, or ask another node",
     }
 }

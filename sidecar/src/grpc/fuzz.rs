@@ -97,7 +97,7 @@ fn assert_comes_back(token: &Token, gate: &Gate) {
 fn judge_read(options: Option<ReadOptions>) {
     assert!(convert::row_bytes_max(options.as_ref()) <= ROW_BYTES_MAX);
     for gate in gates() {
-        match convert::read(options.clone(), &gate) {
+        match convert::read(options.clone(), None, &gate) {
             Ok(read) => {
                 let asked = options.clone().unwrap_or_default();
                 assert_eq!(read.demand.staleness_ms_max, asked.max_staleness_ms);

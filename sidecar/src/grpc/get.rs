@@ -16,7 +16,8 @@ pub(super) async fn get(
 ) -> Result<GetResponse, ErrorDetail> {
     let store = stores.one(&request.store)?;
     let bytes_max = convert::row_bytes_max(request.read.as_ref());
-    let Snapshot { view, copy, origin } = read::open(&store.handle, request.read, deadline).await?;
+    let Snapshot { view, copy, origin } =
+        read::open(&store.handle, request.read, Some(&request.key), deadline).await?;
     let row = view.row(request.key.clone()).await.map_err(|error| origin.failed(&error))?;
     if let Some(row) = &row {
         LargeRow::check(&request.key, row.value.len(), row.revision, bytes_max)

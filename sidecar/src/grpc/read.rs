@@ -25,13 +25,14 @@ pub(super) struct Origin {
     pub(super) closing: Closing,
 }
 
-/// Everything about the request is checked before the first wait.
+/// Everything about the request is checked before the first wait. `key`: the only one that is read.
 pub(super) async fn open(
     store: &StoreHandle,
     options: Option<v1::ReadOptions>,
+    key: Option<&[u8]>,
     deadline: CallDeadline,
 ) -> Result<Snapshot, ErrorDetail> {
-    let convert::Read { demand, wait_ms_max } = convert::read(options, &store.gate())?;
+    let convert::Read { demand, wait_ms_max } = convert::read(options, key, &store.gate())?;
     match store.read(demand, deadline.wait(wait_ms_max)).await {
         Ok(read) => Ok(snapshot(store, read)),
         Err(ReadError::Rejected(rejection)) => {

@@ -48,7 +48,7 @@ pub(super) async fn scan(
     let Some(permit) = share.try_scan() else {
         return Err(error::overloaded("scans"));
     };
-    let snapshot = read::open(&store.handle, request.read, deadline).await?;
+    let snapshot = read::open(&store.handle, request.read, None, deadline).await?;
     let (parts, answers) = Answers::channel(BATCHES_AHEAD + 1, &service.ending);
     let end = parts.clone().try_reserve_owned().expect("nothing was sent yet");
     let rows = Rows {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use outrigger_core::node::{Change, Outcome};
 use outrigger_core::offset::Revision;
+use outrigger_core::partitioner::partition_of;
 use outrigger_proto::v1::{
     self, DeleteRequest, DeleteResponse, ErrorDetail, PutRequest, PutResponse,
 };
@@ -44,13 +45,15 @@ async fn write(
     change: Change,
     wait_max: Option<Duration>,
 ) -> Result<(v1::Revision, v1::Token), ErrorDetail> {
+    let key = change.key.clone();
     let pending = store.begin_write(vec![change]);
     let pending = pending.map_err(|rejection| error::of_rejection(&rejection))?;
     let written = BoundedWrite::new(pending, wait_max).await?;
     let [outcome] = &written.outcomes[..] else {
         unreachable!("one outcome for one change, not {}", written.outcomes.len())
     };
-    let revision = appended(outcome)?;
+    let partition = || partition_of(&key, written.partitions);
+    let revision = appended(outcome).map_err(|detail| error::of_partition(detail, partition()))?;
     let position = (revision.partition, revision.offset.next());
     Ok((convert::revision(revision), convert::token_of_writes(written.topic, [position])))
 }

@@ -1,8 +1,8 @@
 //! Questions to the cluster: one thread that asks asynchronously and puts the answers together.
 //!
 //! Any number of stores' questions are under way at the same time; each request ends within its
-//! timeout. A question whose parts did not all succeed has failed, with the first error. What an answer says of the
-//! topic's limit goes to its producer, too.
+//! timeout. A question whose parts did not all succeed has failed, with the first error; but a leader that does not answer
+//! costs its partition's answer only. What an answer says of the topic's limit goes to its producer, too.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -12,10 +12,12 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use outrigger_core::log::{LogCallKind, LogEvent};
+use outrigger_core::offset::Partition;
 
 use super::appends::Limit;
 use super::config::KafkaConfig;
 use super::facts::Findings;
+use super::leaders::Leaders;
 use super::raw::{Client, ClientError, Code, Configured, Event, OffsetSpec, Queue, Timeout};
 use super::settings::ADMIN_TIMEOUT;
 use super::trouble::{Right, Troubles, kafka_error};
@@ -48,6 +50,8 @@ pub(super) struct Admin {
     counts: PartitionCounts,
     /// By store.
     limits: Vec<Limit>,
+    /// By store.
+    leaders: Vec<Leaders>,
     questions: BTreeMap<usize, Question>,
     asked: usize,
     sink: LogSink,
@@ -56,11 +60,23 @@ pub(super) struct Admin {
 
 struct Question {
     store: StoreIndex,
-    /// None: of this engine's own.
-    kind: Option<LogCallKind>,
+    purpose: Purpose,
     unanswered: usize,
+    /// Whose leaders are asked.
+    partitions: Vec<Partition>,
+    /// Whose leaders are not, and what they said last.
+    left_out: BTreeMap<Partition, Code>,
     findings: Findings,
     error: Option<(Code, Right)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Call(LogCallKind),
+    /// What the topic takes, for its producer.
+    Limit,
+    /// Whether the partition's leader answers again.
+    Leader(Partition),
 }
 
 /// An event's tag: the question, and which of its two offset requests this is.
@@ -101,6 +117,7 @@ impl Admin {
         });
         let troubles = Troubles::new(Arc::clone(&sink), topics.len());
         let (questions, asked) = (BTreeMap::new(), 0);
+        let leaders = topics.iter().map(|_| Leaders::default()).collect();
         Ok(Admin {
             answers,
             events,
@@ -108,6 +125,7 @@ impl Admin {
             topics,
             counts,
             limits,
+            leaders,
             questions,
             asked,
             sink,
@@ -118,8 +136,8 @@ impl Admin {
     pub(super) fn run(mut self, inbox: &Work<ToAdmin>) {
         while let Ok(next) = inbox.recv() {
             match next {
-                ToAdmin::Ask { store, kind } => self.ask(store, Some(kind)),
-                ToAdmin::AskLimit { store } => self.ask(store, None),
+                ToAdmin::Ask { store, kind } => self.ask(store, Purpose::Call(kind)),
+                ToAdmin::AskLimit { store } => self.ask(store, Purpose::Limit),
                 ToAdmin::Answers => self.take_answers(),
                 ToAdmin::Events => {
                     let Admin { events, troubles, .. } = &mut self;
@@ -130,59 +148,105 @@ impl Admin {
         }
     }
 
-    fn ask(&mut self, store: StoreIndex, kind: Option<LogCallKind>) {
+    fn ask(&mut self, store: StoreIndex, purpose: Purpose) {
         self.asked += 1;
         let number = self.asked;
-        let mut question =
-            Question { store, kind, unanswered: 0, findings: Findings::default(), error: None };
+        let mut question = Question {
+            store,
+            purpose,
+            unanswered: 0,
+            partitions: Vec::new(),
+            left_out: BTreeMap::new(),
+            findings: Findings::default(),
+            error: None,
+        };
         let tag = Tag { question: number, spec: OffsetSpec::HighWatermark };
         let (name, timeout) = (&self.topics[store.0], Timeout(ADMIN_TIMEOUT));
-        match kind {
-            None => {
+        match purpose {
+            Purpose::Limit => {
                 question.unanswered = 1;
                 let topic = Configured::Topic(name);
                 self.client.describe_configs(topic, tag.packed(), timeout, &self.answers);
             }
-            Some(LogCallKind::Describe) => {
+            Purpose::Leader(partition) => {
+                question.partitions.push(partition);
+                self.list_offsets(tag, &mut question);
+            }
+            Purpose::Call(LogCallKind::Describe) => {
                 question.unanswered = 3;
                 self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
                 self.client.describe_cluster(tag.packed(), timeout, &self.answers);
                 let topic = Configured::Topic(name);
                 self.client.describe_configs(topic, tag.packed(), timeout, &self.answers);
             }
-            Some(LogCallKind::TopicId) => {
+            Purpose::Call(LogCallKind::TopicId) => {
                 question.unanswered = 1;
                 self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
             }
-            Some(LogCallKind::Ends) => match self.counts[store.0].load(Ordering::Acquire) {
-                0 => {
-                    question.unanswered = 1;
-                    self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
+            Purpose::Call(LogCallKind::Ends) => {
+                match self.counts[store.0].load(Ordering::Acquire) {
+                    0 => {
+                        question.unanswered = 1;
+                        self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
+                    }
+                    count => {
+                        self.ask_leaders(tag, &mut question, count, &[OffsetSpec::HighWatermark])
+                    }
                 }
-                partitions => self.list_offsets(tag, &mut question, partitions),
-            },
+            }
         }
         self.questions.insert(number, question);
     }
 
-    fn list_offsets(&self, tag: Tag, question: &mut Question, partitions: u32) {
+    /// Those that answered the last time, and the others each alone.
+    fn ask_leaders(&mut self, tag: Tag, question: &mut Question, count: u32, specs: &[OffsetSpec]) {
+        let leaders = &self.leaders[question.store.0];
+        question.partitions = leaders.together(count);
+        question.left_out = leaders.left_out(count);
+        for spec in specs {
+            self.list_offsets(Tag { spec: *spec, ..tag }, question);
+        }
+        self.ask_silent(question.store, count);
+    }
+
+    fn ask_silent(&mut self, store: StoreIndex, count: u32) {
+        for partition in self.leaders[store.0].alone(count) {
+            self.ask(store, Purpose::Leader(partition));
+        }
+    }
+
+    fn list_offsets(&self, tag: Tag, question: &mut Question) {
         question.unanswered += 1;
-        let name = &self.topics[question.store.0];
+        let (name, partitions) = (&self.topics[question.store.0], &question.partitions);
         let timeout = Timeout(ADMIN_TIMEOUT);
         self.client.list_offsets(name, partitions, tag.spec, tag.packed(), timeout, &self.answers);
     }
 
     /// The second round of a question whose first told how many partitions there are.
-    fn ask_for_offsets(&self, tag: Tag, question: &mut Question) {
-        let specs: &[OffsetSpec] = match question.kind {
-            Some(LogCallKind::Describe) => &[OffsetSpec::LogStart, OffsetSpec::HighWatermark],
-            Some(LogCallKind::Ends) => &[OffsetSpec::HighWatermark],
-            Some(LogCallKind::TopicId) | None => return,
+    fn ask_for_offsets(&mut self, tag: Tag, question: &mut Question) {
+        let specs: &[OffsetSpec] = match question.purpose {
+            Purpose::Call(LogCallKind::Describe) => {
+                &[OffsetSpec::LogStart, OffsetSpec::HighWatermark]
+            }
+            Purpose::Call(LogCallKind::Ends) => &[OffsetSpec::HighWatermark],
+            Purpose::Call(LogCallKind::TopicId) | Purpose::Limit | Purpose::Leader(_) => return,
         };
-        let partitions = question.findings.partitions();
-        self.counts[question.store.0].store(partitions, Ordering::Release);
-        for spec in specs {
-            self.list_offsets(Tag { spec: *spec, ..tag }, question, partitions);
+        let count = question.findings.partitions();
+        self.counts[question.store.0].store(count, Ordering::Release);
+        self.ask_leaders(tag, question, count, specs);
+    }
+
+    /// Who answers is known before the next question.
+    fn hear_leaders(&mut self, question: &Question, answer: &Answer) {
+        let Answer::Offsets(answer) = answer else { return };
+        let Question { store, purpose, partitions, .. } = question;
+        let leaders = &mut self.leaders[store.0];
+        match purpose {
+            Purpose::Leader(partition) => leaders.hear_alone(*partition, answer),
+            Purpose::Call(_) | Purpose::Limit => {
+                leaders.hear(partitions, answer);
+                self.ask_silent(*store, self.counts[store.0].load(Ordering::Acquire));
+            }
         }
     }
 
@@ -200,6 +264,7 @@ impl Admin {
         question.unanswered -= 1;
         let described = matches!(answer, Answer::Topic(Ok(_)));
         let right = answer.right();
+        self.hear_leaders(&question, &answer);
         if let Err(code) = question.findings.add(tag.spec, answer) {
             question.error.get_or_insert((code, right));
         }
@@ -210,12 +275,12 @@ impl Admin {
             self.questions.insert(tag.question, question);
             return;
         }
-        let Question { store, kind, findings, error, .. } = question;
+        let Question { store, purpose, findings, left_out, error, .. } = question;
         // Before the node hears of the topic: what it writes then goes into batches that the topic takes.
         if let Some(bytes) = findings.message_bytes_max() {
             self.limits[store.0].tell(bytes);
         }
-        let Some(kind) = kind else { return };
+        let Purpose::Call(kind) = purpose else { return };
         let (counted, told) = (findings.partitions(), self.counts[store.0].load(Ordering::Acquire));
         if kind == LogCallKind::TopicId && ![0, told].contains(&counted) {
             (self.sink)(store, LogEvent::PartitionCount(counted));
@@ -224,7 +289,7 @@ impl Admin {
         let event = match error {
             Some((code, right)) => failed(right.error(code)),
             None => {
-                let answer = findings.into_event(kind);
+                let answer = findings.into_event(kind, &left_out);
                 answer.unwrap_or_else(|code| failed(kafka_error(code, false)))
             }
         };

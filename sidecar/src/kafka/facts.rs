@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use outrigger_core::log::{LogCallKind, LogEvent, PartitionEnd};
-use outrigger_core::offset::{Epoch, Offset};
-use outrigger_core::topic::{LogFacts, PartitionFacts, TopicId, TopicPolicy};
+use outrigger_core::offset::{Epoch, Offset, Partition};
+use outrigger_core::topic::{LogFacts, PartitionFacts, TopicFacts, TopicId, TopicPolicy};
 
 use super::admin::Answer;
 use super::raw::{ClusterDescription, Code, ListedOffset, OffsetSpec, TopicDescription};
+use super::trouble::kafka_error;
 
 /// The parts of an answer that have come so far.
 #[derive(Default)]
@@ -15,13 +16,15 @@ pub(super) struct Findings {
     topic: Option<TopicDescription>,
     cluster: Option<ClusterDescription>,
     configs: Option<BTreeMap<String, String>>,
-    log_starts: Option<Vec<End>>,
-    high_watermarks: Option<Vec<End>>,
+    log_starts: Option<Ends>,
+    high_watermarks: Option<Ends>,
 }
 
 const MESSAGE_BYTES_MAX: &str = "max.message.bytes";
 
 type End = (Offset, Option<Epoch>);
+/// As each leader told it.
+type Ends = BTreeMap<Partition, Result<End, Code>>;
 
 impl Findings {
     pub(super) fn add(&mut self, spec: OffsetSpec, answer: Answer) -> Result<(), Code> {
@@ -30,10 +33,10 @@ impl Findings {
             (Answer::Cluster(cluster), _) => self.cluster = Some(cluster?),
             (Answer::Configs(configs), _) => self.configs = Some(configs?),
             (Answer::Offsets(offsets), OffsetSpec::LogStart) => {
-                self.log_starts = Some(in_order(offsets?)?);
+                self.log_starts = Some(by_partition(offsets?));
             }
             (Answer::Offsets(offsets), OffsetSpec::HighWatermark) => {
-                self.high_watermarks = Some(in_order(offsets?)?);
+                self.high_watermarks = Some(by_partition(offsets?));
             }
         }
         Ok(())
@@ -50,14 +53,21 @@ impl Findings {
         u32::try_from(partitions).expect("Kafka counts partitions in 31 bits")
     }
 
-    /// The answer; an error when a part is missing or says what cannot be.
-    pub(super) fn into_event(self, kind: LogCallKind) -> Result<LogEvent, Code> {
+    /// The answer; an error when a part is missing or says what cannot be. `left_out`: whose leaders were not asked.
+    pub(super) fn into_event(
+        self,
+        kind: LogCallKind,
+        left_out: &BTreeMap<Partition, Code>,
+    ) -> Result<LogEvent, Code> {
         match kind {
-            LogCallKind::Describe => self.into_facts().map(LogEvent::Facts),
+            LogCallKind::Describe => self.into_facts(left_out),
             LogCallKind::Ends => {
-                let ends = self.high_watermarks.ok_or(Code::FAIL)?;
+                let ends = complete(self.high_watermarks.ok_or(Code::FAIL)?, left_out)?;
                 let end = |(high_watermark, epoch)| PartitionEnd { high_watermark, epoch };
-                Ok(LogEvent::Ends(ends.into_iter().map(end).collect()))
+                let told = |end_told: Result<End, Code>| {
+                    end_told.map(end).map_err(|code| kafka_error(code, false))
+                };
+                Ok(LogEvent::Ends(ends.into_values().map(told).collect()))
             }
             LogCallKind::TopicId => {
                 let topic = self.topic.ok_or(Code::FAIL)?;
@@ -66,28 +76,52 @@ impl Findings {
         }
     }
 
-    fn into_facts(self) -> Result<LogFacts, Code> {
+    fn into_facts(self, left_out: &BTreeMap<Partition, Code>) -> Result<LogEvent, Code> {
         let topic = self.topic.ok_or(Code::FAIL)?;
         let cluster = self.cluster.ok_or(Code::FAIL)?;
         let policy = policy(&self.configs.ok_or(Code::FAIL)?, &topic)?;
-        let starts = self.log_starts.ok_or(Code::FAIL)?;
-        let ends = self.high_watermarks.ok_or(Code::FAIL)?;
-        let partitions =
-            starts.into_iter().zip(ends).map(|((log_start, _), (high_watermark, epoch))| {
-                PartitionFacts { log_start, high_watermark, epoch }
-            });
-        let partitions: Vec<PartitionFacts> = partitions.collect();
-        if partitions.len() != topic.replicas.len() {
+        let starts = complete(self.log_starts.ok_or(Code::FAIL)?, left_out)?;
+        let ends = complete(self.high_watermarks.ok_or(Code::FAIL)?, left_out)?;
+        let (cluster, count) = (cluster.id, topic.replicas.len());
+        if starts.len() != count || ends.len() != count {
             return Err(Code::FAIL);
         }
-        Ok(LogFacts { cluster: cluster.id, topic: TopicId(topic.id), policy, partitions })
+        let topic = TopicId(topic.id);
+        let partitions: Result<Vec<PartitionFacts>, (Partition, Code)> = starts
+            .into_iter()
+            .zip(ends.into_values())
+            .map(|((partition, start), end)| {
+                let ((log_start, _), (high_watermark, epoch)) =
+                    start.and_then(|start| Ok((start, end?))).map_err(|code| (partition, code))?;
+                Ok(PartitionFacts { log_start, high_watermark, epoch })
+            })
+            .collect();
+        Ok(match partitions {
+            Ok(partitions) => LogEvent::Facts(LogFacts { cluster, topic, policy, partitions }),
+            Err((partition, code)) => {
+                let partitions = u32::try_from(count).expect("Kafka counts partitions in 31 bits");
+                let topic = TopicFacts { cluster, topic, policy, partitions };
+                LogEvent::Leaderless { topic, partition, error: kafka_error(code, false) }
+            }
+        })
     }
 }
 
-/// Offsets of the partitions `0..`, or the first partition's error.
-fn in_order(mut offsets: Vec<ListedOffset>) -> Result<Vec<End>, Code> {
-    offsets.sort_by_key(|listed| listed.partition);
-    offsets.into_iter().map(|listed| Ok((listed.offset?, listed.epoch))).collect()
+fn by_partition(offsets: Vec<ListedOffset>) -> Ends {
+    let end = |listed: ListedOffset| {
+        (listed.partition, listed.offset.map(|offset| (offset, listed.epoch)))
+    };
+    offsets.into_iter().map(end).collect()
+}
+
+/// With those that were not asked; an error where no leader answered.
+fn complete(mut ends: Ends, left_out: &BTreeMap<Partition, Code>) -> Result<Ends, Code> {
+    let first = ends.values().find_map(|end| end.err()).unwrap_or(Code::FAIL);
+    if !ends.values().any(Result::is_ok) {
+        return Err(first);
+    }
+    ends.extend(left_out.iter().map(|(partition, code)| (*partition, Err(*code))));
+    Ok(ends)
 }
 
 fn policy(
@@ -115,7 +149,6 @@ fn number<N: std::str::FromStr>(text: &str) -> Result<N, Code> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outrigger_core::offset::Partition;
     use proptest::prelude::*;
 
     fn listed(partition: u32, offset: Result<u64, Code>, epoch: Option<u32>) -> ListedOffset {
@@ -149,7 +182,7 @@ mod tests {
         findings.add(OffsetSpec::LogStart, Answer::Offsets(Ok(starts)))?;
         let ends = vec![listed(1, Ok(9), Some(4)), listed(0, Ok(8), None)];
         findings.add(OffsetSpec::HighWatermark, Answer::Offsets(Ok(ends)))?;
-        findings.into_event(LogCallKind::Describe)
+        findings.into_event(LogCallKind::Describe, &BTreeMap::new())
     }
 
     #[test]
@@ -177,13 +210,54 @@ mod tests {
         assert_eq!(described(negative), Err(Code::FAIL));
     }
 
-    #[test]
-    fn one_partitions_error_fails_the_question() {
-        let not_leader = Code(6);
+    fn ends(offsets: Vec<ListedOffset>, left_out: &[(u32, Code)]) -> Result<LogEvent, Code> {
+        let left_out = left_out.iter().map(|(partition, code)| (Partition(*partition), *code));
         let mut findings = Findings::default();
-        let ends = vec![listed(0, Ok(9), Some(4)), listed(1, Err(not_leader), None)];
-        let added = findings.add(OffsetSpec::HighWatermark, Answer::Offsets(Ok(ends)));
-        assert_eq!(added, Err(not_leader));
+        findings.add(OffsetSpec::HighWatermark, Answer::Offsets(Ok(offsets)))?;
+        findings.into_event(LogCallKind::Ends, &left_out.collect())
+    }
+
+    #[test]
+    fn a_leader_that_does_not_answer_costs_its_partitions_end_only() {
+        let not_leader = Code(6);
+        let told = |event| match event {
+            Ok(LogEvent::Ends(ends)) => {
+                ends.into_iter().map(|end| end.map(|end| end.high_watermark.0)).collect()
+            }
+            other => panic!("no ends: {other:?}"),
+        };
+        let error = || Err(kafka_error(not_leader, false));
+        let one = vec![listed(0, Ok(9), Some(4)), listed(1, Err(not_leader), None)];
+        let ended: Vec<_> = told(ends(one, &[]));
+        assert_eq!(ended, [Ok(9), error()]);
+        let ended: Vec<_> = told(ends(vec![listed(1, Ok(9), Some(4))], &[(0, not_leader)]));
+        assert_eq!(ended, [error(), Ok(9)]);
+        let none = vec![listed(0, Err(not_leader), None)];
+        assert_eq!(ends(none, &[(1, not_leader)]), Err(not_leader));
+    }
+
+    #[test]
+    fn a_topic_with_a_leader_that_does_not_answer_is_known_all_the_same() {
+        let mut findings = Findings::default();
+        let topic = TopicDescription { id: [7; 16], replicas: vec![vec![1], vec![2]] };
+        let cluster = ClusterDescription { id: "cluster".to_owned(), brokers: vec![1, 2] };
+        for (spec, answer) in [
+            (OffsetSpec::HighWatermark, Answer::Topic(Ok(topic))),
+            (OffsetSpec::HighWatermark, Answer::Cluster(Ok(cluster))),
+            (OffsetSpec::HighWatermark, Answer::Configs(Ok(configs()))),
+            (OffsetSpec::LogStart, Answer::Offsets(Ok(vec![listed(0, Ok(0), None)]))),
+            (OffsetSpec::HighWatermark, Answer::Offsets(Ok(vec![listed(0, Ok(9), None)]))),
+        ] {
+            findings.add(spec, answer).unwrap();
+        }
+        let left_out = BTreeMap::from([(Partition(1), Code::TIMED_OUT)]);
+        let Ok(LogEvent::Leaderless { topic, partition, error }) =
+            findings.into_event(LogCallKind::Describe, &left_out)
+        else {
+            panic!("the topic is known, and not its ends")
+        };
+        assert_eq!((topic.partitions, partition), (2, Partition(1)));
+        assert_eq!(error, kafka_error(Code::TIMED_OUT, false));
     }
 
     proptest! {

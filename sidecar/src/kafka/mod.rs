@@ -17,6 +17,7 @@ mod create;
 mod facts;
 mod held;
 mod lanes;
+mod leaders;
 mod ledger;
 mod placement;
 mod producer;

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use outrigger_core::offset::Partition;
+
 use super::config::KafkaConfig;
 use super::raw::{Code, Event, OffsetSpec, Timeout};
 use super::settings::ADMIN_TIMEOUT;
@@ -30,7 +32,14 @@ pub fn unreached(config: &KafkaConfig, topic: &str) -> Option<Unreached> {
     let name = topic_name(topic).ok()?;
     let client = config.admin().ok()?;
     let (answers, events) = (client.new_queue(), client.main_queue());
-    client.list_offsets(&name, 1, OffsetSpec::HighWatermark, 0, Timeout(ADMIN_TIMEOUT), &answers);
+    client.list_offsets(
+        &name,
+        &[Partition(0)],
+        OffsetSpec::HighWatermark,
+        0,
+        Timeout(ADMIN_TIMEOUT),
+        &answers,
+    );
     let until = Instant::now() + ADMIN_TIMEOUT;
     let (mut answered, mut told) = (false, None);
     while !answered && Instant::now() < until {

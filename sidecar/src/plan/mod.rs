@@ -198,6 +198,10 @@ pub(crate) fn describe(
         match event {
             LogEvent::Facts(facts) => drop(answered.insert(store, Ok(facts))),
             LogEvent::Failed { error, .. } => drop(answered.insert(store, Err(error))),
+            LogEvent::Leaderless { partition, error, .. } => {
+                let name = format!("partition {partition}: {}", error.name);
+                drop(answered.insert(store, Err(KafkaError { name, ..error })));
+            }
             LogEvent::Assigned { .. }
             | LogEvent::Fetched(_)
             | LogEvent::Lost { .. }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use outrigger_core::log::{LogCall, LogEvent};
+use outrigger_core::log::{EndAnswer, LogCall, LogEvent};
 use outrigger_core::node::{Effect, Event};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::topic::TopicId;
@@ -39,7 +39,11 @@ impl Oracle for Ages {
                 let asked = self.nodes.entry(*node).or_default();
                 asked.wall_ms = world.now_of(*node).wall_ms;
                 if let Event::Log(LogEvent::Ends(ends)) = event {
-                    asked.answered(ends.iter().map(|end| end.high_watermark));
+                    // Of a leader that did not answer nothing is known.
+                    let end = |end: &EndAnswer| {
+                        end.as_ref().map_or(Offset(u64::MAX), |end| end.high_watermark)
+                    };
+                    asked.answered(ends.iter().map(end));
                 }
                 if let Event::Log(LogEvent::Facts(facts)) = event {
                     asked.answered(facts.partitions.iter().map(|facts| facts.high_watermark));

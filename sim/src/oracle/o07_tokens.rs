@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use outrigger_core::gate::{Rejection, Until};
-use outrigger_core::log::{LogCall, LogEvent, PartitionEnd};
+use outrigger_core::log::{EndAnswer, LogCall, LogEvent, PartitionEnd};
 use outrigger_core::node::{Command, Effect, Event, Reply};
 use outrigger_core::offset::RequestId;
 use outrigger_core::phase::Phase;
@@ -105,7 +105,7 @@ impl Node {
     }
 
     /// The log's leaders answer ends below it, and know its epochs.
-    fn beyond(&mut self, node: usize, ends: &[PartitionEnd], world: &World) {
+    fn beyond(&mut self, node: usize, ends: &[EndAnswer], world: &World) {
         let asked = self.asked;
         let waiting = self.waiting.values_mut().filter(|waiting| waiting.asked < asked);
         for waiting in waiting {
@@ -117,9 +117,10 @@ impl Node {
     }
 }
 
-fn below(token: &Token, ends: &[PartitionEnd]) -> Option<String> {
+fn below(token: &Token, ends: &[EndAnswer]) -> Option<String> {
     let mut pairs = token.positions.iter().zip(ends);
     pairs.find_map(|((position, epoch), end)| {
+        let end = end.as_ref().ok()?;
         let knows = epoch.zip(end.epoch).is_some_and(|(epoch, answers)| answers >= epoch);
         let PartitionEnd { high_watermark, .. } = end;
         let lost = knows && high_watermark < position;

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use outrigger_core::lineage::EpochChain;
-use outrigger_core::log::{LogCall, LogEvent, Loss, PartitionEnd};
+use outrigger_core::log::{EndAnswer, LogCall, LogEvent, Loss};
 use outrigger_core::node::{Command, Effect, Event, Notice};
 use outrigger_core::offset::{Epoch, Offset, Partition};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::{Found, FoundGeneration, StoreCall, StoreCallKind, StoreEvent};
-use outrigger_core::topic::LogFacts;
+use outrigger_core::topic::{LogFacts, TopicFacts};
 
 use super::{Moment, Oracle, OracleId, Wrong};
 use crate::world::World;
@@ -130,6 +130,7 @@ impl Seen {
                 self.asked |= self.facts.as_ref().is_none_or(|facts| facts.topic != *topic);
             }
             Event::Log(LogEvent::Facts(facts)) => self.hear(facts),
+            Event::Log(LogEvent::Leaderless { topic, .. }) => self.hear_topic(topic),
             Event::Log(LogEvent::Ends(ends)) => self.hear_ends(node, ends, world),
             Event::Store(StoreEvent::Pinned { .. } | StoreEvent::Done { .. })
             | Event::Log(
@@ -176,22 +177,40 @@ impl Seen {
         self.facts = Some(facts.clone());
     }
 
-    fn hear_ends(&mut self, node: usize, ends: &[PartitionEnd], world: &World) {
+    /// What reads a copy goes by it, whoever leads the partitions.
+    fn hear_topic(&mut self, topic: &TopicFacts) {
+        let TopicFacts { cluster, topic, policy, partitions: count } = topic.clone();
+        let Some(before) = &self.facts else { return };
+        let partitions = before.partitions.clone();
+        if Partition::all(count).count() == partitions.len() {
+            self.hear(&LogFacts { cluster, topic, policy, partitions });
+        } else {
+            self.asked = true;
+        }
+    }
+
+    fn hear_ends(&mut self, node: usize, ends: &[EndAnswer], world: &World) {
         let gate = world.node(node).gate();
         let mut pairs = Partition::all(world.reference.count()).zip(&gate.positions).zip(ends);
         // A deposed leader's answer confirms nothing.
-        let confirms = |((partition, position), end): ((Partition, &Offset), &PartitionEnd)| {
-            *position >= end.high_watermark && end.epoch >= newest(partition, world)
+        let confirms = |((partition, position), end): ((Partition, &Offset), &EndAnswer)| {
+            end.as_ref().is_ok_and(|end| {
+                *position >= end.high_watermark && end.epoch >= newest(partition, world)
+            })
         };
+        let epoch = |end: &EndAnswer| end.as_ref().ok().and_then(|end| end.epoch);
         if gate.live && pairs.all(confirms) {
             self.confirmed = Some(self.ends_asked);
-            self.confirmed_by = ends.iter().map(|end| end.epoch).collect();
+            self.confirmed_by = ends.iter().map(epoch).collect();
         }
         // A log that lost nothing and is the same topic ends nowhere below what it gave.
         let another = self.facts.as_ref().is_none_or(|facts| facts.topic != world.log.topic());
         self.asked |= another || !world.losses.is_empty();
         // Whether the old leader or the new one told the end of a gap, a copy that waits for it cannot tell.
-        self.leaders = ends.iter().map(|end| end.epoch).collect();
+        self.leaders.resize(ends.len(), None);
+        for (leader, end) in self.leaders.iter_mut().zip(ends) {
+            *leader = epoch(end).or(*leader);
+        }
         let changed = |(partition, leader): (&Partition, &Option<Epoch>)| {
             self.leaders.get(partition.index()).is_some_and(|now| leader < now)
         };

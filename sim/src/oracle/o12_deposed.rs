@@ -49,7 +49,8 @@ impl Oracle for Deposed {
                 let Some(known) = self.nodes.get_mut(node) else {
                     return Ok(());
                 };
-                let epochs: Vec<_> = ends.iter().map(|end| end.epoch).collect();
+                let answered = ends.iter().map(|end| end.as_ref().ok());
+                let epochs: Vec<_> = answered.map(|end| end.and_then(|end| end.epoch)).collect();
                 let deposed = known.deposed(&epochs);
                 known.learn(&epochs);
                 let ours = known.topic == world.log.topic() && world.disk_is_its_own(*node);

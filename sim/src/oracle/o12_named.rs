@@ -134,6 +134,7 @@ impl Waits {
             | Event::RestoreRate(_) => self.came = now,
             Event::Log(
                 LogEvent::Facts(_)
+                | LogEvent::Leaderless { .. }
                 | LogEvent::Ends(_)
                 | LogEvent::TopicId(_)
                 | LogEvent::PartitionCount(_)

@@ -104,7 +104,10 @@ impl Oracle for Rebuilds {
                 self.found.remove(node);
                 Ok(())
             }
-            Moment::Crashed { node } | Moment::DiskChanged { node } => {
+            // It was damaged after it was found, and a read has met that.
+            Moment::Handled { node, event: Event::Damaged { .. } }
+            | Moment::Crashed { node }
+            | Moment::DiskChanged { node } => {
                 self.found.remove(node);
                 Ok(())
             }

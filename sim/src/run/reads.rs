@@ -72,8 +72,10 @@ impl Run<'_> {
             }
             (Level::Latest, token) => (ReadLevel::Latest, token, Demanded::Latest),
         };
-        let demand = Demand { level, first, staleness_ms_max: max_staleness_ms };
         let key = number.map(key);
+        let partition =
+            key.as_deref().and_then(|key| self.world.node(node).gate().partition_of(key));
+        let demand = Demand { level, partition, first, staleness_ms_max: max_staleness_ms };
         let call = match &key {
             Some(key) => Call::Get { key: key.to_vec(), level: demanded },
             None => Call::Scan { start: Vec::new(), end: None, level: demanded },
@@ -162,7 +164,8 @@ impl Run<'_> {
             | Rejection::NoRestore(_)
             | Rejection::NotCancelled(_)
             | Rejection::Overloaded
-            | Rejection::Deadline { .. } => {}
+            | Rejection::Deadline { .. }
+            | Rejection::Leaderless { .. } => {}
         }
     }
 
@@ -220,7 +223,7 @@ impl Run<'_> {
         (answer, lineages, rows): (Answer, &[Lineage], &Rows),
     ) {
         let key = read.key.as_deref();
-        let Demand { level, first: _, staleness_ms_max } = read.path.demand();
+        let Demand { level, partition: _, first: _, staleness_ms_max } = read.path.demand();
         let seen = Read {
             level,
             max_staleness_ms: *staleness_ms_max,

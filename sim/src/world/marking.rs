@@ -160,6 +160,8 @@ fn log_event(event: &LogEvent) -> &'static str {
         LogEvent::Lost { loss: Loss::Diverged, .. } => "log: diverged",
         LogEvent::Lost { loss: Loss::UnknownEpoch, .. } => "log: epoch unknown",
         LogEvent::Lost { loss: Loss::OutOfRange, .. } => "log: offset out of range",
+        LogEvent::Leaderless { .. } => "log: topic without a leader",
+        LogEvent::Ends(ends) if ends.iter().any(Result::is_err) => "log: ends without a leader",
         LogEvent::Ends(_) => "log: ends",
         LogEvent::TopicId(_) => "log: topic id",
         LogEvent::Appended { .. } => "log: appended",
@@ -269,6 +271,7 @@ pub(crate) fn rejection(rejection: &Rejection) -> &'static str {
         Rejection::NoRestore(_) | Rejection::NotCancelled(_) => "reply: rejected (wrong phase)",
         Rejection::Overloaded => "reply: rejected (overloaded)",
         Rejection::Deadline { .. } => "reply: rejected (deadline)",
+        Rejection::Leaderless { .. } => "reply: rejected (leaderless)",
     }
 }
 

@@ -155,7 +155,7 @@ fn lane(what: &Passing) -> Lane {
             }
         },
         Passing::LogEvent(event) => match event {
-            LogEvent::Facts(_) => Lane::AskIn(LogCallKind::Describe),
+            LogEvent::Facts(_) | LogEvent::Leaderless { .. } => Lane::AskIn(LogCallKind::Describe),
             LogEvent::Ends(_) => Lane::AskIn(LogCallKind::Ends),
             LogEvent::TopicId(_) | LogEvent::PartitionCount(_) => Lane::AskIn(LogCallKind::TopicId),
             LogEvent::Failed { call, .. } => Lane::AskIn(*call),

@@ -50,7 +50,7 @@ fn latest_waits_for_the_end_that_the_leader_answers_afterwards() {
     let mut world = ready(1);
     world.log.stall_fetches(0, true);
     append(&mut world, &[("a", Some("1"))]);
-    let id = world.command(0, Command::Await { until: Until::Latest, deadline: DEADLINE });
+    let id = world.command(0, Command::Await { until: Until::Latest(None), deadline: DEADLINE });
     world.advance(Duration::from_secs(2));
     assert_eq!(world.reply(0, id), None, "the copy is behind the end");
     world.log.stall_fetches(0, false);
@@ -64,7 +64,7 @@ fn latest_waits_for_the_end_that_the_leader_answers_afterwards() {
 fn a_wait_ends_at_its_deadline_and_names_what_it_waited_for() {
     let mut world = ready(1);
     world.log.set_outage(Some(Outage::unreachable()));
-    let reply = await_reply(&mut world, Until::Latest, |_| ());
+    let reply = await_reply(&mut world, Until::Latest(None), |_| ());
     let Reply::Rejected(Rejection::Deadline { stall: Some(stall) }) = reply else {
         panic!("{reply:?}")
     };

@@ -54,6 +54,12 @@ impl KafkaUnderTest<'_> {
         *self.topic.in_sync_followers(partition).expect(WORLD).first().expect("a follower")
     }
 
+    fn cut_off_follower(&mut self, partition: Partition) {
+        let follower = self.follower(partition);
+        self.cluster.pause(follower).expect(WORLD);
+        self.paused.push(follower);
+    }
+
     fn heal(&mut self, partition: Partition) {
         for broker in self.paused.drain(..) {
             self.cluster.resume(broker).expect(WORLD);
@@ -69,6 +75,7 @@ fn spec(shape: Shape) -> TopicSpec {
     let kind = match shape.copies {
         Copies::Usual => kind,
         Copies::Strict => kind.set("min.insync.replicas", "3"),
+        Copies::Single => kind.replicas(1),
         Copies::Careless => kind
             .replicas(2)
             .set("min.insync.replicas", "1")
@@ -168,10 +175,11 @@ impl LogUnderTest for KafkaUnderTest<'_> {
                 let left = self.topic.replicas() - 1;
                 self.topic.await_in_sync(partition, left).expect(WORLD);
             }
-            Turn::CutOffFollower => {
-                let follower = self.follower(partition);
-                self.cluster.pause(follower).expect(WORLD);
-                self.paused.push(follower);
+            Turn::CutOffFollower => self.cut_off_follower(partition),
+            Turn::LoseFollower => {
+                self.cut_off_follower(partition);
+                let left = self.topic.replicas() - 1;
+                self.topic.await_in_sync(partition, left).expect(WORLD);
             }
             Turn::StartFirst => {
                 let first = self.dead.remove(0);

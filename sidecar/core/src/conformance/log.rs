@@ -78,6 +78,8 @@ pub enum Turn {
     KillFollower,
     /// An in-sync follower is cut off from everybody, and nobody has noticed.
     CutOffFollower,
+    /// The same. Returns when it is not held for in sync any more.
+    LoseFollower,
     /// The broker that died first starts again, on its disk.
     StartFirst,
     /// All are up. Returns when all replicas are in sync.
@@ -135,6 +137,8 @@ pub enum Copies {
     Strict,
     /// Two, one of them enough, and either may lead uncleanly.
     Careless,
+    /// One, each partition's on another broker.
+    Single,
 }
 
 /// Kafka's default.
@@ -150,6 +154,7 @@ const THREE: Shape = Shape { partitions: 3, ..PLAIN };
 const COMPACTED: Shape = Shape { eager_cleaner: true, ..PLAIN };
 const FORGETFUL: Shape = Shape { delete_retention_ms: 1_000, ..COMPACTED };
 const STRICT: Shape = Shape { copies: Copies::Strict, ..PLAIN };
+const LONELY: Shape = Shape { copies: Copies::Single, ..THREE };
 const CARELESS: Shape = Shape { copies: Copies::Careless, ..PLAIN };
 const DAY_MS: u64 = 86_400_000;
 
@@ -272,6 +277,9 @@ pub const CASES: &[Case] = cases![
     },
     brokers(STRICT, &[Ability::Brokers])::{
         too_few_replicas_in_sync_hold_an_append_back,
+    },
+    brokers(LONELY, &[Ability::Brokers])::{
+        a_partition_without_a_leader_holds_up_no_answer_about_the_others,
     },
     brokers(CARELESS, &[Ability::Brokers])::{
         what_an_out_of_sync_leader_lacks_is_lost,

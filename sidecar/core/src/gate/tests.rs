@@ -47,7 +47,7 @@ fn a_ready_copy_is_read_at_once_unless_a_later_position_is_asked_for() {
     assert_eq!(admit(&gate, &ReadLevel::Local), Ok(Admit::Now(G1)));
     assert_eq!(admit(&gate, &at_least(token(5))), Ok(Admit::Now(G1)));
     assert_eq!(admit(&gate, &at_least(token(6))), Ok(Admit::Wait(Until::AtLeast(token(6)))));
-    assert_eq!(admit(&gate, &ReadLevel::Latest), Ok(Admit::Wait(Until::Latest)));
+    assert_eq!(admit(&gate, &ReadLevel::Latest), Ok(Admit::Wait(Until::Latest(None))));
 }
 
 #[test]

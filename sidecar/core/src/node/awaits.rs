@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::gate::{Gate, Rejection, Until};
-use crate::log::PartitionEnd;
-use crate::offset::{Offset, RequestId};
+use crate::log::EndAnswer;
+use crate::offset::{Offset, Partition, RequestId};
 use crate::stall::StallKind;
 use crate::token::Token;
 
@@ -26,8 +26,8 @@ struct Await {
 
 #[derive(Debug)]
 enum Need {
-    /// The end as the leader answers it to a question asked after this came.
-    End,
+    /// The end of the partition, or of all, as the leaders answer it to a question asked after this came.
+    End(Option<Partition>),
     Positions(Vec<Offset>),
     Token(Token),
 }
@@ -44,7 +44,7 @@ impl Awaits {
 
     pub(super) fn add(&mut self, id: RequestId, until: Until, deadline: Duration, ends_asked: u64) {
         let need = match until {
-            Until::Latest => Need::End,
+            Until::Latest(of) => Need::End(of),
             Until::AtLeast(token) => Need::Token(token),
         };
         self.waiting.insert(id, Await { need, deadline, ends_asked });
@@ -55,16 +55,17 @@ impl Awaits {
     }
 
     /// The leaders answered question number `asked` with these ends.
-    pub(super) fn on_ends(&mut self, asked: u64, ends: &[PartitionEnd]) -> Settled {
+    pub(super) fn on_ends(&mut self, asked: u64, ends: &[EndAnswer]) -> Settled {
         let mut settled = Settled::new();
         for (id, waiting) in &mut self.waiting {
             if asked <= waiting.ends_asked {
                 continue;
             }
             match &waiting.need {
-                Need::End => {
-                    waiting.need =
-                        Need::Positions(ends.iter().map(|end| end.high_watermark).collect());
+                Need::End(of) => {
+                    if let Some(positions) = wanted(*of, ends) {
+                        waiting.need = Need::Positions(positions);
+                    }
                 }
                 Need::Token(token) => {
                     if let Some(rejection) = beyond(token, ends) {
@@ -80,7 +81,7 @@ impl Awaits {
     /// Everything that the published copy satisfies.
     pub(super) fn on_gate(&mut self, gate: &Gate) -> Settled {
         let reached = |need: &Need| match need {
-            Need::End => None,
+            Need::End(_) => None,
             Need::Positions(wanted) => {
                 let all =
                     gate.positions.iter().zip(wanted).all(|(applied, wanted)| applied >= wanted);
@@ -99,9 +100,25 @@ impl Awaits {
         self.forget(settled)
     }
 
-    pub(super) fn expire(&mut self, now: Moment, stall: Option<StallKind>) -> Settled {
+    /// `leaderless`: those whose leaders did not answer the last question.
+    pub(super) fn expire(
+        &mut self,
+        now: Moment,
+        stall: Option<StallKind>,
+        leaderless: &[Partition],
+    ) -> Settled {
         let late = self.waiting.iter().filter(|(_, waiting)| waiting.deadline <= now.mono);
-        let settled = late.map(|(id, _)| (*id, Err(Rejection::Deadline { stall }))).collect();
+        let why = |need: &Need| {
+            let partition = leaderless.iter().find(|partition| match need {
+                Need::End(of) => of.is_none_or(|of| of == **partition),
+                Need::Positions(_) | Need::Token(_) => false,
+            });
+            match partition {
+                Some(partition) => Rejection::Leaderless { partition: *partition },
+                None => Rejection::Deadline { stall },
+            }
+        };
+        let settled = late.map(|(id, waiting)| (*id, Err(why(&waiting.need)))).collect();
         self.forget(settled)
     }
 
@@ -124,10 +141,25 @@ impl Awaits {
     }
 }
 
+/// Where `of` ends, or all do, if those leaders answered; zero where nothing is waited for.
+fn wanted(of: Option<Partition>, ends: &[EndAnswer]) -> Option<Vec<Offset>> {
+    // Another topic of the name may have fewer partitions: its ends are all waited for.
+    let of = of.filter(|of| of.index() < ends.len());
+    let wants = |partition| of.is_none_or(|of| of == partition);
+    let partitions = (0..).map(Partition).zip(ends);
+    let end = |(partition, end): (Partition, &EndAnswer)| match end {
+        Ok(end) if wants(partition) => Some(end.high_watermark),
+        Err(_) if wants(partition) => None,
+        Ok(_) | Err(_) => Some(Offset::ZERO),
+    };
+    partitions.map(end).collect()
+}
+
 /// The log as its leaders answer it ends below the token. Proof needs both epochs: a leader whose epoch is
 /// below the token's is a deposed one, and a write's token (no epoch) may be newer than any leader known here.
-pub(super) fn beyond(token: &Token, ends: &[PartitionEnd]) -> Option<Rejection> {
+pub(super) fn beyond(token: &Token, ends: &[EndAnswer]) -> Option<Rejection> {
     token.positions.iter().zip(ends).find_map(|((position, epoch), end)| {
+        let end = end.as_ref().ok()?;
         let current = end.epoch.zip(*epoch).is_some_and(|(answered, epoch)| answered >= epoch);
         let lost = current && end.high_watermark < *position;
         lost.then_some(Rejection::TokenBeyondLog { position: *position, end: end.high_watermark })

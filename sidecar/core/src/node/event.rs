@@ -80,7 +80,7 @@ pub enum Reply {
         partitions: u32,
         outcomes: Vec<Outcome>,
     },
-    /// `end`: the leaders' answer that `Until::Latest` waited for, by partition.
+    /// `end`: the leaders' answer that `Until::Latest` waited for, by partition; zero where it waited for none.
     Reached {
         end: Option<Vec<Offset>>,
     },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::deposed::Deposed;
 use crate::limits::Limits;
 use crate::lineage::Lineage;
-use crate::log::{LogCall, PartitionEnd};
+use crate::log::{EndAnswer, LogCall, PartitionEnd};
 use crate::offset::{Generation, Partition};
 use crate::stall::StallKind;
 use crate::store::{StoreCall, StoreCallKind};
@@ -187,10 +187,10 @@ impl Node {
         self.release_held();
     }
 
-    pub(super) fn on_ends(&mut self, ends: &[PartitionEnd]) {
+    pub(super) fn on_ends(&mut self, ends: &[EndAnswer]) {
         let number = self.ends.asked();
         let asked = self.ends.answered(self.now, self.limits.ends_interval);
-        self.end_stalls(StallKind::ends_with_an_answer);
+        self.note_leaders(ends);
         let (Some(asked), Stage::Reading(_)) = (asked, &self.stage) else {
             return;
         };
@@ -203,33 +203,38 @@ impl Node {
             // Asked before this copy was opened: perhaps of a topic that is gone, with other partitions and epochs.
             return;
         }
-        self.learn_epochs(ends.iter().map(|end| end.epoch));
+        self.learn_epochs(ends.iter().map(|end| end.as_ref().ok().and_then(|end| end.epoch)));
         let Some(reading) = self.reading() else {
             return;
         };
-        let short = reached.iter().zip(ends).zip(&reading.readers);
-        let mut short = short.filter(|((reached, end), _)| end.high_watermark < **reached);
-        if let Some(((reached, end), reader)) = short.next() {
+        let answered = reading.readers.iter_mut().zip(ends);
+        let mut answered: Vec<(&mut Reader, &PartitionEnd)> =
+            answered.filter_map(|(reader, end)| Some((reader, end.as_ref().ok()?))).collect();
+        let short = answered.iter().find(|(reader, end)| {
+            reached
+                .get(reader.partition.index())
+                .is_some_and(|reached| end.high_watermark < *reached)
+        });
+        if let Some((reader, end)) = short {
             // The log ends below what it had reached when it was asked: it lost records, or this is not the log.
             let leader = reader.fetched().leader();
-            return match Deposed::by_end(reader.partition, end, *reached, leader) {
+            let reached = reached[reader.partition.index()];
+            return match Deposed::by_end(reader.partition, end, reached, leader) {
                 Some(deposed) => self.begin_stall(StallKind::StaleLeader, deposed.to_string()),
                 None => self.lose(),
             };
         }
-        let settles =
-            |(reader, end): (&mut Reader, &PartitionEnd)| reader.settles(end.epoch, asked);
-        if !reading.readers.iter_mut().zip(ends).all(settles) {
+        if !answered.iter_mut().all(|(reader, end)| reader.settles(end.epoch, asked)) {
             // Read again, the gaps have an end that is known to be this leader's.
             return self.reopen();
         }
-        for (reader, end) in reading.readers.iter_mut().zip(ends) {
+        for (reader, end) in &mut answered {
             reader.on_end(end, asked);
         }
-        let read = |(reader, end): (&Reader, &PartitionEnd)| {
+        let read = |(reader, end): &(&mut Reader, &PartitionEnd)| {
             reader.applied().position >= end.high_watermark
         };
-        if reading.readers.iter().zip(ends).all(read) {
+        if answered.len() == ends.len() && answered.iter().all(read) {
             // Everything there is was read: nothing can be waited for, however long nothing more comes.
             self.end_stalls(|kind| matches!(kind, StallKind::PoisonBatch | StallKind::NoProgress));
         }
@@ -237,13 +242,14 @@ impl Node {
         self.settle(reached);
         self.judge_pins(number, ends);
         self.flush_if_settled();
+        self.put_flush_off();
     }
 
-    fn deposed(&self, ends: &[PartitionEnd]) -> Option<Deposed> {
-        let pairs = (0..).map(Partition).zip(ends).zip(&self.epochs_known);
-        pairs
-            .into_iter()
-            .find_map(|((partition, end), known)| Deposed::by_epoch(partition, end, *known))
+    fn deposed(&self, ends: &[EndAnswer]) -> Option<Deposed> {
+        let mut pairs = (0..).map(Partition).zip(ends).zip(&self.epochs_known);
+        pairs.find_map(|((partition, end), known)| {
+            Deposed::by_epoch(partition, end.as_ref().ok()?, *known)
+        })
     }
 
     fn save_confirmations(&mut self) {

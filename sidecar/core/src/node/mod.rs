@@ -20,6 +20,7 @@ mod event;
 mod fetching;
 mod heard;
 mod keep_up;
+mod leaderless;
 mod open;
 mod peers;
 mod pins;
@@ -288,6 +289,9 @@ impl Node {
     fn on_log(&mut self, event: LogEvent) {
         match event {
             LogEvent::Facts(facts) => self.on_facts(facts),
+            LogEvent::Leaderless { topic, partition, error } => {
+                self.on_leaderless(topic, partition, &error);
+            }
             LogEvent::Assigned { partition } => self.on_assigned(partition),
             LogEvent::Fetched(batch) => self.on_fetched(batch),
             LogEvent::Lost { partition, loss } => self.on_lost(partition, loss),

@@ -19,7 +19,7 @@ use super::{Node, Notice, PolicyWarning, Stage};
 
 impl Node {
     pub(super) fn on_facts(&mut self, facts: LogFacts) {
-        self.end_stalls(StallKind::ends_with_an_answer);
+        self.end_silence();
         let superseded = self.describe.superseded();
         let asked = self.describe.answered(self.now, self.limits.ends_interval);
         self.asked_at = asked.unwrap_or(self.now);

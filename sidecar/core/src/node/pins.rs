@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::gate::Rejection;
 use crate::lineage::Lineage;
-use crate::log::PartitionEnd;
+use crate::log::EndAnswer;
 use crate::offset::{Generation, Offset, Partition, RequestId};
 use crate::phase::{Operation, Phase};
 use crate::store::StoreCall;
@@ -153,7 +153,7 @@ impl Node {
     }
 
     /// The leaders answered question number `asked` with these ends.
-    pub(super) fn judge_pins(&mut self, asked: u64, ends: &[PartitionEnd]) {
+    pub(super) fn judge_pins(&mut self, asked: u64, ends: &[EndAnswer]) {
         let waiting = self.pins.pins.iter().filter(|(_, pin)| !pin.answered);
         let judged = waiting.filter(|(_, pin)| asked > pin.ends_asked);
         let beyond = judged.filter_map(|(id, pin)| Some((*id, beyond(&pin.at, ends)?)));

@@ -116,7 +116,7 @@ impl Node {
         if !self.gate.awaits_free {
             return self.reply(id, Reply::Rejected(Rejection::Overloaded));
         }
-        if until == Until::Latest {
+        if let Until::Latest(_) = until {
             self.ends.hurry();
         }
         self.awaits.add(id, until, self.now.mono + deadline, self.ends.asked());
@@ -132,7 +132,7 @@ impl Node {
         };
         self.settle(settled);
         let stall = self.stalls.first().map(|stall| stall.kind);
-        let late = self.awaits.expire(self.now, stall);
+        let late = self.awaits.expire(self.now, stall, &self.leaderless());
         self.settle(late);
     }
 

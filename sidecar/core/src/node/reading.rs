@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::dates::Dates;
 use crate::limits::Limits;
 use crate::lineage::Lineage;
-use crate::log::PartitionEnd;
+use crate::log::{KafkaError, PartitionEnd};
 use crate::offset::{Generation, Offset, Partition};
 use crate::phase::Cause;
 use crate::topic::{Identity, LogFacts, PartitionFacts};
@@ -33,6 +33,8 @@ pub(super) struct Reading {
     pub(super) bytes: u64,
     /// Monotonic: when a batch last came or was applied, or the restore began.
     pub(super) progress_at: Duration,
+    /// Partitions whose leaders did not answer the last question for the ends.
+    pub(super) leaderless: Vec<(Partition, KafkaError)>,
     /// While everything is read and yet not exact.
     inexact: Option<Inexact>,
 }
@@ -121,6 +123,7 @@ impl Reading {
             records: 0,
             bytes: 0,
             progress_at: dates.now().mono,
+            leaderless: Vec::new(),
             inexact: None,
         }
     }

@@ -8,6 +8,7 @@ mod confirmations;
 mod exactness;
 mod heard;
 mod keeping_up;
+mod leaderless;
 mod losses;
 mod notices;
 mod only_peers;
@@ -64,7 +65,7 @@ fn batch(from: u64, key: &[u8]) -> Batch {
 
 fn ends(high_watermark: u64, epoch: Option<u32>) -> LogEvent {
     let (high_watermark, epoch) = (Offset(high_watermark), epoch.map(Epoch));
-    LogEvent::Ends(vec![PartitionEnd { high_watermark, epoch }])
+    LogEvent::Ends(vec![Ok(PartitionEnd { high_watermark, epoch })])
 }
 
 impl Driven {

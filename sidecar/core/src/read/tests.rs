@@ -103,7 +103,7 @@ fn a_snapshot_of_another_history_than_the_tokens_is_refused() {
 #[test]
 fn latest_waits_for_the_end_and_then_for_nothing() {
     let mut path = path(ReadLevel::Latest);
-    assert_eq!(path.next(&ready(5), NOW), wait(Until::Latest));
+    assert_eq!(path.next(&ready(5), NOW), wait(Until::Latest(None)));
     path.reached(Some(vec![Offset(6)]));
     assert_eq!(position(opened(&mut path, &ready(6), &snapshot(6))), Some(Offset(6)));
 }
@@ -113,7 +113,7 @@ fn latest_asks_anew_when_the_copy_is_opened_again_before_the_end_that_it_waited_
     let mut path = path(ReadLevel::Latest);
     path.reached(Some(vec![Offset(6)]));
     assert_eq!(position(opened(&mut path, &ready(5), &snapshot(5))), None);
-    assert_eq!(path.next(&ready(5), NOW), wait(Until::Latest));
+    assert_eq!(path.next(&ready(5), NOW), wait(Until::Latest(None)));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn latest_with_a_token_waits_for_the_token_first_and_opens_one_snapshot() {
     let mut path = path(latest_after(6));
     assert_eq!(path.next(&ready(5), NOW), wait(Until::AtLeast(token(6))));
     path.reached(None);
-    assert_eq!(path.next(&ready(6), NOW), wait(Until::Latest));
+    assert_eq!(path.next(&ready(6), NOW), wait(Until::Latest(None)));
     path.reached(Some(vec![Offset(2)]));
     let behind_the_token = opened(&mut path, &ready(6), &snapshot(5));
     assert_eq!(position(behind_the_token), None);
@@ -132,7 +132,7 @@ fn a_wait_gets_what_is_left_of_the_time() {
     let mut path = path(ReadLevel::Latest);
     let late = Now { mono: UNTIL + Duration::from_secs(1), ..NOW };
     let step = path.next(&ready(5), late);
-    assert_eq!(step, Ok(Step::Wait { until: Until::Latest, deadline: Duration::ZERO }));
+    assert_eq!(step, Ok(Step::Wait { until: Until::Latest(None), deadline: Duration::ZERO }));
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl Client {
     pub(in crate::kafka) fn list_offsets(
         &self,
         name: &CStr,
-        partitions: u32,
+        partitions: &[Partition],
         spec: OffsetSpec,
         tag: usize,
         timeout: Timeout,
@@ -137,9 +137,9 @@ impl Client {
             OffsetSpec::LogStart => -2,
             OffsetSpec::HighWatermark => -1,
         };
-        let list = Partitions::new(usize::try_from(partitions).expect("usize holds 32 bits"));
-        for partition in Partition::all(partitions) {
-            list.add(name, partition, spec);
+        let list = Partitions::new(partitions.len());
+        for partition in partitions {
+            list.add(name, *partition, spec);
         }
         let options = self.options(Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS, timeout, tag);
         let everything = rd::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED;

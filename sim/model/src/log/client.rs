@@ -1,12 +1,12 @@
 //! What one client has under way: its readers, its asks, its appends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use outrigger_core::log::{KafkaError, LogCall, LogCallKind, LogEvent};
 use outrigger_core::offset::{Epoch, Partition};
 use outrigger_core::time::Now;
-use outrigger_core::topic::LogFacts;
+use outrigger_core::topic::{LogFacts, TopicFacts};
 
 use super::LogConfig;
 use super::cluster::Cluster;
@@ -59,6 +59,8 @@ pub(super) struct Client {
     heard: BTreeMap<Partition, Epoch>,
     /// Asks without an answer yet, by kind, with their deadline.
     asked: BTreeMap<LogCallKind, Duration>,
+    /// Whose leaders let a question of this client run out of time, until they answer: others do not wait for them.
+    silent: BTreeSet<Partition>,
     /// As the last facts told them: what is read is judged by the count that its assignment found.
     partitions: Option<u32>,
     producer: Producer,
@@ -71,6 +73,7 @@ impl Client {
             readers: BTreeMap::new(),
             heard: BTreeMap::new(),
             asked: BTreeMap::new(),
+            silent: BTreeSet::new(),
             partitions: None,
             producer: Producer::default(),
         }
@@ -133,8 +136,10 @@ impl Client {
     fn settle_asks(&mut self, world: &World<'_>, out: &mut Vec<LogEvent>) {
         let asked = std::mem::take(&mut self.asked);
         for (call, deadline) in asked {
-            match self.answer(world, call) {
+            let late = deadline <= world.now.mono;
+            match self.answer(world, call, late) {
                 Ok(answer) => {
+                    self.note_silence(&answer);
                     let count = world.cluster.topic.count();
                     match (call, self.partitions) {
                         (LogCallKind::Describe, _) => self.partitions = Some(count),
@@ -145,7 +150,7 @@ impl Client {
                     }
                     out.push(answer);
                 }
-                Err(error) if deadline <= world.now.mono => {
+                Err(error) if late => {
                     out.push(LogEvent::Failed { call, error });
                 }
                 Err(_) => drop(self.asked.insert(call, deadline)),
@@ -153,22 +158,78 @@ impl Client {
         }
     }
 
-    fn answer(&self, world: &World<'_>, kind: LogCallKind) -> Result<LogEvent, KafkaError> {
+    /// What the leaders say that answer, once all do, or once it is late. An error: nobody does, or not yet.
+    fn answer(
+        &self,
+        world: &World<'_>,
+        kind: LogCallKind,
+        late: bool,
+    ) -> Result<LogEvent, KafkaError> {
         if let Some(trouble) = world.trouble(self.number) {
             return Err(trouble);
         }
         let Cluster { brokers, topic, .. } = &*world.cluster;
         let event = match kind {
-            LogCallKind::Describe => LogEvent::Facts(LogFacts {
-                cluster: world.config.cluster.clone(),
-                topic: topic.id,
-                policy: topic.policy.clone(),
-                partitions: topic.facts(self.number, brokers).map_err(untold)?,
-            }),
-            LogCallKind::Ends => LogEvent::Ends(topic.ends(self.number, brokers).map_err(untold)?),
+            LogCallKind::Describe => {
+                let facts = self.told(topic.facts(self.number, brokers), late)?;
+                let (cluster, policy) = (world.config.cluster.clone(), topic.policy.clone());
+                let mut silent = Partition::all(topic.count()).zip(&facts);
+                match silent.find_map(|(at, facts)| Some((at, facts.clone().err()?))) {
+                    Some((partition, error)) => {
+                        let (topic, partitions) = (topic.id, topic.count());
+                        let topic = TopicFacts { cluster, topic, policy, partitions };
+                        LogEvent::Leaderless { topic, partition, error }
+                    }
+                    None => {
+                        let partitions = facts.into_iter().flatten().collect();
+                        LogEvent::Facts(LogFacts { cluster, topic: topic.id, policy, partitions })
+                    }
+                }
+            }
+            LogCallKind::Ends => LogEvent::Ends(self.told(topic.ends(self.number, brokers), late)?),
             LogCallKind::TopicId => LogEvent::TopicId(topic.id),
         };
         Ok(event)
+    }
+
+    /// Each partition's answer; an error where none has any, or where it is too early to leave one out.
+    fn told<T>(
+        &self,
+        answers: Vec<Result<T, Untold>>,
+        late: bool,
+    ) -> Result<Vec<Result<T, KafkaError>>, KafkaError> {
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.map_err(untold)).collect();
+        let silent = (0..).map(Partition).zip(&answers);
+        let silent =
+            silent.filter_map(|(partition, answer)| Some((partition, answer.as_ref().err()?)));
+        let expected = |(partition, _): &(Partition, _)| late || self.silent.contains(partition);
+        let unexpected = silent.clone().find(|silent| !expected(silent));
+        match unexpected
+            .or_else(|| silent.clone().next().filter(|_| answers.iter().all(Result::is_err)))
+        {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok(answers),
+        }
+    }
+
+    fn note_silence(&mut self, answer: &LogEvent) {
+        match answer {
+            LogEvent::Facts(_) => self.silent.clear(),
+            LogEvent::Leaderless { partition, .. } => drop(self.silent.insert(*partition)),
+            LogEvent::Ends(ends) => {
+                let partitions = (0..).map(Partition).zip(ends);
+                self.silent =
+                    partitions.filter(|(_, end)| end.is_err()).map(|(at, _)| at).collect();
+            }
+            LogEvent::TopicId(_)
+            | LogEvent::PartitionCount(_)
+            | LogEvent::Assigned { .. }
+            | LogEvent::Fetched(_)
+            | LogEvent::Lost { .. }
+            | LogEvent::Appended { .. }
+            | LogEvent::Failed { .. }
+            | LogEvent::Trouble(_) => {}
+        }
     }
 
     /// Gives waiting fetches what there is for them.

@@ -51,7 +51,7 @@ impl Topic {
         &self,
         client: u32,
         brokers: &Brokers,
-    ) -> Result<Vec<PartitionFacts>, Untold> {
+    ) -> Vec<Result<PartitionFacts, Untold>> {
         let facts = |replica: &Replica| PartitionFacts {
             log_start: replica.log_start,
             high_watermark: replica.high_watermark,
@@ -60,7 +60,7 @@ impl Topic {
         self.ask_all(client, brokers, facts)
     }
 
-    pub(super) fn ends(&self, client: u32, brokers: &Brokers) -> Result<Vec<PartitionEnd>, Untold> {
+    pub(super) fn ends(&self, client: u32, brokers: &Brokers) -> Vec<Result<PartitionEnd, Untold>> {
         let end = |replica: &Replica| PartitionEnd {
             high_watermark: replica.high_watermark,
             epoch: Some(replica.epoch()),
@@ -73,7 +73,7 @@ impl Topic {
         client: u32,
         brokers: &Brokers,
         answer: impl Fn(&Replica) -> T,
-    ) -> Result<Vec<T>, Untold> {
+    ) -> Vec<Result<T, Untold>> {
         let ask = |log: &PartitionLog| {
             let client = (client, Role::Asks);
             let answering = log.answering(client, brokers).ok_or(Untold::NoLeader)?;

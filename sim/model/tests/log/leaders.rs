@@ -28,7 +28,10 @@ fn world() -> World {
 fn end(world: &mut World, client: u32) -> (Offset, Option<Epoch>) {
     world.call(client, LogCall::Ends);
     match world.next_event(client, SOON) {
-        Some(LogEvent::Ends(ends)) => (ends[0].high_watermark, ends[0].epoch),
+        Some(LogEvent::Ends(ends)) => {
+            let end = ends[0].as_ref().expect("the leader answers");
+            (end.high_watermark, end.epoch)
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -94,6 +94,7 @@ impl World {
                 Copies::Usual => (3, 2, false),
                 Copies::Strict => (3, 3, false),
                 Copies::Careless => (2, 1, true),
+                Copies::Single => (1, 1, false),
             };
         World::new(config)
     }
@@ -273,6 +274,10 @@ impl LogUnderTest for World {
                 self.advance(Duration::from_secs(5));
             }
             Turn::CutOffFollower => self.model.isolate_broker(follower(self), []),
+            Turn::LoseFollower => {
+                self.model.isolate_broker(follower(self), []);
+                self.advance(Duration::from_secs(5));
+            }
             Turn::StartFirst => self.model.start_broker(self.dead.remove(0)),
             Turn::Heal => {
                 self.dead.clear();

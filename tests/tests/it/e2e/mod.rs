@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 mod compaction;
 pub(crate) mod interop;
+mod leaderless;
 mod losses;
 mod operator;
 mod outage;

@@ -117,7 +117,7 @@ fn a_copy_answers_stale_reads_while_kafka_is_away_at_the_start_and_the_rest_is_r
             }
             cluster.kill_all()?;
             node.start().await?;
-            let read = answers_stale(&node).await.with_context(|| node.log())?;
+            let read = answers_stale(&node, "k").await.with_context(|| node.log())?;
             let value = read.entry.as_ref().map(|entry| entry.value.clone());
             ensure!(value.as_deref() == Some(&b"1"[..]), "{read:?}");
             ensure!(read.copy.age > Duration::ZERO, "with its age: {read:?}");
@@ -136,11 +136,11 @@ fn a_copy_answers_stale_reads_while_kafka_is_away_at_the_start_and_the_rest_is_r
     })
 }
 
-async fn answers_stale(node: &Node) -> Result<Read> {
+pub(super) async fn answers_stale(node: &Node, key: &str) -> Result<Read> {
     let stale = node.store().await?.with_level(Level::Stale);
     let deadline = Instant::now() + MINUTE;
     loop {
-        match stale.read("k").await {
+        match stale.read(key).await {
             Ok(read) => return Ok(read),
             Err(error) => {
                 ensure!(error.kind() == ErrorKind::Unavailable, "{error:?}");

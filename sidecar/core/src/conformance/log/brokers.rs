@@ -7,8 +7,8 @@ use super::fixture::{
     next, put, read_on, read_to, silence, texts,
 };
 use super::{LogUnderTest, Turn, Verdict};
-use crate::log::{KafkaError, LogCall, LogEvent, Loss, Write};
-use crate::offset::{Offset, RequestId, Revision};
+use crate::log::{EndAnswer, KafkaError, LogCall, LogCallKind, LogEvent, Loss, Write};
+use crate::offset::{Offset, Partition, RequestId, Revision};
 
 const CALLS: u64 = 20;
 
@@ -94,7 +94,7 @@ pub(super) fn a_new_leader_hides_what_the_old_one_hid(log: &mut dyn LogUnderTest
 /// `NOT_ENOUGH_REPLICAS` is retried unseen: nothing is written before there are enough again.
 pub(super) fn too_few_replicas_in_sync_hold_an_append_back(log: &mut dyn LogUnderTest) {
     appended(log, &[put("a", "1")]);
-    log.turn_broker(P0, Turn::KillFollower);
+    log.turn_broker(P0, Turn::LoseFollower);
     begin_appends(log, 0..1);
     silence(log, ONE);
     assert_eq!(ends(log, TWO)[0].high_watermark, Offset(1));
@@ -102,6 +102,45 @@ pub(super) fn too_few_replicas_in_sync_hold_an_append_back(log: &mut dyn LogUnde
     let (_, told) = answer(log);
     assert_eq!(told.expect("three are in sync again").offset, Offset(1));
     assert_eq!(read_to(log, TWO, P0, Offset(0), Offset(2)).offsets(), [0, 1]);
+}
+
+pub(super) fn a_partition_without_a_leader_holds_up_no_answer_about_the_others(
+    log: &mut dyn LogUnderTest,
+) {
+    let beside = Partition(1);
+    assert!(ends(log, ONE).iter().all(|end| end.high_watermark == Offset(0)));
+    log.turn_broker(P0, Turn::KillLeader);
+    let known = ends_until(log, |ends| ends[0].is_err());
+    assert!(known[1..].iter().all(Result::is_ok), "{known:?}");
+    let LogEvent::Leaderless { topic, partition, error } = ask(log, LogCall::Describe) else {
+        panic!("the topic is known, and not where P0 ends")
+    };
+    assert_eq!((topic.partitions, partition), (3, P0), "{error}");
+    let offset = log.append(beside, &[foreign("beside", "x")])[0];
+    let LogEvent::Ends(grown) = ask(log, LogCall::Ends) else { panic!("the other leaders answer") };
+    assert!(grown[0].is_err(), "{grown:?}");
+    assert_eq!(grown[1].as_ref().map(|end| end.high_watermark), Ok(offset.next()));
+    log.turn_broker(P0, Turn::Heal);
+    ends_until(log, |ends| ends.iter().all(Result::is_ok));
+}
+
+fn ask(log: &mut dyn LogUnderTest, call: LogCall) -> LogEvent {
+    log.call(ONE, call);
+    next(log, ONE)
+}
+
+/// Asks again until the leaders answer so: which of them are gone is not known at once.
+fn ends_until(log: &mut dyn LogUnderTest, wanted: impl Fn(&[EndAnswer]) -> bool) -> Vec<EndAnswer> {
+    for _ in 0..100 {
+        match ask(log, LogCall::Ends) {
+            LogEvent::Ends(ends) if wanted(&ends) => return ends,
+            LogEvent::Ends(_) | LogEvent::Failed { call: LogCallKind::Ends, .. } => {
+                silence(log, ONE);
+            }
+            other => panic!("Ends was answered by {other:?}"),
+        }
+    }
+    panic!("the leaders never answer as they should")
 }
 
 pub(super) fn what_an_out_of_sync_leader_lacks_is_lost(log: &mut dyn LogUnderTest) {

@@ -247,7 +247,9 @@ pub(super) fn appended(log: &mut dyn LogUnderTest, writes: &[Write]) -> Vec<Offs
 pub(super) fn ends(log: &mut dyn LogUnderTest, client: u32) -> Vec<PartitionEnd> {
     log.call(client, LogCall::Ends);
     match next(log, client) {
-        LogEvent::Ends(ends) => ends,
+        LogEvent::Ends(ends) => {
+            ends.into_iter().map(|end| end.expect("all leaders answer")).collect()
+        }
         other => panic!("Ends was answered by {other:?}"),
     }
 }

@@ -35,7 +35,9 @@ fn ends_at_last(log: &mut dyn LogUnderTest) -> Offset {
     for _ in 0..100 {
         log.call(ONE, LogCall::Ends);
         match next(log, ONE) {
-            LogEvent::Ends(ends) => return ends[0].high_watermark,
+            LogEvent::Ends(ends) => {
+                return ends[0].as_ref().expect("the leader answers").high_watermark;
+            }
             // A refusal may come at once: a broker that has just started needs its time.
             LogEvent::Failed { call: LogCallKind::Ends, .. } => silence(log, ONE),
             other => panic!("Ends was answered by {other:?}"),

@@ -48,7 +48,7 @@ fn no_more_reads_wait_than_may_and_one_that_is_gone_makes_room() {
 #[test]
 fn the_latest_is_what_the_leader_answers_to_a_later_question() {
     let mut driven = Driven::reading();
-    driven.wait(1, Until::Latest);
+    driven.wait(1, Until::Latest(None));
     assert_eq!(driven.replies(), []);
     driven.log(ends(0, None));
     assert_eq!(driven.replies(), [], "that question was older than the read");
@@ -64,11 +64,11 @@ fn however_many_reads_wait_for_the_latest_one_question_answers_them() {
     let answers =
         |effects: &[Effect]| effects.iter().filter(|e| matches!(e, Effect::Reply(..))).count();
     let mut driven = Driven::reading();
-    (0..500).for_each(|id| driven.wait(id, Until::Latest));
+    (0..500).for_each(|id| driven.wait(id, Until::Latest(None)));
     assert_eq!(asks(&driven.effects()), 0, "the question that is out is older than they are");
     driven.log(ends(0, None));
     assert_eq!(asks(&driven.effects()), 1);
-    (500..700).for_each(|id| driven.wait(id, Until::Latest));
+    (500..700).for_each(|id| driven.wait(id, Until::Latest(None)));
     assert_eq!(asks(&driven.effects()), 0);
     driven.log(ends(0, None));
     let first = driven.effects();
@@ -154,7 +154,7 @@ fn a_position_reached_counts_only_once_the_copy_is_exact() {
     facts.policy.log_append_time = false;
     let mut driven = Driven::ready(facts, Limits::PRODUCTION);
     driven.log(ends(0, None));
-    driven.wait(1, Until::Latest);
+    driven.wait(1, Until::Latest(None));
     driven.log(ends(2, None));
     assert_eq!(driven.replies(), [], "the copy is at 0");
     let mut holed = BatchBuilder::new(P0, 1, Offset(0));
@@ -169,7 +169,7 @@ fn a_position_reached_counts_only_once_the_copy_is_exact() {
 #[test]
 fn a_wait_lasts_over_a_rebuild_until_the_new_copy_is_in_use() {
     let mut driven = Driven::reading();
-    driven.wait(1, Until::Latest);
+    driven.wait(1, Until::Latest(None));
     driven.log(ends(0, None));
     driven.log(ends(1, None));
     driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });

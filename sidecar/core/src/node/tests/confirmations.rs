@@ -23,7 +23,7 @@ fn confirming() -> Driven {
 impl Driven {
     fn answer_ends(&mut self) {
         let end = PartitionEnd { high_watermark: Offset(0), epoch: None };
-        self.log(LogEvent::Ends(vec![end; 2]));
+        self.log(LogEvent::Ends(vec![Ok(end); 2]));
         self.log(LogEvent::TopicId(TOPIC));
     }
 

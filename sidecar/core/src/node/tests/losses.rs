@@ -76,7 +76,7 @@ fn a_leader_that_does_not_know_the_copys_epoch_is_asked_again_and_nothing_is_clo
     driven.effects();
     for _ in 0..10 {
         driven.log(LogEvent::Lost { partition: P0, loss: Loss::UnknownEpoch });
-        driven.log(LogEvent::Ends(vec![PartitionEnd { high_watermark: END, epoch: None }]));
+        driven.log(LogEvent::Ends(vec![Ok(PartitionEnd { high_watermark: END, epoch: None })]));
         assert_eq!(driven.waits_for(), [StallKind::StaleLeader]);
         assert_eq!(driven.effects().iter().filter(|effect| assigns(effect)).count(), 0, "a pause");
         driven.pass(Limits::PRODUCTION.retry_max);
@@ -171,10 +171,10 @@ fn an_assignment_of_a_partition_that_is_gone_is_answered() {
 fn ends_asked_for_before_the_copy_was_opened_say_nothing_of_it() {
     let mut driven = with_fewer_partitions();
     let end = |epoch| PartitionEnd { high_watermark: Offset(9), epoch: Some(Epoch(epoch)) };
-    driven.log(LogEvent::Ends(vec![end(40); 3]));
+    driven.log(LogEvent::Ends(vec![Ok(end(40)); 3]));
     assert_eq!(driven.node.status().partitions[0].high_watermark, Offset(0));
     driven.pass(Duration::from_secs(1));
-    driven.log(LogEvent::Ends(vec![end(1)]));
+    driven.log(LogEvent::Ends(vec![Ok(end(1))]));
     assert_eq!(driven.node.status().stalls, vec![]);
     assert_eq!(driven.node.status().partitions[0].high_watermark, Offset(9));
 }

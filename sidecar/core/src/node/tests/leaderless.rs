@@ -1,0 +1,146 @@
+//! A partition without a leader: its own keys wait, and nothing else does.
+
+use super::*;
+use crate::gate::{Rejection, Until};
+use crate::stall::StallKind;
+use crate::topic::TopicFacts;
+
+const P1: Partition = Partition(1);
+const DEADLINE: Duration = Duration::from_secs(2);
+
+fn two_partitions() -> LogFacts {
+    let facts = facts();
+    LogFacts { partitions: vec![facts.partitions[0]; 2], ..facts }
+}
+
+fn no_leader() -> KafkaError {
+    KafkaError { code: 5, name: "LEADER_NOT_AVAILABLE".to_owned(), not_persisted: false }
+}
+
+/// Only partition 0 answers.
+fn one_end(high_watermark: u64) -> LogEvent {
+    let end = PartitionEnd { high_watermark: Offset(high_watermark), epoch: None };
+    LogEvent::Ends(vec![Ok(end), Err(no_leader())])
+}
+
+fn both_ends() -> LogEvent {
+    let end = PartitionEnd { high_watermark: Offset(0), epoch: None };
+    LogEvent::Ends(vec![Ok(end); 2])
+}
+
+fn leaderless(topic: TopicId, partitions: u32) -> LogEvent {
+    let LogFacts { cluster, policy, .. } = facts();
+    let topic = TopicFacts { cluster, topic, policy, partitions };
+    LogEvent::Leaderless { topic, partition: P1, error: no_leader() }
+}
+
+fn ready() -> Driven {
+    let mut driven = Driven::rebuilding(two_partitions(), Limits::PRODUCTION);
+    for partition in [P0, P1] {
+        driven.log(LogEvent::Assigned { partition });
+    }
+    driven.log(LogEvent::TopicId(TOPIC));
+    driven.log(LogEvent::TopicId(TOPIC));
+    driven.done(StoreCallKind::Flush);
+    driven.done(StoreCallKind::Activate);
+    driven.effects();
+    assert_eq!(driven.node.phase, Phase::Ready);
+    driven
+}
+
+impl Driven {
+    fn wait_for_latest(&mut self, id: u64, of: Option<Partition>) {
+        let until = Until::Latest(of);
+        self.event(Event::Command(RequestId(id), Command::Await { until, deadline: DEADLINE }));
+    }
+
+    fn answers(&mut self) -> Vec<(u64, Reply)> {
+        let reply = |effect| match effect {
+            Effect::Reply(RequestId(id), reply) => Some((id, reply)),
+            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => None,
+        };
+        self.effects().into_iter().filter_map(reply).collect()
+    }
+
+    fn silences(&self) -> Vec<String> {
+        let stalls = self.node.stalls.all();
+        let silent = stalls.filter(|stall| stall.kind == StallKind::LeaderUnavailable);
+        silent.map(|stall| stall.detail.clone()).collect()
+    }
+}
+
+#[test]
+fn the_latest_of_a_key_asks_its_own_leader_only() {
+    let mut driven = ready();
+    driven.log(both_ends());
+    driven.pass(Limits::PRODUCTION.ends_interval);
+    for (id, of) in [(1, Some(P0)), (2, Some(P1)), (3, None)] {
+        driven.wait_for_latest(id, of);
+    }
+    driven.log(one_end(0));
+    driven.log(one_end(0));
+    let reached = Reply::Reached { end: Some(vec![Offset(0); 2]) };
+    assert_eq!(driven.answers(), [(1, reached.clone())]);
+    driven.pass(DEADLINE);
+    let rejected = Reply::Rejected(Rejection::Leaderless { partition: P1 });
+    assert_eq!(driven.answers(), [(2, rejected.clone()), (3, rejected)]);
+    driven.wait_for_latest(4, Some(P1));
+    driven.log(both_ends());
+    driven.log(both_ends());
+    assert_eq!(driven.answers(), [(4, reached)]);
+}
+
+#[test]
+fn a_silent_leader_is_named_until_it_answers_whatever_else_is_answered() {
+    let named = "partition 1: LEADER_NOT_AVAILABLE (5)";
+    let mut driven = ready();
+    driven.log(one_end(0));
+    assert_eq!(driven.silences(), [named]);
+    driven.log(leaderless(TOPIC, 2));
+    assert_eq!(driven.silences(), [named]);
+    driven.pass(Limits::PRODUCTION.ends_interval);
+    driven.log(both_ends());
+    assert_eq!(driven.silences(), [""; 0]);
+}
+
+#[test]
+fn the_other_partitions_go_on_being_confirmed() {
+    let mut driven = ready();
+    let ages = |driven: &Driven| {
+        let Stage::Reading(reading) = &driven.node.stage else { panic!("it reads") };
+        let ages = reading.readers.iter().map(|reader| reader.age(driven.node.now));
+        ages.collect::<Vec<_>>()
+    };
+    driven.log(both_ends());
+    let interval = Limits::PRODUCTION.ends_interval;
+    driven.pass(interval);
+    driven.pass(interval);
+    driven.log(one_end(0));
+    assert_eq!(ages(&driven), [interval, 2 * interval], "as old as the question that was answered");
+}
+
+/// The topic's audit needs no leader: another topic of the name is noticed.
+#[test]
+fn a_topic_that_was_made_anew_is_noticed_though_a_leader_is_silent() {
+    for (topic, partitions, reads) in
+        [(TOPIC, 2, true), (TopicId([2; 16]), 2, false), (TOPIC, 3, false)]
+    {
+        let mut driven = ready();
+        driven.pass(Limits::PRODUCTION.describe_interval);
+        driven.log(leaderless(topic, partitions));
+        let goes_on = matches!(driven.node.stage, Stage::Reading(_));
+        assert_eq!(goes_on, reads, "{topic:?} with {partitions} partitions");
+    }
+}
+
+#[test]
+fn nothing_is_decided_about_a_copy_before_every_leader_has_answered() {
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.effects();
+    driven.log(leaderless(TOPIC, 2));
+    let opens = |effect: &Effect| matches!(effect, Effect::Store(StoreCall::Open { .. }));
+    assert!(!driven.effects().iter().any(opens));
+    assert_eq!(driven.silences(), ["partition 1: LEADER_NOT_AVAILABLE (5)"]);
+    driven.log(LogEvent::Facts(two_partitions()));
+    assert!(driven.effects().iter().any(opens), "it is asked again");
+}
