@@ -10,5 +10,6 @@ pub mod node;
 pub mod process;
 pub mod real;
 pub mod soak;
+pub mod synced;
 pub mod usage;
 pub mod weather;

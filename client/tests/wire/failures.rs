@@ -28,6 +28,19 @@ async fn the_nodes_word_decides_whether_a_write_may_have_happened() {
     }
 }
 
+/// A second time could undo what somebody else wrote in between: only the caller knows whether that does harm.
+#[tokio::test]
+async fn a_write_in_doubt_is_sent_once() {
+    let node = FakeNode::of_topic(1);
+    let store = node.client().await.store("s").with_write_deadline(Duration::from_millis(50));
+    for key in ["!doubt", "!nameless", "!hang"] {
+        store.put(key, "v").await.expect_err(key);
+        store.delete(key).await.expect_err(key);
+        let written = std::mem::take(&mut node.state().written);
+        assert_eq!(written, [key, key], "a Put and a Delete");
+    }
+}
+
 #[tokio::test]
 async fn a_write_whose_deadline_passes_may_have_happened() {
     let deadline = Duration::from_millis(50);

@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) position: u64,
     /// What the reads demanded, in order.
     pub(crate) reads: Vec<ReadOptions>,
+    /// Keys of the Puts and Deletes that came, in order, whatever became of them.
+    pub(crate) written: Vec<Bytes>,
     /// What the Write streams brought, in order: store and number of items of each message.
     pub(crate) messages: Vec<(String, usize)>,
     /// Rows per message of a scan.
@@ -169,6 +171,7 @@ impl Store for FakeNode {
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let PutRequest { key, value, .. } = request.into_inner();
+        self.state().written.push(key.clone());
         let (revision, token) = FakeNode::write(self, key, Some(value)).await?;
         Ok(Response::new(PutResponse { revision: Some(revision), token: Some(token) }))
     }
@@ -177,7 +180,9 @@ impl Store for FakeNode {
         &self,
         request: Request<DeleteRequest>,
     ) -> Result<Response<DeleteResponse>, Status> {
-        let (revision, token) = FakeNode::write(self, request.into_inner().key, None).await?;
+        let key = request.into_inner().key;
+        self.state().written.push(key.clone());
+        let (revision, token) = FakeNode::write(self, key, None).await?;
         Ok(Response::new(DeleteResponse { revision: Some(revision), token: Some(token) }))
     }
 

@@ -94,6 +94,36 @@ fn what_is_known_of_a_snapshot_is_what_is_in_it_whatever_is_written_meanwhile() 
     assert_eq!(view.lineages().unwrap(), looked_up(&view));
 }
 
+/// Offset by offset, each record under a key of its own: a position tells which keys are there.
+#[test]
+fn rows_and_positions_of_a_snapshot_are_of_one_moment_whatever_is_written_meanwhile() {
+    let data = tempfile::tempdir().unwrap();
+    let mut store = in_use(data.path());
+    let views = store.views();
+    let written = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            (0..BATCHES).for_each(|number| apply(&mut store, number));
+            written.store(true, Ordering::Release);
+        });
+        while !written.load(Ordering::Acquire) {
+            let view = views.view(G1).unwrap();
+            for (partition, lineage) in Partition::all(PARTITIONS).zip(looked_up(&view)) {
+                let has = |offset: u64| {
+                    let number = offset * u64::from(PARTITIONS) + u64::from(partition.0);
+                    view.get(key(number, partition).as_bytes()).unwrap().is_some()
+                };
+                let Offset(position) = lineage.position;
+                assert!(
+                    position == 0 || has(position - 1),
+                    "{partition} lacks what is before {position}"
+                );
+                assert!(!has(position), "{partition} has what comes at {position}");
+            }
+        }
+    });
+}
+
 #[test]
 fn a_copy_that_is_opened_again_is_known_as_well() {
     let data = tempfile::tempdir().unwrap();

@@ -79,7 +79,7 @@ fn control(scratch: &Scratch, canaries: &[Canary], logs: &Path) -> Result<()> {
         }
         let began = Instant::now();
         suite::build(scratch, suite).context("the control")?;
-        let said = suite::run(scratch, suite, &names, logs.join("control"))?;
+        let said = suite::run(scratch, suite, &names, logs.join(format!("control-{suite}")))?;
         for name in &names {
             let log = suite::tail(&said.log);
             ensure!(
@@ -87,7 +87,8 @@ fn control(scratch: &Scratch, canaries: &[Canary], logs: &Path) -> Result<()> {
                 "without any bug `{name}` does not pass, or is not there:\n{log}"
             );
         }
-        println!("control: {} tests pass, {} s", names.len(), began.elapsed().as_secs());
+        let (count, seconds) = (names.len(), began.elapsed().as_secs());
+        println!("control: {count} tests of {suite} pass, {seconds} s");
     }
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use outrigger_client::Client;
 use outrigger_tests::node::{Node, STORE, free_port};
 use tempfile::TempDir;
@@ -11,7 +12,7 @@ use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{in_time, metric, run, until_metric};
+use super::{MINUTE, POLL, in_time, metric, run, until_metric};
 
 /// More than an address takes at a time.
 const SILENT: usize = 1_024;
@@ -108,6 +109,33 @@ fn silent_connections_hold_nobody_up_and_are_cut() -> Result<()> {
         ensure!(sum == counted, "{sum} told and {counted} counted:\n{}", alone.node.log());
         ensure!(!alone.node.log().contains("connections are cut"), "{}", alone.node.log());
         drop(silent);
+        Ok(())
+    })
+}
+
+/// So many an address takes at a time.
+const PLACES: usize = 256;
+
+#[test]
+fn callers_through_tcp_leave_the_sockets_places_alone() -> Result<()> {
+    run(async {
+        let alone = Alone::start().await?;
+        let mut callers = Vec::new();
+        for _ in 0..PLACES {
+            let client = Client::connect(&alone.node.url()).await?;
+            let mut states = client.watch_status(MINUTE).await?;
+            in_time("a state", states.next()).await?.context("the first state")??;
+            callers.push((client, states));
+        }
+        let full = "all places for connections are taken";
+        let _another = TcpStream::connect(alone.node.address())?;
+        let deadline = Instant::now() + MINUTE;
+        while !alone.node.log().contains(full) {
+            ensure!(Instant::now() < deadline, "another found a place:\n{}", alone.node.log());
+            tokio::time::sleep(POLL).await;
+        }
+        alone.answers(&format!("unix://{}", alone.socket.display())).await?;
+        drop(callers);
         Ok(())
     })
 }

@@ -12,6 +12,7 @@ mod operator;
 mod outage;
 mod peers;
 mod plan;
+mod power;
 mod refusals;
 mod reseed;
 mod secured;

@@ -25,7 +25,7 @@ const MIB: u64 = 1 << 20;
 pub(super) const SECRET: &str = "of-all-nodes-of-the-test";
 
 /// At this rate a copy of [`fill`]'s rows takes ten seconds.
-const SLOW: [&str; 2] = ["--peer-rate", "1MiB"];
+pub(super) const SLOW: [&str; 2] = ["--peer-rate", "1MiB"];
 
 impl Place {
     /// Some 10 MB that do not shrink, with overwritten and deleted keys.
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// A node that takes, on an empty disk, not started.
-    fn taker(&self, giver: &Node) -> Result<Node> {
+    pub(super) fn taker(&self, giver: &Node) -> Result<Node> {
         self.peer("taker", &["--peers", &giver.url()])
     }
 }
