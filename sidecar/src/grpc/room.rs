@@ -140,6 +140,7 @@ mod tests {
         let shares: Vec<Share> = (0..ROOM_BYTES / SHARE_BYTES + 1).map(|_| room.share()).collect();
         let first = shares[0].try_hold(bytes(SHARE_BYTES)).expect("nobody else is here");
         assert!(shares[0].try_hold(1).is_none(), "it has its part");
+        assert!(shares[1].try_hold(bytes(SHARE_BYTES)).is_some(), "others have theirs");
         let rest: Vec<Held> =
             shares[1..].iter().filter_map(|share| share.try_hold(bytes(SHARE_BYTES))).collect();
         assert_eq!(rest.len() + 1, bytes(ROOM_BYTES / SHARE_BYTES));
