@@ -29,6 +29,8 @@ pub struct Gate {
     /// Wall clock, ms, when the served copy was last known to hold everything; 0: never.
     pub confirmed_at_ms: u64,
     pub awaits_free: bool,
+    /// Smallest delete.retention.ms that the copy which the log is applied to has seen; once there was none, the last one's.
+    pub delete_retention_ms_min: u64,
 }
 
 /// How fresh a read must be.
@@ -127,6 +129,7 @@ impl Gate {
             exact: false,
             confirmed_at_ms: 0,
             awaits_free: true,
+            delete_retention_ms_min: u64::MAX,
         }
     }
 

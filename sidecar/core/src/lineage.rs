@@ -59,7 +59,7 @@ impl Lineage {
     }
 
     /// The topic's delete.retention.ms as it is now.
-    pub(crate) fn see_retention(&mut self, delete_retention_ms: u64) {
+    pub fn see_retention(&mut self, delete_retention_ms: u64) {
         self.delete_retention_ms_min = self.delete_retention_ms_min.min(delete_retention_ms);
     }
 

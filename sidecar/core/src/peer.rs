@@ -27,6 +27,8 @@ pub enum PeerEvent {
         generation: Generation,
         /// The address that gave it.
         peer: String,
+        /// Smallest delete.retention.ms that its giver had seen when it was asked, after the checkpoint was made.
+        delete_retention_ms_min: u64,
     },
     /// No peer is READY, or none could be asked, or it went away, or what it gave is damaged.
     Failed { generation: Generation, detail: String },

@@ -27,7 +27,7 @@ pub enum StoreCall {
     /// What a peer gave for this generation becomes it, durable and not open: an unfinished rebuild, whatever it
     /// holds. Fails unless it was fetched, under this identity; writes IDENTITY when there is none. Anything else
     /// that was fetched is removed. Answer: `Done`.
-    Adopt { generation: Generation, identity: Identity },
+    Adopt { generation: Generation, identity: Identity, delete_retention_ms_min: u64 },
     /// The batch's records, in order, and `lineage`, as one atomic unit. Readers of the generation that CURRENT
     /// names see it from now on; readers of any other, once it is flushed. Answer: `Applied`.
     Apply { generation: Generation, batch: Arc<Batch>, lineage: Lineage },

@@ -218,6 +218,7 @@ fn header(lease: &Lease) -> CheckpointHeader {
         files: files
             .map(|file| CheckpointFile { name: file.name.clone(), bytes: file.bytes })
             .collect(),
+        delete_retention_ms_min: Some(lease.delete_retention_ms_min()),
     }
 }
 

@@ -229,6 +229,11 @@ impl Lease {
         &self.given.checkpoint
     }
 
+    /// What the copy has seen by now, in milliseconds: the checkpoint may be older.
+    pub fn delete_retention_ms_min(&self) -> u64 {
+        self.store.handle.gate().delete_retention_ms_min
+    }
+
     /// Bytes that are not given yet.
     pub fn bytes_left(&self) -> u64 {
         let files = self.given.checkpoint.files().iter().skip(self.file);

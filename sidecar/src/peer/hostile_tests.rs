@@ -65,7 +65,8 @@ async fn take(data: &Path, addresses: Vec<PeerAddress>) -> Result<String, TakeEr
     let secret = Some(Secret::new("of-all-nodes-of-the-test").unwrap());
     let taker = Taker::new(&PeerConfig { addresses, secret, rate: None }, data).unwrap();
     let wanted = Wanted { generation: Generation(1), identity: wanted(), suspects: vec![] };
-    taker.take(wanted, Arc::new(|_| {}), &CancellationToken::new()).await
+    let taken = taker.take(wanted, Arc::new(|_| {}), &CancellationToken::new()).await;
+    taken.map(|taken| taken.peer)
 }
 
 #[tokio::test]

@@ -105,6 +105,7 @@ struct Transfer {
     peer: String,
     checkpoint: String,
     files: Vec<(String, u64)>,
+    delete_retention_ms_min: u64,
 }
 
 impl Landing {
@@ -116,16 +117,17 @@ impl Landing {
         if free < needed {
             return Err(LandError::Full { needed, free });
         }
-        let transfer = Transfer {
-            format: FORMAT,
-            peer: manifest.peer.clone(),
-            checkpoint: manifest.checkpoint.clone(),
-            files: manifest.files.iter().map(|file| (file.name.clone(), file.bytes)).collect(),
-        };
-        let path = directory.join(TRANSFER);
-        let text = serde_json::to_vec(&transfer).expect("text and numbers are JSON");
-        files::replace(&path, &text).map_err(disk("write", &path))?;
+        record(directory, &manifest)?;
         Landing::at_start(directory, manifest).settled()
+    }
+
+    /// Its giver has told another retention: the smallest counts, also for the next process.
+    pub(super) fn hear_retention(&mut self, delete_retention_ms: u64) -> Result<(), LandError> {
+        if delete_retention_ms < self.manifest.delete_retention_ms_min {
+            self.manifest.delete_retention_ms_min = delete_retention_ms;
+            record(&self.directory, &self.manifest)?;
+        }
+        Ok(())
     }
 
     fn at_start(directory: &Path, manifest: Manifest) -> Landing {
@@ -354,10 +356,24 @@ fn empty(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+fn record(directory: &Path, manifest: &Manifest) -> Result<(), LandError> {
+    let transfer = Transfer {
+        format: FORMAT,
+        peer: manifest.peer.clone(),
+        checkpoint: manifest.checkpoint.clone(),
+        files: manifest.files.iter().map(|file| (file.name.clone(), file.bytes)).collect(),
+        delete_retention_ms_min: manifest.delete_retention_ms_min,
+    };
+    let path = directory.join(TRANSFER);
+    let text = serde_json::to_vec(&transfer).expect("text and numbers are JSON");
+    files::replace(&path, &text).map_err(disk("write", &path))
+}
+
 fn recorded(directory: &Path) -> Option<Manifest> {
     let text = files::read(&directory.join(TRANSFER)).ok()??;
-    let Transfer { format, peer, checkpoint, files } = serde_json::from_slice(&text).ok()?;
-    (format == FORMAT).then(|| Manifest::kept(peer, checkpoint, files))?
+    let Transfer { format, peer, checkpoint, files, delete_retention_ms_min } =
+        serde_json::from_slice(&text).ok()?;
+    (format == FORMAT).then(|| Manifest::kept(peer, checkpoint, files, delete_retention_ms_min))?
 }
 
 fn position(directory: &Path) -> Option<(u64, u64)> {

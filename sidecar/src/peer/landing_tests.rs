@@ -15,6 +15,7 @@ fn manifest() -> Manifest {
         peer: "http://b:7400".to_owned(),
         checkpoint: "1-0".to_owned(),
         files: files.into_iter().map(file).collect(),
+        delete_retention_ms_min: 604_800_000,
     }
 }
 
@@ -87,6 +88,21 @@ fn what_was_whole_before_a_crash_is_whole_after_it_unless_a_bit_fell_over() {
     assert!(Landing::resume(directory.path(), &ended).is_none(), "nobody waits for it any more");
     fs::write(directory.path().join("CURRENT"), "another MANIFEST").unwrap();
     assert!(resume(directory.path()).is_none());
+}
+
+#[test]
+fn the_smallest_retention_that_was_told_of_it_lasts_as_long_as_what_came() {
+    let directory = place();
+    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+    for told in [86_400_000, 604_800_000] {
+        landing.hear_retention(told).unwrap();
+        assert_eq!(landing.manifest().delete_retention_ms_min, 86_400_000);
+    }
+    write(&mut landing, &chunks());
+    landing.finish().unwrap();
+    let again = resume(directory.path()).expect("it is there");
+    assert_eq!(again.manifest().delete_retention_ms_min, 86_400_000);
+    assert!(again.manifest().is_of_the_same(&manifest()), "it is the same checkpoint");
 }
 
 #[test]

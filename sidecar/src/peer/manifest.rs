@@ -19,6 +19,8 @@ pub(super) struct Manifest {
     pub(super) peer: String,
     pub(super) checkpoint: String,
     pub(super) files: Vec<CheckpointFile>,
+    /// Smallest that its giver told of; `u64::MAX`: of none.
+    pub(super) delete_retention_ms_min: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +66,8 @@ impl Manifest {
         }
         let (peer, checkpoint) = (peer.to_owned(), header.checkpoint);
         let files = files(header.files)?;
-        Ok(Manifest { peer, checkpoint, files })
+        let delete_retention_ms_min = header.delete_retention_ms_min.unwrap_or(u64::MAX);
+        Ok(Manifest { peer, checkpoint, files, delete_retention_ms_min })
     }
 
     /// As it was written down here: none where a name or a size has become another than any that is taken.
@@ -72,10 +75,18 @@ impl Manifest {
         peer: String,
         checkpoint: String,
         kept: Vec<(String, u64)>,
+        delete_retention_ms_min: u64,
     ) -> Option<Manifest> {
         let file = |(name, bytes)| v1::CheckpointFile { name, bytes };
         let files = files(kept.into_iter().map(file).collect()).ok()?;
-        is_id(&checkpoint).then_some(Manifest { peer, checkpoint, files })
+        let manifest = Manifest { peer, checkpoint, files, delete_retention_ms_min };
+        is_id(&manifest.checkpoint).then_some(manifest)
+    }
+
+    /// What came of one is a part of the other.
+    pub(super) fn is_of_the_same(&self, other: &Manifest) -> bool {
+        let Manifest { peer, checkpoint, files, delete_retention_ms_min: _ } = other;
+        (&self.peer, &self.checkpoint, &self.files) == (peer, checkpoint, files)
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -157,6 +168,7 @@ pub(super) mod tests {
             }),
             format: FORMAT,
             files: files.iter().map(file).collect(),
+            delete_retention_ms_min: Some(604_800_000),
         }
     }
 
@@ -283,9 +295,10 @@ pub(super) mod tests {
                 match header.map(check) {
                     Some(Ok(manifest)) => {
                         assert_harmless(&manifest);
-                        let Manifest { peer, checkpoint, files } = manifest.clone();
+                        let Manifest { peer, checkpoint, files, delete_retention_ms_min: told } =
+                            manifest.clone();
                         let kept = files.into_iter().map(|file| (file.name, file.bytes)).collect();
-                        prop_assert_eq!(Manifest::kept(peer, checkpoint, kept), Some(manifest));
+                        prop_assert_eq!(Manifest::kept(peer, checkpoint, kept, told), Some(manifest));
                     }
                     Some(Err(error)) => {
                         let told = error.to_string();

@@ -26,7 +26,7 @@ use std::num::NonZeroU64;
 pub use address::{AddressError, PeerAddress};
 pub use giver::{Chunk, GiveError, Giver, Lease};
 pub use secret::{Secret, SecretError};
-pub use taker::{Report, TakeError, Taker, Wanted};
+pub use taker::{Report, TakeError, Taken, Taker, Wanted};
 
 /// The lowest rate that a node may be told to give at, bytes a second: with less, those that share it would wait longer
 /// for a chunk than they do.

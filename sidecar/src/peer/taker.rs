@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::PeerConfig;
 use super::address::PeerAddress;
 use super::landing::{LandError, Landing};
+use super::manifest::Manifest;
 use super::secret::Secret;
 use super::transfer::{Ask, TransferError};
 use crate::rocks;
@@ -45,6 +46,22 @@ pub struct Wanted {
     pub suspects: Vec<String>,
 }
 
+/// A copy that is here, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The address that gave it.
+    pub peer: String,
+    /// Smallest that the topic was seen with, as the peer told it; `u64::MAX`: it did not.
+    pub delete_retention_ms_min: u64,
+}
+
+impl Taken {
+    fn of(manifest: &Manifest) -> Taken {
+        let Manifest { peer, delete_retention_ms_min, .. } = manifest;
+        Taken { peer: peer.clone(), delete_retention_ms_min: *delete_retention_ms_min }
+    }
+}
+
 /// Told how far it is, a few times a second at most.
 pub type Report = Arc<dyn Fn(Transfer) + Send + Sync>;
 
@@ -72,19 +89,19 @@ impl Taker {
         Some(Taker(Arc::new(Taking { addresses, secret, data: data.to_owned() })))
     }
 
-    /// The copy is where `StoreCall::Adopt` finds it, and came from the address that this returns. Also after a failure
+    /// The copy is where `StoreCall::Adopt` finds it, and came from the peer that this returns. Also after a failure
     /// what came stays there, for the next time.
     pub async fn take(
         &self,
         wanted: Wanted,
         report: Report,
         cancel: &CancellationToken,
-    ) -> Result<String, TakeError> {
+    ) -> Result<Taken, TakeError> {
         let (directory, mut landing) = self.earlier(wanted.clone(), cancel.clone()).await?;
         if let Some(whole) = landing.as_ref().filter(|landing| landing.is_whole()) {
             let (store, generation) = (&wanted.identity.store, wanted.generation);
             tracing::info!(store, %generation, "a peer gave its copy before the last start");
-            return Ok(whole.manifest().peer.clone());
+            return Ok(Taken::of(whole.manifest()));
         }
         let mut reasons = Vec::new();
         for peer in self.in_turn(&wanted.suspects, landing.as_ref()) {
@@ -97,10 +114,13 @@ impl Taker {
                 directory: &directory,
                 cancel,
             };
-            let Err(error) = insist(&ask, &mut landing, &report).await else {
-                let (store, generation) = (&wanted.identity.store, wanted.generation);
-                tracing::info!(store, %generation, peer = name, "a peer gave its copy");
-                return Ok(name);
+            let error = match insist(&ask, &mut landing, &report).await {
+                Ok(manifest) => {
+                    let (store, generation) = (&wanted.identity.store, wanted.generation);
+                    tracing::info!(store, %generation, peer = name, "a peer gave its copy");
+                    return Ok(Taken::of(&manifest));
+                }
+                Err(error) => error,
             };
             match error {
                 TransferError::Cancelled => return Err(TakeError::Cancelled),
@@ -148,7 +168,7 @@ async fn insist(
     ask: &Ask<'_>,
     landing: &mut Option<Landing>,
     report: &Report,
-) -> Result<(), TransferError> {
+) -> Result<Manifest, TransferError> {
     for reconnects in 0.. {
         let before = landing.as_ref().map(Landing::bytes);
         if let (Some(landing), 0) = (landing.as_ref(), reconnects) {
@@ -156,7 +176,7 @@ async fn insist(
             tracing::info!(peer = %ask.peer, bytes, of, "goes on with a copy that broke off");
         }
         let error = match ask.run(landing, paced(ask.peer, report.clone())).await {
-            Ok(()) => return Ok(()),
+            Ok(manifest) => return Ok(manifest),
             Err(error) => error,
         };
         let more = landing.as_ref().map(Landing::bytes) > before;

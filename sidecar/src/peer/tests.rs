@@ -138,7 +138,8 @@ fn wanted(identity: &Identity) -> Wanted {
 }
 
 async fn take(taker: &Taker, identity: &Identity) -> Result<String, TakeError> {
-    taker.take(wanted(identity), silent(), &CancellationToken::new()).await
+    let taken = taker.take(wanted(identity), silent(), &CancellationToken::new()).await;
+    taken.map(|taken| taken.peer)
 }
 
 /// Rows and lineages of what was taken, as a node that starts would find it.
@@ -146,7 +147,9 @@ fn adopted(data: &Path, identity: &Identity) -> (Vec<outrigger_core::lineage::Li
     let resources =
         Resources { block_cache_bytes: 1 << 20, load_bytes: 1 << 20, background_threads: 2 };
     let mut store = RocksStore::new(data, &identity.store, Arc::new(Shared::new(resources)));
-    let adopt = StoreCall::Adopt { generation: G1, identity: identity.clone() };
+    let (identity_of_it, delete_retention_ms_min) = (identity.clone(), u64::MAX);
+    let adopt =
+        StoreCall::Adopt { generation: G1, identity: identity_of_it, delete_retention_ms_min };
     assert!(matches!(store.handle(adopt), StoreEvent::Done { .. }));
     let opened = store.handle(StoreCall::Open { expected: identity.clone() });
     let StoreEvent::Found(Found::Copy(copy)) = opened else { panic!("{opened:?}") };
@@ -176,10 +179,11 @@ async fn a_copy_is_taken_whole_and_no_checkpoint_stays() {
     let here = tempfile::tempdir().unwrap();
     let taker = taker(here.path(), SECRET, vec![node.address.clone()]);
     let identity = node.identity();
-    take(&taker, &identity).await.unwrap();
+    let taken = taker.take(wanted(&identity), silent(), &CancellationToken::new()).await.unwrap();
     assert_eq!(node.giving(), Vec::<String>::new());
     let (lineages, rows) = adopted(here.path(), &identity);
     assert_eq!((rows, lineages[0].position), (12, node.store.status().partitions[0].durable));
+    assert_eq!(taken.delete_retention_ms_min, lineages[0].delete_retention_ms_min);
     node.end().await;
 }
 

@@ -82,12 +82,12 @@ fn refusal(status: &Status) -> String {
 
 impl Ask<'_> {
     /// The whole copy. What an earlier stream left in `landing` is gone on with when the peer still has it. `progress`
-    /// is called after each chunk. What came of it is in `landing` also after a failure.
+    /// is called after each chunk. What came of it is in `landing` also after a failure. Returns what it is.
     pub(super) async fn run(
         &self,
         landing: &mut Option<Landing>,
         progress: impl FnMut(u64, u64) + Send + 'static,
-    ) -> Result<(), TransferError> {
+    ) -> Result<Manifest, TransferError> {
         let mut client = self.connect().await?;
         let request = self.request(landing.as_ref());
         let asked = self.within(HEADER_MAX, client.checkpoint(request)).await?;
@@ -114,8 +114,10 @@ impl Ask<'_> {
             *landing = Some(written);
             return Err(error);
         }
+        let manifest = written.manifest().clone();
         let finished = tokio::task::spawn_blocking(move || written.finish()).await;
-        Ok(finished.expect("writing to the disk does not panic")?)
+        finished.expect("writing to the disk does not panic")?;
+        Ok(manifest)
     }
 
     async fn connect(&self) -> Result<PeerClient<Channel>, TransferError> {
@@ -152,11 +154,16 @@ impl Ask<'_> {
         header: CheckpointHeader,
     ) -> Result<Landing, TransferError> {
         let manifest = Manifest::check(&self.peer.to_string(), header, self.identity)?;
-        if let Some(same) = earlier.filter(|landing| *landing.manifest() == manifest) {
-            return Ok(same);
-        }
+        let earlier = earlier.filter(|landing| landing.manifest().is_of_the_same(&manifest));
         let directory = self.directory.to_owned();
-        let begun = tokio::task::spawn_blocking(move || Landing::begin(&directory, manifest)).await;
+        let begin = move || match earlier {
+            Some(mut same) => {
+                same.hear_retention(manifest.delete_retention_ms_min)?;
+                Ok(same)
+            }
+            None => Landing::begin(&directory, manifest),
+        };
+        let begun = tokio::task::spawn_blocking(begin).await;
         Ok(begun.expect("writing to the disk does not panic")?)
     }
 

@@ -21,7 +21,7 @@ use super::error::{corrupt, io, of_open, rocks};
 use super::latest::Latest;
 use super::lineage::LineageError;
 use super::options::{Changes, Shared, Use, checked_reads, column_family_name, unlogged, waiting};
-use super::{files, lineage, row};
+use super::{files, lineage, retention, row};
 
 /// Says which layout the database has; in a file, so that an unknown one is never opened.
 const FORMAT: &str = "FORMAT";
@@ -154,7 +154,9 @@ fn open_as(
     };
     let (open, closed) = OpenGeneration::new(db, partitions);
     match open.lineages() {
-        Ok(lineages) => {
+        Ok(mut lineages) => {
+            let heard_ms = retention::read(path).map_err(|error| io("read", path, &error))?;
+            lineages.iter_mut().for_each(|lineage| lineage.see_retention(heard_ms));
             match purpose {
                 Use::Reads => open.latest.begin(&lineages, open.db.latest_sequence_number()),
                 Use::Load => {}

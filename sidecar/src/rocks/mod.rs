@@ -33,6 +33,7 @@ mod merge;
 mod options;
 mod progress;
 mod remover;
+mod retention;
 mod row;
 mod source;
 mod store;

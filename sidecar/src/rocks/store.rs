@@ -84,7 +84,9 @@ impl RocksStore {
             StoreCall::Create { generation, identity, lineages } => {
                 self.create(generation, &identity, &lineages)
             }
-            StoreCall::Adopt { generation, identity } => self.adopt(generation, &identity),
+            StoreCall::Adopt { generation, identity, delete_retention_ms_min } => {
+                self.adopt(generation, &identity, delete_retention_ms_min)
+            }
             StoreCall::Apply { generation, batch, lineage } => {
                 self.apply(generation, batch, lineage)
             }
@@ -252,8 +254,13 @@ impl RocksStore {
         }
     }
 
-    fn adopt(&mut self, generation: Generation, identity: &Identity) -> Answer {
-        self.directory.adopt(generation, identity)?;
+    fn adopt(
+        &mut self,
+        generation: Generation,
+        identity: &Identity,
+        delete_retention_ms_min: u64,
+    ) -> Answer {
+        self.directory.adopt(generation, identity, delete_retention_ms_min)?;
         self.highest = self.highest.max(generation.0);
         Ok(StoreEvent::Done { call: StoreCallKind::Adopt, generation })
     }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::inbox::Input;
 use crate::index::StoreIndex;
-use crate::peer::{Report, Taker, Wanted};
+use crate::peer::{Report, Taken, Taker, Wanted};
 
 /// The core thread's side.
 pub(super) struct Peers {
@@ -81,7 +81,9 @@ impl Peers {
         let taking = self.tasks.spawn_on(taking, &self.runtime);
         let answering = async move {
             let event = match taking.await {
-                Ok(Ok(peer)) => PeerEvent::Fetched { generation, peer },
+                Ok(Ok(Taken { peer, delete_retention_ms_min })) => {
+                    PeerEvent::Fetched { generation, peer, delete_retention_ms_min }
+                }
                 Ok(Err(error)) => PeerEvent::Failed { generation, detail: error.to_string() },
                 Err(defect) => PeerEvent::Failed { generation, detail: defect.to_string() },
             };

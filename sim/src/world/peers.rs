@@ -49,8 +49,8 @@ pub(super) struct Peers {
     transfers: BTreeMap<usize, Running>,
     troubles: BTreeMap<usize, PeerTrouble>,
     begun: u64,
-    /// Who gave what a node's disk has for a generation.
-    gave: BTreeMap<(usize, Generation), usize>,
+    /// Who gave what a node's disk has for a generation, and the smallest retention that it told.
+    gave: BTreeMap<(usize, Generation), Given>,
 }
 
 #[derive(Debug)]
@@ -60,13 +60,19 @@ struct Running {
     comes: Comes,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    peer: usize,
+    delete_retention_ms_min: u64,
+}
+
 #[derive(Debug)]
 enum Comes {
     Nothing(&'static str),
-    /// All of it is here since an earlier transfer from that node.
-    Rest(usize),
-    /// As long as the peer's process lives: its index and starts.
-    From(usize, u32, Box<Checkpoint>),
+    /// All of it is here since an earlier transfer.
+    Rest(Given),
+    /// As long as the peer's process lives, which is one of so many starts.
+    From(Given, u32, Box<Checkpoint>),
 }
 
 impl World {
@@ -155,11 +161,11 @@ impl World {
             return (Comes::Nothing("the peer went away"), takes);
         }
         let here = self.disk(node).fetched(generation) == Some(identity);
-        if let Some(peer) = self.peers.gave.get(&(node, generation)).filter(|_| here)
+        if let Some(given) = self.peers.gave.get(&(node, generation)).filter(|_| here)
             && trouble.is_none()
             && dice.once_in(2)
         {
-            return (Comes::Rest(*peer), takes / 8);
+            return (Comes::Rest(*given), takes / 8);
         }
         let peer = ready[dice.index(ready.len())];
         let given = self.node(peer).gate().generation;
@@ -178,15 +184,19 @@ impl World {
                 checkpoint
             }
         };
-        (Comes::From(peer, self.nodes[peer].starts, Box::new(checkpoint)), takes)
+        // What it has seen by now, also where the checkpoint is older.
+        let delete_retention_ms_min = self.node(peer).gate().delete_retention_ms_min;
+        let given = Given { peer, delete_retention_ms_min };
+        (Comes::From(given, self.nodes[peer].starts, Box::new(checkpoint)), takes)
     }
 
     /// A peer that would give a copy now, and the copy would not be too old when it came, even for whoever has heard
     /// of a shorter retention, in milliseconds.
     pub fn gives_usable(&self, peer: usize, retention_ms_min: u64) -> bool {
         let Some(pace) = self.peers.pace else { return false };
-        let given = self.node(peer).gate().generation;
-        let given = given.and_then(|given| self.disk(peer).generation(given));
+        let gate = self.node(peer).gate();
+        let retention_ms_min = retention_ms_min.min(gate.delete_retention_ms_min);
+        let given = gate.generation.and_then(|given| self.disk(peer).generation(given));
         let usable = given.is_some_and(|given| {
             given.sound
                 && given.durable.iter().map(Contents::lineage).all(|lineage| {
@@ -216,8 +226,9 @@ impl World {
         let generation = *generation;
         match (share, comes) {
             (Share::Half, Comes::Nothing(_)) => {}
-            (Share::Half, Comes::Rest(peer) | Comes::From(peer, ..)) => {
-                let transfer = Transfer { peer: address(*peer), bytes: 1, bytes_total: 2 };
+            (Share::Half, Comes::Rest(given) | Comes::From(given, ..)) => {
+                let peer = address(given.peer);
+                let transfer = Transfer { peer, bytes: 1, bytes_total: 2 };
                 self.tell_peer(node, PeerEvent::Progress(transfer), cause);
             }
             (Share::All, _) => {
@@ -232,21 +243,21 @@ impl World {
         let failed = |why: &str| PeerEvent::Failed { generation, detail: why.to_owned() };
         match comes {
             Comes::Nothing(why) => failed(why),
-            Comes::Rest(peer) => PeerEvent::Fetched { generation, peer: address(peer) },
-            Comes::From(peer, starts, _)
+            Comes::Rest(given) => given.event(generation),
+            Comes::From(Given { peer, .. }, starts, _)
                 if !self.is_running(peer) || self.nodes[peer].starts != starts =>
             {
                 failed("the peer went away")
             }
-            Comes::From(peer, _, checkpoint) => {
-                self.place(node, generation, peer, *checkpoint);
-                PeerEvent::Fetched { generation, peer: address(peer) }
+            Comes::From(given, _, checkpoint) => {
+                self.place(node, generation, given, *checkpoint);
+                given.event(generation)
             }
         }
     }
 
-    fn place(&mut self, node: usize, generation: Generation, peer: usize, checkpoint: Checkpoint) {
-        self.peers.gave.insert((node, generation), peer);
+    fn place(&mut self, node: usize, generation: Generation, given: Given, checkpoint: Checkpoint) {
+        self.peers.gave.insert((node, generation), given);
         self.nodes[node].disk.place_fetched(generation, checkpoint);
     }
 
@@ -263,9 +274,16 @@ impl World {
         let number = u64::try_from(node).expect("a world has few nodes");
         let starts = u64::from(self.nodes[node].starts);
         let whole = Dice::at(self.latencies.seed, "whole", number, starts).once_in(2);
-        if let (true, Comes::From(peer, _, checkpoint)) = (whole, comes) {
-            self.place(node, generation, peer, *checkpoint);
+        if let (true, Comes::From(given, _, checkpoint)) = (whole, comes) {
+            self.place(node, generation, given, *checkpoint);
         }
+    }
+}
+
+impl Given {
+    fn event(self, generation: Generation) -> PeerEvent {
+        let Given { peer, delete_retention_ms_min } = self;
+        PeerEvent::Fetched { generation, peer: address(peer), delete_retention_ms_min }
     }
 }
 

@@ -161,6 +161,7 @@ pub const CASES: &[Case] = cases![
     fetched::{
         what_was_fetched_becomes_an_unfinished_generation,
         an_adopted_generation_goes_on_and_is_put_into_use,
+        a_retention_that_was_heard_is_durable_with_what_is_adopted,
         a_first_generation_may_be_adopted,
         what_was_not_fetched_is_not_adopted,
         what_was_fetched_for_something_else_is_not_adopted,

@@ -25,6 +25,7 @@ fn ready() -> Gate {
         exact: true,
         confirmed_at_ms: 9_000,
         awaits_free: true,
+        delete_retention_ms_min: u64::MAX,
     }
 }
 

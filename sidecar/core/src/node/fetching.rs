@@ -32,8 +32,8 @@ pub(super) struct Fetching {
     /// Monotonic: when more of it last came.
     progress_at: Duration,
     pub(super) transfer: Option<Transfer>,
-    /// The address that gave it, once it is here.
-    giver: Option<String>,
+    /// The address that gave it, once it is here, and the smallest delete.retention.ms that it told.
+    giver: Option<(String, u64)>,
     step: Step,
 }
 
@@ -138,9 +138,10 @@ impl Node {
                 (fetching.transfer, fetching.progress_at) = (Some(transfer), now);
                 self.end_stalls(|kind| kind == StallKind::PeerSilent);
             }
-            PeerEvent::Fetched { generation, peer } if asked => {
+            PeerEvent::Fetched { generation, peer, delete_retention_ms_min } if asked => {
                 assert_eq!(generation, fetching.generation, "what was asked for is answered");
-                (fetching.step, fetching.giver) = (Step::Fetched, Some(peer));
+                (fetching.step, fetching.giver) =
+                    (Step::Fetched, Some((peer, delete_retention_ms_min)));
                 self.peers.answered(now);
                 self.describe.hurry();
                 self.end_stalls(|kind| kind == StallKind::PeerSilent);
@@ -219,7 +220,7 @@ impl Node {
                 assert_eq!(next, generation, "nothing on disk changed while it was fetched");
                 self.end_stalls(|kind| kind == StallKind::StaleLeader);
                 self.peers.discard_damaged(&found, &mut old);
-                self.adopt(old);
+                self.adopt(old, &found);
             }
             Plan::Wait(deposed) => {
                 self.begin_stall(StallKind::StaleLeader, deposed.to_string());
@@ -229,13 +230,16 @@ impl Node {
     }
 
     /// Nothing is deleted before the new generation is there.
-    fn adopt(&mut self, old: Vec<(Generation, Old)>) {
+    fn adopt(&mut self, old: Vec<(Generation, Old)>, replaced: &Found) {
+        let heard = self.peers.heard_for(replaced);
         let (kept, rest): (Vec<_>, Vec<_>) = old.into_iter().partition(is_kept);
         let mut calls = self.put_away(kept);
         let discarded = self.put_away(rest);
         let Some(fetching) = self.fetching() else { return };
         let (generation, identity) = (fetching.generation, fetching.identity.clone());
-        calls.push_back(StoreCall::Adopt { generation, identity });
+        let (_, told) = fetching.giver.as_ref().expect("what is adopted was given");
+        let delete_retention_ms_min = heard.min(*told);
+        calls.push_back(StoreCall::Adopt { generation, identity, delete_retention_ms_min });
         calls.extend(discarded);
         fetching.step = Step::Adopting(calls);
         self.fetch_next();
@@ -244,10 +248,9 @@ impl Node {
     fn adopted(&mut self) {
         let now = self.now.mono;
         let Some(fetching) = self.fetching() else { return };
-        let giver = fetching.giver.take().expect("what is adopted was given");
+        let (giver, _) = fetching.giver.take().expect("what is adopted was given");
         let generation = fetching.generation;
-        let found = self.found_beside_fetch();
-        self.peers.adopted(generation, giver, &found, now);
+        self.peers.adopted(generation, giver, now);
         self.reopen();
     }
 

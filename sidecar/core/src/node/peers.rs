@@ -44,8 +44,6 @@ struct Adopted {
     peer: String,
     /// It was damaged, or too old to be put into use, and that is counted.
     wasted: bool,
-    /// Smallest delete.retention.ms that the copies which it replaces have seen.
-    retention_ms_min: Option<u64>,
 }
 
 /// What a peer is asked for.
@@ -116,22 +114,20 @@ impl Peers {
         self.asked = Some(now);
     }
 
-    /// `replaced`: what this node had before.
-    pub(super) fn adopted(
-        &mut self,
-        generation: Generation,
-        peer: String,
-        replaced: &Found,
-        at: Duration,
-    ) {
+    pub(super) fn adopted(&mut self, generation: Generation, peer: String, at: Duration) {
+        self.adopted = Some(Adopted { generation, at, peer, wasted: false });
+    }
+
+    /// Smallest delete.retention.ms that counts for a copy which replaces these: it may have been lowered and raised again
+    /// since a peer took its checkpoint, and the peer may have known nothing of it then.
+    pub(super) fn heard_for(&self, replaced: &Found) -> u64 {
         let replaced = match replaced {
             Found::Copy(copy) => [&copy.current, &copy.building].map(Option::as_ref),
             Found::Nothing | Found::Foreign { .. } => [None, None],
         };
         let lineages = replaced.into_iter().flatten().filter_map(FoundGeneration::lineages);
-        let retentions = lineages.flatten().map(|lineage| lineage.delete_retention_ms_min);
-        let retention_ms_min = retentions.min();
-        self.adopted = Some(Adopted { generation, at, peer, wasted: false, retention_ms_min });
+        let seen = lineages.flatten().map(|lineage| lineage.delete_retention_ms_min);
+        seen.chain(self.retention_ms_min).min().unwrap_or(u64::MAX)
     }
 
     fn adopted_among<'a>(&self, old: &'a [(Generation, Old)]) -> Option<(&Adopted, &'a Old)> {
@@ -182,13 +178,9 @@ impl Peers {
         self.retention_ms_min = Some(heard.map_or(now, |heard| heard.min(now)));
     }
 
-    /// A retention that this node has heard of counts for a peer's copy, as it would had the copy been here: it may
-    /// have been lowered and raised again since the copy was taken, and the peer may have known nothing of it then.
+    /// What was heard until a peer's copy is opened counts for it, as what was heard before it was adopted.
     pub(super) fn heard_of_adopted(&self) -> Option<(Generation, u64)> {
-        let adopted = self.adopted.as_ref()?;
-        let heard =
-            [adopted.retention_ms_min, self.retention_ms_min].into_iter().flatten().min()?;
-        Some((adopted.generation, heard))
+        Some((self.adopted.as_ref()?.generation, self.retention_ms_min?))
     }
 }
 

@@ -90,11 +90,20 @@ impl Node {
             exact,
             confirmed_at_ms: served.map_or(0, |served| served.confirmed_at_ms),
             awaits_free: self.awaits.len() < self.limits.awaits_max,
+            delete_retention_ms_min: self.retention_seen(),
         };
         if gate != self.gate {
             self.gate = gate;
             self.gate_changed = true;
         }
+    }
+
+    fn retention_seen(&self) -> u64 {
+        let Stage::Reading(reading) = &self.stage else {
+            return self.gate.delete_retention_ms_min;
+        };
+        let seen = reading.readers.iter().map(|reader| reader.fetched().delete_retention_ms_min);
+        seen.min().unwrap_or(u64::MAX)
     }
 
     /// The applied epochs; the published list is kept as long as it says the same.

@@ -9,7 +9,7 @@ use outrigger_core::topic::Identity;
 
 use super::StoreDirectory;
 use crate::rocks::error::{io as failed, refused};
-use crate::rocks::{files, identity};
+use crate::rocks::{files, identity, retention};
 
 pub(super) const FETCHING: &str = "fetching-";
 
@@ -58,6 +58,7 @@ impl StoreDirectory {
         &self,
         generation: Generation,
         identity: &Identity,
+        delete_retention_ms_min: u64,
     ) -> Result<(), StoreError> {
         let path = self.fetching(generation);
         match self.fetched_of(generation)? {
@@ -67,7 +68,8 @@ impl StoreDirectory {
         }
         self.check_unused(generation)?;
         self.claim(identity)?;
-        let durable = files::sync_all(&path)
+        let durable = retention::write(&path, delete_retention_ms_min)
+            .and_then(|()| files::sync_all(&path))
             .and_then(|()| files::rename(&path, &self.generation(generation)));
         durable.map_err(|error| failed("adopt", &path, &error))?;
         self.remove_fetched(None)

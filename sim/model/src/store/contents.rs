@@ -13,7 +13,7 @@ pub type Rows = BTreeMap<Vec<u8>, (Offset, Vec<u8>)>;
 
 #[derive(Clone, Debug)]
 pub struct Contents {
-    lineage: Lineage,
+    pub(super) lineage: Lineage,
     /// Copied on write while a view, an image, or the other side of the last flush shares them.
     rows: Arc<Rows>,
     /// Steps since the generation was made.

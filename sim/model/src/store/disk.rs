@@ -155,6 +155,7 @@ impl Disk {
         &mut self,
         generation: Generation,
         identity: Identity,
+        delete_retention_ms_min: u64,
         reach: &mut Reach,
     ) -> Result<(), StoreError> {
         match self.fetched.get(&generation) {
@@ -168,7 +169,10 @@ impl Disk {
         reach.step()?;
         self.claim(identity)?;
         reach.step()?;
-        let (_, stored) = self.fetched.remove(&generation).expect("it was there");
+        let (_, mut stored) = self.fetched.remove(&generation).expect("it was there");
+        for contents in &mut stored.partitions {
+            contents.lineage.see_retention(delete_retention_ms_min);
+        }
         self.generations.insert(generation, stored);
         reach.step()?;
         self.fetched.clear();

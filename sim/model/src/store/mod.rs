@@ -63,7 +63,9 @@ impl StoreModel {
             StoreCall::Create { generation, identity, lineages } => {
                 self.create(generation, identity, lineages)
             }
-            StoreCall::Adopt { generation, identity } => self.adopt(generation, identity),
+            StoreCall::Adopt { generation, identity, delete_retention_ms_min } => {
+                self.adopt(generation, identity, delete_retention_ms_min)
+            }
             StoreCall::Apply { generation, batch, lineage } => {
                 self.apply(generation, batch, lineage)
             }
@@ -242,9 +244,14 @@ impl StoreModel {
         Ok(StoreEvent::Done { call: StoreCallKind::Create, generation })
     }
 
-    fn adopt(&mut self, generation: Generation, identity: Identity) -> Answer {
+    fn adopt(
+        &mut self,
+        generation: Generation,
+        identity: Identity,
+        delete_retention_ms_min: u64,
+    ) -> Answer {
         let mut reach = self.faults.reach(StoreCallKind::Adopt, false);
-        self.disk.adopt(generation, identity, &mut reach)?;
+        self.disk.adopt(generation, identity, delete_retention_ms_min, &mut reach)?;
         reach.end()?;
         self.highest = self.highest.max(generation.0);
         Ok(StoreEvent::Done { call: StoreCallKind::Adopt, generation })

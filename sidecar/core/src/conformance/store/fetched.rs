@@ -10,7 +10,7 @@ use crate::offset::Generation;
 use crate::store::{Found, GenerationState, StoreCall, StoreCallKind, Why};
 
 pub(super) fn adopt(generation: Generation) -> StoreCall {
-    StoreCall::Adopt { generation, identity: identity() }
+    StoreCall::Adopt { generation, identity: identity(), delete_retention_ms_min: u64::MAX }
 }
 
 /// g1 is in use and flushed, with a row that is not; g2 was fetched and is as g1 on disk. The store is open.
@@ -48,6 +48,22 @@ pub(super) fn what_was_fetched_becomes_an_unfinished_generation(store: &mut dyn 
     assert_eq!(lineages, old.lineages().expect("an undamaged copy can be read"));
     assert_eq!(rows(&*new), rows(&*old));
     assert_eq!(rows(&*new).len(), 3);
+}
+
+/// A process that ends before it has opened the copy must not forget what speaks against it.
+pub(super) fn a_retention_that_was_heard_is_durable_with_what_is_adopted(
+    store: &mut dyn StoreUnderTest,
+) {
+    let copy = fetched(store);
+    let delete_retention_ms_min = 1_500;
+    let heard = StoreCall::Adopt { generation: G2, identity: identity(), delete_retention_ms_min };
+    done(copy.store, heard);
+    for _ in 0..2 {
+        copy.store.crash();
+        let building = open_copy(copy.store).building.expect("adopted");
+        let GenerationState::Intact(lineages) = building.state else { panic!("{building:?}") };
+        assert!(lineages.iter().all(|lineage| lineage.delete_retention_ms_min == 1_500));
+    }
 }
 
 pub(super) fn an_adopted_generation_goes_on_and_is_put_into_use(store: &mut dyn StoreUnderTest) {
@@ -98,7 +114,8 @@ pub(super) fn what_was_fetched_for_something_else_is_not_adopted(store: &mut dyn
         copy.store.place_fetched(G2, G1, other.clone());
         open_copy(copy.store);
         failed(copy.store.call(adopt(G2)), StoreCallKind::Adopt);
-        let call = StoreCall::Adopt { generation: G2, identity: other };
+        let delete_retention_ms_min = u64::MAX;
+        let call = StoreCall::Adopt { generation: G2, identity: other, delete_retention_ms_min };
         failed(copy.store.call(call), StoreCallKind::Adopt);
         assert_eq!(numbers(copy.store), (Some(G1), None, G2), "IDENTITY is as it was");
     }

@@ -51,7 +51,11 @@ fn where_only_peers_help_a_damaged_copy_is_replaced_by_another_peers_after_growi
         let next = Generation(generation.0 + 1);
         let effects = driven.effects();
         assert!(effects.contains(&fetch_after(generation, &suspects)), "{effects:?}");
-        driven.peer(PeerEvent::Fetched { generation, peer: peer.to_owned() });
+        driven.peer(PeerEvent::Fetched {
+            generation,
+            peer: peer.to_owned(),
+            delete_retention_ms_min: u64::MAX,
+        });
         driven.log(LogEvent::Facts(log_of(20, 30)));
         driven.log(LogEvent::Facts(log_of(20, 30)));
         assert_eq!(driven.store_calls(), [adopt(generation)]);

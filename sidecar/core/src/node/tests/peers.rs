@@ -51,11 +51,18 @@ pub(super) fn fetch_after(generation: Generation, suspects: &[&str]) -> Effect {
 }
 
 pub(super) fn fetched(generation: Generation) -> PeerEvent {
-    PeerEvent::Fetched { generation, peer: "one".to_owned() }
+    fetched_with(generation, u64::MAX)
+}
+
+fn fetched_with(generation: Generation, delete_retention_ms_min: u64) -> PeerEvent {
+    let peer = "one".to_owned();
+    PeerEvent::Fetched { generation, peer, delete_retention_ms_min }
 }
 
 pub(super) fn adopt(generation: Generation) -> StoreCall {
-    StoreCall::Adopt { generation, identity: log_of(0, 100).identity("s") }
+    let facts = log_of(0, 100);
+    let delete_retention_ms_min = facts.policy.delete_retention_ms;
+    StoreCall::Adopt { generation, identity: facts.identity("s"), delete_retention_ms_min }
 }
 
 pub(super) fn with_peers(limits: Limits) -> Driven {
@@ -244,26 +251,34 @@ fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it()
         }
         old
     };
-    // At the start, by the copy that it had, while the fetch lasts.
-    let cases = [
-        ([RETENTION_MS; 3], true),
-        ([lowered_ms, RETENTION_MS, RETENTION_MS], false),
-        ([RETENTION_MS, lowered_ms, RETENTION_MS], false),
-        ([RETENTION_MS, RETENTION_MS, lowered_ms], false),
-    ];
-    for (heard, judged) in cases {
+    // At the start, by the copy that it had, while the fetch lasts, by the giver.
+    let heard_by = |who: usize| {
+        let mut heard = [RETENTION_MS; 4];
+        heard.iter_mut().skip(who).take(1).for_each(|heard| *heard = lowered_ms);
+        heard
+    };
+    for (heard, judged) in (0..5).map(|who| (heard_by(who), who == 4)) {
         let mut driven = with_peers(limits());
         driven.log(LogEvent::Facts(log(heard[0])));
         driven.store(StoreEvent::Found(copy(old(heard[1]), None)));
         assert!(driven.recorded().contains(&fetch(G2)));
         driven.log(LogEvent::Facts(log(heard[2])));
         driven.recorded();
-        driven.peer(fetched(G2));
+        driven.peer(fetched_with(G2, heard[3]));
         driven.log(LogEvent::Facts(log(RETENTION_MS)));
         driven.log(LogEvent::Facts(log(RETENTION_MS)));
+        let identity = log(RETENTION_MS).identity("s");
+        let delete_retention_ms_min = heard.into_iter().min().unwrap();
+        let adopt = StoreCall::Adopt { generation: G2, identity, delete_retention_ms_min };
+        assert_eq!(driven.store_calls(), [adopt], "durable with it: {heard:?}");
         driven.ended(StoreCallKind::Adopt, G2);
         driven.ended(StoreCallKind::Close, G1);
-        let given = intact(G2, 80, NOW_MS - RETENTION_MS / 2);
+        let mut given = intact(G2, 80, NOW_MS - RETENTION_MS / 2);
+        if let Some(GenerationState::Intact(lineages)) =
+            given.as_mut().map(|given| &mut given.state)
+        {
+            lineages.iter_mut().for_each(|lineage| lineage.see_retention(delete_retention_ms_min));
+        }
         driven.finds(log(RETENTION_MS), copy(old(RETENTION_MS), given));
         driven.recorded();
         let continues = driven.node.phase == Phase::Restoring(Cause::Unfinished);
