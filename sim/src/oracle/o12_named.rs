@@ -33,6 +33,8 @@ struct Waits {
     /// When something last came that brings a node on its way further, or the phase changed.
     came: Duration,
     away: Away,
+    /// After the event before: it had passed what would have made it exact, and was not. Its effects have been seen since.
+    endless: bool,
 }
 
 /// As its last notice said.
@@ -60,6 +62,7 @@ impl Oracle for Named {
                 let waits = self.nodes.entry(*node).or_default();
                 let wrong = waits.nameless(*node, world);
                 waits.handled(event, world.elapsed());
+                waits.endless = waits.is_endless(*node, world);
                 wrong.map_or(Ok(()), |what| Err(Wrong::of(*node, what)))
             }
             Moment::Effect { node, effect } => {
@@ -109,16 +112,20 @@ impl Waits {
             return Some(format!("nothing comes for {waited:?}, and no stall says why"));
         }
         match &self.away {
-            Away::CatchingUp { since, exact_from } if waited(*since) > patience => {
-                let partitions = world.node(node).status().partitions;
-                let mut pairs = partitions.iter().zip(exact_from);
-                let passed = pairs.all(|(is, from)| is.applied >= *from);
-                let inexact = partitions.iter().any(|is| is.applied < is.exact_from);
-                (passed && inexact)
-                    .then(|| "catches up without end, and no stall says why".to_owned())
+            Away::CatchingUp { since, .. } if waited(*since) > patience => {
+                let endless = self.endless && self.is_endless(node, world);
+                endless.then(|| "catches up without end, and no stall says why".to_owned())
             }
             Away::CatchingUp { .. } | Away::OnItsWay | Away::No => None,
         }
+    }
+
+    fn is_endless(&self, node: usize, world: &World) -> bool {
+        let Away::CatchingUp { exact_from, .. } = &self.away else { return false };
+        let partitions = world.node(node).status().partitions;
+        let mut pairs = partitions.iter().zip(exact_from);
+        let passed = pairs.all(|(is, from)| is.applied >= *from);
+        passed && partitions.iter().any(|is| is.applied < is.exact_from)
     }
 
     fn handled(&mut self, event: &Event, now: Duration) {

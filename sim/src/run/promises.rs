@@ -54,6 +54,15 @@ impl Run<'_> {
         self.active.keys().map(|index| &self.plan.faults[*index])
     }
 
+    /// What keeps somebody from hearing now, also where it is over and a slow answer is still to come.
+    fn still_asleep(&self) -> impl Iterator<Item = &Fault> {
+        let now_ms = self.now_ms();
+        self.plan.faults.iter().filter(move |fault| {
+            let until = self.end_ms(fault) + late_ms(&fault.what);
+            fault.at_ms <= now_ms && now_ms <= until && sleeps(&fault.what)
+        })
+    }
+
     /// Who sleeps while `lowered` begins hears of it before it is over.
     fn is_heard(&self, asleep: &Fault, lowered: &Fault) -> bool {
         self.end_ms(asleep) + late_ms(&asleep.what) + self.plan.setting.heard_ms()
@@ -130,7 +139,7 @@ impl Run<'_> {
         let Some(node) = what.node() else {
             let down = (0..self.world.count()).any(|node| !self.world.is_running(node));
             let away = self.actives().any(|active| opens(active) || hears_nothing(active));
-            let mut asleep = self.active_faults().filter(|active| sleeps(&active.what));
+            let mut asleep = self.still_asleep();
             let unheard = asleep.any(|asleep| !self.is_heard(asleep, fault));
             let unprotects = matches!(what, FaultKind::Protection { .. });
             return lowers(what) && (down || away || unheard)
@@ -222,7 +231,7 @@ fn keeps_nothing(what: &FaultKind) -> bool {
 /// The last of a slow disk's answers comes so long after it is over.
 fn late_ms(what: &FaultKind) -> u64 {
     match what {
-        FaultKind::SlowDisk { up_to_ms, .. } => *up_to_ms,
+        FaultKind::SlowDisk { up_to_ms, answers_ms, .. } => up_to_ms + answers_ms,
         _ => 0,
     }
 }
