@@ -2,6 +2,7 @@
 //!
 //! Good, warn or bad, and what to do. Nothing is changed; also while a node runs on the same data directory.
 
+mod certificates;
 mod findings;
 mod machine;
 mod replication;
@@ -24,6 +25,7 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
     for warning in &config.warnings {
         findings.warn(warning.clone(), "correct the configuration, if this is not meant");
     }
+    certificates::examine(&config.kafka, &mut findings);
     // Before the disk: what is held there would keep a node from starting while Kafka does not answer.
     let facts = plan::describe(config)?;
     let stores = config.stores.iter().zip(facts);

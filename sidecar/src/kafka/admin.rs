@@ -38,14 +38,17 @@ pub(super) enum ToAdmin {
     Answers,
     /// Something arrived in the empty queue of the client's events.
     Events,
+    /// Files of TLS were renewed.
+    Renew,
     Stop,
 }
 
-/// Fields in the order in which they may go: queues before their client.
 pub(super) struct Admin {
-    answers: Queue,
-    events: Queue,
-    client: Client,
+    asking: Asking,
+    /// Of before files of TLS were renewed, each with the last question that it was asked.
+    ending: Vec<(Asking, usize)>,
+    config: KafkaConfig,
+    inbox: Sender<ToAdmin>,
     topics: Arc<[CString]>,
     counts: PartitionCounts,
     /// By store.
@@ -56,6 +59,28 @@ pub(super) struct Admin {
     asked: usize,
     sink: LogSink,
     troubles: Troubles,
+}
+
+/// A client. Fields in the order in which they may go: queues before their client.
+struct Asking {
+    answers: Queue,
+    events: Queue,
+    client: Client,
+}
+
+impl Asking {
+    fn begin(config: &KafkaConfig, inbox: &Sender<ToAdmin>) -> Result<Asking, ClientError> {
+        let client = config.admin()?;
+        let (to_self, also) = (inbox.clone(), inbox.clone());
+        // Both fail only when the thread has ended, which then has no use for answers.
+        let answers = client.new_queue().wake_with(move || {
+            to_self.send(ToAdmin::Answers).ok();
+        });
+        let events = client.main_queue().wake_with(move || {
+            also.send(ToAdmin::Events).ok();
+        });
+        Ok(Asking { answers, events, client })
+    }
 }
 
 struct Question {
@@ -106,22 +131,15 @@ impl Admin {
         inbox: Sender<ToAdmin>,
         sink: LogSink,
     ) -> Result<Admin, ClientError> {
-        let client = config.admin()?;
-        let to_self = inbox.clone();
-        // Both fail only when the thread has ended, which then has no use for answers.
-        let answers = client.new_queue().wake_with(move || {
-            to_self.send(ToAdmin::Answers).ok();
-        });
-        let events = client.main_queue().wake_with(move || {
-            inbox.send(ToAdmin::Events).ok();
-        });
+        let asking = Asking::begin(config, &inbox)?;
         let troubles = Troubles::new(Arc::clone(&sink), topics.len());
         let (questions, asked) = (BTreeMap::new(), 0);
         let leaders = topics.iter().map(|_| Leaders::default()).collect();
         Ok(Admin {
-            answers,
-            events,
-            client,
+            asking,
+            ending: Vec::new(),
+            config: config.clone(),
+            inbox,
             topics,
             counts,
             limits,
@@ -140,11 +158,36 @@ impl Admin {
                 ToAdmin::AskLimit { store } => self.ask(store, Purpose::Limit),
                 ToAdmin::Answers => self.take_answers(),
                 ToAdmin::Events => {
-                    let Admin { events, troubles, .. } = &mut self;
-                    while events.poll(Duration::ZERO, |event| troubles.hear(&event)) {}
+                    let Admin { asking, troubles, .. } = &mut self;
+                    while asking.events.poll(Duration::ZERO, |event| troubles.hear(&event)) {}
                 }
+                ToAdmin::Renew => self.renew(),
                 ToAdmin::Stop => break,
             }
+        }
+    }
+
+    /// What is asked from now on, is asked by a client that has read the files of TLS now.
+    fn renew(&mut self) {
+        match Asking::begin(&self.config, &self.inbox) {
+            Ok(asking) => {
+                let before = std::mem::replace(&mut self.asking, asking);
+                self.ending.push((before, self.asked));
+                self.end_answered();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "questions go on with the files of TLS that there were");
+            }
+        }
+    }
+
+    /// Those whose questions are answered: each is, within its timeout.
+    fn end_answered(&mut self) {
+        let first = self.questions.keys().next().copied();
+        let is_over = |(_, last): &mut (Asking, usize)| first.is_none_or(|first| first > *last);
+        for over in self.ending.extract_if(.., is_over) {
+            // Its own threads may hang in a name lookup; nobody waits for them.
+            std::thread::spawn(move || drop(over));
         }
     }
 
@@ -162,11 +205,12 @@ impl Admin {
         };
         let tag = Tag { question: number, spec: OffsetSpec::HighWatermark };
         let (name, timeout) = (&self.topics[store.0], Timeout(ADMIN_TIMEOUT));
+        let Asking { client, answers, .. } = &self.asking;
         match purpose {
             Purpose::Limit => {
                 question.unanswered = 1;
                 let topic = Configured::Topic(name);
-                self.client.describe_configs(topic, tag.packed(), timeout, &self.answers);
+                client.describe_configs(topic, tag.packed(), timeout, answers);
             }
             Purpose::Leader(partition) => {
                 question.partitions.push(partition);
@@ -174,20 +218,20 @@ impl Admin {
             }
             Purpose::Call(LogCallKind::Describe) => {
                 question.unanswered = 3;
-                self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
-                self.client.describe_cluster(tag.packed(), timeout, &self.answers);
+                client.describe_topic(name, tag.packed(), timeout, answers);
+                client.describe_cluster(tag.packed(), timeout, answers);
                 let topic = Configured::Topic(name);
-                self.client.describe_configs(topic, tag.packed(), timeout, &self.answers);
+                client.describe_configs(topic, tag.packed(), timeout, answers);
             }
             Purpose::Call(LogCallKind::TopicId) => {
                 question.unanswered = 1;
-                self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
+                client.describe_topic(name, tag.packed(), timeout, answers);
             }
             Purpose::Call(LogCallKind::Ends) => {
                 match self.counts[store.0].load(Ordering::Acquire) {
                     0 => {
                         question.unanswered = 1;
-                        self.client.describe_topic(name, tag.packed(), timeout, &self.answers);
+                        client.describe_topic(name, tag.packed(), timeout, answers);
                     }
                     count => {
                         self.ask_leaders(tag, &mut question, count, &[OffsetSpec::HighWatermark])
@@ -219,7 +263,8 @@ impl Admin {
         question.unanswered += 1;
         let (name, partitions) = (&self.topics[question.store.0], &question.partitions);
         let timeout = Timeout(ADMIN_TIMEOUT);
-        self.client.list_offsets(name, partitions, tag.spec, tag.packed(), timeout, &self.answers);
+        let Asking { client, answers, .. } = &self.asking;
+        client.list_offsets(name, partitions, tag.spec, tag.packed(), timeout, answers);
     }
 
     /// The second round of a question whose first told how many partitions there are.
@@ -253,10 +298,13 @@ impl Admin {
     fn take_answers(&mut self) {
         let mut answers = Vec::new();
         let mut take = |event: Event<'_>| answers.extend(Answer::of(event));
-        while self.answers.poll(Duration::ZERO, &mut take) {}
+        for asking in self.ending.iter().map(|(ending, _)| ending).chain([&self.asking]) {
+            while asking.answers.poll(Duration::ZERO, &mut take) {}
+        }
         for (tag, answer) in answers {
             self.take_answer(Tag::unpacked(tag), answer);
         }
+        self.end_answered();
     }
 
     fn take_answer(&mut self, tag: Tag, answer: Answer) {

@@ -19,6 +19,7 @@ use outrigger_core::offset::RequestId;
 use super::admin::ToAdmin;
 use super::config::{KafkaConfig, KafkaStartError};
 use super::producer::{Parts, Producer};
+use super::renewal::Renewed;
 use super::settings::{GATHER_MAX, WAIT_MAX};
 use super::{LogSink, Stop, Thread, Wake};
 use crate::index::StoreIndex;
@@ -39,7 +40,7 @@ pub(super) enum ToProducer {
     Events,
     /// A broker is reached again.
     Connected,
-    /// Something is due sooner than the thread knows, or the topic takes something else than it did.
+    /// Something is due sooner than the thread knows, the topic takes something else than it did, or files of TLS were renewed.
     Due,
     Stop,
 }
@@ -100,6 +101,7 @@ impl Appends {
         topic: CString,
         begin: Begin,
         admin: Sender<ToAdmin>,
+        renewed: Renewed,
         sink: LogSink,
     ) -> Result<Appends, KafkaStartError> {
         let (to_thread, inbox) = mpsc::channel();
@@ -114,6 +116,7 @@ impl Appends {
             driver: Arc::clone(&driver),
             admin,
             message_bytes_max: Arc::clone(&limit.message_bytes_max),
+            renewed,
             sink,
         });
         if begin == Begin::AtOnce {
@@ -129,6 +132,10 @@ impl Appends {
 
     pub(super) fn limit(&self) -> Limit {
         self.limit.clone()
+    }
+
+    pub(super) fn inbox(&self) -> Sender<ToProducer> {
+        self.thread.inbox.clone()
     }
 
     pub(super) fn append(&self, store: StoreIndex, id: RequestId, writes: Arc<[Write]>) {
@@ -301,7 +308,11 @@ mod tests {
         let (store, topic) = (StoreIndex(0), CString::new("topic").unwrap());
         let (admin, _nobody) = channel();
         let sink = Arc::new(sink);
-        (Appends::start(&config, store, topic, Begin::AtOnce, admin, sink).unwrap(), events)
+        (
+            Appends::start(&config, store, topic, Begin::AtOnce, admin, Renewed::default(), sink)
+                .unwrap(),
+            events,
+        )
     }
 
     fn append(appends: &Appends, id: u64) {

@@ -39,6 +39,8 @@ pub(super) enum ToConsumer {
     Ready(Place),
     /// Something arrived in the empty queue of the client's events.
     Events,
+    /// Files of TLS were renewed.
+    Renew,
     Stop,
 }
 
@@ -113,15 +115,47 @@ impl Consumer {
         }
         match self.config.consumer(prefetch) {
             Ok(client) => {
-                let topics = self.names.iter().map(|name| client.topic(name)).collect();
-                let topics = std::mem::replace(&mut self.topics, topics);
-                let events = std::mem::replace(&mut self.events, events(&client, &self.inbox));
-                let client = std::mem::replace(&mut self.client, client);
+                self.exchange(client);
                 self.prefetch = prefetch;
-                // Its own threads may hang in a name lookup; nobody waits for them.
-                std::thread::spawn(move || drop((topics, events, client)));
             }
             Err(error) => tracing::warn!(%error, "partitions fetch further ahead than they should"),
+        }
+    }
+
+    /// Nothing is read by the one that there is.
+    fn exchange(&mut self, client: Client) {
+        let topics = self.names.iter().map(|name| client.topic(name)).collect();
+        let topics = std::mem::replace(&mut self.topics, topics);
+        let events = std::mem::replace(&mut self.events, events(&client, &self.inbox));
+        let client = std::mem::replace(&mut self.client, client);
+        // Its own threads may hang in a name lookup; nobody waits for them.
+        std::thread::spawn(move || drop((topics, events, client)));
+    }
+
+    /// Everything is read on from the end of what was delivered, by a client that has read the files of TLS now.
+    fn renew(&mut self) {
+        let client = match self.config.consumer(self.prefetch) {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::warn!(%error, "reading goes on with the files of TLS that there were");
+                return;
+            }
+        };
+        self.stop_all();
+        self.exchange(client);
+        let starts: Vec<_> =
+            self.readers.iter().map(|(place, reader)| (*place, reader.begins())).collect();
+        for (place, start) in starts {
+            let (queue, started) = self.start(place, &start);
+            self.readers.get_mut(&place).expect("it was just asked").read_again(queue);
+            self.started(place, started);
+        }
+    }
+
+    fn stop_all(&self) {
+        for place in self.readers.keys() {
+            // Refused only when it was never started.
+            self.topics[place.store.0].stop(place.partition).ok();
         }
     }
 
@@ -139,13 +173,11 @@ impl Consumer {
                 }
                 ToConsumer::Ready(place) => self.serve(place),
                 ToConsumer::Events => self.hear(),
+                ToConsumer::Renew => self.renew(),
                 ToConsumer::Stop => break,
             }
         }
-        for place in self.readers.keys() {
-            // Refused only when it was never started.
-            self.topics[place.store.0].stop(place.partition).ok();
-        }
+        self.stop_all();
     }
 
     /// The next message; timers that are due come first, however many messages wait. None when there

@@ -1,7 +1,7 @@
 //! The log seam on librdkafka: `KafkaLog`.
 //!
 //! Clients with a thread each, so that none waits for another: a producer for each store, and for all of them a consumer
-//! without a group and one for admin questions. An idempotent producer stops for all its topics where one of them is in
+//! without a group and one for admin questions. All are made anew when files of TLS are. An idempotent producer stops for all its topics where one of them is in
 //! trouble, and its batches are as large as one topic takes. Calls go to the threads' inboxes and
 //! never block, and appends to the producer itself where that does not take long; answers come through
 //! the sink, from any of the threads, or from that of the caller. Promises what
@@ -11,6 +11,7 @@
 
 mod admin;
 mod appends;
+mod certificates;
 mod config;
 mod consumer;
 mod create;
@@ -26,6 +27,7 @@ mod questions;
 #[expect(unsafe_code, reason = "librdkafka is a C library; everything unsafe is in there")]
 mod raw;
 mod reader;
+mod renewal;
 mod replication;
 mod settings;
 mod trouble;
@@ -43,10 +45,12 @@ use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
 use self::admin::{Admin, ToAdmin};
 use self::appends::{Appends, Begin};
 use self::consumer::{Consumer, ToConsumer};
+use self::renewal::{Files, Renewal, Renewed, ToRenewal, Users};
 use crate::index::StoreIndex;
 use crate::vital::{self, Pulse, Work};
 use crate::watchdog::{Watched, Worker};
 
+pub use self::certificates::{Certificate, CertificateError, Validity, certificates, unfit};
 pub use self::config::{KafkaConfig, KafkaStartError};
 pub use self::create::{CreateTopicError, Created, TopicSettings, create_topic};
 pub use self::placement::{Placement, PlacementError, placement};
@@ -69,6 +73,8 @@ pub struct KafkaLog {
     appends: Vec<Appends>,
     consumer: Thread<ToConsumer>,
     admin: Thread<ToAdmin>,
+    /// None where no files of TLS are named. Not watched: it does nothing but read them.
+    renewal: Option<Thread<ToRenewal>>,
 }
 
 impl KafkaLog {
@@ -89,6 +95,8 @@ impl KafkaLog {
         sink: LogSink,
     ) -> Result<KafkaLog, KafkaStartError> {
         config.check()?;
+        let (files, renewed) = (Files::of(config), Renewed::default());
+        renewal::tell_expiry(config);
         let topics = topics.iter().map(|name| topic_name(name));
         let topics: Arc<[CString]> = topics.collect::<Result<Vec<_>, _>>()?.into();
         let counts: PartitionCounts = topics.iter().map(|_| AtomicU32::new(0)).collect();
@@ -101,7 +109,8 @@ impl KafkaLog {
         let (to_admin, admin_inbox) = mpsc::channel();
         let appends = (0..topics.len()).map(|store| {
             let (topic, admin) = (topics[store].clone(), to_admin.clone());
-            Appends::start(config, StoreIndex(store), topic, begin, admin, Arc::clone(&sink))
+            let (sink, renewed) = (Arc::clone(&sink), renewed.clone());
+            Appends::start(config, StoreIndex(store), topic, begin, admin, renewed, sink)
         });
         let appends = appends.collect::<Result<Vec<_>, _>>()?;
 
@@ -120,11 +129,22 @@ impl KafkaLog {
         let limits = appends.iter().map(Appends::limit).collect();
         let admin = Admin::new(config, topics, counts, limits, to_admin.clone(), sink)?;
         let admin = Thread::start("kafka-admin", to_admin, admin_inbox, |inbox| admin.run(inbox))?;
-        Ok(KafkaLog { appends, consumer, admin })
+        let users = Users {
+            renewed,
+            producers: appends.iter().map(Appends::inbox).collect(),
+            consumer: consumer.inbox.clone(),
+            admin: admin.inbox.clone(),
+        };
+        let renewal = files.map(|files| {
+            let renewal = Renewal::new(config, files, users);
+            let (to_renewal, inbox) = mpsc::channel();
+            Thread::start("kafka-files", to_renewal, inbox, |inbox| renewal.run(inbox))
+        });
+        Ok(KafkaLog { appends, consumer, admin, renewal: renewal.transpose()? })
     }
 
     pub fn watched(&self) -> Vec<Watched> {
-        let KafkaLog { appends, consumer, admin } = self;
+        let KafkaLog { appends, consumer, admin, renewal: _ } = self;
         let appends = appends.iter().map(Appends::watched);
         appends.chain([consumer.watched(), admin.watched()]).collect()
     }
@@ -178,6 +198,7 @@ impl Drop for KafkaLog {
         self.appends.iter().for_each(Appends::stop);
         self.consumer.stop();
         self.admin.stop();
+        self.renewal.iter().for_each(Thread::stop);
     }
 }
 

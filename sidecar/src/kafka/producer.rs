@@ -24,6 +24,7 @@ use super::ledger::{Answer, Ledger};
 use super::raw::{
     Client, ClientError, Code, Connections, Deliveries, Delivery, Event, Queue, Topic,
 };
+use super::renewal::Renewed;
 use super::settings::{BatchBytes, LIMIT_AGAIN, LOOK_EVERY, OVERDUE, PRODUCER_AGAIN, PURGE_MAX};
 use super::trouble::{Troubles, kafka_error};
 use crate::index::StoreIndex;
@@ -38,6 +39,7 @@ pub(super) struct Parts {
     pub(super) admin: Sender<ToAdmin>,
     /// Of the topic, as last heard.
     pub(super) message_bytes_max: Arc<AtomicU64>,
+    pub(super) renewed: Renewed,
     pub(super) sink: LogSink,
 }
 
@@ -57,6 +59,8 @@ pub(super) struct Producer {
     looked: Instant,
     /// Of the client; another takes its place as soon as none of its records is open.
     batch: BatchBytes,
+    /// How often files of TLS had been renewed when it was made, or when no client could be made of them.
+    renewed: u64,
     /// When the topic's limit was asked for last, because it refused something.
     limit_asked: Option<Instant>,
 }
@@ -108,6 +112,7 @@ impl Producer {
             started: None,
             looked: Instant::now(),
             batch: BatchBytes::MAX,
+            renewed: 0,
             limit_asked: None,
         }
     }
@@ -115,6 +120,7 @@ impl Producer {
     /// Another client, in the place of what there is.
     pub(super) fn begin(&mut self) -> Result<(), ClientError> {
         self.started = Some(Instant::now());
+        self.renewed = self.parts.renewed.times();
         let batch = self.batch_wanted();
         let running = Running::start(&self.parts, batch)?;
         (self.client, self.batch) = (State::Running(running), batch);
@@ -125,9 +131,10 @@ impl Producer {
         BatchBytes::within(self.parts.message_bytes_max.load(Ordering::Relaxed))
     }
 
-    /// Its batches are of another size than the topic takes: nothing is handed to it.
+    /// Its batches are of another size than the topic takes, or files of TLS have been renewed since it was made: nothing is
+    /// handed to it.
     fn is_outgrown(&self) -> bool {
-        self.batch != self.batch_wanted()
+        self.batch != self.batch_wanted() || self.renewed != self.parts.renewed.times()
     }
 
     /// When records that wait are to leave although nothing happens.
@@ -298,8 +305,9 @@ impl Producer {
         }
     }
 
-    /// librdkafka decides how large batches are when a client begins. Appends are held meanwhile: what the client before
-    /// has on its way may be tried again, and must not land after them.
+    /// librdkafka decides how large batches are, and reads files of TLS, when a client begins. Appends are held meanwhile:
+    /// what the client before has on its way may be tried again, and must not land after them. Where no other client can be
+    /// made, the one that is there goes on.
     pub(super) fn resize(&mut self) {
         if !self.is_outgrown() || !self.ledger.is_empty() {
             return;
@@ -307,7 +315,9 @@ impl Producer {
         match self.client {
             State::Running(_) => self.replace(),
             // The next client will have it.
-            State::Broken(_) => self.batch = self.batch_wanted(),
+            State::Broken(_) => {
+                (self.batch, self.renewed) = (self.batch_wanted(), self.parts.renewed.times());
+            }
         }
         self.release();
     }

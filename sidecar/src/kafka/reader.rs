@@ -88,6 +88,11 @@ impl Reader {
         }
     }
 
+    /// The end of what was delivered.
+    pub(super) fn begins(&self) -> Start {
+        self.start
+    }
+
     /// Reads again from the end of what was delivered, out of a new queue.
     pub(super) fn read_again(&mut self, queue: Queue) {
         self.queue = queue;

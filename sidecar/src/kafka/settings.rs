@@ -48,6 +48,9 @@ pub(super) const LIMIT_AGAIN: Duration = Duration::from_secs(1);
 /// Of a process with more stores, a producer connects when the first write comes, which then waits for it.
 pub(super) const PRODUCERS_AT_ONCE_MAX: usize = 4;
 
+/// How often files of TLS are looked at: whoever renews them does that long before the old ones end.
+pub(super) const FILES_EVERY: Duration = Duration::from_secs(10);
+
 /// Least time between a producer and its replacement.
 pub(super) const PRODUCER_AGAIN: Duration = Duration::from_secs(1);
 

@@ -91,7 +91,14 @@ fn waits_for(status: &Status) -> Option<StallKind> {
 /// None: connections are not what is the matter.
 pub(crate) fn unreached(kafka: &KafkaConfig, topic: &str) -> Option<Told> {
     let Unreached { detail, what_to_do } = kafka::unreached(kafka, topic)?;
-    Some(Told { detail, what_to_do })
+    Some(match kafka::unfit(kafka) {
+        None => Told { detail, what_to_do },
+        Some(unfit) => Told {
+            detail: format!("{unfit}; {detail}"),
+            what_to_do: "renew the certificate: the node takes it within 10 s and needs no restart"
+                .to_owned(),
+        },
+    })
 }
 
 /// None: there is no copy, or it is of the cluster that answers, or nobody can tell.

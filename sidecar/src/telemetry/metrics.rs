@@ -67,6 +67,7 @@ metrics! {
     ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
     LOST_ROWS = "outrigger_lost_rows", Gauge, Count, "keys in the files that tell what the log lost";
     POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
+    CERTIFICATE = "outrigger_kafka_certificate_expiry_timestamp_seconds", Gauge, Seconds, "when what this setting of [kafka] names ends, by setting, since the Unix epoch: of its own certificates the first, of authorities the last";
     HUNG = "outrigger_hung", Gauge, Count, "1 for a thread or a store's writes that do not go on, else 0: liveness goes by it";
 }
 
@@ -112,6 +113,12 @@ pub fn refused_to_peer() {
 /// Whether a thread, or a store's oldest write, does not go on.
 pub fn hung(work: &str, hangs: bool) {
     gauge!(HUNG, "work" => work.to_owned()).set(one_if(hangs));
+}
+
+/// When the certificate of a setting ends, in seconds since the Unix epoch.
+pub fn certificate(setting: &'static str, ends: i64) {
+    // None ends before 1970.
+    gauge!(CERTIFICATE, "setting" => setting).set(float(u64::try_from(ends).unwrap_or(0)));
 }
 
 /// So many lines of the log were not written since the process began.

@@ -148,7 +148,7 @@ impl Broker {
              listeners=PLAINTEXT://{address}:{port},CONTROLLER://{address}:{controller_port}{listens}\n\
              advertised.listeners=PLAINTEXT://{address}:{port}{advertised}\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT,\
-             SSL:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT\n\
+             SSL:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,MUTUAL:SSL\n\
              inter.broker.listener.name=PLAINTEXT\n\
              controller.listener.names=CONTROLLER\n\
              log.dirs={}\n",

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use outrigger_core::offset::Partition;
 use tempfile::TempDir;
 
+use super::authority::Authority;
 use super::broker::Broker;
 use super::client;
 use super::java::Java;
@@ -83,7 +84,7 @@ impl Cluster {
     }
 
     /// One broker that asks who somebody is and what they may.
-    pub(super) fn start_secured() -> Result<Cluster> {
+    pub(super) fn start_one_secured() -> Result<Cluster> {
         let mut cluster = Cluster::make(&[Host::local()], Ways::AlsoSecured, &[])?;
         cluster.start_all()?;
         Ok(cluster)
@@ -121,6 +122,7 @@ impl Cluster {
         match ways {
             Ways::Direct | Ways::AlsoThroughProxies | Ways::AlsoMisnamed(_) => {}
             Ways::AlsoSecured => {
+                Authority::make(cluster.directory())?;
                 settings.extend(secured::settings(&secured::make_key(cluster.directory())?));
             }
         }

@@ -6,6 +6,7 @@
 //!
 //! A test that only needs topics takes [`Cluster::shared`]; one that breaks brokers starts its own cluster.
 
+mod authority;
 mod broker;
 mod client;
 mod cluster;

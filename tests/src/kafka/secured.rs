@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+use super::authority::{Authority, CLIENTS};
 use super::cluster::Cluster;
 use super::java;
 use super::ports;
@@ -23,15 +25,22 @@ pub(super) struct Secured {
     ssl: u16,
     scram: u16,
     oauth: u16,
+    mutual: u16,
 }
 
 impl Secured {
     pub(super) fn new() -> Result<Secured> {
-        Ok(Secured { ssl: ports::free()?, scram: ports::free()?, oauth: ports::free()? })
+        let [ssl, scram, oauth] = [ports::free()?, ports::free()?, ports::free()?];
+        Ok(Secured { ssl, scram, oauth, mutual: ports::free()? })
     }
 
-    pub(super) fn listeners(&self) -> [(&'static str, u16); 3] {
-        [("SSL", self.ssl), ("SASL_SSL", self.scram), ("SASL_PLAINTEXT", self.oauth)]
+    pub(super) fn listeners(&self) -> [(&'static str, u16); 4] {
+        [
+            ("SSL", self.ssl),
+            ("SASL_SSL", self.scram),
+            ("SASL_PLAINTEXT", self.oauth),
+            ("MUTUAL", self.mutual),
+        ]
     }
 }
 
@@ -44,6 +53,8 @@ pub enum Way {
     Scram,
     /// OAUTHBEARER with tokens that nobody signed, in plain text.
     OAuth,
+    /// TLS, with a certificate of [`Cluster::issue`].
+    Mutual,
 }
 
 impl Way {
@@ -52,11 +63,17 @@ impl Way {
             Way::Ssl => "SSL",
             Way::Scram => "SASL_SSL",
             Way::OAuth => "SASL_PLAINTEXT",
+            Way::Mutual => "MUTUAL",
         }
     }
 }
 
 impl Cluster {
+    /// A secured broker of a test's own, to be stopped and started.
+    pub fn start_secured() -> Result<Cluster> {
+        Cluster::start_one_secured()
+    }
+
     /// The test process's own secured broker, started by whoever asks first. Its tests use topics and users of their own.
     pub fn secured() -> Result<&'static Cluster> {
         SECURED
@@ -84,6 +101,11 @@ impl Cluster {
             format!("sasl.username={user}"),
             format!("sasl.password={PASSWORD}"),
         ]
+    }
+
+    /// A certificate for `CN=name` that ends after `life`, and its key, both in PEM.
+    pub fn issue(&self, name: &str, life: Duration) -> Result<(Vec<u8>, Vec<u8>)> {
+        Authority::read(self.directory())?.issue(name, life)
     }
 
     pub fn add_user(&self, user: &str) -> Result<()> {
@@ -125,7 +147,7 @@ impl Cluster {
     }
 }
 
-/// What the broker must be told, once its key is there.
+/// What the broker must be told, once its key and the clients' authority are there.
 pub(super) fn settings(key: &Path) -> Vec<(String, String)> {
     let login = |listener: &str, mechanism: &str, module: &str| {
         (
@@ -136,6 +158,10 @@ pub(super) fn settings(key: &Path) -> Vec<(String, String)> {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let mut settings = vec![
         ("ssl.keystore.location".to_owned(), key.display().to_string()),
+        (
+            "listener.name.mutual.ssl.truststore.location".to_owned(),
+            key.with_file_name(CLIENTS).display().to_string(),
+        ),
         login("sasl_ssl", "scram-sha-512", "scram.ScramLoginModule required"),
         login(
             "sasl_plaintext",
@@ -147,6 +173,8 @@ pub(super) fn settings(key: &Path) -> Vec<(String, String)> {
         [
             ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
             ("super.users", "User:ANONYMOUS"),
+            ("listener.name.mutual.ssl.truststore.type", "PEM"),
+            ("listener.name.mutual.ssl.client.auth", "required"),
             ("ssl.keystore.type", "PKCS12"),
             ("ssl.keystore.password", PASSWORD),
             ("ssl.key.password", PASSWORD),

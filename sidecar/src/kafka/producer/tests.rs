@@ -11,6 +11,7 @@ fn producer(config: KafkaConfig, thread: Sender<ToProducer>, sink: LogSink) -> P
         driver: Driver::default(),
         admin,
         message_bytes_max: Arc::new(AtomicU64::new(u64::MAX)),
+        renewed: Renewed::default(),
         sink,
     });
     producer.begin().unwrap();

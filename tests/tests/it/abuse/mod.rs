@@ -53,7 +53,11 @@ fn metric(port: u16, name: &str) -> Result<Option<f64>> {
     Ok(value.map(str::parse).transpose()?)
 }
 
-async fn until_metric(port: u16, name: &str, wanted: impl Fn(f64) -> bool) -> Result<()> {
+pub(crate) async fn until_metric(
+    port: u16,
+    name: &str,
+    wanted: impl Fn(f64) -> bool,
+) -> Result<()> {
     let deadline = Instant::now() + MINUTE;
     loop {
         let value = metric(port, name)?;

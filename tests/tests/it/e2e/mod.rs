@@ -14,6 +14,7 @@ mod peers;
 mod plan;
 mod power;
 mod refusals;
+mod renewal;
 mod reseed;
 mod secured;
 mod slow_disk;
