@@ -125,6 +125,36 @@ impl Batch {
         (before, behind)
     }
 
+    /// Both as one fetch would have returned them; `behind` continues this one.
+    pub(crate) fn join(self, behind: Batch) -> Batch {
+        assert_eq!(self.range.end, behind.range.start, "what is joined has no hole between");
+        let end = behind.range.end;
+        let gaps = [(self.gap, self.clean_bound), (behind.gap, behind.clean_bound)];
+        let bounds = gaps.into_iter().filter_map(|(gap, bound)| gap.then_some(bound));
+        let bound = bounds.max().unwrap_or(behind.clean_bound);
+        let known = self.epochs.last().map(|(epoch, _)| *epoch);
+        let later = behind.epochs.into_iter().filter(|(epoch, _)| Some(*epoch) > known);
+        let shift = small(self.arena.len());
+        let shifted = |record: RecordRef| RecordRef { start: record.start + shift, ..record };
+        Batch {
+            partition: self.partition,
+            range: self.range.start..end,
+            epochs: self.epochs.into_iter().chain(later).collect(),
+            clean_bound: bound.max(end),
+            gap: self.gap || behind.gap,
+            at_end: behind.at_end,
+            misplaced: self.misplaced + behind.misplaced,
+            keyless: self.keyless + behind.keyless,
+            newest: self.newest.max(behind.newest),
+            arena: [self.arena, behind.arena].concat(),
+            records: self
+                .records
+                .into_iter()
+                .chain(behind.records.into_iter().map(shifted))
+                .collect(),
+        }
+    }
+
     /// About what a store keeps in memory for it until it is flushed: tiny records cost more than their bytes.
     pub fn unflushed_bytes(&self) -> usize {
         const PER_RECORD: usize = 50;
@@ -301,6 +331,35 @@ mod tests {
             assert_eq!((before.at_end, behind.at_end), (false, true));
             assert_eq!((before.clean_bound, behind.clean_bound), (Offset(20), Offset(20)));
         }
+    }
+
+    #[test]
+    fn the_two_sides_of_a_split_joined_are_the_batch() {
+        for at in 11..20 {
+            let (before, behind) = holed().split_at(Offset(at));
+            let (whole, joined) = (holed(), before.join(behind));
+            assert_eq!((&joined.range, joined.gap, joined.at_end), (&whole.range, true, true));
+            assert_eq!((&joined.epochs, joined.newest), (&whole.epochs, whole.newest), "{at}");
+            assert_eq!(joined.clean_bound, whole.clean_bound);
+            assert!(joined.records().eq(whole.records()), "{at}: {joined:?}");
+        }
+    }
+
+    #[test]
+    fn only_where_offsets_are_missing_a_joined_batch_asks_how_far_the_cleaner_was() {
+        let piece = |from: u64, gap: u64, bound: u64| {
+            let mut builder = BatchBuilder::new(Partition(0), 1, Offset(from));
+            builder.push(Offset(from + gap), None, Some(b"a"), None);
+            builder.finish(Offset(bound))
+        };
+        let bound = |first: Batch, second: Batch| {
+            let joined = first.join(second);
+            (joined.gap, joined.clean_bound.0)
+        };
+        assert_eq!(bound(piece(10, 1, 30), piece(12, 0, 90)), (true, 30));
+        assert_eq!(bound(piece(10, 0, 30), piece(11, 1, 90)), (true, 90));
+        assert_eq!(bound(piece(10, 1, 12), piece(12, 0, 13)), (true, 13), "not below its end");
+        assert_eq!(bound(piece(10, 0, 30), piece(11, 0, 90)), (false, 90));
     }
 
     #[test]

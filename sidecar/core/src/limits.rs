@@ -23,6 +23,9 @@ pub struct Limits {
     pub flush_interval: Duration,
     /// How often the log is asked for its ends and the topic's id while reading.
     pub ends_interval: Duration,
+    /// How long a READY node keeps back a batch that would make its copy inexact, so that what makes it exact again can
+    /// be applied with it: its reads are as old meanwhile, instead of refused.
+    pub gap_wait_max: Duration,
     /// How often the topic's configuration is asked for while reading.
     pub describe_interval: Duration,
     /// No batch is applied when both the confirmation and what is known of the topic's configuration are older: a
@@ -79,6 +82,7 @@ impl Limits {
         flush_bytes_max: 64 * MIB,
         flush_interval: Duration::from_secs(5),
         ends_interval: Duration::from_secs(1),
+        gap_wait_max: Duration::from_secs(1),
         describe_interval: Duration::from_secs(60),
         policy_trust: Duration::from_secs(5),
         retry_min: Duration::from_millis(250),
@@ -135,6 +139,8 @@ const _: () = {
     assert!(limits.applying_batches_max >= 2);
     // At the tail a confirmation is always young enough, and nothing waits.
     assert!(limits.policy_trust.as_millis() >= 3 * limits.ends_interval.as_millis());
+    // What is kept back does not age the confirmation beyond what the policy's answer covers.
+    assert!(limits.policy_trust.as_millis() > 2 * limits.gap_wait_max.as_millis());
     // A stall is named only after at least one round of questions.
     assert!(limits.stall_after.as_millis() > limits.ends_interval.as_millis());
 };

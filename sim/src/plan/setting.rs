@@ -218,6 +218,7 @@ impl NodeLimits {
             flush_bytes_max: self.flush_bytes,
             flush_interval: Duration::from_millis(self.flush_ms),
             ends_interval: Duration::from_millis(self.ends_ms),
+            gap_wait_max: Duration::from_millis(self.ends_ms.min(1_000)),
             describe_interval: Duration::from_millis(self.describe_ms),
             policy_trust: Duration::from_millis(self.policy_trust_ms()),
             retry_min: Duration::from_millis(self.retry_min_ms),

@@ -45,6 +45,18 @@ impl Transaction {
         Ok(offsets[0])
     }
 
+    /// Commits what was put, and begins the next one.
+    pub fn commit_and_go_on(&self) -> Result<()> {
+        self.producer.commit_transaction(CALL_MAX).context("commit_transaction")?;
+        self.producer.begin_transaction().context("begin_transaction")
+    }
+
+    /// Aborts what was put, and begins the next one.
+    pub fn abort_and_go_on(&self) -> Result<()> {
+        self.producer.abort_transaction(CALL_MAX).context("abort_transaction")?;
+        self.producer.begin_transaction().context("begin_transaction")
+    }
+
     pub fn commit(self) -> Result<()> {
         self.producer.commit_transaction(CALL_MAX).context("commit_transaction")
     }

@@ -151,7 +151,10 @@ pub enum PolicyWarning {
     UncleanElection,
     #[error("max.message.bytes is {0}: the largest values that this sidecar accepts do not fit")]
     MessageBytes(u64),
-    #[error("message.timestamp.type is not LogAppendTime: a gap at the tail makes READY flicker")]
+    #[error(
+        "message.timestamp.type is not LogAppendTime: other writers' transactions hold up reads, and end READY where they \
+         overlap without a pause"
+    )]
     CreateTime,
 }
 

@@ -28,6 +28,7 @@ impl Node {
         self.check_topic();
         self.save_confirmations();
         self.name_stalls();
+        self.show_gathered();
         self.give_credits();
     }
 
@@ -346,7 +347,8 @@ impl Node {
         let inexact = reading.inexact().filter(|_| !self.stalls.any());
         let inexact = inexact.map(|(_, since)| since + self.limits.stall_after);
         let assign = reading.readers.iter().filter_map(|reader| reader.fetch.assign_at()).min();
-        [flush, stall, inexact, assign, self.throttle_timer()].into_iter().flatten().min()
+        let gathered = self.gathered_timer(reading);
+        [flush, stall, inexact, assign, gathered, self.throttle_timer()].into_iter().flatten().min()
     }
 }
 

@@ -18,6 +18,7 @@ mod cancel;
 mod drain;
 mod event;
 mod fetching;
+mod gather;
 mod heard;
 mod keep_up;
 mod leaderless;

@@ -23,28 +23,39 @@ use super::{Node, Stage};
 impl Node {
     /// Applies a batch, or holds it back until the topic's configuration is known again, or the topic is.
     pub(super) fn take(&mut self, batch: Batch) {
+        match self.may_take(&batch) {
+            true => self.gather(batch),
+            false => self.hold(batch),
+        }
+    }
+
+    fn may_take(&self, batch: &Batch) -> bool {
+        let Stage::Reading(reading) = &self.stage else {
+            return false;
+        };
+        self.knows_policy(batch.partition) && !reading.holds_back(&self.limits)
+    }
+
+    fn hold(&mut self, batch: Batch) {
         let known = self.knows_policy(batch.partition);
-        let since = self.trusted_since();
         let Stage::Reading(reading) = &mut self.stage else {
             return;
         };
-        if known && !reading.holds_back(&self.limits) {
-            return match reading.reader(batch.partition).doubts(&batch) {
-                true => self.assign_one(batch.partition),
-                false => self.apply_to_pins(batch),
-            };
-        }
         reading.reader(batch.partition).hold(batch);
         if !known {
-            self.describe.hurry_unless_since(since);
+            self.hurry_for_policy();
         }
+    }
+
+    pub(super) fn hurry_for_policy(&mut self) {
+        self.describe.hurry_unless_since(self.trusted_since());
     }
 
     fn trusted_since(&self) -> Duration {
         self.now.mono.saturating_sub(self.limits.policy_trust)
     }
 
-    fn knows_policy(&self, partition: Partition) -> bool {
+    pub(super) fn knows_policy(&self, partition: Partition) -> bool {
         let Stage::Reading(reading) = &self.stage else {
             return false;
         };

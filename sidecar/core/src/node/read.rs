@@ -161,8 +161,9 @@ impl Node {
             false => self.throttle.batch_bytes(reading.readers.len(), &self.limits),
         };
         for reader in &mut reading.readers {
-            if reader.wants_batch(&self.limits) {
-                reader.credit(self.epochs_known.get(reader.partition.index()).copied().flatten());
+            let leader = self.epochs_known.get(reader.partition.index()).copied().flatten();
+            if reader.wants_batch(&self.limits) && !reader.mixes(leader) {
+                reader.credit(leader);
                 self.effects.push_back(Effect::Log(LogCall::Fetch {
                     partition: reader.partition,
                     bytes_max,

@@ -14,6 +14,8 @@ use crate::log::PartitionEnd;
 use crate::offset::{Epoch, Offset, Partition};
 use crate::topic::TopicPolicy;
 
+use super::gather::Gathered;
+
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) partition: Partition,
@@ -38,6 +40,8 @@ pub(super) struct Reader {
     ends_flushing: Option<LogEnds>,
     /// Came while nothing may be applied; at most one, for no credit is given meanwhile.
     held: Option<Batch>,
+    /// Read, and not to be shown before it is exact.
+    pub(super) gathered: Option<Gathered>,
     /// Position of the last batch that met the end.
     end_met: Option<Offset>,
     /// When the position's confirmation was asked for.
@@ -139,6 +143,7 @@ impl Reader {
             ends_on_disk: lineage.ends.clone(),
             ends_flushing: None,
             held: None,
+            gathered: None,
             end_met: None,
             confirmed,
             confirmed_by: None,
@@ -155,6 +160,7 @@ impl Reader {
 
     /// Where it reads on, or from where something is in doubt, and the leader epoch below that.
     pub(super) fn assign(&mut self) -> (Partition, Offset, Option<Epoch>) {
+        self.gathered = None;
         let Lineage { position, ref epochs, .. } = self.fetched;
         (self.fetch, self.position_at_assign) = (Fetch::Assigning, position);
         match self.doubted {
@@ -187,12 +193,21 @@ impl Reader {
     pub(super) fn wants_batch(&self, limits: &Limits) -> bool {
         self.fetch == Fetch::Idle
             && self.held.is_none()
-            && self.applying.len() < limits.applying_batches_max
+            && self.applying.len() + usize::from(self.gathered.is_some())
+                < limits.applying_batches_max.max(2)
     }
 
     pub(super) fn hold(&mut self, batch: Batch) {
         assert!(self.held.is_none(), "one credit, one batch");
         self.held = Some(batch);
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.held.is_some()
+    }
+
+    pub(super) fn leader_at_credit(&self) -> Option<Epoch> {
+        self.leader_at_credit
     }
 
     pub(super) fn release(&mut self) -> Option<Batch> {
@@ -238,9 +253,7 @@ impl Reader {
     ) -> (Arc<Batch>, Lineage) {
         // Below a rebuild's target nothing is confirmed: its clock only bounds the tombstone horizon.
         let unconfirmed = rebuilding && !self.reached_target();
-        let gap_counts = unconfirmed
-            || self.confirmed_by < self.told_by(&batch)
-            || self.gap_counts(policy, now, limits);
+        let gap_counts = unconfirmed || self.gap_counts(&batch, policy, now, limits);
         let mut next = self.fetched.after(&batch, gap_counts);
         if batch.gap && !gap_counts {
             self.trust_gap(&batch, now);
@@ -262,7 +275,7 @@ impl Reader {
     }
 
     /// The end that goes with this batch was told by a leader of this epoch, or by one that nobody has heard of yet.
-    fn told_by(&self, batch: &Batch) -> Option<Epoch> {
+    pub(super) fn told_by(&self, batch: &Batch) -> Option<Epoch> {
         self.leader_at_credit.max(self.fetched.epochs.latest()).max(batch.leader())
     }
 
@@ -304,7 +317,9 @@ impl Reader {
 
     /// Where it reads from, or the end that it asks for.
     pub(super) fn asked_for(&self) -> Offset {
-        self.doubted.map_or(self.fetched.position, |Doubt { told: (_, end), .. }| end)
+        let read = self.gathered.as_ref().map(|gathered| gathered.batch.range.end);
+        let read = read.unwrap_or(self.fetched.position);
+        self.doubted.map_or(read, |Doubt { told: (_, end), .. }| end)
     }
 
     /// That the log has not got an end in doubt was told: would this copy wait for it when it is opened anew, too?
@@ -351,11 +366,18 @@ impl Reader {
     /// above the high watermark and age unseen, and may be compacted as soon as it moves. A copy that sleeps just then
     /// lacks such a key, but only until it has applied the record that superseded it, which the same high watermark
     /// shows: while it catches up, and not for good.
-    fn gap_counts(&self, policy: &TopicPolicy, now: Moment, limits: &Limits) -> bool {
+    pub(super) fn gap_counts(
+        &self,
+        batch: &Batch,
+        policy: &TopicPolicy,
+        now: Moment,
+        limits: &Limits,
+    ) -> bool {
         let lag_ms = policy.min_compaction_lag_ms;
         let margin = limits.margin_ms(lag_ms);
         let trusted = Duration::from_millis(lag_ms.saturating_sub(margin));
         !policy.log_append_time
+            || self.confirmed_by < self.told_by(batch)
             || self.confirmed.mono < self.protected_since
             || self.age(now) >= trusted
     }

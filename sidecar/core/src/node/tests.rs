@@ -6,6 +6,7 @@ mod cancel;
 mod clocks;
 mod confirmations;
 mod exactness;
+mod gather;
 mod heard;
 mod keeping_up;
 mod leaderless;
@@ -36,6 +37,9 @@ use crate::topic::{PartitionFacts, TopicId, TopicPolicy};
 const P0: Partition = Partition(0);
 const G1: Generation = Generation(1);
 const TOPIC: TopicId = TopicId([1; 16]);
+
+/// What a gap makes inexact is applied as it comes, also beside a READY copy.
+const GAPS_AT_ONCE: Limits = Limits { gap_wait_max: Duration::ZERO, ..Limits::PRODUCTION };
 
 struct Driven {
     node: Node,

@@ -9,6 +9,7 @@ mod neighbours;
 mod partitioner;
 mod socket;
 mod streams;
+mod transactions;
 mod unreached;
 
 use std::process::Output;

@@ -152,7 +152,7 @@ fn whoever_waits_is_told_when_the_node_drains_or_refuses() {
 fn a_position_reached_counts_only_once_the_copy_is_exact() {
     let mut facts = facts();
     facts.policy.log_append_time = false;
-    let mut driven = Driven::ready(facts, Limits::PRODUCTION);
+    let mut driven = Driven::ready(facts, GAPS_AT_ONCE);
     driven.log(ends(0, None));
     driven.wait(1, Until::Latest(None));
     driven.log(ends(2, None));

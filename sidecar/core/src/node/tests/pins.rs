@@ -174,7 +174,7 @@ fn a_split_batch_leaves_the_lineage_of_the_whole_one() {
 fn an_inexact_copy_is_not_pinned() {
     let mut facts = facts();
     facts.policy.log_append_time = false;
-    let mut driven = Driven::ready(facts, Limits::PRODUCTION);
+    let mut driven = Driven::ready(facts, GAPS_AT_ONCE);
     driven.pin(1, at(&[(2, None)]));
     let mut holed = BatchBuilder::new(P0, 1, Offset(0));
     holed.push(Offset(1), None, Some(b"k"), None);

@@ -173,7 +173,7 @@ fn a_shorter_log_is_a_loss_only_if_a_later_leader_tells_of_it() {
 fn overlapping_transactions_that_keep_a_copy_inexact_are_named() {
     let mut topic = facts();
     topic.policy.log_append_time = false;
-    let mut driven = Driven::ready(topic, Limits::PRODUCTION);
+    let mut driven = Driven::ready(topic, GAPS_AT_ONCE);
     let since = driven.now.mono;
     let mut at = 0;
     while driven.now.mono < since + STALL_AFTER {
@@ -198,7 +198,7 @@ fn overlapping_transactions_that_keep_a_copy_inexact_are_named() {
 fn a_copy_that_would_be_exact_if_more_came_wakes_for_its_name() {
     let mut topic = facts();
     topic.policy.log_append_time = false;
-    let mut driven = Driven::ready(topic, Limits::PRODUCTION);
+    let mut driven = Driven::ready(topic, GAPS_AT_ONCE);
     let mut builder = BatchBuilder::new(P0, 1, Offset(0));
     builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
     driven.takes(builder.finish(Offset(9)));
@@ -219,7 +219,7 @@ fn a_copy_that_would_be_exact_if_more_came_wakes_for_its_name() {
 fn a_copy_on_its_way_to_exactness_has_no_stall() {
     let mut topic = facts();
     topic.policy.log_append_time = false;
-    let mut driven = Driven::ready(topic.clone(), Limits::PRODUCTION);
+    let mut driven = Driven::ready(topic.clone(), GAPS_AT_ONCE);
     let mut builder = BatchBuilder::new(P0, 1, Offset(0));
     builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
     driven.takes(builder.finish(Offset(9)));

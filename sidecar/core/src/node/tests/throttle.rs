@@ -110,7 +110,7 @@ fn gap(at: u64) -> Batch {
 /// What a READY node reads is no restore: a gap after an hour of it must not be paid for with hours.
 #[test]
 fn a_node_that_was_ready_owes_nothing() {
-    let mut driven = Driven::ready(create_time(), Limits::PRODUCTION);
+    let mut driven = Driven::ready(create_time(), GAPS_AT_ONCE);
     driven.event(rate(100));
     for offset in 0..100 {
         driven.takes(hundred(offset));
@@ -128,7 +128,7 @@ fn a_node_that_was_ready_owes_nothing() {
 fn a_restore_owes_nothing_once_it_has_ended() {
     let mut behind = create_time();
     behind.partitions[0].high_watermark = Offset(1);
-    let mut driven = Driven::rebuilding(behind, Limits::PRODUCTION);
+    let mut driven = Driven::rebuilding(behind, GAPS_AT_ONCE);
     driven.event(rate(100));
     driven.log(LogEvent::Assigned { partition: P0 });
     driven.takes(hundred(0));
