@@ -6,6 +6,8 @@
 //! | `readiness`, `outrigger.v1.Store` | every store is READY, near enough to the end of the log, and the node is not about to drain |
 //! | `outrigger.v1.Store/<name>` | this store is |
 
+use std::collections::BTreeMap;
+
 use outrigger_core::node::Status;
 use outrigger_core::phase::Phase;
 use outrigger_proto::v1::{admin_server, store_server};
@@ -30,6 +32,8 @@ pub(super) struct Health {
     pub(super) hung: watch::Receiver<Hung>,
     /// Once cancelled, nobody new should come, while those who are here are served.
     pub(super) leaving: CancellationToken,
+    /// What was last told of each service: watchers hear of every call, also of one that changes nothing.
+    pub(super) told: BTreeMap<String, ServingStatus>,
 }
 
 impl Health {
@@ -55,28 +59,31 @@ impl Health {
         self.end().await;
     }
 
-    async fn report(&self, left: bool) {
+    async fn report(&mut self, left: bool) {
         let live = self.hung.borrow().is_empty();
         for service in LIVE {
             self.set(service, live).await;
         }
-        let mut all_ready = true;
-        for store in self.stores.all() {
-            let ready = !left && is_ready(&store.handle.status(), self.ready_lag_max);
-            all_ready &= ready;
-            self.set(&service_of(store), ready).await;
+        let ready = |store: &Store| !left && is_ready(&store.handle.status(), self.ready_lag_max);
+        let stores: Vec<_> =
+            self.stores.all().iter().map(|store| (service_of(store), ready(store))).collect();
+        let all_ready = stores.iter().all(|(_, ready)| *ready);
+        for (service, ready) in stores {
+            self.set(&service, ready).await;
         }
         for service in READY {
             self.set(service, all_ready).await;
         }
     }
 
-    async fn set(&self, service: &str, serving: bool) {
+    async fn set(&mut self, service: &str, serving: bool) {
         let status = match serving {
             true => ServingStatus::Serving,
             false => ServingStatus::NotServing,
         };
-        self.reporter.set_service_status(service, status).await;
+        if self.told.insert(service.to_owned(), status) != Some(status) {
+            self.reporter.set_service_status(service, status).await;
+        }
     }
 
     async fn end(&mut self) {

@@ -41,6 +41,7 @@ mod watch;
 mod write;
 mod write_stream;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,7 +109,8 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let peers = server.giver.map(|giver| Peers::new(giver, &service));
     let routes = routes(&service, peers.clone(), reporter.clone())?;
     let Server { ready_lag_max, hung, leaving, .. } = server;
-    let health = Health { reporter, stores, ready_lag_max, hung, leaving };
+    let told = BTreeMap::new();
+    let health = Health { reporter, stores, ready_lag_max, hung, leaving, told };
 
     let mut listening = JoinSet::new();
     for listener in server.listeners {
