@@ -88,7 +88,9 @@ impl StallKind {
                 "a foreign transaction is open: end its producer or wait for its timeout"
             }
             StallKind::PoisonBatch => {
-                "a batch in the log is damaged: check the partition's replicas"
+                "a batch in the log is damaged: check the partition's replicas. Or it is one of zstd that unfolds to \
+                 more than 100 MB, which is the most that can be read: let its writer use a smaller `batch.size` or \
+                 another compression and write those keys again, so that compaction removes the batch"
             }
             StallKind::StoreFull => "free disk space; the node goes on by itself",
             StallKind::StoreFailed => "check the disk; the node tries again by itself",

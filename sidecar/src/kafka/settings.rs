@@ -156,6 +156,10 @@ pub(super) const CONSUMER: &Settings = &[
     ("topic.metadata.refresh.interval.ms", "5000"),
     // One answer holds all partitions of a broker: the bound on its memory.
     ("fetch.max.bytes", "8388608"),
+    // Also how far a batch of zstd is unfolded: librdkafka makes three times as much room again and again, and gives up
+    // above this, so that a third of it is always enough (default 100 MB). Below 352 MB, which the beginning of a TLS
+    // answer says when it is read as a length: that is still told as a wrong port, and not waited for.
+    ("receive.message.max.bytes", "300000000"),
     // It may be on its way for so long, or a restore over a slow network would never end: what is cut off in the middle is
     // asked for from its beginning. A connection that brings nothing at all is given up long before.
     ("socket.timeout.ms", "60000"),

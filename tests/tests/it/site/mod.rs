@@ -10,6 +10,7 @@ mod partitioner;
 mod socket;
 mod streams;
 mod transactions;
+mod unfolded;
 mod unreached;
 
 use std::process::Output;
