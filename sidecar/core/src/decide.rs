@@ -284,8 +284,8 @@ pub fn policy_fault(policy: &TopicPolicy, limits: &Limits) -> Option<PolicyFault
     if policy.cleanup != "compact" {
         return Some(PolicyFault::Cleanup(policy.cleanup.clone()));
     }
-    let (is_ms, above_ms) =
-        (policy.delete_retention_ms, limits.margin_ms(policy.delete_retention_ms));
+    let is_ms = policy.delete_retention_ms;
+    let above_ms = limits.margin_ms(is_ms).max(limits.retention_ms_above());
     (is_ms <= above_ms).then_some(PolicyFault::DeleteRetention { is_ms, above_ms })
 }
 

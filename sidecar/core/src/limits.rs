@@ -106,6 +106,13 @@ impl Limits {
         (retention_ms / 10).max(self.margin_ms_min)
     }
 
+    /// What a retention of tombstones must be above: a copy is confirmed once in `ends_interval`, and where tombstones
+    /// live no longer than that, with a margin for the answers, a node would rebuild it again and again.
+    pub fn retention_ms_above(&self) -> u64 {
+        let interval_ms = u64::try_from(self.ends_interval.as_millis()).unwrap_or(u64::MAX);
+        interval_ms.saturating_add(interval_ms / 2)
+    }
+
     /// Of each of so many stores of one process: together they hold no more than one alone.
     pub fn of_each(self, stores: usize) -> Limits {
         let stores = stores.max(1);

@@ -62,6 +62,8 @@ fn setting(seed: u64, license: License) -> Setting {
     let min_insync_replicas = if brokers > 1 && dice.percent(strict) { 2 } else { 1 };
     let delete_retention_ms = dice.scaled(2_000, 120_000);
     let mut limits = limits(&mut dice);
+    // Nodes refuse a topic whose tombstones live no longer than it takes to confirm a copy.
+    limits.ends_ms = limits.ends_ms.min(delete_retention_ms * 3 / 5);
     let latencies = latencies(&mut dice);
     // A restore that takes longer than tombstones live can never end; no more than a few records must
     // not take as long as that.

@@ -156,9 +156,13 @@ fn an_unsafe_policy_is_refused_before_anything_else_is_judged() {
         assert_eq!(serve, Some(G1));
     }
     let mut case = case(Found::Nothing);
-    case.facts.policy.delete_retention_ms = 100;
-    let fault = PolicyFault::DeleteRetention { is_ms: 100, above_ms: 100 };
-    assert_eq!(case.refusal(), (Refusal::Policy(fault), None));
+    for is_ms in [100, 1_500] {
+        case.facts.policy.delete_retention_ms = is_ms;
+        let fault = PolicyFault::DeleteRetention { is_ms, above_ms: 1_500 };
+        assert_eq!(case.refusal(), (Refusal::Policy(fault), None));
+    }
+    case.facts.policy.delete_retention_ms = 1_501;
+    assert!(matches!(case.plan(), Plan::Rebuild { .. }), "{:?}", case.plan());
 }
 
 #[test]
@@ -284,7 +288,8 @@ fn the_smallest_retention_ever_seen_sets_the_horizon() {
     assert_eq!(lowered_before.rebuild().0, Cause::PastHorizon);
 
     let mut lowered_now = case(current(100));
-    lowered_now.facts.policy.delete_retention_ms = 1_000;
+    lowered_now.facts.policy.delete_retention_ms = 2_000;
+    lowered_now.wall_ms = NOW_MS + 1_000;
     assert_eq!(lowered_now.rebuild().0, Cause::PastHorizon);
 }
 

@@ -15,7 +15,8 @@ pub(super) fn horizon(scene: &mut Scene<'_>) {
     let retention_ms = policy.delete_retention_ms;
     let stopped = scene.dice.once_in(2);
     let lowered = !stopped && scene.dice.once_in(3);
-    let expires_ms = if lowered { retention_ms / 4 } else { retention_ms };
+    let shorter_ms = (retention_ms / 4).max(2 * limits.ends_ms).min(retention_ms);
+    let expires_ms = if lowered { shorter_ms } else { retention_ms };
     // What it has is confirmed before it goes, and what it asked for was answered before the deletes.
     let gone = 1_000 + 3 * limits.ends_ms + if lowered { scene.setting.heard_ms() } else { 0 };
     // Or a question is on its way then, and its answer waits for the process to go on.

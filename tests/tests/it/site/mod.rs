@@ -7,6 +7,7 @@ mod forms;
 mod limits;
 mod neighbours;
 mod partitioner;
+mod retention;
 mod socket;
 mod streams;
 mod transactions;
