@@ -26,6 +26,8 @@ fn produce(place: &Place, compression: &str, values: usize) -> Result<()> {
         .args(["--command-property", "delivery.timeout.ms=240000"])
         .args(["--reader-property", "parse.key=true", "--reader-property", "key.separator=:"])
         .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .context("starting Java")?;
     let value = vec![b'v'; VALUE_BYTES];
