@@ -48,8 +48,11 @@ pub struct Situation<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Until another leader answers.
-    Wait(Deposed),
+    /// Until another leader answers. `serve` answers STALE reads meanwhile, here as in every other plan.
+    Wait {
+        deposed: Deposed,
+        serve: Option<Generation>,
+    },
     Refuse {
         refusal: Refusal,
         serve: Option<Generation>,
@@ -99,9 +102,8 @@ impl Plan {
         let serve = match self {
             Plan::Refuse { .. } => return self,
             Plan::Incomplete { refusal, serve, .. } => return Plan::Refuse { refusal, serve },
-            Plan::Wait(_) => None,
             Plan::Resume { generation, .. } => Some(generation),
-            Plan::Continue { serve, .. } => serve,
+            Plan::Wait { serve, .. } | Plan::Continue { serve, .. } => serve,
             Plan::Rebuild { old, .. } => old
                 .into_iter()
                 .find(|(_, old)| *old == Old::ServeStale)
@@ -126,7 +128,7 @@ pub fn decide(situation: Situation<'_>) -> Plan {
         return Plan::Refuse { refusal: Refusal::Policy(fault), serve: served(copy) };
     }
     if let Some(deposed) = deposed(situation, copy) {
-        return Plan::Wait(deposed);
+        return Plan::Wait { deposed, serve: served(copy) };
     }
     decide_copy(situation, copy)
 }

@@ -210,7 +210,7 @@ fn planned(plan: &Plan, circumstances: &Circumstances, findings: &mut Findings) 
         Plan::Rebuild { cause, .. } => {
             findings.warn(format!("the copy is to be rebuilt: {}", cause.name()), details);
         }
-        Plan::Wait(deposed) => {
+        Plan::Wait { deposed, .. } => {
             let told = circumstances.stall(StallKind::StaleLeader, &deposed.to_string());
             findings.warn(told.detail, told.what_to_do);
         }

@@ -107,7 +107,7 @@ impl Planned {
     fn exit(&self) -> Exit {
         match &self.plan {
             Plan::Refuse { .. } | Plan::Incomplete { .. } => Exit::Refused,
-            Plan::Wait(_) => Exit::TryAgain,
+            Plan::Wait { .. } => Exit::TryAgain,
             Plan::Resume { .. } | Plan::Continue { .. } | Plan::Rebuild { .. } => Exit::Success,
         }
     }

@@ -60,7 +60,7 @@ pub(super) fn unanswered(
 
 fn headline(plan: &Plan) -> String {
     match plan {
-        Plan::Wait(deposed) => format!("WAIT: {deposed}"),
+        Plan::Wait { deposed, .. } => format!("WAIT: {deposed}"),
         Plan::Refuse { refusal, .. } | Plan::Incomplete { refusal, .. } => {
             format!("REFUSE: {refusal}")
         }
@@ -80,7 +80,7 @@ fn consequences(plan: &Plan, circumstances: &Circumstances, out: &mut String) {
         serve.map(|generation| format!("{generation} answers STALE reads meanwhile"))
     };
     match plan {
-        Plan::Wait(_) => line(circumstances.stall(StallKind::StaleLeader, "").what_to_do),
+        Plan::Wait { .. } => line(circumstances.stall(StallKind::StaleLeader, "").what_to_do),
         Plan::Refuse { refusal, serve } | Plan::Incomplete { refusal, serve, .. } => {
             line(circumstances.refusal(refusal).what_to_do);
             stale(serve).into_iter().for_each(line);
@@ -113,7 +113,7 @@ fn peers(plan: &Plan, facts: &LogFacts, out: &mut String) {
         Plan::Incomplete { .. } => {
             format!("unless a READY peer gives its copy: they are asked every {retry}")
         }
-        Plan::Wait(_)
+        Plan::Wait { .. }
         | Plan::Refuse { .. }
         | Plan::Resume { .. }
         | Plan::Continue { .. }

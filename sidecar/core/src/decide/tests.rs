@@ -178,7 +178,7 @@ fn a_leader_below_a_known_epoch_is_waited_out_whoever_knows_it() {
         case
     };
     for (case, known) in [(from_copy, 5), (from_answers, 7)] {
-        let Plan::Wait(deposed) = case.plan() else { panic!("{:?}", case.plan()) };
+        let Plan::Wait { deposed, .. } = case.plan() else { panic!("{:?}", case.plan()) };
         assert_eq!((deposed.partition, deposed.proof), (Partition(1), Proof::Later(Epoch(known))));
     }
 }
@@ -187,14 +187,14 @@ fn a_leader_below_a_known_epoch_is_waited_out_whoever_knows_it() {
 fn a_deposed_leaders_short_log_is_no_reason_to_rebuild() {
     let mut case = case(current(100));
     case.facts.partitions[1] = PartitionFacts { epoch: Some(Epoch(4)), ..partition(0, 10) };
-    assert!(matches!(case.plan(), Plan::Wait(_)));
+    assert!(matches!(case.plan(), Plan::Wait { .. }));
 }
 
 #[test]
 fn a_leader_of_the_copys_own_epoch_has_lost_nothing_of_it() {
     let mut case = case(current(100));
     case.facts.partitions[1] = PartitionFacts { epoch: Some(Epoch(5)), ..partition(0, 99) };
-    let Plan::Wait(deposed) = case.plan() else { panic!("{:?}", case.plan()) };
+    let Plan::Wait { deposed, .. } = case.plan() else { panic!("{:?}", case.plan()) };
     let (end, position) = (Offset(99), Offset(100));
     assert_eq!(deposed.proof, Proof::EndsBefore { end, reached: position });
     case.facts.partitions[1].epoch = Some(Epoch(6));
@@ -462,7 +462,9 @@ fn a_copy_that_waits_for_an_end_that_the_log_lost_is_rebuilt_and_serves_meanwhil
 #[test]
 fn a_leader_of_the_term_that_told_an_end_has_not_lost_it() {
     let told_by_6 = copy(intact(G1, vec![lineage(50), inexact(101, 6)]), None);
-    let Plan::Wait(deposed) = case(told_by_6).plan() else { panic!("a deposed leader answers") };
+    let Plan::Wait { deposed, .. } = case(told_by_6).plan() else {
+        panic!("a deposed leader answers")
+    };
     let proof = Proof::EndsBefore { end: Offset(100), reached: Offset(101) };
     assert_eq!((deposed.partition, deposed.proof), (Partition(1), proof));
 }

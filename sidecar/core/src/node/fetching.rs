@@ -222,7 +222,7 @@ impl Node {
                 self.peers.discard_damaged(&found, &mut old);
                 self.adopt(old, &found);
             }
-            Plan::Wait(deposed) => {
+            Plan::Wait { deposed, .. } => {
                 self.begin_stall(StallKind::StaleLeader, deposed.to_string());
             }
             Plan::Refuse { .. } | Plan::Resume { .. } | Plan::Continue { .. } => self.reopen(),

@@ -164,19 +164,18 @@ impl Node {
 
     pub(super) fn act_on(&mut self, found: Found, identity: Identity, facts: &LogFacts) {
         let plan = self.decide(&found, facts);
-        if let Plan::Wait(deposed) = plan {
-            self.begin_stall(StallKind::StaleLeader, deposed.to_string());
-            self.become_phase(Phase::Opening);
-            self.stage = Stage::Waiting { found, identity, served: None };
-            return;
-        }
-        if !matches!(plan, Plan::Resume { .. } | Plan::Continue { .. }) {
+        if !matches!(plan, Plan::Wait { .. } | Plan::Resume { .. } | Plan::Continue { .. }) {
             self.refusals.clear();
         }
         let confirmed_at_ms = confirmed_at_ms(&found);
         let served = |generation| Served { generation, confirmed_at_ms };
         match plan {
-            Plan::Wait(_) => unreachable!("handled above"),
+            Plan::Wait { deposed, serve } => {
+                let served = serve.map(served);
+                self.begin_stall(StallKind::StaleLeader, deposed.to_string());
+                self.become_phase(Phase::Opening);
+                self.stage = Stage::Waiting { found, identity, served };
+            }
             Plan::Refuse { refusal, serve } => {
                 let served = serve.map(served);
                 self.become_phase(Phase::Refused(refusal));

@@ -1,6 +1,7 @@
 //! From what is found to what is read, and back: what is served meanwhile, removed, tried again.
 
 use super::*;
+use crate::lineage::EpochChain;
 use crate::lineage::Lineage;
 use crate::stall::StallKind;
 use crate::store::{FoundCopy, FoundGeneration, GenerationState, StoreError, StoreErrorKind};
@@ -202,6 +203,27 @@ fn a_leader_older_than_one_that_answered_before_is_waited_out() {
     driven.effects();
     driven.log(answered_by(3));
     assert!(matches!(driven.store_calls()[..], [StoreCall::Create { .. }]));
+}
+
+/// It says nothing against the copy, and nobody else may answer for long.
+#[test]
+fn a_copy_answers_stale_reads_while_only_a_deposed_leader_answers() {
+    let epochs = EpochChain::from_starts(vec![(Epoch(2), Offset(0))]).unwrap();
+    let lineage = Lineage { position: Offset(1), epochs, ..Lineage::empty(900_000, 86_400_000) };
+    let state = GenerationState::Intact(vec![lineage]);
+    let current = Some(FoundGeneration { generation: G1, state });
+    let found =
+        || Found::Copy(FoundCopy { current: current.clone(), building: None, next: Generation(2) });
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    let mut deposed = facts();
+    deposed.partitions[0].epoch = Some(Epoch(1));
+    driven.log(LogEvent::Facts(deposed));
+    driven.store(StoreEvent::Found(found()));
+    let stalls = driven.node.status().stalls;
+    assert_eq!(stalls.iter().map(|stall| stall.kind).collect::<Vec<_>>(), [StallKind::StaleLeader]);
+    let gate = driven.node.gate();
+    assert_eq!((&gate.phase, gate.generation), (&Phase::Opening, Some(G1)));
+    assert!(!gate.live, "it is not known to be exact");
 }
 
 /// Asked before the copy was closed, those ends may lie below what it holds: no proof of a loss.
