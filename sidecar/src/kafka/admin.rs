@@ -367,7 +367,12 @@ impl Answer {
             Event::Topic { tag, answer } => Some((tag, Answer::Topic(answer))),
             Event::Cluster { tag, answer } => Some((tag, Answer::Cluster(answer))),
             Event::Configs { tag, answer } => Some((tag, Answer::Configs(answer))),
-            Event::Offsets { tag, answer } => Some((tag, Answer::Offsets(answer))),
+            Event::Offsets { tag, answer } => {
+                // librdkafka's word for it would be taken for a topic that is gone.
+                let named =
+                    |code| if code == Code::NOENT { Code::LEADER_NOT_AVAILABLE } else { code };
+                Some((tag, Answer::Offsets(answer.map_err(named))))
+            }
             Event::Deliveries(_)
             | Event::Error { .. }
             | Event::Log { .. }

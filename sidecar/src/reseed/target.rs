@@ -64,7 +64,7 @@ impl Target {
         self.call(LogCall::Describe);
         match self.answer() {
             Some(LogEvent::Facts(facts)) => Ok(facts),
-            Some(LogEvent::Failed { error, .. }) => Err(error),
+            Some(LogEvent::Failed { error, .. } | LogEvent::Leaderless { error, .. }) => Err(error),
             None => Err(unanswered()),
             Some(other) => unreachable!("nothing else was asked: {other:?}"),
         }

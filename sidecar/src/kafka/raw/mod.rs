@@ -39,6 +39,9 @@ impl Code {
     pub(super) const SSL: Code = Code(-181);
     pub(super) const AUTHENTICATION: Code = Code(-169);
     pub(super) const TIMED_OUT: Code = Code(-185);
+    /// Of a question for offsets: no leader is known.
+    pub(super) const NOENT: Code = Code(-156);
+    pub(super) const LEADER_NOT_AVAILABLE: Code = Code(5);
     pub(super) const NO_OFFSET: Code = Code(-168);
     pub(super) const FATAL: Code = Code(-150);
     pub(super) const AUTO_OFFSET_RESET: Code = Code(-140);
