@@ -37,7 +37,7 @@ impl Reader {
         now: Moment,
         bytes_max: u32,
         limits: &Limits,
-    ) -> Vec<Batch> {
+    ) -> [Option<Batch>; 2] {
         let before = self.gathered.take();
         let bytes = before.as_ref().map_or(0, |before| before.batch.bytes()) + batch.bytes();
         let fits = u32::try_from(bytes).is_ok_and(|bytes| bytes <= bytes_max);
@@ -45,7 +45,7 @@ impl Reader {
         let fits = fits && self.horizon_in(now, limits) > 2 * limits.gap_wait_max;
         let same = |before: &Gathered| batch.leader() <= self.told_by(&before.batch);
         let (batch, since) = match before {
-            Some(before) if !fits || !same(&before) => return vec![before.batch, batch],
+            Some(before) if !fits || !same(&before) => return [Some(before.batch), Some(batch)],
             Some(before) => (before.batch.join(batch), before.since),
             None => (batch, now.mono),
         };
@@ -53,10 +53,10 @@ impl Reader {
             || batch.clean_bound <= batch.range.end
             || !self.gap_counts(&batch, policy, now, limits);
         if shows || !fits {
-            return vec![batch];
+            return [None, Some(batch)];
         }
         self.gathered = Some(Gathered { batch, since });
-        Vec::new()
+        [None, None]
     }
 
     /// What comes next, while a leader of `known` leads, may be a later one's than what is gathered.
@@ -81,12 +81,12 @@ impl Node {
         let facts = self.facts.as_ref().expect("reading follows the log's facts");
         let batches = match ready && reader.fetched().exact() {
             true => reader.gather(batch, &facts.policy, self.now, bytes_max, &self.limits),
-            false => reader.ungather().into_iter().chain([batch]).collect(),
+            false => [reader.ungather(), Some(batch)],
         };
-        self.apply_all(batches);
+        self.apply_all(batches.into_iter().flatten());
     }
 
-    fn apply_all(&mut self, batches: Vec<Batch>) {
+    fn apply_all(&mut self, batches: impl IntoIterator<Item = Batch>) {
         for batch in batches {
             let Stage::Reading(reading) = &mut self.stage else {
                 return;
@@ -116,7 +116,7 @@ impl Node {
             }
             let gathered =
                 self.reading().and_then(|reading| reading.reader_if(partition)?.ungather());
-            self.apply_all(gathered.into_iter().collect());
+            self.apply_all(gathered);
         }
     }
 

@@ -41,20 +41,8 @@ impl Node {
 
     /// Whose leaders did not answer the last question for the ends.
     pub(super) fn leaderless(&self) -> Vec<Partition> {
-        match &self.stage {
-            Stage::Reading(reading) => {
-                reading.leaderless.iter().map(|(partition, _)| *partition).collect()
-            }
-            Stage::Asking(_)
-            | Stage::Opening { .. }
-            | Stage::Recording { .. }
-            | Stage::Preparing { .. }
-            | Stage::Fetching(_)
-            | Stage::Waiting { .. }
-            | Stage::Suspended { .. }
-            | Stage::Closing
-            | Stage::Stopped => Vec::new(),
-        }
+        let Stage::Reading(reading) = &self.stage else { return Vec::new() };
+        reading.leaderless.iter().map(|(partition, _)| *partition).collect()
     }
 
     /// An answer of the log ends what was named because none came, but not the name of a leader that is still silent.

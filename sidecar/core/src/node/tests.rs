@@ -94,8 +94,11 @@ impl Driven {
     }
 
     fn ready(facts: LogFacts, limits: Limits) -> Driven {
+        let partitions = facts.identity("s").partitions;
         let mut driven = Driven::rebuilding(facts, limits);
-        driven.log(LogEvent::Assigned { partition: P0 });
+        for partition in Partition::all(partitions) {
+            driven.log(LogEvent::Assigned { partition });
+        }
         // The question of the start, then the one that the first flush waits for.
         driven.log(LogEvent::TopicId(TOPIC));
         driven.log(LogEvent::TopicId(TOPIC));
@@ -145,6 +148,14 @@ impl Driven {
 
     fn effects(&mut self) -> Vec<Effect> {
         std::iter::from_fn(|| self.node.poll()).collect()
+    }
+
+    fn replies(&mut self) -> Vec<(u64, Reply)> {
+        let reply = |effect| match effect {
+            Effect::Reply(RequestId(id), reply) => Some((id, reply)),
+            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => None,
+        };
+        self.effects().into_iter().filter_map(reply).collect()
     }
 }
 

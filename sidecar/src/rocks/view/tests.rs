@@ -68,6 +68,23 @@ fn looked_up(view: &RocksView) -> Vec<Lineage> {
     Partition::all(PARTITIONS).map(|partition| view.lineage(partition).unwrap()).collect()
 }
 
+/// Returns the store when all batches are written.
+fn look_while_it_is_written(data: &Path, look: impl Fn(&RocksView)) -> RocksStore {
+    let mut store = in_use(data);
+    let views = store.views();
+    let written = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            (0..BATCHES).for_each(|number| apply(&mut store, number));
+            written.store(true, Ordering::Release);
+        });
+        while !written.load(Ordering::Acquire) {
+            look(&views.view(G1).unwrap());
+        }
+    });
+    store
+}
+
 fn is_known(view: &RocksView) -> bool {
     let sequence = view.snapshot.sequence_number();
     view.generation.latest().of_snapshot(sequence).is_some()
@@ -76,20 +93,10 @@ fn is_known(view: &RocksView) -> bool {
 #[test]
 fn what_is_known_of_a_snapshot_is_what_is_in_it_whatever_is_written_meanwhile() {
     let data = tempfile::tempdir().unwrap();
-    let mut store = in_use(data.path());
-    let views = store.views();
-    let written = AtomicBool::new(false);
-    std::thread::scope(|threads| {
-        threads.spawn(|| {
-            (0..BATCHES).for_each(|number| apply(&mut store, number));
-            written.store(true, Ordering::Release);
-        });
-        while !written.load(Ordering::Acquire) {
-            let view = views.view(G1).unwrap();
-            assert_eq!(view.lineages().unwrap(), looked_up(&view));
-        }
+    let store = look_while_it_is_written(data.path(), |view| {
+        assert_eq!(view.lineages().unwrap(), looked_up(view));
     });
-    let view = views.view(G1).unwrap();
+    let view = store.views().view(G1).unwrap();
     assert!(is_known(&view), "nobody writes");
     assert_eq!(view.lineages().unwrap(), looked_up(&view));
 }
@@ -98,28 +105,18 @@ fn what_is_known_of_a_snapshot_is_what_is_in_it_whatever_is_written_meanwhile() 
 #[test]
 fn rows_and_positions_of_a_snapshot_are_of_one_moment_whatever_is_written_meanwhile() {
     let data = tempfile::tempdir().unwrap();
-    let mut store = in_use(data.path());
-    let views = store.views();
-    let written = AtomicBool::new(false);
-    std::thread::scope(|threads| {
-        threads.spawn(|| {
-            (0..BATCHES).for_each(|number| apply(&mut store, number));
-            written.store(true, Ordering::Release);
-        });
-        while !written.load(Ordering::Acquire) {
-            let view = views.view(G1).unwrap();
-            for (partition, lineage) in Partition::all(PARTITIONS).zip(looked_up(&view)) {
-                let has = |offset: u64| {
-                    let number = offset * u64::from(PARTITIONS) + u64::from(partition.0);
-                    view.get(key(number, partition).as_bytes()).unwrap().is_some()
-                };
-                let Offset(position) = lineage.position;
-                assert!(
-                    position == 0 || has(position - 1),
-                    "{partition} lacks what is before {position}"
-                );
-                assert!(!has(position), "{partition} has what comes at {position}");
-            }
+    look_while_it_is_written(data.path(), |view| {
+        for (partition, lineage) in Partition::all(PARTITIONS).zip(looked_up(view)) {
+            let has = |offset: u64| {
+                let number = offset * u64::from(PARTITIONS) + u64::from(partition.0);
+                view.get(key(number, partition).as_bytes()).unwrap().is_some()
+            };
+            let Offset(position) = lineage.position;
+            assert!(
+                position == 0 || has(position - 1),
+                "{partition} lacks what is before {position}"
+            );
+            assert!(!has(position), "{partition} has what comes at {position}");
         }
     });
 }

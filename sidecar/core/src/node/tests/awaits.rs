@@ -20,14 +20,6 @@ impl Driven {
     fn wait(&mut self, id: u64, until: Until) {
         self.event(Event::Command(RequestId(id), Command::Await { until, deadline: DEADLINE }));
     }
-
-    fn replies(&mut self) -> Vec<(u64, Reply)> {
-        let reply = |effect| match effect {
-            Effect::Reply(RequestId(id), reply) => Some((id, reply)),
-            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => None,
-        };
-        self.effects().into_iter().filter_map(reply).collect()
-    }
 }
 
 #[test]

@@ -35,31 +35,13 @@ fn leaderless(topic: TopicId, partitions: u32) -> LogEvent {
 }
 
 fn ready() -> Driven {
-    let mut driven = Driven::rebuilding(two_partitions(), Limits::PRODUCTION);
-    for partition in [P0, P1] {
-        driven.log(LogEvent::Assigned { partition });
-    }
-    driven.log(LogEvent::TopicId(TOPIC));
-    driven.log(LogEvent::TopicId(TOPIC));
-    driven.done(StoreCallKind::Flush);
-    driven.done(StoreCallKind::Activate);
-    driven.effects();
-    assert_eq!(driven.node.phase, Phase::Ready);
-    driven
+    Driven::ready(two_partitions(), Limits::PRODUCTION)
 }
 
 impl Driven {
     fn wait_for_latest(&mut self, id: u64, of: Option<Partition>) {
         let until = Until::Latest(of);
         self.event(Event::Command(RequestId(id), Command::Await { until, deadline: DEADLINE }));
-    }
-
-    fn answers(&mut self) -> Vec<(u64, Reply)> {
-        let reply = |effect| match effect {
-            Effect::Reply(RequestId(id), reply) => Some((id, reply)),
-            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => None,
-        };
-        self.effects().into_iter().filter_map(reply).collect()
     }
 
     fn silences(&self) -> Vec<String> {
@@ -80,14 +62,14 @@ fn the_latest_of_a_key_asks_its_own_leader_only() {
     driven.log(one_end(0));
     driven.log(one_end(0));
     let reached = Reply::Reached { end: Some(vec![Offset(0); 2]) };
-    assert_eq!(driven.answers(), [(1, reached.clone())]);
+    assert_eq!(driven.replies(), [(1, reached.clone())]);
     driven.pass(DEADLINE);
     let rejected = Reply::Rejected(Rejection::Leaderless { partition: P1 });
-    assert_eq!(driven.answers(), [(2, rejected.clone()), (3, rejected)]);
+    assert_eq!(driven.replies(), [(2, rejected.clone()), (3, rejected)]);
     driven.wait_for_latest(4, Some(P1));
     driven.log(both_ends());
     driven.log(both_ends());
-    assert_eq!(driven.answers(), [(4, reached)]);
+    assert_eq!(driven.replies(), [(4, reached)]);
 }
 
 #[test]

@@ -224,15 +224,7 @@ fn a_position_that_does_not_come_ends_at_the_deadline() {
 fn each_partition_is_pinned_when_it_is_there() {
     let mut two = facts();
     two.partitions.push(two.partitions[0]);
-    let mut driven = Driven::rebuilding(two, Limits::PRODUCTION);
-    for partition in [P0, P1] {
-        driven.log(LogEvent::Assigned { partition });
-    }
-    driven.log(LogEvent::TopicId(TOPIC));
-    driven.log(LogEvent::TopicId(TOPIC));
-    driven.done(StoreCallKind::Flush);
-    driven.done(StoreCallKind::Activate);
-    driven.effects();
+    let mut driven = Driven::ready(two, Limits::PRODUCTION);
     driven.pin(1, at(&[(0, None), (2, None)]));
     assert_eq!(given(&driven.effects()), [Given::Pin(1, P0)]);
     driven.pinned(1, P0);
