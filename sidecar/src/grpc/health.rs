@@ -42,7 +42,7 @@ impl Health {
         let mut changes = Changes::of(self.stores.all());
         loop {
             let left = self.leaving.is_cancelled();
-            self.report(left).await;
+            self.report().await;
             let change = async {
                 tokio::select! {
                     changed = changes.next() => changed,
@@ -59,7 +59,9 @@ impl Health {
         self.end().await;
     }
 
-    async fn report(&mut self, left: bool) {
+    /// Once before anybody is answered, so that no probe hears that there is no such service.
+    pub(super) async fn report(&mut self) {
+        let left = self.leaving.is_cancelled();
         let live = self.hung.borrow().is_empty();
         for service in LIVE {
             self.set(service, live).await;

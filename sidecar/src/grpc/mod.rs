@@ -110,7 +110,8 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let routes = routes(&service, peers.clone(), reporter.clone())?;
     let Server { ready_lag_max, hung, leaving, .. } = server;
     let told = BTreeMap::new();
-    let health = Health { reporter, stores, ready_lag_max, hung, leaving, told };
+    let mut health = Health { reporter, stores, ready_lag_max, hung, leaving, told };
+    health.report().await;
 
     let mut listening = JoinSet::new();
     for listener in server.listeners {

@@ -140,6 +140,7 @@ async fn health_tells_liveness_and_readiness_apart() {
     unsafe_policy.cleanup = "delete".to_owned();
     let refusing = One::of(unsafe_policy).await;
     let refusing = channel(&refusing.node).await;
+    // Its first calls find every service named already.
     assert_eq!(health(&refusing, "").await, Ok(ServingStatus::Serving));
     assert_eq!(health(&refusing, "readiness").await, Ok(ServingStatus::NotServing));
     assert_eq!(health(&refusing, "outrigger.v1.Store").await, Ok(ServingStatus::NotServing));
