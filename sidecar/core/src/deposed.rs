@@ -1,4 +1,4 @@
-//! Answers of a leader that is one no longer, and does not know (KIP-320; FAULTS K20).
+//! Answers of a leader that is one no longer, and does not know (KIP-320; docs/faults.md, K20).
 //!
 //! Whatever a log loses it loses by an election, which begins a new epoch: so a leader of an epoch that a copy
 //! descends from has lost nothing of what the copy read.

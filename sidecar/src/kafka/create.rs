@@ -1,4 +1,5 @@
-//! Creating a store's topic, when asked to: DESIGN section 4. Blocking, before anything is started.
+//! Creating a store's topic, when asked to, with settings under which no state is lost. Blocking, before anything is
+//! started.
 
 use std::ffi::CString;
 

@@ -1,6 +1,6 @@
 //! A checkpoint of a copy, for a peer: hard links beside the generation, of what is durable and nothing else.
 //!
-//! Nothing is flushed for it: what is not flushed was not confirmed to be of this topic (DESIGN section 5). There is
+//! Nothing is flushed for it: what is not flushed was not confirmed to be of this topic. There is
 //! no write-ahead log either, so rows and lineage in it are a pair that a crash could have left.
 
 use std::fs;

@@ -12,7 +12,7 @@ use rocksdb::{
 use super::writers::Writers;
 
 /// Larger than what is ever applied between two flushes, by far. A memtable that fills up is flushed by
-/// RocksDB itself, and rows would be durable before the topic's id was confirmed (DESIGN section 5).
+/// RocksDB itself, and rows would be durable before the topic's id was confirmed, perhaps another topic's.
 /// It is a bound, not a reservation: memory is taken in blocks of [`ARENA_BLOCK_BYTES`].
 const WRITE_BUFFER_BYTES: usize = 2 * 1024 * MIB;
 

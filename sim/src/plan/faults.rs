@@ -1,4 +1,4 @@
-//! What goes wrong, by the ids of the fault catalogue. The table with oracles is in sim/README.md.
+//! What goes wrong, by the ids of the fault catalogue. The table with oracles is in docs/faults.md.
 
 use std::num::NonZeroU64;
 

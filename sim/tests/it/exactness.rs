@@ -1,4 +1,5 @@
-//! Reading a compacted log up to P does not give the state at P (DESIGN section 5).
+//! Reading a compacted log up to P does not give the state at P: a record below P may be gone
+//! because a later one, beyond P, replaced it.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Figures of the main job against raw clients and peers, side by side in one run. `./x bench`; the README quotes it.
+//! Figures of the main job against raw clients and other systems, side by side in one run. `./x bench`;
+//! docs/figures.md quotes it.
 
 use std::process::ExitCode;
 

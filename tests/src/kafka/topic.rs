@@ -31,7 +31,7 @@ pub struct TopicSpec {
 }
 
 impl TopicSpec {
-    /// A store's topic as DESIGN wants it: one partition, three replicas or as many as there are brokers.
+    /// A store's topic as the sidecar creates it: one partition, three replicas or as many as there are brokers.
     pub fn store() -> TopicSpec {
         TopicSpec { partitions: 1, replicas: 3, configs: BTreeMap::new() }
             .set("cleanup.policy", "compact")

@@ -1,6 +1,6 @@
 //! Who leads next: an in-sync replica, or by an unclean election another one, with what it has.
 //!
-//! A clean election never loses a record that was under the high watermark: asserted here (FAULTS S1).
+//! A clean election never loses a record that was under the high watermark: asserted here.
 
 use outrigger_core::offset::{Epoch, Offset, Partition};
 use outrigger_core::topic::TopicPolicy;

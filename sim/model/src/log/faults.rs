@@ -26,7 +26,7 @@ pub struct Failure {
 pub enum Landing {
     Never,
     Now,
-    /// The request was on its way when its client gave up (FAULTS K5).
+    /// The request was on its way when its client gave up.
     After(Duration),
 }
 
@@ -50,7 +50,7 @@ impl Failure {
         Failure { error: timed_out(false), landing: Landing::After(delay) }
     }
 
-    /// Refused after it was appended: it may or may not survive (FAULTS K21).
+    /// Refused after it was appended: it may or may not survive.
     pub fn not_enough_replicas_after_append(landing: Landing) -> Failure {
         Failure { error: error(20, "NOT_ENOUGH_REPLICAS_AFTER_APPEND", false), landing }
     }
@@ -78,14 +78,14 @@ impl Outage {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     pub(super) outage: Option<Outage>,
-    /// Clients that reach no broker, although others do (FAULTS N4).
+    /// Clients that reach no broker, although others do.
     pub(super) cut_off: BTreeSet<u32>,
     /// Clients that have not been told of the outage.
     pub(super) untold: BTreeSet<u32>,
     /// Fates of the next `Append` calls, whoever makes them.
     pub(super) fates: VecDeque<AppendFate>,
     pub(super) late: Vec<LateAppend>,
-    /// Clients whose fetches return nothing although there is something (FAULTS K23).
+    /// Clients whose fetches return nothing although there is something.
     pub(super) stalled: BTreeSet<u32>,
     /// How far other clients' clocks are behind: where their timestamps count (`CreateTime`), the cleaner
     /// takes young records for old ones (KIP-32, KIP-58).

@@ -34,7 +34,7 @@ pub struct ReplicaState {
     pub log_end: Offset,
     pub cleaned_to: Offset,
     /// It was behind for longer than tombstones and markers are kept, and missed some: should it lead, a
-    /// deleted key may come back, or a transaction never end (FAULTS K14).
+    /// deleted key may come back, or a transaction never end (docs/faults.md, K14).
     pub missed: bool,
 }
 

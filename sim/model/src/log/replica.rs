@@ -26,7 +26,7 @@ pub(super) struct Replica {
     /// Every tombstone and marker that its cleaner dropped is below this.
     pub(super) dropped_to: Offset,
     /// It fetched where a tombstone or a marker was gone already: should it lead, a deleted key may come
-    /// back or a transaction never end (KIP-534; FAULTS K14).
+    /// back or a transaction never end (KIP-534; docs/faults.md, K14).
     pub(super) missed: bool,
     /// Its disk lost records that were below the high watermark: it may lead, and lose them for all.
     pub(super) maimed: bool,

@@ -154,7 +154,7 @@ fn a_topic_that_is_not_compacted_is_not_cleaned() {
     assert_eq!(readable(&mut world), [0, 1]);
 }
 
-/// DESIGN section 5: at its target the reader holds a value that the log had replaced before it.
+/// At its target the reader holds a value that the log had replaced before it.
 #[test]
 fn a_copy_that_met_a_gap_is_exact_only_beyond_the_clean_bound() {
     let mut world = world();

@@ -151,8 +151,8 @@ proptest! {
         }
     }
 
-    /// DESIGN section 5, inside the tombstone horizon: whatever was cleaned between its fetches, a
-    /// copy that calls itself exact is.
+    /// Inside the tombstone horizon a copy that calls itself exact is exact, whatever was cleaned between its
+    /// fetches.
     #[test]
     fn a_copy_that_calls_itself_exact_is(deeds in prop::collection::vec(deed(), 1..200)) {
         let mut world = small_world(1_000_000_000);

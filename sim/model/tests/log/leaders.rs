@@ -223,7 +223,7 @@ fn an_epoch_that_no_leader_has_had_yet_is_unknown() {
     assert_eq!(world.next_event(FREE, SOON), Some(lost));
 }
 
-/// FAULTS K23: nothing fetched is not the end.
+/// That nothing is fetched does not say that the log ends there.
 #[test]
 fn a_stalled_fetch_tells_neither_records_nor_the_end() {
     let mut world = world();

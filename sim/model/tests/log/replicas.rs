@@ -90,7 +90,7 @@ fn every_broker_cleans_for_itself() {
     assert_eq!((world.model.leader(P0), keys(&mut world).len()), (Some(B1), 1));
 }
 
-/// FAULTS K14: no reader can tell, and no rule of Kafka forbids it.
+/// Replicas are cleaned independently: no reader can tell, and no rule of Kafka forbids it.
 #[test]
 fn a_replica_that_missed_a_tombstone_brings_its_key_back() {
     let mut config = three_brokers();

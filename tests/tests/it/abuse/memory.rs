@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 use super::http2::{Calls, Sent, message};
 use super::{POLL, in_time, rows, run};
 
-/// What README says of a node with the `memory` of this test, 64 MiB, whatever its callers do.
+/// What docs/operating.md says of a node with the `memory` of this test, 64 MiB, whatever its callers do.
 const PEAK_MIB_MAX: f64 = 64.0 + 448.0;
 
 const VALUE_BYTES: usize = 900_000;
