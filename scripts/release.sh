@@ -22,7 +22,7 @@ release() {
   binary=$out/$name/outrigger
   strip -o "$binary" "$CARGO_TARGET_DIR/release/outrigger"
   asks_for_little "$binary"
-  cp README.md LICENSE "$out/$name/"
+  cp -r README.md CHANGELOG.md SECURITY.md LICENSE docs "$out/$name/"
   (cd "$out" && tar --owner=0 --group=0 -czf "$name.tar.gz" "$name" && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
   unpacks_and_runs "$out/$name.tar.gz" "$version"
   say "$out/$name.tar.gz, $(($(wc -c <"$out/$name.tar.gz") >> 20)) MiB; glibc $(newest_glibc "$binary") or newer"

@@ -1,7 +1,7 @@
 //! How the process ends: every exit code, its name and its promise, in one place.
 //!
 //! The numbers are those of `sysexits.h` where one fits. They are a contract: scripts and service
-//! managers decide by them whether to try again. `--help` prints this table and the README repeats it.
+//! managers decide by them whether to try again. `--help` prints this table and `docs/operating.md` repeats it.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;

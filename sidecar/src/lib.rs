@@ -6,6 +6,8 @@ pub mod config;
 pub mod demo;
 pub mod dev;
 pub mod doctor;
+#[cfg(test)]
+mod documented;
 pub mod embedded;
 mod escape;
 pub mod exit;

@@ -4,6 +4,8 @@
 //! into a list of everything that is wrong. Nothing is opened, bound or created meanwhile: a
 //! `ServeConfig` is only data. The order of precedence is flag, then environment, then file.
 
+#[cfg(test)]
+mod documented_tests;
 mod file;
 mod kafka;
 mod names;

@@ -1,9 +1,10 @@
-//! README's configuration, and what becomes of it under somebody's hands: it is taken, or every fault is told with its
-//! line or its setting, and no secret is.
+//! The configuration of `docs/operating.md`, and what becomes of it under somebody's hands: it is taken, or every fault
+//! is told with its line or its setting, and no secret is.
 
 use proptest::prelude::*;
 
 use super::tests::{problems_of_file, resolved};
+use crate::documented::page;
 use crate::mutation::{mutated, mutations};
 
 const SECRET: &str = "Zr8Kq2XwPn5LvT9c";
@@ -12,8 +13,8 @@ const SECRET: &str = "Zr8Kq2XwPn5LvT9c";
 const SECRET_PART_BYTES: usize = 5;
 
 fn example() -> String {
-    let readme = include_str!("../../../README.md");
-    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let page = page();
+    let (_, rest) = page.split_once("```toml\n").unwrap();
     let (example, _) = rest.split_once("```").unwrap();
     let password = r#""sasl.password" = "..."#;
     assert!(example.contains(password));

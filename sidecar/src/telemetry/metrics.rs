@@ -270,6 +270,9 @@ fn float(number: u64) -> f64 {
 }
 
 #[cfg(test)]
+mod documented_tests;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -162,14 +162,4 @@ mod tests {
         assert_eq!(verdict(&swarmed(vec![(9, violation)])), "FAILED: 1 of 100 seeds from 7");
         assert!(figures(&swarmed(vec![])).contains(" per CPU second"));
     }
-
-    /// The list of the README is what the program says.
-    #[test]
-    fn the_readme_lists_every_oracle() {
-        let readme = include_str!("../../README.md");
-        for oracle in OracleId::ALL {
-            let row = format!("| {oracle} | {} | {} |", oracle.meaning(), oracle.class().name());
-            assert!(readme.contains(&row), "sim/README.md lacks: {row}");
-        }
-    }
 }

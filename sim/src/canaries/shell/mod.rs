@@ -21,7 +21,7 @@ use canary::{Canary, Suite, Test};
 
 /// The whole workspace, with what its tests read of the rest.
 const PART: Part = Part {
-    paths: &[".cargo", "README.md", "proto", "client", "sidecar", "sim", "tests"],
+    paths: &[".cargo", "README.md", "docs", "proto", "client", "sidecar", "sim", "tests"],
     members: r#"["proto", "client", "sidecar", "sidecar/core", "sim", "sim/model", "tests"]"#,
 };
 
