@@ -56,16 +56,37 @@ pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError>
     })
 }
 
+/// Where a start at a socket is. Nobody but a test has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// Another one has its turn.
+    Waits,
+    FoundStale,
+    /// Not listened on yet, so that it looks stale to others.
+    Bound,
+}
+
 pub(super) async fn unix(socket: &SocketConfig) -> Result<(UnixListener, SocketFile), ListenError> {
+    unix_told(socket, async |_| {}).await
+}
+
+async fn unix_told(
+    socket: &SocketConfig,
+    tell: impl AsyncFn(Moment),
+) -> Result<(UnixListener, SocketFile), ListenError> {
     let path = &socket.path;
     let failed = |source| ListenError::Socket { path: path.clone(), source };
-    let _turn = turn(path).await.map_err(failed)?;
-    remove_stale(path)?;
+    let _turn = turn(path, &tell).await.map_err(failed)?;
+    if is_stale(path)? {
+        tell(Moment::FoundStale).await;
+        fs::remove_file(path).map_err(failed)?;
+    }
     let (bound, file) = bind_private(path).map_err(|source| match source.kind() {
         // Another process was quicker.
         io::ErrorKind::AddrInUse => ListenError::SocketInUse { path: path.clone() },
         _ => failed(source),
     })?;
+    tell(Moment::Bound).await;
     match file.open_to(socket) {
         Ok(()) => Ok((bound.listen(BACKLOG).map_err(failed)?, file)),
         Err(source) => {
@@ -77,7 +98,7 @@ pub(super) async fn unix(socket: &SocketConfig) -> Result<(UnixListener, SocketF
 
 /// Nobody else who starts comes between the look at a stale file, its removal and the new one: of two that find the
 /// same stale file, the second would remove the first one's socket. The directory is locked, so that no file is left.
-async fn turn(path: &Path) -> io::Result<File> {
+async fn turn(path: &Path, tell: &impl AsyncFn(Moment)) -> io::Result<File> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = File::open(parent.unwrap_or(Path::new(".")))?;
     let deadline = Instant::now() + TURN_MAX;
@@ -85,6 +106,7 @@ async fn turn(path: &Path) -> io::Result<File> {
         match directory.try_lock() {
             Ok(()) => return Ok(directory),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                tell(Moment::Waits).await;
                 tokio::time::sleep(TURN_PAUSE).await;
             }
             Err(TryLockError::WouldBlock) => {
@@ -108,20 +130,18 @@ fn bind_private(path: &Path) -> io::Result<(UnixSocket, SocketFile)> {
 }
 
 /// A process that was killed leaves its socket's file; nobody answers there.
-fn remove_stale(path: &Path) -> Result<(), ListenError> {
+fn is_stale(path: &Path) -> Result<bool, ListenError> {
     let failed = |source| ListenError::Socket { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(ListenError::NotASocket { path: path.to_owned() });
         }
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
     }
     match try_connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(failed)
-        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
         // Also one whose backlog is full, for which a connection would be waited for.
         Ok(()) => Err(ListenError::SocketInUse { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -164,6 +184,8 @@ impl SocketFile {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::Notify;
+
     use super::*;
 
     async fn private(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
@@ -235,29 +257,33 @@ mod tests {
         assert!(path.exists());
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn of_many_that_start_at_a_stale_socket_one_has_it_and_can_be_reached() {
-        for _ in 0..50 {
+    /// Either moment is one in which another start would remove the first one's socket.
+    #[tokio::test]
+    async fn of_two_that_start_at_a_stale_socket_one_waits_and_the_other_can_be_reached() {
+        for held_at in [Moment::FoundStale, Moment::Bound] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("s");
             drop(private(&path).await.unwrap());
             assert!(path.exists(), "as a killed process leaves it");
-            let starts: Vec<_> = (0..4)
-                .map(|_| {
-                    let path = path.clone();
-                    tokio::spawn(async move { private(&path).await })
-                })
-                .collect();
-            let mut held = Vec::new();
-            for start in starts {
-                match start.await.unwrap() {
-                    Ok(started) => held.push(started),
-                    Err(error) => {
-                        assert!(matches!(error, ListenError::SocketInUse { .. }), "{error}")
-                    }
+            let socket = SocketConfig::private(path.clone());
+            let (is_there, goes_on) = (Notify::new(), Notify::new());
+            let first = unix_told(&socket, async |moment| {
+                if moment == held_at {
+                    is_there.notify_one();
+                    goes_on.notified().await;
                 }
-            }
-            assert_eq!(held.len(), 1);
+            });
+            let second = async {
+                is_there.notified().await;
+                let waits = async |moment| {
+                    assert_eq!(moment, Moment::Waits, "while the first is at {held_at:?}");
+                    goes_on.notify_one();
+                };
+                unix_told(&socket, waits).await
+            };
+            let (first, second) = tokio::join!(first, second);
+            let _first = first.unwrap();
+            assert!(matches!(second, Err(ListenError::SocketInUse { .. })), "{second:?}");
             try_connect(&path).expect("the one that has it is at its path");
         }
     }
