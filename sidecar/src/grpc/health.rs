@@ -25,18 +25,32 @@ const LIVE: [&str; 3] = ["", "liveness", admin_server::SERVICE_NAME];
 const READY: [&str; 2] = ["readiness", store_server::SERVICE_NAME];
 
 pub(super) struct Health {
-    pub(super) reporter: HealthReporter,
-    pub(super) stores: Stores,
+    reporter: HealthReporter,
+    stores: Stores,
     /// The largest lag of a store that counts as ready; none: any.
-    pub(super) ready_lag_max: Option<u64>,
-    pub(super) hung: watch::Receiver<Hung>,
+    ready_lag_max: Option<u64>,
+    hung: watch::Receiver<Hung>,
     /// Once cancelled, nobody new should come, while those who are here are served.
-    pub(super) leaving: CancellationToken,
+    leaving: CancellationToken,
     /// What was last told of each service: watchers hear of every call, also of one that changes nothing.
-    pub(super) told: BTreeMap<String, ServingStatus>,
+    told: BTreeMap<String, ServingStatus>,
 }
 
 impl Health {
+    /// Made before anybody is answered: every service has its name from then on, and no probe hears that there is none.
+    pub(super) async fn named(
+        reporter: HealthReporter,
+        stores: Stores,
+        ready_lag_max: Option<u64>,
+        hung: watch::Receiver<Hung>,
+        leaving: CancellationToken,
+    ) -> Health {
+        let told = BTreeMap::new();
+        let mut health = Health { reporter, stores, ready_lag_max, hung, leaving, told };
+        health.report().await;
+        health
+    }
+
     /// Reports until the node stops; then nothing is served, and watchers are let go.
     pub(super) async fn follow(mut self, ending: CancellationToken) {
         let mut changes = Changes::of(self.stores.all());
@@ -59,8 +73,7 @@ impl Health {
         self.end().await;
     }
 
-    /// Once before anybody is answered, so that no probe hears that there is no such service.
-    pub(super) async fn report(&mut self) {
+    async fn report(&mut self) {
         let left = self.leaving.is_cancelled();
         let live = self.hung.borrow().is_empty();
         for service in LIVE {
@@ -111,8 +124,27 @@ fn is_ready(status: &Status, lag_max: Option<u64>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Request;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_server::Health as Probed;
+    use tonic_health::server::HealthService;
+
     use super::*;
     use crate::grpc::state::tests::ready;
+
+    #[tokio::test]
+    async fn whoever_asks_first_hears_of_every_service() {
+        let reporter = HealthReporter::new();
+        let service = HealthService::from_health_reporter(reporter.clone());
+        let (_hangs, hung) = watch::channel(Hung::default());
+        let (stores, leaving) = (Stores::new(vec![]), CancellationToken::new());
+        let _health = Health::named(reporter, stores, None, hung, leaving).await;
+        for name in LIVE.into_iter().chain(READY) {
+            let asked = Request::new(HealthCheckRequest { service: name.to_owned() });
+            let heard = Probed::check(&service, asked).await;
+            assert!(heard.is_ok(), "{name:?}: {heard:?}");
+        }
+    }
 
     #[test]
     fn only_a_ready_store_is_ready() {

@@ -41,7 +41,6 @@ mod watch;
 mod write;
 mod write_stream;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,9 +108,7 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let peers = server.giver.map(|giver| Peers::new(giver, &service));
     let routes = routes(&service, peers.clone(), reporter.clone())?;
     let Server { ready_lag_max, hung, leaving, .. } = server;
-    let told = BTreeMap::new();
-    let mut health = Health { reporter, stores, ready_lag_max, hung, leaving, told };
-    health.report().await;
+    let health = Health::named(reporter, stores, ready_lag_max, hung, leaving).await;
 
     let mut listening = JoinSet::new();
     for listener in server.listeners {
