@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use outrigger_core::offset::{Offset, Partition};
+use bytes::Bytes;
+use outrigger_core::offset::{Offset, Partition, Revision};
 use outrigger_core::topic::TopicId;
 use outrigger_proto::limits::BATCH_LEN_MAX;
 use outrigger_proto::v1::write_reply::Outcome;
@@ -30,6 +31,8 @@ pub(super) enum InFlight {
 pub(super) struct Flight {
     /// Of the items that did not fail; absent when all did.
     pub(super) pending: Option<BoundedWrite>,
+    /// Of those, in order: where the log has them is known with the outcome.
+    pub(super) keys: Box<[Bytes]>,
     /// By their place among the items, ascending.
     pub(super) failed: Vec<(usize, ErrorDetail)>,
     pub(super) items: usize,
@@ -129,7 +132,7 @@ impl Flight {
             Some(pending) => Some(ready!(Pin::new(pending).poll(context))),
             None => None,
         };
-        answer.add(self.items, std::mem::take(&mut self.failed), outcome);
+        answer.add(self.items, std::mem::take(&mut self.failed), &self.keys, outcome);
         Poll::Ready(())
     }
 }
@@ -145,18 +148,23 @@ impl Answer {
         &mut self,
         items: usize,
         failed: Vec<(usize, ErrorDetail)>,
+        keys: &[Bytes],
         outcome: Option<Result<Written, ErrorDetail>>,
     ) {
         self.replies.reserve(items);
         let mut failed = failed.into_iter().peekable();
-        let (mut outcomes, rejected) = match outcome {
-            Some(Ok(written)) => {
-                self.written.topic = Some(written.topic);
-                (written.outcomes.into_iter(), None)
-            }
-            Some(Err(detail)) => (Vec::new().into_iter(), Some(detail)),
-            None => (Vec::new().into_iter(), None),
+        let (written, rejected) = match outcome {
+            Some(Ok(written)) => (Some(written), None),
+            Some(Err(detail)) => (None, Some(detail)),
+            None => (None, None),
         };
+        if let Some(written) = &written {
+            self.written.topic = Some(written.topic);
+        }
+        let mut outcomes = written.iter().flat_map(|Written { partitions, outcomes, .. }| {
+            let outcomes = keys.iter().zip(outcomes);
+            outcomes.map(|(key, outcome)| appended(outcome, key, *partitions))
+        });
         for index in 0..items {
             let failed = failed.next_if(|(failed, _)| *failed == index);
             let reply = match (failed, &rejected) {
@@ -165,15 +173,15 @@ impl Answer {
                 (None, None) => {
                     let outcome =
                         outcomes.next().expect("one outcome for each change that was submitted");
-                    self.outcome(&outcome)
+                    self.outcome(outcome)
                 }
             };
             self.replies.push(WriteReply { outcome: Some(reply) });
         }
     }
 
-    fn outcome(&mut self, outcome: &outrigger_core::node::Outcome) -> Outcome {
-        match appended(outcome) {
+    fn outcome(&mut self, outcome: Result<Revision, ErrorDetail>) -> Outcome {
+        match outcome {
             Ok(revision) => {
                 self.written.reach(revision.partition, revision.offset.next());
                 Outcome::Revision(convert::revision(revision))
@@ -217,7 +225,7 @@ mod tests {
     use outrigger_core::gate::Rejection;
     use outrigger_core::log::KafkaError;
     use outrigger_core::node::Outcome as CoreOutcome;
-    use outrigger_core::offset::Revision;
+    use outrigger_core::partitioner::partition_of;
     use outrigger_core::phase::Phase;
     use outrigger_proto::v1::Reason;
     use tokio_stream::StreamExt;
@@ -228,6 +236,10 @@ mod tests {
 
     fn appended_at(partition: u32, offset: u64) -> CoreOutcome {
         CoreOutcome::Appended(Revision { partition: Partition(partition), offset: Offset(offset) })
+    }
+
+    fn keys(count: usize) -> Vec<Bytes> {
+        (0..count).map(|number| Bytes::from(format!("key {number}"))).collect()
     }
 
     fn written(outcomes: Vec<CoreOutcome>) -> Option<Result<Written, ErrorDetail>> {
@@ -254,27 +266,50 @@ mod tests {
     fn failed_items_keep_their_places_among_the_others() {
         let mut answer = Answer::default();
         let failed = vec![(0, too_large()), (2, too_large()), (4, too_large())];
-        answer.add(5, failed, written(vec![appended_at(0, 10), appended_at(0, 11)]));
+        answer.add(5, failed, &keys(2), written(vec![appended_at(0, 10), appended_at(0, 11)]));
         let large = Err(Reason::KeyTooLarge);
         assert_eq!(outline(&answer.replies), [large, Ok(10), large, Ok(11), large]);
     }
 
     #[test]
     fn the_token_covers_every_write_of_the_message_and_nothing_else() {
-        let error =
-            KafkaError { code: -192, name: "_MSG_TIMED_OUT".to_owned(), not_persisted: false };
         let mut answer = Answer::default();
-        answer.add(2, vec![], written(vec![appended_at(3, 7), appended_at(1, 5)]));
-        answer.add(2, vec![], written(vec![appended_at(3, 6), CoreOutcome::Unknown(error)]));
+        let first = written(vec![appended_at(3, 7), appended_at(1, 5)]);
+        answer.add(2, vec![], &keys(2), first);
+        let second = written(vec![appended_at(3, 6), CoreOutcome::Unknown(timed_out())]);
+        answer.add(2, vec![], &keys(2), second);
         assert_eq!(outline(&answer.replies), [Ok(7), Ok(5), Ok(6), Err(Reason::WriteUnknown)]);
         assert_eq!(answer.written.token(), token(TOPIC, &[(1, 6), (3, 8)]));
+    }
+
+    fn timed_out() -> KafkaError {
+        KafkaError { code: -192, name: "_MSG_TIMED_OUT".to_owned(), not_persisted: false }
+    }
+
+    #[test]
+    fn an_item_that_the_log_does_not_have_names_the_partition_of_its_key() {
+        let keys = keys(8);
+        let outcomes = keys.iter().map(|_| CoreOutcome::Unknown(timed_out())).collect();
+        let mut answer = Answer::default();
+        answer.add(9, vec![(3, too_large())], &keys, written(outcomes));
+        answer.replies.remove(3);
+        for (key, reply) in keys.iter().zip(&answer.replies) {
+            let partition = partition_of(key, 4);
+            match reply.outcome.as_ref().expect("every reply has an outcome") {
+                Outcome::Error(detail) => {
+                    let names = format!("partition {partition}: ");
+                    assert!(detail.message.starts_with(&names), "{}", detail.message);
+                }
+                Outcome::Revision(revision) => panic!("{revision:?}"),
+            }
+        }
     }
 
     #[test]
     fn a_rejected_write_fails_each_of_its_items_and_has_no_token() {
         let not_ready = error::of_rejection(&Rejection::NotReady(Phase::Opening));
         let mut answer = Answer::default();
-        answer.add(3, vec![(1, too_large())], Some(Err(not_ready)));
+        answer.add(3, vec![(1, too_large())], &keys(2), Some(Err(not_ready)));
         let not_ready = Err(Reason::NotReady);
         assert_eq!(outline(&answer.replies), [not_ready, Err(Reason::KeyTooLarge), not_ready]);
         assert_eq!(answer.written.token(), None);
@@ -305,7 +340,7 @@ mod tests {
 
     fn all_failed(items: usize) -> InFlight {
         let failed = (0..items).map(|index| (index, too_large())).collect();
-        InFlight::Flight(Flight { pending: None, failed, items, _held: None })
+        InFlight::Flight(Flight { pending: None, keys: [].into(), failed, items, _held: None })
     }
 
     async fn replies(in_flight: Vec<InFlight>) -> (Vec<usize>, Option<Status>) {

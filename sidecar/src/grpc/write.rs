@@ -52,16 +52,21 @@ async fn write(
     let [outcome] = &written.outcomes[..] else {
         unreachable!("one outcome for one change, not {}", written.outcomes.len())
     };
-    let partition = || partition_of(&key, written.partitions);
-    let revision = appended(outcome).map_err(|detail| error::of_partition(detail, partition()))?;
+    let revision = appended(outcome, &key, written.partitions)?;
     let position = (revision.partition, revision.offset.next());
     Ok((convert::revision(revision), convert::token_of_writes(written.topic, [position])))
 }
 
-pub(super) fn appended(outcome: &Outcome) -> Result<Revision, ErrorDetail> {
-    match outcome {
-        Outcome::Appended(revision) => Ok(*revision),
-        Outcome::DidNotHappen(error) => Err(error::write_did_not_happen(error)),
-        Outcome::Unknown(error) => Err(error::write_unknown(error)),
-    }
+/// Of a change of `key` in a topic with so many partitions.
+pub(super) fn appended(
+    outcome: &Outcome,
+    key: &[u8],
+    partitions: u32,
+) -> Result<Revision, ErrorDetail> {
+    let detail = match outcome {
+        Outcome::Appended(revision) => return Ok(*revision),
+        Outcome::DidNotHappen(error) => error::write_did_not_happen(error),
+        Outcome::Unknown(error) => error::write_unknown(error),
+    };
+    Err(error::of_partition(detail, partition_of(key, partitions)))
 }

@@ -146,6 +146,7 @@ impl Intake {
             () = self.ending.cancelled() => return Err(Stop::Failed(error::draining())),
             held = self.share.clone().hold(cost) => held,
         };
+        let keys = changes.iter().map(|change| change.key.clone()).collect();
         let pending = match changes.is_empty() {
             true => None,
             false => tokio::select! {
@@ -156,7 +157,7 @@ impl Intake {
             },
         };
         let flight =
-            InFlight::Flight(Flight { pending, failed, items, _held: Some(Box::new(held)) });
+            InFlight::Flight(Flight { pending, keys, failed, items, _held: Some(Box::new(held)) });
         self.flights.send(flight).await.map_err(|_| Stop::Gone)
     }
 }

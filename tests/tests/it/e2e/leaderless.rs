@@ -99,9 +99,14 @@ async fn fails_by_name(latest: &Store, store: &Store) -> Result<()> {
     let read = latest.clone().with_read_deadline(wait).get(&key).await;
     let error = read.err().context("nobody knows where the partition ends")?;
     ensure!(error.kind() == ErrorKind::Unavailable && names(&error), "{error:?}");
-    let written = store.put(&key, "meanwhile").await;
-    let error = written.err().context("written without a leader")?;
-    ensure!(matches!(error.kind(), ErrorKind::NotWritten | ErrorKind::Unknown), "{error:?}");
-    ensure!(names(&error), "{error:?}");
+    let writer = store.writer();
+    let in_a_stream = writer.put(&key, "meanwhile").await?;
+    let (alone, in_a_stream) = tokio::join!(store.put(&key, "meanwhile"), in_a_stream);
+    for written in [alone, in_a_stream] {
+        let error = written.err().context("written without a leader")?;
+        ensure!(matches!(error.kind(), ErrorKind::NotWritten | ErrorKind::Unknown), "{error:?}");
+        ensure!(names(&error), "{error:?}");
+    }
+    writer.finish().await?;
     Ok(())
 }
