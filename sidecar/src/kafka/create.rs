@@ -7,6 +7,7 @@ use super::config::{KafkaConfig, KafkaStartError, is_topic_name};
 use super::questions::Questions;
 use super::raw::{Code, NewTopic};
 use super::replication::{self, REPLICATION_MAX, too_few_brokers};
+use super::trouble::Right;
 
 /// What a store chooses; the rest follows from what the protocol needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +112,8 @@ pub fn create_topic(
             Err(CreateTopicError::TooFewBrokers { topic, wanted, up: brokers.len() })
         }
         Err((code, detail)) => {
-            Err(CreateTopicError::Refused { topic, name: code.name(), code: code.0, detail })
+            let name = Right::Create.error(code).name;
+            Err(CreateTopicError::Refused { topic, name, code: code.0, detail })
         }
     }
 }

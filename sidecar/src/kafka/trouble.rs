@@ -22,6 +22,7 @@ pub(super) enum Right {
     Read,
     Describe,
     DescribeConfigs,
+    Create,
 }
 
 impl Right {
@@ -30,6 +31,7 @@ impl Right {
             Right::Read => "Read",
             Right::Describe => "Describe",
             Right::DescribeConfigs => "DescribeConfigs",
+            Right::Create => "Create",
         }
     }
 

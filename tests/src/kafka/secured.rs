@@ -117,18 +117,33 @@ impl Cluster {
 
     /// Lets `user` do these on a topic: `Read`, `Write`, `Describe`, `DescribeConfigs`, `Create`.
     pub fn allow(&self, user: &str, topic: &str, operations: &[&str]) -> Result<()> {
-        self.acl("--add", user, topic, operations)
+        self.acl(["--add", "--allow-principal"], user, topic, operations)
     }
 
     /// Takes back what [`Cluster::allow`] gave.
     pub fn forbid(&self, user: &str, topic: &str, operations: &[&str]) -> Result<()> {
-        self.acl("--remove", user, topic, operations)
+        self.acl(["--remove", "--allow-principal"], user, topic, operations)
     }
 
-    fn acl(&self, change: &str, user: &str, topic: &str, operations: &[&str]) -> Result<()> {
+    /// Takes them from `user` whatever else it has: who may read or write a topic may also describe it.
+    pub fn deny(&self, user: &str, topic: &str, operations: &[&str]) -> Result<()> {
+        self.acl(["--add", "--deny-principal"], user, topic, operations)
+    }
+
+    /// Takes back what [`Cluster::deny`] did.
+    pub fn deny_no_more(&self, user: &str, topic: &str, operations: &[&str]) -> Result<()> {
+        self.acl(["--remove", "--deny-principal"], user, topic, operations)
+    }
+
+    fn acl(
+        &self,
+        [change, kind]: [&str; 2],
+        user: &str,
+        topic: &str,
+        operations: &[&str],
+    ) -> Result<()> {
         let principal = format!("User:{user}");
-        let mut arguments =
-            vec![change, "--force", "--allow-principal", &principal, "--topic", topic];
+        let mut arguments = vec![change, "--force", kind, &principal, "--topic", topic];
         arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
         self.tool("org.apache.kafka.tools.AclCommand", &arguments)
     }

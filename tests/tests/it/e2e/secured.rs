@@ -1,15 +1,19 @@
 //! A Kafka that asks who the node is and what it may: TLS, SCRAM, OAUTHBEARER and ACLs on a real broker.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use outrigger_client::proto::v1::{Phase, StallKind};
 use outrigger_client::{Error, ErrorKind, Level, Store, StoreStatus};
 use outrigger_tests::kafka::{Cluster, Topic, TopicSpec, Way};
-use outrigger_tests::node::Node;
+use outrigger_tests::node::{Node, STORE, binary, free_port};
+use outrigger_tests::process::Process;
 use tempfile::TempDir;
 
 use super::{MINUTE, POLL, has_stall, run};
+use crate::site::is_root;
 
 const LEAST: [&str; 4] = ["Read", "Write", "Describe", "DescribeConfigs"];
 
@@ -163,6 +167,73 @@ fn the_right_that_is_missing_is_named_and_one_taken_away_ends_what_it_allowed() 
     })
 }
 
+/// Who may read or write may also describe, so that only a denial takes it away.
+#[test]
+fn where_describe_is_denied_it_is_named_and_what_needs_it_not_goes_on() -> Result<()> {
+    run(async {
+        let place = Place::new("describe")?;
+        let (cluster, topic) = (place.cluster, place.topic.name());
+        cluster.add_user("blind")?;
+        place.allow("blind", &LEAST)?;
+        let mut node = place.node(Way::Scram, &cluster.scram("blind"))?;
+        node.start().await?;
+        node.until_ready().await?;
+        let store = node.store().await?.with_level(Level::Stale);
+        store.put("before", "1").await?;
+        place.forbid("blind", &["Describe"])?;
+        store.put("before", "2").await?;
+        node.until_ready().await?;
+
+        cluster.deny("blind", topic, &["Describe"])?;
+        node.until("the stall", MINUTE, |status| wants(status, "Describe")).await?;
+        ensure!(store.get("before").await?.is_some(), "the copy answers with its age");
+        node.kill()?;
+        node.start().await?;
+        let status = node.until("the stall", MINUTE, |status| wants(status, "Describe")).await?;
+        ensure!(status.phase() != Phase::Ready, "{status:?}");
+        let refused = node.store().await?.put("denied", "1").await;
+        let refused = refused.err().context("written by a node that is not READY")?;
+        ensure!(!refused.may_have_happened(), "it did not happen: {refused:?}");
+
+        cluster.deny_no_more("blind", topic, &["Describe"])?;
+        node.until("no stall", MINUTE, |status| {
+            status.stalls.is_empty() && status.phase() == Phase::Ready
+        })
+        .await?;
+        node.store().await?.put("after", "1").await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn who_may_create_and_nothing_else_is_told_what_else_it_needs_and_who_may_not_that() -> Result<()> {
+    run(async {
+        let place = Place::new("maker")?;
+        let cluster = place.cluster;
+        cluster.add_user("maker")?;
+        let topic = format!("{}-made", place.topic.name());
+        let node = Node::new(place.dir.path(), "maker", &cluster.way(Way::Scram)?, &topic)?;
+        let node = node.with_args(&settings(&cluster.scram("maker")));
+        let mut node = node.with_args(&["--create", "--replication", "1"]);
+        cluster.allow("maker", &topic, &LEAST)?;
+        node.start().await?;
+        let waits = |status: &StoreStatus| {
+            status.stalls.iter().any(|stall| stall.detail.contains("the right Create is missing"))
+        };
+        node.until("the stall", MINUTE, waits).await?;
+
+        cluster.forbid("maker", &topic, &LEAST)?;
+        cluster.allow("maker", &topic, &["Create"])?;
+        let made = |status: &StoreStatus| wants(status, "Describe") && !waits(status);
+        node.until("the stall", MINUTE, made).await?;
+        cluster.allow("maker", &topic, &LEAST)?;
+        node.until_ready().await?;
+        node.store().await?.put("a", "1").await?;
+        ensure!(node.log().contains("created the topic"), "{}", node.log());
+        Ok(())
+    })
+}
+
 #[test]
 fn tokens_are_renewed_before_they_end() -> Result<()> {
     run(async {
@@ -211,4 +282,27 @@ fn tls_trusts_what_the_system_does_and_names_what_it_does_not() -> Result<()> {
         node.store().await?.put("a", "1").await?;
         Ok(())
     })
+}
+
+/// The distribution's own bundle, as one process alone sees it: with the authority in it.
+const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+#[test]
+fn tls_trusts_an_authority_that_was_added_to_the_systems_store() -> Result<()> {
+    if !is_root() || !Path::new(BUNDLE).exists() {
+        eprintln!("left out: only root can put another file at {BUNDLE}, where it is");
+        return Ok(());
+    }
+    let place = Place::new("system-trust")?;
+    place.allow("ANONYMOUS", &LEAST)?;
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "bash", "-c", r#"mount --bind "$0" "$1" && shift && exec "$@""#]);
+    unshare.arg(place.cluster.authority()).arg(BUNDLE).arg(binary()).arg("serve");
+    unshare.args(["--bootstrap", &place.cluster.way(Way::Ssl)?, "--listen", &listen]);
+    unshare.args(["--kafka", "security.protocol=SSL", "--store", STORE]);
+    unshare.args(["--topic", place.topic.name()]).arg("--data").arg(place.dir.path().join("data"));
+    let mut node = Process::start(unshare)?;
+    node.line_with(&["READY store="], MINUTE)?;
+    node.kill()
 }

@@ -47,7 +47,7 @@ fn terminate(process: u32) -> Result<()> {
     Ok(())
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // SAFETY: it takes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }
 }
