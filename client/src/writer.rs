@@ -8,6 +8,7 @@
 mod driver;
 mod ledger;
 mod outgoing;
+mod window;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -34,6 +35,7 @@ use outgoing::Outgoing;
 /// [`put`](Writer::put) and [`delete`](Writer::delete) wait for room and return a [`Pending`], which
 /// is the answer to come; having many open at once is what makes a stream fast. Writes reach the log
 /// in the order of the calls, for each key, and a failed one does not stop the next.
+/// Of a log that is slow there is less room: the calls wait, and the log has time for what it was given.
 ///
 /// When the stream itself ends, every open write fails, and so does every later one: make a new
 /// writer. The stream ends also when a write has waited for its answer longer than the handle's

@@ -15,11 +15,8 @@ use outrigger_proto::v1::{Revision, WriteItem};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
+use super::window::{FORGOTTEN_AFTER, LEAST, Window};
 use crate::error::{Effect, Error};
-
-/// What one writer may have open: keys, values and [`WRITE_BYTES`] for each. Enough to keep a node
-/// busy over a round trip; more would only wait in its memory.
-const ROOM_BYTES: usize = 8 << 20;
 
 /// What an open write costs besides its key and value.
 const WRITE_BYTES: usize = 256;
@@ -28,16 +25,19 @@ type Answer = Result<Revision, Error>;
 
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// In bytes. Closed when the stream has ended.
+    /// In bytes: of keys, values and [`WRITE_BYTES`] for each. Closed when the stream has ended.
     room: Semaphore,
-    /// Held for one batch at most, never over an await; no other lock is taken under it.
+    /// Held for one batch at most, never over an await; no other lock of ours is taken under it.
     writes: Mutex<Writes>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Writes {
     unsent: VecDeque<(WriteItem, Waiter)>,
     sent: VecDeque<Waiter>,
+    window: Window,
+    /// When the last answer came.
+    answered: Instant,
     /// No more writes are accepted.
     closed: bool,
     /// The stream, when it waits for a write to send.
@@ -54,12 +54,22 @@ struct Waiter {
 
 impl Ledger {
     pub(super) fn new() -> Ledger {
-        Ledger { room: Semaphore::new(ROOM_BYTES), writes: Mutex::default() }
+        let writes = Writes {
+            unsent: VecDeque::new(),
+            sent: VecDeque::new(),
+            window: Window::new(),
+            answered: Instant::now(),
+            closed: false,
+            idle: None,
+        };
+        Ledger { room: Semaphore::new(LEAST), writes: Mutex::new(writes) }
     }
 
     /// Waits for room, first come, first served; then the write is open until it is answered.
     pub(super) async fn accept(&self, item: WriteItem) -> Result<oneshot::Receiver<Answer>, Error> {
-        let room = bytes(&item) + WRITE_BYTES;
+        self.forget();
+        // What is larger will be refused by the node.
+        let room = (bytes(&item) + WRITE_BYTES).min(LEAST);
         let permits = u32::try_from(room).expect("a write is checked to fit a request");
         let permit = self.room.acquire_many(permits).await.map_err(|_| Error::never_sent())?;
         let (answer, receiver) = oneshot::channel();
@@ -73,6 +83,15 @@ impl Ledger {
         writes.wake();
         permit.forget();
         Ok(receiver)
+    }
+
+    /// Begins anew with little, where nothing was answered for a while.
+    fn forget(&self) {
+        let mut writes = self.lock();
+        if writes.is_at_rest() && writes.answered.elapsed() > FORGOTTEN_AFTER {
+            let taken = self.room.forget_permits(writes.window.above_least());
+            writes.window.shrink(taken);
+        }
     }
 
     /// No more writes are accepted. The stream ends when those it has are answered.
@@ -106,14 +125,16 @@ impl Ledger {
 
     /// Answers the oldest sent writes, in order. Fails when there are more answers than writes.
     pub(super) fn answer(&self, answers: Vec<Answer>) -> Result<(), Error> {
-        let waiters: Vec<Waiter> = {
+        let (waiters, free) = {
             let mut writes = self.lock();
             if writes.sent.len() < answers.len() {
                 return Err(Error::protocol(Effect::Write, "it answers more than was sent"));
             }
-            writes.sent.drain(..answers.len()).collect()
+            let waiters: Vec<Waiter> = writes.sent.drain(..answers.len()).collect();
+            let free = writes.free(&waiters);
+            (waiters, free)
         };
-        self.room.add_permits(waiters.iter().map(|waiter| waiter.room).sum());
+        self.room.add_permits(free);
         for (waiter, answer) in waiters.into_iter().zip(answers) {
             waiter.settle(answer);
         }
@@ -159,6 +180,18 @@ impl Writes {
     /// Waking only schedules the stream's task; that runs after the lock is free.
     fn wake(&mut self) {
         self.idle.take().into_iter().for_each(Waker::wake);
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.unsent.is_empty() && self.sent.is_empty()
+    }
+
+    /// How much room there is when these are answered.
+    fn free(&mut self, waiters: &[Waiter]) -> usize {
+        self.answered = Instant::now();
+        let Some(oldest) = waiters.first() else { return 0 };
+        let room = waiters.iter().map(|waiter| waiter.room).sum();
+        self.window.answered(room, self.answered - oldest.since)
     }
 
     fn take_batch(&mut self) -> Vec<WriteItem> {
@@ -228,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_is_accepted_than_there_is_room_for_and_an_answer_frees_it() {
         let ledger = Ledger::new();
-        let half = ROOM_BYTES / 2 - WRITE_BYTES - 1;
+        let half = LEAST / 2 - WRITE_BYTES - 1;
         let first = ledger.accept(put(half)).await.expect("open");
         let _second = ledger.accept(put(half)).await.expect("open");
         assert!(!has_room(&ledger, 0).await);
@@ -238,6 +271,28 @@ mod tests {
         ledger.answer(vec![Ok(revision(7))]).expect("two sent");
         assert_eq!(first.await.expect("settled").expect("written"), revision(7));
         assert!(has_room(&ledger, half).await);
+    }
+
+    #[tokio::test]
+    async fn what_a_node_will_refuse_is_not_waited_for() {
+        let ledger = Ledger::new();
+        assert!(has_room(&ledger, 2 * LEAST).await);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_answers_at_once_is_given_more_until_it_is_not_asked_for_a_while() {
+        let ledger = Ledger::new();
+        let most = LEAST - WRITE_BYTES - 1;
+        let _first = ledger.accept(put(most)).await.expect("open");
+        assert_eq!(send(&ledger), Some(1));
+        ledger.answer(vec![Ok(revision(7))]).expect("one sent");
+        assert!(has_room(&ledger, most).await && has_room(&ledger, most).await);
+        while send(&ledger).is_some() {}
+        ledger.answer(vec![Ok(revision(8)), Ok(revision(9))]).expect("two sent");
+
+        ledger.lock().answered -= 2 * FORGOTTEN_AFTER;
+        assert!(has_room(&ledger, most).await);
+        assert!(!has_room(&ledger, most).await, "it begins anew");
     }
 
     #[tokio::test]
@@ -272,7 +327,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_room_learns_of_the_end() {
         let ledger = Ledger::new();
-        let _all = ledger.accept(put(ROOM_BYTES - WRITE_BYTES - 1)).await.expect("open");
+        let _all = ledger.accept(put(LEAST - WRITE_BYTES - 1)).await.expect("open");
         let (waiting, _) = tokio::join!(ledger.accept(put(1)), async {
             ledger.end(&Error::unanswered("the end"))
         });

@@ -8,7 +8,7 @@ use outrigger_tests::node::STORE;
 
 use super::{MINUTE, Place, run, text};
 
-const LOAD: [&str; 6] = ["--count", "3000", "--value-bytes", "1000", "--store", STORE];
+const LOAD: [&str; 6] = ["--count", "10000", "--value-bytes", "1000", "--store", STORE];
 
 fn incompressible(bytes: usize) -> Vec<u8> {
     let mut state = 1_u64;
@@ -30,7 +30,7 @@ fn small_records_are_acknowledged_whatever_the_topic_takes() -> Result<()> {
             let node = place.ready_node("one").await?;
             let loaded = node.ask("load", &LOAD)?;
             ensure!(loaded.status.success(), "{limit}: {}", text(&loaded));
-            ensure!(text(&loaded).contains("3000 writes acknowledged"), "{}", text(&loaded));
+            ensure!(text(&loaded).contains("10000 writes acknowledged"), "{}", text(&loaded));
 
             let too_large = incompressible(limit.parse::<usize>()? + 1);
             let refused = node.store().await?.put("large", too_large).await;
