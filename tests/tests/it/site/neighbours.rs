@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use outrigger_client::proto::v1::{Phase, StallKind};
 use outrigger_client::{Client, Store};
 use outrigger_core::offset::Partition;
@@ -28,7 +28,7 @@ fn a_leader_that_hangs_and_a_topic_that_is_deleted_cost_the_other_store_no_write
         let spec = TopicSpec::store().replicas(1);
         let troubled = cluster.topic("troubled", spec.clone())?;
         let leader = troubled.leader(Partition(0))?;
-        let calm = led_by_another(&cluster, leader, &spec)?;
+        let calm = led(&cluster, &spec, |calm_leader| calm_leader != leader)?;
         let (node, _dir) = node_of_two(&cluster, &troubled, &calm).await?;
         let client = Client::connect(&node.url()).await?;
         let store = client.store("troubled");
@@ -51,6 +51,38 @@ fn a_leader_that_hangs_and_a_topic_that_is_deleted_cost_the_other_store_no_write
             ensure!(Instant::now() < deadline, "its absence is not noticed");
             tokio::time::sleep(POLL).await;
         }
+        beside.all_well().await
+    })
+}
+
+/// A cluster that keeps a replica among those that are waited for, for as long as the test takes.
+const PATIENT: [(&str, &str); 2] =
+    [("broker.session.timeout.ms", "300000"), ("replica.lag.time.max.ms", "300000")];
+
+/// One connection to the leader of both: a broker answers what came through it in order.
+#[test]
+fn a_replica_that_hangs_costs_only_the_store_whose_topic_waits_for_it() -> Result<()> {
+    run(async {
+        let cluster = Cluster::start(3, &PATIENT)?;
+        let troubled = cluster.topic("troubled", TopicSpec::store())?;
+        let leader = troubled.leader(Partition(0))?;
+        let calm =
+            led(&cluster, &TopicSpec::store().replicas(1), |calm_leader| calm_leader == leader)?;
+        let (node, _dir) = node_of_two(&cluster, &troubled, &calm).await?;
+        let client = Client::connect(&node.url()).await?;
+        let store = client.store("troubled");
+        put(&store, 0).await?.map_err(|error| anyhow!("before anything hangs: {error}"))?;
+        let beside = Beside::start(client.store("calm"));
+
+        let follower = (1..=cluster.brokers()).find(|broker| *broker != leader);
+        let follower = follower.context("one that does not lead")?;
+        cluster.pause(follower)?;
+        let waiting = (0..AT_ONCE).map(|number| put(&store, number)).collect::<Vec<_>>();
+        for answer in waiting {
+            ensure!(answer.await?.is_err(), "acknowledged without a replica that is in sync");
+        }
+        cluster.resume(follower)?;
+        until_written(&store).await?;
         beside.all_well().await
     })
 }
@@ -104,14 +136,15 @@ async fn until_written(store: &Store) -> Result<()> {
     Ok(())
 }
 
-fn led_by_another(cluster: &Cluster, leader: usize, spec: &TopicSpec) -> Result<Topic> {
+/// A topic by whose leader it is: Kafka chooses.
+fn led(cluster: &Cluster, spec: &TopicSpec, wanted: impl Fn(usize) -> bool) -> Result<Topic> {
     for _ in 0..20 {
         let topic = cluster.topic("calm", spec.clone())?;
-        if topic.leader(Partition(0))? != leader {
+        if wanted(topic.leader(Partition(0))?) {
             return Ok(topic);
         }
     }
-    bail!("broker {leader} leads all topics")
+    bail!("no topic has such a leader")
 }
 
 async fn node_of_two(cluster: &Cluster, troubled: &Topic, calm: &Topic) -> Result<(Node, TempDir)> {
