@@ -11,9 +11,10 @@ use crate::topic::Identity;
 pub enum PeerCall {
     /// Brings a checkpoint of a READY peer's generation in use to where `StoreCall::Adopt` of `generation` finds it,
     /// whole, with the identity that the peer has it under. A checkpoint is what is flushed: never more, for the
-    /// rest was not confirmed to be of this topic. What an earlier call left is gone on with when it is of the same
-    /// checkpoint, else removed. `suspects` gave damaged copies, the last one last: they are asked after all others,
-    /// in that order.
+    /// rest was not confirmed to be of this topic. One that was made earlier is given only while its generation is in
+    /// use: what a peer knows of the topic's retention it knows for that one. What an earlier call left is continued
+    /// when it is of the same checkpoint, else removed. `suspects` gave damaged copies, the last one last: they are
+    /// asked after all others, in that order.
     Fetch { generation: Generation, identity: Identity, suspects: Vec<String> },
     /// Ends the outstanding `Fetch` soon; it is still answered. What came of it stays.
     Cancel,
@@ -27,7 +28,8 @@ pub enum PeerEvent {
         generation: Generation,
         /// The address that gave it.
         peer: String,
-        /// Smallest delete.retention.ms that its giver had seen when it was asked, after the checkpoint was made.
+        /// Smallest delete.retention.ms that the giver's copy, of which this is a checkpoint, had seen when the giver
+        /// was asked.
         delete_retention_ms_min: u64,
     },
     /// No peer is READY, or none could be asked, or it went away, or what it gave is damaged.

@@ -1,7 +1,9 @@
 //! Gives others the copies that this node has: which checkpoints there are, and who reads them.
 //!
 //! At most one checkpoint per store, shared by whoever asks while it is young. It goes when the last reader has all of
-//! it, or when nobody came back for it. All calls block on the disk: they belong on blocking threads.
+//! it, or when nobody came back for it. One of a generation that was replaced since is given to nobody, not even to a taker
+//! that has most of it: what the node has seen of the topic's retention it knows for the copy in use, and a new copy
+//! forgets what was before it. All calls block on the disk: they belong on blocking threads.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use outrigger_core::gate::Gate;
+use outrigger_core::phase::Phase;
 use outrigger_core::store::StoreError;
 use outrigger_proto::limits::{CHECKPOINT_FILES_MAX, CHUNK_BYTES};
 
@@ -85,6 +89,7 @@ pub enum GiveError {
 pub struct Lease {
     store: Arc<Store>,
     given: Arc<Given>,
+    delete_retention_ms_min: u64,
     takers: Arc<AtomicUsize>,
     file: usize,
     offset: u64,
@@ -121,7 +126,8 @@ impl Giver {
         self.pace.reserve(bytes, Instant::now())
     }
 
-    /// `resume`: a checkpoint, and how much of it the taker has. It is given another when that one is gone.
+    /// `resume`: a checkpoint, and how much of it the taker has. It is given another when that one is gone, or of a
+    /// generation that was replaced.
     pub fn lease(
         &self,
         store: &str,
@@ -131,13 +137,7 @@ impl Giver {
         let store = self.stores.iter().find(named).ok_or(GiveError::UnknownStore)?;
         let takers = Place::take(&self.takers)?;
         let mut held = store.lock();
-        // Those that read it meet the same, and the last of them removes it.
-        held.take_if(|held| held.given.broken.load(Ordering::Acquire));
-        let same = |held: &Held| resume.is_some_and(|(id, ..)| id == held.given.id);
-        if !held.as_ref().is_some_and(same) {
-            self.renew(store, &mut held)?;
-        }
-        let held = held.as_mut().expect("it is there or was made");
+        let (held, gate) = self.to_give(store, &mut held, resume.map(|(id, ..)| id))?;
         let (file, offset) = match resume {
             Some((id, file, offset)) if id == held.given.id => (file, offset),
             Some(_) | None => (0, 0),
@@ -147,17 +147,45 @@ impl Giver {
             return Err(GiveError::Position { file, offset });
         }
         held.takers += 1;
-        let (store, given) = (store.clone(), held.given.clone());
-        Ok(Lease { store, given, takers: takers.keep(), file, offset, source: None })
+        Ok(Lease {
+            store: store.clone(),
+            given: held.given.clone(),
+            delete_retention_ms_min: gate.delete_retention_ms_min,
+            takers: takers.keep(),
+            file,
+            offset,
+            source: None,
+        })
+    }
+
+    /// A checkpoint of the copy that the log is applied to, and what is known of that copy once it is there.
+    fn to_give<'a>(
+        &self,
+        store: &Store,
+        held: &'a mut Option<Held>,
+        resume: Option<&str>,
+    ) -> Result<(&'a mut Held, Arc<Gate>), GiveError> {
+        // Those that read it meet the same, and the last of them removes it.
+        held.take_if(|held| held.given.broken.load(Ordering::Acquire));
+        let gate = store.handle.gate();
+        let resumed = |given: &Given| resume == Some(given.id.as_str()) && given.is_of(&gate);
+        if !held.as_ref().is_some_and(|held| resumed(&held.given)) {
+            self.renew(store, held)?;
+        }
+        let held = held.as_mut().expect("it is there or was made");
+        // The copy may have been replaced while its checkpoint was made.
+        let gate = store.handle.gate();
+        if held.given.is_of(&gate) { Ok((held, gate)) } else { Err(GiveError::NotReady) }
     }
 
     /// A checkpoint that is young enough for somebody new.
     fn renew(&self, store: &Store, held: &mut Option<Held>) -> Result<(), GiveError> {
-        if !store.handle.is_ready() {
+        let gate = store.handle.gate();
+        if gate.phase != Phase::Ready {
             return Err(GiveError::NotReady);
         }
         match held {
-            Some(held) if held.made.elapsed() < AGE_MAX => return Ok(()),
+            Some(held) if held.made.elapsed() < AGE_MAX && held.given.is_of(&gate) => return Ok(()),
             Some(held) if held.takers > 0 => return Err(GiveError::Occupied),
             Some(_) | None => {}
         }
@@ -220,6 +248,13 @@ impl Drop for Place<'_> {
     }
 }
 
+impl Given {
+    /// The log is applied to the copy that it is of, so that what this gate knows counts for it.
+    fn is_of(&self, gate: &Gate) -> bool {
+        gate.live && gate.generation == Some(self.checkpoint.generation())
+    }
+}
+
 impl Lease {
     pub fn id(&self) -> &str {
         &self.given.id
@@ -229,9 +264,9 @@ impl Lease {
         &self.given.checkpoint
     }
 
-    /// What the copy has seen by now, in milliseconds: the checkpoint may be older.
+    /// What the copy had seen when the lease was given, in milliseconds: the checkpoint may be older.
     pub fn delete_retention_ms_min(&self) -> u64 {
-        self.store.handle.gate().delete_retention_ms_min
+        self.delete_retention_ms_min
     }
 
     /// Bytes that are not given yet.

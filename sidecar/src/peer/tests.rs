@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use outrigger_core::node::{Change, Outcome};
 use outrigger_core::offset::Generation;
+use outrigger_core::phase::Phase;
 use outrigger_core::store::{Found, GenerationState, StoreCall, StoreEvent};
 use outrigger_core::topic::{Identity, TopicId};
 use tempfile::TempDir;
@@ -320,6 +321,35 @@ async fn a_checkpoint_that_lost_a_file_is_given_to_nobody_else() {
     }
     drop((lease, other));
     assert_eq!(node.giving(), Vec::<String>::new());
+    node.end().await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_a_copy_that_was_replaced_is_given_to_nobody_not_even_to_who_has_some_of_it()
+ {
+    let node = Node::start(2, None).await;
+    let config =
+        PeerConfig { addresses: vec![], secret: Some(Secret::new(SECRET).unwrap()), rate: None };
+    let giver = Giver::new(&config, vec![node.store.clone()]).unwrap();
+    let lease = giver.lease("notes", None).unwrap();
+    let (replaced, generation) = (lease.id().to_owned(), lease.checkpoint().generation());
+
+    node.store.report_damage(generation, "as a read would find it".to_owned());
+    let in_use =
+        || node.store.gate().generation.filter(|_| node.store.gate().phase == Phase::Ready);
+    let mut changes = node.store.status_changes();
+    let rebuilt = changes.wait_for(|_| in_use().is_some_and(|in_use| in_use != generation));
+    tokio::time::timeout(SOON, rebuilt).await.expect("rebuilt in time").unwrap();
+
+    let resume = Some((replaced.as_str(), 0, 0));
+    // There is one at a time, and somebody reads it still.
+    assert!(matches!(giver.lease("notes", resume), Err(GiveError::Occupied)));
+    assert!(matches!(giver.lease("notes", None), Err(GiveError::Occupied)));
+    drop(lease);
+    let other = giver.lease("notes", resume).unwrap();
+    assert_ne!(other.id(), replaced);
+    assert_eq!(Some(other.checkpoint().generation()), in_use());
+    drop(other);
     node.end().await;
 }
 

@@ -23,6 +23,7 @@ const NEVER_FLUSH: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
+    generation: Generation,
     identity: Identity,
     files: Vec<CheckpointFile>,
 }
@@ -45,11 +46,15 @@ impl GenerationViews {
         id: &str,
     ) -> Option<Result<Checkpoint, StoreError>> {
         let open = self.open_generation(generation)?;
-        Some(links(&open, id))
+        Some(links(&open, generation, id))
     }
 }
 
-fn links(open: &generation::OpenGeneration, id: &str) -> Result<Checkpoint, StoreError> {
+fn links(
+    open: &generation::OpenGeneration,
+    generation: Generation,
+    id: &str,
+) -> Result<Checkpoint, StoreError> {
     let store = open.db().path().parent().expect("a generation is in its store's directory");
     let identity = match StoreDirectory::at(store).identity()? {
         Some(Ok(identity)) => identity,
@@ -58,7 +63,7 @@ fn links(open: &generation::OpenGeneration, id: &str) -> Result<Checkpoint, Stor
     };
     let path = store.join(format!("{GIVING}{id}"));
     // Removes what a failure leaves behind.
-    let mut checkpoint = Checkpoint { path, identity, files: Vec::new() };
+    let mut checkpoint = Checkpoint { path, generation, identity, files: Vec::new() };
     let path = &checkpoint.path;
     Links::new(open.db())
         .and_then(|links| links.create_checkpoint_with_log_size(path, NEVER_FLUSH))
@@ -81,6 +86,11 @@ fn files(path: &Path) -> std::io::Result<Vec<CheckpointFile>> {
 }
 
 impl Checkpoint {
+    /// The generation that it is of, which may have been replaced since.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
     /// What the copy belongs to.
     pub fn identity(&self) -> &Identity {
         &self.identity

@@ -169,10 +169,6 @@ impl StoreHandle {
         }
     }
 
-    pub fn is_ready(&self) -> bool {
-        self.door.gate.load().phase == Phase::Ready
-    }
-
     /// A checkpoint of the copy in use, while it is READY. Blocks on the disk.
     pub fn checkpoint(&self, id: &str) -> Option<Result<Checkpoint, StoreError>> {
         let gate = self.gate();

@@ -37,10 +37,19 @@ pub enum PeerTrouble {
     /// Nothing comes until it is given up.
     Silent,
     Damages(Rot),
-    /// Some time ago this was a peer's.
-    Old(Box<Checkpoint>),
+    /// It is what a peer had some time ago, as long as that peer's process and its generation are the same.
+    Old(Box<Earlier>),
     /// It is what somebody else keeps, and says so.
     OfAnother,
+}
+
+/// A checkpoint that a process made and still has.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    peer: usize,
+    starts: u32,
+    generation: Generation,
+    checkpoint: Checkpoint,
 }
 
 #[derive(Debug, Default)]
@@ -100,13 +109,21 @@ impl World {
     }
 
     /// What another node would give at this moment, were it READY.
-    pub fn copy_of_another(&self, node: usize) -> Option<Checkpoint> {
+    pub fn copy_of_another(&self, node: usize) -> Option<Earlier> {
         let mut others = (0..self.count()).filter(|other| *other != node);
-        others.find_map(|other| {
-            let mut stored = self.disk(other).generations();
-            let current = stored.find(|stored| stored.current)?.generation;
-            self.disk(other).checkpoint(current)
+        others.find_map(|peer| {
+            let mut stored = self.disk(peer).generations();
+            let generation = stored.find(|stored| stored.current)?.generation;
+            let checkpoint = self.disk(peer).checkpoint(generation)?;
+            Some(Earlier { peer, starts: self.nodes[peer].starts, generation, checkpoint })
         })
+    }
+
+    /// What a peer knows of the retention it knows for the copy in use: none of an earlier one is given.
+    fn still_gives(&self, earlier: &Earlier) -> bool {
+        let Earlier { peer, starts, generation, .. } = earlier;
+        let in_use = self.node(*peer).gate().generation;
+        self.nodes[*peer].starts == *starts && in_use == Some(*generation)
     }
 
     pub(super) fn peer_call(&mut self, node: usize, call: PeerCall, cause: Line) {
@@ -133,6 +150,14 @@ impl World {
         }
     }
 
+    /// Those that would give; suspects only where nobody else would.
+    fn asked(&self, node: usize, identity: &Identity, suspects: &[String]) -> Vec<usize> {
+        let ready = (0..self.count()).filter(|peer| *peer != node && self.gives(*peer, identity));
+        let suspected = |peer: &usize| suspects.contains(&address(*peer));
+        let (suspected, ready): (Vec<usize>, Vec<usize>) = ready.partition(suspected);
+        if ready.is_empty() { suspected } else { ready }
+    }
+
     fn begin_transfer(
         &self,
         node: usize,
@@ -145,12 +170,7 @@ impl World {
         let trouble = self.peers.troubles.get(&node);
         let number = u64::try_from(node).expect("a world has few nodes");
         let mut dice = Dice::at(self.latencies.seed, "peer", number, self.queue.sent());
-        let ready = (0..self.count()).filter(|peer| *peer != node && self.gives(*peer, identity));
-        let suspected = |peer: &usize| suspects.contains(&address(*peer));
-        let (suspected, mut ready): (Vec<usize>, Vec<usize>) = ready.partition(suspected);
-        if ready.is_empty() {
-            ready = suspected;
-        }
+        let ready = self.asked(node, identity, suspects);
         if let Some(PeerTrouble::Silent) = trouble {
             return (Comes::Nothing("nothing came"), pace.gives_up);
         }
@@ -167,26 +187,38 @@ impl World {
         {
             return (Comes::Rest(*given), takes / 8);
         }
-        let peer = ready[dice.index(ready.len())];
-        let given = self.node(peer).gate().generation;
-        let checkpoint = given.and_then(|given| self.disk(peer).checkpoint(given));
-        let Some(checkpoint) = checkpoint else {
+        let drawn = ready[dice.index(ready.len())];
+        let earlier = if let Some(PeerTrouble::Old(earlier)) = trouble
+            && ready.contains(&earlier.peer)
+            && self.still_gives(earlier)
+        {
+            Some(&**earlier)
+        } else {
+            None
+        };
+        let peer = earlier.map_or(drawn, |earlier| earlier.peer);
+        let gate = self.node(peer).gate();
+        let made = match (earlier, gate.generation) {
+            (Some(earlier), _) => Some(earlier.checkpoint.clone()),
+            (None, Some(in_use)) => self.disk(peer).checkpoint(in_use),
+            (None, None) => None,
+        };
+        let Some(checkpoint) = made else {
             return (Comes::Nothing("the peer has nothing to give"), takes);
         };
         let checkpoint = match trouble {
-            Some(PeerTrouble::Old(old)) => (**old).clone(),
             Some(PeerTrouble::OfAnother) => checkpoint
                 .of_something_else(Identity { topic: TopicId([98; 16]), ..identity.clone() }),
             Some(PeerTrouble::Damages(rot)) => {
-                checkpoint.damaged(&damage(*rot, given.unwrap_or(generation)))
+                checkpoint.damaged(&damage(*rot, gate.generation.unwrap_or(generation)))
             }
-            Some(PeerTrouble::Gone | PeerTrouble::Breaks | PeerTrouble::Silent) | None => {
-                checkpoint
-            }
+            Some(
+                PeerTrouble::Old(_) | PeerTrouble::Gone | PeerTrouble::Breaks | PeerTrouble::Silent,
+            )
+            | None => checkpoint,
         };
         // What it has seen by now, also where the checkpoint is older.
-        let delete_retention_ms_min = self.node(peer).gate().delete_retention_ms_min;
-        let given = Given { peer, delete_retention_ms_min };
+        let given = Given { peer, delete_retention_ms_min: gate.delete_retention_ms_min };
         (Comes::From(given, self.nodes[peer].starts, Box::new(checkpoint)), takes)
     }
 
