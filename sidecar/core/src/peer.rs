@@ -13,8 +13,8 @@ pub enum PeerCall {
     /// whole, with the identity that the peer has it under. A checkpoint is what is flushed: never more, for the
     /// rest was not confirmed to be of this topic. One that was made earlier is given only while its generation is in
     /// use: what a peer knows of the topic's retention it knows for that one. What an earlier call left is continued
-    /// when it is of the same checkpoint, else removed. `suspects` gave damaged copies, the last one last: they are
-    /// asked after all others, in that order.
+    /// when it is of the same checkpoint, else removed; where no peer gives anything, it is taken if it is whole.
+    /// `suspects` gave damaged copies, the last one last: they are asked after all others, in that order.
     Fetch { generation: Generation, identity: Identity, suspects: Vec<String> },
     /// Ends the outstanding `Fetch` soon; it is still answered. What came of it stays.
     Cancel,

@@ -98,11 +98,7 @@ impl Taker {
         cancel: &CancellationToken,
     ) -> Result<Taken, TakeError> {
         let (directory, mut landing) = self.earlier(wanted.clone(), cancel.clone()).await?;
-        if let Some(whole) = landing.as_ref().filter(|landing| landing.is_whole()) {
-            let (store, generation) = (&wanted.identity.store, wanted.generation);
-            tracing::info!(store, %generation, "a peer gave its copy before the last start");
-            return Ok(Taken::of(whole.manifest()));
-        }
+        let was_whole = landing.as_ref().is_some_and(Landing::is_whole);
         let mut reasons = Vec::new();
         for peer in self.in_turn(&wanted.suspects, landing.as_ref()) {
             let name = peer.to_string();
@@ -131,7 +127,24 @@ impl Taker {
                 other => reasons.push((name, other.to_string())),
             }
         }
+        if was_whole && let Some(taken) = self.whole(&wanted, cancel).await? {
+            return Ok(taken);
+        }
         Err(TakeError::Peers(reasons))
+    }
+
+    /// What came whole before, where no peer gives anything: what its giver has seen since is not known, but it may be
+    /// all that there is.
+    async fn whole(
+        &self,
+        wanted: &Wanted,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Taken>, TakeError> {
+        let (_, landing) = self.earlier(wanted.clone(), cancel.clone()).await?;
+        let Some(whole) = landing.filter(Landing::is_whole) else { return Ok(None) };
+        let (store, generation) = (&wanted.identity.store, wanted.generation);
+        tracing::info!(store, %generation, "no peer gives anything: the copy that one gave before is taken");
+        Ok(Some(Taken::of(whole.manifest())))
     }
 
     async fn earlier(

@@ -167,6 +167,11 @@ fn adopted(data: &Path, identity: &Identity) -> (Vec<outrigger_core::lineage::Li
     (lineages, rows)
 }
 
+/// Which checkpoint came.
+fn landed(data: &Path) -> String {
+    std::fs::read_to_string(data.join("notes/fetching-g1/TRANSFER")).unwrap()
+}
+
 fn reason(error: TakeError) -> String {
     match error {
         TakeError::Peers(reasons) => reasons.into_iter().map(|(_, why)| why).collect(),
@@ -354,14 +359,19 @@ async fn a_checkpoint_of_a_copy_that_was_replaced_is_given_to_nobody_not_even_to
 }
 
 #[tokio::test]
-async fn a_copy_that_was_whole_before_a_crash_is_not_asked_for_again() {
+async fn a_copy_that_was_whole_before_a_crash_is_asked_for_again_and_taken_where_nobody_gives_another()
+ {
     let node = Node::start(2, None).await;
     let here = tempfile::tempdir().unwrap();
     let identity = node.identity();
     take(&taker(here.path(), SECRET, vec![node.address.clone()]), &identity).await.unwrap();
+    let before = landed(here.path());
     let dead = PeerAddress::parse("http://127.0.0.1:1").unwrap();
     let gave = take(&taker(here.path(), SECRET, vec![dead]), &identity).await.unwrap();
     assert_eq!(gave, node.address.to_string(), "who gave it before");
+    assert_eq!(landed(here.path()), before, "nobody gave another");
+    take(&taker(here.path(), SECRET, vec![node.address.clone()]), &identity).await.unwrap();
+    assert_ne!(landed(here.path()), before, "whoever gave it tells what has been seen since");
     assert_eq!(adopted(here.path(), &identity).1, 2);
     node.end().await;
 }

@@ -78,8 +78,8 @@ struct Given {
 #[derive(Debug)]
 enum Comes {
     Nothing(&'static str),
-    /// All of it is here since an earlier transfer.
-    Rest(Given),
+    /// All of it is here since an earlier transfer, and nobody gives another.
+    Whole(Given),
     /// As long as the peer's process lives, which is one of so many starts.
     From(Given, u32, Box<Checkpoint>),
 }
@@ -174,18 +174,18 @@ impl World {
         if let Some(PeerTrouble::Silent) = trouble {
             return (Comes::Nothing("nothing came"), pace.gives_up);
         }
+        let here = self.disk(node).fetched(generation) == Some(identity);
+        if let Some(given) = self.peers.gave.get(&(node, generation)).filter(|_| here)
+            && ready.is_empty()
+            && trouble.is_none()
+        {
+            return (Comes::Whole(*given), takes / 8);
+        }
         if ready.is_empty() || matches!(trouble, Some(PeerTrouble::Gone)) {
             return (Comes::Nothing("no peer is READY"), self.draw("no peer", node, pace.takes));
         }
         if let Some(PeerTrouble::Breaks) = trouble {
             return (Comes::Nothing("the peer went away"), takes);
-        }
-        let here = self.disk(node).fetched(generation) == Some(identity);
-        if let Some(given) = self.peers.gave.get(&(node, generation)).filter(|_| here)
-            && trouble.is_none()
-            && dice.once_in(2)
-        {
-            return (Comes::Rest(*given), takes / 8);
         }
         let drawn = ready[dice.index(ready.len())];
         let earlier = if let Some(PeerTrouble::Old(earlier)) = trouble
@@ -258,7 +258,7 @@ impl World {
         let generation = *generation;
         match (share, comes) {
             (Share::Half, Comes::Nothing(_)) => {}
-            (Share::Half, Comes::Rest(given) | Comes::From(given, ..)) => {
+            (Share::Half, Comes::Whole(given) | Comes::From(given, ..)) => {
                 let peer = address(given.peer);
                 let transfer = Transfer { peer, bytes: 1, bytes_total: 2 };
                 self.tell_peer(node, PeerEvent::Progress(transfer), cause);
@@ -275,7 +275,7 @@ impl World {
         let failed = |why: &str| PeerEvent::Failed { generation, detail: why.to_owned() };
         match comes {
             Comes::Nothing(why) => failed(why),
-            Comes::Rest(given) => given.event(generation),
+            Comes::Whole(given) => given.event(generation),
             Comes::From(Given { peer, .. }, starts, _)
                 if !self.is_running(peer) || self.nodes[peer].starts != starts =>
             {
