@@ -47,48 +47,42 @@ pub struct Situation<'a> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// Until another leader answers. `serve` answers STALE reads meanwhile, here as in every other plan.
-    Wait {
-        deposed: Deposed,
-        serve: Option<Generation>,
-    },
-    Refuse {
-        refusal: Refusal,
-        serve: Option<Generation>,
-    },
-    /// As `Refuse`, for the log cannot give the whole state any more: unless a peer gives it, as `generation`.
-    Incomplete {
-        refusal: Refusal,
-        serve: Option<Generation>,
-        generation: Generation,
-        cause: Cause,
-        old: Vec<(Generation, Old)>,
-    },
-    /// Read on in the generation in use. `unfinished`: one that is no longer valid, and what becomes of it.
+pub struct Plan {
+    /// Answers reads that are content with any copy, until what follows has another.
+    pub serve: Option<Generation>,
+    /// What becomes of the generations that are not read on.
+    pub old: Vec<(Generation, Old)>,
+    pub then: Then,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Until another leader answers.
+    Wait(Deposed),
+    Refuse(Refusal),
+    /// Read on in the generation in use.
     Resume {
         generation: Generation,
         lineages: Vec<Lineage>,
-        unfinished: Option<(Generation, Old)>,
     },
-    /// `aside`: the generation in use, when it must be kept; else it is removed in the end.
+    /// Read on in the unfinished one.
     Continue {
-        building: Generation,
+        generation: Generation,
         lineages: Vec<Lineage>,
-        serve: Option<Generation>,
-        aside: Option<(Generation, Why)>,
     },
+    /// Read everything into a new one. `refusal`: the log cannot give everything any more, so only a peer can, and until
+    /// one does it is refused and everything left as it is.
     Rebuild {
         generation: Generation,
         cause: Cause,
-        old: Vec<(Generation, Old)>,
+        refusal: Option<Refusal>,
     },
 }
 
-/// What becomes of a generation that a rebuild replaces.
+/// What becomes of a generation that is not read on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Old {
-    /// Serves STALE reads until the rebuild ends, then it is removed.
+    /// Answers STALE reads until the rebuild ends, then it is removed.
     ServeStale,
     /// Set aside until an operator drops it: it holds what the log lost, or is damaged.
     Quarantine(Why),
@@ -97,70 +91,78 @@ pub enum Old {
 }
 
 impl Plan {
+    fn leaves(serve: Option<Generation>, then: Then) -> Plan {
+        Plan { serve, old: Vec::new(), then }
+    }
+
     /// What is left of it when an operator does not want it begun: refusals, and what may be served meanwhile.
     pub fn cancelled(self) -> Plan {
-        let serve = match self {
-            Plan::Refuse { .. } => return self,
-            Plan::Incomplete { refusal, serve, .. } => return Plan::Refuse { refusal, serve },
-            Plan::Resume { generation, .. } => Some(generation),
-            Plan::Wait { serve, .. } | Plan::Continue { serve, .. } => serve,
-            Plan::Rebuild { old, .. } => old
-                .into_iter()
-                .find(|(_, old)| *old == Old::ServeStale)
-                .map(|(generation, _)| generation),
+        let refusal = match self.then {
+            Then::Refuse(refusal) | Then::Rebuild { refusal: Some(refusal), .. } => refusal,
+            Then::Wait(_)
+            | Then::Resume { .. }
+            | Then::Continue { .. }
+            | Then::Rebuild { refusal: None, .. } => Refusal::Cancelled,
         };
-        Plan::Refuse { refusal: Refusal::Cancelled, serve }
+        Plan::leaves(self.serve, Then::Refuse(refusal))
     }
 }
 
 pub fn decide(situation: Situation<'_>) -> Plan {
     let Situation { store, found, facts, .. } = situation;
-    if let Found::Foreign { is } = found {
-        let refusal = Refusal::Identity { found: is.clone(), expected: facts.identity(store) };
-        return Plan::Refuse { refusal, serve: None };
-    }
     let nothing = FoundCopy { current: None, building: None, next: Generation(1) };
     let copy = match found {
         Found::Copy(copy) => copy,
-        Found::Nothing | Found::Foreign { .. } => &nothing,
+        Found::Nothing => &nothing,
+        Found::Foreign { is } => {
+            let refusal = Refusal::Identity { found: is.clone(), expected: facts.identity(store) };
+            return Plan::leaves(None, Then::Refuse(refusal));
+        }
     };
     if let Some(fault) = policy_fault(&facts.policy, situation.limits) {
-        return Plan::Refuse { refusal: Refusal::Policy(fault), serve: served(copy) };
+        return Plan::leaves(served(copy), Then::Refuse(Refusal::Policy(fault)));
     }
     if let Some(deposed) = deposed(situation, copy) {
-        return Plan::Wait { deposed, serve: served(copy) };
+        return Plan::leaves(served(copy), Then::Wait(deposed));
     }
     decide_copy(situation, copy)
 }
 
 fn decide_copy(situation: Situation<'_>, copy: &FoundCopy) -> Plan {
-    let building = copy.building.as_ref().map(|found| (found, judge(situation, found)));
-    let current = copy.current.as_ref().map(|found| (found, judge(situation, found)));
-    let defect = |judged: &Option<(&FoundGeneration, Result<_, Defect>)>| {
-        judged
-            .as_ref()
-            .and_then(|(found, verdict)| Some((found.generation, verdict.as_ref().err()?.clone())))
+    let judged = |found: &Option<FoundGeneration>| {
+        let found = found.as_ref()?;
+        Some((found.generation, judge(situation, found).map(<[Lineage]>::to_vec)))
     };
-    if let Some((found, Ok(lineages))) = &building {
-        let (building, lineages) = (found.generation, lineages.to_vec());
-        let aside = defect(&current).and_then(|(generation, defect)| match defect.old {
-            Old::Quarantine(why) => Some((generation, why)),
-            Old::ServeStale | Old::Discard => None,
-        });
-        let serve = if aside.is_none() { served(copy) } else { None };
-        return Plan::Continue { building, lineages, serve, aside };
+    match (judged(&copy.current), judged(&copy.building)) {
+        (current, Some((generation, Ok(lineages)))) => {
+            let old: Vec<_> =
+                current.into_iter().map(|(old, judged)| (old, beside(judged))).collect();
+            Plan { serve: stale(&old), old, then: Then::Continue { generation, lineages } }
+        }
+        (Some((generation, Ok(lineages))), building) => {
+            let unfinished = building.and_then(|(old, judged)| Some((old, judged.err()?)));
+            let old = unfinished.map(never_used).into_iter().collect();
+            Plan { serve: Some(generation), old, then: Then::Resume { generation, lineages } }
+        }
+        (current, building) => {
+            let defect = |(old, judged): (_, Result<_, Defect>)| Some((old, judged.err()?));
+            let (cause, old) = replaced(current.and_then(defect), building.and_then(defect));
+            let refusal = incomplete(situation, copy);
+            let serve = if refusal.is_some() { served(copy) } else { stale(&old) };
+            let then = Then::Rebuild { generation: copy.next, cause, refusal };
+            Plan { serve, old, then }
+        }
     }
-    if let Some((found, Ok(lineages))) = &current {
-        let (generation, lineages) = (found.generation, lineages.to_vec());
-        let unfinished = defect(&building).map(never_used);
-        return Plan::Resume { generation, lineages, unfinished };
-    }
-    let (generation, serve) = (copy.next, served(copy));
-    let (cause, old) = replaced(defect(&current), defect(&building));
-    match incomplete(situation, copy) {
-        Some(refusal) => Plan::Incomplete { refusal, serve, generation, cause, old },
-        None => Plan::Rebuild { generation, cause, old },
-    }
+}
+
+/// What becomes of the generation in use beside a rebuild that goes on.
+fn beside(judged: Result<Vec<Lineage>, Defect>) -> Old {
+    judged.map_or_else(|defect| defect.old, |_| Old::ServeStale)
+}
+
+/// The generation of these that answers STALE reads.
+pub fn stale(old: &[(Generation, Old)]) -> Option<Generation> {
+    old.iter().find(|(_, old)| *old == Old::ServeStale).map(|(generation, _)| *generation)
 }
 
 /// Why a found generation cannot go on.

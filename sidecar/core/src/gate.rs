@@ -16,6 +16,7 @@ use crate::topic::TopicId;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gate {
+    /// What callers are admitted by: the node's phase, and `Stopped` from the moment when a drain begins.
     pub phase: Phase,
     /// Open for reading, whatever its age.
     pub generation: Option<Generation>,

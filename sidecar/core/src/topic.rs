@@ -84,6 +84,11 @@ pub struct PartitionFacts {
     pub epoch: Option<Epoch>,
 }
 
+impl PartitionFacts {
+    pub(crate) const UNKNOWN: PartitionFacts =
+        PartitionFacts { log_start: Offset::ZERO, high_watermark: Offset::ZERO, epoch: None };
+}
+
 /// What a topic is, without what only its leaders know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicFacts {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanDuration};
-use outrigger_core::decide::{Plan, policy_fault};
+use outrigger_core::decide::{Plan, Then, policy_fault};
 use outrigger_core::limits::Limits;
 use outrigger_core::log::KafkaError;
 use outrigger_core::node::PolicyWarning;
@@ -197,24 +197,24 @@ fn copy(
 
 fn planned(plan: &Plan, circumstances: &Circumstances, findings: &mut Findings) {
     let details = "`outrigger plan` tells more; it happens by itself at the next start";
-    match plan {
-        Plan::Resume { generation, .. } => {
+    match &plan.then {
+        Then::Resume { generation, .. } => {
             findings.good(format!(
                 "the copy {generation} fits the log by its position; its rows are not read here: a node checks \
                  each block that it reads, and `outrigger verify` reads all"
             ));
         }
-        Plan::Continue { building, .. } => {
-            findings.good(format!("the rebuild {building} is unfinished and goes on"));
+        Then::Continue { generation, .. } => {
+            findings.good(format!("the rebuild {generation} is unfinished and goes on"));
         }
-        Plan::Rebuild { cause, .. } => {
+        Then::Rebuild { cause, refusal: None, .. } => {
             findings.warn(format!("the copy is to be rebuilt: {}", cause.name()), details);
         }
-        Plan::Wait { deposed, .. } => {
+        Then::Wait(deposed) => {
             let told = circumstances.stall(StallKind::StaleLeader, &deposed.to_string());
             findings.warn(told.detail, told.what_to_do);
         }
-        Plan::Refuse { refusal, .. } | Plan::Incomplete { refusal, .. } => {
+        Then::Refuse(refusal) | Then::Rebuild { refusal: Some(refusal), .. } => {
             findings.bad(refusal.to_string(), circumstances.refusal(refusal).what_to_do);
         }
     }

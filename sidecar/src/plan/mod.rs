@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use outrigger_core::dates::Dates;
-use outrigger_core::decide::{Plan, Situation, decide};
+use outrigger_core::decide::{Plan, Situation, Then, decide};
 use outrigger_core::limits::Limits;
 use outrigger_core::log::{KafkaError, LogCall, LogEvent};
 use outrigger_core::stall::StallKind;
@@ -105,10 +105,12 @@ impl PlanError {
 
 impl Planned {
     fn exit(&self) -> Exit {
-        match &self.plan {
-            Plan::Refuse { .. } | Plan::Incomplete { .. } => Exit::Refused,
-            Plan::Wait { .. } => Exit::TryAgain,
-            Plan::Resume { .. } | Plan::Continue { .. } | Plan::Rebuild { .. } => Exit::Success,
+        match &self.plan.then {
+            Then::Refuse(_) | Then::Rebuild { refusal: Some(_), .. } => Exit::Refused,
+            Then::Wait(_) => Exit::TryAgain,
+            Then::Resume { .. } | Then::Continue { .. } | Then::Rebuild { refusal: None, .. } => {
+                Exit::Success
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use indicatif::{HumanCount, HumanDuration};
-use outrigger_core::decide::{Old, Plan};
+use outrigger_core::decide::{Old, Plan, Then};
 use outrigger_core::limits::Limits;
 use outrigger_core::lineage::Lineage;
 use outrigger_core::log::KafkaError;
@@ -27,10 +27,10 @@ pub(super) fn store(
     out: &mut String,
 ) {
     let Planned { facts, found, plan } = planned;
-    writeln!(out, "{}  {}", store.name, headline(plan)).expect(INFALLIBLE);
+    writeln!(out, "{}  {}", store.name, headline(&plan.then)).expect(INFALLIBLE);
     consequences(plan, &circumstances(config, store), out);
     if config.peer.asks() {
-        peers(plan, facts, out);
+        peers(&plan.then, facts, out);
     }
     writeln!(out, "  topic {} (id {}), cluster {}", store.topic, facts.topic, facts.cluster)
         .expect(INFALLIBLE);
@@ -58,43 +58,43 @@ pub(super) fn unanswered(
     }
 }
 
-fn headline(plan: &Plan) -> String {
-    match plan {
-        Plan::Wait { deposed, .. } => format!("WAIT: {deposed}"),
-        Plan::Refuse { refusal, .. } | Plan::Incomplete { refusal, .. } => {
+fn headline(then: &Then) -> String {
+    match then {
+        Then::Wait(deposed) => format!("WAIT: {deposed}"),
+        Then::Refuse(refusal) | Then::Rebuild { refusal: Some(refusal), .. } => {
             format!("REFUSE: {refusal}")
         }
-        Plan::Resume { generation, .. } => format!("RESUME {generation} where it ended"),
-        Plan::Continue { building, .. } => {
-            format!("CONTINUE the unfinished rebuild {building} where it ended")
+        Then::Resume { generation, .. } => format!("RESUME {generation} where it ended"),
+        Then::Continue { generation, .. } => {
+            format!("CONTINUE the unfinished rebuild {generation} where it ended")
         }
-        Plan::Rebuild { generation, cause, .. } => {
+        Then::Rebuild { generation, cause, refusal: None } => {
             format!("REBUILD as {generation}: {}", cause.name())
         }
     }
 }
 
 fn consequences(plan: &Plan, circumstances: &Circumstances, out: &mut String) {
+    let Plan { serve, old, then } = plan;
     let mut line = |text: String| writeln!(out, "  {text}").expect(INFALLIBLE);
-    let stale = |serve: &Option<Generation>| {
-        serve.map(|generation| format!("{generation} answers STALE reads meanwhile"))
-    };
-    match plan {
-        Plan::Wait { .. } => line(circumstances.stall(StallKind::StaleLeader, "").what_to_do),
-        Plan::Refuse { refusal, serve } | Plan::Incomplete { refusal, serve, .. } => {
-            line(circumstances.refusal(refusal).what_to_do);
-            stale(serve).into_iter().for_each(line);
+    let served = serve.map(|generation| format!("{generation} answers STALE reads meanwhile"));
+    let becomes = old.iter().map(|(generation, old)| becomes(*generation, old));
+    match then {
+        Then::Wait(_) => {
+            line(circumstances.stall(StallKind::StaleLeader, "").what_to_do);
+            served.into_iter().for_each(line);
         }
-        Plan::Resume { unfinished, .. } => {
-            unfinished.iter().for_each(|(generation, old)| line(becomes(*generation, old)));
+        Then::Refuse(refusal) | Then::Rebuild { refusal: Some(refusal), .. } => {
+            line(circumstances.refusal(refusal).what_to_do);
+            served.into_iter().for_each(line);
+        }
+        Then::Resume { .. } => {
+            becomes.for_each(&mut line);
             line("should the log have another history there, reading shows it: then a rebuild follows".to_owned());
         }
-        Plan::Continue { serve, aside, .. } => {
-            let aside = aside.iter().map(|(old, why)| becomes(*old, &Old::Quarantine(why.clone())));
-            stale(serve).into_iter().chain(aside).for_each(line);
-        }
-        Plan::Rebuild { old, cause, .. } => {
-            old.iter().for_each(|(generation, old)| line(becomes(*generation, old)));
+        Then::Continue { .. } => becomes.for_each(line),
+        Then::Rebuild { cause, refusal: None, .. } => {
+            becomes.for_each(&mut line);
             if *cause == Cause::PastHorizon {
                 line("deletes that it has not seen may be gone from the log".to_owned());
             }
@@ -102,22 +102,22 @@ fn consequences(plan: &Plan, circumstances: &Circumstances, out: &mut String) {
     }
 }
 
-fn peers(plan: &Plan, facts: &LogFacts, out: &mut String) {
+fn peers(then: &Then, facts: &LogFacts, out: &mut String) {
     let limits = Limits::PRODUCTION;
     let retry = HumanDuration(limits.peer_retry);
-    let line = match plan {
-        Plan::Rebuild { .. } if facts.offsets() >= limits.peer_offsets_min => {
+    let line = match then {
+        Then::Rebuild { refusal: Some(_), .. } => {
+            format!("unless a READY peer gives its copy: they are asked every {retry}")
+        }
+        Then::Rebuild { refusal: None, .. } if facts.offsets() >= limits.peer_offsets_min => {
             "peers are asked first, in turn: the log is read from where a READY one's copy ends"
                 .to_owned()
         }
-        Plan::Incomplete { .. } => {
-            format!("unless a READY peer gives its copy: they are asked every {retry}")
-        }
-        Plan::Wait { .. }
-        | Plan::Refuse { .. }
-        | Plan::Resume { .. }
-        | Plan::Continue { .. }
-        | Plan::Rebuild { .. } => return,
+        Then::Wait(_)
+        | Then::Refuse(_)
+        | Then::Resume { .. }
+        | Then::Continue { .. }
+        | Then::Rebuild { refusal: None, .. } => return,
     };
     writeln!(out, "  {line}").expect(INFALLIBLE);
 }

@@ -98,7 +98,7 @@ impl Case {
 
     fn rebuild(&self) -> (Cause, Vec<(Generation, Old)>) {
         match self.plan() {
-            Plan::Rebuild { generation, cause, old } => {
+            Plan { old, then: Then::Rebuild { generation, cause, refusal: None }, .. } => {
                 assert_eq!(generation, if self.found == Found::Nothing { G1 } else { G3 });
                 (cause, old)
             }
@@ -106,11 +106,25 @@ impl Case {
         }
     }
 
+    fn resumes(&self) {
+        let plan = self.plan();
+        assert!(matches!(plan.then, Then::Resume { generation: G1, .. }), "{plan:?}");
+    }
+
+    fn waits(&self) -> Deposed {
+        match self.plan().then {
+            Then::Wait(deposed) => deposed,
+            other => panic!("a deposed leader answers: {other:?}"),
+        }
+    }
+
     fn refusal(&self) -> (Refusal, Option<Generation>) {
         match self.plan() {
-            Plan::Refuse { refusal, serve } | Plan::Incomplete { refusal, serve, .. } => {
-                (refusal, serve)
-            }
+            Plan {
+                serve,
+                then: Then::Refuse(refusal) | Then::Rebuild { refusal: Some(refusal), .. },
+                ..
+            } => (refusal, serve),
             other => panic!("expected a refusal: {other:?}"),
         }
     }
@@ -131,9 +145,8 @@ fn nothing_on_disk_and_a_complete_log_is_a_rebuild() {
 #[test]
 fn a_valid_copy_resumes_at_its_position() {
     let plan = case(current(100)).plan();
-    let Plan::Resume { generation: G1, lineages, unfinished: None } = plan else {
-        panic!("{plan:?}")
-    };
+    let Then::Resume { generation: G1, lineages } = &plan.then else { panic!("{plan:?}") };
+    assert_eq!((plan.serve, &plan.old[..]), (Some(G1), &[][..]));
     assert_eq!(lineages[1].position, Offset(100));
 }
 
@@ -162,7 +175,7 @@ fn an_unsafe_policy_is_refused_before_anything_else_is_judged() {
         assert_eq!(case.refusal(), (Refusal::Policy(fault), None));
     }
     case.facts.policy.delete_retention_ms = 1_501;
-    assert!(matches!(case.plan(), Plan::Rebuild { .. }), "{:?}", case.plan());
+    case.rebuild();
 }
 
 #[test]
@@ -178,7 +191,7 @@ fn a_leader_below_a_known_epoch_is_waited_out_whoever_knows_it() {
         case
     };
     for (case, known) in [(from_copy, 5), (from_answers, 7)] {
-        let Plan::Wait { deposed, .. } = case.plan() else { panic!("{:?}", case.plan()) };
+        let deposed = case.waits();
         assert_eq!((deposed.partition, deposed.proof), (Partition(1), Proof::Later(Epoch(known))));
     }
 }
@@ -187,14 +200,14 @@ fn a_leader_below_a_known_epoch_is_waited_out_whoever_knows_it() {
 fn a_deposed_leaders_short_log_is_no_reason_to_rebuild() {
     let mut case = case(current(100));
     case.facts.partitions[1] = PartitionFacts { epoch: Some(Epoch(4)), ..partition(0, 10) };
-    assert!(matches!(case.plan(), Plan::Wait { .. }));
+    case.waits();
 }
 
 #[test]
 fn a_leader_of_the_copys_own_epoch_has_lost_nothing_of_it() {
     let mut case = case(current(100));
     case.facts.partitions[1] = PartitionFacts { epoch: Some(Epoch(5)), ..partition(0, 99) };
-    let Plan::Wait { deposed, .. } = case.plan() else { panic!("{:?}", case.plan()) };
+    let deposed = case.waits();
     let (end, position) = (Offset(99), Offset(100));
     assert_eq!(deposed.proof, Proof::EndsBefore { end, reached: position });
     case.facts.partitions[1].epoch = Some(Epoch(6));
@@ -225,7 +238,7 @@ fn a_log_that_starts_above_zero_is_never_rebuilt_from() {
 fn a_copy_at_or_above_the_log_start_goes_on() {
     let mut case = case(current(60));
     case.facts.partitions[1].log_start = Offset(60);
-    assert!(matches!(case.plan(), Plan::Resume { generation: G1, .. }));
+    case.resumes();
 }
 
 #[test]
@@ -250,7 +263,7 @@ fn a_refusal_that_the_leader_of_the_copys_own_term_contradicts_is_a_deposed_lead
     let mut case = case(current(100));
     case.diverged.insert((G1, Partition(1)));
     case.facts.partitions[1].epoch = Some(Epoch(5));
-    assert!(matches!(case.plan(), Plan::Resume { .. }), "{:?}", case.plan());
+    case.resumes();
     case.facts.partitions[1].epoch = None;
     assert_eq!(case.rebuild().0, Cause::Diverged, "who tells no epoch contradicts nothing");
 }
@@ -269,7 +282,7 @@ fn past_the_horizon_the_copy_is_rebuilt_and_serves_stale() {
         let mut case = case(current(100));
         case.wall_ms = wall_ms;
         match valid {
-            true => assert!(matches!(case.plan(), Plan::Resume { .. }), "at {wall_ms}"),
+            true => case.resumes(),
             false => assert_eq!(
                 case.rebuild(),
                 (Cause::PastHorizon, vec![(G1, Old::ServeStale)]),
@@ -323,19 +336,19 @@ fn a_copy_with_another_number_of_partitions_than_its_identity_is_corrupt() {
 fn an_unfinished_rebuild_that_is_still_valid_continues() {
     let old = intact(G1, vec![lineage(5), lineage(5)]);
     let case = case(copy(old, intact(G2, vec![lineage(10), lineage(20)])));
-    let Plan::Continue { building: G2, serve: Some(G1), aside: None, .. } = case.plan() else {
-        panic!("{:?}", case.plan())
-    };
+    let plan = case.plan();
+    assert_eq!((plan.serve, &plan.old[..]), (Some(G1), &[(G1, Old::ServeStale)][..]));
+    assert!(matches!(plan.then, Then::Continue { generation: G2, .. }), "{plan:?}");
 }
 
 #[test]
 fn beside_an_unfinished_rebuild_too_what_the_log_lost_is_kept() {
     let old = intact(G1, vec![lineage(5), lineage(500)]);
     let case = case(copy(old, intact(G2, vec![lineage(10), lineage(20)])));
-    let Plan::Continue { building: G2, serve: None, aside: Some((G1, why)), .. } = case.plan()
-    else {
-        panic!("{:?}", case.plan())
-    };
+    let plan = case.plan();
+    let [(G1, Old::Quarantine(why))] = &plan.old[..] else { panic!("{plan:?}") };
+    assert!(matches!(plan.then, Then::Continue { generation: G2, .. }), "{plan:?}");
+    assert_eq!(plan.serve, None);
     assert!(why.to_string().contains("the log ends at 100, the copy at 500"), "{why}");
 }
 
@@ -350,21 +363,17 @@ fn an_unfinished_rebuild_past_its_horizon_is_discarded_not_kept() {
     );
 
     let resumes = case(copy(intact(G1, vec![lineage(1), lineage(1)]), unfinished()));
-    let Plan::Resume { generation: G1, unfinished: Some((G2, Old::Discard)), .. } = resumes.plan()
-    else {
-        panic!("{:?}", resumes.plan())
-    };
+    resumes.resumes();
+    assert_eq!(resumes.plan().old, [(G2, Old::Discard)]);
 }
 
 #[test]
 fn an_unfinished_rebuild_that_has_what_the_log_lost_is_kept() {
     let valid = intact(G1, vec![lineage(10), lineage(10)]);
     let case = case(copy(valid, intact(G2, vec![lineage(10), lineage(101)])));
-    let Plan::Resume { generation: G1, unfinished: Some((G2, Old::Quarantine(why))), .. } =
-        case.plan()
-    else {
-        panic!("{:?}", case.plan())
-    };
+    case.resumes();
+    let plan = case.plan();
+    let [(G2, Old::Quarantine(why))] = &plan.old[..] else { panic!("{plan:?}") };
     assert!(why.to_string().contains("the log ends at 100, the copy at 101"), "{why}");
 }
 
@@ -386,7 +395,7 @@ fn what_the_log_lost_is_kept_whatever_another_partition_suffers_from() {
 #[test]
 fn a_cancelled_plan_serves_what_the_plan_would_and_begins_nothing() {
     let serve = |case: Case| match case.plan().cancelled() {
-        Plan::Refuse { refusal: Refusal::Cancelled, serve } => serve,
+        Plan { serve, then: Then::Refuse(Refusal::Cancelled), .. } => serve,
         plan => panic!("{plan:?}"),
     };
     assert_eq!(serve(case(current(100))), Some(G1));
@@ -414,11 +423,10 @@ fn what_is_known_of_one_generation_says_nothing_of_another() {
         let mut of_old = case(copy(old(), new()));
         know(&mut of_old, G1);
         let plan = of_old.plan();
-        assert!(matches!(plan, Plan::Continue { building: G2, .. }), "{plan:?}");
+        assert!(matches!(plan.then, Then::Continue { generation: G2, .. }), "{plan:?}");
         let mut of_new = case(copy(old(), new()));
         know(&mut of_new, G2);
-        let plan = of_new.plan();
-        assert!(matches!(plan, Plan::Resume { generation: G1, .. }), "{plan:?}");
+        of_new.resumes();
         let mut of_old_alone = case(copy(old(), None));
         know(&mut of_old_alone, G1);
         of_old_alone.rebuild();
@@ -429,10 +437,12 @@ fn what_is_known_of_one_generation_says_nothing_of_another() {
 fn where_the_log_is_incomplete_what_a_peer_gives_takes_a_place_of_its_own() {
     let mut case = case(copy(intact(G1, vec![lineage(5), lineage(101)]), None));
     case.facts.partitions[0].log_start = Offset(6);
-    let Plan::Incomplete { generation: G3, cause, old, .. } = case.plan() else {
-        panic!("{:?}", case.plan())
+    let plan = case.plan();
+    let Then::Rebuild { generation: G3, cause, refusal: Some(_) } = plan.then else {
+        panic!("{plan:?}")
     };
-    assert_eq!((cause, quarantined(&old)), (Cause::Truncated, vec![G1]), "it has what was lost");
+    let put_away = (cause, quarantined(&plan.old));
+    assert_eq!(put_away, (Cause::Truncated, vec![G1]), "it has what was lost");
 }
 
 /// Read to 90, exact only from `exact_from` on, as a leader of `leader` had told.
@@ -453,7 +463,7 @@ fn a_copy_that_waits_for_an_end_that_the_log_lost_is_rebuilt_and_serves_meanwhil
     assert_eq!(in_use, (Cause::Truncated, vec![(G1, Old::ServeStale)]));
     assert_eq!(unfinished, (Cause::Truncated, vec![(G2, Old::Discard)]));
     let still_there = copy(intact(G1, vec![lineage(50), inexact(100, 5)]), None);
-    assert!(matches!(case(still_there.clone()).plan(), Plan::Resume { .. }));
+    case(still_there.clone()).resumes();
     let mut seen = case(still_there);
     seen.inexact.insert((G1, Partition(1)));
     assert_eq!(seen.rebuild(), (Cause::Truncated, vec![(G1, Old::ServeStale)]));
@@ -462,9 +472,7 @@ fn a_copy_that_waits_for_an_end_that_the_log_lost_is_rebuilt_and_serves_meanwhil
 #[test]
 fn a_leader_of_the_term_that_told_an_end_has_not_lost_it() {
     let told_by_6 = copy(intact(G1, vec![lineage(50), inexact(101, 6)]), None);
-    let Plan::Wait { deposed, .. } = case(told_by_6).plan() else {
-        panic!("a deposed leader answers")
-    };
+    let deposed = case(told_by_6).waits();
     let proof = Proof::EndsBefore { end: Offset(100), reached: Offset(101) };
     assert_eq!((deposed.partition, deposed.proof), (Partition(1), proof));
 }

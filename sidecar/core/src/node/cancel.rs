@@ -8,65 +8,45 @@ use crate::gate::Rejection;
 use crate::offset::RequestId;
 use crate::phase::{Phase, Refusal};
 
-use super::{Node, Reply, Stage};
+use super::stage::Stage;
+use super::{Node, Reply};
 
 impl Node {
     pub(super) fn cancel(&mut self, id: RequestId) {
-        let reply = match &self.phase {
-            Phase::Stopped => Reply::Rejected(Rejection::Draining),
-            _ if self.drain.is_some() => Reply::Rejected(Rejection::Draining),
-            _ if self.cancelled => Reply::Done,
-            Phase::Refused(_) if self.fetches() => {
-                self.stop_restore();
-                Reply::Done
-            }
-            Phase::Ready | Phase::Refused(_) => {
-                Reply::Rejected(Rejection::NoRestore(self.phase.clone()))
-            }
-            Phase::Opening | Phase::Restoring(_) | Phase::CatchingUp => {
-                self.stop_restore();
-                Reply::Done
-            }
+        let phase = &self.shared.phase;
+        let rejection = match (phase, &self.stage) {
+            (Phase::Stopped, _) => Some(Rejection::Draining),
+            _ if self.shared.drain.is_some() => Some(Rejection::Draining),
+            _ if self.shared.cancelled => None,
+            (Phase::Refused(_), Stage::Fetching(_)) => None,
+            (Phase::Ready | Phase::Refused(_), _) => Some(Rejection::NoRestore(phase.clone())),
+            (Phase::Opening | Phase::Restoring(_) | Phase::CatchingUp, _) => None,
         };
-        self.reply(id, reply);
-    }
-
-    fn stop_restore(&mut self) {
-        self.cancelled = true;
-        self.become_phase(Phase::Refused(Refusal::Cancelled));
-        match &self.stage {
-            Stage::Reading(_) => self.reopen(),
-            // What of it came stays.
-            Stage::Fetching(_) => {
-                self.calls_off_fetch();
-            }
-            // For another leader's answer: whether the copy may be served shows with it.
-            Stage::Waiting { .. } => self.describe.hurry(),
-            // What was asked for is answered first; a pause after an error ends by itself.
-            Stage::Asking(_)
-            | Stage::Opening { .. }
-            | Stage::Recording { .. }
-            | Stage::Preparing { .. }
-            | Stage::Suspended { .. }
-            | Stage::Closing
-            | Stage::Stopped => {}
+        if let Some(rejection) = rejection {
+            return self.shared.reply(id, Reply::Rejected(rejection));
         }
+        if !std::mem::replace(&mut self.shared.cancelled, true) {
+            self.follow_phase();
+            let next = self.stage.on_cancel(&mut self.shared);
+            self.transition(next);
+        }
+        self.shared.reply(id, Reply::Done);
     }
 
     /// Named after the command: `continue` is a word of the language.
     pub(super) fn continue_restore(&mut self, id: RequestId) {
-        if self.drain.is_some() || self.phase == Phase::Stopped {
-            return self.reply(id, Reply::Rejected(Rejection::Draining));
-        }
-        if !std::mem::take(&mut self.cancelled) {
-            return self.reply(id, Reply::Rejected(Rejection::NotCancelled(self.phase.clone())));
-        }
-        if self.phase == Phase::Refused(Refusal::Cancelled) {
-            self.become_phase(Phase::Opening);
-        }
-        if let Stage::Waiting { .. } = self.stage {
-            self.describe.hurry();
-        }
-        self.reply(id, Reply::Done);
+        let reply = if self.shared.drain.is_some() || self.shared.phase == Phase::Stopped {
+            Reply::Rejected(Rejection::Draining)
+        } else if !std::mem::take(&mut self.shared.cancelled) {
+            Reply::Rejected(Rejection::NotCancelled(self.shared.phase.clone()))
+        } else {
+            self.shared.refusal.take_if(|refusal| *refusal == Refusal::Cancelled);
+            self.follow_phase();
+            if let Stage::Waiting(_) = self.stage {
+                self.shared.describe.hurry();
+            }
+            Reply::Done
+        };
+        self.shared.reply(id, reply);
     }
 }

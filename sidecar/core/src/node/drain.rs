@@ -2,94 +2,56 @@
 
 use std::time::Duration;
 
-use crate::offset::RequestId;
-use crate::phase::Phase;
-
-use super::{Node, Reply, Stage};
 use crate::gate::Rejection;
+use crate::offset::RequestId;
+
+use super::shared::Shared;
+use super::stage::{Ease, Leave, Next, Stage};
+use super::{Node, Reply};
 
 #[derive(Debug)]
 pub(super) struct Drain {
     /// Everybody who asked for it.
-    ids: Vec<RequestId>,
+    pub(super) ids: Vec<RequestId>,
     /// Monotonic: whatever is not done by then is left to the next start, which is as safe.
     pub(super) until: Duration,
 }
 
-impl Node {
-    pub(super) fn begin_drain(&mut self, id: RequestId) {
-        if let Stage::Stopped = self.stage {
-            return self.reply(id, Reply::Drained);
-        }
-        if let Some(drain) = &mut self.drain {
-            return drain.ids.push(id);
-        }
-        self.drain = Some(Drain { ids: vec![id], until: self.now.mono + self.limits.drain_max });
-        self.publish();
-        let settled = self.awaits.reject_all(&Rejection::Draining);
-        self.settle(settled);
-        self.reject_pins(&Rejection::Draining);
-    }
-
+impl Shared {
     pub(super) fn drain_is_due(&self) -> bool {
         self.drain.as_ref().is_some_and(|drain| drain.until <= self.now.mono)
     }
+}
+
+impl Node {
+    pub(super) fn begin_drain(&mut self, id: RequestId) {
+        if let Stage::Stopped(_) = self.stage {
+            return self.shared.reply(id, Reply::Drained);
+        }
+        if let Some(drain) = &mut self.shared.drain {
+            return drain.ids.push(id);
+        }
+        let until = self.shared.now.mono + self.shared.limits.drain_max;
+        self.shared.drain = Some(Drain { ids: vec![id], until });
+        self.publish();
+        let settled = self.shared.awaits.reject_all(&Rejection::Draining);
+        self.shared.settle(settled);
+        if let Stage::Reading(reading) = &mut self.stage {
+            reading.pins.reject_unanswered(&mut self.shared, &Rejection::Draining);
+        }
+    }
 
     /// Closes once nothing is under way, or when time is up.
-    pub(super) fn advance_drain(&mut self) {
-        let Some(until) = self.drain.as_ref().map(|drain| drain.until) else { return };
-        if let Stage::Closing
-        | Stage::Stopped
-        | Stage::Opening { .. }
-        | Stage::Recording { .. }
-        | Stage::Preparing { .. } = self.stage
-        {
-            // Each of these is about to be answered by the store; a generation is closed when it is known.
-            return;
+    pub(super) fn advance_drain(&mut self) -> Next {
+        if self.shared.drain.is_none() {
+            return Next::Stay;
         }
-        if let Stage::Asking(asking) = &self.stage
-            && asking.waits_for_disk()
-        {
-            return;
-        }
-        if until > self.now.mono && self.calls_off_fetch() {
-            return;
-        }
-        if let Stage::Fetching(fetching) = &self.stage
-            && !fetching.asks_log()
-        {
-            return;
-        }
-        let flushed = match &self.stage {
-            Stage::Reading(reading) => reading.all_durable(),
-            Stage::Asking(_)
-            | Stage::Opening { .. }
-            | Stage::Recording { .. }
-            | Stage::Preparing { .. }
-            | Stage::Fetching(_)
-            | Stage::Waiting { .. }
-            | Stage::Suspended { .. }
-            | Stage::Closing
-            | Stage::Stopped => true,
+        let due = self.shared.drain_is_due();
+        let closes = match self.stage.ease(&mut self.shared) {
+            Ease::Busy => false,
+            Ease::Unflushed => due,
+            Ease::Idle => due || self.shared.writes.is_empty(),
         };
-        if (flushed && self.writes.is_empty()) || until <= self.now.mono {
-            self.reopen();
-        }
-    }
-
-    /// Every generation is closed, perhaps for another reason: then writes may still be under way.
-    pub(super) fn closed_in_drain(&mut self) {
-        let until = self.drain.as_ref().expect("a drain runs").until;
-        match self.writes.is_empty() || until <= self.now.mono {
-            true => self.drained(),
-            false => self.stage = Stage::Suspended { until, served: None },
-        }
-    }
-
-    fn drained(&mut self) {
-        let drain = self.drain.take().expect("closing ends a drain");
-        self.stage = Stage::Stopped;
-        self.become_phase(Phase::Stopped);
-        drain.ids.into_iter().for_each(|id| self.reply(id, Reply::Drained));
+        if closes { Next::Leave(Leave::Reopen) } else { Next::Stay }
     }
 }

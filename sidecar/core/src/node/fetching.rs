@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::decide::{Old, Plan, policy_fault};
+use crate::decide::{Old, Plan, Then, policy_fault};
 use crate::offset::Generation;
 use crate::peer::{PeerCall, PeerEvent, Transfer};
 use crate::phase::{Cause, Phase};
@@ -15,8 +15,10 @@ use crate::store::{Found, GenerationState, StoreCall, StoreCallKind};
 use crate::topic::{Identity, LogFacts};
 
 use super::peers::Wanted;
-use super::reading::Served;
-use super::{Effect, Node, Notice, Stage};
+use super::shared::Shared;
+use super::stage::{Ease, Handlers, Leave, News, Next, Served, Stage};
+use super::waiting::Waiting;
+use super::{Effect, Notice, Progress, Source};
 
 #[derive(Debug)]
 pub(super) struct Fetching {
@@ -24,16 +26,12 @@ pub(super) struct Fetching {
     found: Found,
     identity: Identity,
     generation: Generation,
-    pub(super) cause: Cause,
+    cause: Cause,
     /// The log cannot give the whole state: until a peer has, the node refuses and leaves everything as it is.
     refused: bool,
-    pub(super) served: Option<Served>,
-    pub(super) started: Duration,
-    /// Monotonic: when more of it last came.
-    progress_at: Duration,
-    pub(super) transfer: Option<Transfer>,
-    /// The address that gave it, once it is here, and the smallest delete.retention.ms that it told.
-    giver: Option<(String, u64)>,
+    served: Option<Served>,
+    /// Monotonic.
+    started: Duration,
     step: Step,
 }
 
@@ -41,273 +39,325 @@ pub(super) struct Fetching {
 enum Step {
     /// One store call after another, before anybody is asked.
     PuttingAside(VecDeque<StoreCall>),
-    Asked,
+    Asked(Coming),
     /// Called off: whatever comes of it, everything is opened anew.
-    Ending,
+    Ending(Coming),
     /// It is here; what the log says now decides about it.
-    Fetched,
-    Adopting(VecDeque<StoreCall>),
+    Fetched(Given),
+    Adopting(Given, VecDeque<StoreCall>),
 }
 
-impl Node {
-    pub(super) fn fetch(&mut self, found: Found, identity: Identity, wanted: Wanted) {
+#[derive(Debug)]
+struct Coming {
+    transfer: Option<Transfer>,
+    /// Monotonic: when more of it last came.
+    progress_at: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Given {
+    /// The address that gave it.
+    peer: String,
+    /// The smallest delete.retention.ms that it told.
+    delete_retention_ms_min: u64,
+    transfer: Option<Transfer>,
+}
+
+impl Fetching {
+    pub(super) fn new(
+        shared: &mut Shared,
+        found: Found,
+        identity: Identity,
+        wanted: Wanted,
+    ) -> Fetching {
         let Wanted { generation, cause, refused, old, served } = wanted;
         let calls = match refused {
             true => VecDeque::new(),
             // What speaks against it is known to this process only.
-            false => self.put_away(old.into_iter().filter(is_kept)),
+            false => shared.put_away(old.into_iter().filter(is_kept)),
         };
-        self.stage = Stage::Fetching(Box::new(Fetching {
-            found,
-            identity,
-            generation,
-            cause,
-            refused,
-            served,
-            started: self.now.mono,
-            progress_at: self.now.mono,
-            transfer: None,
-            giver: None,
-            step: Step::PuttingAside(calls),
-        }));
-        self.fetch_next();
+        let (started, step) = (shared.now.mono, Step::PuttingAside(calls));
+        Fetching { found, identity, generation, cause, refused, served, started, step }
     }
 
-    fn fetching(&mut self) -> Option<&mut Fetching> {
-        match &mut self.stage {
-            Stage::Fetching(fetching) => Some(fetching),
-            Stage::Asking(_)
-            | Stage::Opening { .. }
-            | Stage::Recording { .. }
-            | Stage::Preparing { .. }
-            | Stage::Reading(_)
-            | Stage::Waiting { .. }
-            | Stage::Suspended { .. }
-            | Stage::Closing
-            | Stage::Stopped => None,
+    fn ask_peers(&mut self, shared: &mut Shared) {
+        let now = shared.now.mono;
+        self.step = Step::Asked(Coming { transfer: None, progress_at: now });
+        let call = shared.peers.ask(self.generation, self.identity.clone(), now);
+        shared.effects.push_back(Effect::Peer(call));
+        if !self.refused {
+            shared.refusal = None;
         }
-    }
-
-    pub(super) fn fetches(&self) -> bool {
-        matches!(self.stage, Stage::Fetching(_))
-    }
-
-    /// The next store call, or what follows the last.
-    fn fetch_next(&mut self) {
-        let cancelled = self.cancelled;
-        let Some(fetching) = self.fetching() else { return };
-        match &mut fetching.step {
-            // A crash between two of them is as good.
-            Step::PuttingAside(_) | Step::Adopting(_) if cancelled => self.reopen(),
-            Step::PuttingAside(calls) => match calls.pop_front() {
-                Some(call) => self.store(call),
-                None => self.ask_peers(),
-            },
-            Step::Adopting(calls) => match calls.pop_front() {
-                Some(call) => self.store(call),
-                None => self.adopted(),
-            },
-            Step::Asked | Step::Ending | Step::Fetched => {}
-        }
-    }
-
-    fn ask_peers(&mut self) {
-        let now = self.now.mono;
-        let Some(fetching) = self.fetching() else { return };
-        let (generation, identity) = (fetching.generation, fetching.identity.clone());
-        let (cause, refused) = (fetching.cause, fetching.refused);
-        (fetching.step, fetching.progress_at) = (Step::Asked, now);
-        self.effects.push_back(Effect::Peer(self.peers.ask(generation, identity, now)));
-        if !refused {
-            self.become_phase(Phase::Restoring(cause));
-        }
-        self.end_stalls(|kind| {
+        shared.end_stalls(|kind| {
             matches!(kind, StallKind::StaleLeader | StallKind::StoreFull | StallKind::StoreFailed)
         });
     }
 
-    pub(super) fn on_peer(&mut self, event: PeerEvent) {
-        let now = self.now.mono;
-        let Some(fetching) = self.fetching() else { return };
-        let asked = matches!(fetching.step, Step::Asked);
-        if !asked && !matches!(fetching.step, Step::Ending) {
-            return;
-        }
+    pub(super) fn on_peer(&mut self, shared: &mut Shared, event: PeerEvent) -> Next {
+        let asked = matches!(self.step, Step::Asked(_));
+        let (Step::Asked(coming) | Step::Ending(coming)) = &mut self.step else {
+            return Next::Stay;
+        };
         match event {
             PeerEvent::Progress(transfer) => {
-                (fetching.transfer, fetching.progress_at) = (Some(transfer), now);
-                self.end_stalls(|kind| kind == StallKind::PeerSilent);
+                *coming = Coming { transfer: Some(transfer), progress_at: shared.now.mono };
+                shared.end_stalls(|kind| kind == StallKind::PeerSilent);
+                Next::Stay
             }
             PeerEvent::Fetched { generation, peer, delete_retention_ms_min } if asked => {
-                assert_eq!(generation, fetching.generation, "what was asked for is answered");
-                (fetching.step, fetching.giver) =
-                    (Step::Fetched, Some((peer, delete_retention_ms_min)));
-                self.peers.answered(now);
-                self.describe.hurry();
-                self.end_stalls(|kind| kind == StallKind::PeerSilent);
+                assert_eq!(generation, self.generation, "what was asked for is answered");
+                let transfer = coming.transfer.take();
+                self.step = Step::Fetched(Given { peer, delete_retention_ms_min, transfer });
+                shared.peers.answered(shared.now.mono);
+                shared.describe.hurry();
+                shared.end_stalls(|kind| kind == StallKind::PeerSilent);
+                Next::Stay
             }
-            PeerEvent::Fetched { .. } => self.stop_fetching(),
+            PeerEvent::Fetched { .. } => self.stop(shared),
             PeerEvent::Failed { generation, detail } => {
-                assert_eq!(generation, fetching.generation, "what was asked for is answered");
-                self.notice(Notice::PeerFailed { detail });
-                self.stop_fetching();
+                assert_eq!(generation, self.generation, "what was asked for is answered");
+                shared.notice(Notice::PeerFailed { detail });
+                self.stop(shared)
             }
         }
     }
 
-    fn stop_fetching(&mut self) {
-        self.peers.answered(self.now.mono);
-        self.end_stalls(|kind| kind == StallKind::PeerSilent);
-        let Some(fetching) = self.fetching() else { return };
-        let Fetching { found, identity, served, .. } = fetching;
-        let (found, identity, served) = (found.clone(), identity.clone(), *served);
-        match fetching.refused && matches!(fetching.step, Step::Asked) {
-            true => self.stage = Stage::Waiting { found, identity, served },
-            false => self.reopen(),
+    fn stop(&self, shared: &mut Shared) -> Next {
+        shared.peers.answered(shared.now.mono);
+        shared.end_stalls(|kind| kind == StallKind::PeerSilent);
+        match self.refused && matches!(self.step, Step::Asked(_)) {
+            true => Next::to(Stage::Waiting(Waiting {
+                found: self.found.clone(),
+                identity: self.identity.clone(),
+                served: self.served,
+            })),
+            false => Next::Leave(Leave::Reopen),
         }
     }
 
     /// True while an answer is to come that `Cancel` has been sent for.
-    pub(super) fn calls_off_fetch(&mut self) -> bool {
-        let Some(fetching) = self.fetching() else { return false };
-        match fetching.step {
-            Step::Asked => {
-                fetching.step = Step::Ending;
-                self.effects.push_back(Effect::Peer(PeerCall::Cancel));
+    fn calls_off(&mut self, shared: &mut Shared) -> bool {
+        match &mut self.step {
+            Step::Asked(coming) => {
+                let Coming { transfer, progress_at } = coming;
+                let (transfer, progress_at) = (transfer.take(), *progress_at);
+                self.step = Step::Ending(Coming { transfer, progress_at });
+                shared.effects.push_back(Effect::Peer(PeerCall::Cancel));
                 true
             }
-            Step::Ending => true,
-            Step::PuttingAside(_) | Step::Fetched | Step::Adopting(_) => false,
-        }
-    }
-
-    /// The topic as it is now, against what is fetched, and what decides once it is here.
-    pub(super) fn on_facts_beside_fetch(&mut self, facts: &LogFacts, superseded: bool) {
-        let (safe, identity) =
-            (policy_fault(&facts.policy, &self.limits).is_none(), facts.identity(&self.store));
-        let Some(fetching) = self.fetching() else { return };
-        let fits = safe && identity == fetching.identity;
-        match &fetching.step {
-            Step::Asked if !fits => drop(self.calls_off_fetch()),
-            Step::Fetched if !fits => self.reopen(),
-            Step::Fetched if !superseded => self.decide_about_fetched(facts),
-            Step::PuttingAside(_)
-            | Step::Asked
-            | Step::Ending
-            | Step::Fetched
-            | Step::Adopting(_) => {}
+            Step::Ending(_) => true,
+            Step::PuttingAside(_) | Step::Fetched(_) | Step::Adopting(..) => false,
         }
     }
 
     /// What is kept meanwhile, as far as is heard. It is written when it is opened anew, or waited with.
-    fn found_beside_fetch(&self) -> Found {
-        let Stage::Fetching(fetching) = &self.stage else { return Found::Nothing };
-        let mut found = fetching.found.clone();
+    fn kept(&self, shared: &Shared) -> Found {
+        let mut found = self.found.clone();
         if let Found::Copy(copy) = &mut found {
-            drop(self.heard.apply_to(copy));
+            drop(shared.heard.apply_to(copy));
         }
         found
     }
 
     /// The log may have changed for hours: what is put away is decided anew.
-    fn decide_about_fetched(&mut self, facts: &LogFacts) {
-        let Some(fetching) = self.fetching() else { return };
-        let generation = fetching.generation;
-        let found = self.found_beside_fetch();
-        match self.decide(&found, facts) {
-            Plan::Rebuild { generation: next, mut old, .. }
-            | Plan::Incomplete { generation: next, mut old, .. } => {
-                assert_eq!(next, generation, "nothing on disk changed while it was fetched");
-                self.end_stalls(|kind| kind == StallKind::StaleLeader);
-                self.peers.discard_damaged(&found, &mut old);
-                self.adopt(old, &found);
+    fn decide(&mut self, shared: &mut Shared, given: Given, facts: &LogFacts) -> Next {
+        let found = self.kept(shared);
+        let Plan { mut old, then, .. } = shared.decide(&found, facts);
+        match then {
+            Then::Rebuild { generation, .. } => {
+                assert_eq!(generation, self.generation, "the disk is as when it was asked for");
+                shared.end_stalls(|kind| kind == StallKind::StaleLeader);
+                shared.peers.discard_damaged(&found, &mut old);
+                self.adopt(shared, given, old, &found)
             }
-            Plan::Wait { deposed, .. } => {
-                self.begin_stall(StallKind::StaleLeader, deposed.to_string());
+            Then::Wait(deposed) => {
+                shared.begin_stall(StallKind::StaleLeader, deposed.to_string());
+                Next::Stay
             }
-            Plan::Refuse { .. } | Plan::Resume { .. } | Plan::Continue { .. } => self.reopen(),
+            Then::Refuse(_) | Then::Resume { .. } | Then::Continue { .. } => {
+                Next::Leave(Leave::Reopen)
+            }
         }
     }
 
     /// Nothing is deleted before the new generation is there.
-    fn adopt(&mut self, old: Vec<(Generation, Old)>, replaced: &Found) {
-        let heard = self.peers.heard_for(replaced);
+    fn adopt(
+        &mut self,
+        shared: &mut Shared,
+        given: Given,
+        old: Vec<(Generation, Old)>,
+        replaced: &Found,
+    ) -> Next {
+        let heard = shared.peers.heard_for(replaced);
         let (kept, rest): (Vec<_>, Vec<_>) = old.into_iter().partition(is_kept);
-        let mut calls = self.put_away(kept);
-        let discarded = self.put_away(rest);
-        let Some(fetching) = self.fetching() else { return };
-        let (generation, identity) = (fetching.generation, fetching.identity.clone());
-        let (_, told) = fetching.giver.as_ref().expect("what is adopted was given");
-        let delete_retention_ms_min = heard.min(*told);
+        let mut calls = shared.put_away(kept);
+        let discarded = shared.put_away(rest);
+        let (generation, identity) = (self.generation, self.identity.clone());
+        let delete_retention_ms_min = heard.min(given.delete_retention_ms_min);
         calls.push_back(StoreCall::Adopt { generation, identity, delete_retention_ms_min });
         calls.extend(discarded);
-        fetching.step = Step::Adopting(calls);
-        self.fetch_next();
+        self.step = Step::Adopting(given, calls);
+        self.begin(shared)
     }
 
-    fn adopted(&mut self) {
-        let now = self.now.mono;
-        let Some(fetching) = self.fetching() else { return };
-        let (giver, _) = fetching.giver.take().expect("what is adopted was given");
-        let generation = fetching.generation;
-        self.peers.adopted(generation, giver, now);
-        self.reopen();
-    }
-
-    pub(super) fn on_fetching_done(&mut self, call: StoreCallKind, generation: Generation) {
-        let Some(fetching) = self.fetching() else { return };
-        if let (StoreCallKind::Quarantine, Found::Copy(copy)) = (call, &mut fetching.found) {
-            copy.forget(generation);
-        }
-        self.fetch_next();
-    }
-
-    /// A read met damage in what is served meanwhile.
-    pub(super) fn note_damage_beside_fetch(&mut self, damaged: Generation, detail: &str) {
-        let Some(fetching) = self.fetching() else { return };
-        fetching.served.take_if(|served| served.generation == damaged);
-        let Found::Copy(copy) = &mut fetching.found else { return };
-        for found in [&mut copy.current, &mut copy.building].into_iter().flatten() {
-            if found.generation == damaged {
-                found.state = GenerationState::Corrupt(detail.to_owned());
-            }
-        }
-    }
-
-    pub(super) fn name_silence(&mut self) {
-        let Stage::Fetching(fetching) = &self.stage else { return };
-        if fetching.silent_at(self.limits.stall_after).is_some_and(|at| at <= self.now.mono) {
-            let since = self.now.mono - fetching.progress_at;
-            let detail = match &fetching.transfer {
+    fn name_silence(&self, shared: &mut Shared) {
+        let Some(coming) = self.coming() else { return };
+        if coming.progress_at + shared.limits.stall_after <= shared.now.mono {
+            let since = shared.now.mono - coming.progress_at;
+            let detail = match &coming.transfer {
                 Some(Transfer { peer, bytes, bytes_total }) => {
                     format!("{bytes} of {bytes_total} bytes from {peer}, none for {since:?}")
                 }
                 None => format!("no peer gives anything for {since:?}"),
             };
-            self.begin_stall(StallKind::PeerSilent, detail);
+            shared.begin_stall(StallKind::PeerSilent, detail);
         }
     }
 
-    pub(super) fn fetching_timer(&self, fetching: &Fetching) -> Option<Duration> {
-        let at = fetching.silent_at(self.limits.stall_after)?;
-        (!self.stalls.has(StallKind::PeerSilent)).then_some(at)
+    /// The log is asked only while the disk has nothing to answer.
+    fn asks_log(&self) -> bool {
+        match self.step {
+            Step::Asked(_) | Step::Ending(_) | Step::Fetched(_) => true,
+            Step::PuttingAside(_) | Step::Adopting(..) => false,
+        }
+    }
+
+    fn coming(&self) -> Option<&Coming> {
+        match &self.step {
+            Step::Asked(coming) => Some(coming),
+            Step::PuttingAside(_) | Step::Ending(_) | Step::Fetched(_) | Step::Adopting(..) => None,
+        }
+    }
+
+    fn transfer(&self) -> Option<&Transfer> {
+        match &self.step {
+            Step::PuttingAside(_) => None,
+            Step::Asked(coming) | Step::Ending(coming) => coming.transfer.as_ref(),
+            Step::Fetched(given) | Step::Adopting(given, _) => given.transfer.as_ref(),
+        }
     }
 }
 
-impl Fetching {
-    /// The log is asked only while the disk has nothing to answer.
-    pub(super) fn asks_log(&self) -> bool {
+impl Handlers for Fetching {
+    fn phase(&self) -> Phase {
         match self.step {
-            Step::Asked | Step::Ending | Step::Fetched => true,
-            Step::PuttingAside(_) | Step::Adopting(_) => false,
+            Step::PuttingAside(_) => Phase::Opening,
+            Step::Asked(_) | Step::Ending(_) | Step::Fetched(_) | Step::Adopting(..) => {
+                Phase::Restoring(self.cause)
+            }
         }
     }
 
-    fn silent_at(&self, stall_after: Duration) -> Option<Duration> {
-        match self.step {
-            Step::Asked => Some(self.progress_at + stall_after),
-            Step::PuttingAside(_) | Step::Ending | Step::Fetched | Step::Adopting(_) => None,
+    fn served(&self) -> Option<Served> {
+        self.served
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(Progress {
+            cause: self.cause,
+            started: self.started,
+            records: 0,
+            bytes: 0,
+            source: Source::Peer(self.transfer().cloned()),
+        })
+    }
+
+    fn timer(&self, shared: &Shared) -> Option<Duration> {
+        let asks = shared.describe.timer().filter(|_| self.asks_log());
+        let named = shared.stalls.has(StallKind::PeerSilent);
+        let silent = self.coming().filter(|_| !named);
+        let silent = silent.map(|coming| coming.progress_at + shared.limits.stall_after);
+        [asks, silent].into_iter().flatten().min()
+    }
+
+    /// The next store call, or what follows the last.
+    fn begin(&mut self, shared: &mut Shared) -> Next {
+        match &mut self.step {
+            // A crash between two of them is as good.
+            Step::PuttingAside(_) | Step::Adopting(..) if shared.cancelled => {
+                return Next::Leave(Leave::Reopen);
+            }
+            Step::PuttingAside(calls) => match calls.pop_front() {
+                Some(call) => shared.store(call),
+                None => self.ask_peers(shared),
+            },
+            Step::Adopting(given, calls) => {
+                let Some(call) = calls.pop_front() else {
+                    let peer = std::mem::take(&mut given.peer);
+                    shared.peers.adopted(self.generation, peer, shared.now.mono);
+                    return Next::Leave(Leave::Reopen);
+                };
+                shared.store(call);
+            }
+            Step::Asked(_) | Step::Ending(_) | Step::Fetched(_) => {}
         }
+        Next::Stay
+    }
+
+    fn advance(&mut self, shared: &mut Shared) -> Next {
+        if self.asks_log() {
+            shared.describe();
+        }
+        self.name_silence(shared);
+        Next::Stay
+    }
+
+    fn ease(&mut self, shared: &mut Shared) -> Ease {
+        let called_off = !shared.drain_is_due() && self.calls_off(shared);
+        if called_off || !self.asks_log() { Ease::Busy } else { Ease::Idle }
+    }
+
+    /// The topic as it is now, against what is fetched, and what decides once it is here.
+    fn on_facts(&mut self, shared: &mut Shared, news: &News) -> Next {
+        let safe = policy_fault(&news.facts.policy, &shared.limits).is_none();
+        let fits = safe && news.facts.identity(&shared.store) == self.identity;
+        match &self.step {
+            Step::Asked(_) if !fits => {
+                self.calls_off(shared);
+                Next::Stay
+            }
+            Step::Fetched(_) if !fits => Next::Leave(Leave::Reopen),
+            Step::Fetched(given) if !news.superseded => {
+                let given = given.clone();
+                self.decide(shared, given, &news.facts)
+            }
+            Step::PuttingAside(_)
+            | Step::Asked(_)
+            | Step::Ending(_)
+            | Step::Fetched(_)
+            | Step::Adopting(..) => Next::Stay,
+        }
+    }
+
+    fn on_done(
+        &mut self,
+        shared: &mut Shared,
+        call: StoreCallKind,
+        generation: Generation,
+    ) -> Next {
+        if let (StoreCallKind::Quarantine, Found::Copy(copy)) = (call, &mut self.found) {
+            copy.forget(generation);
+        }
+        self.begin(shared)
+    }
+
+    /// A read met damage in what is served meanwhile.
+    fn on_damaged(&mut self, damaged: Generation, detail: &str) -> Next {
+        self.served.take_if(|served| served.generation == damaged);
+        if let Found::Copy(copy) = &mut self.found {
+            for found in [&mut copy.current, &mut copy.building].into_iter().flatten() {
+                if found.generation == damaged {
+                    found.state = GenerationState::Corrupt(detail.to_owned());
+                }
+            }
+        }
+        Next::Stay
+    }
+
+    /// What of it came stays.
+    fn on_cancel(&mut self, shared: &mut Shared) -> Next {
+        self.calls_off(shared);
+        Next::Stay
     }
 }
 

@@ -8,11 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::offset::{Generation, Partition};
-use crate::store::{Found, FoundCopy, FoundGeneration, GenerationState, StoreCall};
-use crate::topic::{Identity, LogFacts};
-
-use super::reading::Served;
-use super::{Node, Stage};
+use crate::store::{FoundCopy, FoundGeneration, GenerationState, StoreCall};
 
 #[derive(Debug, Default)]
 pub(super) struct Heard {
@@ -71,60 +67,5 @@ impl Heard {
             calls.push(StoreCall::Flush { generation });
         }
         calls
-    }
-}
-
-impl Node {
-    /// The retention as it is now counts for all that is open.
-    pub(super) fn hear_retention(&mut self, facts: &LogFacts) {
-        for generation in &self.open {
-            self.heard.hear(*generation, facts.policy.delete_retention_ms);
-        }
-    }
-
-    /// Writes what was heard to what was found, where that knows less, then decides. `served`: what answers reads meanwhile.
-    pub(super) fn record(&mut self, found: Found, identity: Identity, served: Option<Served>) {
-        let mut found = found;
-        let calls = match &mut found {
-            Found::Copy(copy) => self.heard.apply_to(copy),
-            Found::Nothing | Found::Foreign { .. } => VecDeque::new(),
-        };
-        self.stage = Stage::Recording { calls, found, identity, served };
-        self.record_or_decide();
-    }
-
-    pub(super) fn recorded(&mut self) {
-        if let Stage::Recording { calls, .. } = &mut self.stage {
-            calls.pop_front();
-        }
-        self.record_or_decide();
-    }
-
-    /// The generation that is written to.
-    pub(super) fn recording(&self) -> Option<Generation> {
-        let Stage::Recording { calls, .. } = &self.stage else { return None };
-        match calls.front()? {
-            StoreCall::Confirm { generation, .. } | StoreCall::Flush { generation } => {
-                Some(*generation)
-            }
-            call => unreachable!("{:?} records nothing", call.kind()),
-        }
-    }
-
-    /// The first call is under way.
-    fn record_or_decide(&mut self) {
-        let Stage::Recording { calls, found, identity, .. } = &self.stage else {
-            return;
-        };
-        if let Some(call) = calls.front() {
-            return self.store(call.clone());
-        }
-        let (mut found, identity) = (found.clone(), identity.clone());
-        if let Found::Copy(copy) = &mut found {
-            // A read may have met damage meanwhile.
-            self.note_generations(copy);
-        }
-        let facts = self.facts.clone().expect("the copy is opened only after the log's facts came");
-        self.act_on(found, identity, &facts);
     }
 }

@@ -1,7 +1,8 @@
 //! One replica of one store: everything it knows, and the only code that changes it.
 //!
-//! A node is always in one [`Stage`]. Unexpected news from the log or the disk never patches the state in
-//! place: the node closes its generations without flushing, asks and opens again, and decides anew.
+//! A node is always in one [`Stage`](stage::Stage), which owns what belongs to it alone; what outlives it is in
+//! [`Shared`](shared::Shared). Unexpected news from the log or the disk never patches the state in place: the node closes
+//! its generations without flushing, asks and opens again, and decides anew.
 //!
 //! ```text
 //! Asking -> Opening -> Recording -> Preparing -> Reading        (restore, then the tail)
@@ -11,389 +12,373 @@
 //!    |         | a peer is to give what a rebuild would read        ^
 //!    |         +------> Fetching -----------------------------------+
 //! ```
+//!
+//! | what happens | where it is handled |
+//! |---|---|
+//! | an event comes | here: by the stage, or by what it concerns whatever the stage is |
+//! | one stage follows another | `stage`, by what its handlers return |
+//! | a copy is judged | [`decide`](crate::decide), called by `decided`, which carries the plan out |
+//! | records go from the log to the store | `reading` |
+//! | the phase, and what readers see | follow from the stage: `stage`, and `publish` here |
 
 mod ask;
+mod asking;
 mod awaits;
 mod cancel;
+mod closing;
+mod decided;
 mod drain;
 mod event;
 mod fetching;
-mod gather;
 mod heard;
-mod keep_up;
-mod leaderless;
-mod open;
+mod opening;
 mod peers;
-mod pins;
-mod policy;
-mod publish;
-mod read;
-mod reader;
+mod preparing;
 mod reading;
-mod refusals;
-mod reopen;
+mod recording;
+mod shared;
+mod stage;
 mod stalls;
 mod status;
+mod stopped;
+mod suspended;
 mod throttle;
 mod unanswered;
-mod unheard;
+mod waiting;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::clock::Moment;
-use crate::dates::Dates;
-use crate::gate::Gate;
+use crate::gate::{Gate, Rejection, Until};
 use crate::limits::Limits;
-use crate::log::{LogCall, LogEvent};
-use crate::offset::{Epoch, Generation, Offset, Partition, RequestId};
-use crate::phase::Phase;
-use crate::store::{Found, StoreCall, StoreEvent};
+use crate::log::{EndAnswer, KafkaError, LogEvent};
+use crate::offset::{Generation, Partition, RequestId};
+use crate::peer::PeerEvent;
+use crate::phase::{Operation, Phase};
+use crate::stall::StallKind;
+use crate::store::{StoreCallKind, StoreError, StoreEvent};
 use crate::time::Now;
-use crate::topic::{Identity, LogFacts};
+use crate::token::Token;
+use crate::topic::{LogFacts, TopicFacts, TopicId};
 
-use ask::Ask;
-use awaits::Awaits;
-use drain::Drain;
+use asking::Asking;
 pub use event::{Change, Command, Effect, Event, Notice, Outcome, PolicyWarning, Reply};
-use fetching::Fetching;
-use heard::Heard;
-use peers::Peers;
-use pins::Pins;
-use reading::{Reading, Served};
-use refusals::Refusals;
+use reading::Reading;
+use shared::Shared;
+use stage::{Next, Stage, Stays};
 pub use stalls::Stall;
-use stalls::Stalls;
 pub use status::{PartitionStatus, Progress, Source, Status};
-use throttle::Throttle;
-use unanswered::Unanswered;
-use unheard::Asking;
-use write::Sent;
 
 #[derive(Debug)]
 pub struct Node {
-    store: String,
-    limits: Limits,
-    /// Of the event being handled.
-    now: Moment,
-    dates: Dates,
-    effects: VecDeque<Effect>,
-    phase: Phase,
+    shared: Shared,
     stage: Stage,
-    facts: Option<LogFacts>,
-    /// Highest leader epoch that an answer has shown, per partition.
-    epochs_known: Vec<Option<Epoch>>,
-    /// When the question that `facts` answer was asked.
-    asked_at: Moment,
-    describe: Ask,
-    ends: Ask,
-    /// How far the log was known to reach when the outstanding question for the ends was asked.
-    reached_at_ask: Vec<Offset>,
-    topic_id: Ask,
-    /// Assignments per partition that the log has not answered: only the last one's answer counts.
-    assigning: BTreeMap<Partition, u32>,
-    /// Generations open in the store.
-    open: BTreeSet<Generation>,
-    evidence: Evidence,
-    heard: Heard,
-    refusals: Refusals,
-    peers: Peers,
-    stalls: Stalls,
-    unanswered: Unanswered,
-    awaits: Awaits,
-    throttle: Throttle,
-    writes: BTreeMap<RequestId, Sent>,
-    drain: Option<Drain>,
-    /// An operator stopped the restore: what is decided is not begun.
-    cancelled: bool,
-    /// Tries to get going that failed in a row.
-    failures: u32,
-    ignored: u64,
-    misplaced: u64,
-    pins: Pins,
-    gate: Gate,
-    gate_changed: bool,
-}
-
-/// What neither the disk nor the log's facts show, learned from what they refused: of each generation for itself, until
-/// it is gone.
-#[derive(Debug, Default)]
-struct Evidence {
-    diverged: BTreeSet<(Generation, Partition)>,
-    /// Can become exact no more: the log lost what their gaps may have been compacted for.
-    inexact: BTreeSet<(Generation, Partition)>,
-    corrupt: BTreeMap<Generation, String>,
-    /// Met their tombstone horizon, while they ran, by a clock that a restart cannot ask.
-    past_horizon: BTreeSet<Generation>,
-}
-
-impl Evidence {
-    fn forget(&mut self, gone: Generation) {
-        self.diverged.retain(|(generation, _)| *generation != gone);
-        self.inexact.retain(|(generation, _)| *generation != gone);
-        self.corrupt.remove(&gone);
-        self.past_horizon.remove(&gone);
-    }
-}
-
-#[derive(Debug)]
-enum Stage {
-    Asking(Asking),
-    /// For what is on disk, judged against this identity.
-    Opening {
-        expected: Identity,
-    },
-    /// What was heard is written to what was found, one store call after another, then the decision.
-    Recording {
-        calls: VecDeque<StoreCall>,
-        found: Found,
-        identity: Identity,
-        served: Option<Served>,
-    },
-    /// The plan's store calls one after another, then reading.
-    Preparing {
-        calls: VecDeque<StoreCall>,
-        reading: Box<Reading>,
-    },
-    Reading(Box<Reading>),
-    Fetching(Box<Fetching>),
-    /// Until the log's facts allow another plan for what was found.
-    Waiting {
-        found: Found,
-        identity: Identity,
-        served: Option<Served>,
-    },
-    /// The disk failed: reads go on as they can, nothing is applied until it is opened again.
-    Suspended {
-        until: Duration,
-        served: Option<Served>,
-    },
-    Closing,
-    Stopped,
 }
 
 impl Node {
     /// A node of `store`; drain its first effects with `poll`.
     pub fn new(store: String, limits: Limits, now: Now) -> Node {
-        let dates = Dates::new(now);
-        let now = dates.now();
-        let mut node = Node {
-            store,
-            limits,
-            dates,
-            now,
-            effects: VecDeque::new(),
-            phase: Phase::Opening,
-            stage: Stage::Asking(Asking::begin(now)),
-            facts: None,
-            epochs_known: Vec::new(),
-            asked_at: now,
-            describe: Ask::default(),
-            ends: Ask::default(),
-            reached_at_ask: Vec::new(),
-            topic_id: Ask::default(),
-            assigning: BTreeMap::new(),
-            open: BTreeSet::new(),
-            evidence: Evidence::default(),
-            heard: Heard::default(),
-            refusals: Refusals::default(),
-            peers: Peers::default(),
-            stalls: Stalls::default(),
-            unanswered: Unanswered::default(),
-            awaits: Awaits::default(),
-            throttle: Throttle::default(),
-            writes: BTreeMap::new(),
-            drain: None,
-            cancelled: false,
-            failures: 0,
-            ignored: 0,
-            misplaced: 0,
-            pins: Pins::default(),
-            gate: Gate::closed(),
-            gate_changed: true,
-        };
+        let shared = Shared::new(store, limits, now);
+        let stage = Stage::Asking(Asking::new(shared.now));
+        let mut node = Node { shared, stage };
         node.advance();
         node
     }
 
+    /// This node has peers that it may ask for a copy.
+    #[must_use]
+    pub fn with_peers(mut self) -> Node {
+        self.shared.peers.configured = true;
+        self
+    }
+
     pub fn handle(&mut self, now: Now, event: Event) {
-        assert!(now.mono >= self.now.mono, "the monotonic clock went back");
-        self.dates.observe(now);
-        self.now = self.dates.now();
-        match event {
+        assert!(now.mono >= self.shared.now.mono, "the monotonic clock went back");
+        self.shared.dates.observe(now);
+        self.shared.now = self.shared.dates.now();
+        let next = match event {
             Event::Log(event) => self.on_log(event),
             Event::Store(event) => self.on_store(event),
             Event::Peer(event) => self.on_peer(event),
             Event::Command(id, command) => self.on_command(id, command),
-            Event::Gone(id) => {
-                self.awaits.remove(id);
-                self.unpin(id);
-            }
-            Event::Withdraw(id) => self.withdraw(id),
+            Event::Gone(id) => self.on_gone(id),
             Event::Damaged { generation, detail } => self.on_damaged(generation, detail),
-            Event::RestoreRate(rate) => self.throttle.set(rate),
-            Event::Timer => {}
-        }
+            Event::Withdraw(id) => {
+                self.shared.withdraw(id);
+                Next::Stay
+            }
+            Event::RestoreRate(rate) => {
+                self.shared.throttle.set(rate);
+                Next::Stay
+            }
+            Event::Timer => Next::Stay,
+        };
+        self.transition(next);
         self.advance();
     }
 
     /// The next thing to carry out. Between two polls lies a crash point.
     pub fn poll(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        self.shared.effects.pop_front()
     }
 
     /// Monotonic time at which `Event::Timer` is wanted at the latest.
     pub fn next_timer(&self) -> Option<Duration> {
-        let asks = match &self.stage {
-            Stage::Asking(_) | Stage::Waiting { .. } => [self.describe.timer(), None, None],
-            Stage::Fetching(fetching) if fetching.asks_log() => [self.describe.timer(), None, None],
-            Stage::Reading(_) => [self.describe.timer(), self.ends.timer(), self.topic_id.timer()],
-            Stage::Fetching(_)
-            | Stage::Opening { .. }
-            | Stage::Recording { .. }
-            | Stage::Preparing { .. }
-            | Stage::Suspended { .. }
-            | Stage::Closing
-            | Stage::Stopped => [None; 3],
-        };
-        let own = match &self.stage {
-            Stage::Reading(reading) => self.reading_timer(reading),
-            Stage::Fetching(fetching) => self.fetching_timer(fetching),
-            Stage::Suspended { until, .. } => Some(*until),
-            Stage::Asking(asking) => self.asking_timer(asking),
-            Stage::Opening { .. }
-            | Stage::Recording { .. }
-            | Stage::Preparing { .. }
-            | Stage::Waiting { .. }
-            | Stage::Closing
-            | Stage::Stopped => None,
-        };
-        let drain =
-            self.drain.as_ref().map(|drain| drain.until).filter(|until| *until > self.now.mono);
-        let waits = [self.slow_store_timer(), self.awaits.timer(), self.pins.timer()];
-        asks.into_iter().chain(waits).chain([own, drain]).flatten().min()
+        let shared = &self.shared;
+        let drain = shared.drain.as_ref().map(|drain| drain.until);
+        let drain = drain.filter(|until| *until > shared.now.mono);
+        let waits = [shared.slow_store_timer(), shared.awaits.timer()];
+        waits.into_iter().chain([self.stage.timer(shared), drain]).flatten().min()
     }
 
     pub fn gate(&self) -> &Gate {
-        &self.gate
+        &self.shared.gate
     }
 
     /// The gate, once per change.
     pub fn changed_gate(&mut self) -> Option<Gate> {
-        std::mem::take(&mut self.gate_changed).then(|| self.gate.clone())
+        std::mem::take(&mut self.shared.gate_changed).then(|| self.shared.gate.clone())
     }
 
-    fn on_log(&mut self, event: LogEvent) {
-        match event {
-            LogEvent::Facts(facts) => self.on_facts(facts),
-            LogEvent::Leaderless { topic, partition, error } => {
-                self.on_leaderless(topic, partition, &error);
-            }
-            LogEvent::Assigned { partition } => self.on_assigned(partition),
-            LogEvent::Fetched(batch) => self.on_fetched(batch),
-            LogEvent::Lost { partition, loss } => self.on_lost(partition, loss),
-            LogEvent::Ends(ends) => self.on_ends(&ends),
-            LogEvent::TopicId(topic) => self.on_topic_id(topic),
-            LogEvent::PartitionCount(count) => self.on_partition_count(count),
-            LogEvent::Appended { id, results } => self.on_appended(id, results),
-            LogEvent::Failed { call, error } => self.on_log_failed(call, &error),
-            LogEvent::Trouble(error) => self.on_trouble(&error),
+    fn on_command(&mut self, id: RequestId, command: Command) -> Next {
+        match command {
+            Command::Write(changes) => self.shared.write(id, changes),
+            Command::Await { until, deadline } => self.wait_for(id, until, deadline),
+            Command::Pin { at, deadline } => self.pin(id, at, deadline),
+            Command::Cancel => self.cancel(id),
+            Command::Continue => self.continue_restore(id),
+            Command::Drain => self.begin_drain(id),
         }
+        Next::Stay
     }
 
-    fn on_store(&mut self, event: StoreEvent) {
-        self.note_answer(&event);
+    fn on_log(&mut self, event: LogEvent) -> Next {
         match event {
-            StoreEvent::Found(found) => self.on_found(found),
-            StoreEvent::Looked(looked) => self.on_looked(looked),
-            StoreEvent::Applied { generation, partition, position } => {
-                self.on_applied(generation, partition, position);
+            LogEvent::Facts(facts) => return self.on_facts(facts),
+            LogEvent::Leaderless { topic, partition, error } => {
+                return self.on_leaderless(topic, partition, &error);
             }
-            StoreEvent::Pinned { pin, partition } => self.on_pinned(pin, partition),
-            StoreEvent::Done { call, generation } => self.on_done(call, generation),
+            LogEvent::Ends(ends) => return self.on_ends(&ends),
+            LogEvent::TopicId(topic) => return self.on_topic_id(topic),
+            LogEvent::Assigned { partition } => {
+                let last = self.shared.assigned(partition);
+                return self.read(|reading, _| reading.on_assigned(partition, last));
+            }
+            LogEvent::Fetched(batch) => {
+                self.shared.end_stalls(|kind| {
+                    matches!(kind, StallKind::PoisonBatch | StallKind::NoProgress)
+                });
+                return self.read(|reading, shared| reading.on_fetched(shared, batch));
+            }
+            LogEvent::Lost { partition, loss } => {
+                return self.read(|reading, shared| reading.on_lost(shared, partition, loss));
+            }
+            LogEvent::PartitionCount(count) => {
+                return self.read(|reading, shared| reading.on_partition_count(shared, count));
+            }
+            LogEvent::Appended { id, results } => self.shared.on_appended(id, results),
+            LogEvent::Failed { call, error } => self.shared.on_log_failed(call, &error),
+            LogEvent::Trouble(error) => {
+                self.shared.begin_stall(StallKind::of(&error), error.to_string());
+            }
+        }
+        Next::Stay
+    }
+
+    fn on_store(&mut self, event: StoreEvent) -> Next {
+        self.shared.note_answer(&event);
+        match event {
+            StoreEvent::Found(found) => {
+                let Stage::Opening(opening) = &self.stage else { return Next::Stay };
+                opening.on_found(&mut self.shared, found)
+            }
+            StoreEvent::Looked(looked) => {
+                if let Stage::Asking(asking) = &mut self.stage {
+                    asking.on_looked(&mut self.shared, looked);
+                }
+                Next::Stay
+            }
+            StoreEvent::Applied { generation, partition, position } => {
+                self.read(|reading, shared| {
+                    reading.on_applied(shared, generation, partition, position)
+                })
+            }
+            StoreEvent::Pinned { pin, partition } => self.read(|reading, shared| {
+                reading.pins.on_pinned(shared, pin, partition);
+                Ok(())
+            }),
+            StoreEvent::Done { call, generation } => {
+                self.shared.note_done(call, generation);
+                self.stage.on_done(&mut self.shared, call, generation)
+            }
             StoreEvent::Failed { call, error } => self.on_store_failed(call, &error),
         }
+    }
+
+    fn on_peer(&mut self, event: PeerEvent) -> Next {
+        let Stage::Fetching(fetching) = &mut self.stage else { return Next::Stay };
+        fetching.on_peer(&mut self.shared, event)
+    }
+
+    fn on_gone(&mut self, id: RequestId) -> Next {
+        self.shared.awaits.remove(id);
+        self.read(|reading, shared| {
+            reading.pins.unpin(shared, id);
+            Ok(())
+        })
+    }
+
+    /// For what concerns a copy that is read into: what comes late is of one that is closed by now.
+    fn read(&mut self, handle: impl FnOnce(&mut Reading, &mut Shared) -> Stays) -> Next {
+        let Stage::Reading(reading) = &mut self.stage else { return Next::Stay };
+        handle(reading, &mut self.shared).into()
+    }
+
+    fn on_facts(&mut self, facts: LogFacts) -> Next {
+        self.shared.end_silence(!self.stage.leaderless().is_empty());
+        let reads = matches!(self.stage, Stage::Reading(_));
+        let news = self.shared.learn(facts, reads);
+        self.stage.on_facts(&mut self.shared, &news)
+    }
+
+    /// To decide about a copy all partitions' ends are needed. Who reads one goes by the answers to its questions for the
+    /// ends: for its audit the topic is enough.
+    fn on_leaderless(
+        &mut self,
+        topic: TopicFacts,
+        partition: Partition,
+        error: &KafkaError,
+    ) -> Next {
+        if let Stage::Reading(_) = self.stage
+            && let Some(facts) = self.shared.with_known_ends(topic)
+        {
+            return self.on_facts(facts);
+        }
+        self.shared.describe.failed(self.shared.now, &self.shared.limits);
+        let detail = reading::silence(partition, error);
+        self.shared.begin_stall(StallKind::LeaderUnavailable, detail);
+        Next::Stay
+    }
+
+    fn on_ends(&mut self, ends: &[EndAnswer]) -> Next {
+        let number = self.shared.ends.asked();
+        let interval = self.shared.limits.ends_interval;
+        let asked = self.shared.ends.answered(self.shared.now, interval);
+        let silent = reading::silent(ends);
+        let details: Vec<_> =
+            silent.iter().map(|(at, error)| reading::silence(*at, error)).collect();
+        if let Stage::Reading(reading) = &mut self.stage {
+            reading.leaderless = silent;
+        }
+        self.shared.end_silence(!self.stage.leaderless().is_empty());
+        if !details.is_empty() {
+            self.shared.begin_stall(StallKind::LeaderUnavailable, details.join(", "));
+        }
+        match asked {
+            Some(asked) => {
+                self.read(|reading, shared| reading.on_ends(shared, number, asked, ends))
+            }
+            None => Next::Stay,
+        }
+    }
+
+    fn on_topic_id(&mut self, topic: TopicId) -> Next {
+        let interval = self.shared.limits.ends_interval;
+        self.shared.topic_id.answered(self.shared.now, interval);
+        self.read(|reading, shared| reading.on_topic_id(shared, topic))
+    }
+
+    fn on_store_failed(&mut self, call: StoreCallKind, error: &StoreError) -> Next {
+        match call {
+            // Whatever is wrong with the disk, what is written to it tells.
+            StoreCallKind::Pin | StoreCallKind::Unpin => self.read(|reading, shared| {
+                reading.pins.end(shared);
+                Ok(())
+            }),
+            call => self.stage.on_store_failed(&mut self.shared, call, error),
+        }
+    }
+
+    fn on_damaged(&mut self, generation: Generation, detail: String) -> Next {
+        let corrupt = &self.shared.evidence.corrupt;
+        if !self.shared.open.contains(&generation) || corrupt.contains_key(&generation) {
+            return Next::Stay;
+        }
+        self.shared.begin_stall(StallKind::StoreFailed, detail.clone());
+        let next = self.stage.on_damaged(generation, &detail);
+        self.shared.evidence.corrupt.insert(generation, detail);
+        next
+    }
+
+    fn wait_for(&mut self, id: RequestId, until: Until, deadline: Duration) {
+        let shared = &mut self.shared;
+        if let Err(rejection) = shared.gate.admit_operation(Operation::Read) {
+            return shared.reply(id, Reply::Rejected(rejection));
+        }
+        if !shared.gate.awaits_free {
+            return shared.reply(id, Reply::Rejected(Rejection::Overloaded));
+        }
+        if let Until::Latest(_) = until {
+            shared.ends.hurry();
+        }
+        shared.awaits.add(id, until, shared.now.mono + deadline, shared.ends.asked());
+    }
+
+    fn pin(&mut self, id: RequestId, at: Token, deadline: Duration) {
+        let gate = &self.shared.gate;
+        let admitted = gate.admit_operation(Operation::Read).and_then(|()| gate.check_token(&at));
+        let rejection = match (admitted, &mut self.stage) {
+            (Ok(()), Stage::Reading(reading)) => {
+                return reading.pin(&mut self.shared, id, at, deadline);
+            }
+            // The disk or the log failed a moment ago; the phase may still be READY.
+            (Ok(()), _) => Rejection::NotReady(self.shared.phase.clone()),
+            (Err(rejection), _) => rejection,
+        };
+        self.shared.reply(id, Reply::Rejected(rejection));
     }
 
     /// Everything that is due, whatever the event was: decisions stand in one place, not in each handler.
     fn advance(&mut self) {
         // First: what waits for the disk gets no other name.
-        self.name_slow_store();
-        self.advance_stage();
-        self.advance_drain();
-        self.assess();
+        self.shared.name_slow_store();
+        let next = self.stage.advance(&mut self.shared);
+        self.transition(next);
+        let next = self.advance_drain();
+        self.transition(next);
+        self.stage.assess(&self.shared);
+        self.follow_phase();
         self.publish();
-        self.settle_awaits();
-        self.expire_pins();
-        if let Stage::Reading(reading) = &self.stage {
-            reading.readers.iter().for_each(reader::Reader::assert_ordered);
+        self.shared.settle_awaits(self.stage.leaderless());
+        if let Stage::Reading(reading) = &mut self.stage {
+            reading.pins.expire(&mut self.shared);
+            reading.assert_ordered();
         }
     }
 
-    fn advance_stage(&mut self) {
-        match &self.stage {
-            Stage::Asking(_) | Stage::Waiting { .. } => {
-                // Where a drain's time is up nothing waits for the answer.
-                if !self.drain_is_due() && self.describe.ask(self.now) {
-                    self.log(LogCall::Describe);
-                }
-                self.look_meanwhile();
-            }
-            Stage::Reading(_) => self.keep_up(),
-            Stage::Fetching(fetching) => {
-                if fetching.asks_log() && self.describe.ask(self.now) {
-                    self.log(LogCall::Describe);
-                }
-                self.name_silence();
-            }
-            Stage::Suspended { until, .. } if *until <= self.now.mono => self.reopen(),
-            Stage::Suspended { .. }
-            | Stage::Opening { .. }
-            | Stage::Recording { .. }
-            | Stage::Preparing { .. }
-            | Stage::Closing
-            | Stage::Stopped => {}
-        }
-    }
-
-    fn log(&mut self, call: LogCall) {
-        self.effects.push_back(Effect::Log(call));
-    }
-
-    fn store(&mut self, call: StoreCall) {
-        self.unanswered.sent(call.kind(), self.now.mono);
-        self.effects.push_back(Effect::Store(call));
-    }
-
-    fn notice(&mut self, notice: Notice) {
-        self.effects.push_back(Effect::Notice(notice));
-    }
-
-    fn become_phase(&mut self, next: Phase) {
-        if self.phase == next {
-            return;
-        }
-        assert!(self.phase.may_become(&next), "{} may not become {next}", self.phase);
-        self.phase = next;
-        self.notice(Notice::Phase(self.phase.clone()));
-    }
-
-    fn reading(&mut self) -> Option<&mut Reading> {
-        match &mut self.stage {
-            Stage::Reading(reading) => Some(reading),
-            Stage::Asking(_)
-            | Stage::Opening { .. }
-            | Stage::Recording { .. }
-            | Stage::Preparing { .. }
-            | Stage::Fetching(_)
-            | Stage::Waiting { .. }
-            | Stage::Suspended { .. }
-            | Stage::Closing
-            | Stage::Stopped => None,
+    /// What readers see follows from the stage.
+    fn publish(&mut self) {
+        let shared = &self.shared;
+        let served = self.stage.served();
+        let shown = self.stage.shown(&shared.gate);
+        let gate = Gate {
+            phase: if shared.drain.is_some() { Phase::Stopped } else { shared.phase.clone() },
+            generation: served.map(|served| served.generation),
+            live: shown.live,
+            topic: shown.topic.or_else(|| shared.facts.as_ref().map(|facts| facts.topic)),
+            positions: shown.positions,
+            epochs: shown.epochs,
+            exact: shown.exact,
+            confirmed_at_ms: served.map_or(0, |served| served.confirmed_at_ms),
+            awaits_free: shared.awaits.len() < shared.limits.awaits_max,
+            delete_retention_ms_min: shown.delete_retention_ms_min,
+        };
+        if gate != shared.gate {
+            self.shared.gate = gate;
+            self.shared.gate_changed = true;
         }
     }
 }

@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use crate::decide::Old;
+use crate::limits::Limits;
 use crate::offset::Generation;
 use crate::peer::PeerCall;
 use crate::phase::Cause;
 use crate::store::{Found, FoundGeneration, Why};
 use crate::topic::{Identity, LogFacts};
 
-use super::Node;
-use super::open::in_use;
-use super::reading::Served;
+use super::decided::in_use;
+use super::shared::Shared;
+use super::stage::Served;
 
 /// So many damaged copies that were in use already, and are kept for that, until only a restart asks again: each
 /// takes the disk's room.
@@ -20,7 +21,7 @@ const DAMAGED_IN_USE_MAX: u32 = 3;
 
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    configured: bool,
+    pub(super) configured: bool,
     /// Monotonic: when one was asked last, or had answered, since the node was READY.
     asked: Option<Duration>,
     adopted: Option<Adopted>,
@@ -55,45 +56,46 @@ pub(super) struct Wanted {
     pub(super) served: Option<Served>,
 }
 
-impl Node {
-    /// This node has peers that it may ask for a copy.
-    #[must_use]
-    pub fn with_peers(mut self) -> Node {
-        self.peers.configured = true;
-        self
-    }
-
-    /// Asked once between two READYs: what it gives may be damaged or too old, and then only the log helps. Where the
-    /// log cannot help either they are asked again and again.
+impl Shared {
     pub(super) fn may_ask_peers(&self, found: &Found, wanted: &Wanted, facts: &LogFacts) -> bool {
-        let retry = self.limits.peer_retry;
-        let due = match (self.peers.asked, wanted.refused) {
-            (None, true) => true,
-            (None, false) => facts.offsets() >= self.limits.peer_offsets_min,
-            (Some(asked), true) => self.now.mono >= asked + retry,
-            (Some(_), false) => false,
-        };
-        let bearable = match self.peers.adopted_among(&wanted.old) {
-            Some((adopted, Old::Quarantine(Why::Damaged(_)))) if wanted.refused => {
-                self.peers.damaged_in_use <= DAMAGED_IN_USE_MAX
-                    && self.now.mono >= adopted.at + retry * (1 << self.peers.damaged.min(4))
-            }
-            Some((_, Old::Quarantine(Why::Damaged(_)))) => false,
-            // The next one would be no better, and be kept beside it: unless this one was good for a time.
-            Some((adopted, Old::Quarantine(Why::Lost(_) | Why::Superseded))) => {
-                is_in_use(found, adopted.generation)
-            }
-            // Its giver, or the clock of one of the two, has to change first: a copy may take hours.
-            Some((adopted, Old::Discard)) if wanted.refused => {
-                self.now.mono >= adopted.at + retry * (1 << self.peers.outdated.min(8))
-            }
-            Some((_, Old::ServeStale | Old::Discard)) | None => true,
-        };
-        self.peers.configured && due && bearable && self.drain.is_none()
+        let (now, limits) = (self.now.mono, &self.limits);
+        let due = self.peers.due(wanted, facts, now, limits);
+        due && self.peers.bearable(found, wanted, now, limits) && self.drain.is_none()
     }
 }
 
 impl Peers {
+    /// Asked once between two READYs: what it gives may be damaged or too old, and then only the log helps. Where the
+    /// log cannot help either they are asked again and again.
+    fn due(&self, wanted: &Wanted, facts: &LogFacts, now: Duration, limits: &Limits) -> bool {
+        let due = match (self.asked, wanted.refused) {
+            (None, true) => true,
+            (None, false) => facts.offsets() >= limits.peer_offsets_min,
+            (Some(asked), true) => now >= asked + limits.peer_retry,
+            (Some(_), false) => false,
+        };
+        self.configured && due
+    }
+
+    /// What the last one gave does not speak against another try.
+    fn bearable(&self, found: &Found, wanted: &Wanted, now: Duration, limits: &Limits) -> bool {
+        let Some((adopted, old)) = self.adopted_among(&wanted.old) else { return true };
+        let rested = |times: u32| now >= adopted.at + limits.peer_retry * (1 << times);
+        match (old, wanted.refused) {
+            (Old::Quarantine(Why::Damaged(_)), true) => {
+                self.damaged_in_use <= DAMAGED_IN_USE_MAX && rested(self.damaged.min(4))
+            }
+            (Old::Quarantine(Why::Damaged(_)), false) => false,
+            // The next one would be no better, and be kept beside it: unless this one was good for a time.
+            (Old::Quarantine(Why::Lost(_) | Why::Superseded), _) => {
+                is_in_use(found, adopted.generation)
+            }
+            // Its giver, or the clock of one of the two, has to change first: a copy may take hours.
+            (Old::Discard, true) => rested(self.outdated.min(8)),
+            (Old::Discard, false) | (Old::ServeStale, _) => true,
+        }
+    }
+
     /// The node was READY: peers may be asked again.
     pub(super) fn forget_asking(&mut self) {
         self.asked = None;

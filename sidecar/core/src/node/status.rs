@@ -8,9 +8,7 @@ use crate::peer::Transfer;
 use crate::phase::{Cause, Phase};
 use crate::topic::{Identity, TopicPolicy};
 
-use super::fetching::Fetching;
-use super::reading::Reading;
-use super::{Node, Stage, Stall};
+use super::{Node, Stall};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
@@ -78,91 +76,30 @@ pub enum Source {
 
 impl Node {
     pub fn status(&self) -> Status {
-        let reading = match &self.stage {
-            Stage::Preparing { reading, .. } | Stage::Reading(reading) => Some(reading.as_ref()),
-            Stage::Asking(_)
-            | Stage::Opening { .. }
-            | Stage::Recording { .. }
-            | Stage::Fetching(_)
-            | Stage::Waiting { .. }
-            | Stage::Suspended { .. }
-            | Stage::Closing
-            | Stage::Stopped => None,
-        };
+        let Node { shared, stage } = self;
+        let reading = stage.reading();
         Status {
-            store: self.store.clone(),
-            phase: self.phase.clone(),
-            stalls: self.stalls.all().cloned().collect(),
-            identity: self.facts.as_ref().map(|facts| facts.identity(&self.store)),
-            policy: self.facts.as_ref().map(|facts| facts.policy.clone()),
-            served: self.gate.generation,
+            store: shared.store.clone(),
+            phase: shared.phase.clone(),
+            stalls: shared.stalls.all().cloned().collect(),
+            identity: shared.facts.as_ref().map(|facts| facts.identity(&shared.store)),
+            policy: shared.facts.as_ref().map(|facts| facts.policy.clone()),
+            served: shared.gate.generation,
             live: reading.map(|reading| reading.generation),
-            exact: self.gate.exact,
-            confirmed_at_ms: self.gate.confirmed_at_ms,
-            partitions: reading.map(|reading| self.partition_status(reading)).unwrap_or_default(),
-            progress: match &self.stage {
-                Stage::Fetching(fetching) => Some(fetched(fetching)),
-                Stage::Asking(_)
-                | Stage::Opening { .. }
-                | Stage::Recording { .. }
-                | Stage::Preparing { .. }
-                | Stage::Reading(_)
-                | Stage::Waiting { .. }
-                | Stage::Suspended { .. }
-                | Stage::Closing
-                | Stage::Stopped => reading.map(progress),
-            },
-            restore_rate: self.throttle.rate(),
-            horizon_in: reading.and_then(|reading| self.horizon_in(reading)),
-            writes_in_flight: self.writes.len(),
-            awaits: self.awaits.len(),
-            pins: self.pins.len(),
-            ignored: self.ignored,
-            misplaced: self.misplaced,
-            mono: self.now.mono,
+            exact: shared.gate.exact,
+            confirmed_at_ms: shared.gate.confirmed_at_ms,
+            partitions: reading
+                .map(|reading| reading.statuses(shared.accepted()))
+                .unwrap_or_default(),
+            progress: stage.progress(),
+            restore_rate: shared.throttle.rate(),
+            horizon_in: reading.and_then(|reading| reading.horizon_in(shared)),
+            writes_in_flight: shared.writes.len(),
+            awaits: shared.awaits.len(),
+            pins: reading.map_or(0, |reading| reading.pins.len()),
+            ignored: shared.ignored,
+            misplaced: shared.misplaced,
+            mono: shared.now.mono,
         }
-    }
-
-    fn horizon_in(&self, reading: &Reading) -> Option<Duration> {
-        reading.readers.iter().map(|reader| reader.horizon_in(self.now, &self.limits)).min()
-    }
-
-    fn partition_status(&self, reading: &Reading) -> Vec<PartitionStatus> {
-        let facts = self.facts.as_ref().expect("reading follows the log's facts");
-        let partitions = reading.readers.iter().zip(&facts.partitions);
-        partitions
-            .map(|(reader, facts)| PartitionStatus {
-                applied: reader.applied().position,
-                durable: reader.durable(),
-                target: reader.target,
-                log_start: facts.log_start,
-                high_watermark: reader
-                    .end_known()
-                    .max(facts.high_watermark)
-                    .max(reader.applied().position),
-                exact_from: reader.applied().exact_from,
-                epoch: reader.applied().epochs.latest(),
-            })
-            .collect()
-    }
-}
-
-fn progress(reading: &Reading) -> Progress {
-    Progress {
-        cause: reading.cause,
-        started: reading.started.mono,
-        records: reading.records,
-        bytes: reading.bytes,
-        source: Source::Log,
-    }
-}
-
-fn fetched(fetching: &Fetching) -> Progress {
-    Progress {
-        cause: fetching.cause,
-        started: fetching.started,
-        records: 0,
-        bytes: 0,
-        source: Source::Peer(fetching.transfer.clone()),
     }
 }

@@ -17,24 +17,24 @@ mod opening;
 mod peers;
 mod pins;
 mod policy;
-mod reader;
 mod slow_store;
 mod stalls;
 mod throttle;
 mod unheard;
 mod writes;
 
-use std::time::Duration;
-
 use super::*;
 use crate::batch::{Batch, BatchBuilder};
 use crate::clock::{Clock, Moment};
+use crate::log::LogCall;
 use crate::log::{KafkaError, LogCallKind, PartitionEnd};
+use crate::offset::{Epoch, Offset};
 use crate::store::StoreCallKind;
+use crate::store::{Found, StoreCall};
 use crate::time::Now;
 use crate::topic::{PartitionFacts, TopicId, TopicPolicy};
 
-const P0: Partition = Partition(0);
+pub(super) const P0: Partition = Partition(0);
 const G1: Generation = Generation(1);
 const TOPIC: TopicId = TopicId([1; 16]);
 
@@ -46,7 +46,7 @@ struct Driven {
     now: Now,
 }
 
-fn facts() -> LogFacts {
+pub(super) fn facts() -> LogFacts {
     let policy = TopicPolicy {
         cleanup: "compact".to_owned(),
         delete_retention_ms: 86_400_000,
@@ -105,7 +105,7 @@ impl Driven {
         driven.done(StoreCallKind::Flush);
         driven.done(StoreCallKind::Activate);
         driven.effects();
-        assert_eq!(driven.node.phase, Phase::Ready);
+        assert_eq!(driven.node.shared.phase, Phase::Ready);
         driven
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::stall::StallKind;
 use crate::store::{StoreCallKind, StoreEvent};
 
-use super::Node;
+use super::shared::Shared;
 
 /// In the order in which they were sent, in which they are carried out.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Unanswered {
     }
 }
 
-impl Node {
+impl Shared {
     pub(super) fn note_answer(&mut self, event: &StoreEvent) {
         self.unanswered.answered(event.answers(), self.now.mono);
         self.end_stalls(|kind| kind == StallKind::StoreSlow);

@@ -8,7 +8,8 @@ use crate::partitioner::partition_of;
 use crate::phase::Operation;
 use crate::topic::TopicId;
 
-use super::{Change, Command, Effect, Node, Outcome, Reply};
+use super::shared::Shared;
+use super::{Change, Outcome, Reply};
 
 /// The topic that a write was placed for: its answer names this one, whatever has taken its place meanwhile.
 #[derive(Clone, Copy, Debug)]
@@ -17,19 +18,8 @@ pub(super) struct Sent {
     partitions: u32,
 }
 
-impl Node {
-    pub(super) fn on_command(&mut self, id: RequestId, command: Command) {
-        match command {
-            Command::Write(changes) => self.write(id, changes),
-            Command::Await { until, deadline } => self.wait_for(id, until, deadline),
-            Command::Pin { at, deadline } => self.pin(id, at, deadline),
-            Command::Cancel => self.cancel(id),
-            Command::Continue => self.continue_restore(id),
-            Command::Drain => self.begin_drain(id),
-        }
-    }
-
-    fn write(&mut self, id: RequestId, changes: Vec<Change>) {
+impl Shared {
+    pub(super) fn write(&mut self, id: RequestId, changes: Vec<Change>) {
         if let Err(rejection) = self.gate.admit_operation(Operation::Write) {
             return self.reply(id, Reply::Rejected(rejection));
         }
@@ -64,12 +54,8 @@ impl Node {
         self.reply(id, Reply::Written { topic, partitions, outcomes });
     }
 
-    pub(super) fn reply(&mut self, id: RequestId, reply: Reply) {
-        self.effects.push_back(Effect::Reply(id, reply));
-    }
-
     fn sends(&self) -> Sent {
-        let facts = self.facts.as_ref().expect("writes are admitted after the log's facts came");
+        let facts = self.accepted();
         let partitions =
             u32::try_from(facts.partitions.len()).expect("Kafka counts partitions in 31 bits");
         Sent { topic: facts.topic, partitions }

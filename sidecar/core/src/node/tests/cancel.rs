@@ -39,7 +39,7 @@ impl Driven {
 
     /// Cancelled, with nothing under way: as long as it is asked, nothing is read or changed.
     fn stands_still(&mut self) {
-        assert_eq!(self.node.phase, Phase::Refused(Refusal::Cancelled));
+        assert_eq!(self.node.shared.phase, Phase::Refused(Refusal::Cancelled));
         for _ in 0..3 {
             self.pass(Limits::PRODUCTION.ends_interval);
             self.log(LogEvent::Facts(five_to_read()));
@@ -47,7 +47,7 @@ impl Driven {
             let effects = self.effects();
             assert!(effects.iter().all(quiet), "{effects:?}");
         }
-        assert_eq!(self.node.phase, Phase::Refused(Refusal::Cancelled));
+        assert_eq!(self.node.shared.phase, Phase::Refused(Refusal::Cancelled));
     }
 
     /// Let go on, it reads from `at`.
@@ -55,7 +55,7 @@ impl Driven {
         self.event(Event::Command(CONTINUE, Command::Continue));
         let effects = self.effects();
         assert_eq!(Driven::reply(&effects, CONTINUE), Some(Reply::Done));
-        assert_eq!(self.node.phase, Phase::Opening);
+        assert_eq!(self.node.shared.phase, Phase::Opening);
         self.log(LogEvent::Facts(five_to_read()));
         let assign = LogCall::Assign { partition: P0, at: Offset(at), epoch: None };
         assert!(self.effects().contains(&Effect::Log(assign)));
@@ -90,7 +90,7 @@ fn a_cancelled_restore_closes_without_a_flush_stands_still_and_goes_on_from_the_
     driven.finds_unfinished(3);
     driven.stands_still();
     driven.goes_on(3);
-    assert_eq!(driven.node.phase, Phase::Restoring(crate::phase::Cause::Unfinished));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(crate::phase::Cause::Unfinished));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn cancelled_before_the_log_has_answered_nothing_is_begun() {
     let mut driven = Driven::new(Limits::PRODUCTION);
     driven.effects();
     assert_eq!(Driven::reply(&driven.cancel(), CANCEL), Some(Reply::Done));
-    assert_eq!(driven.node.phase, Phase::Refused(Refusal::Cancelled));
+    assert_eq!(driven.node.shared.phase, Phase::Refused(Refusal::Cancelled));
     driven.finds_unfinished(3);
     driven.stands_still();
     driven.goes_on(3);
@@ -163,7 +163,7 @@ fn a_ready_node_is_not_cancelled_and_one_that_was_not_does_not_go_on() {
     driven.event(Event::Command(CONTINUE, Command::Continue));
     let refused = Reply::Rejected(Rejection::NotCancelled(Phase::Ready));
     assert_eq!(Driven::reply(&driven.effects(), CONTINUE), Some(refused));
-    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.node.shared.phase, Phase::Ready);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn let_go_on_before_it_is_closed_it_opens_as_if_nothing_had_been() {
     driven.event(Event::Command(CONTINUE, Command::Continue));
     driven.done(StoreCallKind::Close);
     driven.finds_unfinished(3);
-    assert_eq!(driven.node.phase, Phase::Restoring(crate::phase::Cause::Unfinished));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(crate::phase::Cause::Unfinished));
 }
 
 /// What is wrong with the topic is told first: it would be refused anyway.
@@ -200,7 +200,7 @@ fn another_refusal_comes_before_the_operators() {
     unsafe_policy.policy.cleanup = "delete".to_owned();
     driven.log(LogEvent::Facts(unsafe_policy));
     driven.store(StoreEvent::Found(Found::Nothing));
-    assert!(matches!(driven.node.phase, Phase::Refused(Refusal::Policy(_))));
+    assert!(matches!(driven.node.shared.phase, Phase::Refused(Refusal::Policy(_))));
     driven.pass(Limits::PRODUCTION.ends_interval);
     driven.log(LogEvent::Facts(five_to_read()));
     driven.effects();
@@ -247,7 +247,7 @@ fn a_node_that_refuses_and_fetches_nothing_has_no_restore_to_cancel() {
     let (generation, detail) = (G1, "nobody is READY".to_owned());
     driven.event(Event::Peer(PeerEvent::Failed { generation, detail }));
     driven.effects();
-    let phase = driven.node.phase.clone();
+    let phase = driven.node.shared.phase.clone();
     assert!(matches!(phase, Phase::Refused(Refusal::LogIncomplete { .. })), "{phase:?}");
     let refused = Reply::Rejected(Rejection::NoRestore(phase));
     assert_eq!(Driven::reply(&driven.cancel(), CANCEL), Some(refused));

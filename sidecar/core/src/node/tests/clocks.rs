@@ -10,7 +10,7 @@ use crate::store::FoundGeneration;
 const MARGIN_MS: u64 = RETENTION_MS / 10;
 
 fn refuses(driven: &Driven) -> bool {
-    matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. }))
+    matches!(driven.node.shared.phase, Phase::Refused(Refusal::LogIncomplete { .. }))
 }
 
 /// A node that only a peer can help, with what one gave after `away_ms`, while the clock was set back by `back_ms`.
@@ -35,7 +35,7 @@ fn a_clock_that_is_set_back_makes_no_peers_copy_young() {
     for back_ms in [0, MARGIN_MS, trusted / 2, trusted, 5 * RETENTION_MS] {
         let taken = |age_ms| {
             let driven = given(age_ms, back_ms.min(NOW_MS), intact(G1, 25, NOW_MS));
-            driven.node.phase == Phase::Restoring(Cause::Unfinished)
+            driven.node.shared.phase == Phase::Restoring(Cause::Unfinished)
         };
         assert!(taken(trusted - 1) && !taken(trusted), "set back by {back_ms} ms");
     }
@@ -45,11 +45,11 @@ fn a_clock_that_is_set_back_makes_no_peers_copy_young() {
 #[test]
 fn a_clock_that_is_set_back_costs_no_copy_that_is_read_into() {
     let mut driven = given(0, 5 * RETENTION_MS, intact(G1, 25, NOW_MS));
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
     driven.log(LogEvent::Assigned { partition: P0 });
     driven.now.wall_ms = 0;
     driven.takes(batch(25, b"k"));
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
     assert_eq!(applies(&driven.effects()), 1);
 }
 
@@ -59,13 +59,13 @@ fn a_copy_from_the_future_becomes_no_younger_by_waiting() {
     for (set_forward_ms, taken) in [(0, false), (3 * MARGIN_MS - 1, false), (3 * MARGIN_MS, true)] {
         let mut driven = given(0, 0, intact(G1, 25, NOW_MS + 4 * MARGIN_MS));
         for _ in 0..4 {
-            assert!(refuses(&driven), "{:?}", driven.node.phase);
+            assert!(refuses(&driven), "{:?}", driven.node.shared.phase);
             driven.pass(Duration::from_millis(MARGIN_MS));
             driven.log(LogEvent::Facts(log_of(20, 30)));
         }
         driven.fails_to_fetch(G2);
         driven.now.wall_ms += set_forward_ms;
         driven.log(LogEvent::Facts(log_of(20, 30)));
-        assert_eq!(!refuses(&driven), taken, "{:?}", driven.node.phase);
+        assert_eq!(!refuses(&driven), taken, "{:?}", driven.node.shared.phase);
     }
 }

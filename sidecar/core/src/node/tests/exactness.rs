@@ -62,7 +62,7 @@ fn an_end_that_went_back_below_a_gaps_is_a_loss() {
     driven.log(ends(120, Some(5)));
     driven.pass(Limits::PRODUCTION.ends_interval);
     driven.log(ends(110, Some(6)));
-    assert_eq!(driven.node.phase, Phase::Opening);
+    assert_eq!(driven.node.shared.phase, Phase::Opening);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn the_leader_that_told_an_end_is_deposed_when_it_tells_less() {
     driven.pass(Limits::PRODUCTION.ends_interval);
     driven.log(ends(110, Some(5)));
     assert!(driven.node.status().stalls.iter().any(|stall| stall.kind == StallKind::StaleLeader));
-    assert!(matches!(driven.node.phase, Phase::Restoring(_)));
+    assert!(matches!(driven.node.shared.phase, Phase::Restoring(_)));
 }
 
 /// Reads records of epoch 6 from 110 on, where the leader of epoch 5 had told 120: that is asked for.
@@ -91,7 +91,7 @@ fn a_log_that_grew_again_has_lost_what_its_new_epoch_begins_below() {
     doubts(&mut driven);
     driven.log(LogEvent::Lost { partition: P0, loss: Loss::Diverged });
     driven.pass(Limits::PRODUCTION.retry_max);
-    assert!(matches!(driven.node.stage, Stage::Closing), "epoch 5 had reached 120");
+    assert!(matches!(driven.node.stage, Stage::Closing(_)), "epoch 5 had reached 120");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn an_epoch_that_begins_where_a_gaps_end_was_is_a_clean_election() {
     let mut driven = holed();
     driven.takes(records(60..120, 5, 130));
     driven.takes(records(120..130, 6, 130));
-    assert!(!matches!(driven.node.phase, Phase::Opening), "{:?}", driven.node.phase);
+    assert!(!matches!(driven.node.shared.phase, Phase::Opening), "{:?}", driven.node.shared.phase);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_gap_read_while_the_leader_changed_is_read_again() {
     assert!(matches!(driven.node.stage, Stage::Reading(_)), "asked before the gap was read");
     driven.pass(Limits::PRODUCTION.ends_interval);
     driven.log(ends(140, Some(6)));
-    assert!(matches!(driven.node.stage, Stage::Closing), "either leader may have told 120");
+    assert!(matches!(driven.node.stage, Stage::Closing(_)), "either leader may have told 120");
     let mut settled = holed();
     settled.log(ends(120, Some(5)));
     for epoch in [5, 6] {
@@ -161,7 +161,7 @@ fn each_gap_is_held_against_the_leader_that_was_known_when_it_was_asked_for() {
     driven.takes(holed(10..20, 121));
     driven.pass(Limits::PRODUCTION.ends_interval);
     driven.log(ends(121, Some(6)));
-    assert!(matches!(driven.node.stage, Stage::Closing), "either may have told 120");
+    assert!(matches!(driven.node.stage, Stage::Closing(_)), "either may have told 120");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_gap_is_shown_with_what_makes_the_copy_exact_again() {
     driven.log(LogEvent::Fetched(holed(4, 6, 5, 6)));
     assert_eq!(applied(driven.effects()), [(0..6, true)], "one write: no snapshot is between");
     driven.store(StoreEvent::Applied { generation: G1, partition: P0, position: Offset(6) });
-    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.node.shared.phase, Phase::Ready);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn gaps_that_go_on_are_shown_as_they_are_after_a_time() {
     driven.pass(Limits::PRODUCTION.gap_wait_max / 2);
     assert_eq!(applied(driven.effects()), [(0..4, false)]);
     driven.store(StoreEvent::Applied { generation: G1, partition: P0, position: Offset(4) });
-    assert_eq!(driven.node.phase, Phase::CatchingUp);
+    assert_eq!(driven.node.shared.phase, Phase::CatchingUp);
     driven.log(LogEvent::Fetched(holed(4, 5, 5, 12)));
     assert_eq!(applied(driven.effects()), [(4..5, false)], "nothing is refused that was not");
 }
@@ -105,7 +105,7 @@ fn a_later_leader_that_answers_ends_the_wait_before_it_is_read_from() {
     driven.log(LogEvent::Fetched(holed(0, 2, 5, 8)));
     driven.pass(Limits::PRODUCTION.gap_wait_max / 2);
     driven.effects();
-    driven.node.ends.hurry();
+    driven.node.shared.ends.hurry();
     driven.pass(Duration::ZERO);
     driven.log(ends(8, Some(6)));
     assert_eq!(applied(driven.effects()), [(0..2, false)], "a leader of epoch 5 told its end");
@@ -125,5 +125,8 @@ fn what_was_not_shown_is_read_again_and_a_refusal_behind_it_says_nothing_about_t
     let mut driven = plain();
     driven.log(LogEvent::Fetched(holed(0, 2, 5, 9)));
     driven.log(LogEvent::Lost { partition: P0, loss: Loss::Diverged });
-    assert!(driven.node.evidence.diverged.is_empty(), "the position on disk was not refused");
+    assert!(
+        driven.node.shared.evidence.diverged.is_empty(),
+        "the position on disk was not refused"
+    );
 }

@@ -73,7 +73,7 @@ fn what_a_refusing_node_hears_is_on_disk_before_it_waits_on() {
     driven.ended(StoreCallKind::Confirm, G1);
     assert_eq!(driven.store_calls(), [StoreCall::Flush { generation: G1 }]);
     driven.ended(StoreCallKind::Flush, G1);
-    assert!(matches!(driven.node.phase, Phase::Refused(_)));
+    assert!(matches!(driven.node.shared.phase, Phase::Refused(_)));
 
     driven.log(refusing(LOWERED_MS));
     assert_eq!(driven.store_calls(), [], "once");
@@ -97,7 +97,7 @@ fn both_generations_learn_it_before_either_is_judged() {
         })
         .collect();
     assert_eq!(lowest(&calls), [(G1, LOWERED_MS), (G2, LOWERED_MS)]);
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_copy_that_turns_out_to_be_damaged_when_it_is_written_is_not_written_again()
 fn a_copy_that_is_kept_beside_its_rebuild_learns_it_too() {
     let mut driven = Driven::new(limits());
     driven.finds(log_of(0, 100), copy(intact(G1, 90, NOW_MS), intact(G2, 10, NOW_MS)));
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
     driven.effects();
     driven.log(LogEvent::Facts(with_retention(90_000)));
     let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
@@ -165,7 +165,7 @@ fn a_copy_that_is_read_into_learns_it_with_a_flush_at_once() {
     let calls = driven.store_calls();
     assert_eq!(lowest(&calls), [(G1, 90_000)]);
     assert_eq!(calls.last(), Some(&StoreCall::Flush { generation: G1 }));
-    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.node.shared.phase, Phase::Ready);
 }
 
 /// Shorter than what answers are trusted for: what was applied since the last one may lack tombstones, whatever is
@@ -191,7 +191,7 @@ fn a_copy_that_may_lack_tombstones_already_is_condemned_on_disk() {
     driven.ended(StoreCallKind::Confirm, G1);
     driven.recorded();
     driven.ended(StoreCallKind::Create, G2);
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::PastHorizon));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::PastHorizon));
 }
 
 /// What did not count because of the lag may have to, and a crash would forget that it is not known yet.

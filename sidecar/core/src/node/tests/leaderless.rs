@@ -45,7 +45,7 @@ impl Driven {
     }
 
     fn silences(&self) -> Vec<String> {
-        let stalls = self.node.stalls.all();
+        let stalls = self.node.shared.stalls.all();
         let silent = stalls.filter(|stall| stall.kind == StallKind::LeaderUnavailable);
         silent.map(|stall| stall.detail.clone()).collect()
     }
@@ -90,8 +90,7 @@ fn the_other_partitions_go_on_being_confirmed() {
     let mut driven = ready();
     let ages = |driven: &Driven| {
         let Stage::Reading(reading) = &driven.node.stage else { panic!("it reads") };
-        let ages = reading.readers.iter().map(|reader| reader.age(driven.node.now));
-        ages.collect::<Vec<_>>()
+        reading.ages(driven.node.shared.now)
     };
     driven.log(both_ends());
     let interval = Limits::PRODUCTION.ends_interval;

@@ -96,7 +96,7 @@ fn a_ready_node_stays_ready_when_a_deposed_leader_answers_its_reader() {
     driven.pass(Limits::PRODUCTION.retry_max);
     driven.log(LogEvent::Assigned { partition: P0 });
     driven.log(LogEvent::Lost { partition: P0, loss: Loss::UnknownEpoch });
-    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.node.shared.phase, Phase::Ready);
     assert!(driven.node.next_timer() > Some(driven.now.mono), "no busy waiting");
 }
 
@@ -161,7 +161,7 @@ fn what_the_log_still_says_of_a_partition_that_is_gone_changes_nothing() {
 #[test]
 fn an_assignment_of_a_partition_that_is_gone_is_answered() {
     let mut driven = with_fewer_partitions();
-    driven.node.assigning.insert(Partition(2), 1);
+    driven.node.shared.assign(Partition(2));
     driven.log(LogEvent::Assigned { partition: Partition(2) });
     assert_eq!(driven.effects(), []);
 }

@@ -15,7 +15,7 @@ fn where_the_log_is_incomplete_peers_are_asked_again_and_again() {
     let mut driven = with_peers(limits());
     driven.finds(log_of(20, 30), copy(intact(G1, 31, NOW_MS), None));
     for _ in 0..3 {
-        assert!(matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
+        assert!(matches!(driven.node.shared.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
         assert_eq!(driven.node.gate().generation, Some(G1));
         let effects = driven.effects();
         assert!(effects.contains(&fetch(G2)), "{effects:?}");
@@ -38,7 +38,7 @@ fn where_the_log_is_incomplete_peers_are_asked_again_and_again() {
     driven.ended(StoreCallKind::Adopt, G2);
     let given = intact(G2, 25, driven.now.wall_ms);
     driven.finds(log_of(20, 30), copy(None, given));
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
 }
 
 /// Its peer comes last, and it makes room when the next copy is here: kept, such copies would fill the disk.
@@ -67,7 +67,7 @@ fn where_only_peers_help_a_damaged_copy_is_replaced_by_another_peers_after_growi
         }
         let state = GenerationState::Corrupt("a block".to_owned());
         driven.finds(log_of(20, 30), copy(None, Some(FoundGeneration { generation, state })));
-        assert!(matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
+        assert!(matches!(driven.node.shared.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
         suspects.retain(|suspect| *suspect != peer);
         suspects.push(peer);
         driven.pass(limits().peer_retry * pauses - Duration::from_millis(1));
@@ -132,7 +132,7 @@ fn after_a_copy_that_has_what_the_log_lost(in_use: bool) {
     driven.ended(StoreCallKind::Adopt, G1);
     let lost = intact(G1, 31, NOW_MS);
     driven.finds(log_of(20, 30), if in_use { copy(lost, None) } else { copy(None, lost) });
-    assert!(matches!(driven.node.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
+    assert!(matches!(driven.node.shared.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
     driven.effects();
     driven.pass(limits().peer_retry * 16);
     driven.log(LogEvent::Facts(log_of(20, 30)));
@@ -180,5 +180,5 @@ fn fetches_in_ten_minutes(ahead_ms: u64) -> (u32, Phase) {
         }
         driven.pass(Duration::from_secs(1));
     }
-    (fetches, driven.node.phase.clone())
+    (fetches, driven.node.shared.phase.clone())
 }

@@ -59,7 +59,7 @@ impl Driven {
         self.log(LogEvent::TopicId(TOPIC));
         self.ended(StoreCallKind::Flush, generation);
         self.ended(StoreCallKind::Activate, generation);
-        assert_eq!(self.node.phase, Phase::Ready);
+        assert_eq!(self.node.shared.phase, Phase::Ready);
     }
 }
 
@@ -174,7 +174,7 @@ fn a_failing_removal_of_what_was_replaced_stops_nothing() {
     let mut driven = opened(intact(G1, [OLD_MS; 2]), intact(G2, [NOW_MS; 2]));
     driven.activated(G2);
     driven.fails(StoreCallKind::Remove, StoreErrorKind::Io);
-    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.node.shared.phase, Phase::Ready);
     driven.log(LogEvent::Fetched(batch(0, b"a")));
     driven.fails(StoreCallKind::Apply, StoreErrorKind::Full);
     let kinds: Vec<_> = driven.node.status().stalls.iter().map(|stall| stall.kind).collect();
@@ -259,13 +259,16 @@ fn a_refused_node_goes_on_with_what_it_found_unless_the_topic_is_another() {
     };
     let mut mended = refused();
     mended.log(LogEvent::Facts(two_partitions()));
-    assert_eq!(mended.node.phase, Phase::Ready);
+    assert_eq!(mended.node.shared.phase, Phase::Ready);
     assert_eq!(mended.store_calls(), [], "nothing is opened again");
 
     let mut recreated = refused();
     recreated.log(LogEvent::Facts(unsafe_topic(TopicId([2; 16]))));
     assert_eq!(recreated.store_calls(), [StoreCall::Close { generation: G1 }]);
-    assert!(matches!(recreated.node.phase, Phase::Refused(_)), "refused until it is judged again");
+    assert!(
+        matches!(recreated.node.shared.phase, Phase::Refused(_)),
+        "refused until it is judged again"
+    );
 }
 
 #[test]

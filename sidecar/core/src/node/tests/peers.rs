@@ -117,7 +117,7 @@ fn only_a_rebuild_of_a_log_that_is_worth_it_asks_and_only_configured_peers() {
 #[test]
 fn while_a_peer_gives_the_old_copy_answers_and_writes_go_on() {
     let mut driven = asked();
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::PastHorizon));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::PastHorizon));
     assert_eq!(driven.node.gate().generation, Some(G1));
     driven.event(Event::Command(RequestId(1), Command::Write(Vec::new())));
     let appends = |effect: &Effect| matches!(effect, Effect::Log(LogCall::Append { .. }));
@@ -145,7 +145,7 @@ fn what_a_peer_gave_is_adopted_and_then_judged_like_anything_on_disk() {
     assert_eq!(driven.store_calls(), [StoreCall::Close { generation: G1 }]);
     driven.ended(StoreCallKind::Close, G1);
     driven.finds(log_of(0, 120), copy(intact(G1, 90, OLD_MS), intact(G3, 80, NOW_MS)));
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
     assert_eq!(driven.node.gate().generation, Some(G1), "it answers STALE reads");
     let status = driven.node.status();
     assert_eq!((status.live, status.partitions[0].target), (Some(G3), Offset(120)));
@@ -185,7 +185,7 @@ fn a_peer_that_fails_is_not_asked_again_before_the_node_was_ready() {
         driven.log(LogEvent::TopicId(TOPIC));
         driven.ended(StoreCallKind::Flush, G1);
         driven.ended(StoreCallKind::Activate, G1);
-        assert_eq!(driven.node.phase, Phase::Ready);
+        assert_eq!(driven.node.shared.phase, Phase::Ready);
         driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
         driven.ended(StoreCallKind::Close, G1);
     }
@@ -281,8 +281,8 @@ fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it()
         }
         driven.finds(log(RETENTION_MS), copy(old(RETENTION_MS), given));
         driven.recorded();
-        let continues = driven.node.phase == Phase::Restoring(Cause::Unfinished);
-        assert_eq!(continues, judged, "{heard:?}: {:?}", driven.node.phase);
+        let continues = driven.node.shared.phase == Phase::Restoring(Cause::Unfinished);
+        assert_eq!(continues, judged, "{heard:?}: {:?}", driven.node.shared.phase);
     }
 }
 
@@ -299,7 +299,7 @@ fn what_was_heard_of_a_topic_that_is_no_more_says_nothing_about_its_successor() 
     driven.log(LogEvent::Facts(log_of(0, 100)));
     driven.ended(StoreCallKind::Adopt, G1);
     driven.finds(log_of(0, 100), copy(None, intact(G1, 80, NOW_MS - RETENTION_MS / 2)));
-    assert_eq!(driven.node.phase, Phase::Restoring(Cause::Unfinished));
+    assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
 }
 
 #[test]
@@ -453,7 +453,7 @@ fn a_copy_from_a_peer_that_is_found_damaged_later_is_not_replaced_by_another_one
     driven.log(LogEvent::TopicId(TOPIC));
     driven.ended(StoreCallKind::Flush, G1);
     driven.ended(StoreCallKind::Activate, G1);
-    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.node.shared.phase, Phase::Ready);
     driven.pass(limits().peer_retry * 16);
     driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
     driven.ended(StoreCallKind::Close, G1);

@@ -263,7 +263,8 @@ fn a_pin_ends_with_its_lease() {
     driven.effects();
     let lease = Limits::PRODUCTION.pin_lease;
     let end = driven.now.mono + lease;
-    assert_eq!(driven.node.pins.timer(), Some(end));
+    let Stage::Reading(reading) = &driven.node.stage else { panic!("it reads") };
+    assert_eq!(reading.pins.timer(), Some(end));
     driven.pass(lease - Duration::from_millis(1));
     assert_eq!(given(&driven.effects()), []);
     driven.pass(Duration::from_millis(1));

@@ -138,11 +138,11 @@ fn gaps_that_a_lag_protected_count_when_it_was_lowered() {
         driven.pass(Limits::PRODUCTION.describe_interval - Duration::from_secs(1));
         driven.log(ends(0, None));
         driven.takes(builder.finish(Offset(9)));
-        assert_eq!(driven.node.phase, Phase::Ready, "its markers, as far as is known");
+        assert_eq!(driven.node.shared.phase, Phase::Ready, "its markers, as far as is known");
         driven.pass(Duration::from_secs(1));
         let mut changed = facts();
         change(&mut changed.policy);
         driven.log(LogEvent::Facts(changed));
-        assert_eq!(driven.node.phase == Phase::CatchingUp, counts);
+        assert_eq!(driven.node.shared.phase == Phase::CatchingUp, counts);
     }
 }

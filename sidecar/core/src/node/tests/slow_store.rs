@@ -76,7 +76,7 @@ fn a_ready_node_whose_batch_is_not_written() {
     let mut driven = Driven::reading();
     driven.log(LogEvent::Fetched(batch(0, b"a")));
     driven.hangs("writing a batch");
-    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.node.shared.phase, Phase::Ready);
 }
 
 #[test]

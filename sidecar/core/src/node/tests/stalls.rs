@@ -163,7 +163,7 @@ fn a_shorter_log_is_a_loss_only_if_a_later_leader_tells_of_it() {
         driven.pass(SECOND);
         driven.log(ends(end, epoch));
         assert_eq!(driven.stalls(), stalls, "{end} {epoch:?}");
-        assert_eq!(driven.node.phase == Phase::Opening, lost, "{end} {epoch:?}");
+        assert_eq!(driven.node.shared.phase == Phase::Opening, lost, "{end} {epoch:?}");
     }
 }
 
@@ -181,7 +181,7 @@ fn overlapping_transactions_that_keep_a_copy_inexact_are_named() {
         let mut builder = BatchBuilder::new(P0, 1, Offset(at));
         builder.push(Offset(at + 3), None, Some(b"k"), Some(b"v"));
         driven.takes(builder.finish(Offset(at + 6)));
-        assert_eq!(driven.node.phase, Phase::CatchingUp);
+        assert_eq!(driven.node.shared.phase, Phase::CatchingUp);
         at += 4;
         driven.pass(SECOND);
         driven.effects();
@@ -191,7 +191,7 @@ fn overlapping_transactions_that_keep_a_copy_inexact_are_named() {
     assert_eq!(detail, "partition 0: read to 12, and exact only from 14: gaps go on");
     driven.takes(BatchBuilder::new(P0, 1, Offset(at)).at_end(Offset(14), None));
     driven.event(Event::Timer);
-    assert_eq!((driven.stalls(), &driven.node.phase), (vec![], &Phase::Ready));
+    assert_eq!((driven.stalls(), &driven.node.shared.phase), (vec![], &Phase::Ready));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_copy_on_its_way_to_exactness_has_no_stall() {
     builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
     driven.takes(builder.finish(Offset(9)));
     for at in 2..9 {
-        assert_eq!(driven.node.phase, Phase::CatchingUp);
+        assert_eq!(driven.node.shared.phase, Phase::CatchingUp);
         driven.pass(SECOND);
         driven.log(LogEvent::Facts(topic.clone()));
         driven.log(LogEvent::TopicId(TOPIC));
@@ -232,5 +232,5 @@ fn a_copy_on_its_way_to_exactness_has_no_stall() {
         assert_eq!(driven.stalls(), [], "{at}");
         driven.takes(batch(at, b"k"));
     }
-    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.node.shared.phase, Phase::Ready);
 }

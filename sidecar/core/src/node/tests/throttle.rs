@@ -116,7 +116,7 @@ fn a_node_that_was_ready_owes_nothing() {
         driven.takes(hundred(offset));
     }
     driven.takes(gap(100));
-    assert_eq!(driven.node.phase, Phase::CatchingUp);
+    assert_eq!(driven.node.shared.phase, Phase::CatchingUp);
     driven.effects();
     driven.takes(hundred(102));
     assert_eq!(driven.credit(), None);
@@ -135,10 +135,10 @@ fn a_restore_owes_nothing_once_it_has_ended() {
     assert!(driven.flushed());
     driven.done(StoreCallKind::Flush);
     driven.done(StoreCallKind::Activate);
-    assert_eq!(driven.node.phase, Phase::Ready);
+    assert_eq!(driven.node.shared.phase, Phase::Ready);
     assert_eq!(driven.credit(), Some(Limits::PRODUCTION.fetch_bytes_max), "at once");
     driven.takes(gap(1));
-    assert_eq!(driven.node.phase, Phase::CatchingUp);
+    assert_eq!(driven.node.shared.phase, Phase::CatchingUp);
     driven.effects();
     driven.takes(hundred(3));
     driven.pass(SECOND);

@@ -42,14 +42,14 @@ impl Driven {
 #[test]
 fn reads_that_are_content_with_any_copy_are_answered_and_nothing_else_is() {
     let mut driven = served();
-    assert_eq!(driven.node.phase, Phase::Opening);
+    assert_eq!(driven.node.shared.phase, Phase::Opening);
     assert_eq!(driven.admits(ReadLevel::Stale), Ok(Admit::Now(G2)));
     let gate = driven.node.gate();
     assert_eq!((gate.confirmed_at_ms, gate.topic), (NOW_MS, Some(OTHER)));
     for level in [ReadLevel::Local, ReadLevel::Latest] {
         assert_eq!(driven.admits(level), Err(Rejection::NotReady(Phase::Opening)));
     }
-    assert!(!driven.node.phase.admits(crate::phase::Operation::Write));
+    assert!(!driven.node.shared.phase.admits(crate::phase::Operation::Write));
     driven.pass(Duration::from_secs(60));
     assert_eq!(driven.store_calls(), [], "once is enough");
 }
@@ -85,7 +85,7 @@ fn the_first_answer_of_the_log_opens_it_anew() {
         assert_eq!(driven.admits(ReadLevel::Stale), Err(Rejection::NotReady(Phase::Opening)));
         driven.store(StoreEvent::Found(copy(intact(G3, 10, NOW_MS), None)));
         assert_eq!(driven.node.gate().topic, Some(TOPIC));
-        assert_eq!(driven.node.phase, Phase::Ready, "it is at the end of the log");
+        assert_eq!(driven.node.shared.phase, Phase::Ready, "it is at the end of the log");
     }
 }
 
@@ -117,14 +117,14 @@ fn a_drain_closes_it_and_waits_for_the_disk_only() {
     driven.event(drain.clone());
     assert_eq!(driven.store_calls(), [StoreCall::Close { generation: G2 }]);
     driven.ended(StoreCallKind::Close, G2);
-    assert_eq!(driven.node.phase, Phase::Stopped);
+    assert_eq!(driven.node.shared.phase, Phase::Stopped);
 
     let mut looking = unheard();
     looking.event(drain);
-    assert_ne!(looking.node.phase, Phase::Stopped);
+    assert_ne!(looking.node.shared.phase, Phase::Stopped);
     looking.store(looked(intact(G2, 7, NOW_MS)));
     looking.ended(StoreCallKind::Close, G2);
-    assert_eq!(looking.node.phase, Phase::Stopped);
+    assert_eq!(looking.node.shared.phase, Phase::Stopped);
 }
 
 /// Else its timer would come round at once, again and again.

@@ -1,9 +1,17 @@
 //! One partition's numbers, at the borders where they decide.
 
-use super::*;
+use std::time::Duration;
+
+use super::reader::{Fetch, Reader};
+use crate::batch::{Batch, BatchBuilder};
+use crate::clock::{Clock, Moment};
+use crate::limits::Limits;
 use crate::lineage::{EpochChain, Lineage};
 use crate::log::PartitionEnd;
-use crate::node::reader::{Fetch, Reader};
+use crate::node::tests::{P0, facts};
+use crate::offset::{Epoch, Offset};
+use crate::time::Now;
+use crate::topic::TopicPolicy;
 
 const RETENTION_MS: u64 = 1_000_000;
 const START: Now = Now { mono: Duration::from_secs(50_000), wall_ms: 70_000_000 };

@@ -17,9 +17,9 @@ use crate::offset::{Epoch, Partition};
 use crate::phase::Phase;
 use crate::topic::TopicPolicy;
 
-use super::reader::Reader;
-use super::reading::Reading;
-use super::{Node, Stage};
+use super::super::shared::Shared;
+use super::super::stage::Stays;
+use super::{Reader, Reading};
 
 #[derive(Debug)]
 pub(super) struct Gathered {
@@ -69,72 +69,70 @@ impl Reader {
     }
 }
 
-impl Node {
+impl Reading {
     /// Gives a batch to the store, unless reads would be refused for it: then it may wait for those that follow.
-    pub(super) fn gather(&mut self, batch: Batch) {
-        let ready = self.phase == Phase::Ready && self.drain.is_none();
-        let Stage::Reading(reading) = &mut self.stage else {
-            return;
-        };
-        let bytes_max = self.limits.fetch_bytes(reading.readers.len());
-        let reader = &mut reading.readers[batch.partition.index()];
-        let facts = self.facts.as_ref().expect("reading follows the log's facts");
+    pub(super) fn gather(&mut self, shared: &mut Shared, batch: Batch) -> Stays {
+        let ready = shared.phase == Phase::Ready && shared.drain.is_none();
+        let bytes_max = shared.limits.fetch_bytes(self.readers.len());
+        let reader = &mut self.readers[batch.partition.index()];
+        let (policy, now) = (&shared.accepted().policy, shared.now);
         let batches = match ready && reader.fetched().exact() {
-            true => reader.gather(batch, &facts.policy, self.now, bytes_max, &self.limits),
+            true => reader.gather(batch, policy, now, bytes_max, &shared.limits),
             false => [reader.ungather(), Some(batch)],
         };
-        self.apply_all(batches.into_iter().flatten());
+        self.apply_all(shared, batches.into_iter().flatten())
     }
 
-    fn apply_all(&mut self, batches: impl IntoIterator<Item = Batch>) {
+    fn apply_all(
+        &mut self,
+        shared: &mut Shared,
+        batches: impl IntoIterator<Item = Batch>,
+    ) -> Stays {
         for batch in batches {
-            let Stage::Reading(reading) = &mut self.stage else {
-                return;
-            };
-            match reading.reader(batch.partition).doubts(&batch) {
-                true => return self.assign_one(batch.partition),
-                false => self.apply_to_pins(batch),
+            if self.reader(batch.partition).doubts(&batch) {
+                self.assign_one(shared, batch.partition);
+                return Ok(());
             }
+            self.apply(shared, batch)?;
         }
+        Ok(())
     }
 
     /// Applies what waited too long; and, before more is asked for, what must not be mixed with a later leader's.
-    pub(super) fn show_gathered(&mut self) {
-        let Stage::Reading(reading) = &self.stage else {
-            return;
-        };
-        if reading.holds_back(&self.limits) {
-            return;
+    pub(super) fn show_gathered(&mut self, shared: &mut Shared) -> Stays {
+        if self.holds_back(&shared.limits) {
+            return Ok(());
         }
-        let due = reading.readers.iter().filter(|reader| self.is_due(reader));
+        let due = self.readers.iter().filter(|reader| is_due(reader, shared));
         let due: Vec<Partition> = due.map(|reader| reader.partition).collect();
         for partition in due {
-            if !self.knows_policy(partition) {
+            if !self.knows_policy(shared, partition) {
                 // Shown when that is known: until then nothing is applied.
-                self.hurry_for_policy();
+                shared.hurry_for_policy();
                 continue;
             }
-            let gathered =
-                self.reading().and_then(|reading| reading.reader_if(partition)?.ungather());
-            self.apply_all(gathered);
+            let gathered = self.reader(partition).ungather();
+            self.apply_all(shared, gathered)?;
         }
+        Ok(())
     }
 
-    fn is_due(&self, reader: &Reader) -> bool {
-        let known = self.epochs_known.get(reader.partition.index()).copied().flatten();
-        reader.mixes(known) || self.shows_at(reader).is_some_and(|at| at <= self.now.mono)
+    pub(super) fn gathered_timer(&self, shared: &Shared) -> Option<Duration> {
+        let shown =
+            self.readers.iter().filter(|reader| self.knows_policy(shared, reader.partition));
+        let at = shown.filter_map(|reader| shows_at(reader, &shared.limits)).min();
+        at.filter(|_| !self.holds_back(&shared.limits))
     }
+}
 
-    /// When (monotonic) what is gathered is shown at the latest. What came behind it while nothing may be applied is
-    /// looked at first.
-    fn shows_at(&self, reader: &Reader) -> Option<Duration> {
-        let gathered = reader.gathered.as_ref().filter(|_| !reader.holds())?;
-        Some(gathered.since + self.limits.gap_wait_max)
-    }
+fn is_due(reader: &Reader, shared: &Shared) -> bool {
+    reader.mixes(shared.epoch_known(reader.partition))
+        || shows_at(reader, &shared.limits).is_some_and(|at| at <= shared.now.mono)
+}
 
-    pub(super) fn gathered_timer(&self, reading: &Reading) -> Option<Duration> {
-        let shown = reading.readers.iter().filter(|reader| self.knows_policy(reader.partition));
-        let at = shown.filter_map(|reader| self.shows_at(reader)).min();
-        at.filter(|_| !reading.holds_back(&self.limits))
-    }
+/// When (monotonic) what is gathered is shown at the latest. What came behind it while nothing may be applied is
+/// looked at first.
+fn shows_at(reader: &Reader, limits: &Limits) -> Option<Duration> {
+    let gathered = reader.gathered.as_ref().filter(|_| !reader.holds())?;
+    Some(gathered.since + limits.gap_wait_max)
 }

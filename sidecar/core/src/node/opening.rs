@@ -1,0 +1,42 @@
+//! What is on disk is opened, to be judged.
+
+use crate::store::{Found, StoreCall};
+use crate::topic::Identity;
+
+use super::recording::Recording;
+use super::shared::Shared;
+use super::stage::{Ease, Handlers, Next, Stage};
+
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// What is found is judged against it.
+    pub(super) expected: Identity,
+}
+
+impl Handlers for Opening {
+    fn begin(&mut self, shared: &mut Shared) -> Next {
+        shared.open.clear();
+        shared.store(StoreCall::Open { expected: self.expected.clone() });
+        Next::Stay
+    }
+
+    /// What was opened is closed when it is known.
+    fn ease(&mut self, _: &mut Shared) -> Ease {
+        Ease::Busy
+    }
+}
+
+impl Opening {
+    pub(super) fn on_found(&self, shared: &mut Shared, found: Found) -> Next {
+        let mut found = found;
+        if let Found::Copy(copy) = &mut found {
+            shared.note_generations(copy);
+            if let Some((adopted, retention_ms)) = shared.peers.heard_of_adopted() {
+                shared.heard.hear(adopted, retention_ms);
+            }
+        }
+        let retention_ms = shared.accepted().policy.delete_retention_ms;
+        shared.hear_retention(retention_ms);
+        Next::to(Stage::Recording(Recording::new(shared, found, self.expected.clone(), None)))
+    }
+}

@@ -1,0 +1,85 @@
+//! What was heard is written to what was found, one store call after another, then it is decided.
+
+use std::collections::VecDeque;
+
+use crate::offset::Generation;
+use crate::store::{Found, StoreCall, StoreCallKind, StoreError};
+use crate::topic::Identity;
+
+use super::shared::Shared;
+use super::stage::{Ease, Handlers, Leave, Next, Served};
+
+#[derive(Debug)]
+pub(super) struct Recording {
+    /// The first is under way.
+    calls: VecDeque<StoreCall>,
+    found: Found,
+    identity: Identity,
+    served: Option<Served>,
+}
+
+impl Recording {
+    /// Writes what was heard to what was found, where that knows less. `served`: what answers reads meanwhile.
+    pub(super) fn new(
+        shared: &Shared,
+        found: Found,
+        identity: Identity,
+        served: Option<Served>,
+    ) -> Recording {
+        let mut found = found;
+        let calls = match &mut found {
+            Found::Copy(copy) => shared.heard.apply_to(copy),
+            Found::Nothing | Found::Foreign { .. } => VecDeque::new(),
+        };
+        Recording { calls, found, identity, served }
+    }
+
+    /// The generation that is written to.
+    fn writes_to(&self) -> Option<Generation> {
+        match self.calls.front()? {
+            StoreCall::Confirm { generation, .. } | StoreCall::Flush { generation } => {
+                Some(*generation)
+            }
+            call => unreachable!("{:?} records nothing", call.kind()),
+        }
+    }
+}
+
+impl Handlers for Recording {
+    fn served(&self) -> Option<Served> {
+        self.served
+    }
+
+    fn begin(&mut self, shared: &mut Shared) -> Next {
+        if let Some(call) = self.calls.front() {
+            shared.store(call.clone());
+            return Next::Stay;
+        }
+        let (mut found, identity) = (self.found.clone(), self.identity.clone());
+        if let Found::Copy(copy) = &mut found {
+            // A read may have met damage meanwhile.
+            shared.note_generations(copy);
+        }
+        let facts = shared.accepted().clone();
+        shared.act_on(found, identity, &facts)
+    }
+
+    fn ease(&mut self, _: &mut Shared) -> Ease {
+        Ease::Busy
+    }
+
+    fn on_done(&mut self, shared: &mut Shared, _: StoreCallKind, _: Generation) -> Next {
+        self.calls.pop_front();
+        self.begin(shared)
+    }
+
+    fn on_store_failed(
+        &mut self,
+        shared: &mut Shared,
+        _: StoreCallKind,
+        error: &StoreError,
+    ) -> Next {
+        shared.disk_failed(error, self.writes_to());
+        Next::Leave(Leave::Suspend)
+    }
+}
