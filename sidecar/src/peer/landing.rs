@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! fetching-g<N>/OWNER      whose copy it is                     (rocks::begin_fetch)
-//! fetching-g<N>/TRANSFER   which checkpoint of which peer it is (JSON, written once)
+//! fetching-g<N>/TRANSFER   which checkpoint of which peer it is (JSON)
 //! fetching-g<N>/POSITION   so many bytes, over all files in order, are on disk, and their XXH3
 //! fetching-g<N>/...        the files
 //! ```
