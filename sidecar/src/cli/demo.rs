@@ -3,10 +3,10 @@
 use clap::builder::RangedU64ValueParser;
 
 use super::failure::Failure;
-use crate::config::{LogConfig, LogFormat};
 use crate::demo::{self, DemoConfig};
 use crate::exit::Exit;
 use crate::telemetry;
+use crate::telemetry::{LogConfig, LogFormat};
 
 /// Shows it all in less than a minute, without Kafka: a node loses its disk and gets everything back
 #[derive(Debug, clap::Args)]

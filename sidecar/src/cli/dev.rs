@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 
 use super::failure::Failure;
-use crate::config::{LogConfig, LogFormat};
 use crate::dev::{self, DevConfig};
 use crate::exit::Exit;
 use crate::telemetry;
+use crate::telemetry::{LogConfig, LogFormat};
 
 /// Runs a small cluster without Kafka, with a prompt to break it: kill N, wipe N, start N, status, quit
 ///

@@ -18,6 +18,7 @@ use crate::plan::PlanError;
 use crate::reseed::ReseedError;
 use crate::rocks::DataDirError;
 use crate::serve::ServeError;
+use crate::survey;
 use crate::telemetry::{LogError, MetricsError};
 
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +97,7 @@ impl Failure {
             Failure::Serve(error) => error.exit(),
             Failure::Plan(error) => error.exit(),
             Failure::Reseed(error) => error.exit(),
-            Failure::Kafka(error) => PlanError::exit_of(error),
+            Failure::Kafka(error) => survey::exit_of_start(error),
             Failure::Data(_) => Exit::DataDirectory,
             Failure::Disk(_) => Exit::InputOutput,
             Failure::Dev(error) => error.exit(),

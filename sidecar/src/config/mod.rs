@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::kafka::KafkaConfig;
 use crate::peer::PeerConfig;
+use crate::telemetry::LogConfig;
 
 pub use self::names::{StoreName, TopicName};
 pub use self::problem::{ConfigError, Problem};
@@ -76,27 +77,4 @@ pub struct Creation {
     pub partitions: u32,
     /// None: as many replicas as the cluster is meant to give, three at most.
     pub replication: Option<u32>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    pub format: LogFormat,
-    /// Directives of `tracing_subscriber::EnvFilter`, known to parse.
-    pub filter: String,
-    /// Whose lines these are; none: of the only one that could be meant.
-    pub node: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl LogFormat {
-    /// As the file names them; the flag's names are the same.
-    const NAMES: [(&'static str, LogFormat); 2] =
-        [("text", LogFormat::Text), ("json", LogFormat::Json)];
 }

@@ -13,8 +13,9 @@ use super::origin::Origins;
 use super::problem::{ConfigError, Problem};
 use super::settings::{DiskArgs, File, OfflineArgs, Place, ReadFile, ServeArgs, Settings};
 use super::units::{parse_duration, parse_rate, parse_size};
-use super::{LogConfig, LogFormat, MEMORY_MIN_BYTES, ServeConfig, kafka, peers, socket, stores};
+use super::{MEMORY_MIN_BYTES, ServeConfig, kafka, peers, socket, stores};
 use crate::kafka::KafkaConfig;
+use crate::telemetry::{LogConfig, LogFormat};
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
 /// Nothing is opened that nobody asked for; and the second node on a machine needs no flag to avoid it.

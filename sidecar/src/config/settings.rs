@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 
+use super::StoreName;
 use super::file::{self, Faults, FileFault, Lines, Section};
 use super::problem::Problem;
-use super::{LogFormat, StoreName};
+use crate::telemetry::LogFormat;
 
 /// Runs a node: one copy of each store, served over gRPC.
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -2,8 +2,9 @@
 
 use clap::Parser;
 
-use super::super::{Creation, LogFormat, SocketConfig, StoreConfig};
+use super::super::{Creation, SocketConfig, StoreConfig};
 use super::*;
+use crate::telemetry::LogFormat;
 
 const MINIMAL: &str = r#"
     data = "/var/lib/outrigger"

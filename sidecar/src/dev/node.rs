@@ -153,7 +153,7 @@ impl Node {
             listen: Some(listen),
             socket: None,
             ready_lag_max: None,
-            profiler: None,
+            sampler: None,
             peer: PeerConfig::default(),
             patience: Patience::PRODUCTION,
         })

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use crate::config::ServeConfig;
 use crate::exit::Exit;
 use crate::kafka::KafkaStartError;
-use crate::plan;
 use crate::rocks::Shared;
+use crate::survey;
 
 use self::findings::Findings;
 use self::store::Topic;
@@ -27,12 +27,12 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
     }
     certificates::examine(&config.kafka, &mut findings);
     // Before the disk: what is held there would keep a node from starting while Kafka does not answer.
-    let facts = plan::describe(config)?;
+    let facts = survey::describe(config)?;
     let stores = config.stores.iter().zip(facts);
     let topics: Vec<_> = stores.map(|(store, facts)| Topic::of(config, store, facts)).collect();
     let (data, _held) = machine::data_directory(config, &mut findings);
     machine::open_files(&mut findings);
-    let shared = Arc::new(Shared::new(plan::RESOURCES));
+    let shared = Arc::new(Shared::new(survey::RESOURCES));
     for (store, topic) in config.stores.iter().zip(topics) {
         findings.begin(format!("store {}, topic {}", store.name, store.topic));
         store::examine(config, store, topic, &data, &shared, &mut findings);

@@ -20,10 +20,10 @@ use super::replication;
 use crate::advice;
 use crate::config::{ServeConfig, StoreConfig};
 use crate::kafka::{self, Placement, PlacementError, Replicas};
-use crate::plan::{self, Planned};
 use crate::rocks::{self, Shared};
 use crate::runtime::{Circumstances, Told, clock};
 use crate::serve;
+use crate::survey::{self, Planned};
 use crate::words::{MURMUR2, counted};
 
 /// What Kafka says of a store's topic.
@@ -88,7 +88,7 @@ fn unanswered(
     };
     match found {
         Some(Told { detail, what_to_do }) => findings.bad(format!("{what}: {detail}"), what_to_do),
-        None => findings.bad(what, plan::circumstances(config, store).stall(kind, "").what_to_do),
+        None => findings.bad(what, survey::circumstances(config, store).stall(kind, "").what_to_do),
     }
 }
 
@@ -186,10 +186,10 @@ fn copy(
         }
         Data::Unusable => return,
     };
-    match plan::planned(config, store, facts, exists, shared) {
+    match survey::plan(config, store, facts, exists, shared) {
         Ok(Planned { found, plan, .. }) => {
             clock(&found, findings);
-            planned(&plan, &plan::circumstances(config, store), findings);
+            planned(&plan, &survey::circumstances(config, store), findings);
         }
         Err(error) => findings.bad(error.to_string(), "check the disk and the rights of this user"),
     }

@@ -17,7 +17,8 @@ use outrigger_model::log::{LogChange, LogConfig, LogModel, RecordBatch};
 use super::entry::{Entry, encode_batch, encode_partition};
 use super::journal::{Journal, OpenJournalError};
 use crate::index::StoreIndex;
-use crate::runtime::{LogSink, clock};
+use crate::log::LogSink;
+use crate::runtime::clock;
 
 /// Bounded by its senders: a node has one fetch per partition and one ask of a kind under way, and its
 /// appends hold admission permits.

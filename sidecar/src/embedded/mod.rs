@@ -23,7 +23,7 @@ use outrigger_model::log::{BrokerConfig, CleanerPace, LogConfig, SegmentLimits};
 use self::engine::{Engine, Input};
 use self::journal::{Journal, OpenJournalError};
 use crate::index::StoreIndex;
-use crate::runtime::{Log, LogSink};
+use crate::log::{Log, LogSink};
 
 /// One topic. Dropping it ends its thread; calls of clients that are left are not answered any more.
 pub struct EmbeddedLog {

@@ -20,11 +20,9 @@ mod fuzz;
 mod get;
 mod health;
 mod listen;
-mod measure;
 mod method;
 mod operate;
 mod peer;
-mod progress;
 mod read;
 mod refusals;
 mod replies;
@@ -33,7 +31,7 @@ mod room;
 mod scan;
 mod seldom;
 mod service;
-mod state;
+pub(crate) mod state;
 mod stores;
 mod together;
 mod verify;
@@ -60,12 +58,11 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tower::util::MapResponseLayer;
 
 use self::health::Health;
-use self::measure::Measurer;
 use self::peer::Peers;
 use self::service::Service;
 use self::stores::Stores;
-use crate::peer::Giver;
-use crate::profile::Profiler;
+use crate::giver::Giver;
+use crate::restore_time::{Measurer, Sampler};
 use crate::runtime::{RestoreThrottle, StoreHandle};
 use crate::watchdog::Hung;
 
@@ -82,7 +79,7 @@ pub struct Server {
     pub stores: Vec<StoreHandle>,
     pub throttle: RestoreThrottle,
     /// Without one nobody can tell how long a restore takes.
-    pub profiler: Option<Profiler>,
+    pub sampler: Option<Sampler>,
     /// The largest lag of a store that health reports as ready; none: any.
     pub ready_lag_max: Option<u64>,
     /// For other nodes, when they may have copies.
@@ -103,7 +100,7 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let ending = stop.child_token();
     let stores = Stores::new(server.stores);
     let service = Service::new(stores.clone(), server.throttle, ending.clone());
-    server.profiler.into_iter().for_each(|profiler| measure(&service, profiler));
+    server.sampler.into_iter().for_each(|sampler| measure(&service, sampler));
     let reporter = HealthReporter::new();
     let peers = server.giver.map(|giver| Peers::new(giver, &service));
     let routes = routes(&service, peers.clone(), reporter.clone())?;
@@ -126,13 +123,16 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
 }
 
 /// Until the node stops.
-fn measure(service: &Service, profiler: Profiler) {
-    let measurer = Arc::new(Measurer::new(service.stores.clone(), profiler));
-    for store in 0..service.stores.all().len() {
-        let (measurer, ending) = (measurer.clone(), service.ending.clone());
-        service
-            .tasks
-            .spawn(async move { ending.run_until_cancelled(measurer.measure(store)).await });
+fn measure(service: &Service, sampler: Sampler) {
+    let measurer = Arc::new(Measurer::new(sampler));
+    for index in 0..service.stores.all().len() {
+        let (measurer, stores) = (measurer.clone(), service.stores.clone());
+        let ending = service.ending.clone();
+        service.tasks.spawn(async move {
+            let store = &stores.all()[index];
+            let measuring = measurer.measure(&store.handle, &store.restore_time);
+            ending.run_until_cancelled(measuring).await
+        });
     }
 }
 

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::answers::{Answers, Part};
 use super::service::Service;
-use crate::peer::{Chunk, GiveError, Giver, Lease};
+use crate::giver::{Chunk, GiveError, Giver, Lease};
 use crate::rocks::FORMAT;
 use crate::telemetry;
 

@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use outrigger_core::limits::Limits;
-use outrigger_core::node::{PartitionStatus, PolicyWarning, Stall, Status};
+use outrigger_core::node::{PartitionStatus, PolicyWarning, Source, Stall, Status};
+use outrigger_core::peer::Transfer;
 use outrigger_core::phase::{Cause, Phase};
 use outrigger_core::stall::StallKind;
 use outrigger_core::time::Now;
@@ -12,9 +13,9 @@ use outrigger_proto::v1;
 use outrigger_proto::v1::cause::Why;
 use outrigger_proto::v1::{RestoreCause, StoreStatus};
 
-use super::progress::{self, RestoreRate};
 use super::stores::Store;
 use super::{convert, error};
+use crate::restore_time::{self, Estimate, RestoreTime};
 use crate::runtime::{Circumstances, Told};
 use crate::words::MURMUR2;
 
@@ -25,7 +26,7 @@ pub(super) fn of(store: &Store, now: Now) -> StoreStatus {
         limits: handle.limits(),
         circumstances: handle.circumstances(),
     };
-    store_status(&handle.status(), &place, &store.rate, now)
+    store_status(&handle.status(), &place, &store.restore_time, now)
 }
 
 /// What the core's status does not say.
@@ -35,10 +36,10 @@ struct Place<'a> {
     circumstances: &'a Circumstances,
 }
 
-fn store_status(status: &Status, place: &Place<'_>, rate: &RestoreRate, now: Now) -> StoreStatus {
+fn store_status(status: &Status, place: &Place<'_>, time: &RestoreTime, now: Now) -> StoreStatus {
     let Place { topic, limits, circumstances } = *place;
     let identity = status.identity.as_ref();
-    let restore = restore(status, rate, now);
+    let restore = restore(status, time, now);
     StoreStatus {
         store: status.store.clone(),
         topic: topic.to_owned(),
@@ -156,11 +157,28 @@ fn confirmed_age_ms(status: &Status, now: Now) -> Option<u64> {
 }
 
 /// Of a restore that is over nothing is told: its phase is.
-fn restore(status: &Status, rate: &RestoreRate, now: Now) -> Option<v1::RestoreProgress> {
-    let running = progress::running(status)?;
-    let progress = rate.progress(status, running, unix_ms(running.started, now));
-    let bytes_per_second_max = status.restore_rate.map(NonZeroU64::get);
-    Some(v1::RestoreProgress { bytes_per_second_max, ..progress })
+fn restore(status: &Status, time: &RestoreTime, now: Now) -> Option<v1::RestoreProgress> {
+    let progress = restore_time::running(status)?;
+    let Estimate { records_per_second, fraction, seconds_to_go } = time.estimate(status, progress);
+    Some(v1::RestoreProgress {
+        started_unix_ms: unix_ms(progress.started, now),
+        records_read: progress.records,
+        bytes_read: progress.bytes,
+        records_per_second,
+        fraction,
+        eta_seconds: seconds_to_go,
+        bytes_per_second_max: status.restore_rate.map(NonZeroU64::get),
+        from_peer: from_peer(&progress.source),
+    })
+}
+
+fn from_peer(source: &Source) -> Option<v1::PeerTransfer> {
+    match source {
+        Source::Peer(Some(Transfer { peer, bytes, bytes_total })) => {
+            Some(v1::PeerTransfer { peer: peer.clone(), bytes: *bytes, bytes_total: *bytes_total })
+        }
+        Source::Peer(None) | Source::Log => None,
+    }
 }
 
 fn warnings(
@@ -224,4 +242,4 @@ fn unix_ms(mono: Duration, now: Now) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

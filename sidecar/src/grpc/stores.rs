@@ -5,7 +5,7 @@ use std::sync::Arc;
 use outrigger_proto::v1::ErrorDetail;
 
 use super::error;
-use super::progress::RestoreRate;
+use crate::restore_time::RestoreTime;
 use crate::runtime::StoreHandle;
 
 /// Ordered by name; never changes. Cheap to clone.
@@ -14,13 +14,13 @@ pub(super) struct Stores(Arc<[Store]>);
 
 pub(super) struct Store {
     pub(super) handle: StoreHandle,
-    pub(super) rate: RestoreRate,
+    pub(super) restore_time: RestoreTime,
 }
 
 impl Stores {
     pub(super) fn new(mut handles: Vec<StoreHandle>) -> Stores {
         handles.sort_by(|one, other| one.name().cmp(other.name()));
-        let store = |handle| Store { handle, rate: RestoreRate::default() };
+        let store = |handle| Store { handle, restore_time: RestoreTime::default() };
         Stores(handles.into_iter().map(store).collect())
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use outrigger_core::log::{LogCallKind, LogEvent};
 use outrigger_core::offset::Partition;
 
+use super::PartitionCounts;
 use super::appends::Limit;
 use super::config::KafkaConfig;
 use super::facts::Findings;
@@ -21,8 +22,8 @@ use super::leaders::Leaders;
 use super::raw::{Client, ClientError, Code, Configured, Event, OffsetSpec, Queue, Timeout};
 use super::settings::ADMIN_TIMEOUT;
 use super::trouble::{Right, Troubles, kafka_error};
-use super::{LogSink, PartitionCounts};
 use crate::index::StoreIndex;
+use crate::log::LogSink;
 use crate::vital::Work;
 
 pub(super) enum ToAdmin {

@@ -21,8 +21,9 @@ use super::config::{KafkaConfig, KafkaStartError};
 use super::producer::{Parts, Producer};
 use super::renewal::Renewed;
 use super::settings::{GATHER_MAX, WAIT_MAX};
-use super::{LogSink, Stop, Thread, Wake};
+use super::{Stop, Thread};
 use crate::index::StoreIndex;
+use crate::log::{LogSink, Wake};
 use crate::vital::Work;
 use crate::watchdog::Watched;
 

@@ -87,8 +87,8 @@ impl KafkaConfig {
         Client::new(Kind::Consumer, &settings)
     }
 
-    pub(super) fn profiler(&self) -> Result<Client, ClientError> {
-        let settings = [settings::CONSUMER, settings::PROFILER].concat();
+    pub(super) fn sampler(&self) -> Result<Client, ClientError> {
+        let settings = [settings::CONSUMER, settings::SAMPLER].concat();
         Client::new(Kind::Consumer, &self.settings(&settings))
     }
 
@@ -200,7 +200,7 @@ mod tests {
         config.producer(BatchBytes::MAX, Arc::new(Connections::new(|| {}))).unwrap();
         config.consumer(Prefetch::of(settings::PREFETCH_BYTES, 1)).unwrap();
         config.consumer(Prefetch::of(0, 100_000)).unwrap();
-        config.profiler().unwrap();
+        config.sampler().unwrap();
         config.admin().unwrap();
     }
 

@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 use outrigger_core::log::LogEvent;
 use outrigger_core::offset::{Epoch, Offset, Partition};
 
+use super::PartitionCounts;
 use super::config::KafkaConfig;
 use super::raw::{Client, ClientError, Code, Queue, Topic};
 use super::reader::{Progress, Reader, Start};
 use super::settings::{Prefetch, WATERMARK_AGAIN};
 use super::trouble::{Right, Troubles};
-use super::{LogSink, PartitionCounts};
 use crate::index::StoreIndex;
+use crate::log::LogSink;
 use crate::vital::Work;
 
 pub(super) enum ToConsumer {

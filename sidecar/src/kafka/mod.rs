@@ -22,13 +22,13 @@ mod leaders;
 mod ledger;
 mod placement;
 mod producer;
-mod profiler;
 mod questions;
 #[expect(unsafe_code, reason = "librdkafka is a C library; everything unsafe is in there")]
 mod raw;
 mod reader;
 mod renewal;
 mod replication;
+mod sampler;
 mod settings;
 mod trouble;
 mod unreached;
@@ -40,13 +40,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use outrigger_core::log::{LogCall, LogCallKind, LogEvent};
+use outrigger_core::log::{LogCall, LogCallKind};
 
 use self::admin::{Admin, ToAdmin};
 use self::appends::{Appends, Begin};
 use self::consumer::{Consumer, ToConsumer};
 use self::renewal::{Files, Renewal, Renewed, ToRenewal, Users};
 use crate::index::StoreIndex;
+use crate::log::{Log, LogSink, Wake};
 use crate::vital::{self, Pulse, Work};
 use crate::watchdog::{Watched, Worker};
 
@@ -54,16 +55,10 @@ pub use self::certificates::{Certificate, CertificateError, Validity, certificat
 pub use self::config::{KafkaConfig, KafkaStartError};
 pub use self::create::{CreateTopicError, Created, TopicSettings, create_topic};
 pub use self::placement::{Placement, PlacementError, placement};
-pub use self::profiler::profiler;
 pub use self::questions::cluster_id;
 pub use self::replication::{Replicas, replicas};
+pub use self::sampler::sampler;
 pub use self::unreached::{Unreached, unreached};
-
-/// Where answers go, from any of the engine's threads, and from the caller's own. Must not block.
-pub type LogSink = Arc<dyn Fn(StoreIndex, LogEvent) + Send + Sync>;
-
-/// Asks whoever drives the log for a turn.
-pub type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// Partitions of each store's topic as last described; zero until then.
 type PartitionCounts = Arc<[AtomicU32]>;
@@ -142,15 +137,17 @@ impl KafkaLog {
         });
         Ok(KafkaLog { appends, consumer, admin, renewal: renewal.transpose()? })
     }
+}
 
-    pub fn watched(&self) -> Vec<Watched> {
+impl Log for KafkaLog {
+    fn watched(&self) -> Vec<Watched> {
         let KafkaLog { appends, consumer, admin, renewal: _ } = self;
         let appends = appends.iter().map(Appends::watched);
         appends.chain([consumer.watched(), admin.watched()]).collect()
     }
 
     /// Never blocks. `Assign` and `Fetch` only after the store's first `Facts`.
-    pub fn call(&self, store: StoreIndex, call: LogCall) {
+    fn call(&self, store: StoreIndex, call: LogCall) {
         match call {
             LogCall::Describe => {
                 self.admin.send(ToAdmin::Ask { store, kind: LogCallKind::Describe })
@@ -168,26 +165,26 @@ impl KafkaLog {
         }
     }
 
-    /// From now on `wake` is called, by any thread, when there are deliveries, and [`turn`](KafkaLog::turn) takes them; and
-    /// what is [`due`](KafkaLog::due) is sent by [`send_due`](KafkaLog::send_due). Without it all that is done too, a hop
+    /// From now on `wake` is called, by any thread, when there are deliveries, and [`turn`](Log::turn) takes them; and
+    /// what is [`due`](Log::due) is sent by [`send_due`](Log::send_due). Without it all that is done too, a hop
     /// to another thread later. `wake` must neither block nor panic.
-    pub fn wake_with(&self, wake: Wake) {
+    fn wake_with(&self, wake: Wake) {
         let wake: Arc<dyn Fn() + Send + Sync> = wake.into();
         self.appends.iter().for_each(|appends| appends.wake_with(Arc::clone(&wake)));
     }
 
     /// Never blocks.
-    pub fn turn(&self) {
+    fn turn(&self) {
         self.appends.iter().for_each(Appends::turn);
     }
 
-    pub fn due(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         self.appends.iter().filter_map(Appends::due).min()
     }
 
     /// Never blocks. Better after all that there is to do: what more is to be written goes with it, and the client's
     /// thread, which is still busy with an answer, does not find a part of it.
-    pub fn send_due(&self) {
+    fn send_due(&self) {
         self.appends.iter().for_each(Appends::send_due);
     }
 }

@@ -12,7 +12,7 @@ use outrigger_core::partitioner::partition_of;
 
 use super::config::KafkaConfig;
 use super::raw::{Client, Code, Message, Topic};
-use super::settings::PROFILE_MAX;
+use super::settings::SAMPLING_MAX;
 use super::{KafkaStartError, topic_name};
 
 /// Of a topic; its partitions share them, and each has some.
@@ -42,9 +42,9 @@ pub fn placement(
     topic: &str,
     logs: &[Range<Offset>],
 ) -> Result<Placement, PlacementError> {
-    let until = Instant::now() + PROFILE_MAX;
+    let until = Instant::now() + SAMPLING_MAX;
     let name: CString = topic_name(topic)?;
-    let client = config.profiler().map_err(KafkaStartError::from)?;
+    let client = config.sampler().map_err(KafkaStartError::from)?;
     let topic = client.topic(&name);
     let count = u32::try_from(logs.len()).expect("Kafka counts partitions in 32 bits");
     let share = (OFFSETS_MAX / u64::from(count.max(1))).max(OFFSETS_MIN);

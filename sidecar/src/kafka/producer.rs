@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use outrigger_core::log::{KafkaError, LogEvent, Write};
 use outrigger_core::offset::{RequestId, Revision};
 
-use super::LogSink;
 use super::admin::ToAdmin;
 use super::appends::{Driver, ToProducer};
 use super::config::KafkaConfig;
@@ -28,6 +27,7 @@ use super::renewal::Renewed;
 use super::settings::{BatchBytes, LIMIT_AGAIN, LOOK_EVERY, OVERDUE, PRODUCER_AGAIN, PURGE_MAX};
 use super::trouble::{Troubles, kafka_error};
 use crate::index::StoreIndex;
+use crate::log::LogSink;
 
 /// What a producer works for and with.
 pub(super) struct Parts {

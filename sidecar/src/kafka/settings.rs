@@ -211,14 +211,14 @@ impl Prefetch {
 
 /// Beside those of the consumer, for a client that only looks into the log here and there: it fetches little, and
 /// nothing more while something waits.
-pub(super) const PROFILER: &Settings = &[
-    ("client.id", "outrigger-profile"),
+pub(super) const SAMPLER: &Settings = &[
+    ("client.id", "outrigger-sample"),
     ("fetch.message.max.bytes", "65536"),
     ("queued.min.messages", "1"),
 ];
 
-/// A profile that takes longer than this is given up.
-pub(super) const PROFILE_MAX: Duration = Duration::from_secs(10);
+/// Sampling that takes longer than this is given up.
+pub(super) const SAMPLING_MAX: Duration = Duration::from_secs(10);
 
 pub(super) const ADMIN: &Settings = &[
     // ListOffsets goes to the leader in this client's metadata and does not refresh it when that is

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use outrigger_core::log::{KafkaError, LogEvent};
 
-use super::LogSink;
 use super::raw::{Code, Event};
 use super::settings::{TROUBLE_EVERY, TROUBLE_LOGGED_EVERY};
 use crate::index::StoreIndex;
+use crate::log::LogSink;
 
 pub(super) fn kafka_error(code: Code, not_persisted: bool) -> KafkaError {
     KafkaError { code: code.0, name: code.name(), not_persisted }

@@ -1,4 +1,4 @@
-//! A copy from another node instead of from the log: giving one, and taking one.
+//! A copy from another node instead of from the log, as it is taken. `giver` gives one.
 //!
 //! ```text
 //! READY node:  Giver -> checkpoint (hard links) -> gRPC stream -> Taker -> <store>/fetching-g<N>/ : empty node
@@ -8,14 +8,12 @@
 //! failure is an answer with which core reads the log instead.
 
 mod address;
-mod giver;
 #[cfg(test)]
 mod hostile_tests;
-mod keeper;
-mod landing;
+mod incoming;
 mod manifest;
-mod pace;
 mod secret;
+mod syncer;
 mod taker;
 #[cfg(test)]
 mod tests;
@@ -24,9 +22,11 @@ mod transfer;
 use std::num::NonZeroU64;
 
 pub use address::{AddressError, PeerAddress};
-pub use giver::{Chunk, GiveError, Giver, Lease};
 pub use secret::{Secret, SecretError};
 pub use taker::{Report, TakeError, Taken, Taker, Wanted};
+
+/// Takers that a node gives to at once, of all its stores: each reads the disk and fills a connection.
+pub(crate) const TAKERS_MAX: usize = 8;
 
 /// The lowest rate that a node may be told to give at, bytes a second: with less, those that share it would wait longer
 /// for a chunk than they do.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PeerConfig;
 use super::address::PeerAddress;
-use super::landing::{LandError, Landing};
+use super::incoming::{Incoming, IncomingError};
 use super::manifest::Manifest;
 use super::secret::Secret;
 use super::transfer::{Ask, TransferError};
@@ -97,12 +97,12 @@ impl Taker {
         report: Report,
         cancel: &CancellationToken,
     ) -> Result<Taken, TakeError> {
-        let (directory, mut landing) = self.earlier(wanted.clone(), cancel.clone()).await?;
-        let was_whole = landing.as_ref().is_some_and(Landing::is_whole);
+        let (directory, mut incoming) = self.earlier(wanted.clone(), cancel.clone()).await?;
+        let was_whole = incoming.as_ref().is_some_and(Incoming::is_whole);
         let mut reasons = Vec::new();
-        for peer in self.in_turn(&wanted.suspects, landing.as_ref()) {
+        for peer in self.in_turn(&wanted.suspects, incoming.as_ref()) {
             let name = peer.to_string();
-            landing.take_if(|landing| landing.manifest().peer != name);
+            incoming.take_if(|incoming| incoming.manifest().peer != name);
             let ask = Ask {
                 peer,
                 secret: &self.0.secret,
@@ -110,7 +110,7 @@ impl Taker {
                 directory: &directory,
                 cancel,
             };
-            let error = match insist(&ask, &mut landing, &report).await {
+            let error = match insist(&ask, &mut incoming, &report).await {
                 Ok(manifest) => {
                     let (store, generation) = (&wanted.identity.store, wanted.generation);
                     tracing::info!(store, %generation, peer = name, "a peer gave its copy");
@@ -140,8 +140,8 @@ impl Taker {
         wanted: &Wanted,
         cancel: &CancellationToken,
     ) -> Result<Option<Taken>, TakeError> {
-        let (_, landing) = self.earlier(wanted.clone(), cancel.clone()).await?;
-        let Some(whole) = landing.filter(Landing::is_whole) else { return Ok(None) };
+        let (_, incoming) = self.earlier(wanted.clone(), cancel.clone()).await?;
+        let Some(whole) = incoming.filter(Incoming::is_whole) else { return Ok(None) };
         let (store, generation) = (&wanted.identity.store, wanted.generation);
         tracing::info!(store, %generation, "no peer gives anything: the copy that one gave before is taken");
         Ok(Some(Taken::of(whole.manifest())))
@@ -151,21 +151,21 @@ impl Taker {
         &self,
         wanted: Wanted,
         cancel: CancellationToken,
-    ) -> Result<(PathBuf, Option<Landing>), StoreError> {
+    ) -> Result<(PathBuf, Option<Incoming>), StoreError> {
         let taking = self.0.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let Wanted { generation, identity, .. } = wanted;
             let store = &identity.store;
             let directory = rocks::begin_fetch(&taking.data, store, generation, &identity)?;
-            let landing = Landing::resume(&directory, &cancel);
-            Ok((directory, landing))
+            let incoming = Incoming::resume(&directory, &cancel);
+            Ok((directory, incoming))
         });
         looked.await.expect("looking at the disk does not panic")
     }
 
     /// Suspects come last; else the one that has given something already comes first.
-    fn in_turn(&self, suspects: &[String], landing: Option<&Landing>) -> Vec<&PeerAddress> {
-        let begun = landing.map(|landing| landing.manifest().peer.as_str());
+    fn in_turn(&self, suspects: &[String], incoming: Option<&Incoming>) -> Vec<&PeerAddress> {
+        let begun = incoming.map(|incoming| incoming.manifest().peer.as_str());
         let mut peers: Vec<&PeerAddress> = self.0.addresses.iter().collect();
         peers.sort_by_cached_key(|peer| {
             let name = peer.to_string();
@@ -179,32 +179,32 @@ impl Taker {
 /// One peer, also when its stream breaks off.
 async fn insist(
     ask: &Ask<'_>,
-    landing: &mut Option<Landing>,
+    incoming: &mut Option<Incoming>,
     report: &Report,
 ) -> Result<Manifest, TransferError> {
     for reconnects in 0.. {
-        let before = landing.as_ref().map(Landing::bytes);
-        if let (Some(landing), 0) = (landing.as_ref(), reconnects) {
-            let (bytes, of) = (landing.bytes(), landing.bytes_total());
+        let before = incoming.as_ref().map(Incoming::bytes);
+        if let (Some(incoming), 0) = (incoming.as_ref(), reconnects) {
+            let (bytes, of) = (incoming.bytes(), incoming.bytes_total());
             tracing::info!(peer = %ask.peer, bytes, of, "goes on with a copy that broke off");
         }
-        let error = match ask.run(landing, paced(ask.peer, report.clone())).await {
+        let error = match ask.run(incoming, paced(ask.peer, report.clone())).await {
             Ok(manifest) => return Ok(manifest),
             Err(error) => error,
         };
-        let more = landing.as_ref().map(Landing::bytes) > before;
+        let more = incoming.as_ref().map(Incoming::bytes) > before;
         let broke_off = match &error {
             TransferError::Status(_) | TransferError::Silent(_) => more,
             TransferError::Connect => reconnects > 0,
-            TransferError::Land(LandError::Damaged { .. }) => more,
+            TransferError::Land(IncomingError::Damaged { .. }) => more,
             TransferError::Cancelled
             | TransferError::Manifest(_)
             | TransferError::Protocol
             | TransferError::Land(
-                LandError::Disk { .. }
-                | LandError::Full { .. }
-                | LandError::OutOfPlace { .. }
-                | LandError::Incomplete { .. },
+                IncomingError::Disk { .. }
+                | IncomingError::Full { .. }
+                | IncomingError::OutOfPlace { .. }
+                | IncomingError::Incomplete { .. },
             ) => false,
         };
         if !broke_off || reconnects == RECONNECTS_MAX {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::embedded::EmbeddedLog;
+use crate::giver::{GiveError, Giver};
 use crate::grpc::{self, Listener, Server};
 use crate::rocks::{Resources, RocksStore, Shared};
 use crate::runtime::tests::{log, ready, runtime};
@@ -96,7 +97,7 @@ async fn serve(
         listeners: vec![Listener::Tcp(tcp)],
         stores: runtime.handles(),
         throttle: runtime.throttle(),
-        profiler: None,
+        sampler: None,
         ready_lag_max: None,
         giver,
         hung: runtime.hung(),

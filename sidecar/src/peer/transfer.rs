@@ -15,12 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
-use super::RATE_MIN;
 use super::address::PeerAddress;
-use super::giver::TAKERS_MAX;
-use super::landing::{LandError, Landing};
+use super::incoming::{Incoming, IncomingError};
 use super::manifest::{Manifest, ManifestError, told};
 use super::secret::Secret;
+use super::{RATE_MIN, TAKERS_MAX};
 use crate::telemetry;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -70,7 +69,7 @@ pub(super) enum TransferError {
     #[error("it does not send a header first, and chunks then")]
     Protocol,
     #[error(transparent)]
-    Land(#[from] LandError),
+    Land(#[from] IncomingError),
 }
 
 fn refusal(status: &Status) -> String {
@@ -81,22 +80,22 @@ fn refusal(status: &Status) -> String {
 }
 
 impl Ask<'_> {
-    /// The whole copy. What an earlier stream left in `landing` is gone on with when the peer still has it. `progress`
-    /// is called after each chunk. What came of it is in `landing` also after a failure. Returns what it is.
+    /// The whole copy. What an earlier stream left in `incoming` is gone on with when the peer still has it. `progress`
+    /// is called after each chunk. What came of it is in `incoming` also after a failure. Returns what it is.
     pub(super) async fn run(
         &self,
-        landing: &mut Option<Landing>,
+        incoming: &mut Option<Incoming>,
         progress: impl FnMut(u64, u64) + Send + 'static,
     ) -> Result<Manifest, TransferError> {
         let mut client = self.connect().await?;
-        let request = self.request(landing.as_ref());
+        let request = self.request(incoming.as_ref());
         let asked = self.within(HEADER_MAX, client.checkpoint(request)).await?;
         let mut stream = asked.map_err(Box::new)?.into_inner();
         let header = match self.next(&mut stream, HEADER_MAX).await? {
             Some(Part::Header(header)) => header,
             Some(Part::Chunk(_)) | None => return Err(TransferError::Protocol),
         };
-        let begun = self.land(landing.take(), header).await?;
+        let begun = self.land(incoming.take(), header).await?;
         let (chunks, queue) = mpsc::channel(QUEUE_CHUNKS);
         let store = self.identity.store.clone();
         let writing = tokio::task::spawn_blocking(move || write(&store, begun, queue, progress));
@@ -111,7 +110,7 @@ impl Ask<'_> {
         };
         // A failure of the disk ends the receiving too, and is the reason.
         if let Err(error) = landed.map_err(TransferError::Land).and(received) {
-            *landing = Some(written);
+            *incoming = Some(written);
             return Err(error);
         }
         let manifest = written.manifest().clone();
@@ -134,11 +133,11 @@ impl Ask<'_> {
         Ok(PeerClient::new(channel).max_decoding_message_size(CHECKPOINT_MESSAGE_BYTES_MAX))
     }
 
-    fn request(&self, landing: Option<&Landing>) -> Request<CheckpointRequest> {
-        let resume = landing.map(|landing| {
-            let (file, offset) = landing.place();
+    fn request(&self, incoming: Option<&Incoming>) -> Request<CheckpointRequest> {
+        let resume = incoming.map(|incoming| {
+            let (file, offset) = incoming.place();
             let file = u32::try_from(file).expect("a checkpoint's files are counted in 16 bits");
-            CheckpointPosition { checkpoint: landing.manifest().checkpoint.clone(), file, offset }
+            CheckpointPosition { checkpoint: incoming.manifest().checkpoint.clone(), file, offset }
         });
         let store = self.identity.store.clone();
         let mut request = Request::new(CheckpointRequest { store, resume });
@@ -150,18 +149,18 @@ impl Ask<'_> {
     /// The place for the checkpoint that the header announces.
     async fn land(
         &self,
-        earlier: Option<Landing>,
+        earlier: Option<Incoming>,
         header: CheckpointHeader,
-    ) -> Result<Landing, TransferError> {
+    ) -> Result<Incoming, TransferError> {
         let manifest = Manifest::check(&self.peer.to_string(), header, self.identity)?;
-        let earlier = earlier.filter(|landing| landing.manifest().is_of_the_same(&manifest));
+        let earlier = earlier.filter(|incoming| incoming.manifest().is_of_the_same(&manifest));
         let directory = self.directory.to_owned();
         let begin = move || match earlier {
             Some(mut same) => {
                 same.hear_retention(manifest.delete_retention_ms_min)?;
                 Ok(same)
             }
-            None => Landing::begin(&directory, manifest),
+            None => Incoming::begin(&directory, manifest),
         };
         let begun = tokio::task::spawn_blocking(begin).await;
         Ok(begun.expect("writing to the disk does not panic")?)
@@ -219,26 +218,26 @@ impl Ask<'_> {
 /// Until no more come, or one fails. What came before is kept either way.
 fn write(
     store: &str,
-    mut landing: Landing,
+    mut incoming: Incoming,
     chunks: mpsc::Receiver<CheckpointChunk>,
     progress: impl FnMut(u64, u64),
-) -> (Landing, Result<(), LandError>) {
-    let landed = write_chunks(store, &mut landing, chunks, progress);
-    let kept = if landing.is_whole() { Ok(()) } else { landing.save() };
-    (landing, landed.and(kept))
+) -> (Incoming, Result<(), IncomingError>) {
+    let landed = write_chunks(store, &mut incoming, chunks, progress);
+    let kept = if incoming.is_whole() { Ok(()) } else { incoming.save() };
+    (incoming, landed.and(kept))
 }
 
 fn write_chunks(
     store: &str,
-    landing: &mut Landing,
+    incoming: &mut Incoming,
     mut chunks: mpsc::Receiver<CheckpointChunk>,
     mut progress: impl FnMut(u64, u64),
-) -> Result<(), LandError> {
+) -> Result<(), IncomingError> {
     while let Some(CheckpointChunk { file, offset, data, xxh3 }) = chunks.blocking_recv() {
         let file = usize::try_from(file).expect("usize holds 32 bits on every supported platform");
-        landing.write(file, offset, &data, xxh3)?;
+        incoming.write(file, offset, &data, xxh3)?;
         telemetry::metrics::taken_from_peer(store, data.len());
-        progress(landing.bytes(), landing.bytes_total());
+        progress(incoming.bytes(), incoming.bytes_total());
     }
     Ok(())
 }

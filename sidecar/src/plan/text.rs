@@ -13,10 +13,10 @@ use outrigger_core::stall::StallKind;
 use outrigger_core::store::{Found, FoundCopy, FoundGeneration, GenerationState};
 use outrigger_core::topic::LogFacts;
 
-use super::{Planned, circumstances};
 use crate::config::{ServeConfig, StoreConfig};
 use crate::runtime::{Circumstances, Told};
 use crate::serve;
+use crate::survey::{Planned, circumstances};
 
 const INFALLIBLE: &str = "a String takes every text";
 

@@ -10,8 +10,8 @@ use outrigger_core::store::StoreError;
 
 use crate::exit::Exit;
 use crate::kafka::{CreateTopicError, KafkaStartError};
-use crate::plan::{self, PlanError};
 use crate::rocks::{DataDirError, SourceError};
+use crate::survey;
 
 /// Nothing but what RESEED tells was written, and the copy is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -98,15 +98,15 @@ impl ReseedError {
             ReseedError::Data(_) => Exit::DataDirectory,
             ReseedError::Source(error) => exit_of_source(error),
             ReseedError::Disk(_) => Exit::InputOutput,
-            ReseedError::Kafka(error) => PlanError::exit_of(error),
-            ReseedError::Create(CreateTopicError::Config(error)) => PlanError::exit_of(error),
+            ReseedError::Kafka(error) => survey::exit_of_start(error),
+            ReseedError::Create(CreateTopicError::Config(error)) => survey::exit_of_start(error),
             ReseedError::Create(
                 CreateTopicError::Unreachable { .. } | CreateTopicError::TooFewBrokers { .. },
             )
             | ReseedError::Silent { .. }
             | ReseedError::Replaced { .. } => Exit::TryAgain,
             ReseedError::Topic(error) | ReseedError::Stopped { error, .. } => {
-                plan::unplanned(error)
+                survey::exit_unplanned(error)
             }
             ReseedError::Create(CreateTopicError::Refused { .. })
             | ReseedError::NotExact { .. }

@@ -20,8 +20,8 @@ use outrigger_core::topic::{Identity, LogFacts};
 
 use crate::config::{StoreName, TopicName};
 use crate::kafka::{KafkaConfig, TopicSettings, create_topic};
-use crate::plan::RESOURCES;
 use crate::rocks::{self, DataDir, Progress, Shared, Source};
+use crate::survey::RESOURCES;
 
 pub use self::error::ReseedError;
 use self::target::Target;

@@ -14,8 +14,9 @@ use outrigger_core::topic::LogFacts;
 use super::{ReseedError, positions};
 use crate::index::StoreIndex;
 use crate::kafka::{KafkaConfig, KafkaLog, KafkaStartError};
-use crate::plan::{ANSWERED_MAX, unanswered};
+use crate::log::Log as _;
 use crate::rocks::{Progress, Source};
+use crate::survey::{ANSWERED_MAX, unanswered};
 
 /// The only topic of this engine.
 const TOPIC: StoreIndex = StoreIndex(0);

@@ -104,7 +104,7 @@ pub(super) fn open(
 }
 
 /// The state that `open` would find. Nothing on disk is changed.
-pub(super) fn look(
+pub(super) fn inspect(
     path: &Path,
     partitions: u32,
     shared: &Shared,

@@ -24,10 +24,10 @@ mod error;
 pub(crate) mod files;
 mod generation;
 mod identity;
+mod inspect;
 mod latest;
 mod lineage;
 mod load;
-mod look;
 mod lost;
 mod merge;
 mod options;
@@ -48,8 +48,8 @@ pub use data_dir::{DataDir, DataDirError};
 pub(crate) use directory::OWNER;
 pub use directory::Quarantined;
 pub use files::free_bytes;
-pub use look::{
-    begin_fetch, drop_quarantined, identity, look, owner, quarantined, reset, set_aside_bytes,
+pub use inspect::{
+    begin_fetch, drop_quarantined, identity, inspect, owner, quarantined, reset, set_aside_bytes,
     size_in_use,
 };
 pub use lost::{LostFile, LostRows, lost_file, lost_files, unreported, write_lost};

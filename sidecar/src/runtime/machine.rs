@@ -19,12 +19,12 @@ use super::clock;
 use super::disks::Disks;
 use super::door::Door;
 use super::inbox::{Input, Waiter};
-use super::log::Log;
 use super::lost::LostReports;
 use super::notices::Notices;
 use super::peers::Peers;
 use super::throttle;
 use crate::index::StoreIndex;
+use crate::log::Log;
 use crate::telemetry::metrics::Writes;
 use crate::vital::{Pulse, Work};
 use crate::watchdog::{Watched, Worker};
@@ -48,7 +48,7 @@ pub(super) struct Machine {
     lost: LostReports,
     peers: Peers,
     /// By store index.
-    seats: Vec<Seat>,
+    hosted: Vec<Hosted>,
     /// Of all stores together, bytes per second.
     restore_rate: Option<NonZeroU64>,
     /// What each node was told of it.
@@ -56,7 +56,7 @@ pub(super) struct Machine {
 }
 
 /// A node and everything that belongs to it.
-struct Seat {
+struct Hosted {
     node: Node,
     door: Arc<Door>,
     waiters: BTreeMap<RequestId, Waiter>,
@@ -84,10 +84,10 @@ impl Machine {
         disks: Disks,
         lost: LostReports,
         peers: Peers,
-        seats: Vec<(Node, Arc<Door>)>,
+        hosted: Vec<(Node, Arc<Door>)>,
         restore_rate: Option<NonZeroU64>,
     ) -> Machine {
-        let seats = seats.into_iter().map(|(node, door)| Seat {
+        let hosted = hosted.into_iter().map(|(node, door)| Hosted {
             notices: Notices::new(door.clone()),
             writes: Writes::of(&door.name),
             node,
@@ -97,24 +97,24 @@ impl Machine {
             oldest_write: Pulse::default(),
             status: StatusClock::default(),
         });
-        let seats = seats.collect();
-        Machine { inbox, log, disks, lost, peers, seats, restore_rate, restore_share: None }
+        let hosted = hosted.collect();
+        Machine { inbox, log, disks, lost, peers, hosted, restore_rate, restore_share: None }
     }
 
     /// Of this thread and of what is asked of it.
     pub(super) fn watched(&self) -> Vec<Watched> {
         let core =
             Watched { name: "core".to_owned(), worker: Worker::Core, pulse: self.inbox.pulse() };
-        let writes = self.seats.iter().map(|seat| Watched {
-            name: format!("writes of {}", seat.door.name),
+        let writes = self.hosted.iter().map(|hosted| Watched {
+            name: format!("writes of {}", hosted.door.name),
             worker: Worker::Writes,
-            pulse: seat.oldest_write.clone(),
+            pulse: hosted.oldest_write.clone(),
         });
         std::iter::once(core).chain(writes).chain(self.log.watched()).collect()
     }
 
     pub(super) fn run(mut self) {
-        for index in (0..self.seats.len()).map(StoreIndex) {
+        for index in (0..self.hosted.len()).map(StoreIndex) {
             self.carry_out(index);
         }
         self.share_rate();
@@ -144,24 +144,24 @@ impl Machine {
     fn take(&mut self, input: Input) {
         match input {
             Input::Command { store, id, command, waiter } => {
-                let seat = &mut self.seats[store.0];
-                seat.waiters.insert(id, waiter);
+                let hosted = &mut self.hosted[store.0];
+                hosted.waiters.insert(id, waiter);
                 if matches!(command, Command::Write(_)) {
-                    seat.unanswered.insert(id);
+                    hosted.unanswered.insert(id);
                 }
                 if matches!(command, Command::Drain) {
-                    seat.notices.drains();
+                    hosted.notices.drains();
                 }
                 self.step(store, Event::Command(id, command));
             }
             Input::Gone(store, id) => {
-                self.seats[store.0].waiters.remove(&id);
+                self.hosted[store.0].waiters.remove(&id);
                 self.step(store, Event::Gone(id));
             }
             Input::Withdraw(store, id) => self.step(store, Event::Withdraw(id)),
             Input::Damaged { store, generation, detail } => {
                 self.step(store, Event::Damaged { generation, detail });
-                self.seats[store.0].door.damage_reported.store(false, Ordering::Release);
+                self.hosted[store.0].door.damage_reported.store(false, Ordering::Release);
             }
             Input::Log(store, event) => self.step(store, Event::Log(event)),
             // What it has comes through the inbox, like everything of any thread.
@@ -179,30 +179,30 @@ impl Machine {
     }
 
     fn step(&mut self, store: StoreIndex, event: Event) {
-        self.seats[store.0].node.handle(clock::now(), event);
+        self.hosted[store.0].node.handle(clock::now(), event);
         self.carry_out(store);
     }
 
     fn carry_out(&mut self, store: StoreIndex) {
-        let seat = &mut self.seats[store.0];
-        seat.status.changed = true;
-        if let Some(gate) = seat.node.changed_gate() {
-            seat.door.gate.store(Arc::new(gate));
+        let hosted = &mut self.hosted[store.0];
+        hosted.status.changed = true;
+        if let Some(gate) = hosted.node.changed_gate() {
+            hosted.door.gate.store(Arc::new(gate));
         }
-        while let Some(effect) = seat.node.poll() {
+        while let Some(effect) = hosted.node.poll() {
             match effect {
                 Effect::Log(call) => self.log.call(store, call),
                 Effect::Store(call) => self.disks.call(store, call),
                 Effect::Peer(call) => self.peers.call(store, call),
-                Effect::Reply(id, reply) => seat.reply(id, reply),
+                Effect::Reply(id, reply) => hosted.reply(id, reply),
                 Effect::Notice(notice) => {
-                    seat.notices.tell(&notice);
+                    hosted.notices.tell(&notice);
                     if let (Notice::Phase(Phase::Ready), Some(generation)) =
-                        (&notice, seat.node.gate().generation)
+                        (&notice, hosted.node.gate().generation)
                     {
                         self.lost.on_ready(store, generation);
                     }
-                    seat.status.urgent = true;
+                    hosted.status.urgent = true;
                 }
             }
         }
@@ -210,21 +210,21 @@ impl Machine {
 
     /// Also what each store may read when the number of those that restore has changed.
     fn share_rate(&mut self) {
-        let phases = self.seats.iter().map(|seat| &seat.node.gate().phase);
+        let phases = self.hosted.iter().map(|hosted| &hosted.node.gate().phase);
         let share = throttle::share(self.restore_rate, phases);
         if share == self.restore_share {
             return;
         }
         self.restore_share = share;
-        for index in (0..self.seats.len()).map(StoreIndex) {
+        for index in (0..self.hosted.len()).map(StoreIndex) {
             self.step(index, Event::RestoreRate(share));
         }
     }
 
     fn fire_timers(&mut self) {
         let now = clock::now().mono;
-        for index in (0..self.seats.len()).map(StoreIndex) {
-            if self.seats[index.0].node.next_timer().is_some_and(|timer| timer <= now) {
+        for index in (0..self.hosted.len()).map(StoreIndex) {
+            if self.hosted[index.0].node.next_timer().is_some_and(|timer| timer <= now) {
                 self.step(index, Event::Timer);
             }
         }
@@ -232,18 +232,19 @@ impl Machine {
 
     fn publish_statuses(&mut self) {
         let now = clock::now().mono;
-        for seat in &mut self.seats {
-            seat.oldest_write.set(seat.unanswered.first().map(|id| id.0));
-            if seat.status.due().is_some_and(|due| due <= now) {
-                seat.status = StatusClock { published: now, ..StatusClock::default() };
-                seat.door.status.send_replace(Arc::new(seat.node.status()));
+        for hosted in &mut self.hosted {
+            hosted.oldest_write.set(hosted.unanswered.first().map(|id| id.0));
+            if hosted.status.due().is_some_and(|due| due <= now) {
+                hosted.status = StatusClock { published: now, ..StatusClock::default() };
+                hosted.door.status.send_replace(Arc::new(hosted.node.status()));
             }
         }
     }
 
     /// How long nothing has to be done.
     fn patience(&self) -> Duration {
-        let timers = self.seats.iter().flat_map(|seat| [seat.node.next_timer(), seat.status.due()]);
+        let timers =
+            self.hosted.iter().flat_map(|hosted| [hosted.node.next_timer(), hosted.status.due()]);
         let now = clock::now().mono;
         let next = timers.flatten().min().map(|timer| timer.saturating_sub(now));
         let turn = self.log.due().map(|due| due.saturating_duration_since(Instant::now()));
@@ -251,7 +252,7 @@ impl Machine {
     }
 }
 
-impl Seat {
+impl Hosted {
     fn reply(&mut self, id: RequestId, reply: Reply) {
         if let Reply::Written { outcomes, .. } = &reply {
             self.writes.answered(outcomes);

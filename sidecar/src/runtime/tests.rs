@@ -17,11 +17,12 @@ use outrigger_core::token::Token;
 use outrigger_core::topic::TopicPolicy;
 
 use super::{
-    Drained, Inbox, Log, LogHome, Read, ReadError, Runtime, RuntimeConfig, StoreHandle, StoreSpec,
+    Drained, Inbox, LogHome, Read, ReadError, Runtime, RuntimeConfig, StoreHandle, StoreSpec,
     TopicNews, Written,
 };
 use crate::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use crate::index::StoreIndex;
+use crate::log::Log;
 use crate::rocks::{DataDir, Resources};
 use crate::watchdog::Patience;
 

@@ -22,13 +22,13 @@ use super::disks::{DiskThreads, Disks};
 use super::door::Door;
 use super::handle::StoreHandle;
 use super::inbox::{Input, Waiter};
-use super::log::{Log, LogSink};
 use super::lost::{LostReports, Reported};
 use super::machine::Machine;
 use super::peers::{Fetches, Peers};
 use super::snapshot::DiskReads;
 use super::throttle::RestoreThrottle;
 use crate::index::StoreIndex;
+use crate::log::{Log, LogSink};
 use crate::peer::Taker;
 use crate::rocks::{DataDir, Resources, RocksStore, Shared};
 use crate::vital::{self, Work};
@@ -117,7 +117,7 @@ impl Runtime {
         let Inbox { sender, receiver } = inbox;
         let (shared, data) = (Arc::new(Shared::new(config.resources)), Arc::new(data));
         let (disk, now) = (DiskReads::new(), clock::now());
-        let (mut seats, mut disks, mut reported) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut hosted, mut disks, mut reported) = (Vec::new(), Vec::new(), Vec::new());
         for (index, spec) in config.stores.iter().enumerate() {
             let store = RocksStore::new(data.path(), &spec.name, shared.clone());
             let node = Node::new(spec.name.clone(), config.limits.clone(), now);
@@ -145,10 +145,10 @@ impl Runtime {
                 damage_reported: AtomicBool::new(false),
             };
             reported.push(Reported { name: spec.name.clone(), views: store.views() });
-            seats.push((node, Arc::new(door)));
+            hosted.push((node, Arc::new(door)));
             disks.push((spec.name.clone(), store));
         }
-        let doors = seats.iter().map(|(_, door)| door.clone()).collect();
+        let doors = hosted.iter().map(|(_, door)| door.clone()).collect();
         let lost = LostReports::start(Arc::clone(&data), reported, shared)?;
         let (disks, DiskThreads { mut joins, mut watched }) = Disks::start(disks, &data, &sender)?;
         let fetches = Fetches::default();
@@ -159,7 +159,7 @@ impl Runtime {
             let _ended = turns.send(Input::LogTurn);
         }));
         let inbox = Work::new(receiver);
-        let machine = Machine::new(inbox, log, disks, lost, peers, seats, config.restore_rate);
+        let machine = Machine::new(inbox, log, disks, lost, peers, hosted, config.restore_rate);
         watched.extend(machine.watched());
         joins.push(vital::spawn("core".to_owned(), || machine.run())?);
         let throttle = RestoreThrottle::new(sender.clone());

@@ -159,7 +159,7 @@ pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
         listen: config.listen,
         socket: config.socket.clone(),
         ready_lag_max: config.ready_lag_max,
-        profiler: Some(kafka::profiler(config.kafka.clone())),
+        sampler: Some(kafka::sampler(config.kafka.clone())),
         peer: config.peer.clone(),
         patience: Patience::PRODUCTION,
     }

@@ -12,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::listen::{self, ListenError, SocketFile};
 use super::observer;
 use crate::config::SocketConfig;
+use crate::giver::Giver;
 use crate::grpc::{self, Listener};
-use crate::peer::{Giver, PeerConfig, Taker};
-use crate::profile::Profiler;
+use crate::log::Log;
+use crate::peer::{PeerConfig, Taker};
+use crate::restore_time::Sampler;
 use crate::rocks::{DataDir, DataDirError, Resources};
-use crate::runtime::{Drained, Inbox, Log, Runtime, RuntimeConfig, StoreHandle, StoreSpec};
+use crate::runtime::{Drained, Inbox, Runtime, RuntimeConfig, StoreHandle, StoreSpec};
 use crate::watchdog::Patience;
 
 #[derive(Clone)]
@@ -32,7 +34,7 @@ pub struct SidecarConfig {
     pub socket: Option<SocketConfig>,
     pub ready_lag_max: Option<u64>,
     /// Without one nobody can tell how long a restore takes.
-    pub profiler: Option<Profiler>,
+    pub sampler: Option<Sampler>,
     pub peer: PeerConfig,
     pub patience: Patience,
 }
@@ -100,7 +102,7 @@ impl Claims {
     /// Must be called on a tokio runtime.
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, address, socket } = self;
-        let (ready_lag_max, profiler, peer) = (config.ready_lag_max, config.profiler, config.peer);
+        let (ready_lag_max, sampler, peer) = (config.ready_lag_max, config.sampler, config.peer);
         let SidecarConfig { stores, limits, resources, restore_rate, patience, .. } = config;
         let taker = Taker::new(&peer, data.path());
         let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
@@ -113,7 +115,7 @@ impl Claims {
             listeners,
             stores: runtime.handles(),
             throttle: runtime.throttle(),
-            profiler,
+            sampler,
             ready_lag_max,
             giver,
             hung: runtime.hung(),

@@ -18,13 +18,35 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::named::Named;
-use crate::config::{LogConfig, LogFormat};
 
 /// Lines that wait to be written: seconds of the busiest log, and a few MiB at most.
 const LINES_MAX: usize = 8_192;
 
 /// How long an end waits for the last lines to be written.
 const LAST_WORDS_MAX: Duration = Duration::from_millis(1_500);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`, known to parse.
+    pub filter: String,
+    /// Whose lines these are; none: of the only one that could be meant.
+    pub node: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// As the file names them; the flag's names are the same.
+    pub(crate) const NAMES: [(&'static str, LogFormat); 2] =
+        [("text", LogFormat::Text), ("json", LogFormat::Json)];
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {

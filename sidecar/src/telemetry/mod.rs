@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 pub use self::endpoint::MetricsEndpoint;
 pub(crate) use self::logging::last_words;
-pub use self::logging::{LogError, Logging, lines_dropped, start_logging};
+pub use self::logging::{LogConfig, LogError, LogFormat, Logging, lines_dropped, start_logging};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {

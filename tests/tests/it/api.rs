@@ -19,9 +19,10 @@ use std::time::Duration;
 use outrigger::config::SocketConfig;
 use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use outrigger::index::StoreIndex;
+use outrigger::log::Log;
 use outrigger::peer::PeerConfig;
 use outrigger::rocks::Resources;
-use outrigger::runtime::{Inbox, Log, LogHome, StoreSpec, TopicNews};
+use outrigger::runtime::{Inbox, LogHome, StoreSpec, TopicNews};
 use outrigger::serve::{Claims, Sidecar, SidecarConfig};
 use outrigger::watchdog::Patience;
 use outrigger_client::Client;
@@ -110,7 +111,7 @@ impl Node {
             listen: Some(([127, 0, 0, 1], 0).into()),
             socket: Some(SocketConfig::private(socket.clone())),
             ready_lag_max: None,
-            profiler: None,
+            sampler: None,
             peer: PeerConfig::default(),
             patience,
         };

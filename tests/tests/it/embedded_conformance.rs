@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog, OpenLogError};
 use outrigger::index::StoreIndex;
-use outrigger::runtime::Log;
+use outrigger::log::Log;
 use outrigger_core::conformance::log::{
     Ability, CASES, Copies, FILLER, Foreign, LogUnderTest, MESSAGE_BYTES_MAX, Shape, Turn, Verdict,
     read_to,

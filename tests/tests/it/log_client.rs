@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use outrigger::index::StoreIndex;
 use outrigger::kafka::{KafkaConfig, KafkaLog};
+use outrigger::log::Log as _;
 use outrigger_core::batch::Batch;
 use outrigger_core::log::{KafkaError, LogCall, LogEvent, Loss, Write};
 use outrigger_core::offset::{Epoch, Offset, Partition, RequestId, Revision};

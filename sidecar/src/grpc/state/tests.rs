@@ -24,7 +24,7 @@ fn partition(applied: u64, exact_from: u64) -> PartitionStatus {
     }
 }
 
-pub(in crate::grpc) fn ready() -> Status {
+pub(crate) fn ready() -> Status {
     let topic = TopicId([7; 16]);
     Status {
         store: "notes".to_owned(),
@@ -66,7 +66,7 @@ fn shown(status: &Status) -> StoreStatus {
         Circumstances::new("notes".to_owned(), "/d".into(), news, LogHome::Brokers, false);
     let place =
         Place { topic: "topic", limits: &Limits::PRODUCTION, circumstances: &circumstances };
-    store_status(status, &place, &RestoreRate::default(), NOW)
+    store_status(status, &place, &RestoreTime::default(), NOW)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use outrigger::embedded::EmbeddedLog;
 use outrigger::index::StoreIndex;
-use outrigger::runtime::Log;
+use outrigger::log::Log;
 use outrigger::watchdog::Patience;
 use outrigger_client::proto::v1::Phase;
 use outrigger_core::log::LogCall;

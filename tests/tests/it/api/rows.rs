@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use outrigger::embedded::EmbeddedLog;
 use outrigger::index::StoreIndex;
-use outrigger::runtime::Log;
+use outrigger::log::Log;
 use outrigger_client::{Level, Scan, Store};
 use outrigger_core::log::{LogCall, LogEvent, Write};
 use outrigger_core::offset::{Partition, RequestId};

@@ -16,7 +16,7 @@ use super::generation;
 use super::options::Shared;
 
 /// What `Open` would find of `store` in a data directory that no process writes to meanwhile.
-pub fn look(
+pub fn inspect(
     data: &Path,
     store: &str,
     expected: &Identity,
@@ -30,7 +30,7 @@ pub fn look(
     let Roles { current, building, highest } = listing.roles(directory.current()?);
     let look = |generation: Generation| -> Result<FoundGeneration, StoreError> {
         let path = directory.generation(generation);
-        let state = generation::look(&path, expected.partitions, shared)?;
+        let state = generation::inspect(&path, expected.partitions, shared)?;
         Ok(FoundGeneration { generation, state })
     };
     let current = current.map(look).transpose()?;

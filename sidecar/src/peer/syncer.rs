@@ -19,7 +19,7 @@ pub(super) struct Due {
 }
 
 /// Dropped, it ends when what it was given is done.
-pub(super) struct Keeper {
+pub(super) struct Syncer {
     /// None once it ends.
     due: Option<SyncSender<Due>>,
     /// None once it was waited for.
@@ -35,14 +35,14 @@ pub(super) enum Offered {
     Ended,
 }
 
-impl Keeper {
+impl Syncer {
     /// `position` is replaced each time.
-    pub(super) fn start(position: &Path) -> io::Result<Keeper> {
+    pub(super) fn start(position: &Path) -> io::Result<Syncer> {
         let (due, queue) = sync_channel(1);
         let position = position.to_owned();
         let keeping = move || keep(&position, &queue);
-        let thread = std::thread::Builder::new().name("peer-keeper".to_owned()).spawn(keeping)?;
-        Ok(Keeper { due: Some(due), thread: Some(thread) })
+        let thread = std::thread::Builder::new().name("peer-syncer".to_owned()).spawn(keeping)?;
+        Ok(Syncer { due: Some(due), thread: Some(thread) })
     }
 
     /// With `wait` it is never busy: the disk is waited for instead.
@@ -74,7 +74,7 @@ impl Keeper {
 }
 
 /// Nobody else writes to the directory meanwhile.
-impl Drop for Keeper {
+impl Drop for Syncer {
     fn drop(&mut self) {
         if let Err(error) = self.join() {
             tracing::warn!(%error, "what came of a copy cannot be put on disk");
@@ -103,18 +103,18 @@ mod tests {
     fn the_last_position_that_was_given_is_on_disk_at_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let position = directory.path().join("POSITION");
-        let keeper = Keeper::start(&position).unwrap();
-        assert!((1..=9).all(|bytes| matches!(keeper.offer(due(bytes), true), Offered::Taken)));
-        keeper.end().unwrap();
+        let syncer = Syncer::start(&position).unwrap();
+        assert!((1..=9).all(|bytes| matches!(syncer.offer(due(bytes), true), Offered::Taken)));
+        syncer.end().unwrap();
         assert_eq!(std::fs::read_to_string(&position).unwrap(), "9 0000000000000000\n");
     }
 
     #[test]
     fn a_disk_that_fails_is_told_and_nothing_is_said_to_be_kept() {
         let directory = tempfile::tempdir().unwrap();
-        let keeper = Keeper::start(&directory.path().join("missing/POSITION")).unwrap();
-        while let Offered::Taken = keeper.offer(due(1), true) {}
-        assert!(matches!(keeper.offer(due(2), false), Offered::Ended));
-        assert_eq!(keeper.end().unwrap_err().kind(), io::ErrorKind::NotFound);
+        let syncer = Syncer::start(&directory.path().join("missing/POSITION")).unwrap();
+        while let Offered::Taken = syncer.offer(due(1), true) {}
+        assert!(matches!(syncer.offer(due(2), false), Offered::Ended));
+        assert_eq!(syncer.end().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

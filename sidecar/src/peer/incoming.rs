@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::keeper::{Due, Keeper, Offered};
 use super::manifest::Manifest;
+use super::syncer::{Due, Offered, Syncer};
 use crate::rocks::{CheckpointFile, OWNER, files};
 
 const TRANSFER: &str = "TRANSFER";
@@ -37,7 +37,7 @@ const UNSAVED_MAX: Duration = Duration::from_secs(1);
 /// They are open meanwhile.
 const UNSAVED_FILES_MAX: usize = 64;
 
-pub(super) struct Landing {
+pub(super) struct Incoming {
     directory: PathBuf,
     manifest: Manifest,
     bytes_total: u64,
@@ -49,18 +49,18 @@ pub(super) struct Landing {
     sum: Xxh3,
     /// The file that is written, while it is not complete.
     open: Option<File>,
-    /// Complete, and not given to the keeper yet.
+    /// Complete, and not given to the syncer yet.
     written: Vec<File>,
-    keeper: Option<Keeper>,
-    /// The keeper failed: nothing more may be said to be on disk.
+    syncer: Option<Syncer>,
+    /// The syncer failed: nothing more may be said to be on disk.
     failed: bool,
-    /// Given to the keeper.
+    /// Given to the syncer.
     saved_bytes: u64,
     saved_at: Instant,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LandError {
+pub(super) enum IncomingError {
     #[error("cannot {doing} {}: {error}", path.display())]
     Disk { doing: &'static str, path: PathBuf, error: io::Error },
     #[error("the copy needs {needed} bytes on the disk, {free} are free")]
@@ -81,22 +81,22 @@ pub(super) enum LandError {
     Incomplete { bytes: u64, bytes_total: u64 },
 }
 
-impl LandError {
+impl IncomingError {
     /// Another peer's copy would suffer the same.
     pub(super) fn is_ours(&self) -> bool {
         match self {
-            LandError::Disk { .. } => true,
+            IncomingError::Disk { .. } => true,
             // The next one's may be smaller, or tell the truth.
-            LandError::Full { .. }
-            | LandError::Damaged { .. }
-            | LandError::OutOfPlace { .. }
-            | LandError::Incomplete { .. } => false,
+            IncomingError::Full { .. }
+            | IncomingError::Damaged { .. }
+            | IncomingError::OutOfPlace { .. }
+            | IncomingError::Incomplete { .. } => false,
         }
     }
 }
 
-fn disk(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LandError {
-    move |error| LandError::Disk { doing, path: path.to_owned(), error }
+fn disk(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IncomingError {
+    move |error| IncomingError::Disk { doing, path: path.to_owned(), error }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,21 +108,21 @@ struct Transfer {
     delete_retention_ms_min: u64,
 }
 
-impl Landing {
+impl Incoming {
     /// Nothing of an earlier checkpoint stays.
-    pub(super) fn begin(directory: &Path, manifest: Manifest) -> Result<Landing, LandError> {
+    pub(super) fn begin(directory: &Path, manifest: Manifest) -> Result<Incoming, IncomingError> {
         empty(directory).map_err(disk("empty", directory))?;
         let needed = manifest.bytes();
         let free = files::free_bytes(directory).map_err(disk("look at", directory))?;
         if free < needed {
-            return Err(LandError::Full { needed, free });
+            return Err(IncomingError::Full { needed, free });
         }
         record(directory, &manifest)?;
-        Landing::at_start(directory, manifest).settled()
+        Incoming::at_start(directory, manifest).settled()
     }
 
     /// Its giver has told another retention: the smallest counts, also for the next process.
-    pub(super) fn hear_retention(&mut self, delete_retention_ms: u64) -> Result<(), LandError> {
+    pub(super) fn hear_retention(&mut self, delete_retention_ms: u64) -> Result<(), IncomingError> {
         if delete_retention_ms < self.manifest.delete_retention_ms_min {
             self.manifest.delete_retention_ms_min = delete_retention_ms;
             record(&self.directory, &self.manifest)?;
@@ -130,8 +130,8 @@ impl Landing {
         Ok(())
     }
 
-    fn at_start(directory: &Path, manifest: Manifest) -> Landing {
-        Landing {
+    fn at_start(directory: &Path, manifest: Manifest) -> Incoming {
+        Incoming {
             directory: directory.to_owned(),
             bytes_total: manifest.bytes(),
             manifest,
@@ -141,7 +141,7 @@ impl Landing {
             sum: Xxh3::new(),
             open: None,
             written: Vec::new(),
-            keeper: None,
+            syncer: None,
             failed: false,
             saved_bytes: 0,
             saved_at: Instant::now(),
@@ -149,12 +149,12 @@ impl Landing {
     }
 
     /// What an earlier fetch left; none where it cannot be gone on with.
-    pub(super) fn resume(directory: &Path, cancel: &CancellationToken) -> Option<Landing> {
+    pub(super) fn resume(directory: &Path, cancel: &CancellationToken) -> Option<Incoming> {
         let manifest = recorded(directory)?;
         let (saved_bytes, saved_sum) = position(directory)?;
-        let mut landing = Landing::at_start(directory, manifest);
-        match landing.read_again(saved_bytes, cancel) {
-            Ok(()) if landing.sum.digest() == saved_sum => landing.settled().ok(),
+        let mut incoming = Incoming::at_start(directory, manifest);
+        match incoming.read_again(saved_bytes, cancel) {
+            Ok(()) if incoming.sum.digest() == saved_sum => incoming.settled().ok(),
             Ok(()) => {
                 tracing::warn!(path = %directory.display(), "damaged since it was fetched: fetched anew");
                 None
@@ -206,12 +206,12 @@ impl Landing {
     }
 
     /// Makes the empty files that are next: no chunk comes for them.
-    fn settled(mut self) -> Result<Landing, LandError> {
+    fn settled(mut self) -> Result<Incoming, IncomingError> {
         self.make_empty_files()?;
         Ok(self)
     }
 
-    fn make_empty_files(&mut self) -> Result<(), LandError> {
+    fn make_empty_files(&mut self) -> Result<(), IncomingError> {
         while let Some(file) = self.manifest.files.get(self.file).filter(|file| file.bytes == 0) {
             let path = self.directory.join(&file.name);
             File::create(&path).and_then(|file| file.sync_all()).map_err(disk("write", &path))?;
@@ -244,14 +244,14 @@ impl Landing {
         offset: u64,
         data: &Bytes,
         checksum: u64,
-    ) -> Result<(), LandError> {
+    ) -> Result<(), IncomingError> {
         let due = self.manifest.files.get(self.file).map(|file| file.bytes - self.offset);
         let due = due.unwrap_or(0).min(u64::try_from(CHUNK_BYTES).expect("a MiB fits 64 bits"));
         let length = u64::try_from(data.len()).expect("lengths fit 64 bits");
         if (file, offset) != self.place() || length != due || due == 0 {
             let (expected_file, expected_offset) = self.place();
             let length = data.len();
-            return Err(LandError::OutOfPlace {
+            return Err(IncomingError::OutOfPlace {
                 file,
                 offset,
                 length,
@@ -260,7 +260,7 @@ impl Landing {
             });
         }
         if xxh3_64(data) != checksum {
-            return Err(LandError::Damaged { file, offset });
+            return Err(IncomingError::Damaged { file, offset });
         }
         self.append(data, length)?;
         let due = self.bytes - self.saved_bytes >= UNSAVED_BYTES_MAX
@@ -269,7 +269,7 @@ impl Landing {
         if due || many { self.save_soon(many) } else { Ok(()) }
     }
 
-    fn append(&mut self, data: &Bytes, length: u64) -> Result<(), LandError> {
+    fn append(&mut self, data: &Bytes, length: u64) -> Result<(), IncomingError> {
         let CheckpointFile { name, bytes } = &self.manifest.files[self.file];
         let path = self.directory.join(name);
         let mut open = match self.open.take() {
@@ -290,28 +290,28 @@ impl Landing {
     }
 
     /// From here on a crash goes on from here.
-    pub(super) fn save(&mut self) -> Result<(), LandError> {
+    pub(super) fn save(&mut self) -> Result<(), IncomingError> {
         self.save_soon(true)?;
         self.end_keeper()
     }
 
-    /// On the keeper's thread. Without `wait` not yet, while it has enough to do.
-    fn save_soon(&mut self, wait: bool) -> Result<(), LandError> {
+    /// On the syncer's thread. Without `wait` not yet, while it has enough to do.
+    fn save_soon(&mut self, wait: bool) -> Result<(), IncomingError> {
         let failed = || disk("write", &self.directory);
         if self.failed {
             return Err(failed()(io::Error::other("what came before could not be written")));
         }
         let complete = self.written.len();
         let open = self.open.as_ref().map(File::try_clone).transpose().map_err(failed())?;
-        if self.keeper.is_none() {
-            let keeper = Keeper::start(&self.directory.join(POSITION)).map_err(failed())?;
-            self.keeper = Some(keeper);
+        if self.syncer.is_none() {
+            let syncer = Syncer::start(&self.directory.join(POSITION)).map_err(failed())?;
+            self.syncer = Some(syncer);
         }
         let mut files = mem::take(&mut self.written);
         files.extend(open);
         let due = Due { files, bytes: self.bytes, sum: self.sum.digest() };
-        let keeper = self.keeper.as_ref().expect("it was started");
-        match keeper.offer(due, wait) {
+        let syncer = self.syncer.as_ref().expect("it was started");
+        match syncer.offer(due, wait) {
             Offered::Taken => {
                 (self.saved_bytes, self.saved_at) = (self.bytes, Instant::now());
                 Ok(())
@@ -325,8 +325,8 @@ impl Landing {
         }
     }
 
-    fn end_keeper(&mut self) -> Result<(), LandError> {
-        let ended = self.keeper.take().map_or(Ok(()), Keeper::end);
+    fn end_keeper(&mut self) -> Result<(), IncomingError> {
+        let ended = self.syncer.take().map_or(Ok(()), Syncer::end);
         self.failed |= ended.is_err();
         ended.map_err(disk("write", &self.directory))
     }
@@ -336,10 +336,10 @@ impl Landing {
     }
 
     /// Everything is here and on disk.
-    pub(super) fn finish(mut self) -> Result<(), LandError> {
+    pub(super) fn finish(mut self) -> Result<(), IncomingError> {
         if !self.is_whole() {
             let (bytes, bytes_total) = (self.bytes, self.bytes_total);
-            return Err(LandError::Incomplete { bytes, bytes_total });
+            return Err(IncomingError::Incomplete { bytes, bytes_total });
         }
         self.save()
     }
@@ -356,7 +356,7 @@ fn empty(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn record(directory: &Path, manifest: &Manifest) -> Result<(), LandError> {
+fn record(directory: &Path, manifest: &Manifest) -> Result<(), IncomingError> {
     let transfer = Transfer {
         format: FORMAT,
         peer: manifest.peer.clone(),
@@ -383,5 +383,5 @@ fn position(directory: &Path) -> Option<(u64, u64)> {
 }
 
 #[cfg(test)]
-#[path = "landing_tests.rs"]
+#[path = "incoming_tests.rs"]
 mod tests;

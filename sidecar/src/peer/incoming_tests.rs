@@ -41,14 +41,14 @@ fn chunks() -> Vec<(usize, u64, Bytes)> {
     chunks
 }
 
-fn write(landing: &mut Landing, chunks: &[(usize, u64, Bytes)]) {
+fn write(incoming: &mut Incoming, chunks: &[(usize, u64, Bytes)]) {
     for (file, offset, data) in chunks {
-        landing.write(*file, *offset, data, xxh3_64(data)).unwrap();
+        incoming.write(*file, *offset, data, xxh3_64(data)).unwrap();
     }
 }
 
-fn resume(directory: &Path) -> Option<Landing> {
-    Landing::resume(directory, &CancellationToken::new())
+fn resume(directory: &Path) -> Option<Incoming> {
+    Incoming::resume(directory, &CancellationToken::new())
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -63,10 +63,10 @@ fn names(directory: &Path) -> Vec<String> {
 fn what_came_in_order_is_there_and_nothing_else() {
     let directory = place();
     fs::write(directory.path().join("000001.sst"), "of another checkpoint").unwrap();
-    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
-    write(&mut landing, &chunks());
-    assert_eq!(landing.bytes(), landing.bytes_total());
-    landing.finish().unwrap();
+    let mut incoming = Incoming::begin(directory.path(), manifest()).unwrap();
+    write(&mut incoming, &chunks());
+    assert_eq!(incoming.bytes(), incoming.bytes_total());
+    incoming.finish().unwrap();
     let expected =
         ["000001.log", "000007.sst", "CURRENT", "OPTIONS-000009", "OWNER", "POSITION", "TRANSFER"];
     assert_eq!(names(directory.path()), expected);
@@ -78,14 +78,14 @@ fn what_came_in_order_is_there_and_nothing_else() {
 #[test]
 fn what_was_whole_before_a_crash_is_whole_after_it_unless_a_bit_fell_over() {
     let directory = place();
-    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
-    assert!(!landing.is_whole());
-    write(&mut landing, &chunks());
-    landing.finish().unwrap();
+    let mut incoming = Incoming::begin(directory.path(), manifest()).unwrap();
+    assert!(!incoming.is_whole());
+    write(&mut incoming, &chunks());
+    incoming.finish().unwrap();
     assert!(resume(directory.path()).expect("it is there").is_whole());
     let ended = CancellationToken::new();
     ended.cancel();
-    assert!(Landing::resume(directory.path(), &ended).is_none(), "nobody waits for it any more");
+    assert!(Incoming::resume(directory.path(), &ended).is_none(), "nobody waits for it any more");
     fs::write(directory.path().join("CURRENT"), "another MANIFEST").unwrap();
     assert!(resume(directory.path()).is_none());
 }
@@ -93,13 +93,13 @@ fn what_was_whole_before_a_crash_is_whole_after_it_unless_a_bit_fell_over() {
 #[test]
 fn the_smallest_retention_that_was_told_of_it_lasts_as_long_as_what_came() {
     let directory = place();
-    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+    let mut incoming = Incoming::begin(directory.path(), manifest()).unwrap();
     for told in [86_400_000, 604_800_000] {
-        landing.hear_retention(told).unwrap();
-        assert_eq!(landing.manifest().delete_retention_ms_min, 86_400_000);
+        incoming.hear_retention(told).unwrap();
+        assert_eq!(incoming.manifest().delete_retention_ms_min, 86_400_000);
     }
-    write(&mut landing, &chunks());
-    landing.finish().unwrap();
+    write(&mut incoming, &chunks());
+    incoming.finish().unwrap();
     let again = resume(directory.path()).expect("it is there");
     assert_eq!(again.manifest().delete_retention_ms_min, 86_400_000);
     assert!(again.manifest().is_of_the_same(&manifest()), "it is the same checkpoint");
@@ -108,20 +108,20 @@ fn the_smallest_retention_that_was_told_of_it_lasts_as_long_as_what_came() {
 #[test]
 fn a_flipped_bit_on_the_way_is_found_and_the_right_bytes_are_still_taken() {
     let directory = place();
-    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+    let mut incoming = Incoming::begin(directory.path(), manifest()).unwrap();
     let (file, offset, data) = chunks().remove(0);
     let mut flipped = data.to_vec();
     flipped[4_711] ^= 1;
-    let refused = landing.write(file, offset, &flipped.into(), xxh3_64(&data));
-    assert!(matches!(refused, Err(LandError::Damaged { file: 1, offset: 0 })), "{refused:?}");
-    write(&mut landing, &chunks());
-    landing.finish().unwrap();
+    let refused = incoming.write(file, offset, &flipped.into(), xxh3_64(&data));
+    assert!(matches!(refused, Err(IncomingError::Damaged { file: 1, offset: 0 })), "{refused:?}");
+    write(&mut incoming, &chunks());
+    incoming.finish().unwrap();
 }
 
 #[test]
 fn bytes_that_are_not_due_are_refused() {
     let directory = place();
-    let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
+    let mut incoming = Incoming::begin(directory.path(), manifest()).unwrap();
     let all = chunks();
     let (_, _, first) = &all[0];
     let longer: Bytes = [&first[..], b"x"].concat().into();
@@ -133,15 +133,15 @@ fn bytes_that_are_not_due_are_refused() {
         (1, 0, longer),
         (1, 0, Bytes::new()),
     ] {
-        let refused = landing.write(file, offset, &data, xxh3_64(&data));
-        assert!(matches!(refused, Err(LandError::OutOfPlace { .. })), "{refused:?}");
+        let refused = incoming.write(file, offset, &data, xxh3_64(&data));
+        assert!(matches!(refused, Err(IncomingError::OutOfPlace { .. })), "{refused:?}");
     }
-    write(&mut landing, &all);
-    let beyond = landing.write(4, 0, &all[3].2, xxh3_64(&all[3].2));
-    assert!(matches!(beyond, Err(LandError::OutOfPlace { .. })), "{beyond:?}");
+    write(&mut incoming, &all);
+    let beyond = incoming.write(4, 0, &all[3].2, xxh3_64(&all[3].2));
+    assert!(matches!(beyond, Err(IncomingError::OutOfPlace { .. })), "{beyond:?}");
     let directory = place();
-    let early = Landing::begin(directory.path(), manifest()).unwrap().finish();
-    assert!(matches!(early, Err(LandError::Incomplete { bytes: 0, .. })), "{early:?}");
+    let early = Incoming::begin(directory.path(), manifest()).unwrap().finish();
+    assert!(matches!(early, Err(IncomingError::Incomplete { bytes: 0, .. })), "{early:?}");
 }
 
 #[test]
@@ -149,18 +149,18 @@ fn a_crash_after_a_save_goes_on_from_there_wherever_it_was() {
     for saved in 1..=chunks().len() {
         let directory = place();
         let all = chunks();
-        let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
-        write(&mut landing, &all[..saved]);
-        landing.save().unwrap();
-        let place = landing.place();
+        let mut incoming = Incoming::begin(directory.path(), manifest()).unwrap();
+        write(&mut incoming, &all[..saved]);
+        incoming.save().unwrap();
+        let place = incoming.place();
         // What comes after the save is there or not, or in part.
-        write(&mut landing, &all[saved..(saved + 1).min(all.len())]);
-        drop(landing);
+        write(&mut incoming, &all[saved..(saved + 1).min(all.len())]);
+        drop(incoming);
 
-        let mut landing = resume(directory.path()).expect("it is as it was saved");
-        assert_eq!((landing.place(), landing.manifest()), (place, &manifest()), "{saved} chunks");
-        write(&mut landing, &all[saved..]);
-        landing.finish().unwrap();
+        let mut incoming = resume(directory.path()).expect("it is as it was saved");
+        assert_eq!((incoming.place(), incoming.manifest()), (place, &manifest()), "{saved} chunks");
+        write(&mut incoming, &all[saved..]);
+        incoming.finish().unwrap();
         let sst = fs::read(directory.path().join("000007.sst")).unwrap();
         assert_eq!(sst, [&all[0].2[..], &all[1].2, &all[2].2].concat());
     }
@@ -180,10 +180,10 @@ fn what_was_damaged_since_the_save_is_not_gone_on_with() {
     ];
     for (number, damage) in damage.into_iter().enumerate() {
         let directory = place();
-        let mut landing = Landing::begin(directory.path(), manifest()).unwrap();
-        write(&mut landing, &chunks()[..2]);
-        landing.save().unwrap();
-        drop(landing);
+        let mut incoming = Incoming::begin(directory.path(), manifest()).unwrap();
+        write(&mut incoming, &chunks()[..2]);
+        incoming.save().unwrap();
+        drop(incoming);
         damage(directory.path());
         assert!(resume(directory.path()).is_none(), "damage {number}");
     }
@@ -195,8 +195,8 @@ fn a_copy_that_does_not_fit_on_the_disk_is_refused_before_it_is_fetched() {
     let directory = place();
     let mut manifest = manifest();
     manifest.files[1].bytes = u64::MAX / 2;
-    let full = Landing::begin(directory.path(), manifest).err();
-    assert!(matches!(full, Some(LandError::Full { .. })), "{full:?}");
+    let full = Incoming::begin(directory.path(), manifest).err();
+    assert!(matches!(full, Some(IncomingError::Full { .. })), "{full:?}");
     assert_eq!(names(directory.path()), ["OWNER"]);
 }
 
@@ -238,10 +238,10 @@ proptest! {
     #[test]
     fn only_what_is_due_is_taken_whatever_is_sent(all in prop::collection::vec(sent(), 0..8)) {
         let (directory, manifest) = (place(), small());
-        let mut landing = Landing::begin(directory.path(), manifest.clone()).unwrap();
+        let mut incoming = Incoming::begin(directory.path(), manifest.clone()).unwrap();
         let mut taken = Vec::new();
         for sent in all {
-            let ((file, offset), bytes) = (landing.place(), landing.bytes());
+            let ((file, offset), bytes) = (incoming.place(), incoming.bytes());
             let due = manifest.files.get(file).map(|due| usize::try_from(due.bytes).unwrap());
             let (file, offset, data, sum) = match sent {
                 Sent::Right => (file, offset, vec![7; due.unwrap_or(1)], None),
@@ -249,16 +249,16 @@ proptest! {
                 Sent::Other { file, offset, data, sum } => (file, offset, data, sum),
             };
             let data = Bytes::from(data);
-            let fits = (file, offset) == landing.place() && Some(data.len()) == due;
+            let fits = (file, offset) == incoming.place() && Some(data.len()) == due;
             let sum = sum.unwrap_or_else(|| xxh3_64(&data));
-            match landing.write(file, offset, &data, sum) {
+            match incoming.write(file, offset, &data, sum) {
                 Ok(()) => {
                     prop_assert!(fits && sum == xxh3_64(&data));
                     taken.push((file, data));
                 }
                 Err(error) => {
                     prop_assert!(!error.is_ours() && (!fits || sum != xxh3_64(&data)), "{error}");
-                    prop_assert_eq!(landing.bytes(), bytes);
+                    prop_assert_eq!(incoming.bytes(), bytes);
                 }
             }
         }
@@ -278,10 +278,10 @@ proptest! {
         changed in prop::sample::select(vec![TRANSFER, POSITION, "1.sst"]), mutations in mutations(),
     ) {
         let (directory, manifest) = (place(), small());
-        let mut landing = Landing::begin(directory.path(), manifest.clone()).unwrap();
-        landing.write(0, 0, &Bytes::from_static(&[7; 5]), xxh3_64(&[7; 5])).unwrap();
-        landing.save().unwrap();
-        drop(landing);
+        let mut incoming = Incoming::begin(directory.path(), manifest.clone()).unwrap();
+        incoming.write(0, 0, &Bytes::from_static(&[7; 5]), xxh3_64(&[7; 5])).unwrap();
+        incoming.save().unwrap();
+        drop(incoming);
         let path = directory.path().join(changed);
         fs::write(&path, mutated(&fs::read(&path).unwrap(), &mutations)).unwrap();
         if let Some(resumed) = resume(directory.path()) {

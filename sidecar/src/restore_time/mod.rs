@@ -1,7 +1,10 @@
 //! How fast a restore goes, measured over the last seconds, and how long it will take.
 //!
-//! Goes by bytes. What a peer gives is known; what is left of a log is not, but estimated from a profile of it;
-//! without one nothing is said about the time to go.
+//! Bytes count. What a peer gives is known; what is left of a log is not, but estimated from its [`Density`], without which
+//! nothing is said about the time to go.
+
+mod density;
+mod measure;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,21 +15,21 @@ use outrigger_core::node::{PartitionStatus, Progress, Source, Status};
 use outrigger_core::offset::Offset;
 use outrigger_core::peer::Transfer;
 use outrigger_core::phase::{Cause, Phase};
-use outrigger_proto::v1::{PeerTransfer, RestoreProgress};
 
-use crate::profile::Profile;
+pub use density::{Density, Sample, Sampler};
+pub(crate) use measure::Measurer;
 
 /// What "the last seconds" are.
 const WINDOW: Duration = Duration::from_secs(5);
 /// Looking more often adds no point: it bounds their number.
-pub(super) const POINTS_APART_MIN: Duration = Duration::from_millis(250);
+const POINTS_APART_MIN: Duration = Duration::from_millis(250);
 
-/// A restore that is over sooner is not worth a look into the log.
-const PROFILED_AFTER: Duration = Duration::from_secs(1);
+/// A restore that is over sooner is not worth a sample of the log.
+const SAMPLED_AFTER: Duration = Duration::from_secs(1);
 
 /// What is known of one store's present restore.
 #[derive(Default)]
-pub(super) struct RestoreRate {
+pub(crate) struct RestoreTime {
     /// Guards the measurements only; held for one question, never over an await, no other lock under it.
     measured: Mutex<Measured>,
 }
@@ -37,7 +40,7 @@ struct Measured {
     started: Duration,
     points: VecDeque<Point>,
     /// One per partition, and for which restore they were made.
-    profiles: Option<(Duration, Vec<Profile>)>,
+    densities: Option<(Duration, Vec<Density>)>,
     earlier: Earlier,
     /// All that the log gives this restore, what it gave earlier included; 0 until it is known.
     total: u64,
@@ -75,8 +78,18 @@ struct Pace {
     bytes: u64,
 }
 
+/// What is told of a restore that runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Estimate {
+    pub(crate) records_per_second: u64,
+    /// Of its bytes; below 1. None while it is not known how many there are.
+    pub(crate) fraction: Option<f64>,
+    /// None also while nothing moves.
+    pub(crate) seconds_to_go: Option<u64>,
+}
+
 /// The restore that a status tells of, while it runs. A node that refuses restores only when a peer gives.
-pub(super) fn running(status: &Status) -> Option<&Progress> {
+pub(crate) fn running(status: &Status) -> Option<&Progress> {
     let progress = status.progress.as_ref()?;
     let runs = match (&status.phase, &progress.source) {
         (Phase::Restoring(_) | Phase::CatchingUp, Source::Log | Source::Peer(_)) => true,
@@ -88,14 +101,8 @@ pub(super) fn running(status: &Status) -> Option<&Progress> {
     runs.then_some(progress)
 }
 
-impl RestoreRate {
-    /// How the restore goes; it began at `started_unix_ms`.
-    pub(super) fn progress(
-        &self,
-        status: &Status,
-        progress: &Progress,
-        started_unix_ms: u64,
-    ) -> RestoreProgress {
+impl RestoreTime {
+    pub(crate) fn estimate(&self, status: &Status, progress: &Progress) -> Estimate {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         measured.is_of(progress.started, progress.cause);
         let pace = measured.pace(progress, status.mono);
@@ -106,32 +113,27 @@ impl RestoreRate {
                 transfer.as_ref().map(left).map(|left| left.max(1))
             }
         };
-        RestoreProgress {
-            started_unix_ms,
-            records_read: progress.records,
-            bytes_read: progress.bytes,
+        Estimate {
             records_per_second: pace.records_per_second(),
             fraction: left.map(|left| fraction(measured.done(progress, left), left)),
-            eta_seconds: left.and_then(|left| pace.eta_seconds(left)),
-            bytes_per_second_max: None,
-            from_peer: from_peer(progress),
+            seconds_to_go: left.and_then(|left| pace.seconds_to_go(left)),
         }
     }
 
-    /// The restore whose log is to be profiled now, by its start, and what of each partition.
-    pub(super) fn unprofiled(&self, status: &Status) -> Option<(Duration, Vec<Range<Offset>>)> {
+    /// The restore whose log is to be sampled now, by its start, and what of each partition.
+    fn unsampled(&self, status: &Status) -> Option<(Duration, Vec<Range<Offset>>)> {
         let Progress { started, source, .. } = running(status)?;
         let (started, Source::Log) = (*started, source) else { return None };
         let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = measured.profiles.as_ref().is_some_and(|(of, _)| *of == started);
-        let young = status.mono.saturating_sub(started) < PROFILED_AFTER;
+        let known = measured.densities.as_ref().is_some_and(|(of, _)| *of == started);
+        let young = status.mono.saturating_sub(started) < SAMPLED_AFTER;
         let range = |partition: &PartitionStatus| partition.applied..partition.target;
         (!known && !young).then(|| (started, status.partitions.iter().map(range).collect()))
     }
 
-    pub(super) fn profiled(&self, started: Duration, profiles: Vec<Profile>) {
+    fn sampled(&self, started: Duration, densities: Vec<Density>) {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        measured.profiles = Some((started, profiles));
+        measured.densities = Some((started, densities));
     }
 }
 
@@ -147,7 +149,7 @@ impl Measured {
         if goes_on {
             self.earlier = Earlier::Of { total: before.total };
         }
-        self.profiles = before.profiles.filter(|(of, _)| goes_on || *of == started);
+        self.densities = before.densities.filter(|(of, _)| goes_on || *of == started);
     }
 
     /// What a restore has that still lacks so much.
@@ -192,10 +194,10 @@ impl Measured {
 
     /// Until every partition has reached its target and is exact. Never nothing: a restore that runs is not over.
     fn bytes_left(&self, partitions: &[PartitionStatus]) -> Option<u64> {
-        let (_, profiles) =
-            self.profiles.as_ref().filter(|(_, known)| known.len() == partitions.len())?;
-        let left = profiles.iter().zip(partitions).map(|(profile, partition)| {
-            profile.bytes(partition.applied..partition.target.max(partition.exact_from))
+        let (_, densities) =
+            self.densities.as_ref().filter(|(_, known)| known.len() == partitions.len())?;
+        let left = densities.iter().zip(partitions).map(|(density, partition)| {
+            density.bytes(partition.applied..partition.target.max(partition.exact_from))
         });
         Some(left.fold(0, u64::saturating_add).max(1))
     }
@@ -208,7 +210,7 @@ impl Pace {
     }
 
     /// Absent while nothing moves.
-    fn eta_seconds(&self, left: u64) -> Option<u64> {
+    fn seconds_to_go(&self, left: u64) -> Option<u64> {
         let millis = (u128::from(left) * self.millis).checked_div(u128::from(self.bytes))?;
         u64::try_from(millis.div_ceil(1_000)).ok()
     }
@@ -220,13 +222,6 @@ fn bytes(progress: &Progress) -> u64 {
         Source::Log => progress.bytes,
         Source::Peer(transfer) => transfer.as_ref().map_or(0, |transfer| transfer.bytes),
     }
-}
-
-fn from_peer(progress: &Progress) -> Option<PeerTransfer> {
-    let Source::Peer(Some(Transfer { peer, bytes, bytes_total })) = &progress.source else {
-        return None;
-    };
-    Some(PeerTransfer { peer: peer.clone(), bytes: *bytes, bytes_total: *bytes_total })
 }
 
 /// Below 1: rounded down, and something is left.
@@ -242,9 +237,8 @@ fn fraction(read: u64, left: u64) -> f64 {
 mod tests {
     use outrigger_core::phase::Cause;
 
-    use super::super::state::tests::ready;
     use super::*;
-    use crate::profile::Look;
+    use crate::grpc::state::tests::ready;
 
     const STARTED: Duration = Duration::from_secs(100);
 
@@ -268,61 +262,63 @@ mod tests {
         }
     }
 
-    fn ask(rate: &RestoreRate, status: &Status) -> RestoreProgress {
-        rate.progress(status, running(status).unwrap(), 7)
+    fn ask(rate: &RestoreTime, status: &Status) -> Estimate {
+        rate.estimate(status, running(status).unwrap())
     }
 
     /// A log of 500 records at the end of its offsets.
-    fn profiled() -> RestoreRate {
-        let rate = RestoreRate::default();
-        let (started, ranges) = rate.unprofiled(&at(1, 0, 0)).unwrap();
-        let mut profile = Profile::new(ranges[0].clone(), 1);
-        let look = Look { first: Offset(500), end: Offset(510), bytes: 1_000 };
-        profile.add(Offset(0), look);
-        rate.profiled(started, vec![profile]);
+    fn sampled() -> RestoreTime {
+        let rate = RestoreTime::default();
+        let (started, ranges) = rate.unsampled(&at(1, 0, 0)).unwrap();
+        let mut density = Density::new(ranges[0].clone(), 1);
+        let sample = Sample { first: Offset(500), end: Offset(510), bytes: 1_000 };
+        density.add(Offset(0), sample);
+        rate.sampled(started, vec![density]);
         rate
     }
 
     #[test]
     fn at_first_the_rate_is_that_of_the_whole_restore() {
-        let first = ask(&profiled(), &at(10, 200, 700));
-        assert_eq!((first.records_per_second, first.eta_seconds), (20, Some(15)));
+        let first = ask(&sampled(), &at(10, 200, 700));
+        assert_eq!((first.records_per_second, first.seconds_to_go), (20, Some(15)));
         assert_eq!(first.fraction, Some(0.4), "of the bytes, whatever the offsets say");
-        assert_eq!((first.started_unix_ms, first.records_read, first.bytes_read), (7, 200, 20_000));
     }
 
     #[test]
     fn then_it_is_that_of_the_last_seconds() {
-        let rate = profiled();
+        let rate = sampled();
         ask(&rate, &at(10, 100, 600));
         ask(&rate, &at(12, 200, 700));
         let third = ask(&rate, &at(14, 300, 800));
-        assert_eq!((third.records_per_second, third.eta_seconds), (50, Some(4)));
+        assert_eq!((third.records_per_second, third.seconds_to_go), (50, Some(4)));
         let later = ask(&rate, &at(18, 300, 800));
-        assert_eq!((later.records_per_second, later.eta_seconds), (0, None));
+        assert_eq!((later.records_per_second, later.seconds_to_go), (0, None));
     }
 
     #[test]
     fn another_restore_begins_anew() {
-        let rate = profiled();
+        let rate = sampled();
         ask(&rate, &at(10, 100, 600));
         let mut another = at(102, 10, 10);
         another.progress.as_mut().unwrap().started = Duration::from_secs(200);
         let fresh = ask(&rate, &another);
-        assert_eq!((fresh.records_per_second, fresh.eta_seconds, fresh.fraction), (5, None, None));
-        assert!(rate.unprofiled(&another).is_some(), "its log is looked into again");
+        assert_eq!(
+            (fresh.records_per_second, fresh.seconds_to_go, fresh.fraction),
+            (5, None, None)
+        );
+        assert!(rate.unsampled(&another).is_some(), "its log is sampled again");
     }
 
     #[test]
     fn a_restore_that_goes_on_shows_what_it_had_before_at_once() {
-        let rate = profiled();
+        let rate = sampled();
         assert_eq!(ask(&rate, &at(10, 250, 750)).fraction, Some(0.5));
         let mut again = at(102, 0, 740);
         let progress = again.progress.as_mut().unwrap();
         (progress.started, progress.cause) = (Duration::from_secs(200), Cause::Unfinished);
         again.phase = Phase::Restoring(Cause::Unfinished);
         assert_eq!(ask(&rate, &again).fraction, Some(0.48), "ten records were not on disk");
-        assert!(rate.unprofiled(&again).is_some(), "the look is for other offsets");
+        assert!(rate.unsampled(&again).is_some(), "the sample is for other offsets");
         let progress = again.progress.as_mut().unwrap();
         (progress.records, progress.bytes) = (130, 13_000);
         again.partitions[0].applied = Offset(870);
@@ -331,20 +327,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_absent() {
-        let unknown = ask(&RestoreRate::default(), &at(10, 200, 700));
-        assert_eq!((unknown.eta_seconds, unknown.fraction), (None, None));
-        let standing = ask(&profiled(), &at(1, 0, 0));
-        assert_eq!((standing.eta_seconds, standing.fraction), (None, Some(0.0)));
+        let unknown = ask(&RestoreTime::default(), &at(10, 200, 700));
+        assert_eq!((unknown.seconds_to_go, unknown.fraction), (None, None));
+        let standing = ask(&sampled(), &at(1, 0, 0));
+        assert_eq!((standing.seconds_to_go, standing.fraction), (None, Some(0.0)));
     }
 
     #[test]
     fn a_restore_that_runs_is_never_done() {
-        let progress = ask(&profiled(), &at(10, 500, 1_000));
+        let progress = ask(&sampled(), &at(10, 500, 1_000));
         assert!(progress.fraction.is_some_and(|fraction| fraction < 1.0), "{progress:?}");
         let mut inexact = at(10, 500, 1_000);
         inexact.phase = Phase::CatchingUp;
         inexact.partitions[0].exact_from = Offset(1_250);
-        assert_eq!(ask(&profiled(), &inexact).eta_seconds, Some(5), "as far as it must read");
+        assert_eq!(ask(&sampled(), &inexact).seconds_to_go, Some(5), "as far as it must read");
     }
 
     #[test]
@@ -356,20 +352,18 @@ mod tests {
             status.progress.as_mut().unwrap().source = Source::Peer(Some(transfer));
             status
         };
-        let rate = RestoreRate::default();
+        let rate = RestoreTime::default();
         let resumed = ask(&rate, &given(0, 60));
-        assert_eq!((resumed.fraction, resumed.eta_seconds), (Some(0.15), None));
+        assert_eq!((resumed.fraction, resumed.seconds_to_go), (Some(0.15), None));
         let told = ask(&rate, &given(4, 100));
-        assert_eq!((told.fraction, told.eta_seconds), (Some(0.25), Some(30)));
-        let peer = told.from_peer.expect("it says from whom");
-        assert_eq!((&*peer.peer, peer.bytes, peer.bytes_total), ("http://b:1", 100, 400));
-        assert!(rate.unprofiled(&given(4, 100)).is_none(), "no log is read");
+        assert_eq!((told.fraction, told.seconds_to_go), (Some(0.25), Some(30)));
+        assert!(rate.unsampled(&given(4, 100)).is_none(), "no log is read");
     }
 
     #[test]
     fn only_a_restore_that_takes_a_while_is_worth_a_look_and_only_one() {
-        assert!(RestoreRate::default().unprofiled(&at(0, 0, 0)).is_none());
-        assert!(RestoreRate::default().unprofiled(&ready()).is_none());
-        assert!(profiled().unprofiled(&at(2, 1, 501)).is_none());
+        assert!(RestoreTime::default().unsampled(&at(0, 0, 0)).is_none());
+        assert!(RestoreTime::default().unsampled(&ready()).is_none());
+        assert!(sampled().unsampled(&at(2, 1, 501)).is_none());
     }
 }

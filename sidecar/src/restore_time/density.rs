@@ -1,8 +1,8 @@
-//! How many bytes lie where in a partition, from a few looks into it: what is left to read of a restore.
+//! How many bytes lie where in a partition, from a few samples of it: what is left to read of a restore.
 //!
 //! Offsets do not tell: compaction leaves few records of many offsets, and the newest part of a log is dense.
 //! Kafka can tell a partition's size on a broker's disk, but not to librdkafka, and compressed. So the log is
-//! looked into where most may be hidden: evenly at first, then wherever two neighbours differ.
+//! sampled where most may be hidden: evenly at first, then wherever two neighbours differ.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,24 +10,24 @@ use std::sync::Arc;
 
 use outrigger_core::offset::Offset;
 
-/// Measures the parts of a topic, one per partition, in order; none when that failed. Blocks for seconds.
-pub type Profiler = Arc<dyn Fn(&str, &[Range<Offset>]) -> Option<Vec<Profile>> + Send + Sync>;
+/// Samples the parts of a topic, one per partition, in order; none when that failed. Blocks for seconds.
+pub type Sampler = Arc<dyn Fn(&str, &[Range<Offset>]) -> Option<Vec<Density>> + Send + Sync>;
 
-/// Into so many equal parts a range is cut before any of them is looked at twice.
+/// Into so many equal parts a range is cut before any of them is sampled twice.
 const PARTS: u64 = 16;
 
-/// The last look is so near to the end: what was written last was never compacted.
+/// The last sample is so near to the end: what was written last was never compacted.
 const LAST_PART: u64 = 256;
 
-/// Looks at one range in all.
-const LOOKS_MAX: usize = 48;
+/// Samples of one range in all.
+const SAMPLES_MAX: usize = 48;
 
-/// A difference of less than this part of the whole is not looked into.
+/// A difference of less than this part of the whole is not sampled.
 const DIFFERENCE_MIN: u64 = 200;
 
-/// One look: the records that were met from an offset on.
+/// One sample: the records that were met from an offset on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Sample {
     /// Offset of the first record, or the end: below it there is nothing.
     pub first: Offset,
     /// Behind the last record that was met.
@@ -38,14 +38,14 @@ pub struct Look {
 
 /// What is known of one range of offsets.
 #[derive(Clone, Debug)]
-pub struct Profile {
+pub struct Density {
     range: Range<Offset>,
-    looks_max: usize,
-    /// By the offset that was looked from.
-    looks: BTreeMap<Offset, Look>,
+    samples_max: usize,
+    /// By the offset that it began at.
+    samples: BTreeMap<Offset, Sample>,
 }
 
-impl Look {
+impl Sample {
     /// Bytes that `offsets` behind its first record hold, if they are like those that were met.
     fn bytes_of(&self, offsets: u64) -> u64 {
         let met = self.end.since(self.first);
@@ -56,19 +56,19 @@ impl Look {
     }
 }
 
-impl Profile {
-    /// Of a partition that shares the looks with `partitions` in all.
-    pub fn new(range: Range<Offset>, partitions: usize) -> Profile {
-        let looks_max = (LOOKS_MAX / partitions.max(1)).max(2);
-        Profile { range, looks_max, looks: BTreeMap::new() }
+impl Density {
+    /// Of a partition that shares the samples with `partitions` in all.
+    pub fn new(range: Range<Offset>, partitions: usize) -> Density {
+        let samples_max = (SAMPLES_MAX / partitions.max(1)).max(2);
+        Density { range, samples_max, samples: BTreeMap::new() }
     }
 
-    /// From where another look tells most; none when nothing is worth it.
+    /// From where another sample tells most; none when nothing is worth it.
     pub fn next(&self) -> Option<Offset> {
-        if self.looks.len() >= self.looks_max || self.range.is_empty() {
+        if self.samples.len() >= self.samples_max || self.range.is_empty() {
             return None;
         }
-        if !self.looks.contains_key(&self.range.start) {
+        if !self.samples.contains_key(&self.range.start) {
             return Some(self.range.start);
         }
         let length = self.range.end.since(self.range.start);
@@ -79,40 +79,40 @@ impl Profile {
         self.widest(length / PARTS).or_else(|| self.most_different())
     }
 
-    pub fn add(&mut self, from: Offset, look: Look) {
-        self.looks.insert(from, look);
+    pub fn add(&mut self, from: Offset, sample: Sample) {
+        self.samples.insert(from, sample);
     }
 
     /// Bytes of keys and values in `part`; behind the range as at its end.
     pub fn bytes(&self, part: Range<Offset>) -> u64 {
-        let cells = self.cells().map(|(cell, look)| {
+        let cells = self.cells().map(|(cell, sample)| {
             let last = cell.end == self.range.end;
             let end = if last { part.end } else { part.end.min(cell.end) };
-            look.bytes_of(end.since(part.start.max(cell.start).max(look.first)))
+            sample.bytes_of(end.since(part.start.max(cell.start).max(sample.first)))
         });
         cells.fold(0, u64::saturating_add)
     }
 
-    /// Each look with the offsets it stands for.
-    fn cells(&self) -> impl Iterator<Item = (Range<Offset>, &Look)> {
-        let ends = self.looks.keys().copied().skip(1).chain([self.range.end]);
-        self.looks.iter().zip(ends).map(|((from, look), end)| (*from..end, look))
+    /// Each sample with the offsets it stands for.
+    fn cells(&self) -> impl Iterator<Item = (Range<Offset>, &Sample)> {
+        let ends = self.samples.keys().copied().skip(1).chain([self.range.end]);
+        self.samples.iter().zip(ends).map(|((from, sample), end)| (*from..end, sample))
     }
 
-    /// Whether an offset lies in what was looked at, holes included.
+    /// Whether an offset lies in what was sampled, holes included.
     fn knows(&self, offset: Offset) -> bool {
-        let before = self.looks.range(..=offset).next_back();
-        before.is_some_and(|(_, look)| offset < look.end)
+        let before = self.samples.range(..=offset).next_back();
+        before.is_some_and(|(_, sample)| offset < sample.end)
     }
 
-    /// What a look stands for without having met it.
-    fn unknown(cell: &Range<Offset>, look: &Look) -> Range<Offset> {
-        look.end.min(cell.end)..cell.end
+    /// What a sample stands for without having met it.
+    fn unknown(cell: &Range<Offset>, sample: &Sample) -> Range<Offset> {
+        sample.end.min(cell.end)..cell.end
     }
 
     /// The middle of the widest unknown part, where it is wider than `offsets`.
     fn widest(&self, offsets: u64) -> Option<Offset> {
-        let unknown = self.cells().map(|(cell, look)| Profile::unknown(&cell, look));
+        let unknown = self.cells().map(|(cell, sample)| Density::unknown(&cell, sample));
         let widest = unknown.max_by_key(|part| part.end.since(part.start))?;
         (widest.end.since(widest.start) > offsets.max(1)).then(|| middle(&widest))
     }
@@ -120,13 +120,13 @@ impl Profile {
     /// The middle of the unknown part that would hold most more, or less, if it were as its other neighbour.
     fn most_different(&self) -> Option<Offset> {
         let whole = self.bytes(self.range.clone());
-        let pairs = self.cells().zip(self.looks.iter().skip(1));
-        let differences = pairs.map(|((cell, look), (from, after))| {
-            let part = Profile::unknown(&cell, look);
+        let pairs = self.cells().zip(self.samples.iter().skip(1));
+        let differences = pairs.map(|((cell, sample), (from, after))| {
+            let part = Density::unknown(&cell, sample);
             let length = part.end.since(part.start);
             // A hole that the other begins with may reach back into this part.
-            let after = Look { first: *from, ..*after };
-            (look.bytes_of(length).abs_diff(after.bytes_of(length)), part)
+            let after = Sample { first: *from, ..*after };
+            (sample.bytes_of(length).abs_diff(after.bytes_of(length)), part)
         });
         let (difference, part) = differences
             .filter(|(_, part)| part.end.since(part.start) > 1)
@@ -145,29 +145,29 @@ mod tests {
 
     const RECORD_BYTES: u64 = 100;
 
-    /// Looks until nothing more is worth it, into a log that has a record at each of these offsets.
-    fn profile(range: Range<u64>, has: impl Fn(u64) -> bool) -> Profile {
-        let mut profile = Profile::new(Offset(range.start)..Offset(range.end), 1);
-        while let Some(from) = profile.next() {
+    /// Takes samples until nothing more is worth it, of a log that has a record at each of these offsets.
+    fn density(range: Range<u64>, has: impl Fn(u64) -> bool) -> Density {
+        let mut density = Density::new(Offset(range.start)..Offset(range.end), 1);
+        while let Some(from) = density.next() {
             let met: Vec<_> = (from.0..range.end).filter(|offset| has(*offset)).take(50).collect();
             let end = Offset(range.end);
-            let look = Look {
+            let sample = Sample {
                 first: met.first().map_or(end, |offset| Offset(*offset)),
                 end: met.last().map_or(end, |offset| Offset(offset + 1)),
                 bytes: u64::try_from(met.len()).unwrap() * RECORD_BYTES,
             };
-            profile.add(from, look);
+            density.add(from, sample);
         }
-        profile
+        density
     }
 
     /// Off by so many percent, asked from every tenth of the range on.
-    fn assert_near(profile: &Profile, has: impl Fn(u64) -> bool, percent: u64) {
-        let (start, end) = (profile.range.start.0, profile.range.end.0);
+    fn assert_near(density: &Density, has: impl Fn(u64) -> bool, percent: u64) {
+        let (start, end) = (density.range.start.0, density.range.end.0);
         for tenth in 0..9 {
             let from = start + (end - start) * tenth / 10;
             let there = u64::try_from((from..end).filter(|offset| has(*offset)).count()).unwrap();
-            let told = profile.bytes(Offset(from)..Offset(end));
+            let told = density.bytes(Offset(from)..Offset(end));
             let off = told.abs_diff(there * RECORD_BYTES) * 100;
             assert!(
                 off <= percent * there * RECORD_BYTES,
@@ -178,16 +178,16 @@ mod tests {
 
     #[test]
     fn a_uniform_log_needs_few_looks() {
-        let uniform = profile(1_000..101_000, |_| true);
+        let uniform = density(1_000..101_000, |_| true);
         assert_near(&uniform, |_| true, 1);
-        assert!(uniform.looks.len() <= 20, "{} looks", uniform.looks.len());
+        assert!(uniform.samples.len() <= 20, "{} samples", uniform.samples.len());
     }
 
     #[test]
     fn a_sparse_part_and_a_dense_head_are_told_apart() {
         for border in [30_000, 71_234, 97_000] {
             let has = |offset: u64| offset >= border || offset.is_multiple_of(50);
-            assert_near(&profile(0..100_000, has), has, 10);
+            assert_near(&density(0..100_000, has), has, 10);
         }
     }
 
@@ -195,29 +195,29 @@ mod tests {
     #[test]
     fn a_hole_holds_nothing() {
         let has = |offset| (40_000..50_000).contains(&offset) || offset >= 90_000;
-        assert_near(&profile(0..100_000, has), has, 10);
+        assert_near(&density(0..100_000, has), has, 10);
     }
 
     #[test]
     fn behind_the_range_it_goes_on_as_at_its_end() {
-        let uniform = profile(0..10_000, |_| true);
+        let uniform = density(0..10_000, |_| true);
         assert_eq!(uniform.bytes(Offset(10_000)..Offset(10_010)), 10 * RECORD_BYTES);
     }
 
     #[test]
     fn nothing_to_read_needs_no_look() {
-        let nothing = profile(5..5, |_| true);
-        assert_eq!((nothing.looks.len(), nothing.bytes(Offset(5)..Offset(5))), (0, 0));
-        let one = profile(5..6, |_| true);
+        let nothing = density(5..5, |_| true);
+        assert_eq!((nothing.samples.len(), nothing.bytes(Offset(5)..Offset(5))), (0, 0));
+        let one = density(5..6, |_| true);
         assert_eq!(one.bytes(Offset(5)..Offset(6)), RECORD_BYTES);
     }
 
     #[test]
     fn partitions_share_the_looks() {
-        let mut shared = Profile::new(Offset(0)..Offset(1_000_000), 1_000);
+        let mut shared = Density::new(Offset(0)..Offset(1_000_000), 1_000);
         while let Some(from) = shared.next() {
-            shared.add(from, Look { first: from, end: from.next(), bytes: 1 });
+            shared.add(from, Sample { first: from, end: from.next(), bytes: 1 });
         }
-        assert_eq!(shared.looks.len(), 2);
+        assert_eq!(shared.samples.len(), 2);
     }
 }

@@ -5,6 +5,8 @@
 //! that has most of it: what the node has seen of the topic's retention it knows for the copy in use, and a new copy
 //! forgets what was before it. All calls block on the disk: they belong on blocking threads.
 
+mod pace;
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -17,14 +19,10 @@ use outrigger_core::phase::Phase;
 use outrigger_core::store::StoreError;
 use outrigger_proto::limits::{CHECKPOINT_FILES_MAX, CHUNK_BYTES};
 
-use super::PeerConfig;
-use super::pace::Pace;
-use super::secret::Secret;
+use self::pace::Pace;
+use crate::peer::{PeerConfig, Secret, TAKERS_MAX};
 use crate::rocks::Checkpoint;
 use crate::runtime::{StoreHandle, clock};
-
-/// Takers at once, of all stores: each reads the disk and fills a connection.
-pub(super) const TAKERS_MAX: usize = 8;
 
 /// How long a checkpoint that broke off waits for its taker to come back.
 const RESUME_MAX: Duration = Duration::from_secs(120);

@@ -1,4 +1,5 @@
-//! The seam to the log as the runtime drives it: calls one way, events the other.
+//! The seam to the log as the runtime drives it: calls one way, events the other. What is behind it is Kafka (`kafka`), or
+//! the model of it in this process (`embedded`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,7 +7,6 @@ use std::time::Instant;
 use outrigger_core::log::{LogCall, LogEvent};
 
 use crate::index::StoreIndex;
-use crate::kafka::{KafkaLog, Wake};
 use crate::watchdog::Watched;
 
 /// Promises what `outrigger_core::log` says of every engine, for all stores of a process. Called by one thread.
@@ -36,31 +36,9 @@ pub trait Log: Send {
     }
 }
 
-/// Where a log's events go, from any thread. Never blocks; events after the end are dropped.
+/// Where a log's events go, from any of its threads and from the caller's own. Never blocks; events after the end are
+/// dropped.
 pub type LogSink = Arc<dyn Fn(StoreIndex, LogEvent) + Send + Sync>;
 
-impl Log for KafkaLog {
-    fn call(&self, store: StoreIndex, call: LogCall) {
-        KafkaLog::call(self, store, call);
-    }
-
-    fn wake_with(&self, wake: Wake) {
-        KafkaLog::wake_with(self, wake);
-    }
-
-    fn turn(&self) {
-        KafkaLog::turn(self);
-    }
-
-    fn due(&self) -> Option<Instant> {
-        KafkaLog::due(self)
-    }
-
-    fn send_due(&self) {
-        KafkaLog::send_due(self);
-    }
-
-    fn watched(&self) -> Vec<Watched> {
-        KafkaLog::watched(self)
-    }
-}
+/// Asks whoever drives the log for a turn.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
