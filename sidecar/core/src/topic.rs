@@ -75,6 +75,25 @@ pub struct TopicPolicy {
     pub message_bytes_max: u64,
 }
 
+impl TopicPolicy {
+    /// What a topic of so many replicas is made with, and loses nothing by. A node may be away for a week and still come back
+    /// without a rebuild, and nothing younger than a minute is compacted, so that gaps at the tail are markers only. The
+    /// largest batch is Kafka's default.
+    pub fn safe(replication: u32) -> TopicPolicy {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+        TopicPolicy {
+            cleanup: "compact".to_owned(),
+            delete_retention_ms: 7 * DAY_MS,
+            min_compaction_lag_ms: 60_000,
+            log_append_time: true,
+            min_insync_replicas: replication.min(2),
+            replication,
+            unclean_election: false,
+            message_bytes_max: 1_048_588,
+        }
+    }
+}
+
 /// One partition's ends as its leader answered them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionFacts {

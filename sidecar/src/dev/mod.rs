@@ -76,15 +76,5 @@ impl ClusterError {
 
 /// Of a log that this process is all of: one copy of it, and therefore one in sync.
 pub(crate) fn topic_policy(min_compaction_lag_ms: u64) -> TopicPolicy {
-    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-    TopicPolicy {
-        cleanup: "compact".to_owned(),
-        delete_retention_ms: 7 * DAY_MS,
-        min_compaction_lag_ms,
-        log_append_time: true,
-        min_insync_replicas: 1,
-        replication: 1,
-        unclean_election: false,
-        message_bytes_max: 1_048_588,
-    }
+    TopicPolicy { min_compaction_lag_ms, ..TopicPolicy::safe(1) }
 }

@@ -96,16 +96,7 @@ mod tests {
             Replicas { brokers: (1..=up).collect(), replicas: vec![vec![1]], meant: None };
         let (bootstrap, topic) = ("b:1", "t");
         let wanted = Wanted { bootstrap, topic, replication, replicas: Some(replicas) };
-        let policy = TopicPolicy {
-            cleanup: "compact".to_owned(),
-            delete_retention_ms: 1,
-            min_compaction_lag_ms: 0,
-            log_append_time: true,
-            min_insync_replicas: in_sync,
-            replication: has,
-            unclean_election: false,
-            message_bytes_max: 1,
-        };
+        let policy = TopicPolicy { min_insync_replicas: in_sync, ..TopicPolicy::safe(has) };
         let mut findings = Findings::default();
         wanted.judge(&policy, &mut findings);
         let bad = findings.any_bad();

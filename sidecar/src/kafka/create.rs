@@ -3,6 +3,8 @@
 
 use std::ffi::CString;
 
+use outrigger_core::topic::TopicPolicy;
+
 use super::config::{KafkaConfig, KafkaStartError, is_topic_name};
 use super::questions::Questions;
 use super::raw::{Code, NewTopic};
@@ -72,10 +74,6 @@ impl CreateTopicError {
 }
 
 const HOUR_MS: u64 = 3_600_000;
-/// How long a node may be away and still come back without a rebuild.
-const DELETE_RETENTION_MS: u64 = 7 * 24 * HOUR_MS;
-/// Nothing younger is compacted: gaps at the tail are markers only.
-const MIN_COMPACTION_LAG_MS: u64 = 60_000;
 const MAX_COMPACTION_LAG_MS: u64 = 24 * HOUR_MS;
 const SEGMENT_BYTES: u64 = 128 << 20;
 
@@ -119,13 +117,13 @@ pub fn create_topic(
 }
 
 fn new_topic(name: &str, partitions: u32, replication: u32) -> NewTopic {
-    let min_insync = replication.min(2);
+    let policy = TopicPolicy::safe(replication);
     let configs = [
-        ("cleanup.policy", "compact".to_owned()),
-        ("min.insync.replicas", min_insync.to_string()),
-        ("unclean.leader.election.enable", "false".to_owned()),
-        ("delete.retention.ms", DELETE_RETENTION_MS.to_string()),
-        ("min.compaction.lag.ms", MIN_COMPACTION_LAG_MS.to_string()),
+        ("cleanup.policy", policy.cleanup),
+        ("min.insync.replicas", policy.min_insync_replicas.to_string()),
+        ("unclean.leader.election.enable", policy.unclean_election.to_string()),
+        ("delete.retention.ms", policy.delete_retention_ms.to_string()),
+        ("min.compaction.lag.ms", policy.min_compaction_lag_ms.to_string()),
         ("max.compaction.lag.ms", MAX_COMPACTION_LAG_MS.to_string()),
         ("message.timestamp.type", "LogAppendTime".to_owned()),
         ("segment.bytes", SEGMENT_BYTES.to_string()),

@@ -29,16 +29,7 @@ use crate::watchdog::Patience;
 const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) fn log(dir: &Path) -> EmbeddedLog {
-    let policy = TopicPolicy {
-        cleanup: "compact".to_owned(),
-        delete_retention_ms: 86_400_000,
-        min_compaction_lag_ms: 60_000,
-        log_append_time: true,
-        min_insync_replicas: 1,
-        replication: 1,
-        unclean_election: false,
-        message_bytes_max: 1_048_588,
-    };
+    let policy = TopicPolicy::safe(1);
     EmbeddedLog::open(dir, EmbeddedConfig::new(1, policy)).unwrap()
 }
 

@@ -201,7 +201,7 @@ impl Policy {
             min_insync_replicas: self.min_insync_replicas,
             replication: self.replication,
             unclean_election: self.unclean_election,
-            message_bytes_max: 1_048_588,
+            ..TopicPolicy::safe(self.replication)
         }
     }
 }

@@ -155,16 +155,7 @@ impl Node {
 }
 
 fn policy() -> TopicPolicy {
-    TopicPolicy {
-        cleanup: "compact".to_owned(),
-        delete_retention_ms: 86_400_000,
-        min_compaction_lag_ms: 60_000,
-        log_append_time: true,
-        min_insync_replicas: 1,
-        replication: 1,
-        unclean_election: false,
-        message_bytes_max: 64 << 20,
-    }
+    TopicPolicy { message_bytes_max: 64 << 20, ..TopicPolicy::safe(1) }
 }
 
 fn topic(dir: &Path, policy: TopicPolicy) -> EmbeddedLog {

@@ -36,14 +36,10 @@ struct Embedded {
 
 fn config(shape: Shape) -> EmbeddedConfig {
     let policy = TopicPolicy {
-        cleanup: "compact".to_owned(),
         delete_retention_ms: shape.delete_retention_ms,
         min_compaction_lag_ms: 0,
-        log_append_time: true,
-        min_insync_replicas: 1,
-        replication: 1,
-        unclean_election: false,
         message_bytes_max: u64::try_from(MESSAGE_BYTES_MAX).expect("64 bits hold it"),
+        ..TopicPolicy::safe(1)
     };
     let mut config = EmbeddedConfig::new(shape.partitions, policy);
     if shape.eager_cleaner {

@@ -18,16 +18,7 @@ fn facts() -> LogFacts {
     LogFacts {
         cluster: "cluster".to_owned(),
         topic: TopicId([7; 16]),
-        policy: TopicPolicy {
-            cleanup: "compact".to_owned(),
-            delete_retention_ms: RETENTION_MS,
-            min_compaction_lag_ms: 60_000,
-            log_append_time: true,
-            min_insync_replicas: 2,
-            replication: 3,
-            unclean_election: false,
-            message_bytes_max: 1_048_588,
-        },
+        policy: TopicPolicy { delete_retention_ms: RETENTION_MS, ..TopicPolicy::safe(3) },
         partitions: vec![partition(0, 100); 2],
     }
 }

@@ -47,16 +47,7 @@ struct Driven {
 }
 
 pub(super) fn facts() -> LogFacts {
-    let policy = TopicPolicy {
-        cleanup: "compact".to_owned(),
-        delete_retention_ms: 86_400_000,
-        min_compaction_lag_ms: 60_000,
-        log_append_time: true,
-        min_insync_replicas: 2,
-        replication: 3,
-        unclean_election: false,
-        message_bytes_max: 1_048_588,
-    };
+    let policy = TopicPolicy { delete_retention_ms: 86_400_000, ..TopicPolicy::safe(3) };
     let partition = PartitionFacts { log_start: Offset(0), high_watermark: Offset(0), epoch: None };
     LogFacts { cluster: "c".to_owned(), topic: TOPIC, policy, partitions: vec![partition] }
 }

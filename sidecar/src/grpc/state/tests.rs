@@ -192,16 +192,8 @@ fn the_longest_stall_comes_first() {
 
 #[test]
 fn an_unsafe_but_legal_topic_is_warned_about() {
-    let policy = TopicPolicy {
-        cleanup: "compact".to_owned(),
-        delete_retention_ms: 1,
-        min_compaction_lag_ms: 0,
-        log_append_time: true,
-        min_insync_replicas: 2,
-        replication: 1,
-        unclean_election: false,
-        message_bytes_max: 10_000_000,
-    };
+    let policy =
+        TopicPolicy { replication: 1, message_bytes_max: 10_000_000, ..TopicPolicy::safe(3) };
     let mut partitions = ready().partitions;
     partitions[1].log_start = Offset(9);
     let warnings = shown(&Status { policy: Some(policy), partitions, ..ready() }).warnings;

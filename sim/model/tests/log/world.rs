@@ -29,14 +29,10 @@ pub(crate) const WRITER: ProducerId = ProducerId(1);
 
 pub(crate) fn policy() -> TopicPolicy {
     TopicPolicy {
-        cleanup: "compact".to_owned(),
         delete_retention_ms: 86_400_000,
         min_compaction_lag_ms: 0,
-        log_append_time: true,
-        min_insync_replicas: 2,
-        replication: 3,
-        unclean_election: false,
         message_bytes_max: u64::try_from(MESSAGE_BYTES_MAX).expect("64 bits hold it"),
+        ..TopicPolicy::safe(3)
     }
 }
 
