@@ -11,14 +11,14 @@ pub(super) struct Ask {
     /// Monotonic; due at once at first.
     due: Duration,
     failures: u32,
-    /// Wanted again as soon as the outstanding one, which began too early, is answered.
+    /// The question is wanted again as soon as the outstanding one, which was asked too early, is answered.
     again: bool,
-    /// How many were asked so far; the outstanding one included.
+    /// How many were asked so far, the outstanding one included.
     asked: u64,
 }
 
 impl Ask {
-    /// Marks the question asked when it is due. True: send it.
+    /// Whether the question is due, and is to be sent: it counts as asked then.
     pub(super) fn ask(&mut self, now: Moment) -> bool {
         let send = self.outstanding.is_none() && now.mono >= self.due;
         if send {
@@ -28,7 +28,7 @@ impl Ask {
         send
     }
 
-    /// The answer came: when its question was asked.
+    /// The answer came. Returns when its question was asked.
     pub(super) fn answered(&mut self, now: Moment, interval: Duration) -> Option<Moment> {
         self.failures = 0;
         let again = std::mem::take(&mut self.again);
@@ -36,12 +36,12 @@ impl Ask {
         self.outstanding.take()
     }
 
-    /// The outstanding question began before what it is wanted for.
+    /// Whether the outstanding question was asked before what it is wanted for by now.
     pub(super) fn superseded(&self) -> bool {
         self.again
     }
 
-    /// Not due before `interval` from now.
+    /// The question is not due before `interval` has passed.
     pub(super) fn rest(&mut self, now: Moment, interval: Duration) {
         self.due = now.mono + interval;
     }
@@ -52,7 +52,7 @@ impl Ask {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Wanted by something that an answer to an earlier question cannot serve.
+    /// Something wants the question that an answer to an earlier one cannot serve.
     pub(super) fn hurry(&mut self) {
         match self.outstanding {
             Some(_) => self.again = true,
@@ -60,14 +60,14 @@ impl Ask {
         }
     }
 
-    /// Wanted by something that needs no answer to a question from before `since`.
+    /// Something wants the question, and no answer to one from before `since` serves it.
     pub(super) fn hurry_unless_since(&mut self, since: Duration) {
         if self.outstanding.is_none_or(|asked| asked.mono < since) {
             self.hurry();
         }
     }
 
-    /// Due by then, unless it just failed.
+    /// The question is due at `due` at the latest, unless it just failed.
     pub(super) fn by(&mut self, due: Duration) {
         if self.failures == 0 {
             self.due = self.due.min(due);

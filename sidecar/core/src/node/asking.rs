@@ -15,7 +15,7 @@ use super::opening::Opening;
 use super::shared::Shared;
 use super::stage::{Ease, Handlers, News, Next, Served, Shown, Stage};
 
-/// For the log's facts.
+/// The node waits for the log's facts.
 #[derive(Debug)]
 pub(super) struct Asking {
     /// Monotonic.
@@ -42,13 +42,13 @@ impl Asking {
         }
     }
 
-    /// When nobody has answered for long enough.
+    /// When (monotonic) nobody has answered for long enough, so that what is in use is looked at.
     fn look_at(&self, shared: &Shared) -> Option<Duration> {
         let wants = shared.drain.is_none() && matches!(self.meanwhile, Meanwhile::Nothing);
         wants.then_some(self.since + shared.limits.unheard_after)
     }
 
-    /// Where the log has answered meanwhile, the copy is being opened to be judged.
+    /// The disk tells what is in use. Where the log has answered meanwhile, nobody asks: the copy is being opened to be judged.
     pub(super) fn on_looked(&mut self, shared: &mut Shared, looked: Option<Looked>) {
         let intact = looked.filter(|looked| {
             matches!(looked.found.state, GenerationState::Intact(_))

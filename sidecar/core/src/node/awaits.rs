@@ -20,7 +20,7 @@ struct Await {
     need: Need,
     /// Monotonic.
     deadline: Duration,
-    /// Questions for the end asked when this came: only later answers speak about it.
+    /// How many questions for the end were asked when this came: only answers to later ones speak about it.
     ends_asked: u64,
 }
 
@@ -78,7 +78,7 @@ impl Awaits {
         self.forget(settled)
     }
 
-    /// Everything that the published copy satisfies.
+    /// Settles everything that the published copy satisfies.
     pub(super) fn on_gate(&mut self, gate: &Gate) -> Settled {
         let reached = |need: &Need| match need {
             Need::End(_) => None,
@@ -100,7 +100,7 @@ impl Awaits {
         self.forget(settled)
     }
 
-    /// `leaderless`: those whose leaders did not answer the last question.
+    /// Settles what waited too long. `leaderless`: the partitions whose leaders did not answer the last question.
     pub(super) fn expire(
         &mut self,
         now: Moment,

@@ -35,7 +35,7 @@ impl Handlers for Closing {
         }
     }
 
-    /// Also of calls that were under way when the stage changed. Closing itself cannot be refused.
+    /// It may be a call that was under way when the stage changed. Closing itself cannot be refused.
     fn on_store_failed(
         &mut self,
         shared: &mut Shared,

@@ -87,7 +87,7 @@ impl Shared {
     fn rebuild(&mut self, identity: Identity, wanted: Wanted, facts: &LogFacts) -> Next {
         let Wanted { generation, cause, old, served, .. } = wanted;
         let usage = Usage::Building(Beside { served, replaced: stale(&old) });
-        // The horizon counts from before its first fetch, and of an empty log it is all that there was when that was asked.
+        // Its horizon counts from before its first fetch; and where the log is empty, it is all that there was at that time.
         let lineage = Lineage::empty(self.asked_at.wall_ms, facts.policy.delete_retention_ms);
         let lineages = vec![lineage; facts.partitions.len()];
         let mut calls = self.put_away(old);
@@ -128,7 +128,7 @@ fn wait(found: Found, identity: Identity, served: Option<Served>) -> Next {
     Next::to(Stage::Waiting(Waiting { found, identity, served }))
 }
 
-/// Of the generation in use: no other is ever served beside a rebuild.
+/// When the generation in use was confirmed: no other is ever served beside a rebuild.
 fn confirmed_at_ms(found: &Found) -> u64 {
     in_use(found).map_or(0, FoundGeneration::confirmed_at_ms)
 }

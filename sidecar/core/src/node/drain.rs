@@ -41,7 +41,7 @@ impl Node {
         }
     }
 
-    /// Closes once nothing is under way, or when time is up.
+    /// Closes everything once nothing is under way, or when time is up.
     pub(super) fn advance_drain(&mut self) -> Next {
         if self.shared.drain.is_none() {
             return Next::Stay;

@@ -100,7 +100,7 @@ pub enum Outcome {
     Unknown(KafkaError),
 }
 
-/// For logs and metrics; nothing depends on it.
+/// What logs and metrics are told; nothing depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     Phase(Phase),

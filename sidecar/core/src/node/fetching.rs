@@ -22,7 +22,7 @@ use super::{Effect, Notice, Progress, Source};
 
 #[derive(Debug)]
 pub(super) struct Fetching {
-    /// Less what was set aside since.
+    /// What was found, without what was set aside since.
     found: Found,
     identity: Identity,
     generation: Generation,
@@ -37,10 +37,10 @@ pub(super) struct Fetching {
 
 #[derive(Debug)]
 enum Step {
-    /// One store call after another, before anybody is asked.
+    /// One store call is made after another, before anybody is asked.
     PuttingAside(VecDeque<StoreCall>),
     Asked(Coming),
-    /// Called off: whatever comes of it, everything is opened anew.
+    /// It is called off: whatever comes of it, everything is opened anew.
     Ending(Coming),
     /// It is here; what the log says now decides about it.
     Fetched(Given),
@@ -135,7 +135,7 @@ impl Fetching {
         }
     }
 
-    /// True while an answer is to come that `Cancel` has been sent for.
+    /// Sends `Cancel` while an answer is to come. Returns whether one is.
     fn calls_off(&mut self, shared: &mut Shared) -> bool {
         match &mut self.step {
             Step::Asked(coming) => {
@@ -150,7 +150,7 @@ impl Fetching {
         }
     }
 
-    /// What is kept meanwhile, as far as is heard. It is written when it is opened anew, or waited with.
+    /// What is kept meanwhile, with what was heard. That is written when it is opened anew, or waited with.
     fn kept(&self, shared: &Shared) -> Found {
         let mut found = self.found.clone();
         if let Found::Copy(copy) = &mut found {
@@ -270,7 +270,7 @@ impl Handlers for Fetching {
         [asks, silent].into_iter().flatten().min()
     }
 
-    /// The next store call, or what follows the last.
+    /// Makes the next store call, or does what follows the last.
     fn begin(&mut self, shared: &mut Shared) -> Next {
         match &mut self.step {
             // A crash between two of them is as good.
@@ -307,7 +307,7 @@ impl Handlers for Fetching {
         if called_off || !self.asks_log() { Ease::Busy } else { Ease::Idle }
     }
 
-    /// The topic as it is now, against what is fetched, and what decides once it is here.
+    /// Holds the topic as it is now against what is fetched; once that is here, it decides.
     fn on_facts(&mut self, shared: &mut Shared, news: &News) -> Next {
         let safe = policy_fault(&news.facts.policy, &shared.limits).is_none();
         let fits = safe && news.facts.identity(&shared.store) == self.identity;
@@ -354,7 +354,7 @@ impl Handlers for Fetching {
         Next::Stay
     }
 
-    /// What of it came stays.
+    /// The fetch is called off; what came of it stays on disk.
     fn on_cancel(&mut self, shared: &mut Shared) -> Next {
         self.calls_off(shared);
         Next::Stay

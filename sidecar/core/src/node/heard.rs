@@ -14,7 +14,7 @@ use crate::store::{FoundCopy, FoundGeneration, GenerationState, StoreCall};
 pub(super) struct Heard {
     /// Smallest delete.retention.ms that this process has heard of while it had a generation open.
     retention_ms_min: BTreeMap<Generation, u64>,
-    /// What they were given lately may lack tombstones: no confirmation makes them trusted again.
+    /// Generations that may lack tombstones which they were given lately: no confirmation makes them trusted again.
     condemned: BTreeSet<Generation>,
 }
 
@@ -54,7 +54,7 @@ impl Heard {
         for (partition, lineage) in (0..).map(Partition).zip(lineages) {
             let denied = condemned && lineage.confirmed_at_ms > 0;
             if denied {
-                // Of no time: no clock takes it for young.
+                // It is of no time then: no clock takes it for young.
                 lineage.confirmed_at_ms = 0;
             }
             if denied || heard < lineage.delete_retention_ms_min {

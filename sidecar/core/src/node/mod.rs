@@ -231,7 +231,7 @@ impl Node {
         })
     }
 
-    /// For what concerns a copy that is read into: what comes late is of one that is closed by now.
+    /// Hands something to the copy that is read into. What comes while there is none is of one that is closed by now.
     fn read(&mut self, handle: impl FnOnce(&mut Reading, &mut Shared) -> Stays) -> Next {
         let Stage::Reading(reading) = &mut self.stage else { return Next::Stay };
         handle(reading, &mut self.shared).into()
@@ -293,7 +293,7 @@ impl Node {
 
     fn on_store_failed(&mut self, call: StoreCallKind, error: &StoreError) -> Next {
         match call {
-            // Whatever is wrong with the disk, what is written to it tells.
+            // Nothing is lost with a pin; what is wrong with the disk, the next write to it tells.
             StoreCallKind::Pin | StoreCallKind::Unpin => self.read(|reading, shared| {
                 reading.pins.end(shared);
                 Ok(())
@@ -341,9 +341,9 @@ impl Node {
         self.shared.reply(id, Reply::Rejected(rejection));
     }
 
-    /// Everything that is due, whatever the event was: decisions stand in one place, not in each handler.
+    /// Does everything that is due, whatever the event was: decisions stand in one place, not in each handler.
     fn advance(&mut self) {
-        // First: what waits for the disk gets no other name.
+        // This comes first: what waits for the disk gets no other name.
         self.shared.name_slow_store();
         let next = self.stage.advance(&mut self.shared);
         self.transition(next);

@@ -20,7 +20,7 @@ impl Handlers for Opening {
         Next::Stay
     }
 
-    /// What was opened is closed when it is known.
+    /// What is being opened can be closed when it is known.
     fn ease(&mut self, _: &mut Shared) -> Ease {
         Ease::Busy
     }

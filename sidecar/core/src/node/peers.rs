@@ -15,7 +15,7 @@ use super::decided::in_use;
 use super::shared::Shared;
 use super::stage::Served;
 
-/// So many damaged copies that were in use already, and are kept for that, until only a restart asks again: each
+/// After so many damaged copies that were in use already, and are kept for that, only a restart asks again: each
 /// takes the disk's room.
 const DAMAGED_IN_USE_MAX: u32 = 3;
 
@@ -25,7 +25,7 @@ pub(super) struct Peers {
     /// Monotonic: when one was asked last, or had answered, since the node was READY.
     asked: Option<Duration>,
     adopted: Option<Adopted>,
-    /// Addresses that gave damaged copies, each once, the one that did last last.
+    /// Addresses that gave damaged copies, each once, in the order in which they last did.
     suspects: Vec<String>,
     /// How many copies from peers were damaged, and how many of them were in use already.
     damaged: u32,
@@ -65,8 +65,8 @@ impl Shared {
 }
 
 impl Peers {
-    /// Asked once between two READYs: what it gives may be damaged or too old, and then only the log helps. Where the
-    /// log cannot help either they are asked again and again.
+    /// Peers are asked once between two READYs: what one gives may be damaged or too old, and then only the log helps. Where
+    /// the log cannot help either, they are asked again and again.
     fn due(&self, wanted: &Wanted, facts: &LogFacts, now: Duration, limits: &Limits) -> bool {
         let due = match (self.asked, wanted.refused) {
             (None, true) => true,
@@ -77,7 +77,7 @@ impl Peers {
         self.configured && due
     }
 
-    /// What the last one gave does not speak against another try.
+    /// Whether what the last one gave speaks for another try.
     fn bearable(&self, found: &Found, wanted: &Wanted, now: Duration, limits: &Limits) -> bool {
         let Some((adopted, old)) = self.adopted_among(&wanted.old) else { return true };
         let rested = |times: u32| now >= adopted.at + limits.peer_retry * (1 << times);

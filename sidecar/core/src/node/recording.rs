@@ -19,7 +19,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Writes what was heard to what was found, where that knows less. `served`: what answers reads meanwhile.
+    /// What was heard is written to what was found, where that knows less. `served`: what answers reads meanwhile.
     pub(super) fn new(
         shared: &Shared,
         found: Found,

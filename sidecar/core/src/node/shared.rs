@@ -38,13 +38,13 @@ use super::{Effect, Notice, PolicyWarning, Reply};
 pub(super) struct Shared {
     pub(super) store: String,
     pub(super) limits: Limits,
-    /// Of the event being handled.
+    /// The time of the event that is handled.
     pub(super) now: Moment,
     pub(super) dates: Dates,
     pub(super) effects: VecDeque<Effect>,
-    /// As it was told last.
+    /// The phase that was told last.
     pub(super) phase: Phase,
-    /// Of the last decision, until something is read or fetched.
+    /// What the last decision refuses, until something is read or fetched.
     pub(super) refusal: Option<Refusal>,
     /// An operator stopped the restore: what is decided is not begun.
     pub(super) cancelled: bool,
@@ -171,7 +171,7 @@ impl Shared {
         self.refusal.clone().or(stopped).map(Phase::Refused)
     }
 
-    /// The first READY since the last restore: what led to it is over.
+    /// READY begins: what led to the restore is over.
     pub(super) fn begin_ready(&mut self) {
         self.failures = 0;
         self.throttle.forget_debt();
@@ -179,7 +179,7 @@ impl Shared {
         self.evidence = Evidence::default();
     }
 
-    /// When the next try to get going begins.
+    /// When (monotonic) the next try to get going begins, after one that failed.
     pub(super) fn pause(&mut self) -> Duration {
         let until = self.now.mono + self.limits.retry_after(self.failures);
         self.failures = self.failures.saturating_add(1);
@@ -187,14 +187,15 @@ impl Shared {
     }
 }
 
-/// Of the log.
+/// What is known of the log, and asked of it.
 impl Shared {
-    /// Of a topic that was accepted.
+    /// The facts of the topic, once it was accepted.
     pub(super) fn accepted(&self) -> &LogFacts {
         self.facts.as_ref().expect("nothing is opened or read before the log's facts came")
     }
 
-    /// Before something is read: again and again, unless the time of a drain is up and nothing waits for the answer.
+    /// Asks for the log's facts again and again, as stages do before something is read; unless the time of a drain is up, and
+    /// nothing waits for the answer.
     pub(super) fn ask_log(&mut self) {
         if !self.drain_is_due() {
             self.describe();
@@ -224,7 +225,7 @@ impl Shared {
             self.hear_retention(facts.policy.delete_retention_ms);
         }
         if !reads {
-            // Also when nothing comes of it, because the disk fails for instance.
+            // They are learned whatever comes of it: the disk may fail, for instance.
             self.epochs_known.resize(facts.partitions.len(), None);
             self.learn_epochs(facts.partitions.iter().map(|facts| facts.epoch));
         }
@@ -275,7 +276,7 @@ impl Shared {
         *self.assigning.entry(partition).or_default() += 1;
     }
 
-    /// True: of the last assignment. After a quick reopening the answer to the older one comes first.
+    /// Whether this answers the last assignment: after a quick reopening the answer to the older one comes first.
     pub(super) fn assigned(&mut self, partition: Partition) -> bool {
         let outstanding = self.assigning.entry(partition).or_default();
         *outstanding = outstanding.checked_sub(1).expect("an assignment is answered once");
@@ -303,7 +304,7 @@ impl Shared {
     }
 }
 
-/// Of the disk.
+/// What is known of the disk.
 impl Shared {
     pub(super) fn note_generations(&mut self, copy: &mut FoundCopy) {
         for generation in [&mut copy.current, &mut copy.building].into_iter().flatten() {
@@ -327,7 +328,7 @@ impl Shared {
             StoreCallKind::Close => drop(self.open.remove(&generation)),
             StoreCallKind::Remove | StoreCallKind::Quarantine => {
                 self.open.remove(&generation);
-                // Not before: had that failed, it would still count.
+                // This was not forgotten before: had the call failed, it would still count.
                 self.evidence.forget(generation);
                 self.dates.forget(generation);
                 self.heard.forget(generation);
@@ -358,7 +359,7 @@ impl Shared {
     }
 }
 
-/// Of what has to be waited for.
+/// What is waited for, by name.
 impl Shared {
     pub(super) fn begin_stall(&mut self, kind: StallKind, detail: String) {
         if self.stalls.begin(kind, detail.clone(), self.now.mono) {

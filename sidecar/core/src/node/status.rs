@@ -33,7 +33,7 @@ pub struct Status {
     pub horizon_in: Option<Duration>,
     pub writes_in_flight: usize,
     pub awaits: usize,
-    /// Pins, under way ones included.
+    /// Pins, those under way included.
     pub pins: usize,
     /// Records ignored since the start: misplaced or without a key.
     pub ignored: u64,

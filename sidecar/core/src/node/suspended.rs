@@ -14,7 +14,7 @@ pub(super) struct Suspended {
     /// Monotonic.
     pub(super) until: Duration,
     pub(super) served: Option<Served>,
-    /// As it was.
+    /// As it was when the pause began.
     pub(super) phase: Phase,
 }
 
@@ -52,13 +52,13 @@ impl Handlers for Suspended {
         Next::Stay
     }
 
-    /// Of calls that were under way when the stage changed.
+    /// These are calls that were under way when the stage changed.
     fn on_store_failed(&mut self, _: &mut Shared, _: StoreCallKind, _: &StoreError) -> Next {
         Next::Stay
     }
 
     fn on_cancel(&mut self, _: &mut Shared) -> Next {
-        // What goes on later is decided anew.
+        // What is done when it goes on is decided anew.
         self.phase = Phase::Opening;
         Next::Stay
     }

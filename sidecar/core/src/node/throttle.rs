@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::limits::Limits;
 use crate::time::time_for;
 
-/// Into so many batches a second a throttled restore is cut: it moves steadily, and a bar with it.
+/// A throttled restore is cut into so many batches a second, so that it moves steadily, and a bar with it.
 const BATCHES_PER_SECOND: u64 = 10;
 
 #[derive(Debug, Default)]

@@ -42,7 +42,7 @@ impl Shared {
         self.end_stalls(|kind| kind == StallKind::StoreSlow);
     }
 
-    /// Whatever the stage is: each of them may wait for the disk.
+    /// Names a disk that does not answer, whatever the stage is: each of them may wait for it.
     pub(super) fn name_slow_store(&mut self) {
         let Some((call, since)) = self.unanswered.oldest() else { return };
         if self.now.mono >= since + self.limits.stall_after {

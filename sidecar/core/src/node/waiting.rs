@@ -53,7 +53,7 @@ impl Handlers for Waiting {
         Next::Leave(Leave::Reopen)
     }
 
-    /// For another leader's answer: whether the copy may be served shows with it.
+    /// The log is asked at once: whether the copy may be served shows with another leader's answer.
     fn on_cancel(&mut self, shared: &mut Shared) -> Next {
         shared.describe.hurry();
         Next::Stay

@@ -41,7 +41,7 @@ impl Reader {
         let before = self.gathered.take();
         let bytes = before.as_ref().map_or(0, |before| before.batch.bytes()) + batch.bytes();
         let fits = u32::try_from(bytes).is_ok_and(|bytes| bytes <= bytes_max);
-        // Nor may it wait until a tombstone may be missing from it.
+        // It may not wait until a tombstone may be missing from it, either.
         let fits = fits && self.horizon_in(now, limits) > 2 * limits.gap_wait_max;
         let same = |before: &Gathered| batch.leader() <= self.told_by(&before.batch);
         let (batch, since) = match before {
@@ -107,7 +107,7 @@ impl Reading {
         let due: Vec<Partition> = due.map(|reader| reader.partition).collect();
         for partition in due {
             if !self.knows_policy(shared, partition) {
-                // Shown when that is known: until then nothing is applied.
+                // It is shown when that is known: until then nothing is applied.
                 shared.hurry_for_policy();
                 continue;
             }

@@ -17,7 +17,7 @@ use super::super::stage::{Leave, Stays};
 use super::{Durability, Reader, Reading, Usage};
 
 impl Reading {
-    /// Everything that is due while reading.
+    /// Does everything that is due while reading.
     pub(super) fn keep_up(&mut self, shared: &mut Shared) -> Stays {
         self.want_flush(shared);
         self.assign_again(shared);
@@ -33,7 +33,7 @@ impl Reading {
     }
 
     fn want_flush(&mut self, shared: &mut Shared) {
-        // Or the flush that ends a rebuild would wait for the next event.
+        // Otherwise the flush that ends a rebuild would wait for the next event.
         self.note_targets();
         let last =
             shared.drain.is_some() && !self.all_durable() && self.durability == Durability::Idle;
@@ -77,7 +77,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Keys belong elsewhere from now on: what the topic is by now is not asked for at the next audit only.
+    /// Where the number of partitions changed, keys belong elsewhere: what the topic is by now is asked for at once.
     pub(in crate::node) fn on_partition_count(&self, shared: &mut Shared, count: u32) -> Stays {
         if self.identity.partitions != count {
             shared.describe.hurry();
@@ -147,7 +147,7 @@ impl Reading {
         shared.end_stale_leader();
         let reached = std::mem::take(&mut self.reached_at_ask);
         if reached.is_empty() {
-            // Asked before this copy was opened: perhaps of a topic that is gone, with other partitions and epochs.
+            // It was asked before this copy was opened: perhaps of a topic that is gone, with other partitions and epochs.
             return Ok(());
         }
         shared.learn_epochs(ends.iter().map(|end| end.as_ref().ok().and_then(|end| end.epoch)));
@@ -169,7 +169,7 @@ impl Reading {
             return Ok(());
         }
         if !answered.iter_mut().all(|(reader, end)| reader.settles(end.epoch, asked)) {
-            // Read again, the gaps have an end that is known to be this leader's.
+            // When the gaps are read again, their end is known to be this leader's.
             return Err(Leave::Reopen);
         }
         for (reader, end) in &mut answered {
@@ -261,7 +261,7 @@ impl Reading {
         }
     }
 
-    /// When something is due beside the questions.
+    /// When (monotonic) something is due beside the questions.
     pub(super) fn due(&self, shared: &Shared) -> Option<Duration> {
         let flush = self.unflushed_since.filter(|_| self.durability == Durability::Idle);
         let flush = flush.map(|since| since + shared.limits.flush_interval);

@@ -20,7 +20,7 @@ impl Reading {
     }
 }
 
-/// Those that have none, with the error that told it.
+/// The partitions whose leaders did not answer, each with the error that told it.
 pub(in crate::node) fn silent(ends: &[EndAnswer]) -> Vec<(Partition, KafkaError)> {
     let partitions = (0..).map(Partition).zip(ends);
     partitions

@@ -72,7 +72,7 @@ pub(super) struct Reading {
     /// copy was opened.
     reached_at_ask: Vec<Offset>,
     pub(super) pins: Pins,
-    /// As it was assessed last.
+    /// What `assess` found last.
     phase: Phase,
     /// While everything is read and yet not exact.
     inexact: Option<Inexact>,
@@ -179,8 +179,9 @@ impl Reading {
         self.reached |= self.readers.iter().all(Reader::reached_target);
     }
 
-    /// Also from the flush that ends a rebuild until it is in use: what is not durable is not put into use. And while the
-    /// topic's id cannot be asked for: the store would make durable what it cannot keep in memory.
+    /// Whether nothing may be applied: while a flush is prepared; from the flush that ends a rebuild until that is in use, for
+    /// what is not durable is not put into use; and, once much is not flushed, while the topic's id cannot be asked for, for
+    /// the store would make durable what it cannot keep in memory.
     fn holds_back(&self, limits: &Limits) -> bool {
         match (&self.durability, &self.usage) {
             (Durability::Checking | Durability::Settling, _) | (_, Usage::Activating(_)) => true,
@@ -383,7 +384,7 @@ impl Handlers for Reading {
         self.note_exactness(shared.now.mono);
     }
 
-    /// One that was held back for a restore's rate: nothing else may wake the node for it.
+    /// Gives the credits that a restore's rate held back: nothing else may wake the node for them.
     fn on_ready(&mut self, shared: &mut Shared) {
         self.give_credits(shared);
     }
@@ -429,7 +430,7 @@ impl Handlers for Reading {
         error: &StoreError,
     ) -> Next {
         if call == StoreCallKind::Remove {
-            // Of what a rebuild replaced; the next opening removes it.
+            // It is what a rebuild replaced; the next opening removes it.
             return Next::Stay;
         }
         shared.disk_failed(error, Some(self.generation));

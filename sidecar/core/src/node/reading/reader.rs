@@ -38,9 +38,9 @@ pub(super) struct Reader {
     /// Ends that this copy would wait for when it is opened anew, and those that it would after the flush under way.
     ends_on_disk: LogEnds,
     ends_flushing: Option<LogEnds>,
-    /// Came while nothing may be applied; at most one, for no credit is given meanwhile.
+    /// A batch that came while nothing may be applied; at most one, for no credit is given meanwhile.
     held: Option<Batch>,
-    /// Read, and not to be shown before it is exact.
+    /// What is read, and not to be shown before it is exact.
     pub(super) gathered: Option<Gathered>,
     /// Position of the last batch that met the end.
     end_met: Option<Offset>,
@@ -95,7 +95,7 @@ pub(super) enum Fetch {
     Idle,
     /// A credit is with the log.
     Waiting,
-    /// By a leader that was deposed: to be assigned again at this monotonic time.
+    /// A leader that was deposed refused the position: it is assigned again at this monotonic time.
     Refused {
         until: Duration,
     },
@@ -189,7 +189,7 @@ impl Reader {
         self.applied.position >= self.target
     }
 
-    /// A credit may be given.
+    /// Whether a credit may be given.
     pub(super) fn wants_batch(&self, limits: &Limits) -> bool {
         self.fetch == Fetch::Idle
             && self.held.is_none()
@@ -219,7 +219,7 @@ impl Reader {
         now.since(self.confirmed)
     }
 
-    /// A batch handled now may lack tombstones that this copy has not seen.
+    /// Whether a batch that is handled now may lack tombstones that this copy has not seen.
     pub(super) fn past_horizon(&self, now: Moment, limits: &Limits) -> bool {
         self.horizon_in(now, limits).is_zero()
     }
@@ -231,7 +231,7 @@ impl Reader {
         trusted.saturating_sub(self.age(now))
     }
 
-    /// An end met once more where nothing is new: not worth a write.
+    /// Whether the batch only meets the end once more, where nothing is new: that is not worth a write.
     pub(super) fn knows(&mut self, batch: &Batch) -> bool {
         let newest = batch.epochs.last().map(|(epoch, _)| *epoch);
         let known = batch.range.is_empty() && newest <= self.fetched.epochs.latest();
@@ -306,7 +306,7 @@ impl Reader {
         self.doubted.is_some()
     }
 
-    /// What was in doubt could be read.
+    /// Something was read. Returns whether it was what was in doubt, which the log has then.
     pub(super) fn prove(&mut self) -> bool {
         let Some(Doubt { told, by }) = self.doubted.take() else {
             return false;
@@ -315,14 +315,15 @@ impl Reader {
         true
     }
 
-    /// Where it reads from, or the end that it asks for.
+    /// The position that it reads from, or the end that it asks for.
     pub(super) fn asked_for(&self) -> Offset {
         let read = self.gathered.as_ref().map(|gathered| gathered.batch.range.end);
         let read = read.unwrap_or(self.fetched.position);
         self.doubted.map_or(read, |Doubt { told: (_, end), .. }| end)
     }
 
-    /// That the log has not got an end in doubt was told: would this copy wait for it when it is opened anew, too?
+    /// Where the log was told not to have an end that was in doubt: whether this copy would wait for that end when it is opened
+    /// anew, too.
     pub(super) fn lost_end(&self) -> Option<Durable> {
         self.doubted.map(|Doubt { told, .. }| Durable(self.ends_on_disk.contains(&told)))
     }
@@ -331,7 +332,7 @@ impl Reader {
         (self.unsettled.is_empty() || self.fetched.exact()) && !self.waits_for_policy()
     }
 
-    /// A gap would count if the log protects records in another way by now.
+    /// Whether a gap would count if the log protects records in another way by now.
     pub(super) fn waits_for_policy(&self) -> bool {
         self.trusted_gaps.is_some_and(|gaps| self.fetched.position < gaps.bound)
     }

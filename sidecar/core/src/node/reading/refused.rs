@@ -12,7 +12,7 @@ use crate::stall::StallKind;
 use super::super::shared::Shared;
 use super::{Fetch, Reader, Reading};
 
-/// By partition, how many in a row.
+/// How many refusals came in a row, by partition.
 #[derive(Debug, Default)]
 pub(in crate::node) struct Refused(BTreeMap<Partition, u32>);
 
@@ -33,7 +33,7 @@ impl Shared {
         *refused = refused.saturating_add(1);
         let why = match loss {
             Loss::UnknownEpoch => "has not heard of its leader epoch",
-            // The first time, the log's ends may explain it.
+            // The log's ends may explain the first.
             Loss::OutOfRange if *refused == 1 => return,
             Loss::OutOfRange | Loss::Diverged => "does not have it, although the log's ends say so",
         };

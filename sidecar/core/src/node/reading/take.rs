@@ -61,7 +61,7 @@ impl Reading {
         self.apply_piece(shared, batch)
     }
 
-    /// Sends it to the store, unless a tombstone may be missing from it.
+    /// Sends a piece to the store, unless a tombstone may be missing from it.
     fn apply_piece(&mut self, shared: &mut Shared, batch: Batch) -> Stays {
         let rebuilding = self.usage != Usage::Active;
         let partition = batch.partition;
@@ -138,7 +138,7 @@ impl Reading {
         Err(Leave::Lose)
     }
 
-    /// Credits for every partition that can take a batch.
+    /// Gives a credit for every partition that can take a batch.
     pub(super) fn give_credits(&mut self, shared: &mut Shared) {
         if !self.wants_credit(shared) {
             return;
@@ -168,7 +168,7 @@ impl Reading {
         !self.holds_back(&shared.limits) && shared.drain.is_none() && self.readers.iter().any(wants)
     }
 
-    /// When a credit is due that was not given because of the throttle.
+    /// When (monotonic) a credit is due that was not given because of the throttle.
     pub(super) fn throttle_timer(&self, shared: &Shared) -> Option<Duration> {
         let until = shared.throttle.until(shared.now.mono).filter(|_| self.wants_credit(shared))?;
         (shared.phase != Phase::Ready).then_some(until)
