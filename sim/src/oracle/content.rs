@@ -4,35 +4,17 @@ use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::store::View;
 
-use super::{Moment, Wrong, show};
+use super::{Wrong, show};
 use crate::reference::{Copied, Difference, Kind, Reference, Rows, rows_of};
 use crate::world::World;
 
-/// Differences of the kinds asked for, at a moment that compares contents.
-pub(super) fn judge(moment: &Moment<'_>, world: &World, kinds: &[Kind]) -> Result<(), Wrong> {
-    match moment {
-        // The topic was recreated and the node cannot know yet: what it reads is mixed, and never flushed.
-        Moment::Ready { node } | Moment::Read { node, .. } if !world.disk_is_its_own(*node) => {
-            Ok(())
-        }
-        Moment::Ready { node } => served(world, *node, false, kinds),
-        Moment::Audit { node } => served(world, *node, true, kinds),
-        Moment::Read { node, read } => {
-            let log = Log { reference: &world.reference, world: Some(world) };
-            let found = differences(log, read.lineages, read.rows, read.key, false);
-            wrong(*node, found, kinds)
-        }
-        Moment::Handled { .. }
-        | Moment::Effect { .. }
-        | Moment::Started { .. }
-        | Moment::Crashed { .. }
-        | Moment::DiskChanged { .. }
-        | Moment::LogChanged => Ok(()),
-    }
-}
-
 /// The copy that a READY node serves. `strict`: it must know of everything that the log lost.
-fn served(world: &World, node: usize, strict: bool, kinds: &[Kind]) -> Result<(), Wrong> {
+pub(super) fn served(
+    world: &World,
+    node: usize,
+    strict: bool,
+    kinds: &[Kind],
+) -> Result<(), Wrong> {
     let gate = world.node(node).gate();
     let Some(generation) = gate.generation else {
         return Err(Wrong::of(node, "READY without a generation to read from".to_owned()));
@@ -40,7 +22,7 @@ fn served(world: &World, node: usize, strict: bool, kinds: &[Kind]) -> Result<()
     let view = world.view_of(node, generation);
     let (lineages, rows) = match (view.lineages(), rows_of(&view)) {
         (Ok(lineages), Ok(rows)) => (lineages, rows),
-        // By then everything was read once, and every damage met; but for what a peer has given since.
+        // By then everything was read once and every damage was met, except in what a peer has given since.
         _ if strict && kinds.contains(&Kind::Missing) && !world.was_given(node, generation) => {
             return Err(Wrong::of(node, "READY, but its rows cannot be read".to_owned()));
         }
@@ -78,9 +60,10 @@ pub(super) fn differences(
         let (position, exact_from) = (lineage.position, lineage.exact_from);
         let copy = Copied { position, exact_from, rows, key };
         let holds = |offset| log.holds(partition, offset);
-        match strict {
-            true => reference.differences(partition, copy, &holds),
-            false => reference.differences_from_any(partition, copy, &holds),
+        if strict {
+            reference.differences(partition, copy, &holds)
+        } else {
+            reference.differences_from_any(partition, copy, &holds)
         }
     };
     partitions.flat_map(each).collect()

@@ -4,32 +4,31 @@
 //! at the end. What needs only what callers saw is in `history`, so that tests on real processes judge with
 //! the same code. An oracle never changes the world.
 
+mod ages_are_true;
+mod all_is_bounded;
+mod cancelled_stands_still;
 mod content;
-mod o01_kept;
-mod o01_needless;
-mod o04_content;
-mod o04_verify;
-mod o05_disk;
-mod o06_dropped;
-mod o06_monotonic;
-mod o06_served;
-mod o07_age;
-mod o07_reads;
-mod o07_tokens;
-mod o09_aborted;
-mod o11_needless;
-mod o11_ready;
-mod o12_cancel;
-mod o12_deposed;
-mod o12_drain;
-mod o12_named;
-mod o12_peers;
-mod o12_rebuild;
-mod o12_unheard;
-mod o13_resurrection;
-mod o14_foreign;
-mod o15_bounds;
-mod o21_skipped;
+mod crash_leaves_a_prefix;
+mod current_is_not_deleted;
+mod deposed_leader_is_named;
+mod drain_ends;
+mod fold_of_the_log;
+mod foreign_data_is_left;
+mod hopeless_tokens_are_refused;
+mod id;
+mod loss_is_real;
+mod lost_records_are_kept;
+mod nothing_goes_back;
+mod nothing_is_skipped;
+mod peers_are_asked_once;
+mod pin_is_exact;
+mod reads_reach_their_token;
+mod ready_is_honest;
+mod ready_is_kept;
+mod served_was_current;
+mod sound_copy_goes_on;
+mod stale_reads_without_log;
+mod waits_are_named;
 
 use std::fmt;
 use std::time::Duration;
@@ -41,42 +40,11 @@ use outrigger_core::offset::{Generation, Offset};
 use outrigger_core::token::Token;
 use serde::{Deserialize, Serialize};
 
+pub use self::id::{Class, OracleId};
+
+use self::fold_of_the_log::Fold;
 use crate::reference::Rows;
 use crate::world::World;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum OracleId {
-    O1,
-    O2,
-    O3,
-    O4,
-    O5,
-    O6,
-    O7,
-    O9,
-    O11,
-    O12,
-    O13,
-    O14,
-    O15,
-    O16,
-    O17,
-    O18,
-    O20,
-    O21,
-}
-
-/// What kind of promise was broken; each has an exit code of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Class {
-    Safety,
-    Liveness,
-    Panic,
-    Bound,
-    NonDeterminism,
-    ModelSelfCheck,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
@@ -130,6 +98,31 @@ pub enum Moment<'a> {
     LogChanged,
 }
 
+impl Moment<'_> {
+    fn judged_by(&self, oracle: &mut dyn Oracle, world: &World) -> Result<(), Wrong> {
+        match self {
+            Moment::Handled { node, event } => oracle.handled(*node, event, world),
+            Moment::Effect { node, effect } => oracle.effect(*node, effect, world),
+            Moment::Crashed { node } => oracle.crashed(*node, world),
+            Moment::Ready { node } => oracle.ready(*node, world),
+            Moment::Read { node, read } => oracle.read(*node, read, world),
+            Moment::Audit { node } => oracle.audit(*node, world),
+            Moment::Started { node } => {
+                oracle.started(*node, world);
+                Ok(())
+            }
+            Moment::DiskChanged { node } => {
+                oracle.disk_changed(*node, world);
+                Ok(())
+            }
+            Moment::LogChanged => {
+                oracle.log_changed(world);
+                Ok(())
+            }
+        }
+    }
+}
+
 /// What a client was answered.
 #[derive(Debug)]
 pub struct Read<'a> {
@@ -138,7 +131,7 @@ pub struct Read<'a> {
     pub max_staleness_ms: Option<u64>,
     pub generation: Generation,
     pub lineages: &'a [Lineage],
-    /// As the client was told it.
+    /// The token as the client was told it.
     pub token: &'a Token,
     /// Wall clock, ms: what the age that the client was told comes from.
     pub confirmed_at_ms: u64,
@@ -148,20 +141,54 @@ pub struct Read<'a> {
     pub rows: &'a Rows,
 }
 
-/// Positions that an answer is not behind, by partition; none where nothing was promised.
+/// Positions that an answer must not be behind, by partition; there are none where nothing was promised.
 #[derive(Clone, Debug, Default)]
 pub struct Least {
-    /// Of the gate that admitted its snapshot.
+    /// The positions of the gate that admitted its snapshot.
     pub admitted: Vec<Offset>,
-    /// What the leaders answered to LATEST.
+    /// The ends that the leaders answered to LATEST.
     pub end: Vec<Offset>,
 }
 
+/// Judges what is wrong at the moments that it knows, with the node and keys that it speaks of; it lets all others pass.
 pub trait Oracle {
     fn id(&self) -> OracleId;
 
-    /// What is wrong at this moment, with the node and keys it speaks of.
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong>;
+    fn handled(&mut self, _node: usize, _event: &Event, _world: &World) -> Result<(), Wrong> {
+        Ok(())
+    }
+
+    fn effect(&mut self, _node: usize, _effect: &Effect, _world: &World) -> Result<(), Wrong> {
+        Ok(())
+    }
+
+    /// What was seen of the node's process says nothing of the next one.
+    fn forget(&mut self, _node: usize) {}
+
+    fn started(&mut self, node: usize, _world: &World) {
+        self.forget(node);
+    }
+
+    fn crashed(&mut self, node: usize, _world: &World) -> Result<(), Wrong> {
+        self.forget(node);
+        Ok(())
+    }
+
+    fn ready(&mut self, _node: usize, _world: &World) -> Result<(), Wrong> {
+        Ok(())
+    }
+
+    fn read(&mut self, _node: usize, _read: &Read<'_>, _world: &World) -> Result<(), Wrong> {
+        Ok(())
+    }
+
+    fn audit(&mut self, _node: usize, _world: &World) -> Result<(), Wrong> {
+        Ok(())
+    }
+
+    fn disk_changed(&mut self, _node: usize, _world: &World) {}
+
+    fn log_changed(&mut self, _world: &World) {}
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,31 +210,31 @@ pub struct Oracles(Vec<Box<dyn Oracle>>);
 impl Oracles {
     pub fn all() -> Oracles {
         Oracles(vec![
-            Box::new(o01_needless::Needless::default()),
-            Box::new(o01_kept::Kept::default()),
-            Box::new(o09_aborted::Aborted),
-            Box::new(o13_resurrection::Resurrection),
-            Box::new(o11_ready::HonestReady::default()),
-            Box::new(o14_foreign::Foreign::default()),
-            Box::new(o06_served::Served),
-            Box::new(o07_reads::Reads),
-            Box::new(o07_age::Ages::default()),
-            Box::new(o07_tokens::Tokens::default()),
-            Box::new(o21_skipped::Skipped::default()),
-            Box::new(o04_content::Content),
-            Box::new(o04_verify::Verified::default()),
-            Box::new(o05_disk::Disk),
-            Box::new(o06_monotonic::Monotonic::default()),
-            Box::new(o06_dropped::Dropped),
-            Box::new(o15_bounds::Bounds::default()),
-            Box::new(o12_cancel::Cancels::default()),
-            Box::new(o12_deposed::Deposed::default()),
-            Box::new(o12_drain::Drains::default()),
-            Box::new(o12_named::Named::default()),
-            Box::new(o12_unheard::Unheard::default()),
-            Box::new(o11_needless::Needless::default()),
-            Box::new(o12_peers::Peers::default()),
-            Box::new(o12_rebuild::Rebuilds::default()),
+            Box::new(loss_is_real::Needless::default()),
+            Box::new(lost_records_are_kept::Kept::default()),
+            Box::new(Fold::ABORTED),
+            Box::new(Fold::RESURRECTED),
+            Box::new(ready_is_honest::HonestReady::default()),
+            Box::new(foreign_data_is_left::Foreign::default()),
+            Box::new(served_was_current::Served),
+            Box::new(reads_reach_their_token::Reads),
+            Box::new(ages_are_true::Ages::default()),
+            Box::new(hopeless_tokens_are_refused::Tokens::default()),
+            Box::new(nothing_is_skipped::Skipped::default()),
+            Box::new(Fold::OTHERWISE),
+            Box::new(pin_is_exact::Verified::default()),
+            Box::new(crash_leaves_a_prefix::Disk),
+            Box::new(nothing_goes_back::Monotonic::default()),
+            Box::new(current_is_not_deleted::Dropped),
+            Box::new(all_is_bounded::Bounds::default()),
+            Box::new(cancelled_stands_still::Cancels::default()),
+            Box::new(deposed_leader_is_named::Deposed::default()),
+            Box::new(drain_ends::Drains::default()),
+            Box::new(waits_are_named::Named::default()),
+            Box::new(stale_reads_without_log::Unheard::default()),
+            Box::new(ready_is_kept::Needless::default()),
+            Box::new(peers_are_asked_once::Peers::default()),
+            Box::new(sound_copy_goes_on::Rebuilds::default()),
         ])
     }
 
@@ -217,7 +244,7 @@ impl Oracles {
 
     pub fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Option<(OracleId, Wrong)> {
         self.0.iter_mut().find_map(|oracle| {
-            let wrong = oracle.judge(moment, world).err()?;
+            let wrong = moment.judged_by(oracle.as_mut(), world).err()?;
             Some((oracle.id(), wrong))
         })
     }
@@ -226,116 +253,6 @@ impl Oracles {
 impl fmt::Debug for Oracles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|oracle| oracle.id())).finish()
-    }
-}
-
-impl OracleId {
-    /// Numbers that are missing stood for what the product does not have.
-    pub const ALL: [OracleId; 18] = [
-        OracleId::O1,
-        OracleId::O2,
-        OracleId::O3,
-        OracleId::O4,
-        OracleId::O5,
-        OracleId::O6,
-        OracleId::O7,
-        OracleId::O9,
-        OracleId::O11,
-        OracleId::O12,
-        OracleId::O13,
-        OracleId::O14,
-        OracleId::O15,
-        OracleId::O16,
-        OracleId::O17,
-        OracleId::O18,
-        OracleId::O20,
-        OracleId::O21,
-    ];
-
-    /// What it holds a run against, in a line.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            OracleId::O1 => {
-                "no acknowledged write is lost, and no copy given up for a loss that there was not"
-            }
-            OracleId::O2 => {
-                "an operation takes effect at most once, at the offset that was acknowledged"
-            }
-            OracleId::O3 => "what \"did not happen\" never takes effect",
-            OracleId::O4 => "a copy is the fold of the committed log below its position",
-            OracleId::O5 => "whatever a crash leaves is consistent: rows and positions agree",
-            OracleId::O6 => {
-                "what readers see never goes back, and the copy in use is never deleted"
-            }
-            OracleId::O7 => "reads include their token, ages are true, a session never goes back",
-            OracleId::O9 => "nothing of an aborted or undecided transaction is visible",
-            OracleId::O11 => {
-                "READY is honest: everything is there that the log had when the restore began"
-            }
-            OracleId::O12 => {
-                "once all is healed every node recovers, and whatever holds one up has its name"
-            }
-            OracleId::O13 => "a deleted key does not come back",
-            OracleId::O14 => "data of another topic, cluster or store is refused and left as it is",
-            OracleId::O15 => "queues, memory, retries and notices are bounded",
-            OracleId::O16 => "core does not panic",
-            OracleId::O17 => "the models keep their own rules",
-            OracleId::O18 => "the same plan gives the same bytes",
-            OracleId::O20 => "what a run should come across it does come across",
-            OracleId::O21 => "no record is skipped silently",
-        }
-    }
-
-    pub fn class(self) -> Class {
-        match self {
-            OracleId::O1
-            | OracleId::O2
-            | OracleId::O3
-            | OracleId::O4
-            | OracleId::O5
-            | OracleId::O6
-            | OracleId::O7
-            | OracleId::O9
-            | OracleId::O11
-            | OracleId::O13
-            | OracleId::O14
-            | OracleId::O21 => Class::Safety,
-            OracleId::O12 => Class::Liveness,
-            OracleId::O15 => Class::Bound,
-            OracleId::O16 => Class::Panic,
-            OracleId::O17 => Class::ModelSelfCheck,
-            OracleId::O18 | OracleId::O20 => Class::NonDeterminism,
-        }
-    }
-}
-
-impl Class {
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Class::Safety => 10,
-            Class::Liveness => 11,
-            Class::Panic => 12,
-            Class::Bound => 13,
-            Class::NonDeterminism => 14,
-            Class::ModelSelfCheck => 15,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Safety => "safety",
-            Class::Liveness => "liveness",
-            Class::Panic => "panic",
-            Class::Bound => "bound",
-            Class::NonDeterminism => "non-determinism",
-            Class::ModelSelfCheck => "model self-check",
-        }
-    }
-}
-
-impl fmt::Display for OracleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{self:?}"))
     }
 }
 

@@ -36,7 +36,7 @@ pub fn page(title: &str, plan_json: &str, trace: &str) -> String {
             "plan" => page.push_str(&json_in_html(plan_json)),
             "trace" => page.push_str(&json_in_html(trace)),
             "oracles" => page.push_str(&json_in_html(&oracles())),
-            "script" => SCRIPTS.iter().for_each(|script| page.push_str(script)),
+            "script" => page.extend(SCRIPTS),
             other => panic!("the template names an unknown slot: {other}"),
         }
         page.push_str(rest);
@@ -47,7 +47,7 @@ pub fn page(title: &str, plan_json: &str, trace: &str) -> String {
 /// What each oracle holds a run against, by its name.
 fn oracles() -> String {
     let meaning = |oracle: OracleId| (oracle.to_string(), oracle.meaning().into());
-    serde_json::Value::Object(OracleId::ALL.into_iter().map(meaning).collect()).to_string()
+    serde_json::Value::Object(OracleId::ALL.iter().copied().map(meaning).collect()).to_string()
 }
 
 fn html_text(text: &str) -> String {

@@ -21,14 +21,9 @@ pub(crate) fn config(partitions: u32) -> LogConfig {
         topic: TopicId([1; 16]),
         partitions,
         policy: TopicPolicy {
-            cleanup: "compact".to_owned(),
             delete_retention_ms: u64::try_from(RETENTION.as_millis()).expect("a short time"),
             min_compaction_lag_ms: 0,
-            log_append_time: true,
-            min_insync_replicas: 2,
-            replication: 3,
-            unclean_election: false,
-            message_bytes_max: 1_048_588,
+            ..TopicPolicy::safe(3)
         },
         segments: SegmentLimits { offsets_max: 1_000_000, age_ms: u64::MAX },
         brokers: BrokerConfig { count: 3, ..BrokerConfig::single() },

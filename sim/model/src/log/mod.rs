@@ -187,13 +187,17 @@ impl LogModel {
     fn with_clients(&mut self, now: Now, mut act: impl FnMut(u32, &mut Client, &mut World<'_>)) {
         let LogModel { config, cluster, clients, faults, .. } = self;
         let mut world = World { now, config, cluster, faults };
-        clients.iter_mut().for_each(|(client, state)| act(*client, state, &mut world));
+        for (client, state) in clients.iter_mut() {
+            act(*client, state, &mut world);
+        }
     }
 
     /// Writes of calls that failed before: they land now.
     fn land_late(&mut self, now: Now) {
         let due: Vec<_> = self.faults.late.extract_if(.., |late| late.at <= now.mono).collect();
-        due.into_iter().for_each(|late| late.land(now, &mut self.cluster));
+        for late in due {
+            late.land(now, &mut self.cluster);
+        }
     }
 
     fn clean_when_due(&mut self, now: Now) {

@@ -13,7 +13,7 @@ use outrigger_core::store::{StoreCall, StoreCallKind, StoreEvent};
 use outrigger_core::topic::Identity;
 
 use super::content::Log;
-use super::{Moment, Oracle, OracleId, Wrong, o05_disk};
+use super::{Oracle, OracleId, Wrong, crash_leaves_a_prefix};
 use crate::world::World;
 
 #[derive(Default)]
@@ -27,48 +27,62 @@ impl Oracle for Foreign {
         OracleId::O14
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::DiskChanged { node } => {
-                self.found.remove(node);
-                if somebody_elses(*node, world) {
-                    self.found.insert(*node, contents(*node, world));
-                }
-                Ok(())
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        match event {
+            Event::Log(LogEvent::TopicId(topic)) => {
+                let fits = |identity: &Identity| identity.topic == *topic;
+                told(node, world, fits, || format!("topic id {topic}"))
             }
-            Moment::Effect { node, effect: Effect::Store(call) } => self.call(*node, call),
-            Moment::Handled { node, event: Event::Log(LogEvent::TopicId(topic)) } => told(
-                *node,
-                world,
-                |identity| identity.topic == *topic,
-                || format!("topic id {topic}"),
-            ),
-            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) } => {
+            Event::Log(LogEvent::Facts(facts)) => {
                 let (is, cleanup) = (facts.identity("store"), &facts.policy.cleanup);
                 let fits = |identity: &Identity| cleanup == "compact" && *identity == is;
-                told(*node, world, fits, || format!("{is}, cleanup.policy {cleanup}"))
+                told(node, world, fits, || format!("{is}, cleanup.policy {cleanup}"))
             }
-            Moment::Handled {
-                node,
-                event: Event::Store(StoreEvent::Done { call: StoreCallKind::Flush, generation }),
-            } => flushed(*node, *generation, world),
-            Moment::Crashed { node } => self.untouched(*node, world),
-            Moment::Ready { node } => match self.found.contains_key(node) {
-                true => Err(Wrong::of(*node, "READY on somebody else's disk".to_owned())),
-                false => Ok(()),
-            },
-            Moment::Audit { node } => {
-                let topic = world.disk(*node).identity().map(|identity| identity.topic);
-                match topic.is_none_or(|topic| topic == world.log.topic()) {
-                    true => Ok(()),
-                    false => Err(Wrong::of(*node, "serves a copy of another topic".to_owned())),
-                }
+            Event::Store(StoreEvent::Done { call: StoreCallKind::Flush, generation }) => {
+                flushed(node, *generation, world)
             }
-            Moment::Effect { .. }
-            | Moment::Handled { .. }
-            | Moment::Started { .. }
-            | Moment::Read { .. }
-            | Moment::LogChanged => Ok(()),
+            Event::Log(_)
+            | Event::Store(_)
+            | Event::Peer(_)
+            | Event::Command(..)
+            | Event::Gone(_)
+            | Event::Withdraw(_)
+            | Event::Damaged { .. }
+            | Event::RestoreRate(_)
+            | Event::Timer => Ok(()),
+        }
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, _world: &World) -> Result<(), Wrong> {
+        match effect {
+            Effect::Store(call) => self.call(node, call),
+            Effect::Log(_) | Effect::Peer(_) | Effect::Reply(..) | Effect::Notice(_) => Ok(()),
+        }
+    }
+
+    fn crashed(&mut self, node: usize, world: &World) -> Result<(), Wrong> {
+        self.untouched(node, world)
+    }
+
+    fn ready(&mut self, node: usize, _world: &World) -> Result<(), Wrong> {
+        if self.found.contains_key(&node) {
+            return Err(Wrong::of(node, "READY on somebody else's disk".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn audit(&mut self, node: usize, world: &World) -> Result<(), Wrong> {
+        let topic = world.disk(node).identity().map(|identity| identity.topic);
+        if topic.is_some_and(|topic| topic != world.log.topic()) {
+            return Err(Wrong::of(node, "serves a copy of another topic".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn disk_changed(&mut self, node: usize, world: &World) {
+        self.found.remove(&node);
+        if somebody_elses(node, world) {
+            self.found.insert(node, contents(node, world));
         }
     }
 }
@@ -88,10 +102,13 @@ impl Foreign {
             | StoreCall::Flush { .. }
             | StoreCall::Activate { .. }
             | StoreCall::Quarantine { .. }
-            | StoreCall::Remove { .. } => match self.found.contains_key(&node) {
-                true => Err(Wrong::of(node, format!("writes to somebody else's disk: {call:?}"))),
-                false => Ok(()),
-            },
+            | StoreCall::Remove { .. } => {
+                if self.found.contains_key(&node) {
+                    Err(Wrong::of(node, format!("writes to somebody else's disk: {call:?}")))
+                } else {
+                    Ok(())
+                }
+            }
         }
     }
 
@@ -132,7 +149,7 @@ fn flushed(node: usize, generation: Generation, world: &World) -> Result<(), Wro
     match disk.generation(generation).filter(|stored| stored.sound) {
         Some(stored) => {
             let log = Log { reference, world: None };
-            o05_disk::consistent(node, &stored, log)
+            crash_leaves_a_prefix::consistent(node, &stored, log)
         }
         None => Ok(()),
     }

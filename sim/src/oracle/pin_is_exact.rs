@@ -9,7 +9,7 @@ use outrigger_core::offset::{Offset, RequestId};
 use outrigger_core::store::View;
 use outrigger_core::token::Token;
 
-use super::{Moment, Oracle, OracleId, Wrong, content};
+use super::{Oracle, OracleId, Wrong, content};
 use crate::reference::{Kind, Rows, rows_of};
 use crate::world::World;
 
@@ -26,30 +26,23 @@ impl Oracle for Verified {
         OracleId::O4
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, event: Event::Command(id, Command::Pin { at, .. }) } => {
-                self.asked.insert((*node, *id), at.clone());
-                Ok(())
-            }
-            Moment::Effect { node, effect: Effect::Reply(id, reply) } => {
-                match (self.asked.remove(&(*node, *id)), reply) {
-                    (Some(at), Reply::Pinned) => pinned(*node, *id, &at, world),
-                    (Some(_) | None, _) => Ok(()),
-                }
-            }
-            Moment::Started { node } | Moment::Crashed { node } => {
-                self.asked.retain(|(of, _), _| of != node);
-                Ok(())
-            }
-            Moment::Handled { .. }
-            | Moment::Effect { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, _world: &World) -> Result<(), Wrong> {
+        if let Event::Command(id, Command::Pin { at, .. }) = event {
+            self.asked.insert((node, *id), at.clone());
         }
+        Ok(())
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
+        let Effect::Reply(id, reply) = effect else { return Ok(()) };
+        match self.asked.remove(&(node, *id)) {
+            Some(at) if *reply == Reply::Pinned => pinned(node, *id, &at, world),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.asked.retain(|(of, _), _| *of != node);
     }
 }
 
@@ -80,14 +73,17 @@ fn pinned(node: usize, id: RequestId, at: &Token, world: &World) -> Result<(), W
     let found = content::differences(log, &lineages, &rows, None, false);
     content::wrong(node, found, &ALL)?;
     let should = world.reference.rows_at(&wanted);
-    match world.losses.is_empty() && sums(&rows) != sums(&should) {
-        true => Err(Wrong::of(node, format!("pinned at {are:?}: the sums are not the log's"))),
-        false => Ok(()),
+    if world.losses.is_empty() && sums(&rows) != sums(&should) {
+        Err(Wrong::of(node, format!("pinned at {are:?}: the sums are not the log's")))
+    } else {
+        Ok(())
     }
 }
 
 fn sums(rows: &Rows) -> Buckets {
     let mut sums = Buckets::default();
-    rows.iter().for_each(|(key, (revision, value))| sums.add(key, *revision, value));
+    for (key, (revision, value)) in rows {
+        sums.add(key, *revision, value);
+    }
     sums
 }

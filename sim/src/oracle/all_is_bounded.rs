@@ -7,7 +7,7 @@ use outrigger_core::log::LogCall;
 use outrigger_core::node::{Command, Effect, Event};
 use outrigger_core::store::{StoreCall, StoreEvent};
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 const WINDOW: Duration = Duration::from_secs(10);
@@ -34,47 +34,27 @@ impl Oracle for Bounds {
         OracleId::O15
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Effect { node, effect } => self.effect(*node, effect, world),
-            Moment::Handled { node, event } => {
-                let counts = self.nodes.entry(*node).or_default();
-                counts.events += 1;
-                if matches!(event, Event::Command(_, Command::Await { .. })) {
-                    let (is, max) = (world.node(*node).status().awaits, world.limits().awaits_max);
-                    if is > max {
-                        return Err(Wrong::of(
-                            *node,
-                            format!("{is} reads wait, at most {max} may"),
-                        ));
-                    }
-                }
-                if matches!(event, Event::Store(StoreEvent::Pinned { .. })) {
-                    let (kept, max) = (world.disk(*node).pins(), world.limits().pins_max);
-                    if kept > max || world.node(*node).status().pins > max {
-                        let what = format!("{kept} pins are kept, at most {max} may be wanted");
-                        return Err(Wrong::of(*node, what));
-                    }
-                }
-                if matches!(event, Event::Store(StoreEvent::Applied { .. })) {
-                    counts.applying -= 1;
-                }
-                Ok(())
-            }
-            Moment::Started { node } | Moment::Crashed { node } => {
-                self.nodes.remove(node);
-                Ok(())
-            }
-            Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        let counts = self.nodes.entry(node).or_default();
+        counts.events += 1;
+        if let Event::Store(StoreEvent::Applied { .. }) = event {
+            counts.applying -= 1;
+        }
+        match event {
+            Event::Command(_, Command::Await { .. }) => reads_wait(node, world),
+            Event::Store(StoreEvent::Pinned { .. }) => pins_kept(node, world),
+            Event::Command(..)
+            | Event::Store(_)
+            | Event::Log(_)
+            | Event::Peer(_)
+            | Event::Gone(_)
+            | Event::Withdraw(_)
+            | Event::Damaged { .. }
+            | Event::RestoreRate(_)
+            | Event::Timer => Ok(()),
         }
     }
-}
 
-impl Bounds {
     fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
         let counts = self.nodes.entry(node).or_default();
         let window = world.elapsed().as_secs() / WINDOW.as_secs();
@@ -82,17 +62,20 @@ impl Bounds {
             *counts = Counts { window, applying: counts.applying, ..Counts::default() };
         }
         let limits = world.limits();
-        let over = |what: &str, is: u64, max: u64| match is > max {
-            true => Err(Wrong::of(
-                node,
-                format!("{is} {what} within {WINDOW:?}, at most {max} are expected"),
-            )),
-            false => Ok(()),
+        let over = |what: &str, is: u64, max: u64| {
+            if is > max {
+                Err(Wrong::of(
+                    node,
+                    format!("{is} {what} within {WINDOW:?}, at most {max} are expected"),
+                ))
+            } else {
+                Ok(())
+            }
         };
         match effect {
             Effect::Log(LogCall::Describe) => {
                 counts.describes += 1;
-                // Thrice the pace of a node that fails all the time, and what its log makes it ask.
+                // This is thrice the pace of a node that fails all the time, and what its log makes it ask.
                 // A copy that is past its horizon is opened anew: no faster than tombstones can vanish.
                 let horizon = Duration::from_millis(world.log.policy().delete_retention_ms / 16);
                 let pace = limits.retry_min.min(limits.describe_interval).min(limits.ends_interval);
@@ -109,17 +92,17 @@ impl Bounds {
                 counts.applying += 1;
                 let partitions =
                     usize::try_from(world.reference.count()).expect("usize holds 32 bits");
-                // One more each: a batch held back during a check.
-                // And one more for each position at which a pin splits a batch.
+                // A batch that is held back during a check is one more, and so is each piece that a pin splits off.
                 let pieces = limits.applying_batches_max + 1 + limits.pins_max;
                 let max = pieces * partitions;
                 let max = i64::try_from(max).expect("a small bound");
-                match counts.applying > max {
-                    true => Err(Wrong::of(
+                if counts.applying > max {
+                    Err(Wrong::of(
                         node,
                         format!("{} batches with the disk, at most {max}", counts.applying),
-                    )),
-                    false => Ok(()),
+                    ))
+                } else {
+                    Ok(())
                 }
             }
             Effect::Store(StoreCall::Open { .. }) => {
@@ -129,4 +112,25 @@ impl Bounds {
             Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Reply(..) => Ok(()),
         }
     }
+
+    fn forget(&mut self, node: usize) {
+        self.nodes.remove(&node);
+    }
+}
+
+fn reads_wait(node: usize, world: &World) -> Result<(), Wrong> {
+    let (is, max) = (world.node(node).status().awaits, world.limits().awaits_max);
+    if is > max {
+        return Err(Wrong::of(node, format!("{is} reads wait, at most {max} may")));
+    }
+    Ok(())
+}
+
+fn pins_kept(node: usize, world: &World) -> Result<(), Wrong> {
+    let (kept, max) = (world.disk(node).pins(), world.limits().pins_max);
+    if kept > max || world.node(node).status().pins > max {
+        let what = format!("{kept} pins are kept, at most {max} may be wanted");
+        return Err(Wrong::of(node, what));
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! O7: a copy that claims a confirmation holds everything that the log had committed when its node asked then,
 //! and no read is answered from a copy that is older than it asked for.
 //!
-//! Less where the question was answered with less: by a deposed leader, or after the log lost records.
+//! It need not hold what the answer did not tell: a deposed leader's, or one after the log lost records.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use outrigger_core::node::{Effect, Event};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::topic::TopicId;
 
-use super::{Moment, Oracle, OracleId, Read, Wrong};
+use super::{Oracle, OracleId, Read, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ pub(super) struct Ages {
 struct Asked {
     /// The node's wall clock when it last handled an event.
     wall_ms: u64,
-    /// By its wall clock: the high watermarks when it asked for the log's ends. Never more than at a later
+    /// The high watermarks when it asked for the log's ends, by its wall clock then. They are never more than at a later
     /// time: of two partitions one may have been confirmed before the clock went back.
     ends: BTreeMap<u64, Vec<Offset>>,
 }
@@ -33,50 +33,46 @@ impl Oracle for Ages {
         OracleId::O7
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, event } => {
-                let asked = self.nodes.entry(*node).or_default();
-                asked.wall_ms = world.now_of(*node).wall_ms;
-                if let Event::Log(LogEvent::Ends(ends)) = event {
-                    // Of a leader that did not answer nothing is known.
-                    let end = |end: &EndAnswer| {
-                        end.as_ref().map_or(Offset(u64::MAX), |end| end.high_watermark)
-                    };
-                    asked.answered(ends.iter().map(end));
-                }
-                if let Event::Log(LogEvent::Facts(facts)) = event {
-                    asked.answered(facts.partitions.iter().map(|facts| facts.high_watermark));
-                }
-                Ok(())
-            }
-            Moment::Effect { node, effect: Effect::Log(LogCall::Ends | LogCall::Describe) } => {
-                self.nodes.entry(*node).or_default().asks(world);
-                Ok(())
-            }
-            Moment::Started { node } => {
-                self.nodes.entry(*node).or_default().wall_ms = world.now_of(*node).wall_ms;
-                self.follow(world.log.topic());
-                Ok(())
-            }
-            Moment::LogChanged => {
-                self.follow(world.log.topic());
-                Ok(())
-            }
-            Moment::Read { node, read } if world.disk_is_its_own(*node) => {
-                young(*node, read, world)?;
-                match self.nodes.get(node) {
-                    Some(asked) => asked.holds(*node, read),
-                    None => Ok(()),
-                }
-            }
-            Moment::Effect { .. }
-            | Moment::Crashed { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. } => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        let asked = self.nodes.entry(node).or_default();
+        asked.wall_ms = world.now_of(node).wall_ms;
+        if let Event::Log(LogEvent::Ends(ends)) = event {
+            // Nothing is known of a leader that did not answer.
+            let end =
+                |end: &EndAnswer| end.as_ref().map_or(Offset(u64::MAX), |end| end.high_watermark);
+            asked.answered(ends.iter().map(end));
         }
+        if let Event::Log(LogEvent::Facts(facts)) = event {
+            asked.answered(facts.partitions.iter().map(|facts| facts.high_watermark));
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
+        if let Effect::Log(LogCall::Ends | LogCall::Describe) = effect {
+            self.nodes.entry(node).or_default().asks(world);
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, node: usize, world: &World) {
+        self.nodes.entry(node).or_default().wall_ms = world.now_of(node).wall_ms;
+        self.follow(world.log.topic());
+    }
+
+    fn read(&mut self, node: usize, read: &Read<'_>, world: &World) -> Result<(), Wrong> {
+        if !world.disk_is_its_own(node) {
+            return Ok(());
+        }
+        young(node, read, world)?;
+        match self.nodes.get(&node) {
+            Some(asked) => asked.holds(node, read),
+            None => Ok(()),
+        }
+    }
+
+    fn log_changed(&mut self, world: &World) {
+        self.follow(world.log.topic());
     }
 }
 
@@ -84,7 +80,9 @@ impl Ages {
     /// What another topic had committed says nothing.
     fn follow(&mut self, topic: TopicId) {
         if self.topic.replace(topic) != Some(topic) {
-            self.nodes.values_mut().for_each(|asked| asked.ends.clear());
+            for asked in self.nodes.values_mut() {
+                asked.ends.clear();
+            }
         }
     }
 }
@@ -111,7 +109,9 @@ impl Asked {
             if pairs.peek().is_none() {
                 return;
             }
-            pairs.for_each(|(known, to)| *known = *to);
+            for (known, to) in pairs {
+                *known = *to;
+            }
         }
     }
 

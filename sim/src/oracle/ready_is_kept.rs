@@ -1,7 +1,7 @@
 //! O11: READY is not lost, and a copy not opened anew, for nothing.
 //!
-//! What licenses it: a disk or a log that failed, an operator, a topic that is another one or has another policy, a
-//! copy that may be past its horizon; and for a gap at the tail, that it may be compaction's.
+//! These license it: a disk or a log that failed, an operator, a topic that is another one or has another policy, and a
+//! copy that may be past its horizon. A gap at the tail licenses it too where compaction may have left it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use outrigger_core::phase::Phase;
 use outrigger_core::store::{Found, FoundGeneration, StoreCall, StoreCallKind, StoreEvent};
 use outrigger_core::topic::{LogFacts, TopicFacts};
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -25,26 +25,27 @@ pub(super) struct Needless {
 #[derive(Default)]
 struct Seen {
     ready: bool,
-    /// Something asks for opening anew, since the copy was opened last.
+    /// Something has asked for opening the copy anew since it was opened last.
     asked: bool,
     facts: Option<LogFacts>,
     /// Smallest delete.retention.ms that was told.
     retention_ms_min: Option<u64>,
-    /// When the ends were last asked for, and when for those that were there at the answer.
+    /// When the ends were last asked for, and when those were asked for that an answer confirmed last.
     ends_asked: Duration,
     confirmed: Option<Duration>,
     /// The leaders that answered then.
     confirmed_by: Vec<Option<Epoch>>,
-    /// When it was last unconfirmed for so long that a gap may have been compaction's.
+    /// When the copy was last unconfirmed for so long that compaction may have left a gap.
     unconfirmed: Option<Duration>,
     /// Gaps that came and are not applied: where their batches end, and when they came; then what was applied just now.
     gaps: VecDeque<(Partition, Offset, Duration)>,
     gap_applied: Option<Duration>,
-    /// That answered last; as it was when a partition was asked for records last; and when for its oldest gap.
+    /// The leaders' epochs: as they answered last, as they were when a partition was asked for records last, and as they
+    /// were when it was asked for the records of its oldest gap.
     leaders: Vec<Option<Epoch>>,
     leader_at_credit: BTreeMap<Partition, Option<Epoch>>,
     leader_at_gap: BTreeMap<Partition, Option<Epoch>>,
-    /// What its wall clock said last more than the brokers', and when that was found changed.
+    /// How far its wall clock was ahead of the brokers' clock when it was looked at last, and when that was found changed.
     wall_offset_ms: i64,
     clock_set: Option<Duration>,
 }
@@ -54,26 +55,18 @@ impl Oracle for Needless {
         OracleId::O11
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, event } => {
-                self.nodes.entry(*node).or_default().handled(*node, event, world);
-                Ok(())
-            }
-            Moment::Effect { node, effect } => {
-                let seen = self.nodes.entry(*node).or_default();
-                seen.effect(effect, world).map_err(|what| Wrong::of(*node, what.to_owned()))
-            }
-            Moment::Started { node } | Moment::Crashed { node } => {
-                self.nodes.remove(node);
-                Ok(())
-            }
-            Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
-        }
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        self.nodes.entry(node).or_default().handled(node, event, world);
+        Ok(())
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
+        let seen = self.nodes.entry(node).or_default();
+        seen.effect(effect, world).map_err(|what| Wrong::of(node, what.to_owned()))
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.nodes.remove(&node);
     }
 }
 
@@ -88,7 +81,7 @@ impl Seen {
             self.unconfirmed = Some(world.elapsed());
         }
         if let Event::Log(LogEvent::Fetched(batch)) = event {
-            // Whether the new leader or the one before told the end that this copy waits for, it cannot tell.
+            // The copy cannot tell whether the new leader or the one before told the end that it waits for.
             let known = world.node(node).gate().epochs.get(batch.partition.index());
             let known = known.and_then(EpochChain::latest);
             let newer = batch.epochs.last().is_some_and(|(epoch, _)| Some(*epoch) > known);
@@ -116,7 +109,7 @@ impl Seen {
             // A leader that has not heard of the copy's epoch says nothing of the copy.
             Event::Log(LogEvent::Lost { loss: Loss::UnknownEpoch, .. }) => {}
             Event::Store(StoreEvent::Looked(_)) => {}
-            // Pins end without it.
+            // Pins end without an opening.
             Event::Store(StoreEvent::Failed {
                 call: StoreCallKind::Pin | StoreCallKind::Unpin,
                 ..
@@ -206,7 +199,7 @@ impl Seen {
         // A log that lost nothing and is the same topic ends nowhere below what it gave.
         let another = self.facts.as_ref().is_none_or(|facts| facts.topic != world.log.topic());
         self.asked |= another || !world.losses.is_empty();
-        // Whether the old leader or the new one told the end of a gap, a copy that waits for it cannot tell.
+        // A copy that waits for the end of a gap cannot tell whether the old leader or the new one told it.
         self.leaders.resize(ends.len(), None);
         for (leader, end) in self.leaders.iter_mut().zip(ends) {
             *leader = epoch(end).or(*leader);
@@ -228,10 +221,13 @@ impl Seen {
                 self.leader_at_credit.insert(*partition, leader);
                 Ok(())
             }
-            Effect::Store(StoreCall::Close { .. }) => match self.may_open_anew(world) {
-                true => Ok(()),
-                false => Err("opens its copy anew, and nothing asks for it"),
-            },
+            Effect::Store(StoreCall::Close { .. }) => {
+                if self.may_open_anew(world) {
+                    Ok(())
+                } else {
+                    Err("opens its copy anew, and nothing asks for it")
+                }
+            }
             Effect::Notice(Notice::Phase(phase)) => {
                 let lost = std::mem::replace(&mut self.ready, *phase == Phase::Ready);
                 match phase {
@@ -271,14 +267,14 @@ impl Seen {
         !facts.policy.log_append_time || self.asked || self.unconfirmed_for(lag_ms / 2, world)
     }
 
-    /// When it came, or at some time until now.
+    /// It may have counted when it came, or at some time until now.
     fn gap_may_have_counted(&self) -> bool {
         let under_way = self.gaps.iter().map(|(.., came)| *came);
         let came = under_way.chain(self.gap_applied).min();
         self.unconfirmed >= came
     }
 
-    /// Also where a clock was set meanwhile.
+    /// A clock that was set meanwhile counts as such a time too.
     fn unconfirmed_for(&self, ms: u64, world: &World) -> bool {
         self.confirmed.is_none_or(|at| {
             let since = world.elapsed().saturating_sub(at);

@@ -12,7 +12,7 @@ use outrigger_core::offset::Offset;
 use outrigger_core::phase::Phase;
 use outrigger_core::stall::StallKind;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 /// Questions that take as long as they may, pauses before the next try, and answers under way.
@@ -56,34 +56,26 @@ impl Oracle for Named {
         OracleId::O12
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, event } => {
-                let waits = self.nodes.entry(*node).or_default();
-                let wrong = waits.nameless(*node, world);
-                waits.handled(event, world.elapsed());
-                waits.endless = waits.is_endless(*node, world);
-                wrong.map_or(Ok(()), |what| Err(Wrong::of(*node, what)))
-            }
-            Moment::Effect { node, effect } => {
-                self.nodes.entry(*node).or_default().effect(*node, effect, world);
-                Ok(())
-            }
-            Moment::Started { node } => {
-                let (came, away) = (world.elapsed(), Away::OnItsWay);
-                self.nodes.insert(*node, Waits { came, away, ..Waits::default() });
-                Ok(())
-            }
-            Moment::Crashed { node } => {
-                self.nodes.remove(node);
-                Ok(())
-            }
-            Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
-        }
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        let waits = self.nodes.entry(node).or_default();
+        let wrong = waits.nameless(node, world);
+        waits.handled(event, world.elapsed());
+        waits.endless = waits.is_endless(node, world);
+        wrong.map_or(Ok(()), |what| Err(Wrong::of(node, what)))
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
+        self.nodes.entry(node).or_default().effect(node, effect, world);
+        Ok(())
+    }
+
+    fn started(&mut self, node: usize, world: &World) {
+        let (came, away) = (world.elapsed(), Away::OnItsWay);
+        self.nodes.insert(node, Waits { came, away, ..Waits::default() });
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.nodes.remove(&node);
     }
 }
 

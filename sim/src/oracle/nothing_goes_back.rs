@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use outrigger_core::node::Effect;
+use outrigger_core::node::{Effect, Event};
 use outrigger_core::offset::{Epoch, Generation, Offset};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::StoreCall;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -31,27 +31,7 @@ impl Oracle for Monotonic {
         OracleId::O6
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, .. } => self.look(*node, world),
-            Moment::Started { node } | Moment::Crashed { node } | Moment::DiskChanged { node } => {
-                self.seen.remove(node);
-                Ok(())
-            }
-            Moment::Effect { node, effect: Effect::Store(StoreCall::Activate { generation }) } => {
-                whole(*node, *generation, world)
-            }
-            Moment::Effect { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::LogChanged => Ok(()),
-        }
-    }
-}
-
-impl Monotonic {
-    fn look(&mut self, node: usize, world: &World) -> Result<(), Wrong> {
+    fn handled(&mut self, node: usize, _event: &Event, world: &World) -> Result<(), Wrong> {
         let gate = world.node(node).gate();
         if gate.phase == Phase::Opening {
             self.seen.remove(&node);
@@ -72,6 +52,25 @@ impl Monotonic {
             Some(before) => compare(node, &before, &now),
             None => Ok(()),
         }
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
+        match effect {
+            Effect::Store(StoreCall::Activate { generation }) => whole(node, *generation, world),
+            Effect::Store(_)
+            | Effect::Log(_)
+            | Effect::Peer(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => Ok(()),
+        }
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.seen.remove(&node);
+    }
+
+    fn disk_changed(&mut self, node: usize, _world: &World) {
+        self.forget(node);
     }
 }
 

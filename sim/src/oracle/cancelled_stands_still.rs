@@ -8,7 +8,7 @@ use outrigger_core::offset::RequestId;
 use outrigger_core::peer::PeerCall;
 use outrigger_core::store::StoreCall;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -22,37 +22,17 @@ impl Oracle for Cancels {
         OracleId::O12
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, _world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, event: Event::Command(id, Command::Cancel) } => {
-                self.asked.entry(*node).or_default().insert(*id);
-                Ok(())
-            }
-            Moment::Handled {
-                node,
-                event: Event::Command(_, Command::Continue | Command::Drain),
-            } => {
-                self.cancelled.remove(node);
-                Ok(())
-            }
-            Moment::Effect { node, effect } => self.effect(*node, effect),
-            Moment::Started { node } | Moment::Crashed { node } => {
-                self.asked.remove(node);
-                self.cancelled.remove(node);
-                Ok(())
-            }
-            Moment::Handled { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, _world: &World) -> Result<(), Wrong> {
+        if let Event::Command(id, Command::Cancel) = event {
+            self.asked.entry(node).or_default().insert(*id);
         }
+        if let Event::Command(_, Command::Continue | Command::Drain) = event {
+            self.cancelled.remove(&node);
+        }
+        Ok(())
     }
-}
 
-impl Cancels {
-    fn effect(&mut self, node: usize, effect: &Effect) -> Result<(), Wrong> {
+    fn effect(&mut self, node: usize, effect: &Effect, _world: &World) -> Result<(), Wrong> {
         match effect {
             Effect::Reply(id, reply) => {
                 let asked = self.asked.get_mut(&node).is_some_and(|asked| asked.remove(id));
@@ -72,6 +52,11 @@ impl Cancels {
             }
             Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => Ok(()),
         }
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.asked.remove(&node);
+        self.cancelled.remove(&node);
     }
 }
 

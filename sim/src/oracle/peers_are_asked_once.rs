@@ -11,7 +11,7 @@ use outrigger_core::peer::{PeerCall, PeerEvent};
 use outrigger_core::phase::{Phase, Refusal};
 use outrigger_core::store::{StoreCall, StoreEvent};
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -33,46 +33,38 @@ impl Oracle for Peers {
         OracleId::O12
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        if !world.has_peers() {
-            return Ok(());
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        let asked = self.nodes.entry(node).or_default();
+        if let Event::Store(StoreEvent::Found(_)) = event {
+            asked.unseen = None;
         }
-        match moment {
-            Moment::Effect { node, effect: Effect::Peer(PeerCall::Fetch { .. }) } => {
-                let asked = self.nodes.entry(*node).or_default();
-                asked.asks(world, *node).map_err(|what| Wrong::of(*node, what.to_owned()))
-            }
-            Moment::Effect { node, effect: Effect::Store(call) } => {
-                let asked = self.nodes.entry(*node).or_default();
-                asked.calls(call).map_err(|what| Wrong::of(*node, what))
-            }
-            Moment::Handled { node, event: Event::Store(StoreEvent::Found(_)) } => {
-                self.nodes.entry(*node).or_default().unseen = None;
-                Ok(())
-            }
-            Moment::Handled {
-                node,
-                event: Event::Peer(PeerEvent::Fetched { .. } | PeerEvent::Failed { .. }),
-            } => {
-                let asked = self.nodes.entry(*node).or_default();
-                (asked.at, asked.outstanding) = (Some(world.elapsed()), false);
-                Ok(())
-            }
-            Moment::Ready { node } => {
-                self.nodes.entry(*node).or_default().at = None;
-                Ok(())
-            }
-            Moment::Started { node } | Moment::Crashed { node } => {
-                self.nodes.remove(node);
-                Ok(())
-            }
-            Moment::Handled { .. }
-            | Moment::Effect { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
+        if let Event::Peer(PeerEvent::Fetched { .. } | PeerEvent::Failed { .. }) = event {
+            (asked.at, asked.outstanding) = (Some(world.elapsed()), false);
         }
+        Ok(())
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
+        let asked = self.nodes.entry(node).or_default();
+        match effect {
+            Effect::Peer(PeerCall::Fetch { .. }) => {
+                asked.asks(world, node).map_err(|what| Wrong::of(node, what.to_owned()))
+            }
+            Effect::Store(call) => asked.calls(call).map_err(|what| Wrong::of(node, what)),
+            Effect::Peer(PeerCall::Cancel)
+            | Effect::Log(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => Ok(()),
+        }
+    }
+
+    fn ready(&mut self, node: usize, _world: &World) -> Result<(), Wrong> {
+        self.nodes.entry(node).or_default().at = None;
+        Ok(())
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.nodes.remove(&node);
     }
 }
 
@@ -88,9 +80,10 @@ impl Asked {
         if !matches!(phase, Phase::Refused(Refusal::LogIncomplete { .. })) {
             return Err("asks peers once more before it was READY, although the log can help");
         }
-        match world.elapsed() >= before + world.limits().peer_retry {
-            true => Ok(()),
-            false => Err("asks peers again and again without a pause"),
+        if world.elapsed() >= before + world.limits().peer_retry {
+            Ok(())
+        } else {
+            Err("asks peers again and again without a pause")
         }
     }
 

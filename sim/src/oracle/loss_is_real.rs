@@ -1,9 +1,9 @@
 //! O1: a copy is given up for a lost history only when the log lost something.
 //!
-//! Left out is what KIP-320 cannot tell: a copy that ends in a hole which compaction left at the border of two
-//! leader epochs looks as if its own epoch had ended before it; and what a copy without an epoch cannot tell:
-//! whether a leader that ends before it is deposed (sim/README.md, "What bounds it"). And what no disk of RocksDB does:
-//! it keeps what was applied and never flushed, with gaps of which nobody had asked yet who told their end.
+//! Three cases are left out (sim/README.md, "What bounds it"). KIP-320 cannot tell one: a copy that ends in a hole which
+//! compaction left at the border of two leader epochs looks as if its own epoch had ended before it. A copy without an
+//! epoch cannot tell whether a leader that ends before it is deposed. No disk of RocksDB does the third: the model's disk
+//! may keep what was applied and never flushed, with gaps of which nobody had asked yet who told their end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ use outrigger_core::offset::{Epoch, Generation, Offset, Partition};
 use outrigger_core::phase::{Cause, Phase};
 use outrigger_core::store::{StoreCall, StoreCallKind, StoreEvent};
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
 pub(super) struct Needless {
-    /// Of nodes, by the last copy that each set aside.
+    /// Why a node may give its copy up, by what it set aside last.
     excuses: BTreeMap<usize, Excuse>,
     /// Ends of copies that a flush made durable.
     flushed: BTreeSet<(usize, Generation, Partition, Offset)>,
@@ -28,7 +28,7 @@ pub(super) struct Needless {
     kept: BTreeSet<(usize, Generation, Partition)>,
 }
 
-/// Ascending by what they excuse.
+/// Ascending by how much they excuse.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Excuse {
     NeverFlushed,
@@ -41,34 +41,15 @@ impl Oracle for Needless {
         OracleId::O1
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Effect { node, effect } => self.effect(*node, effect, world),
-            Moment::Handled { node, event: Event::Store(event) } => {
-                self.flushed(*node, event, world);
-                Ok(())
-            }
-            Moment::Handled { node, event: Event::Log(LogEvent::Lost { .. }) } => {
-                let unflushed = self.kept_unflushed(*node, world);
-                self.note(*node, unflushed.then_some(Excuse::NeverFlushed));
-                Ok(())
-            }
-            Moment::Handled { .. }
-            | Moment::Started { .. }
-            | Moment::Crashed { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        if let Event::Store(event) = event {
+            self.flushed(node, event, world);
         }
-    }
-}
-
-impl Needless {
-    fn note(&mut self, node: usize, excuse: Option<Excuse>) {
-        self.excuses.remove(&node);
-        self.excuses.extend(excuse.map(|excuse| (node, excuse)));
+        if let Event::Log(LogEvent::Lost { .. }) = event {
+            let unflushed = self.kept_unflushed(node, world);
+            self.note(node, unflushed.then_some(Excuse::NeverFlushed));
+        }
+        Ok(())
     }
 
     fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
@@ -85,12 +66,13 @@ impl Needless {
                     Some(Excuse::NoEpoch | Excuse::NeverFlushed) => *cause == Cause::Truncated,
                     None => false,
                 };
-                match for_a_loss && needless && !excused {
-                    true => Err(Wrong::of(
+                if for_a_loss && needless && !excused {
+                    Err(Wrong::of(
                         node,
                         format!("gives its copy up ({}), but the log lost nothing", cause.name()),
-                    )),
-                    false => Ok(()),
+                    ))
+                } else {
+                    Ok(())
                 }
             }
             Effect::Log(_)
@@ -99,6 +81,13 @@ impl Needless {
             | Effect::Reply(..)
             | Effect::Notice(_) => Ok(()),
         }
+    }
+}
+
+impl Needless {
+    fn note(&mut self, node: usize, excuse: Option<Excuse>) {
+        self.excuses.remove(&node);
+        self.excuses.extend(excuse.map(|excuse| (node, excuse)));
     }
 
     fn flushed(&mut self, node: usize, event: &StoreEvent, world: &World) {
@@ -132,7 +121,7 @@ impl Needless {
     }
 }
 
-/// Of what is on the disk.
+/// All lineages that are on the disk.
 fn lineages(node: usize, world: &World) -> impl Iterator<Item = (Generation, Partition, &Lineage)> {
     let partitions = world.reference.count();
     world.disk(node).generations().flat_map(move |stored| {

@@ -10,7 +10,7 @@ use outrigger_core::node::{Effect, Event, Notice};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::StoreEvent;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 /// Pauses before the next try, and answers of the disk.
@@ -35,40 +35,29 @@ impl Oracle for Unheard {
         OracleId::O12
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Started { node } => {
-                let waits = Waits { opening: true, since: world.elapsed(), ..Waits::default() };
-                self.nodes.insert(*node, waits);
-                Ok(())
-            }
-            Moment::Crashed { node } => {
-                self.nodes.remove(node);
-                Ok(())
-            }
-            Moment::Handled { node, event } => {
-                let waits = self.nodes.entry(*node).or_default();
-                waits.handled(event, world.elapsed());
-                match waits.serves_nothing(*node, world) {
-                    true => {
-                        let waited = world.elapsed() - waits.since;
-                        let what = format!("the log is away for {waited:?}, and no copy is served");
-                        Err(Wrong::of(*node, what))
-                    }
-                    false => Ok(()),
-                }
-            }
-            Moment::Effect { node, effect } => {
-                let waits = self.nodes.entry(*node).or_default();
-                waits.effect(effect, world.elapsed());
-                Ok(())
-            }
-            Moment::DiskChanged { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::LogChanged => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        let waits = self.nodes.entry(node).or_default();
+        waits.handled(event, world.elapsed());
+        if !waits.serves_nothing(node, world) {
+            return Ok(());
         }
+        let waited = world.elapsed() - waits.since;
+        let what = format!("the log is away for {waited:?}, and no copy is served");
+        Err(Wrong::of(node, what))
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
+        self.nodes.entry(node).or_default().effect(effect, world.elapsed());
+        Ok(())
+    }
+
+    fn started(&mut self, node: usize, world: &World) {
+        let waits = Waits { opening: true, since: world.elapsed(), ..Waits::default() };
+        self.nodes.insert(node, waits);
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.nodes.remove(&node);
     }
 }
 

@@ -1,7 +1,7 @@
 //! O12: a copy that is as good as when its process ended is read on, a rebuild that a crash interrupted goes on where it was,
 //! and so does what a peer gave; none is begun, or fetched, again.
 //!
-//! Judged where nothing speaks against what was found: sound files of this topic, a log that lost nothing and still has
+//! It judges where nothing speaks against what was found: sound files of this topic, a log that lost nothing and still has
 //! what comes next, clocks that differ by less than the margin, tombstones that live for much longer than the process was away, and a copy that
 //! knows an epoch: without one it cannot tell a deposed leader from one that lost records. A process whose clock was ahead
 //! when it began takes all others for old once that is set right, for it cannot know that it was wrong before.
@@ -14,7 +14,7 @@ use outrigger_core::offset::{Generation, Offset, Partition};
 use outrigger_core::peer::PeerCall;
 use outrigger_core::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent};
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -38,7 +38,7 @@ struct Copied {
     positions: Vec<Offset>,
     /// The oldest and the youngest of its partitions' confirmations. A peer's clock may have been wrong at one of them.
     confirmed_at_ms: (u64, u64),
-    /// By the node's clock.
+    /// By the node's clock, when the process found it.
     found_at_ms: u64,
     retention_ms: u64,
 }
@@ -48,80 +48,100 @@ impl Oracle for Rebuilds {
         OracleId::O12
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Started { node } => {
-                self.started.insert(*node);
-                match is_ahead(*node, world) {
-                    true => self.ahead.insert(*node),
-                    false => self.ahead.remove(node),
-                };
-                self.adopted.remove(node);
-                self.found.remove(node);
-                self.heard_ms.remove(node);
-                Ok(())
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        match event {
+            Event::Log(LogEvent::Facts(facts)) => {
+                self.hear(node, facts.policy.delete_retention_ms);
             }
-            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) } => {
-                let heard_ms = self.heard_ms.entry(*node).or_insert(u64::MAX);
-                *heard_ms = facts.policy.delete_retention_ms.min(*heard_ms);
-                Ok(())
-            }
-            Moment::Effect { node, effect: Effect::Peer(PeerCall::Fetch { .. }) } => {
-                let durable = world.disk(*node).generations().flat_map(|stored| stored.durable);
-                let seen_ms = durable.map(|contents| contents.lineage().delete_retention_ms_min);
-                let heard_ms = self.heard_ms.entry(*node).or_insert(u64::MAX);
-                *heard_ms = seen_ms.fold(*heard_ms, u64::min);
-                self.begins(*node, "fetches a copy", world)
-            }
-            Moment::Handled {
-                node,
-                event: Event::Store(StoreEvent::Done { call: StoreCallKind::Adopt, .. }),
-            } => {
-                self.adopted.insert(*node);
-                Ok(())
-            }
-            Moment::Handled { node, event: Event::Store(StoreEvent::Found(_)) } => {
-                let (started, adopted) = (self.started.remove(node), self.adopted.remove(node));
-                if started || adopted {
-                    let found = found(*node, world).filter(|copied| started || !copied.in_use);
-                    self.found.insert(*node, found.collect());
-                }
-                Ok(())
-            }
-            Moment::Effect { node, effect: Effect::Store(StoreCall::Create { .. }) } => {
-                self.begins(*node, "begins a rebuild", world)
-            }
-            Moment::Handled { node, event: Event::Store(StoreEvent::Failed { error, .. }) }
-                if error.kind == StoreErrorKind::Corrupt =>
-            {
-                self.found.remove(node);
-                Ok(())
-            }
-            // What was found has been read on: it may be given up for what comes.
-            Moment::Effect { node, effect: Effect::Log(_) }
-                if self.found.contains_key(node) && world.node(*node).status().live.is_some() =>
-            {
-                self.found.remove(node);
-                Ok(())
-            }
+            Event::Store(event) => self.stored(node, event, world),
             // It was damaged after it was found, and a read has met that.
-            Moment::Handled { node, event: Event::Damaged { .. } }
-            | Moment::Crashed { node }
-            | Moment::DiskChanged { node } => {
-                self.found.remove(node);
+            Event::Damaged { .. } => drop(self.found.remove(&node)),
+            Event::Log(_)
+            | Event::Peer(_)
+            | Event::Command(..)
+            | Event::Gone(_)
+            | Event::Withdraw(_)
+            | Event::RestoreRate(_)
+            | Event::Timer => {}
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
+        match effect {
+            Effect::Peer(PeerCall::Fetch { .. }) => {
+                let durable = world.disk(node).generations().flat_map(|stored| stored.durable);
+                let seen_ms = durable.map(|contents| contents.lineage().delete_retention_ms_min);
+                self.hear(node, seen_ms.min().unwrap_or(u64::MAX));
+                self.begins(node, "fetches a copy", world)
+            }
+            Effect::Store(StoreCall::Create { .. }) => self.begins(node, "begins a rebuild", world),
+            // What was found has been read on: it may be given up for what comes.
+            Effect::Log(_)
+                if self.found.contains_key(&node) && world.node(node).status().live.is_some() =>
+            {
+                self.found.remove(&node);
                 Ok(())
             }
-            Moment::Handled { .. }
-            | Moment::Effect { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::LogChanged => Ok(()),
+            Effect::Peer(PeerCall::Cancel)
+            | Effect::Store(_)
+            | Effect::Log(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => Ok(()),
         }
+    }
+
+    fn started(&mut self, node: usize, world: &World) {
+        self.started.insert(node);
+        if is_ahead(node, world) {
+            self.ahead.insert(node);
+        } else {
+            self.ahead.remove(&node);
+        }
+        self.adopted.remove(&node);
+        self.found.remove(&node);
+        self.heard_ms.remove(&node);
+    }
+
+    fn crashed(&mut self, node: usize, _world: &World) -> Result<(), Wrong> {
+        self.found.remove(&node);
+        Ok(())
+    }
+
+    fn disk_changed(&mut self, node: usize, _world: &World) {
+        self.found.remove(&node);
     }
 }
 
 impl Rebuilds {
+    fn hear(&mut self, node: usize, retention_ms: u64) {
+        let heard_ms = self.heard_ms.entry(node).or_insert(u64::MAX);
+        *heard_ms = retention_ms.min(*heard_ms);
+    }
+
+    fn stored(&mut self, node: usize, event: &StoreEvent, world: &World) {
+        match event {
+            StoreEvent::Done { call: StoreCallKind::Adopt, .. } => {
+                self.adopted.insert(node);
+            }
+            StoreEvent::Found(_) => {
+                let (started, adopted) = (self.started.remove(&node), self.adopted.remove(&node));
+                if started || adopted {
+                    let found = found(node, world).filter(|copied| started || !copied.in_use);
+                    self.found.insert(node, found.collect());
+                }
+            }
+            StoreEvent::Failed { error, .. } if error.kind == StoreErrorKind::Corrupt => {
+                self.found.remove(&node);
+            }
+            StoreEvent::Done { .. }
+            | StoreEvent::Failed { .. }
+            | StoreEvent::Looked(_)
+            | StoreEvent::Applied { .. }
+            | StoreEvent::Pinned { .. } => {}
+        }
+    }
+
     fn begins(&mut self, node: usize, what: &str, world: &World) -> Result<(), Wrong> {
         let found = self.found.remove(&node).unwrap_or_default();
         let heard_ms = self.heard_ms.get(&node).copied().unwrap_or(u64::MAX);
@@ -141,7 +161,7 @@ fn is_ahead(node: usize, world: &World) -> bool {
     world.now_of(node).wall_ms > world.now.wall_ms + margin_ms
 }
 
-/// Of the copy in use and of an unfinished one, those that have read something and know an epoch.
+/// The copy in use and an unfinished one, as far as they have read something and know an epoch.
 fn found(node: usize, world: &World) -> impl Iterator<Item = Copied> {
     let disk = world.disk(node);
     let in_use = disk.generations().find(|stored| stored.current);

@@ -7,7 +7,7 @@ use outrigger_core::node::{Effect, Event, Notice};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::store::StoreCall;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -24,31 +24,15 @@ impl Oracle for Skipped {
         OracleId::O21
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, _world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, event: Event::Log(LogEvent::Fetched(batch)) } => {
-                let ignored = batch.misplaced + batch.keyless;
-                self.unreported.insert((*node, batch.partition), ignored);
-                Ok(())
-            }
-            Moment::Effect { node, effect } => self.effect(*node, effect),
-            Moment::Crashed { node } | Moment::Started { node } => {
-                self.next.retain(|(of, _), _| of != node);
-                self.unreported.retain(|(of, _), _| of != node);
-                Ok(())
-            }
-            Moment::Handled { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, _world: &World) -> Result<(), Wrong> {
+        if let Event::Log(LogEvent::Fetched(batch)) = event {
+            let ignored = batch.misplaced + batch.keyless;
+            self.unreported.insert((node, batch.partition), ignored);
         }
+        Ok(())
     }
-}
 
-impl Skipped {
-    fn effect(&mut self, node: usize, effect: &Effect) -> Result<(), Wrong> {
+    fn effect(&mut self, node: usize, effect: &Effect, _world: &World) -> Result<(), Wrong> {
         match effect {
             Effect::Log(LogCall::Assign { partition, at, .. }) => {
                 self.next.insert((node, *partition), *at);
@@ -87,5 +71,10 @@ impl Skipped {
             | Effect::Notice(_) => {}
         }
         Ok(())
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.next.retain(|(of, _), _| *of != node);
+        self.unreported.retain(|(of, _), _| *of != node);
     }
 }

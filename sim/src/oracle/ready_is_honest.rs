@@ -8,7 +8,7 @@ use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::View;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -24,48 +24,27 @@ impl Oracle for HonestReady {
         OracleId::O11
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) } => {
-                let ends = facts.partitions.iter().map(|facts| facts.high_watermark).collect();
-                self.answered.insert(*node, ends);
-                Ok(())
-            }
-            Moment::Effect { node, effect: Effect::Notice(Notice::Phase(Phase::Restoring(_))) } => {
-                self.ends.insert(*node, self.answered.get(node).cloned().unwrap_or_default());
-                Ok(())
-            }
-            Moment::Ready { node } => self.ready(*node, world),
-            Moment::LogChanged => {
-                self.cut(world);
-                Ok(())
-            }
-            Moment::Started { node } => {
-                self.answered.remove(node);
-                self.ends.remove(node);
-                Ok(())
-            }
-            Moment::Handled { .. }
-            | Moment::Effect { .. }
-            | Moment::Crashed { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. } => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, _world: &World) -> Result<(), Wrong> {
+        if let Event::Log(LogEvent::Facts(facts)) = event {
+            let ends = facts.partitions.iter().map(|facts| facts.high_watermark).collect();
+            self.answered.insert(node, ends);
         }
-    }
-}
-
-impl HonestReady {
-    /// The log lost records: nobody can reach an end that is no more.
-    fn cut(&mut self, world: &World) {
-        for ends in self.ends.values_mut().chain(self.answered.values_mut()) {
-            for (partition, end) in Partition::all(world.reference.count()).zip(ends) {
-                *end = (*end).min(world.log.state(partition).log_end);
-            }
-        }
+        Ok(())
     }
 
-    fn ready(&self, node: usize, world: &World) -> Result<(), Wrong> {
+    fn effect(&mut self, node: usize, effect: &Effect, _world: &World) -> Result<(), Wrong> {
+        if let Effect::Notice(Notice::Phase(Phase::Restoring(_))) = effect {
+            self.ends.insert(node, self.answered.get(&node).cloned().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, node: usize, _world: &World) {
+        self.answered.remove(&node);
+        self.ends.remove(&node);
+    }
+
+    fn ready(&mut self, node: usize, world: &World) -> Result<(), Wrong> {
         let Some(ends) = self.ends.get(&node) else {
             return Err(Wrong::of(node, "READY without a restore".to_owned()));
         };
@@ -98,5 +77,14 @@ impl HonestReady {
             }
         }
         Ok(())
+    }
+
+    /// The log lost records: nobody can reach an end that is no more.
+    fn log_changed(&mut self, world: &World) {
+        for ends in self.ends.values_mut().chain(self.answered.values_mut()) {
+            for (partition, end) in Partition::all(world.reference.count()).zip(ends) {
+                *end = (*end).min(world.log.state(partition).log_end);
+            }
+        }
     }
 }

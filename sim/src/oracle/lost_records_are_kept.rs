@@ -8,8 +8,9 @@ use outrigger_core::node::{Effect, Event, Notice};
 use outrigger_core::offset::{Generation, Offset, Partition};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::StoreCall;
+use outrigger_core::topic::LogFacts;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -36,57 +37,32 @@ impl Oracle for Kept {
         OracleId::O1
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Effect { node, effect } => self.effect(*node, effect, world),
-            Moment::Handled {
-                node,
-                event: Event::Log(LogEvent::Lost { partition, loss: Loss::Diverged }),
-            } => {
-                let seen = self.nodes.entry(*node).or_default();
-                // What is told to a copy that is being closed for another reason is heard by nobody.
-                if seen.decided {
-                    seen.refused.extend(seen.untouched.remove(partition));
-                }
-                Ok(())
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        let Event::Log(event) = event else { return Ok(()) };
+        let seen = self.nodes.entry(node).or_default();
+        match event {
+            // What is told to a copy that is being closed for another reason is heard by nobody.
+            LogEvent::Lost { partition, loss: Loss::Diverged } if seen.decided => {
+                seen.refused.extend(seen.untouched.remove(partition));
             }
-            Moment::Handled { node, event: Event::Log(LogEvent::Assigned { partition }) } => {
-                let seen = self.nodes.entry(*node).or_default();
-                if let Some((outstanding, copy)) = seen.assigning.get_mut(partition) {
-                    *outstanding = outstanding.saturating_sub(1);
-                    let copy = copy.filter(|_| *outstanding == 0);
-                    seen.untouched.extend(copy.map(|generation| (*partition, generation)));
-                }
-                Ok(())
+            LogEvent::Assigned { partition } => seen.assigned(*partition),
+            LogEvent::Facts(facts) if !seen.decided => {
+                seen.beyond = beyond(node, facts, world);
             }
-            Moment::Handled { node, event: Event::Log(LogEvent::Facts(facts)) } => {
-                let seen = self.nodes.entry(*node).or_default();
-                if seen.decided {
-                    return Ok(());
-                }
-                let beyond = world.disk(*node).generations().filter(|stored| {
-                    let mut pairs = stored.durable.iter().zip(&facts.partitions);
-                    let sound = stored.sound && world.disk_is_its_own(*node);
-                    sound
-                        && pairs.any(|(copy, facts)| copy.lineage().position > facts.high_watermark)
-                });
-                seen.beyond = beyond.map(|stored| stored.generation).collect();
-                Ok(())
-            }
-            Moment::Started { node } | Moment::Crashed { node } | Moment::DiskChanged { node } => {
-                self.nodes.remove(node);
-                Ok(())
-            }
-            Moment::Handled { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::LogChanged => Ok(()),
+            LogEvent::Lost { .. }
+            | LogEvent::Facts(_)
+            | LogEvent::Leaderless { .. }
+            | LogEvent::Ends(_)
+            | LogEvent::TopicId(_)
+            | LogEvent::PartitionCount(_)
+            | LogEvent::Fetched(_)
+            | LogEvent::Appended { .. }
+            | LogEvent::Failed { .. }
+            | LogEvent::Trouble(_) => {}
         }
+        Ok(())
     }
-}
 
-impl Kept {
     fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
         let seen = self.nodes.entry(node).or_default();
         match effect {
@@ -121,6 +97,34 @@ impl Kept {
             | Effect::Notice(_) => Ok(()),
         }
     }
+
+    fn forget(&mut self, node: usize) {
+        self.nodes.remove(&node);
+    }
+
+    fn disk_changed(&mut self, node: usize, _world: &World) {
+        self.forget(node);
+    }
+}
+
+impl Seen {
+    fn assigned(&mut self, partition: Partition) {
+        if let Some((outstanding, copy)) = self.assigning.get_mut(&partition) {
+            *outstanding = outstanding.saturating_sub(1);
+            let copy = copy.filter(|_| *outstanding == 0);
+            self.untouched.extend(copy.map(|generation| (partition, generation)));
+        }
+    }
+}
+
+/// Copies that end behind the log's own end.
+fn beyond(node: usize, facts: &LogFacts, world: &World) -> BTreeSet<Generation> {
+    let beyond = world.disk(node).generations().filter(|stored| {
+        let mut pairs = stored.durable.iter().zip(&facts.partitions);
+        let sound = stored.sound && world.disk_is_its_own(node);
+        sound && pairs.any(|(copy, facts)| copy.lineage().position > facts.high_watermark)
+    });
+    beyond.map(|stored| stored.generation).collect()
 }
 
 /// A reader that asks whether the log has an end beyond the copy's own puts nothing of the copy in doubt.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use outrigger_core::node::{Command, Effect, Event, Reply};
 use outrigger_core::offset::RequestId;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -29,50 +29,19 @@ impl Oracle for Drains {
         OracleId::O12
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, event } => {
-                let state = self.nodes.entry(*node).or_default();
-                state.late += u32::from(state.until.is_some_and(|until| world.elapsed() > until));
-                match event {
-                    Event::Command(id, Command::Write(_)) => drop(state.writes.insert(*id)),
-                    Event::Command(_, Command::Drain) => {
-                        let until = world.elapsed() + world.limits().drain_max;
-                        state.until.get_or_insert(until);
-                    }
-                    Event::Command(
-                        _,
-                        Command::Await { .. }
-                        | Command::Pin { .. }
-                        | Command::Cancel
-                        | Command::Continue,
-                    )
-                    | Event::Log(_)
-                    | Event::Store(_)
-                    | Event::Peer(_)
-                    | Event::Gone(_)
-                    | Event::Withdraw(_)
-                    | Event::Damaged { .. }
-                    | Event::RestoreRate(_)
-                    | Event::Timer => {}
-                }
-                Ok(())
-            }
-            Moment::Effect { node, effect } => self.effect(*node, effect, world),
-            Moment::Started { node } | Moment::Crashed { node } => {
-                self.nodes.remove(node);
-                Ok(())
-            }
-            Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        let state = self.nodes.entry(node).or_default();
+        state.late += u32::from(state.until.is_some_and(|until| world.elapsed() > until));
+        if let Event::Command(id, Command::Write(_)) = event {
+            state.writes.insert(*id);
         }
+        if let Event::Command(_, Command::Drain) = event {
+            let until = world.elapsed() + world.limits().drain_max;
+            state.until.get_or_insert(until);
+        }
+        Ok(())
     }
-}
 
-impl Drains {
     fn effect(&mut self, node: usize, effect: &Effect, world: &World) -> Result<(), Wrong> {
         let Some(state) = self.nodes.get_mut(&node) else {
             return Ok(());
@@ -101,5 +70,9 @@ impl Drains {
             | Effect::Peer(_)
             | Effect::Notice(_) => Ok(()),
         }
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.nodes.remove(&node);
     }
 }

@@ -1,7 +1,7 @@
 //! O5: whatever a crash leaves is consistent: each durable generation holds exactly what its positions say.
 //!
-//! Exactly, or, below the offset from which the copy counts as exact, with differences that records still to
-//! be read explain. What a node calls durable is on its disk.
+//! Below the offset from which the copy counts as exact, there may be differences that records still to be read
+//! explain. What a node calls durable is on its disk.
 
 use outrigger_core::node::Event;
 use outrigger_core::offset::Partition;
@@ -10,7 +10,7 @@ use outrigger_core::topic::Identity;
 use outrigger_model::store::StoredGeneration;
 
 use super::content::{self, Log};
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::reference::{Kind, Rows};
 use crate::world::World;
 
@@ -24,25 +24,22 @@ impl Oracle for Disk {
         OracleId::O5
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Crashed { node } | Moment::Audit { node } => everything(*node, world),
-            Moment::Handled {
-                node,
-                event:
-                    Event::Store(
-                        StoreEvent::Done { call: StoreCallKind::Flush, .. }
-                        | StoreEvent::Failed { .. },
-                    ),
-            } => durable(*node, world),
-            Moment::Handled { .. }
-            | Moment::Effect { .. }
-            | Moment::Started { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
-        }
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        let Event::Store(
+            StoreEvent::Done { call: StoreCallKind::Flush, .. } | StoreEvent::Failed { .. },
+        ) = event
+        else {
+            return Ok(());
+        };
+        durable(node, world)
+    }
+
+    fn crashed(&mut self, node: usize, world: &World) -> Result<(), Wrong> {
+        everything(node, world)
+    }
+
+    fn audit(&mut self, node: usize, world: &World) -> Result<(), Wrong> {
+        everything(node, world)
     }
 }
 

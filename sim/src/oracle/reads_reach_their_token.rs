@@ -7,7 +7,7 @@ use outrigger_core::gate::ReadLevel;
 use outrigger_core::offset::Offset;
 use outrigger_core::token::Token;
 
-use super::{Moment, Oracle, OracleId, Read, Wrong};
+use super::{Oracle, OracleId, Read, Wrong};
 use crate::world::World;
 
 pub(super) struct Reads;
@@ -17,28 +17,25 @@ impl Oracle for Reads {
         OracleId::O7
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        let Moment::Read { node, read } = moment else {
-            return Ok(());
-        };
-        told(*node, read)?;
+    fn read(&mut self, node: usize, read: &Read<'_>, world: &World) -> Result<(), Wrong> {
+        told(node, read)?;
         match read.level {
             ReadLevel::Stale => Ok(()),
-            ReadLevel::Local => exact(*node, read).and_then(|()| admitted(*node, read)),
+            ReadLevel::Local => exact(node, read).and_then(|()| admitted(node, read)),
             ReadLevel::Latest => {
-                exact(*node, read)?;
-                admitted(*node, read)?;
-                after(*node, read, "the leaders answered", &read.least.end)
+                exact(node, read)?;
+                admitted(node, read)?;
+                after(node, read, "the leaders answered", &read.least.end)
             }
             ReadLevel::AtLeast(token) => {
-                let topic = world.disk(*node).identity().map(|identity| identity.topic);
+                let topic = world.disk(node).identity().map(|identity| identity.topic);
                 if topic.is_some_and(|topic| topic != token.topic) {
                     let what = format!("answers a token of topic {}", token.topic);
-                    return Err(Wrong::of(*node, what));
+                    return Err(Wrong::of(node, what));
                 }
-                exact(*node, read)?;
-                admitted(*node, read)?;
-                reached(*node, read, token)
+                exact(node, read)?;
+                admitted(node, read)?;
+                reached(node, read, token)
             }
         }
     }
@@ -46,12 +43,11 @@ impl Oracle for Reads {
 
 fn told(node: usize, read: &Read<'_>) -> Result<(), Wrong> {
     let is = read.lineages.iter().map(|lineage| (lineage.position, lineage.epochs.latest()));
-    match is.eq(read.token.positions.iter().copied()) {
-        true => Ok(()),
-        false => {
-            let what = format!("its token is not its snapshot's: {:?}", read.token.positions);
-            Err(Wrong::of(node, what))
-        }
+    if is.eq(read.token.positions.iter().copied()) {
+        Ok(())
+    } else {
+        let what = format!("its token is not its snapshot's: {:?}", read.token.positions);
+        Err(Wrong::of(node, what))
     }
 }
 

@@ -11,7 +11,7 @@ use outrigger_core::phase::Phase;
 use outrigger_core::stall::StallKind;
 use outrigger_core::token::Token;
 
-use super::{Moment, Oracle, OracleId, Wrong};
+use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
 #[derive(Default)]
@@ -39,47 +39,30 @@ impl Oracle for Tokens {
         OracleId::O7
     }
 
-    fn judge(&mut self, moment: &Moment<'_>, world: &World) -> Result<(), Wrong> {
-        match moment {
-            Moment::Handled { node, event } => {
-                let state = self.nodes.entry(*node).or_default();
-                state.handled(event);
-                state.of_another_topic(*node, world);
-                if let Event::Log(LogEvent::Ends(ends)) = event {
-                    state.beyond(*node, ends, world);
-                }
-                Ok(())
-            }
-            Moment::Effect { node, effect: Effect::Log(LogCall::Ends) } => {
-                self.nodes.entry(*node).or_default().asked += 1;
-                Ok(())
-            }
-            Moment::Effect { node, effect: Effect::Reply(id, reply) } => {
-                let state = self.nodes.entry(*node).or_default();
-                let hopeless = state.waiting.remove(id).and_then(|waiting| waiting.hopeless);
-                let waited = matches!(
-                    reply,
-                    Reply::Reached { .. } | Reply::Rejected(Rejection::Deadline { .. })
-                );
-                match hopeless {
-                    Some(why) if waited => {
-                        let what = format!("a token that {why} is told: {reply:?}");
-                        Err(Wrong::of(*node, what))
-                    }
-                    Some(_) | None => Ok(()),
-                }
-            }
-            Moment::Started { node } | Moment::Crashed { node } => {
-                self.nodes.remove(node);
-                Ok(())
-            }
-            Moment::Effect { .. }
-            | Moment::Ready { .. }
-            | Moment::Read { .. }
-            | Moment::Audit { .. }
-            | Moment::DiskChanged { .. }
-            | Moment::LogChanged => Ok(()),
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        let state = self.nodes.entry(node).or_default();
+        state.handled(event);
+        state.of_another_topic(node, world);
+        if let Event::Log(LogEvent::Ends(ends)) = event {
+            state.beyond(node, ends, world);
         }
+        Ok(())
+    }
+
+    fn effect(&mut self, node: usize, effect: &Effect, _world: &World) -> Result<(), Wrong> {
+        let state = self.nodes.entry(node).or_default();
+        match effect {
+            Effect::Log(LogCall::Ends) => {
+                state.asked += 1;
+                Ok(())
+            }
+            Effect::Reply(id, reply) => state.replied(node, *id, reply),
+            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => Ok(()),
+        }
+    }
+
+    fn forget(&mut self, node: usize) {
+        self.nodes.remove(&node);
     }
 }
 
@@ -88,6 +71,19 @@ impl Node {
         if let Event::Command(id, Command::Await { until: Until::AtLeast(token), .. }) = event {
             let (token, asked) = (token.clone(), self.asked);
             self.waiting.insert(*id, Waiting { token, asked, hopeless: None });
+        }
+    }
+
+    fn replied(&mut self, node: usize, id: RequestId, reply: &Reply) -> Result<(), Wrong> {
+        let hopeless = self.waiting.remove(&id).and_then(|waiting| waiting.hopeless);
+        let waited =
+            matches!(reply, Reply::Reached { .. } | Reply::Rejected(Rejection::Deadline { .. }));
+        match hopeless {
+            Some(why) if waited => {
+                let what = format!("a token that {why} is told: {reply:?}");
+                Err(Wrong::of(node, what))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
