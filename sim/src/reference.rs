@@ -31,7 +31,7 @@ pub struct Reference {
 pub struct Copied<'a> {
     pub position: Offset,
     pub exact_from: Offset,
-    /// Of all partitions.
+    /// The rows of all partitions.
     pub rows: &'a Rows,
     /// Only this key was asked for.
     pub key: Option<&'a [u8]>,
@@ -51,9 +51,9 @@ pub struct Difference {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Of a transaction that was aborted or is not decided.
+    /// A record of a transaction wrote it that was aborted or is not decided.
     Aborted,
-    /// Deleted by a record that the copy has passed.
+    /// A record deleted it that the copy has passed.
     Resurrected,
     /// No record of the log wrote it.
     Stranger,
@@ -93,7 +93,7 @@ pub struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Committed,
-    /// Of a transaction that is not decided yet.
+    /// It is of a transaction that is not decided yet.
     Open,
     Aborted,
     /// The partition is not the key's.
@@ -177,10 +177,7 @@ impl Reference {
 
     /// What the topic of this id says, or said while it was.
     pub fn of(&self, topic: TopicId) -> Option<&Reference> {
-        match topic == self.topic {
-            true => Some(self),
-            false => self.predecessors.get(&topic),
-        }
+        if topic == self.topic { Some(self) } else { self.predecessors.get(&topic) }
     }
 
     /// What an exact copy holds at these positions (exclusive, indexed by partition).

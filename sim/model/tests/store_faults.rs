@@ -324,7 +324,9 @@ fn a_new_process_knows_only_what_the_disk_says() {
 fn a_flush_that_a_crash_interrupts_has_done_some_partitions() {
     for done_partitions in 0..4 {
         let mut store = current();
-        (0..60).for_each(|number| put(&mut store, G1, &format!("k{number}"), "1"));
+        for number in 0..60 {
+            put(&mut store, G1, &format!("k{number}"), "1");
+        }
         let before: Vec<_> = positions(&store);
         let flush = StoreCall::Flush { generation: G1 };
         store.crash_during(flush, done_partitions, NOTHING);

@@ -131,7 +131,7 @@ fn control(scratch: &Scratch, canaries: &[Canary]) -> Result<Covered> {
     Ok(covered)
 }
 
-/// By number of seeds, the marks that the control never hit.
+/// The marks that the control never hit, by the number of seeds.
 type Covered = BTreeMap<u64, BTreeSet<String>>;
 
 struct Bench {
@@ -171,9 +171,10 @@ impl Bench {
         let _applied = scratch.apply(canary)?;
         scratch.build(&BUILD)?;
         let (program, folder) = (scratch.program(), scratch.run_folder(&canary.name)?);
-        let outcome = match canary.expects(TWICE) {
-            true => play::play_twice(&program, canary.seeds, &folder)?,
-            false => play::play(&program, canary.seeds, &folder)?,
+        let outcome = if canary.expects(TWICE) {
+            play::play_twice(&program, canary.seeds, &folder)?
+        } else {
+            play::play(&program, canary.seeds, &folder)?
         };
         match &self.keep {
             Some(kept) => keep_all(&program, &folder, &kept.join(&canary.name))?,

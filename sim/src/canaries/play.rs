@@ -15,7 +15,7 @@ const RUN_MAX: Duration = Duration::from_secs(1_200);
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// With the coverage marks that no seed hit.
+    /// Nothing was found; these are the coverage marks that no seed hit.
     Passed {
         never_hit: BTreeSet<String>,
     },

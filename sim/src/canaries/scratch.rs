@@ -53,9 +53,12 @@ impl Scratch {
         let reduced: Vec<String> = manifest
             .lines()
             .filter(|line| !line.starts_with("default-members"))
-            .map(|line| match line.starts_with("members = ") {
-                true => format!("members = {members}"),
-                false => line.to_owned(),
+            .map(|line| {
+                if line.starts_with("members = ") {
+                    format!("members = {members}")
+                } else {
+                    line.to_owned()
+                }
             })
             .collect();
         ensure!(
@@ -170,9 +173,10 @@ fn copy_changed(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(to)? {
         let entry = entry?;
         if !names.contains(&entry.file_name()) {
-            match entry.file_type()?.is_dir() {
-                true => fs::remove_dir_all(entry.path())?,
-                false => fs::remove_file(entry.path())?,
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?
+            } else {
+                fs::remove_file(entry.path())?
             }
         }
     }

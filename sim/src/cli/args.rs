@@ -51,7 +51,7 @@ pub(super) struct Canaries {
     /// Those of what stands around core, which tests must catch.
     #[arg(long, conflicts_with_all = ["keep", "jobs"])]
     pub(super) shell: bool,
-    /// Only those whose name begins with one of these.
+    /// Plays only those whose name begins with one of these.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub(super) only: Vec<String>,
     /// Keeps each canary's program and summary.

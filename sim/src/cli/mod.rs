@@ -40,9 +40,10 @@ pub fn main() -> ExitCode {
 
 fn canaries(args: Canaries) -> anyhow::Result<ExitCode> {
     let Canaries { shell, only, keep, jobs, dir } = args;
-    let caught = match shell {
-        true => canaries::shell::run(&canaries::shell::Options { only, dir })?,
-        false => canaries::run(&canaries::Options { only, keep, jobs, dir })?,
+    let caught = if shell {
+        canaries::shell::run(&canaries::shell::Options { only, dir })?
+    } else {
+        canaries::run(&canaries::Options { only, keep, jobs, dir })?
     };
     Ok(if caught { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::run::{Outcome, explained, run};
 use crate::trace::Trace;
 
-/// Of a larger plan the operations are not listed: nobody reads them.
+/// The operations of a larger plan are not listed: nobody reads them.
 const LISTED_MAX: usize = 40;
 
 /// How much later a fault is tried.

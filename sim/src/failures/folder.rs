@@ -32,9 +32,10 @@ fn readme(failure: &Failure, min: &str, explained: &str) -> String {
     let Failure { key, seeds, found, shrunk } = failure;
     let name = key.name();
     let (was, is) = (found, &shrunk.plan);
-    let minimal = match shrunk.minimal {
-        true => "nothing that was tried makes it smaller",
-        false => "shrinking stopped at its bound: `shrink` may make it smaller",
+    let minimal = if shrunk.minimal {
+        "nothing that was tried makes it smaller"
+    } else {
+        "shrinking stopped at its bound: `shrink` may make it smaller"
     };
     format!(
         "# {name}\n\n\

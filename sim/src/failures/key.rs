@@ -33,9 +33,10 @@ impl Key {
     }
 
     pub fn show_kinds(&self) -> String {
-        match self.kinds.is_empty() {
-            true => "no fault".to_owned(),
-            false => self.kinds.iter().copied().collect::<Vec<_>>().join(" "),
+        if self.kinds.is_empty() {
+            "no fault".to_owned()
+        } else {
+            self.kinds.iter().copied().collect::<Vec<_>>().join(" ")
         }
     }
 }

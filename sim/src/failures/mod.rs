@@ -29,7 +29,7 @@ pub struct Failure {
     pub key: Key,
     /// Ascending.
     pub seeds: Vec<u64>,
-    /// Of the seed that was shrunk.
+    /// The plan of the seed that was shrunk.
     pub found: Plan,
     pub shrunk: Shrunk,
 }

@@ -14,9 +14,8 @@ pub(super) fn operation(operation: &Operation) -> String {
         Act::Put { node, key } => format!("put k{key} at node {node}"),
         Act::Delete { node, key } => format!("delete k{key} at node {node}"),
         Act::Batch { node, changes } => {
-            let change = |(key, deletes): &(u32, bool)| match deletes {
-                true => format!("delete k{key}"),
-                false => format!("put k{key}"),
+            let change = |(key, deletes): &(u32, bool)| {
+                if *deletes { format!("delete k{key}") } else { format!("put k{key}") }
             };
             let changes: Vec<_> = changes.iter().map(change).collect();
             format!("one call with {} at node {node}", changes.join(", "))
@@ -65,7 +64,7 @@ fn foreign(record: &ForeignKey) -> String {
     }
 }
 
-/// As the plan's JSON has it, so that a new fault needs no words here.
+/// A fault in the words of the plan's JSON, so that a new one needs no words here.
 pub(super) fn fault(what: &FaultKind) -> String {
     let Ok(Value::Object(fields)) = serde_json::to_value(what) else {
         return what.id().to_owned();

@@ -67,7 +67,7 @@ pub enum Level {
 pub enum Told {
     /// A write that is in the log there.
     Appended { partition: u32, offset: u64 },
-    /// Of a write: it may have happened, or may still. Of a read: it has no answer.
+    /// A write may have happened, or may still happen. A read has no answer.
     Unknown,
     /// It was refused, and changed nothing.
     DidNotHappen,

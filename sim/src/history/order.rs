@@ -99,7 +99,9 @@ impl Session {
         if operation.call.level() != Some(&Level::Stale) {
             let positions = operation.positions().unwrap_or_default();
             let partitions = positions.iter().enumerate();
-            partitions.for_each(|(partition, position)| self.reach(partition, *position, index));
+            for (partition, position) in partitions {
+                self.reach(partition, *position, index);
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Sighting<'a> {
     pub(super) over: u64,
 }
 
-/// Of reads above `STALE`: a copy that is exact at the position that it names.
+/// What reads above `STALE` say: a copy that is exact at the position that it names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Snapshot<'a> {
     pub(super) partition: u32,

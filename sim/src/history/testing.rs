@@ -71,7 +71,7 @@ impl Story {
         self.tell(call, Told::Rows { rows: rows(found), positions: vec![position] })
     }
 
-    /// Without an answer: concurrent with everything after it.
+    /// A call without an answer: it is concurrent with everything after it.
     pub(super) fn unanswered(mut self, call: Call) -> Story {
         self.now += 1;
         self.history.invoke(1, 0, call, self.now);

@@ -34,7 +34,7 @@ pub(super) enum Standing<'a> {
 pub(super) struct Timeline<'a> {
     /// In the log for certain, ascending by offset.
     certain: Vec<(u64, Write<'a>)>,
-    /// For each of `certain`: when it, or one after it, was first acknowledged.
+    /// When each of `certain`, or one after it, was first acknowledged.
     acknowledged_from: Vec<u64>,
     /// Puts of whatever standing, by value.
     puts: Vec<Write<'a>>,
@@ -84,7 +84,9 @@ pub(super) fn timelines<'a>(
         let write = Write { operation: None, value, invoked: 0, acknowledged, standing };
         timelines.entry(&record.key).or_default().add(write, true);
     }
-    timelines.values_mut().for_each(Timeline::sort);
+    for timeline in timelines.values_mut() {
+        timeline.sort();
+    }
     timelines
 }
 

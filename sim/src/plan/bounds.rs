@@ -6,7 +6,7 @@ use super::Plan;
 
 /// When something may begin, and when everything is healed: an hour of simulated time.
 const BEGINS_MS_MAX: u64 = 3_600_000;
-/// Of all others; some 35 years of milliseconds.
+/// The largest of all other numbers; some 35 years of milliseconds.
 const NUMBER_MAX: u64 = 1 << 40;
 
 /// The error names the first that is too large.
@@ -21,9 +21,10 @@ fn within(place: &str, value: &Value, max: u64) -> Result<(), String> {
     match value {
         Value::Number(number) => {
             let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-            match size.is_some_and(|size| size <= max) {
-                true => Ok(()),
-                false => Err(format!("{place} is {number}, it must be within {max} of 0")),
+            if size.is_some_and(|size| size <= max) {
+                Ok(())
+            } else {
+                Err(format!("{place} is {number}, it must be within {max} of 0"))
             }
         }
         Value::Array(items) => {

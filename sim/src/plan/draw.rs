@@ -73,9 +73,10 @@ fn setting(seed: u64, license: License) -> Setting {
     }
     let log_append_time = !dice.once_in(4);
     // Where writers' clocks count, only a lag makes a difference.
-    let lags: &[u64] = match log_append_time {
-        true => &[0, 0, 0, 1_000, delete_retention_ms],
-        false => &[0, 1_000, delete_retention_ms],
+    let lags: &[u64] = if log_append_time {
+        &[0, 0, 0, 1_000, delete_retention_ms]
+    } else {
+        &[0, 1_000, delete_retention_ms]
     };
     let policy = Policy {
         cleanup: "compact".to_owned(),
@@ -157,9 +158,10 @@ fn operations(seed: u64, setting: &Setting, heal_ms: u64) -> Vec<Operation> {
     (0..u32::try_from(count).expect("a few hundred"))
         .map(|id| {
             let mut dice = Dice::at(seed, "operation", u64::from(id), 0);
-            let at_ms = match dice.percent(60) {
-                true => (dice.pick(&bursts) + dice.below(200)).min(heal_ms - 1),
-                false => dice.below(heal_ms),
+            let at_ms = if dice.percent(60) {
+                (dice.pick(&bursts) + dice.below(200)).min(heal_ms - 1)
+            } else {
+                dice.below(heal_ms)
             };
             let client = dice.small(clients);
             let act = of_an_age(seed, id, act(&mut dice, setting, mix, heal_ms));
@@ -241,9 +243,10 @@ fn act(dice: &mut Dice, setting: &Setting, mix: Mix, heal_ms: u64) -> Act {
         let level =
             dice.pick(&[Level::Stale, Level::Local, Level::AtLeast, Level::AtLeast, Level::Latest]);
         let wait_ms = dice.pick(&[0, 50, 1_000, 10_000]);
-        return match dice.once_in(6) {
-            true => Act::Scan { node, level, wait_ms, max_staleness_ms: None },
-            false => Act::get(node, key, level, wait_ms),
+        return if dice.once_in(6) {
+            Act::Scan { node, level, wait_ms, max_staleness_ms: None }
+        } else {
+            Act::get(node, key, level, wait_ms)
         };
     }
     if dice.once_in(10) {
@@ -251,10 +254,7 @@ fn act(dice: &mut Dice, setting: &Setting, mix: Mix, heal_ms: u64) -> Act {
             (0..dice.between(2, 5)).map(|_| (dice.small(mix.keys), dice.percent(mix.deletes)));
         return Act::Batch { node, changes: changes.collect() };
     }
-    match dice.percent(mix.deletes) {
-        true => Act::Delete { node, key },
-        false => Act::Put { node, key },
-    }
+    if dice.percent(mix.deletes) { Act::Delete { node, key } } else { Act::Put { node, key } }
 }
 
 fn foreign(dice: &mut Dice, mix: Mix) -> ForeignKey {

@@ -222,10 +222,8 @@ pub(super) fn faults(seed: u64, license: License, setting: &Setting, heal_ms: u6
         }
         let takes_a_broker =
             matches!(what, FaultKind::ElectUnclean { .. }) || what.broker().is_some();
-        let lasts_ms = match takes_a_broker {
-            true => lasts_ms.min(broker_away_ms_max(setting)),
-            false => lasts_ms,
-        };
+        let lasts_ms =
+            if takes_a_broker { lasts_ms.min(broker_away_ms_max(setting)) } else { lasts_ms };
         let lossy = |what: &FaultKind| {
             matches!(
                 what,
@@ -270,13 +268,12 @@ pub(super) fn pace_faults(seed: u64, setting: &Setting, heal_ms: u64) -> Vec<Fau
         let mut dice = Dice::at(seed, "pace fault", number, 0);
         let (node, at_ms) = (dice.index(setting.nodes), dice.below(heal_ms));
         let lasts_ms = dice.scaled(100, heal_ms);
-        let what = match dice.once_in(3) {
-            true => {
-                let bytes_per_second = dice.pick(&[1, 20, 200, 5_000]);
-                let bytes_per_second = NonZeroU64::new(bytes_per_second).expect("above 0");
-                FaultKind::RestoreRate { node, bytes_per_second }
-            }
-            false => FaultKind::HungDisk { node },
+        let what = if dice.once_in(3) {
+            let bytes_per_second = dice.pick(&[1, 20, 200, 5_000]);
+            let bytes_per_second = NonZeroU64::new(bytes_per_second).expect("above 0");
+            FaultKind::RestoreRate { node, bytes_per_second }
+        } else {
+            FaultKind::HungDisk { node }
         };
         Fault { at_ms, lasts_ms, what }
     };
@@ -293,13 +290,12 @@ pub(super) fn peer_faults(seed: u64, setting: &Setting, heal_ms: u64) -> Vec<Fau
         let mut dice = Dice::at(seed, "peer fault", number, 0);
         let (node, at_ms) = (dice.index(setting.nodes), dice.below(heal_ms));
         let lasts_ms = dice.scaled(10, heal_ms);
-        match dice.once_in(8) {
-            true => {
-                let (call, corrupt) = (Disk::Adopt, dice.once_in(4));
-                let what = FaultKind::DiskError { node, call, corrupt };
-                Fault { at_ms, lasts_ms: 0, what }
-            }
-            false => Fault { at_ms, lasts_ms, what: peer_fault(&mut dice, node) },
+        if dice.once_in(8) {
+            let (call, corrupt) = (Disk::Adopt, dice.once_in(4));
+            let what = FaultKind::DiskError { node, call, corrupt };
+            Fault { at_ms, lasts_ms: 0, what }
+        } else {
+            Fault { at_ms, lasts_ms, what: peer_fault(&mut dice, node) }
         }
     };
     (0..count).map(draw).collect()

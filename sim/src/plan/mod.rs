@@ -21,7 +21,7 @@ pub use operations::{Act, ForeignKey, Level, Operation};
 pub use pins::Pins;
 pub use setting::{Kafka, Latencies, NodeLimits, Peers, Policy, Setting};
 
-/// Of the plan's form; a plan of another form is refused.
+/// The version of a plan's form; a plan of another form is refused.
 pub const FORMAT: u32 = 1;
 
 /// Hash of the lockfile that this build was made with: another one may play a plan differently.
@@ -36,9 +36,9 @@ pub struct Plan {
     /// What the plan once caught, for one that is kept.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub caught: String,
-    /// Of the build that made it.
+    /// The lockfile of the build that made it.
     pub lockfile: String,
-    /// Of every draw that the plan leaves open: latencies and the cleaner's pace.
+    /// The seed of every draw that the plan leaves open: latencies and the cleaner's pace.
     pub seed: u64,
     pub license: License,
     pub setting: Setting,

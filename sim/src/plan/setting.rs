@@ -98,9 +98,12 @@ pub struct Latencies {
 
 impl Setting {
     pub(super) fn check(&self) -> Result<(), String> {
-        let range = |name: &str, is: u64, from: u64, to: u64| match (from..=to).contains(&is) {
-            true => Ok(()),
-            false => Err(format!("{name} is {is}, it must be within {from} to {to}")),
+        let range = |name: &str, is: u64, from: u64, to: u64| {
+            if (from..=to).contains(&is) {
+                Ok(())
+            } else {
+                Err(format!("{name} is {is}, it must be within {from} to {to}"))
+            }
         };
         let wide = |n: usize| u64::try_from(n).expect("usize fits 64 bits");
         range("nodes", wide(self.nodes), 1, 7)?;

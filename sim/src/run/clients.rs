@@ -139,14 +139,16 @@ impl Run<'_> {
         for node in 0..self.world.count() {
             self.hang_up(node);
         }
-        // Sessions go on with the tokens they have: no node may take them for this topic's.
+        // Sessions keep the tokens that they have: no node may take them for this topic's.
         for session in self.sessions.values_mut() {
             self.next_session += 1;
             session.number = self.next_session;
         }
         let mut licence = self.licence();
         // Whoever has not noticed a loss by now never will.
-        licence.losses.iter_mut().for_each(|loss| loss.declared = true);
+        for loss in licence.losses.iter_mut() {
+            loss.declared = true;
+        }
         let evidence = Evidence { log: Some(self.whole_log()), contents: Vec::new(), licence };
         self.end_history(evidence);
     }

@@ -101,9 +101,10 @@ impl Run<'_> {
         let header = ["node", "phase", "serves", "applies to", "part", "applied", "durable"];
         let mut rows = vec![[row(header), row(["target", "exact from", "stalls"])].concat()];
         for node in 0..self.world.count() {
-            match self.world.is_running(node) {
-                true => rows.extend(node_rows(node, &self.world.node(node).status())),
-                false => rows.push(vec![node.to_string(), "down".to_owned()]),
+            if self.world.is_running(node) {
+                rows.extend(node_rows(node, &self.world.node(node).status()))
+            } else {
+                rows.push(vec![node.to_string(), "down".to_owned()])
             }
         }
         columns(&rows)
@@ -146,9 +147,10 @@ fn positions(number: u32, status: &PartitionStatus) -> Vec<String> {
 /// Phase and stalls in one line, without what differs from run to run.
 pub(super) fn summary(status: &Status) -> String {
     let stalls: Vec<_> = status.stalls.iter().map(|stall| stall.kind.name()).collect();
-    match stalls.is_empty() {
-        true => status.phase.name().to_owned(),
-        false => format!("{}, stalled by {}", status.phase.name(), stalls.join(" and ")),
+    if stalls.is_empty() {
+        status.phase.name().to_owned()
+    } else {
+        format!("{}, stalled by {}", status.phase.name(), stalls.join(" and "))
     }
 }
 

@@ -215,7 +215,9 @@ impl Run<'_> {
             }
             FaultKind::LagBroker { broker } => self.world.log.lag_replica(BrokerId(*broker), false),
             FaultKind::ElectUnclean { .. } => {
-                active.broker.into_iter().for_each(|broker| self.world.log.start_broker(broker));
+                if let Some(broker) = active.broker {
+                    self.world.log.start_broker(broker);
+                }
             }
             FaultKind::Cleanup { .. }
             | FaultKind::Retention { .. }

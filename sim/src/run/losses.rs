@@ -8,7 +8,7 @@ use crate::world;
 
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    /// Of the world's losses, those that were looked at.
+    /// So many of the world's losses were looked at.
     seen: usize,
     known: Vec<Known>,
     stale: Vec<(u64, Option<u64>)>,

@@ -36,7 +36,7 @@ impl Run<'_> {
         self.later(Duration::from_millis(wanted), Due::Unpin(index));
     }
 
-    /// Also those that were not answered yet.
+    /// Pins that were not answered yet are ended too.
     pub(super) fn unpin(&mut self, index: usize) {
         for (node, id) in self.pinned.remove(&index).unwrap_or_default() {
             self.pending.remove(&(node, id));

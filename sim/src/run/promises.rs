@@ -158,9 +158,10 @@ impl Run<'_> {
             self.lowered_unheard() && lowered.clone().any(|lowered| !self.is_heard(fault, lowered));
         let away = hears_nothing(what) || sleeps(what) && unheard;
         let unsaved = self.lowered_unheard() || self.hurt_since_lowered(node);
-        let forgets = match keeps_a_copy(what) {
-            true => opens(what) && unsaved,
-            false => lowered.any(|lowered| !self.hears_at_start(fault, lowered)),
+        let forgets = if keeps_a_copy(what) {
+            opens(what) && unsaved
+        } else {
+            lowered.any(|lowered| !self.hears_at_start(fault, lowered))
         };
         if (forgets || away) && self.actives().any(lowers) {
             return true;
@@ -175,11 +176,10 @@ impl Run<'_> {
         {
             return true;
         }
-        match far(what) {
-            true => {
-                !self.world.is_running(node) || its.any(|active| restarts(active) || far(active))
-            }
-            false => restarts(what) && its.any(far),
+        if far(what) {
+            !self.world.is_running(node) || its.any(|active| restarts(active) || far(active))
+        } else {
+            restarts(what) && its.any(far)
         }
     }
 }

@@ -126,13 +126,12 @@ impl Run<'_> {
         let mut dice = Dice::at(self.plan.seed, "opens-later", operation, read.opened);
         let late = Duration::from_millis(dice.scaled(1, HELD_UP_MS_MAX));
         let before_the_end = self.world.now.mono + late < self.heals_at();
-        match dice.once_in(3) && before_the_end {
-            true => {
-                let (node, id) = (read.node, self.world.take_id());
-                self.pending.insert((node, id), Pending::Opening(read, generation));
-                self.later(late, Due::Open(node, id));
-            }
-            false => self.open(read, generation),
+        if dice.once_in(3) && before_the_end {
+            let (node, id) = (read.node, self.world.take_id());
+            self.pending.insert((node, id), Pending::Opening(read, generation));
+            self.later(late, Due::Open(node, id));
+        } else {
+            self.open(read, generation)
         }
     }
 

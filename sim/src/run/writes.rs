@@ -32,9 +32,12 @@ impl Run<'_> {
             written.push(Change { key, value });
         }
         let line = self.note_operation(operation, || {
-            let each = changes.iter().enumerate().map(|(place, (number, deletes))| match deletes {
-                true => format!("delete k{number}"),
-                false => format!("put k{number}={}", show(&value(operation.id, place))),
+            let each = changes.iter().enumerate().map(|(place, (number, deletes))| {
+                if *deletes {
+                    format!("delete k{number}")
+                } else {
+                    format!("put k{number}={}", show(&value(operation.id, place)))
+                }
             });
             format!("{} at node {node}", each.collect::<Vec<_>>().join(", "))
         });

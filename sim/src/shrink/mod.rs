@@ -76,7 +76,9 @@ fn shrink_by(plan: &Plan, bounds: Bounds, judge: &Judge) -> Option<Shrunk> {
     let mut trial = Trial::begin(plan, bounds, judge)?;
     let minimal = loop {
         let before = trial.best().clone();
-        PASSES.iter().for_each(|pass| pass(&mut trial));
+        for pass in PASSES.iter() {
+            pass(&mut trial);
+        }
         if trial.is_spent() {
             break false;
         }

@@ -13,13 +13,14 @@ const LEFT_ALONE: [&str; 6] = ["id", "at_ms", "lasts_ms", "heal_ms", "seed", "fo
 /// Paces: small ones make a run slow, and 0 may mean never.
 const ROUNDED: [&str; 1] = ["every_ms"];
 
-/// Of the operations and faults.
+/// The numbers of the operations and faults.
 pub(super) fn plain(trial: &mut Trial<'_>) {
     for part in ["/operations", "/faults"] {
         for place in places(&json(trial.best()), part) {
-            match ROUNDED.iter().any(|name| place.ends_with(name)) {
-                true => set(trial, &place, rounder),
-                false => set(trial, &place, plainer),
+            if ROUNDED.iter().any(|name| place.ends_with(name)) {
+                set(trial, &place, rounder)
+            } else {
+                set(trial, &place, plainer)
             }
         }
     }

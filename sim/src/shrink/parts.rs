@@ -4,7 +4,7 @@ use super::sweep::needed;
 use super::trial::Trial;
 use crate::plan::{Act, Fault, FaultKind, Operation, Plan};
 
-/// Of so few faults any two are tried together: some come in pairs, such as a change and its undoing.
+/// With so many faults at most, any two are tried together: some come in pairs, such as a change and its undoing.
 const PAIRED_MAX: usize = 12;
 
 pub(super) fn faults(trial: &mut Trial<'_>) {
@@ -112,10 +112,8 @@ fn singly(trial: &mut Trial<'_>, index: usize) {
     };
     if let [(key, deletes)] = changes[..] {
         let node = *node;
-        plan.operations[index].act = match deletes {
-            true => Act::Delete { node, key },
-            false => Act::Put { node, key },
-        };
+        plan.operations[index].act =
+            if deletes { Act::Delete { node, key } } else { Act::Put { node, key } };
         trial.take(plan);
     }
 }

@@ -75,7 +75,11 @@ pub(super) fn calm(trial: &mut Trial<'_>) {
 }
 
 pub(super) fn smaller(trial: &mut Trial<'_>) {
-    change(trial, |plan| plan.operations.iter_mut().for_each(|operation| operation.client = 0));
+    change(trial, |plan| {
+        for operation in &mut plan.operations {
+            operation.client = 0;
+        }
+    });
     for node in (0..trial.best().setting.nodes).rev() {
         let number = u64::try_from(node).expect("a world has few nodes");
         trial.take_first(without(trial.best(), "nodes", "node", number));
@@ -133,7 +137,9 @@ fn without(plan: &Plan, counted: &str, field: &str, gone: u64) -> Option<Plan> {
     for part in ["operations", "faults"] {
         let items = all.get_mut(part)?.as_array_mut()?;
         items.retain(|item| item.get(field).and_then(Value::as_u64) != Some(gone));
-        items.iter_mut().for_each(|item| renumber(item, field, gone));
+        for item in items.iter_mut() {
+            renumber(item, field, gone);
+        }
     }
     serde_json::from_value(all).ok()
 }
@@ -150,6 +156,8 @@ fn renumber(item: &mut Value, field: &str, gone: u64) {
         && let Some(Value::Array(nodes)) = item.get_mut("nodes")
     {
         nodes.retain(|node| node.as_u64() != Some(gone));
-        nodes.iter_mut().for_each(|node| *node = down(node.as_u64().expect("nodes have numbers")));
+        for node in nodes.iter_mut() {
+            *node = down(node.as_u64().expect("nodes have numbers"));
+        }
     }
 }

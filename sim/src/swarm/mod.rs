@@ -29,7 +29,7 @@ pub struct Swarmed {
     pub simulated: Duration,
     pub operations: u64,
     pub marks: Marks,
-    /// By catalogue id and phase of the node that was hit.
+    /// How often each fault came, by its catalogue id and the phase of the node that it hit.
     pub faults: BTreeMap<(&'static str, &'static str), u64>,
     pub failures: Vec<(u64, Violation)>,
 }

@@ -17,7 +17,7 @@ impl World {
         }
     }
 
-    /// While it hangs nothing that the disk is asked for is done; afterwards all of it is, in order.
+    /// While the disk hangs, it does nothing that it is asked for; afterwards it does all of it, in order.
     pub fn hang_disk(&mut self, index: usize, hangs: bool) {
         self.nodes[index].hung_disk = hangs;
         if !hangs {

@@ -249,7 +249,9 @@ impl World {
 
     /// The wall clock of all nodes alone jumps, forward or back.
     pub fn jump_wall(&mut self, by_ms: i64) {
-        self.nodes.iter_mut().for_each(|node| node.wall_offset_ms += by_ms);
+        for node in self.nodes.iter_mut() {
+            node.wall_offset_ms += by_ms;
+        }
     }
 
     pub fn violation(&self) -> Option<&Violation> {

@@ -21,7 +21,7 @@ pub struct SimNode {
     pub(super) paused: bool,
     /// What this node's wall clock says more than the brokers'.
     pub wall_offset_ms: i64,
-    /// Beside the world's own latencies.
+    /// They are added to the world's own latencies.
     pub slow_log: Duration,
     pub slow_disk: Duration,
     /// The disk's answers reach the node up to this much after it has done what was asked.

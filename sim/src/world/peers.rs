@@ -80,7 +80,7 @@ enum Comes {
     Nothing(&'static str),
     /// All of it is here since an earlier transfer, and nobody gives another.
     Whole(Given),
-    /// As long as the peer's process lives, which is one of so many starts.
+    /// The copy comes as long as the peer's process lives, which has this number of starts.
     From(Given, u32, Box<Checkpoint>),
 }
 
@@ -232,7 +232,7 @@ impl World {
         let usable = given.is_some_and(|given| {
             given.sound
                 && given.durable.iter().map(Contents::lineage).all(|lineage| {
-                    // Of a clock that is right again a READY node keeps nothing from the future.
+                    // Once its clock is right again, a READY node keeps nothing from the future.
                     let age_ms = self.now.wall_ms.saturating_sub(lineage.confirmed_at_ms);
                     let retention_ms = lineage.delete_retention_ms_min.min(retention_ms_min);
                     let retention = Duration::from_millis(retention_ms);

@@ -47,7 +47,9 @@ fn read_to(world: &mut World, position: Offset) {
         world.log.tick(world.now, &mut out);
         world.log.stall_fetches(0, true);
         assert!(!out.is_empty(), "a batch is there to be read");
-        out.into_iter().for_each(|(_, event)| world.event(0, Event::Log(event)));
+        for (_, event) in out {
+            world.event(0, Event::Log(event));
+        }
     }
     assert_eq!(world.node(0).gate().positions, [position]);
 }

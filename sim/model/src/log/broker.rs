@@ -208,7 +208,7 @@ impl LogModel {
         self.isolate_broker_from(broker, all_roles(clients));
     }
 
-    /// As `isolate_broker`, for some of the nodes' librdkafka clients only: each learns of leaders by itself.
+    /// Does what `isolate_broker` does, for some of the nodes' librdkafka clients only: each learns of leaders by itself.
     pub fn isolate_broker_from(
         &mut self,
         broker: BrokerId,

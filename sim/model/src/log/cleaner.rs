@@ -47,10 +47,7 @@ pub(super) fn clean_if_dirty(
     let (mut clean_bytes, mut dirty_bytes) = (0, 0);
     for batch in below {
         let bytes = BATCH_BYTES + batch.key_and_value_bytes();
-        match batch.base < replica.cleaned_to {
-            true => clean_bytes += bytes,
-            false => dirty_bytes += bytes,
-        }
+        if batch.base < replica.cleaned_to { clean_bytes += bytes } else { dirty_bytes += bytes }
     }
     let dirty = dirty_bytes * 100 >= (clean_bytes + dirty_bytes) * pace.dirty_percent_min;
     dirty_bytes > 0 && dirty && clean(replica, policy, now_ms)
@@ -167,9 +164,10 @@ impl Pass {
             return None;
         }
         let tombstones = records.iter().any(|entry| entry.value.is_none());
-        let kept = match records.len() == batch.records().len() {
-            true => Arc::clone(batch),
-            false => Arc::new(RecordBatch { content: Content::Records(records), ..copy(batch) }),
+        let kept = if records.len() == batch.records().len() {
+            Arc::clone(batch)
+        } else {
+            Arc::new(RecordBatch { content: Content::Records(records), ..copy(batch) })
         };
         Some(if tombstones { self.with_horizon(&kept) } else { kept })
     }

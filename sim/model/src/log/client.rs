@@ -61,7 +61,7 @@ pub(super) struct Client {
     asked: BTreeMap<LogCallKind, Duration>,
     /// Whose leaders let a question of this client run out of time, until they answer: others do not wait for them.
     silent: BTreeSet<Partition>,
-    /// As the last facts told them: what is read is judged by the count that its assignment found.
+    /// The number of partitions as the last facts told it: what is read is judged by the count that its assignment found.
     partitions: Option<u32>,
     producer: Producer,
 }

@@ -18,7 +18,7 @@ use super::transactions::{ProducerId, Verdict};
 pub(super) struct Coordinator {
     timeout: Option<Duration>,
     ongoing: BTreeMap<ProducerId, Ongoing>,
-    /// Not under the high watermark yet.
+    /// Those that are not below the high watermark yet.
     markers: Vec<Marker>,
 }
 
@@ -96,7 +96,9 @@ impl Coordinator {
         };
         let late = self.ongoing.iter().filter(|(_, ongoing)| ongoing.began + timeout <= now);
         let late: Vec<ProducerId> = late.map(|(producer, _)| *producer).collect();
-        late.into_iter().for_each(|producer| self.end(producer, Verdict::Abort));
+        for producer in late {
+            self.end(producer, Verdict::Abort);
+        }
     }
 }
 

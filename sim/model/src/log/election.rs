@@ -163,7 +163,7 @@ impl LogModel {
         self.depose_leader_for(partition, all_roles(clients))
     }
 
-    /// As `depose_leader`, for some of the nodes' librdkafka clients only.
+    /// Does what `depose_leader` does, for some of the nodes' librdkafka clients only.
     pub fn depose_leader_for(
         &mut self,
         partition: Partition,

@@ -69,7 +69,9 @@ impl EpochCache {
     pub(super) fn follow(&mut self, leader: &EpochCache) {
         let latest = self.latest();
         let newer = leader.starts.iter().filter(|(epoch, _)| latest < Some(*epoch));
-        newer.for_each(|(epoch, start)| self.begin(*epoch, *start));
+        for (epoch, start) in newer {
+            self.begin(*epoch, *start);
+        }
     }
 
     /// Where two logs stop being the same: in the last term that both know, where the shorter of them

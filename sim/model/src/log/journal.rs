@@ -26,7 +26,7 @@ pub struct ReplicaState {
     pub up: bool,
     pub leads: bool,
     pub in_sync: bool,
-    /// Of its last batch or term.
+    /// The epoch of its last batch or term.
     pub epoch: Option<Epoch>,
     pub log_start: Offset,
     pub last_stable: Offset,
@@ -44,7 +44,7 @@ impl LogModel {
         self.log(partition).segments.batches()
     }
 
-    /// Of the records that compaction has left.
+    /// The offsets of the records that compaction has left.
     pub fn offsets(&self, partition: Partition) -> impl Iterator<Item = Offset> {
         self.batches(partition).flat_map(|batch| {
             let entries: &[_] = match &batch.content {

@@ -17,18 +17,18 @@ pub(super) struct PartitionLog {
     pub(super) partition: Partition,
     pub(super) replicas: BTreeMap<BrokerId, Replica>,
     pub(super) leader: Option<BrokerId>,
-    /// While nobody leads, who led last: the log as far as anybody knows it.
+    /// The leader, or while nobody leads, who led last: the log as far as anybody knows it.
     pub(super) last_leader: BrokerId,
     pub(super) in_sync: BTreeSet<BrokerId>,
     /// What the leader knows of the others, in its term.
     pub(super) followers: BTreeMap<BrokerId, Follower>,
     /// Replicas that hear nothing of the others, each with the clients that reach only it (KIP-320).
     cut_off: BTreeMap<BrokerId, Option<BTreeSet<(u32, Role)>>>,
-    /// Of the newest term.
+    /// The epoch of the newest term.
     pub(super) epoch: Epoch,
     /// Where the leader's log ended when its term began.
     pub(super) term_start: Offset,
-    /// What no clean election may lose: below a leader's high watermark, less what was lost since.
+    /// No clean election may lose anything below this: a leader's high watermark, lowered by what was lost since.
     pub(super) committed: Offset,
     /// The highest high watermark that readers may have seen, of the log as it was told.
     pub(super) exposed: Offset,
@@ -130,7 +130,9 @@ impl PartitionLog {
         if self.replicas.contains_key(&broker) {
             let leads = self.leader == Some(broker);
             let answers = self.cut_off.entry(broker).or_insert_with(|| leads.then(BTreeSet::new));
-            answers.iter_mut().for_each(|answers| answers.extend(clients));
+            for answers in answers.iter_mut() {
+                answers.extend(clients);
+            }
         }
     }
 
@@ -148,9 +150,11 @@ impl PartitionLog {
         }
     }
 
-    /// Those that are cut off answer nobody any more: what they would go on with is gone.
+    /// Those that are cut off answer nobody any more: what they would continue is gone.
     pub(super) fn silence_cut_off(&mut self) {
-        self.cut_off.values_mut().for_each(|clients| *clients = None);
+        for clients in self.cut_off.values_mut() {
+            *clients = None;
+        }
     }
 
     /// A new leader knows nothing of its followers' logs (`Partition.makeLeader`).

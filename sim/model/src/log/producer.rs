@@ -17,7 +17,7 @@ use super::client::World;
 use super::faults::{Faults, withdrawn_unsent};
 use super::request::{Answer, Request, Sequence, refusal};
 
-/// Of one partition (`max.in.flight.requests.per.connection`); a broker remembers as many (KAFKA-5494).
+/// Requests of one partition under way at once (`max.in.flight.requests.per.connection`); a broker remembers as many (KAFKA-5494).
 const IN_FLIGHT_MAX: usize = 5;
 
 #[derive(Clone, Debug, Default)]

@@ -17,7 +17,7 @@ pub(super) struct Reader {
     position: Offset,
     /// Epoch of the last batch below `position`, where known.
     epoch: Option<Epoch>,
-    /// By which keys are placed.
+    /// The number of partitions by which keys are placed.
     partitions: u32,
     /// The leader's term in which the position was found valid.
     validated: Option<Epoch>,

@@ -159,7 +159,7 @@ impl Replica {
         }
     }
 
-    /// Its leader has nothing that it could go on with (`ReplicaFetcherThread.truncateFullyAndStartAt`).
+    /// Its leader has nothing that it could continue with (`ReplicaFetcherThread.truncateFullyAndStartAt`).
     pub(super) fn start_over(&mut self, at: Offset) {
         let limits = self.limits;
         *self = Replica {

@@ -30,15 +30,17 @@ impl PartitionLog {
     /// Carries out the fetches that are due, and what the leader makes of them.
     pub(super) fn replicate(&mut self, now: Duration, brokers: &Brokers, policy: &TopicPolicy) {
         let Some(leader) = self.reachable_leader(brokers) else {
-            self.followers.values_mut().for_each(|follower| {
+            for follower in self.followers.values_mut() {
                 (follower.fetch_due, follower.behind_since) = (None, None);
-            });
+            }
             return;
         };
         loop {
             let fetched = self.fetch_all_due(leader, now, brokers);
             self.shrink_in_sync(leader, now, brokers);
-            fetched.iter().for_each(|broker| self.expand_in_sync(leader, *broker, now));
+            for broker in &fetched {
+                self.expand_in_sync(leader, *broker, now);
+            }
             self.advance_high_watermark(leader, policy);
             if fetched.is_empty() {
                 break;
@@ -132,7 +134,9 @@ impl PartitionLog {
         own.dropped_to = own.dropped_to.max(log.dropped_to);
         let new: Vec<Arc<RecordBatch>> = log.segments.batches_from(told).cloned().collect();
         own.epochs.follow(&log.epochs);
-        new.into_iter().for_each(|batch| own.enter(batch));
+        for batch in new {
+            own.enter(batch);
+        }
         own.extend(leader_end);
         own.raise_high_watermark(log.high_watermark);
         own.raise_log_start(log.log_start.min(own.high_watermark));
@@ -149,7 +153,7 @@ impl PartitionLog {
         if common < own.log_end {
             own.truncate(common);
         }
-        // Nor does a term of its own that wrote nothing stay (`LeaderEpochFileCache.assign`).
+        // A term of its own that wrote nothing does not stay either (`LeaderEpochFileCache.assign`).
         own.epochs.truncate(common);
     }
 
@@ -166,9 +170,12 @@ impl PartitionLog {
         if !self.enough_in_sync(policy) {
             return;
         }
-        let end = |broker: &BrokerId| match *broker == leader {
-            true => Some(self.replicas[&leader].log_end),
-            false => self.followers[broker].known_end,
+        let end = |broker: &BrokerId| {
+            if *broker == leader {
+                Some(self.replicas[&leader].log_end)
+            } else {
+                self.followers[broker].known_end
+            }
         };
         // One that is not known is below all others.
         let Some(lowest) = self.in_sync.iter().map(end).min().flatten() else {

@@ -96,7 +96,7 @@ impl Segment {
     }
 }
 
-/// Never empty: the last segment is the active one.
+/// The segments of a log, never none: the last one is the active one.
 #[derive(Clone, Debug)]
 pub(super) struct Segments {
     list: Vec<Segment>,

@@ -32,7 +32,9 @@ pub(super) struct Transactions {
 impl Transactions {
     pub(super) fn of<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> Transactions {
         let mut transactions = Transactions::default();
-        batches.for_each(|batch| transactions.enter(batch));
+        for batch in batches {
+            transactions.enter(batch);
+        }
         transactions
     }
 

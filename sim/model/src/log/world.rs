@@ -100,12 +100,11 @@ impl LogModel {
 
     /// The client alone reaches no broker.
     pub fn cut_off(&mut self, client: u32, cut_off: bool) {
-        match cut_off {
-            true => {
-                self.faults.untold.insert(client);
-                self.faults.cut_off.insert(client)
-            }
-            false => self.faults.cut_off.remove(&client),
+        if cut_off {
+            self.faults.untold.insert(client);
+            self.faults.cut_off.insert(client)
+        } else {
+            self.faults.cut_off.remove(&client)
         };
         self.changed();
     }
@@ -132,9 +131,10 @@ impl LogModel {
 
     /// The client's fetches return nothing until it is let go again.
     pub fn stall_fetches(&mut self, client: u32, stalled: bool) {
-        match stalled {
-            true => self.faults.stalled.insert(client),
-            false => self.faults.stalled.remove(&client),
+        if stalled {
+            self.faults.stalled.insert(client)
+        } else {
+            self.faults.stalled.remove(&client)
         };
         self.changed();
     }
@@ -202,7 +202,7 @@ impl LogModel {
         self.changed();
     }
 
-    /// As `recreate`, with so many partitions, now and later.
+    /// Does what `recreate` does, with so many partitions, now and later.
     pub fn recreate_with(&mut self, id: TopicId, partitions: u32) {
         self.config.partitions = partitions;
         self.recreate(id);
@@ -226,13 +226,17 @@ impl LogModel {
         let brokers = &self.cluster.brokers;
         let log = &mut self.cluster.topic.partitions[partition.index()];
         let live = log.replicas.iter_mut().filter(|(broker, _)| brokers.up(**broker));
-        live.for_each(|(_, replica)| replica.roll());
+        for (_, replica) in live {
+            replica.roll();
+        }
     }
 
     /// One pass of every live broker's cleaner over every partition.
     pub fn clean(&mut self, now: Now) {
         let brokers: Vec<_> = self.brokers().collect();
-        brokers.into_iter().for_each(|broker| self.clean_replica(now, broker));
+        for broker in brokers {
+            self.clean_replica(now, broker);
+        }
     }
 
     /// One pass of one broker's cleaner over all its replicas: cleaners do not coordinate.

@@ -8,7 +8,7 @@ use outrigger_core::lineage::Lineage;
 use outrigger_core::load::newest_per_key;
 use outrigger_core::offset::Offset;
 
-/// By key the record that wrote it: its offset and value.
+/// The record that wrote each key: its offset and value.
 pub type Rows = BTreeMap<Vec<u8>, (Offset, Vec<u8>)>;
 
 #[derive(Clone, Debug)]
@@ -60,7 +60,9 @@ impl Contents {
     /// Every row has a value that nobody wrote.
     pub(super) fn replace_values(&mut self) {
         let rows = Arc::make_mut(&mut self.rows);
-        rows.values_mut().for_each(|(_, value)| *value = b"somebody else's".to_vec());
+        for (_, value) in rows.values_mut() {
+            *value = b"somebody else's".to_vec();
+        }
     }
 
     fn write<'a>(&mut self, records: impl Iterator<Item = Record<'a>>) {
@@ -77,7 +79,7 @@ impl Contents {
         }
     }
 
-    /// What is on disk is what the process saw, less what was not flushed: of rows and lineage alike.
+    /// Of what the process saw, rows and lineage alike, the disk has what was flushed.
     pub(super) fn assert_behind(&self, live: &Contents, unflushed: usize) {
         let behind = u64::try_from(unflushed).expect("lengths fit 64 bits");
         assert_eq!(self.taken + behind, live.taken, "a step was lost, or taken twice");

@@ -100,7 +100,9 @@ impl Disk {
             .iter()
             .filter_map(|(generation, stored)| Some((*generation, stored.condemned.clone()?)))
             .collect();
-        condemned.into_iter().for_each(|(generation, why)| self.move_aside(generation, why));
+        for (generation, why) in condemned {
+            self.move_aside(generation, why);
+        }
     }
 
     pub(super) fn set_superseded_aside(&mut self) {

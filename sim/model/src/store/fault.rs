@@ -48,7 +48,7 @@ impl Faults {
 }
 
 impl Reach {
-    /// Before each durable step.
+    /// Is called before each durable step.
     pub(super) fn step(&mut self) -> Result<(), StoreError> {
         match (&self.error, self.steps) {
             (Some(error), 0) => Err(error.clone()),
@@ -60,7 +60,7 @@ impl Reach {
         }
     }
 
-    /// After the last: the call may have done everything and fail all the same.
+    /// Is called after the last step: the call may have done everything and fail all the same.
     pub(super) fn end(self) -> Result<(), StoreError> {
         self.error.map_or(Ok(()), Err)
     }

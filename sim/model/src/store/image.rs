@@ -5,7 +5,6 @@ use outrigger_core::offset::Generation;
 use outrigger_core::topic::Identity;
 
 use super::StoreModel;
-use super::contents::Contents;
 use super::disk::{Disk, Owner, Stored};
 use super::inspect::{self, StoredGeneration};
 
@@ -39,7 +38,7 @@ impl StoreModel {
         Image { disk: self.disk.clone() }
     }
 
-    /// From now on this volume is there, and nothing is wrong with it but what was when it was taken.
+    /// From now on this volume is there, and nothing is wrong with it except what was wrong when it was taken.
     /// No process uses the one before.
     pub fn mount(&mut self, image: Image) {
         assert!(self.open.is_empty(), "the volume of a running process is not exchanged");
@@ -64,7 +63,9 @@ impl Checkpoint {
     /// Somebody else's: the same keys, and other values.
     #[must_use]
     pub fn of_something_else(mut self, identity: Identity) -> Checkpoint {
-        self.stored.partitions.iter_mut().for_each(Contents::replace_values);
+        for contents in &mut self.stored.partitions {
+            contents.replace_values();
+        }
         self.of_another(identity)
     }
 
@@ -76,7 +77,7 @@ impl Checkpoint {
 }
 
 impl StoreModel {
-    /// Of a generation that is there, of a store whose IDENTITY can be read.
+    /// A checkpoint of a generation that is there, of a store whose IDENTITY can be read.
     pub fn checkpoint(&self, generation: Generation) -> Option<Checkpoint> {
         let stored = self.disk.generations.get(&generation)?.clone();
         let stored = Stored { condemned: None, ..stored };

@@ -25,7 +25,7 @@ pub struct StoredGeneration<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct LiveGeneration<'a> {
     pub generation: Generation,
-    /// By partition, with everything that is not flushed.
+    /// What the process sees, by partition, with everything that is not flushed.
     pub live: &'a [Contents],
     /// A call failed: nothing more becomes durable until it is opened again.
     pub failed: bool,

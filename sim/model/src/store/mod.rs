@@ -136,7 +136,7 @@ impl StoreModel {
         self.crash(keep);
     }
 
-    /// Also while the process runs, which learns of most of it only by a read or the next `Open`.
+    /// The process may run meanwhile: it learns of most of it only by a read or the next `Open`.
     pub fn damage(&mut self, damage: Damage) {
         self.disk.damage(damage);
     }

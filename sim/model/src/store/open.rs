@@ -68,7 +68,9 @@ impl OpenGeneration {
             reach.step()?;
             durable.assert_behind(live, steps.len());
             if in_use {
-                steps.drain(..).for_each(|step| durable.take(&step));
+                for step in steps.drain(..) {
+                    durable.take(&step);
+                }
                 durable.assert_behind(live, 0);
             } else {
                 durable.take_run(&std::mem::take(steps));
@@ -87,7 +89,9 @@ impl OpenGeneration {
         let durable = stored.partitions.iter_mut().zip((0_u32..).map(Partition));
         for (((durable, partition), steps), live) in durable.zip(self.unflushed).zip(&self.live) {
             let kept = keep(partition, steps.len()).min(steps.len());
-            steps[..kept].iter().for_each(|step| durable.take(step));
+            for step in steps[..kept].iter() {
+                durable.take(step);
+            }
             durable.assert_behind(live, steps.len() - kept);
         }
     }

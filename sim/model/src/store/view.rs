@@ -27,9 +27,10 @@ impl ModelView {
     }
 
     fn rows(&self) -> Result<Vec<&Rows>, StoreError> {
-        match self.damaged {
-            true => Err(corrupt("damaged rows".into())),
-            false => Ok(self.partitions.iter().map(Contents::rows).collect()),
+        if self.damaged {
+            Err(corrupt("damaged rows".into()))
+        } else {
+            Ok(self.partitions.iter().map(Contents::rows).collect())
         }
     }
 
@@ -78,9 +79,10 @@ impl View for ModelView {
         }
         let bounds = (Bound::Included(start), end.map_or(Bound::Unbounded, Bound::Excluded));
         let ranges = rows.into_iter().map(|rows| rows.range::<[u8], _>(bounds));
-        let mut entries: Vec<Peekable<Entries>> = match reverse {
-            false => ranges.map(|range| (Box::new(range) as Entries).peekable()).collect(),
-            true => ranges.map(|range| (Box::new(range.rev()) as Entries).peekable()).collect(),
+        let mut entries: Vec<Peekable<Entries>> = if reverse {
+            ranges.map(|range| (Box::new(range.rev()) as Entries).peekable()).collect()
+        } else {
+            ranges.map(|range| (Box::new(range) as Entries).peekable()).collect()
         };
         while let Some(index) = next(&mut entries, reverse) {
             let (key, (offset, value)) = entries[index].next().expect("peeked");

@@ -263,7 +263,9 @@ impl Chaos {
 
 fn run(seed: u64, license: License) -> (usize, usize, Vec<Truncation>) {
     let mut chaos = Chaos::new(seed, license);
-    (0..STEPS).for_each(|_| chaos.step());
+    for _ in 0..STEPS {
+        chaos.step();
+    }
     chaos.heal();
     chaos.judge();
     let told = chaos.calls.values().filter(|(_, told)| matches!(told, Some(Ok(_))));

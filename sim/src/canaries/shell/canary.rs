@@ -17,7 +17,7 @@ pub(super) struct Canary {
     pub(super) message: String,
 }
 
-/// As it is written in a header: `it site::socket::...`.
+/// A test as it is written in a header: `it site::socket::...`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Test {
     pub(super) suite: Suite,
@@ -167,9 +167,10 @@ mod tests {
     fn has(folder: &Path, text: &str) -> bool {
         fs::read_dir(folder).unwrap().any(|entry| {
             let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => has(&path, text),
-                false => fs::read_to_string(path).unwrap().contains(text),
+            if path.is_dir() {
+                has(&path, text)
+            } else {
+                fs::read_to_string(path).unwrap().contains(text)
             }
         })
     }

@@ -112,8 +112,5 @@ fn judge(scratch: &Scratch, canary: &Canary, logs: &Path) -> Result<Verdict> {
         return Ok(Verdict::Survived);
     }
     ensure!(said.failed(name), "its test did not run:\n{}", suite::tail(&said.log));
-    Ok(match said.text.contains(&canary.message) {
-        true => Verdict::Caught,
-        false => Verdict::Mistaken,
-    })
+    Ok(if said.text.contains(&canary.message) { Verdict::Caught } else { Verdict::Mistaken })
 }

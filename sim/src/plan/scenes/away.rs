@@ -86,7 +86,7 @@ pub(super) fn raised(scene: &mut Scene<'_>) {
     let deleted = gone + 500 + 4 * kafka.pace_ms;
     let (cleaned, expired) = scene.setting.tombstones_gone(deleted, lowered_ms);
     let raised = expired + 20;
-    // And the last before it goes on shows the higher one.
+    // The last one before it goes on shows the higher one.
     let back = raised + limits.describe_ms + answer_ms;
     if back + limits.ends_ms - gone >= retention_ms * 85 / 100 {
         return;
@@ -179,7 +179,9 @@ pub(super) fn unprotected(scene: &mut Scene<'_>) {
     scene.fault(gone + 20, over - gone, taken_away);
     scene.puts(0, KEYS);
     for round in 0..3 {
-        KEYS.for_each(|key| scene.puts(gone + 50 + 10 * round, [key]));
+        for key in KEYS {
+            scene.puts(gone + 50 + 10 * round, [key]);
+        }
     }
     scene.fault(back - 50, 0, FaultKind::Clean);
     for after_ms in [1, 3, 10, 30, 100, 1_000] {

@@ -12,24 +12,28 @@ pub(super) fn race(scene: &mut Scene<'_>) {
     // About what one fetch takes: the keys are read once before the last of them is replaced.
     let step_ms = up_to_ms + (latencies.log_call_us + latencies.log_answer_us) / 2_000;
     scene.lasts(3_000 + 70 * step_ms);
-    MANY.for_each(|key| scene.puts(0, [key]));
+    for key in MANY {
+        scene.puts(0, [key]);
+    }
     let Policy { log_append_time, .. } = scene.setting.policy;
-    match log_append_time == scene.dice.once_in(4) {
+    if log_append_time == scene.dice.once_in(4) {
         // It is at the tail, where only what is young cannot be cleaned yet.
-        true => {
-            scene.fault(0, 10_000, FaultKind::OldTimestamps { behind_ms: 36_000_000 });
-            scene.fault(2_000, 150, FaultKind::StallFetches { node });
-            MANY.for_each(|key| scene.puts(2_050, [key]));
+        scene.fault(0, 10_000, FaultKind::OldTimestamps { behind_ms: 36_000_000 });
+        scene.fault(2_000, 150, FaultKind::StallFetches { node });
+        for key in MANY {
+            scene.puts(2_050, [key]);
         }
-        false => scene.fault(2_000, 100, FaultKind::WipeDisk { node }),
+    } else {
+        scene.fault(2_000, 100, FaultKind::WipeDisk { node });
     }
     scene.fault(2_050, 80 * step_ms, FaultKind::SlowLog { node, up_to_ms });
     for step in 0..70 {
         let after_ms = 2_150 + step * step_ms;
         let key = MANY.start + scene.dice.small(40);
-        match scene.dice.once_in(3) {
-            true => scene.deletes(after_ms, [key]),
-            false => scene.puts(after_ms, [key]),
+        if scene.dice.once_in(3) {
+            scene.deletes(after_ms, [key])
+        } else {
+            scene.puts(after_ms, [key])
         }
         if step % 3 == 2 {
             scene.fault(after_ms + step_ms / 2, 0, FaultKind::Clean);
@@ -46,10 +50,8 @@ pub(super) fn race(scene: &mut Scene<'_>) {
 /// Many reads wait at one node for what does not come (K23, K24).
 pub(super) fn commotion(scene: &mut Scene<'_>) {
     let (node, lasts_ms) = (scene.node(), scene.dice.scaled(500, 20_000));
-    let what = match scene.dice.once_in(2) {
-        true => FaultKind::Outage,
-        false => FaultKind::StallFetches { node },
-    };
+    let what =
+        if scene.dice.once_in(2) { FaultKind::Outage } else { FaultKind::StallFetches { node } };
     scene.lasts(lasts_ms + 200);
     scene.fault(0, lasts_ms, what);
     scene.puts(50, KEYS);
@@ -90,7 +92,9 @@ pub(super) fn farewell(scene: &mut Scene<'_>) {
         let key = scene.key();
         scene.act(round * 10, 1, Act::Put { node, key });
     }
-    what.into_iter().for_each(|(after_ms, lasts_ms, what)| scene.fault(after_ms, lasts_ms, what));
+    if let Some((after_ms, lasts_ms, what)) = what {
+        scene.fault(after_ms, lasts_ms, what);
+    }
     scene.fault(50, 28_000, FaultKind::Drain { node });
 }
 
@@ -111,7 +115,9 @@ pub(super) fn cancelled(scene: &mut Scene<'_>) {
     }
     let up_to_ms = scene.dice.pick(&[20, 100, 400]);
     scene.lasts(20_000);
-    MANY.for_each(|key| scene.puts(0, [key]));
+    for key in MANY {
+        scene.puts(0, [key]);
+    }
     scene.fault(1_000, 100, FaultKind::WipeDisk { node });
     scene.fault(1_050, 12_000, FaultKind::SlowLog { node, up_to_ms });
     let accident = match scene.dice.below(6) {

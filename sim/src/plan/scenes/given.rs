@@ -29,7 +29,9 @@ pub(super) fn lost(scene: &mut Scene<'_>) {
     let over = gone + 2 * takes_ms + 2_000;
     scene.lasts(over + 2_000);
     scene.puts(0, KEYS);
-    MANY.for_each(|key| scene.puts(10, [key]));
+    for key in MANY {
+        scene.puts(10, [key]);
+    }
     if scene.dice.once_in(2) {
         let what = peer_fault(&mut scene.dice, node);
         scene.fault(settled, over - settled, what);
@@ -77,7 +79,9 @@ pub(super) fn ahead(scene: &mut Scene<'_>) {
         scene.fault(5, over, FaultKind::Clock { node: giver, jump_ms });
     }
     scene.puts(10, KEYS);
-    MANY.for_each(|key| scene.puts(20, [key]));
+    for key in MANY {
+        scene.puts(20, [key]);
+    }
     if scene.dice.once_in(2) {
         for partition in 0..scene.setting.partitions {
             scene.fault(settled, 0, FaultKind::DeleteRecords { partition, percent: 50 });

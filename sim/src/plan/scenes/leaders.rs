@@ -40,15 +40,19 @@ pub(super) fn deposed(scene: &mut Scene<'_>) {
     scene.lasts(flushed + lasts_ms + 2_000);
     scene.puts(0, KEYS);
     // Some of these its followers have, and it does not know yet that they do.
-    (1..6).for_each(|step| scene.puts(500 - step * kafka.pace_ms / 3, KEYS));
+    for step in 1..6 {
+        scene.puts(500 - step * kafka.pace_ms / 3, KEYS);
+    }
     let alone = FaultKind::IsolateBroker { broker, nodes: Vec::new(), reach: Reach::Whole };
     scene.fault(500, flushed + lasts_ms, alone);
     if scene.dice.once_in(2) {
-        // Else the new term shows in answers only.
-        (0..6).for_each(|round| scene.puts(500 + elected + round, KEYS));
+        // Otherwise the new term shows in answers only.
+        for round in 0..6 {
+            scene.puts(500 + elected + round, KEYS);
+        }
     }
     let crashes = scene.dice.once_in(2);
-    // Before it starts again, or between its first question and its first fetch.
+    // This is before it starts again, or between its first question and its first fetch.
     let again = if crashes && scene.dice.once_in(2) { 521 + scene.dice.below(150) } else { 500 };
     let nodes = vec![u32::try_from(node).expect("few nodes")];
     let joined = FaultKind::IsolateBroker { broker, nodes, reach: reach(&mut scene.dice) };
@@ -82,7 +86,9 @@ pub(super) fn confirmed(scene: &mut Scene<'_>) {
     let deposed = FaultKind::IsolateBroker { broker, nodes, reach: Reach::Whole };
     scene.fault(alone, back - alone, deposed);
     for round in 0..6 {
-        KEYS.for_each(|key| scene.puts(elected + 20 * round, [key]));
+        for key in KEYS {
+            scene.puts(elected + 20 * round, [key]);
+        }
     }
     scene.fault(cleaned, 0, FaultKind::Clean);
     for after_ms in [1, 10, 100, 1_000] {
@@ -109,8 +115,9 @@ pub(super) fn beyond(scene: &mut Scene<'_>) {
     }
     let alone = FaultKind::IsolateBroker { broker, nodes: Vec::new(), reach: Reach::Whole };
     scene.fault(1, joins + lasts_ms, alone);
-    (0..*partitions)
-        .for_each(|_| scene.act(elected, 0, Act::Foreign { records: vec![ForeignKey::Keyless] }));
+    for _ in 0..*partitions {
+        scene.act(elected, 0, Act::Foreign { records: vec![ForeignKey::Keyless] });
+    }
     scene.fault(written, 0, FaultKind::Clean);
     let transaction =
         Act::Transaction { keys: KEYS.collect(), commit: true, lasts_ms: joins + lasts_ms };

@@ -13,7 +13,9 @@ pub(super) fn loss(scene: &mut Scene<'_>) {
     let (beside, retention_ms) = (scene.dice.once_in(3), scene.setting.policy.delete_retention_ms);
     let lasts_ms = if beside { retention_ms * 11 / 10 } else { scene.dice.scaled(100, 20_000) };
     scene.lasts(6_000 + lasts_ms);
-    (0..4).for_each(|round| scene.puts(round, KEYS));
+    for round in 0..4 {
+        scene.puts(round, KEYS);
+    }
     scene.everybody_reads(1_500, Level::AtLeast);
     let away = match scene.dice.below(3) {
         0 | 1 => FaultKind::Crash { node, effects: 0, keep_permille: 1_000 },
@@ -43,16 +45,21 @@ pub(super) fn unfinished(scene: &mut Scene<'_>) {
     let resumed = interrupted + 100;
     scene.lasts(resumed + 20_000);
     scene.puts(0, KEYS);
-    MANY.for_each(|key| scene.puts(10, [key]));
+    for key in MANY {
+        scene.puts(10, [key]);
+    }
     // Few enough that the part of the rebuild that is on disk may lie below what is lost.
-    (0..3).for_each(|round| scene.puts(20 + round, KEYS));
+    for round in 0..3 {
+        scene.puts(20 + round, KEYS);
+    }
     // However old the copy is, it looks ten hours older.
     let what = FaultKind::Clock { node, jump_ms: 36_000_000 };
     scene.fault(begun, 60_000, what);
     // Slowness alone leaves a rebuild unfinished only where many fetches make it.
-    let slowly = match limits.fetch_bytes <= 64 && scene.dice.once_in(2) {
-        true => FaultKind::SlowLog { node, up_to_ms: scene.dice.pick(&[20, 100, 300]) },
-        false => FaultKind::StallFetches { node },
+    let slowly = if limits.fetch_bytes <= 64 && scene.dice.once_in(2) {
+        FaultKind::SlowLog { node, up_to_ms: scene.dice.pick(&[20, 100, 300]) }
+    } else {
+        FaultKind::StallFetches { node }
     };
     scene.fault(begun, resumed + 500 - begun, slowly);
     let crash = FaultKind::Crash { node, effects: 0, keep_permille: 1_000 };
@@ -86,7 +93,9 @@ pub(super) fn overtaken(scene: &mut Scene<'_>) {
     scene.act(10, 0, Act::Transaction { keys, commit: true, lasts_ms: read + 3_000 });
     let what = FaultKind::Clock { node, jump_ms: -36_000_000 };
     scene.fault(settled, right - settled, what);
-    (1..3).for_each(|round| scene.puts(right + 50 * round, KEYS));
+    for round in 1..3 {
+        scene.puts(right + 50 * round, KEYS);
+    }
     for partition in 0..*partitions {
         let records = scene.dice.between(1, 2);
         scene.fault(read, 0, FaultKind::Truncate { partition, records });
@@ -110,10 +119,14 @@ pub(super) fn succession(scene: &mut Scene<'_>) {
         for node in scene.nodes() {
             scene.fault(1_000, 1_000, FaultKind::SlowLog { node, up_to_ms: 500 });
         }
-        (0..20).for_each(|step| scene.puts(1_100 + step * 20, [KEYS.end]));
-        (0..20).for_each(|_| scene.puts(1_501, MANY));
+        for step in 0..20 {
+            scene.puts(1_100 + step * 20, [KEYS.end]);
+        }
+        for _ in 0..20 {
+            scene.puts(1_501, MANY);
+        }
     }
-    // As many as before, so that positions of the old topic lie inside the new one.
+    // There are as many as before, so that positions of the old topic lie inside the new one.
     for round in 0..60 {
         let key = scene.key();
         scene.puts(1_505 + round * flush_ms.min(100) / 4, [key, key + 10, key + 20]);
@@ -142,7 +155,9 @@ pub(super) fn hopeless(scene: &mut Scene<'_>) {
     scene.puts(0, KEYS);
     scene.fault(1_000, shown + asked, FaultKind::StallFetches { node });
     // No more than these are lost.
-    (0..4).for_each(|round| scene.puts(1_100 + round, KEYS));
+    for round in 0..4 {
+        scene.puts(1_100 + round, KEYS);
+    }
     for client in 0..6 {
         let (key, level) = (scene.key(), scene.dice.pick(&[Level::Local, Level::Latest]));
         scene.act(shown - 100, client, Act::get(other, key, level, 100));

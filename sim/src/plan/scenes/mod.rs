@@ -124,7 +124,7 @@ impl Scene<'_> {
         self.at_ms = self.dice.below(self.heal_ms.saturating_sub(ms) + 1);
     }
 
-    /// For this long at least, in the whole plan.
+    /// Tombstones live for at least this long, in the whole plan.
     fn tombstones_live(&mut self, ms: u64) {
         self.retention_ms = self.retention_ms.max(ms);
     }
