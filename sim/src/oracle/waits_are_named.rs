@@ -33,6 +33,8 @@ struct Waits {
     /// When something last came that brings a node on its way further, or the phase changed.
     came: Duration,
     away: Away,
+    /// Its restores are throttled, as it was told last: what they read is paid for with time.
+    throttled: bool,
     /// After the event before: it had passed what would have made it exact, and was not. Its effects have been seen since.
     endless: bool,
 }
@@ -71,7 +73,8 @@ impl Oracle for Named {
 
     fn started(&mut self, node: usize, world: &World) {
         let (came, away) = (world.elapsed(), Away::OnItsWay);
-        self.nodes.insert(node, Waits { came, away, ..Waits::default() });
+        let throttled = world.restore_rate(node).is_some();
+        self.nodes.insert(node, Waits { came, away, throttled, ..Waits::default() });
     }
 
     fn forget(&mut self, node: usize) {
@@ -96,7 +99,7 @@ impl Waits {
             return None;
         }
         let mut patience = limits.stall_after + PATIENCE;
-        if world.restore_rate(node).is_some() {
+        if self.throttled {
             patience += limits.restore_debt_max;
         }
         if waited(self.came) > patience {
@@ -129,8 +132,8 @@ impl Waits {
             Event::Log(
                 LogEvent::Fetched(_) | LogEvent::Assigned { .. } | LogEvent::Lost { .. },
             )
-            | Event::Peer(_)
-            | Event::RestoreRate(_) => self.came = now,
+            | Event::Peer(_) => self.came = now,
+            Event::RestoreRate(rate) => (self.throttled, self.came) = (rate.is_some(), now),
             Event::Log(
                 LogEvent::Facts(_)
                 | LogEvent::Leaderless { .. }

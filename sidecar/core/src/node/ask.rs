@@ -23,6 +23,7 @@ impl Ask {
         let send = self.outstanding.is_none() && now.mono >= self.due;
         if send {
             self.outstanding = Some(now);
+            self.again = false;
             self.asked += 1;
         }
         send

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::gate::Gate;
+use crate::offset::Generation;
 use crate::store::{GenerationState, Looked, StoreCall};
 use crate::topic::TopicId;
 
@@ -100,5 +101,15 @@ impl Handlers for Asking {
         }
         let expected = news.facts.identity(&shared.store);
         Next::to(Stage::Opening(Opening { expected }))
+    }
+
+    /// The first answer of the log opens everything anew.
+    fn on_damaged(&mut self, _: Generation, _: &str) -> Next {
+        Next::Stay
+    }
+
+    /// What the log answers decides.
+    fn on_cancel(&mut self, _: &mut Shared) -> Next {
+        Next::Stay
     }
 }

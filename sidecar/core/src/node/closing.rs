@@ -6,7 +6,7 @@ use crate::store::{StoreCall, StoreCallKind, StoreError};
 
 use super::asking::Asking;
 use super::shared::Shared;
-use super::stage::{Ease, Handlers, Next, Stage};
+use super::stage::{Ease, Handlers, News, Next, Stage};
 use super::stopped::Stopped;
 use super::suspended::Suspended;
 
@@ -48,6 +48,21 @@ impl Handlers for Closing {
         shared.open.clear();
         closed(shared)
     }
+
+    /// An answer to a question from before says nothing about what is opened next.
+    fn on_facts(&mut self, _: &mut Shared, _: &News) -> Next {
+        Next::Stay
+    }
+
+    /// Everything is opened anew.
+    fn on_damaged(&mut self, _: Generation, _: &str) -> Next {
+        Next::Stay
+    }
+
+    /// What is opened next is not begun.
+    fn on_cancel(&mut self, _: &mut Shared) -> Next {
+        Next::Stay
+    }
 }
 
 /// In a drain writes may still be under way, where another reason closed the generations.
@@ -57,7 +72,9 @@ fn closed(shared: &mut Shared) -> Next {
     };
     let stage = match shared.writes.is_empty() || until <= shared.now.mono {
         true => Stage::Stopped(Stopped),
-        false => Stage::Suspended(Suspended { until, served: None, phase: Phase::Opening }),
+        false => {
+            Stage::Suspended(Suspended { until, served: None, exact: false, phase: Phase::Opening })
+        }
     };
     Next::to(stage)
 }

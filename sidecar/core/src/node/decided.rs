@@ -36,6 +36,11 @@ impl Shared {
     }
 
     pub(super) fn act_on(&mut self, found: Found, identity: Identity, facts: &LogFacts) -> Next {
+        assert_eq!(
+            identity,
+            facts.identity(&self.store),
+            "no facts come between opening and deciding"
+        );
         let Plan { serve, old, then } = self.decide(&found, facts);
         let confirmed_at_ms = confirmed_at_ms(&found);
         let served = serve.map(|generation| Served { generation, confirmed_at_ms });
@@ -46,7 +51,7 @@ impl Shared {
                 wait(found, identity, served)
             }
             Then::Refuse(refusal) => {
-                self.refused.clear();
+                self.positions_refused.clear();
                 self.refusal = Some(refusal);
                 wait(found, identity, served)
             }
@@ -65,7 +70,7 @@ impl Shared {
                 self.prepare(calls, start, facts)
             }
             Then::Rebuild { generation, cause, refusal } => {
-                self.refused.clear();
+                self.positions_refused.clear();
                 let refused = refusal.is_some();
                 if refused {
                     self.refusal = refusal;
@@ -120,7 +125,7 @@ impl Shared {
 
     fn prepare(&mut self, calls: VecDeque<StoreCall>, start: Start, facts: &LogFacts) -> Next {
         let reading = Box::new(Reading::new(start, facts, self.asked_at, &self.dates));
-        Next::to(Stage::Preparing(Preparing { calls, reading }))
+        Next::to(Stage::Preparing(Preparing { calls, reading, damaged: false }))
     }
 }
 

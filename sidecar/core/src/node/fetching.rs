@@ -80,6 +80,30 @@ impl Fetching {
         Fetching { found, identity, generation, cause, refused, served, started, step }
     }
 
+    /// Makes the next store call, or does what follows the last.
+    fn next_call(&mut self, shared: &mut Shared) -> Next {
+        match &mut self.step {
+            // A crash between two of them is as good.
+            Step::PuttingAside(_) | Step::Adopting(..) if shared.cancelled => {
+                return Next::Leave(Leave::Reopen);
+            }
+            Step::PuttingAside(calls) => match calls.pop_front() {
+                Some(call) => shared.store(call),
+                None => self.ask_peers(shared),
+            },
+            Step::Adopting(given, calls) => {
+                let Some(call) = calls.pop_front() else {
+                    let peer = std::mem::take(&mut given.peer);
+                    shared.peers.adopted(self.generation, peer, shared.now.mono);
+                    return Next::Leave(Leave::Reopen);
+                };
+                shared.store(call);
+            }
+            Step::Asked(_) | Step::Ending(_) | Step::Fetched(_) => {}
+        }
+        Next::Stay
+    }
+
     fn ask_peers(&mut self, shared: &mut Shared) {
         let now = shared.now.mono;
         self.step = Step::Asked(Coming { transfer: None, progress_at: now });
@@ -197,7 +221,7 @@ impl Fetching {
         calls.push_back(StoreCall::Adopt { generation, identity, delete_retention_ms_min });
         calls.extend(discarded);
         self.step = Step::Adopting(given, calls);
-        self.begin(shared)
+        self.next_call(shared)
     }
 
     fn name_silence(&self, shared: &mut Shared) {
@@ -270,28 +294,8 @@ impl Handlers for Fetching {
         [asks, silent].into_iter().flatten().min()
     }
 
-    /// Makes the next store call, or does what follows the last.
     fn begin(&mut self, shared: &mut Shared) -> Next {
-        match &mut self.step {
-            // A crash between two of them is as good.
-            Step::PuttingAside(_) | Step::Adopting(..) if shared.cancelled => {
-                return Next::Leave(Leave::Reopen);
-            }
-            Step::PuttingAside(calls) => match calls.pop_front() {
-                Some(call) => shared.store(call),
-                None => self.ask_peers(shared),
-            },
-            Step::Adopting(given, calls) => {
-                let Some(call) = calls.pop_front() else {
-                    let peer = std::mem::take(&mut given.peer);
-                    shared.peers.adopted(self.generation, peer, shared.now.mono);
-                    return Next::Leave(Leave::Reopen);
-                };
-                shared.store(call);
-            }
-            Step::Asked(_) | Step::Ending(_) | Step::Fetched(_) => {}
-        }
-        Next::Stay
+        self.next_call(shared)
     }
 
     fn advance(&mut self, shared: &mut Shared) -> Next {
@@ -338,7 +342,7 @@ impl Handlers for Fetching {
         if let (StoreCallKind::Quarantine, Found::Copy(copy)) = (call, &mut self.found) {
             copy.forget(generation);
         }
-        self.begin(shared)
+        self.next_call(shared)
     }
 
     /// A read met damage in what is served meanwhile.

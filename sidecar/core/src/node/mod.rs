@@ -5,12 +5,13 @@
 //! its generations without flushing, asks and opens again, and decides anew.
 //!
 //! ```text
-//! Asking -> Opening -> Recording -> Preparing -> Reading        (restore, then the tail)
-//!    ^                     |                       | anything unexpected
-//!    |                     v                       v
-//!    +----- Waiting (stale leader, refused, cancelled)   Suspended (disk) -> Closing -> Asking
-//!    |         | a peer is to give what a rebuild would read        ^
-//!    |         +------> Fetching -----------------------------------+
+//! Asking -> Opening -> Recording -> Preparing -> Reading     (restore, then the tail)
+//!                       ^  |  |                     | anything unexpected
+//!     the log says      |  |  |                     v
+//!     something else    |  v  |        Suspended (a pause) -> Closing -> Asking
+//!                     Waiting |                                 ^  |
+//!                       ^     v                                 |  +-> Stopped, in a drain
+//!                       +-- Fetching (from a peer) -------------+
 //! ```
 //!
 //! | what happens | where it is handled |
@@ -334,7 +335,7 @@ impl Node {
             (Ok(()), Stage::Reading(reading)) => {
                 return reading.pin(&mut self.shared, id, at, deadline);
             }
-            // The disk or the log failed a moment ago; the phase may still be READY.
+            // The disk failed a moment ago; the phase may still be READY.
             (Ok(()), _) => Rejection::NotReady(self.shared.phase.clone()),
             (Err(rejection), _) => rejection,
         };

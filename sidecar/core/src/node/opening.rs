@@ -1,11 +1,12 @@
 //! What is on disk is opened, to be judged.
 
+use crate::offset::Generation;
 use crate::store::{Found, StoreCall};
 use crate::topic::Identity;
 
 use super::recording::Recording;
 use super::shared::Shared;
-use super::stage::{Ease, Handlers, Next, Stage};
+use super::stage::{Ease, Handlers, News, Next, Stage};
 
 #[derive(Debug)]
 pub(super) struct Opening {
@@ -24,6 +25,21 @@ impl Handlers for Opening {
     fn ease(&mut self, _: &mut Shared) -> Ease {
         Ease::Busy
     }
+
+    /// The log is not asked while the disk is.
+    fn on_facts(&mut self, _: &mut Shared, _: &News) -> Next {
+        Next::Stay
+    }
+
+    /// It counts for what is found.
+    fn on_damaged(&mut self, _: Generation, _: &str) -> Next {
+        Next::Stay
+    }
+
+    /// The disk answers first; then it is decided.
+    fn on_cancel(&mut self, _: &mut Shared) -> Next {
+        Next::Stay
+    }
 }
 
 impl Opening {
@@ -35,7 +51,7 @@ impl Opening {
                 shared.heard.hear(adopted, retention_ms);
             }
         }
-        let retention_ms = shared.accepted().policy.delete_retention_ms;
+        let retention_ms = shared.known_facts().policy.delete_retention_ms;
         shared.hear_retention(retention_ms);
         Next::to(Stage::Recording(Recording::new(shared, found, self.expected.clone(), None)))
     }

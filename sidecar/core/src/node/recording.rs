@@ -7,7 +7,7 @@ use crate::store::{Found, StoreCall, StoreCallKind, StoreError};
 use crate::topic::Identity;
 
 use super::shared::Shared;
-use super::stage::{Ease, Handlers, Leave, Next, Served};
+use super::stage::{Ease, Handlers, Leave, News, Next, Served};
 
 #[derive(Debug)]
 pub(super) struct Recording {
@@ -34,6 +34,21 @@ impl Recording {
         Recording { calls, found, identity, served }
     }
 
+    /// Makes the next store call, or decides.
+    fn next_call(&self, shared: &mut Shared) -> Next {
+        if let Some(call) = self.calls.front() {
+            shared.store(call.clone());
+            return Next::Stay;
+        }
+        let (mut found, identity) = (self.found.clone(), self.identity.clone());
+        if let Found::Copy(copy) = &mut found {
+            // A read may have met damage meanwhile.
+            shared.note_generations(copy);
+        }
+        let facts = shared.known_facts().clone();
+        shared.act_on(found, identity, &facts)
+    }
+
     /// The generation that is written to.
     fn writes_to(&self) -> Option<Generation> {
         match self.calls.front()? {
@@ -51,17 +66,7 @@ impl Handlers for Recording {
     }
 
     fn begin(&mut self, shared: &mut Shared) -> Next {
-        if let Some(call) = self.calls.front() {
-            shared.store(call.clone());
-            return Next::Stay;
-        }
-        let (mut found, identity) = (self.found.clone(), self.identity.clone());
-        if let Found::Copy(copy) = &mut found {
-            // A read may have met damage meanwhile.
-            shared.note_generations(copy);
-        }
-        let facts = shared.accepted().clone();
-        shared.act_on(found, identity, &facts)
+        self.next_call(shared)
     }
 
     fn ease(&mut self, _: &mut Shared) -> Ease {
@@ -70,7 +75,7 @@ impl Handlers for Recording {
 
     fn on_done(&mut self, shared: &mut Shared, _: StoreCallKind, _: Generation) -> Next {
         self.calls.pop_front();
-        self.begin(shared)
+        self.next_call(shared)
     }
 
     fn on_store_failed(
@@ -81,5 +86,20 @@ impl Handlers for Recording {
     ) -> Next {
         shared.disk_failed(error, self.writes_to());
         Next::Leave(Leave::Suspend)
+    }
+
+    /// The log is not asked while the disk is.
+    fn on_facts(&mut self, _: &mut Shared, _: &News) -> Next {
+        Next::Stay
+    }
+
+    /// It counts when the decision is made.
+    fn on_damaged(&mut self, _: Generation, _: &str) -> Next {
+        Next::Stay
+    }
+
+    /// The disk answers first; then it is decided.
+    fn on_cancel(&mut self, _: &mut Shared) -> Next {
+        Next::Stay
     }
 }

@@ -58,7 +58,8 @@ pub(super) struct Shared {
     pub(super) topic_id: Ask,
     /// Assignments per partition that the log has not answered.
     assigning: BTreeMap<Partition, u32>,
-    pub(super) refused: Refused,
+    /// Positions that leaders refused.
+    pub(super) positions_refused: Refused,
     /// Generations open in the store.
     pub(super) open: BTreeSet<Generation>,
     pub(super) evidence: Evidence,
@@ -119,7 +120,7 @@ impl Shared {
             ends: Ask::default(),
             topic_id: Ask::default(),
             assigning: BTreeMap::new(),
-            refused: Refused::default(),
+            positions_refused: Refused::default(),
             open: BTreeSet::new(),
             evidence: Evidence::default(),
             heard: Heard::default(),
@@ -166,7 +167,7 @@ impl Shared {
     }
 
     /// What the last decision refuses; or what an operator stopped.
-    pub(super) fn refused(&self) -> Option<Phase> {
+    pub(super) fn refused_phase(&self) -> Option<Phase> {
         let stopped = self.cancelled.then_some(Refusal::Cancelled);
         self.refusal.clone().or(stopped).map(Phase::Refused)
     }
@@ -189,8 +190,8 @@ impl Shared {
 
 /// What is known of the log, and asked of it.
 impl Shared {
-    /// The facts of the topic, once it was accepted.
-    pub(super) fn accepted(&self) -> &LogFacts {
+    /// What the log told last of the topic, safe or not.
+    pub(super) fn known_facts(&self) -> &LogFacts {
         self.facts.as_ref().expect("nothing is opened or read before the log's facts came")
     }
 
@@ -218,7 +219,7 @@ impl Shared {
             // A recreated topic begins its epochs again, and what its predecessor refused says nothing.
             self.epochs_known.clear();
             self.evidence.diverged.clear();
-            self.refused.clear();
+            self.positions_refused.clear();
             self.evidence.inexact.clear();
             self.heard.clear();
         } else {
@@ -382,7 +383,7 @@ impl Shared {
 
     /// The leaders that answer are those that count; unless the reader reaches others.
     pub(super) fn end_stale_leader(&mut self) {
-        if !self.refused.any() {
+        if !self.positions_refused.any() {
             self.end_stalls(|kind| kind == StallKind::StaleLeader);
         }
     }

@@ -170,7 +170,7 @@ pub(super) enum Ease {
     Idle,
 }
 
-/// The handlers of a stage, each with what a stage does that has none of its own.
+/// What a stage tells of itself, and its handlers. What every stage has to think of has no default.
 pub(super) trait Handlers {
     /// Where no refusal is in force and no operator has stopped the restore.
     fn phase(&self) -> Phase {
@@ -226,9 +226,7 @@ pub(super) trait Handlers {
 
     fn ease(&mut self, _: &mut Shared) -> Ease;
 
-    fn on_facts(&mut self, _: &mut Shared, _: &News) -> Next {
-        Next::Stay
-    }
+    fn on_facts(&mut self, _: &mut Shared, _: &News) -> Next;
 
     /// The store did what it was asked for; the other answers have handlers of the stages that ask for them.
     fn on_done(&mut self, _: &mut Shared, _: StoreCallKind, _: Generation) -> Next {
@@ -245,15 +243,11 @@ pub(super) trait Handlers {
         Next::Leave(Leave::Suspend)
     }
 
-    /// A read met damage in an open generation.
-    fn on_damaged(&mut self, _: Generation, _: &str) -> Next {
-        Next::Stay
-    }
+    /// A read met damage in an open generation. It counts when that is judged again.
+    fn on_damaged(&mut self, _: Generation, _: &str) -> Next;
 
     /// An operator stopped the restore.
-    fn on_cancel(&mut self, _: &mut Shared) -> Next {
-        Next::Stay
-    }
+    fn on_cancel(&mut self, _: &mut Shared) -> Next;
 }
 
 impl Node {
@@ -281,18 +275,20 @@ impl Node {
                 Some(Stage::Reading(prepared.reading))
             }
             Next::Leave(Leave::Reopen) => Some(Stage::Closing(Closing)),
-            Next::Leave(Leave::Suspend) => Some(self.suspended(self.stage.phase())),
+            Next::Leave(Leave::Suspend) => {
+                Some(self.suspended(self.shared.gate.exact, self.stage.phase()))
+            }
             Next::Leave(Leave::Lose) => {
                 self.shared.refusal = None;
-                Some(self.suspended(Phase::Opening))
+                Some(self.suspended(false, Phase::Opening))
             }
         }
     }
 
-    fn suspended(&mut self, phase: Phase) -> Stage {
+    fn suspended(&mut self, exact: bool, phase: Phase) -> Stage {
         let served = self.stage.served();
         let until = self.shared.pause();
-        Stage::Suspended(Suspended { until, served, phase })
+        Stage::Suspended(Suspended { until, served, exact, phase })
     }
 
     /// Tells of the phase where it is another one than was told.
@@ -314,7 +310,7 @@ impl Node {
     fn phase(&self) -> Phase {
         match &self.stage {
             Stage::Stopped(stopped) => stopped.phase(),
-            stage => self.shared.refused().unwrap_or_else(|| stage.phase()),
+            stage => self.shared.refused_phase().unwrap_or_else(|| stage.phase()),
         }
     }
 }

@@ -89,7 +89,7 @@ impl Node {
             exact: shared.gate.exact,
             confirmed_at_ms: shared.gate.confirmed_at_ms,
             partitions: reading
-                .map(|reading| reading.statuses(shared.accepted()))
+                .map(|reading| reading.statuses(shared.known_facts()))
                 .unwrap_or_default(),
             progress: stage.progress(),
             restore_rate: shared.throttle.rate(),

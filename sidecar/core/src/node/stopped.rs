@@ -1,11 +1,12 @@
 //! Drained: nothing follows.
 
+use crate::offset::Generation;
 use crate::phase::Phase;
+use crate::store::{StoreCallKind, StoreError};
 
 use super::Reply;
 use super::shared::Shared;
-use super::stage::{Ease, Handlers, Next};
-use crate::store::{StoreCallKind, StoreError};
+use super::stage::{Ease, Handlers, News, Next};
 
 #[derive(Debug)]
 pub(super) struct Stopped;
@@ -28,6 +29,21 @@ impl Handlers for Stopped {
     }
 
     fn on_store_failed(&mut self, _: &mut Shared, _: StoreCallKind, _: &StoreError) -> Next {
+        Next::Stay
+    }
+
+    /// Nothing follows.
+    fn on_facts(&mut self, _: &mut Shared, _: &News) -> Next {
+        Next::Stay
+    }
+
+    /// Nothing follows.
+    fn on_damaged(&mut self, _: Generation, _: &str) -> Next {
+        Next::Stay
+    }
+
+    /// It is refused before it comes here.
+    fn on_cancel(&mut self, _: &mut Shared) -> Next {
         Next::Stay
     }
 }

@@ -3,18 +3,21 @@
 
 use std::time::Duration;
 
+use crate::gate::Gate;
+use crate::offset::Generation;
 use crate::phase::Phase;
 use crate::store::{StoreCallKind, StoreError};
 
 use super::shared::Shared;
-use super::stage::{Ease, Handlers, Leave, News, Next, Served};
+use super::stage::{Ease, Handlers, Leave, News, Next, Served, Shown};
 
 #[derive(Debug)]
 pub(super) struct Suspended {
     /// Monotonic.
     pub(super) until: Duration,
     pub(super) served: Option<Served>,
-    /// As it was when the pause began.
+    /// Whether what is served was exact, and the phase, when the pause began.
+    pub(super) exact: bool,
     pub(super) phase: Phase,
 }
 
@@ -25,6 +28,10 @@ impl Handlers for Suspended {
 
     fn served(&self) -> Option<Served> {
         self.served
+    }
+
+    fn shown(&self, gate: &Gate) -> Shown {
+        Shown { exact: self.exact, ..Shown::last(gate) }
     }
 
     fn timer(&self, _: &Shared) -> Option<Duration> {
@@ -46,7 +53,7 @@ impl Handlers for Suspended {
         let same =
             news.before.as_ref().is_some_and(|before| before.identity(&shared.store) == identity);
         if !same {
-            self.served = None;
+            (self.served, self.exact) = (None, false);
             self.phase = Phase::Opening;
         }
         Next::Stay
@@ -60,6 +67,11 @@ impl Handlers for Suspended {
     fn on_cancel(&mut self, _: &mut Shared) -> Next {
         // What is done when it goes on is decided anew.
         self.phase = Phase::Opening;
+        Next::Stay
+    }
+
+    /// Everything is opened anew when the pause ends.
+    fn on_damaged(&mut self, _: Generation, _: &str) -> Next {
         Next::Stay
     }
 }

@@ -55,7 +55,7 @@ impl Shared {
     }
 
     fn sends(&self) -> Sent {
-        let facts = self.accepted();
+        let facts = self.known_facts();
         let partitions =
             u32::try_from(facts.partitions.len()).expect("Kafka counts partitions in 31 bits");
         Sent { topic: facts.topic, partitions }

@@ -75,7 +75,7 @@ impl Reading {
         let ready = shared.phase == Phase::Ready && shared.drain.is_none();
         let bytes_max = shared.limits.fetch_bytes(self.readers.len());
         let reader = &mut self.readers[batch.partition.index()];
-        let (policy, now) = (&shared.accepted().policy, shared.now);
+        let (policy, now) = (&shared.known_facts().policy, shared.now);
         let batches = match ready && reader.fetched().exact() {
             true => reader.gather(batch, policy, now, bytes_max, &shared.limits),
             false => [reader.ungather(), Some(batch)],

@@ -29,7 +29,7 @@ impl Refused {
 
 impl Shared {
     pub(super) fn note_refused(&mut self, partition: Partition, position: Offset, loss: Loss) {
-        let refused = self.refused.0.entry(partition).or_default();
+        let refused = self.positions_refused.0.entry(partition).or_default();
         *refused = refused.saturating_add(1);
         let why = match loss {
             Loss::UnknownEpoch => "has not heard of its leader epoch",
@@ -45,7 +45,7 @@ impl Shared {
 
     /// Something was read of the partition: its position is accepted.
     pub(super) fn forget_refused(&mut self, partition: Partition) {
-        if self.refused.0.remove(&partition).is_some() {
+        if self.positions_refused.0.remove(&partition).is_some() {
             self.end_stale_leader();
         }
     }
@@ -59,7 +59,7 @@ impl Reading {
         partition: Partition,
         position: Offset,
     ) {
-        let before = shared.refused.0.get(&partition).copied().unwrap_or(0);
+        let before = shared.positions_refused.0.get(&partition).copied().unwrap_or(0);
         shared.note_refused(partition, position, Loss::UnknownEpoch);
         let until = shared.now.mono + shared.limits.retry_after(before);
         self.reader(partition).fetch = Fetch::Refused { until };

@@ -76,7 +76,7 @@ impl Reading {
             self.unflushed_bytes += batch.unflushed_bytes();
             self.unflushed_since.get_or_insert(shared.now.mono);
             let (now, limits) = (shared.now, &shared.limits);
-            let policy = &shared.accepted().policy;
+            let policy = &shared.known_facts().policy;
             let (batch, lineage) = reader.accept(batch, rebuilding, policy, now, limits);
             let latest = lineage.epochs.latest();
             shared.store(StoreCall::Apply { generation: self.generation, batch, lineage });

@@ -93,3 +93,15 @@ fn a_question_at_rest_is_not_asked_before_its_time() {
     assert!(!ask.ask(at(1_099)));
     assert!(ask.ask(at(1_100)));
 }
+
+/// A question that failed and is asked anew begins after whatever wanted it.
+#[test]
+fn what_a_failed_question_was_too_early_for_the_next_one_is_not() {
+    let limits = Limits::PRODUCTION;
+    let mut ask = asked(5);
+    ask.hurry();
+    assert!(ask.superseded());
+    ask.failed(at(7), &limits);
+    assert!(ask.ask(at(100_000)));
+    assert!(!ask.superseded(), "asked since");
+}

@@ -148,6 +148,17 @@ fn damage_counts_once_and_only_in_a_generation_that_is_open() {
     assert_eq!(driven.effects(), [], "known");
 }
 
+/// A copy answers reads while the store is prepared: what one of them meets then must not be forgotten with READY.
+#[test]
+fn damage_that_is_met_before_reading_begins_is_judged_before_anything_is_read() {
+    let mut driven = opened(intact(G1, [NOW_MS; 2]), intact(G2, [OLD_MS; 2]));
+    assert_eq!(driven.store_calls(), [StoreCall::Remove { generation: G2 }]);
+    driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
+    assert_eq!(driven.store_calls(), [], "the disk answers first");
+    driven.store(StoreEvent::Done { call: StoreCallKind::Remove, generation: G2 });
+    assert_eq!(driven.store_calls(), [StoreCall::Close { generation: G1 }]);
+}
+
 /// Else a generation that quarantine could not move would be opened and served again.
 #[test]
 fn what_a_write_found_corrupt_is_not_read_again_though_it_opens() {
