@@ -4,7 +4,8 @@ use std::{env, fs};
 
 use prost::Message;
 
-const PROTOS: [&str; 2] = ["proto/outrigger/v1/outrigger.proto", "proto/outrigger/v1/peer.proto"];
+const PROTOS: [&str; 2] =
+    ["proto/outrigger/v1/outrigger.proto", "proto/outrigger/peer/v1/peer.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for proto in PROTOS {
@@ -13,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out_dir.join("outrigger.v1.bin"), descriptors.encode_to_vec())?;
+    fs::write(out_dir.join("outrigger.bin"), descriptors.encode_to_vec())?;
 
     tonic_prost_build::configure()
         .extern_path(".outrigger.v1.WriteRequest", "crate::v1::WriteRequest")

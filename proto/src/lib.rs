@@ -1,25 +1,31 @@
-//! The `outrigger.v1` protocol: the code generated from `proto/outrigger/v1/*.proto`, and the few rules of the
-//! contract that a .proto file cannot hold: message sizes ([`limits`]), the status code of each
-//! [`v1::Reason`], and how a failure travels in a status.
-//!
-//! Everything that both sides must agree on is here; it knows neither the client nor the sidecar.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 mod error;
 pub mod limits;
 mod write_request;
 
-/// The package `outrigger.v1`: messages, and the modules `store_client`, `store_server`,
-/// `admin_client`, `admin_server`, `peer_client` and `peer_server`.
+/// The package `outrigger.v1`: messages, and the modules `store_client`, `store_server`, `admin_client`
+/// and `admin_server`.
 pub mod v1 {
     pub use crate::write_request::WriteRequest;
 
     tonic::include_proto!("outrigger.v1");
 }
 
+/// What the nodes of one store ask each other. Applications have no use for it.
+pub mod peer {
+    /// The package `outrigger.peer.v1`: messages, and the modules `peer_client` and `peer_server`.
+    pub mod v1 {
+        tonic::include_proto!("outrigger.peer.v1");
+    }
+}
+
 pub use error::{ERROR_DOMAIN, MAY_HAVE_HAPPENED_METADATA, REASON_METADATA};
 
-/// The encoded `FileDescriptorSet` of the protocol, comments included: for server reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("outrigger.v1");
+/// The encoded `FileDescriptorSet` of both packages, comments included: for server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("outrigger");
 
 #[cfg(test)]
 mod tests {
@@ -32,7 +38,7 @@ mod tests {
 
     fn contract() -> Vec<FileDescriptorProto> {
         let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("a descriptor set");
-        set.file.into_iter().filter(|file| file.package() == "outrigger.v1").collect()
+        set.file.into_iter().filter(|file| file.package().starts_with("outrigger.")).collect()
     }
 
     /// Every message, enum and service (by their field in the file's descriptor), and their members.
@@ -86,20 +92,32 @@ mod tests {
     fn every_language_knows_where_its_code_belongs() {
         for file in contract() {
             let options = file.options.as_ref().expect("options");
-            assert_eq!(options.go_package(), "outrigger/v1;outriggerv1");
-            assert_eq!(options.java_package(), "com.outrigger.v1");
+            let parts: Vec<&str> = file.package().split('.').collect();
+            let capital: Vec<String> = parts.iter().map(|part| capitalised(part)).collect();
+            let go = format!("{};{}", parts.join("/"), parts.concat());
+            assert_eq!(options.go_package(), go);
+            assert_eq!(options.java_package(), format!("com.{}", file.package()));
             assert!(options.java_multiple_files() && !options.java_outer_classname().is_empty());
-            assert_eq!(options.csharp_namespace(), "Outrigger.V1");
-            assert_eq!(options.php_namespace(), "Outrigger\\V1");
-            assert_eq!(options.ruby_package(), "Outrigger::V1");
+            assert_eq!(options.csharp_namespace(), capital.join("."));
+            assert_eq!(options.php_namespace(), capital.join("\\"));
+            assert_eq!(options.ruby_package(), capital.join("::"));
         }
+    }
+
+    fn capitalised(word: &str) -> String {
+        let (first, others) = word.split_at(1);
+        first.to_uppercase() + others
     }
 
     #[test]
     fn reflection_can_find_every_service() {
         let files = contract();
-        let services = files.iter().flat_map(|file| &file.service);
-        let names: BTreeSet<_> = services.map(|service| service.name()).collect();
-        assert_eq!(names, BTreeSet::from(["Admin", "Peer", "Store"]));
+        let names: BTreeSet<_> = files
+            .iter()
+            .flat_map(|file| file.service.iter().map(|service| (file.package(), service.name())))
+            .collect();
+        let expected =
+            [("outrigger.peer.v1", "Peer"), ("outrigger.v1", "Admin"), ("outrigger.v1", "Store")];
+        assert_eq!(names, BTreeSet::from(expected));
     }
 }

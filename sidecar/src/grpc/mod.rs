@@ -46,8 +46,8 @@ use outrigger_proto::FILE_DESCRIPTOR_SET;
 use outrigger_proto::limits::{
     CHECKPOINT_MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
 };
+use outrigger_proto::peer::v1::peer_server::PeerServer;
 use outrigger_proto::v1::admin_server::AdminServer;
-use outrigger_proto::v1::peer_server::PeerServer;
 use outrigger_proto::v1::store_server::StoreServer;
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;

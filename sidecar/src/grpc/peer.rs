@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use outrigger_proto::v1::checkpoint_response::Part as Content;
-use outrigger_proto::v1::peer_server::Peer;
-use outrigger_proto::v1::{
+use outrigger_proto::peer::v1::checkpoint_response::Part as Content;
+use outrigger_proto::peer::v1::peer_server::Peer;
+use outrigger_proto::peer::v1::{
     CheckpointChunk, CheckpointFile, CheckpointHeader, CheckpointRequest, CheckpointResponse,
     CopyIdentity,
 };

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use outrigger_core::offset::Generation;
-use outrigger_proto::v1::checkpoint_response::Part;
-use outrigger_proto::v1::peer_server::{Peer, PeerServer};
-use outrigger_proto::v1::{CheckpointChunk, CheckpointRequest, CheckpointResponse};
+use outrigger_proto::peer::v1::checkpoint_response::Part;
+use outrigger_proto::peer::v1::peer_server::{Peer, PeerServer};
+use outrigger_proto::peer::v1::{CheckpointChunk, CheckpointRequest, CheckpointResponse};
 use tokio::net::TcpListener;
 use tokio_stream::Iter;
 use tokio_stream::wrappers::TcpListenerStream;

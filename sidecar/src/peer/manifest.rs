@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use outrigger_core::topic::{Identity, TopicId};
 use outrigger_proto::limits::{CHECKPOINT_FILES_MAX, CHECKPOINT_NAME_BYTES_MAX};
-use outrigger_proto::v1::{self, CheckpointHeader, CopyIdentity};
+use outrigger_proto::peer::v1::{self, CheckpointHeader, CopyIdentity};
 
 use crate::escape::escape;
 use crate::rocks::{CheckpointFile, FORMAT};

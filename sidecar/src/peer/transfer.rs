@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use outrigger_core::topic::Identity;
 use outrigger_proto::limits::{CHECKPOINT_MESSAGE_BYTES_MAX, CHUNK_BYTES};
-use outrigger_proto::v1::checkpoint_response::Part;
-use outrigger_proto::v1::peer_client::PeerClient;
-use outrigger_proto::v1::{
+use outrigger_proto::peer::v1::checkpoint_response::Part;
+use outrigger_proto::peer::v1::peer_client::PeerClient;
+use outrigger_proto::peer::v1::{
     CheckpointChunk, CheckpointHeader, CheckpointPosition, CheckpointRequest, CheckpointResponse,
 };
 use tokio::sync::mpsc;
