@@ -1,5 +1,8 @@
 //! The sidecar: everything that core must not know. `main.rs` is a thin door to this.
 
+// What calls C says so, with the reason, where its module is declared.
+#![deny(unsafe_code)]
+
 mod advice;
 pub mod cli;
 pub mod config;

@@ -4,6 +4,8 @@
 //! inside, [`history`] what callers saw. A failing plan is shrunk, explained and drawn. A run is a pure
 //! function of its plan. Knows no network, no runtime and not the sidecar.
 
+#![forbid(unsafe_code)]
+
 pub mod canaries;
 pub mod cli;
 mod columns;

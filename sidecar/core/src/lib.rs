@@ -10,6 +10,8 @@
 //!
 //! Nothing here does input or output, waits, asks for the time or draws a random number.
 
+#![forbid(unsafe_code)]
+
 pub mod batch;
 mod clock;
 pub mod conformance;

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod findings;
+#[expect(unsafe_code, reason = "the limit on open files is asked of C")]
 mod machine;
 mod replication;
 mod store;

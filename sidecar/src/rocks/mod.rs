@@ -21,6 +21,7 @@ mod closing;
 mod data_dir;
 mod directory;
 mod error;
+#[expect(unsafe_code, reason = "the room on a disk is asked of C")]
 pub(crate) mod files;
 mod generation;
 mod identity;
@@ -38,6 +39,7 @@ mod row;
 mod source;
 mod store;
 mod tuning;
+#[expect(unsafe_code, reason = "a snapshot is kept beside the database that it borrows")]
 mod view;
 mod why;
 mod writers;

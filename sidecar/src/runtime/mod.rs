@@ -13,11 +13,16 @@
 
 mod admission;
 mod circumstances;
+#[expect(unsafe_code, reason = "the clock that runs while a machine sleeps is C's")]
 pub mod clock;
 mod disks;
 mod door;
 mod handle;
 mod inbox;
+#[cfg_attr(
+    target_os = "linux",
+    expect(unsafe_code, reason = "the priority of one thread is set in C")
+)]
 mod lost;
 mod machine;
 mod notices;

@@ -1,6 +1,8 @@
 //! Figures of the main job against raw clients and other systems, side by side in one run. `./x bench`;
 //! docs/figures.md quotes it.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use anyhow::Result;

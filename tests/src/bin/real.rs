@@ -1,5 +1,7 @@
 //! Simulated plans on real processes and three real brokers. `./x test-real`.
 
+#![forbid(unsafe_code)]
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Writers, restarts and changing weather on a real Kafka for a long time. `./x soak`.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
