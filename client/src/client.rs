@@ -30,9 +30,13 @@ pub struct Client {
 impl Client {
     /// Connects to the node at `http://host:port` or `unix:///path/of.sock`.
     ///
-    /// Fails when nobody listens there. Later, a connection that was lost is made again by the next
-    /// call; only a call that finds nobody there fails with
-    /// [`Unreachable`](crate::ErrorKind::Unreachable), and has then changed nothing.
+    /// Later, a connection that was lost is made again by the next call; only a call that finds nobody
+    /// there fails with [`Unreachable`](crate::ErrorKind::Unreachable), and has then changed nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Address`](crate::ErrorKind::Address) when this is no address of a node, and
+    /// [`Unreachable`](crate::ErrorKind::Unreachable) when nobody answers there within 2 s.
     pub async fn connect(address: &str) -> Result<Client, Error> {
         let endpoint = address::endpoint(address)?;
         let channel = endpoint.connect().await.map_err(|error| Error::no_node(address, &error))?;
@@ -45,12 +49,22 @@ impl Client {
         Store::new(self.clone(), name.into())
     }
 
-    /// The state of all stores of the node.
+    /// The state of all stores of the node. Answered in every phase.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreachable`](crate::ErrorKind::Unreachable), [`Broken`](crate::ErrorKind::Broken), or
+    /// [`Deadline`](crate::ErrorKind::Deadline) after 5 s.
     pub async fn status(&self) -> Result<NodeStatus, Error> {
         status::node(self, StatusRequest::default()).await
     }
 
-    /// The state of all stores of the node, now and after each change, at most once per `interval`.
+    /// The state of all stores of the node, now and after each change, at most once per `interval`, which
+    /// counts in whole milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Client::status`]; the stream ends with an error when the node does.
     pub async fn watch_status(
         &self,
         interval: Duration,
@@ -58,7 +72,14 @@ impl Client {
         StatusStream::open(self, String::new(), interval, Ok).await
     }
 
-    /// Has the node keep the store's copy exactly as it is at `at`, once it is there; waits `wait` at most.
+    /// Has the node keep the store's copy exactly as it is at `at`, once it is there; waits `wait` at most, and never
+    /// longer than 60 s.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the copy is already beyond `at` (take a newer
+    /// position) or cannot be read now, [`Deadline`](crate::ErrorKind::Deadline) when it is not there in time,
+    /// [`SessionLost`](crate::ErrorKind::SessionLost) when `at` is of another topic or history.
     pub async fn pin(
         &self,
         store: impl Into<String>,
@@ -70,6 +91,10 @@ impl Client {
 
     /// Sets how many bytes of keys and values per second the restores of the node may read, all stores
     /// together, until its process ends; none: as fast as they can.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Client::status`].
     pub async fn throttle(&self, bytes_per_second: Option<NonZeroU64>) -> Result<(), Error> {
         let bytes_per_second = bytes_per_second.map(NonZeroU64::get);
         let request = with_deadline(ThrottleRequest { bytes_per_second }, OPERATOR_DEADLINE);

@@ -1,26 +1,31 @@
-//! The client of Outrigger: typed calls to the node beside the application.
+#![doc = include_str!("../README.md")]
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), outrigger_client::Error> {
-//! let client = outrigger_client::Client::connect("http://127.0.0.1:7400").await?;
-//! let notes = client.store("notes");
-//! notes.put("greeting", "hello").await?;
-//! let greeting = notes.get("greeting").await?.expect("a session reads its own writes");
-//! assert_eq!(greeting.value, "hello");
-//! # Ok(())
-//! # }
-//! ```
+//! # Where to begin
 //!
-//! - **Sessions.** A [`Store`] handle reads its own writes and never goes back in time, on whatever
-//!   node it reads; its [`Token`] moves the session to another process.
-//! - **Failures.** [`Error::kind`] says what to do next, and [`Error::may_have_happened`] whether a
-//!   write may have taken effect all the same.
-//! - **No retries.** The library sends every call once. Whether a call may be repeated depends on
-//!   what it means: repeating a write whose outcome is unknown can undo a write that another process
-//!   made in between, so one call would have two effects. Only the application knows; it gets
-//!   everything that the decision needs. A lost connection is made again by the next call.
-//! - **Streams.** A node takes a bounded number of calls through one connection; where writers, scans and watches use it up,
-//!   the library opens another one.
+//! [`Client::connect`] makes a connection, [`Client::store`] a [`Store`]: a handle on one store, and a
+//! session. [`Store::scan`] reads a range of keys, [`Store::writer`] opens a stream of writes.
+//! [`Error`] and [`ErrorKind`] say what a failure means.
+//!
+//! A node takes a bounded number of calls through one connection; where writers, scans and watches use it
+//! up, the library opens another one.
+//!
+//! # What is promised of the types of others
+//!
+//! - **Messages of the protocol** that the API hands out as they are: [`NodeStatus`], [`StoreStatus`],
+//!   [`Reason`] and [`Revision`] here, and in [`wire`] all that they are made of. They are wide, change
+//!   with the node, and a copy of each would say the same thing twice. They are promised as the protocol
+//!   is: fields and values are added in patch versions, nothing else. So build them with
+//!   `..Default::default()`, and give each `match` an arm for values to come.
+//! - **`bytes::Bytes`** of keys, values and tokens, and **`tokio_stream::Stream`** of [`Rows`] and
+//!   [`StatusStream`]. A new major version of either is a minor version of this crate before 1.0, and a
+//!   major one after it.
+//! - **Everything else is wrapped.** `tonic` and `prost` are an affair of the inside: the status of a
+//!   failed call is the [source](std::error::Error::source) of an [`Error`], for people to read. Conversions
+//!   of a [`Token`] into the protocol's and back, and the module [`proto`] as a whole, are for tools that
+//!   speak the protocol themselves; they change with those libraries and are not promised.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 mod address;
 mod client;
@@ -37,6 +42,7 @@ mod writer;
 
 pub use client::Client;
 pub use error::{Error, ErrorKind};
+/// The protocol itself, generated code included. Outside of what this crate promises.
 pub use outrigger_proto as proto;
 pub use outrigger_proto::v1::{NodeStatus, Reason, Revision, StoreStatus};
 pub use pinned::Pinned;
@@ -46,3 +52,11 @@ pub use status::StatusStream;
 pub use store::Store;
 pub use token::{InvalidToken, Token};
 pub use writer::{Pending, Writer};
+
+/// The messages and enums that a status and a pinned copy are made of, as the protocol has them.
+pub mod wire {
+    pub use outrigger_proto::v1::{
+        BucketSum, Cause, Digest, PartitionPosition, PartitionStatus, PeerTransfer, Phase,
+        PinnedRow, RestoreCause, RestoreProgress, Stall, StallKind, Token, cause,
+    };
+}

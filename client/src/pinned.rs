@@ -50,12 +50,19 @@ impl Pinned {
         Ok(pinned)
     }
 
-    /// The sums of all buckets, by number.
+    /// The sums of all buckets, by number: 4,096 of them.
     pub fn buckets(&self) -> &[BucketSum] {
         &self.buckets
     }
 
-    /// The rows of these buckets (64 at most) above the key `after`, in ascending order, and whether there may be more.
+    /// The rows of these buckets above the key `after`, in ascending order, and whether there may be more.
+    /// Takes 1 to 64 numbers of `0..4096`, and answers with 1,000 rows at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) for other buckets, [`Unavailable`](crate::ErrorKind::Unavailable)
+    /// when the copy is not kept any more, [`Deadline`](crate::ErrorKind::Deadline) after 5 minutes without an
+    /// answer. After an error ask no more: pin again.
     pub async fn rows(
         &mut self,
         buckets: &[u32],

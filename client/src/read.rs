@@ -39,7 +39,9 @@ pub struct Read {
 /// A key's value and the record that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// Any bytes, also none. Larger than a write may have, where another tool wrote it to the topic.
     pub value: Bytes,
+    /// The record that wrote it.
     pub revision: Revision,
 }
 
@@ -101,10 +103,8 @@ impl Level {
     }
 }
 
-impl TryFrom<v1::Value> for Entry {
-    type Error = Error;
-
-    fn try_from(found: v1::Value) -> Result<Entry, Error> {
+impl Entry {
+    pub(crate) fn of(found: v1::Value) -> Result<Entry, Error> {
         let no_revision = || Error::protocol(Effect::None, "a value has no revision");
         Ok(Entry { value: found.value, revision: found.revision.ok_or_else(no_revision)? })
     }

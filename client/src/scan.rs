@@ -53,7 +53,8 @@ impl Scan {
         Scan::over(start.into(), End::Open)
     }
 
-    /// The keys from `start` (inclusive) to `end` (exclusive).
+    /// The keys of `start..end`, the end exclusive. An end below the start is
+    /// [`Invalid`](crate::ErrorKind::Invalid).
     pub fn range(start: impl Into<Vec<u8>>, end: impl Into<Vec<u8>>) -> Scan {
         Scan::over(start.into(), End::Before(end.into()))
     }
@@ -104,9 +105,11 @@ impl Scan {
 /// One row of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// The key.
     pub key: Bytes,
     /// Empty in a scan of keys only.
     pub value: Bytes,
+    /// The record that wrote it.
     pub revision: Revision,
 }
 
@@ -153,7 +156,14 @@ impl Rows {
         &self.copy
     }
 
-    /// The next row; `None` after the last.
+    /// The next row; `None` after the last, and after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Deadline`](crate::ErrorKind::Deadline) when the node sends nothing for as long as the handle's
+    /// deadline for reads, [`Broken`](crate::ErrorKind::Broken) when the connection breaks, and
+    /// [`Invalid`](crate::ErrorKind::Invalid) with [`Reason::RowTooLarge`](crate::Reason::RowTooLarge) at a
+    /// row above 127.75 MiB. The rows before it are good.
     pub async fn next(&mut self) -> Option<Result<Row, Error>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -186,7 +196,7 @@ impl Stream for Rows {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             if let Some(row) = self.batch.next() {
-                return Poll::Ready(Some(Row::try_from(row)));
+                return Poll::Ready(Some(Row::of(row)));
             }
             match ready!(self.poll_batch(cx)) {
                 Some(Ok(())) => {}
@@ -203,10 +213,8 @@ impl Stream for Rows {
     }
 }
 
-impl TryFrom<v1::Row> for Row {
-    type Error = Error;
-
-    fn try_from(row: v1::Row) -> Result<Row, Error> {
+impl Row {
+    fn of(row: v1::Row) -> Result<Row, Error> {
         let no_revision = || Error::protocol(Effect::None, "a row has no revision");
         let revision = row.revision.ok_or_else(no_revision)?;
         Ok(Row { key: row.key, value: row.value, revision })

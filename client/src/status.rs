@@ -40,7 +40,12 @@ impl<T> StatusStream<T> {
         Ok(StatusStream { answers, part })
     }
 
-    /// The next state; `None` when the node has ended the stream.
+    /// The next state; `None` when the node has ended the stream. Waits for a change as long as there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the node stops, and
+    /// [`Broken`](crate::ErrorKind::Broken) when the connection breaks.
     pub async fn next(&mut self) -> Option<Result<T, Error>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }

@@ -94,18 +94,35 @@ impl Store {
         self.session.token()
     }
 
-    /// Continues another session in this one. Fails, and changes nothing, when this session has
-    /// already seen another topic.
+    /// Continues another session in this one, which then has seen what either of them has.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionLost`](crate::ErrorKind::SessionLost), and nothing is changed, when this session has already
+    /// seen another topic.
     pub fn resume(&self, token: Token) -> Result<(), Error> {
         self.session.resume(token)
     }
 
-    /// The value of a key, and the revision that wrote it.
+    /// The value of a key, and the revision that wrote it; `None` when the key does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) while the copy does not admit this level or is too old,
+    /// [`SessionLost`](crate::ErrorKind::SessionLost) when the log has lost what the session saw,
+    /// [`Refused`](crate::ErrorKind::Refused) while a person must act, [`Overloaded`](crate::ErrorKind::Overloaded),
+    /// [`Deadline`](crate::ErrorKind::Deadline), [`Invalid`](crate::ErrorKind::Invalid) for a name that the node
+    /// does not know, [`Unreachable`](crate::ErrorKind::Unreachable) and [`Broken`](crate::ErrorKind::Broken). A read
+    /// has no effect: it may be repeated after each of them.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>, Error> {
         Ok(self.read(key).await?.entry)
     }
 
     /// The same as [`Store::get`], with what is known about the copy that answered.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Store::get`].
     pub async fn read(&self, key: impl AsRef<[u8]>) -> Result<Read, Error> {
         let key = payload_key(key.as_ref())?;
         let request = GetRequest { store: self.name.clone(), key, read: Some(self.read_options()) };
@@ -113,11 +130,20 @@ impl Store {
         let mut rows = self.client.rows();
         let answer = client::answer(Effect::None, self.read_deadline, rows.get(request)).await?;
         let copy = self.level.observe(&self.session, answer.copy)?;
-        let entry = answer.found.map(Entry::try_from).transpose()?;
+        let entry = answer.found.map(Entry::of).transpose()?;
         Ok(Read { entry, copy })
     }
 
     /// Sets the value of a key. Returns when the log has it; this session's reads see it then.
+    ///
+    /// # Errors
+    ///
+    /// Ask [`Error::may_have_happened`] first. Nothing was written after [`Invalid`](crate::ErrorKind::Invalid) (a key
+    /// above 32 KiB, a value above 960 KiB, unless the node says otherwise),
+    /// [`NotWritten`](crate::ErrorKind::NotWritten), [`Unreachable`](crate::ErrorKind::Unreachable) and whatever else
+    /// the node answers by name before it asks the log. After [`Unknown`](crate::ErrorKind::Unknown), and where
+    /// the node's word is missing ([`Deadline`](crate::ErrorKind::Deadline),
+    /// [`Broken`](crate::ErrorKind::Broken)), it may have been.
     pub async fn put(
         &self,
         key: impl AsRef<[u8]>,
@@ -133,6 +159,10 @@ impl Store {
     }
 
     /// Deletes a key, whether or not it exists. Returns when the log has the delete.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Store::put`].
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Revision, Error> {
         let key = payload_key(key.as_ref())?;
         let request = DeleteRequest { store: self.name.clone(), key, wait_ms_max: None };
@@ -143,31 +173,54 @@ impl Store {
         self.written(answer.revision, answer.token)
     }
 
-    /// The rows of a range of keys, all from one snapshot.
+    /// The rows of a range of keys, all from one snapshot. Returns with the first of them.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Store::get`], and [`Invalid`](crate::ErrorKind::Invalid) for a range that ends before it starts.
     pub async fn scan(&self, scan: Scan) -> Result<Rows, Error> {
         let request = scan.request(self.name.clone(), self.read_options())?;
         Rows::open(&self.client, request, self.level, &self.session, self.read_deadline).await
     }
 
-    /// A stream of writes, for throughput. Needs a Tokio runtime around it.
+    /// A stream of writes, for throughput. A connection that cannot be made fails the first writes, not this
+    /// call.
     ///
-    /// A connection that cannot be made fails the first writes, not this call.
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
     pub fn writer(&self) -> Writer {
         let session = self.session.clone();
         Writer::open(self.client.rows(), self.name.clone(), session, self.write_deadline)
     }
 
-    /// The state of the store on this node.
+    /// The state of the store on this node. Answered in every phase.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a name that the node does not know,
+    /// [`Deadline`](crate::ErrorKind::Deadline) after 5 s, [`Unreachable`](crate::ErrorKind::Unreachable) and
+    /// [`Broken`](crate::ErrorKind::Broken).
     pub async fn status(&self) -> Result<StoreStatus, Error> {
         self.status_of(false).await
     }
 
-    /// The state of the store on this node, with the digest of its copy. Reads the whole copy.
+    /// The state of the store on this node, with the digest of its copy when that is exact. Reads the whole
+    /// copy.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Store::status`], but [`Deadline`](crate::ErrorKind::Deadline) after 10 minutes.
     pub async fn status_with_digest(&self) -> Result<StoreStatus, Error> {
         self.status_of(true).await
     }
 
-    /// The state of the store on this node, now and after each change, at most once per `interval`.
+    /// The state of the store on this node, now and after each change, at most once per `interval`, which
+    /// counts in whole milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Store::status`]; the stream ends with an error when the node does.
     pub async fn watch_status(
         &self,
         interval: Duration,
@@ -176,7 +229,11 @@ impl Store {
     }
 
     /// Stops the restore of the store on this node; what is on disk is kept, and old copies answer stale reads.
-    /// [`Refused`](crate::ErrorKind::Refused) when none runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`](crate::ErrorKind::Refused) when none runs, else as of [`Store::status`], with the handle's
+    /// deadline for reads.
     pub async fn cancel_restore(&self) -> Result<(), Error> {
         let request = CancelRequest { store: self.name.clone() };
         let (mut admin, deadline) = (self.client.admin(), self.read_deadline);
@@ -185,7 +242,12 @@ impl Store {
         Ok(())
     }
 
-    /// Lets a cancelled restore go on from what is on disk. [`Refused`](crate::ErrorKind::Refused) when none was.
+    /// Lets a cancelled restore go on from what is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`](crate::ErrorKind::Refused) when none was cancelled, else as of [`Store::status`], with the
+    /// handle's deadline for reads.
     pub async fn continue_restore(&self) -> Result<(), Error> {
         let request = ContinueRequest { store: self.name.clone() };
         let (mut admin, deadline) = (self.client.admin(), self.read_deadline);

@@ -33,12 +33,16 @@ struct Position {
 /// Why bytes are not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
+    /// They are not a message of the protocol.
     #[error("these bytes are not an encoded token")]
     NotEncoded,
+    /// The id of the topic has this many bytes and not 16.
     #[error("the topic id of the token has {0} bytes, not 16")]
     TopicId(usize),
+    /// This partition is named twice.
     #[error("the token names partition {0} twice")]
     PartitionTwice(u32),
+    /// The position in this partition is no offset of Kafka: those have 63 bits.
     #[error("the token's position in partition {0} is above 2^63 - 1")]
     Position(u32),
 }
@@ -53,7 +57,8 @@ impl Token {
         self.topic_id
     }
 
-    /// The position in one partition: everything below it is included.
+    /// The position in one partition, from 0 to 2^63 - 1, exclusive: everything below this offset is included.
+    /// 0 in a partition of which the session has seen nothing.
     pub fn position(&self, partition: u32) -> u64 {
         self.positions.get(&partition).map_or(0, |at| at.position)
     }
@@ -63,7 +68,12 @@ impl Token {
         v1::Token::from(self).encode_to_vec().into()
     }
 
-    /// Decodes what [`Token::to_bytes`] made.
+    /// Decodes what [`Token::to_bytes`] made. Whether the token is one of a store's topic is the node's to
+    /// say, when a read asks for it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidToken`] says what is wrong with the bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Token, InvalidToken> {
         let token = v1::Token::decode(bytes).map_err(|_| InvalidToken::NotEncoded)?;
         Token::try_from(token)

@@ -50,7 +50,8 @@ pub struct Writer {
     driver: Option<JoinHandle<Result<(), Error>>>,
 }
 
-/// The answer to one write of a [`Writer`]. Dropping it does not cancel the write.
+/// The answer to one write of a [`Writer`]. Dropping it does not cancel the write. Fails as
+/// [`Store::put`](crate::Store::put) does.
 #[derive(Debug)]
 #[must_use = "a write can fail; await its answer"]
 pub struct Pending {
@@ -71,6 +72,12 @@ impl Writer {
     }
 
     /// Sets the value of a key. Waits for room; the answer comes through the [`Pending`].
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) when no message can carry the key and value (together above
+    /// 4 MiB less 64 KiB), and [`Broken`](crate::ErrorKind::Broken) when the stream has ended. This write was not
+    /// sent then.
     pub async fn put(
         &self,
         key: impl AsRef<[u8]>,
@@ -81,13 +88,20 @@ impl Writer {
     }
 
     /// Deletes a key. Waits for room; the answer comes through the [`Pending`].
+    ///
+    /// # Errors
+    ///
+    /// As of [`Writer::put`].
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Pending, Error> {
         let key = store::payload_key(key.as_ref())?;
         self.accept(WriteItem { key, action: Some(Action::Delete(Tombstone {})) }).await
     }
 
-    /// Waits until everything is answered and the stream has ended. Fails when the stream did; what
-    /// became of each write is in its own [`Pending`].
+    /// Waits until everything is answered and the stream has ended.
+    ///
+    /// # Errors
+    ///
+    /// How the stream failed, when it did; what became of each write is in its own [`Pending`].
     pub async fn finish(mut self) -> Result<(), Error> {
         self.ledger.close();
         let driver =

@@ -1,6 +1,7 @@
 //! The client against a node that is made of a map and a script: what travels, and what each failure
 //! on the way is taken for.
 
+mod documents;
 mod failures;
 mod fake;
 mod pins;
