@@ -140,7 +140,7 @@ fn what_works_on_a_disk_takes_the_file_of_the_node() -> Result<()> {
 #[test]
 fn the_front_door_takes_no_argument_that_nobody_reads() -> Result<()> {
     let door = Path::new(env!("CARGO_MANIFEST_DIR")).join("../x");
-    for command in ["kafka", "check", "test", "fmt", "help"] {
+    for command in ["kafka", "check", "test", "fmt", "contract", "help"] {
         let output = Command::new(&door).args([command, "foo"]).output()?;
         ensure!(output.status.code() == Some(1), "{command}: {output:?}");
         ensure!(said(&output).contains("takes no arguments, not `foo`"), "{output:?}");
