@@ -5,14 +5,15 @@
 BUF_VERSION=1.75.0
 PUBLISHED=(outrigger-proto outrigger-client)
 
-# Its compiler of .proto files reads this contract in two seconds. It comes with npm, which nothing else here needs: who
-# has none may leave the check to CI.
+# Its compiler of .proto files reads this contract in two seconds. It comes with npm, which nothing else here needs: CI
+# installs that, and whoever has none may leave the check to CI.
 setup_buf() {
   local place=$CACHE/buf-$BUF_VERSION fresh
   export PATH="$place/node_modules/.bin:$PATH"
   [[ ! -d $place ]] || return 0
-  if ! command -v npm >/dev/null; then
-    [[ -z ${CI:-} ]] || fail "npm is missing, and CI checks the contract with buf"
+  if [[ -n ${CI:-} ]]; then
+    provide contract_needs
+  elif ! command -v npm >/dev/null; then
     say "npm is missing: the contract is not checked with buf (Debian: npm)"
     return 0
   fi

@@ -51,6 +51,10 @@ peers_needs() {
   want "a Java compiler, $JAVA_MIN or newer" default-jdk-headless "a JDK, on PATH or in JAVA_HOME$(now JAVA_HOME)" has_javac
 }
 
+contract_needs() {
+  want "npm" npm "npm, from a package manager" npm --version
+}
+
 network_needs() {
   want "ip of iproute2" iproute2 "iproute2, from a package manager" has_ip
 }
