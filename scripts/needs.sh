@@ -47,7 +47,7 @@ kafka_needs() {
   [[ -d $OUTRIGGER_KAFKA_LIB ]] || want "Maven" maven "mvn, from maven.apache.org or a package manager" mvn --version
 }
 
-peers_needs() {
+contenders_needs() {
   want "a Java compiler, $JAVA_MIN or newer" default-jdk-headless "a JDK, on PATH or in JAVA_HOME$(now JAVA_HOME)" has_javac
 }
 

@@ -50,17 +50,17 @@ kafka_jars() {
 }
 
 # What the bench measures restores against: our small programs, compiled beside the jars that they run.
-setup_peers() {
-  provide peers_needs
-  local lib=$OUTRIGGER_PEERS_LIB fresh
+setup_contenders() {
+  provide contenders_needs
+  local lib=$OUTRIGGER_CONTENDERS_LIB fresh
   [[ ! -d $lib ]] || return 0
   say "fetching Kafka Streams and KCache (98 MB) with Maven"
   mkdir -p "$(dirname "$lib")"
   fresh=$(mktemp -d "$lib.XXXXXX")
-  if ! { jars_of tests/peers/pom.xml "$fresh" &&
-    "$(java_program javac)" --release 17 -cp "$fresh/*" -d "$fresh" tests/peers/*.java; }; then
+  if ! { jars_of tests/contenders/pom.xml "$fresh" &&
+    "$(java_program javac)" --release 17 -cp "$fresh/*" -d "$fresh" tests/contenders/*.java; }; then
     rm -rf "$fresh"
-    fail "the peers that the bench measures against could not be fetched or compiled"
+    fail "the contenders that the bench measures against could not be fetched or compiled"
   fi
   chmod 755 "$fresh"
   mv "$fresh" "$lib"

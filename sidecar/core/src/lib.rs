@@ -1,4 +1,4 @@
-//! One replica of one store as a deterministic machine: events in, effects out.
+//! The machine that keeps one node's copy of one store, deterministic: events in, effects out.
 //!
 //! The driver's contract:
 //! 1. Make a [`node::Node`]; it asks for its first calls at once.

@@ -19,7 +19,7 @@ const TURN_MAX: Duration = Duration::from_secs(600);
 const PREPARED: &str = "prepared";
 const RESTORED: &str = "restored";
 
-/// For Java's peers: a heap several times what either needs and no share of the machine's memory, and the collector
+/// For Java's contenders: a heap several times what either needs and no share of the machine's memory, and the collector
 /// with which Kafka Streams was quickest on two cores (4.4 s; with the default one 5.0 s, also with four times the heap).
 const FLAGS: [&str; 3] =
     ["-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
@@ -30,10 +30,13 @@ pub(super) struct Turn {
     pub(super) cpu: Duration,
 }
 
-/// Runs one of Java's peers: its class, and what its `main` takes.
+/// Runs one of Java's contenders: its class, and what its `main` takes.
 pub(super) fn java_turn(class: &str, arguments: &[&str], directory: &Path) -> Result<Turn> {
-    let lib = env::var("OUTRIGGER_PEERS_LIB").unwrap_or_default();
-    ensure!(Path::new(&lib).is_dir(), "OUTRIGGER_PEERS_LIB={lib} has no peers: use ./x bench");
+    let lib = env::var("OUTRIGGER_CONTENDERS_LIB").unwrap_or_default();
+    ensure!(
+        Path::new(&lib).is_dir(),
+        "OUTRIGGER_CONTENDERS_LIB={lib} has no contenders: use ./x bench"
+    );
     let mut command = Command::new(java::program());
     command
         .args(FLAGS)

@@ -1,4 +1,4 @@
-//! One replica of one store: everything it knows, and the only code that changes it.
+//! The machine of one store: everything it knows, and the only code that changes it.
 //!
 //! A node is always in one [`Stage`](stage::Stage), which owns what belongs to it alone; what outlives it is in
 //! [`Shared`](shared::Shared). Unexpected news from the log or the disk never patches the state in place: the node closes
