@@ -1,7 +1,7 @@
 //! The thread of an embedded log: calls in, the model, the journal, then the events out.
 //!
-//! `journal synced >= what any event tells`: a round's events leave after its frame is on disk. So
-//! calls that come while a sync is under way share the next one.
+//! `journal synced >= what any event tells`: a round's events leave after its frame is on disk. So calls that come
+//! while a sync is under way share the next sync.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +20,7 @@ use crate::index::StoreIndex;
 use crate::log::LogSink;
 use crate::runtime::clock;
 
-/// Bounded by its senders: a node has one fetch per partition and one ask of a kind under way, and its
+/// Its senders bound how many there are: a node has one fetch per partition and one ask of a kind under way, and its
 /// appends hold admission permits.
 pub(super) enum Input {
     Connect { client: u32, store: StoreIndex, sink: LogSink },
@@ -34,7 +34,7 @@ pub(super) struct Engine {
     journal: Journal,
     partitions: u32,
     clients: BTreeMap<u32, (StoreIndex, LogSink)>,
-    /// The disk refused a write: from then on nothing is taken or told but that.
+    /// The disk refused a write: from then on no call is taken and only this error is told.
     broken: Option<KafkaError>,
     /// When the journal's size was last compared with what is in it.
     looked: Duration,
@@ -46,7 +46,7 @@ const ROUND_MAX: usize = 4_096;
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// How often it is judged whether the journal is worth rewriting.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// It is when more than this, and more than half of it, was cleaned away.
+/// It is worth that when more than this, and more than half of it, was cleaned away.
 const WASTE_BYTES_MIN: u64 = 32 << 20;
 
 impl Engine {
@@ -72,7 +72,7 @@ impl Engine {
         Ok(Engine { model, journal, partitions, clients, broken, looked: Duration::ZERO })
     }
 
-    /// Until `Stop`, or until nobody is left to send.
+    /// Runs until `Stop`, or until nobody is left to send.
     pub(super) fn run(mut self, inbox: &Receiver<Input>) {
         loop {
             let first = match inbox.recv_timeout(self.wait()) {
@@ -145,7 +145,8 @@ impl Engine {
         self.journal.append(&payload)
     }
 
-    /// What this round would have told is not on disk: it is told as unknown, failed, or not at all.
+    /// The journal failed: what this round would have told is not on disk. It is told as unknown, as failed, or not at
+    /// all.
     fn broke(&mut self, error: &io::Error, out: Vec<(u32, LogEvent)>) -> Vec<(u32, LogEvent)> {
         tracing::error!(%error, "the journal cannot be written: this log stays closed until it is opened again");
         // RD_KAFKA_RESP_ERR__FS
@@ -173,7 +174,7 @@ impl Engine {
         }
     }
 
-    /// About what a rewritten journal would have: fixed fields are counted as 64 bytes a batch.
+    /// About how many bytes a rewritten journal would have: fixed fields are counted as 64 bytes a batch.
     fn live_bytes(&self) -> u64 {
         let bytes = |batch: &RecordBatch| 64 + batch.key_and_value_bytes();
         let partition = |partition| self.model.batches(partition).map(bytes).sum::<usize>();
@@ -196,7 +197,7 @@ impl Engine {
     }
 }
 
-/// Every byte in an allocation of its own size: what arrives is a slice of a whole request.
+/// Gives every key and value an allocation of its own size: what arrives is a slice of a whole request.
 fn compact(call: LogCall) -> LogCall {
     let LogCall::Append { id, writes } = call else { return call };
     let own = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
@@ -230,7 +231,7 @@ fn unsure(event: LogEvent, error: &KafkaError) -> Option<LogEvent> {
     }
 }
 
-/// The answer of a log that is closed. Reads wait: `Trouble` told why.
+/// The answer of a log that is closed. Reads wait without one: `Trouble` told why.
 fn refusal(call: LogCall, error: &KafkaError) -> Option<LogEvent> {
     let failed = |call| Some(LogEvent::Failed { call, error: error.clone() });
     match call {

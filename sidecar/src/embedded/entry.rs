@@ -25,7 +25,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Batch(Partition, RecordBatch),
-    /// After the batches of that partition.
+    /// It comes after the batches of that partition.
     Partition(Partition, PartitionState),
 }
 
@@ -66,7 +66,7 @@ pub(super) fn encode_partition(partition: Partition, state: &PartitionState, out
     }
 }
 
-/// The entries of one frame; none when these bytes are not such.
+/// The entries of one frame; none when these bytes are not entries.
 pub(super) fn decode_all(mut bytes: &[u8]) -> Option<Vec<Entry>> {
     let mut entries = Vec::new();
     while !bytes.is_empty() {
@@ -182,7 +182,7 @@ fn bytes(from: &mut &[u8]) -> Option<Option<Bytes>> {
     }
     let (taken, rest) = from.split_at_checked(usize::try_from(len).ok()?)?;
     *from = rest;
-    // Its own allocation: a slice would keep all of the journal in memory.
+    // It gets its own allocation: a slice would keep all of the journal in memory.
     Some(Some(Bytes::copy_from_slice(taken)))
 }
 
@@ -275,7 +275,7 @@ mod tests {
         }
     }
 
-    /// The bytes of the batch above. They are on disks: a change here needs a new journal version.
+    /// The bytes of the batch above. There are such on disks: a change here needs a new journal version.
     #[test]
     fn the_bytes_are_what_they_always_were() {
         let hex: String =

@@ -21,7 +21,7 @@ const MAGIC: &[u8; 5] = b"ORLOG";
 const VERSION: u8 = 2;
 const HEADER_BYTES_MAX: u64 = 1_024;
 const FRAME_HEAD: usize = 16;
-/// Payload bytes per frame of a rewritten journal.
+/// Payload bytes of a frame of a rewritten journal.
 const FRAME_BYTES: usize = 4 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(super) enum OpenJournalError {
 }
 
 impl Journal {
-    /// Opens what is there, or begins a new journal with new ids. `replay` comes next.
+    /// Opens the journal that is there, or begins a new one with new ids. `replay` comes next.
     pub(super) fn open(path: &Path, partitions: u32) -> Result<Journal, OpenJournalError> {
         if !path.try_exists()? {
             begin(path, partitions)?;
@@ -70,7 +70,7 @@ impl Journal {
         &self.header
     }
 
-    /// Everything that was appended, in order; a frame that a crash cut off is dropped from the file.
+    /// Hands out everything that was appended, in order; a frame that a crash cut off is dropped from the file.
     pub(super) fn replay(&mut self, mut entry: impl FnMut(Entry)) -> Result<(), OpenJournalError> {
         let end = self.file.metadata()?.len();
         self.file.seek(SeekFrom::Start(self.bytes))?;
@@ -80,7 +80,9 @@ impl Journal {
             match next(&mut frames, end - self.bytes, &mut payload)? {
                 Next::Frame => {
                     let damaged = OpenJournalError::Damaged { at: self.bytes };
-                    decode_all(&payload).ok_or(damaged)?.into_iter().for_each(&mut entry);
+                    for decoded in decode_all(&payload).ok_or(damaged)? {
+                        entry(decoded);
+                    }
                     self.bytes += wide(FRAME_HEAD + payload.len());
                 }
                 Next::Torn => break,
@@ -104,8 +106,8 @@ impl Journal {
         self.bytes
     }
 
-    /// Replaces everything by what `fill` writes, entry by entry. A crash leaves the old or the new.
-    /// After an error the journal is not to be used: which of the two it is may be unknown.
+    /// Replaces everything by what `fill` writes, entry by entry. A crash leaves the old journal or the new one. After
+    /// an error the journal is not to be used: which of the two it is may be unknown.
     pub(super) fn rewrite(
         &mut self,
         fill: impl FnOnce(&mut dyn FnMut(&dyn Fn(&mut Vec<u8>)) -> io::Result<()>) -> io::Result<()>,
@@ -135,7 +137,7 @@ impl Journal {
     }
 }
 
-/// Renamed into place whole, so that a header is never torn.
+/// Makes a new journal. It is renamed into place whole, so that a header is never torn.
 fn begin(path: &Path, partitions: u32) -> io::Result<()> {
     let cluster = TopicId(random()?).to_string();
     let header = Header { cluster, topic: TopicId(random()?), partitions };
@@ -174,14 +176,14 @@ enum Next {
     Damaged,
 }
 
-/// The next of `left` bytes.
+/// Reads the next frame out of `left` bytes.
 fn next(frames: &mut impl Read, left: u64, payload: &mut Vec<u8>) -> io::Result<Next> {
     let Some(behind) = left.checked_sub(wide(FRAME_HEAD)) else { return Ok(Next::Torn) };
     let (mut len, mut len_sum, mut sum) = ([0; 4], [0; 4], [0; 8]);
     frames.read_exact(&mut len)?;
     frames.read_exact(&mut len_sum)?;
     frames.read_exact(&mut sum)?;
-    // The file had grown, its bytes had not come.
+    // The file had grown, but its bytes had not come.
     if (len, len_sum) == ([0; 4], [0; 4]) {
         return Ok(Next::Torn);
     }
@@ -223,7 +225,7 @@ impl Header {
         out
     }
 
-    /// The header and its length.
+    /// The header and its length in bytes.
     fn decode(bytes: &[u8]) -> Option<(Header, usize)> {
         let rest = bytes.strip_prefix(MAGIC)?.strip_prefix(&[VERSION])?;
         let (topic, rest) = rest.split_first_chunk::<16>()?;
@@ -251,7 +253,7 @@ mod tests {
     use crate::mutation::{mutated, mutations};
 
     impl Journal {
-        /// As a full or failing disk does.
+        /// Makes writes fail, as a full or failing disk does.
         pub(in super::super) fn refuse_writes(&mut self) {
             self.file = File::open(&self.path).unwrap();
         }
@@ -274,7 +276,7 @@ mod tests {
         out
     }
 
-    /// The header, and the entries that are still there.
+    /// Opens and replays a journal. Returns it, and how many entries it has.
     fn open(path: &Path) -> Result<(Journal, usize), OpenJournalError> {
         let mut journal = Journal::open(path, 1)?;
         let mut entries = 0;
@@ -370,7 +372,7 @@ mod tests {
             let mut after = Vec::new();
             let opened = Journal::open(&path, 1);
             if opened.and_then(|mut journal| journal.replay(|entry| after.push(entry))).is_ok() {
-                // A frame that stands there twice, by an editor, is one that was written twice.
+                // A frame that stands there twice, which an editor may do, counts as one that was written twice.
                 after.dedup();
                 prop_assert!(before.starts_with(&after), "{after:?}");
             }
@@ -398,7 +400,7 @@ mod tests {
         }
     }
 
-    /// It is on disks: a change here needs a new version.
+    /// There are such on disks: a change here needs a new version.
     #[test]
     fn the_header_and_the_frame_are_what_they_always_were() {
         let header = Header { cluster: "c1".to_owned(), topic: TopicId([7; 16]), partitions: 3 };

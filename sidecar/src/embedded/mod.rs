@@ -25,17 +25,17 @@ use self::journal::{Journal, OpenJournalError};
 use crate::index::StoreIndex;
 use crate::log::{Log, LogSink};
 
-/// One topic. Dropping it ends its thread; calls of clients that are left are not answered any more.
+/// A log of one topic. Dropping it ends its thread; calls of clients that are left are not answered any more.
 pub struct EmbeddedLog {
     inbox: Sender<Input>,
     clients: AtomicU32,
     topic: TopicId,
     thread: Option<JoinHandle<()>>,
-    /// Held as long as the thread may write.
+    /// It is held as long as the thread may write.
     _lock: File,
 }
 
-/// One node's connection. Dropping it is the node's end: what it had asked is not answered.
+/// One node's connection. Dropping it is the node's end: calls that are not answered yet never are.
 pub struct EmbeddedClient {
     number: u32,
     store: StoreIndex,
@@ -113,7 +113,7 @@ impl EmbeddedLog {
         Ok(EmbeddedLog { inbox, clients, topic, thread: Some(thread), _lock: lock })
     }
 
-    /// The same every time this directory is opened.
+    /// The topic's id: the same every time this directory is opened.
     pub fn topic(&self) -> TopicId {
         self.topic
     }
@@ -135,7 +135,7 @@ impl Log for EmbeddedClient {
     /// `store` is the one that this client was made for.
     fn call(&self, store: StoreIndex, call: LogCall) {
         assert_eq!(store, self.store, "an embedded log is one store's topic");
-        // After the log's end there is nobody to answer, as promised there.
+        // After the log's end there is nobody to answer, as [`EmbeddedLog`] says.
         let _ended = self.inbox.send(Input::Call { client: self.number, call });
     }
 }

@@ -1,9 +1,10 @@
 //! Gives others the copies that this node has: which checkpoints there are, and who reads them.
 //!
-//! At most one checkpoint per store, shared by whoever asks while it is young. It goes when the last reader has all of
-//! it, or when nobody came back for it. One of a generation that was replaced since is given to nobody, not even to a taker
-//! that has most of it: what the node has seen of the topic's retention it knows for the copy in use, and a new copy
-//! forgets what was before it. All calls block on the disk: they belong on blocking threads.
+//! There is at most one checkpoint per store, shared by all who ask while it is young. It is removed when the last
+//! reader has all of it, or when nobody came back for it. One of a generation that was replaced since is given to
+//! nobody, not even to a taker that has most of it: what the node has seen of the topic's retention it knows for the
+//! copy in use, and a new copy forgets what was before it. All calls block on the disk: they belong on blocking
+//! threads.
 
 mod pace;
 
@@ -27,15 +28,15 @@ use crate::runtime::{StoreHandle, clock};
 /// How long a checkpoint that broke off waits for its taker to come back.
 const RESUME_MAX: Duration = Duration::from_secs(120);
 
-/// An older checkpoint is not given to anybody new: the taker would have that much more to read from the log, and what
-/// the copy has compacted since stays on the disk for it.
+/// An older checkpoint is not given to anybody new: the taker would have that much more to read from the log, and files
+/// that the copy has compacted since stay on the disk for it.
 const AGE_MAX: Duration = Duration::from_secs(600);
 
 pub struct Giver {
     secret: Secret,
     pace: Pace,
     stores: Vec<Arc<Store>>,
-    /// Leases given; counted under no other lock.
+    /// How many leases are given; it is counted under no other lock.
     takers: Arc<AtomicUsize>,
     /// Makes the ids of one process different.
     count: AtomicU64,
@@ -43,8 +44,8 @@ pub struct Giver {
 
 struct Store {
     handle: StoreHandle,
-    /// The checkpoint that there is. Held while one is made or removed, so that there is one; taken by blocking
-    /// threads only, and no other lock under it.
+    /// The checkpoint that there is. The lock is held while one is made or removed, so that there is one; only blocking
+    /// threads take it, and no other lock under it.
     held: Mutex<Option<Held>>,
 }
 
@@ -52,7 +53,7 @@ struct Held {
     given: Arc<Given>,
     takers: usize,
     made: Instant,
-    /// Of the last reader.
+    /// When the last reader left.
     left: Instant,
 }
 
@@ -83,7 +84,7 @@ pub enum GiveError {
     Read(#[from] std::io::Error),
 }
 
-/// One taker of a checkpoint, from where it wants to go on.
+/// One taker of a checkpoint, with the place from where it resumes.
 pub struct Lease {
     store: Arc<Store>,
     given: Arc<Given>,
@@ -102,7 +103,7 @@ pub struct Chunk {
 }
 
 impl Giver {
-    /// None without a secret.
+    /// A giver of these stores; none without a secret.
     pub fn new(config: &PeerConfig, stores: Vec<StoreHandle>) -> Option<Giver> {
         let store = |handle| Arc::new(Store { handle, held: Mutex::new(None) });
         Some(Giver {
@@ -124,8 +125,8 @@ impl Giver {
         self.pace.reserve(bytes, Instant::now())
     }
 
-    /// `resume`: a checkpoint, and how much of it the taker has. It is given another when that one is gone, or of a
-    /// generation that was replaced.
+    /// Gives a checkpoint to one more taker. `resume`: a checkpoint, and how many bytes of it the taker has. It gets
+    /// another when that one is gone, or of a generation that was replaced.
     pub fn lease(
         &self,
         store: &str,
@@ -163,7 +164,7 @@ impl Giver {
         held: &'a mut Option<Held>,
         resume: Option<&str>,
     ) -> Result<(&'a mut Held, Arc<Gate>), GiveError> {
-        // Those that read it meet the same, and the last of them removes it.
+        // Those that read a broken checkpoint fail as well, and the last of them removes it.
         held.take_if(|held| held.given.broken.load(Ordering::Acquire));
         let gate = store.handle.gate();
         let resumed = |given: &Given| resume == Some(given.id.as_str()) && given.is_of(&gate);
@@ -176,7 +177,7 @@ impl Giver {
         if held.given.is_of(&gate) { Ok((held, gate)) } else { Err(GiveError::NotReady) }
     }
 
-    /// A checkpoint that is young enough for somebody new.
+    /// Makes sure that there is a checkpoint that is young enough for somebody new.
     fn renew(&self, store: &Store, held: &mut Option<Held>) -> Result<(), GiveError> {
         let gate = store.handle.gate();
         if gate.phase != Phase::Ready {
@@ -188,7 +189,7 @@ impl Giver {
             Some(_) | None => {}
         }
         *held = None;
-        // Different from those that the process before gave.
+        // The id differs from those that the process before gave.
         let (made_at, number) = (clock::now().wall_ms, self.count.fetch_add(1, Ordering::Relaxed));
         let id = format!("{made_at}-{number}");
         let checkpoint = store.handle.checkpoint(&id).ok_or(GiveError::NotReady)??;
@@ -209,7 +210,7 @@ impl Giver {
         }
     }
 
-    /// Some checkpoint waits for its taker to come back.
+    /// Whether some checkpoint waits for its taker to come back.
     pub fn waits(&self) -> bool {
         // One that is being made or removed is in use.
         let waits = |store: &Arc<Store>| store.held.try_lock().is_ok_and(|held| held.is_some());
@@ -223,7 +224,7 @@ impl Store {
     }
 }
 
-/// One of the takers that there may be.
+/// A place for one of the takers that there may be.
 struct Place<'a>(Option<&'a Arc<AtomicUsize>>);
 
 impl<'a> Place<'a> {
@@ -247,7 +248,7 @@ impl Drop for Place<'_> {
 }
 
 impl Given {
-    /// The log is applied to the copy that it is of, so that what this gate knows counts for it.
+    /// Whether the log is applied to the copy that was checkpointed, so that what this gate knows counts for it.
     fn is_of(&self, gate: &Gate) -> bool {
         gate.live && gate.generation == Some(self.checkpoint.generation())
     }
@@ -262,7 +263,8 @@ impl Lease {
         &self.given.checkpoint
     }
 
-    /// What the copy had seen when the lease was given, in milliseconds: the checkpoint may be older.
+    /// The smallest retention that the copy had seen when the lease was given, in milliseconds: the checkpoint may be
+    /// older.
     pub fn delete_retention_ms_min(&self) -> u64 {
         self.delete_retention_ms_min
     }
@@ -273,7 +275,7 @@ impl Lease {
         files.map(|file| file.bytes).sum::<u64>() - self.offset
     }
 
-    /// None: that was all.
+    /// The next bytes. None: that was all.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, GiveError> {
         let next = self.read_chunk();
         if next.is_err() {

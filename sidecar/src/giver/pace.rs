@@ -8,9 +8,10 @@ use outrigger_core::time::time_for;
 
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Bytes a second; none: as fast as it goes.
+    /// Bytes a second; none: as fast as it can.
     rate: Option<NonZeroU64>,
-    /// When everything that was given before is paid for. Guards nothing else, never held while waiting.
+    /// When everything that was given before is paid for. The lock guards nothing else, and is never held while
+    /// waiting.
     paid: Mutex<Instant>,
 }
 
@@ -19,7 +20,7 @@ impl Pace {
         Pace { rate, paid: Mutex::new(Instant::now()) }
     }
 
-    /// How long whoever is about to give `bytes` waits first.
+    /// How long somebody who is about to give `bytes` waits before that.
     pub(super) fn reserve(&self, bytes: usize, now: Instant) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
         let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);

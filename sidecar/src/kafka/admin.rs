@@ -46,15 +46,15 @@ pub(super) enum ToAdmin {
 
 pub(super) struct Admin {
     asking: Asking,
-    /// Of before files of TLS were renewed, each with the last question that it was asked.
+    /// Clients from before files of TLS were renewed, each with the last question that it was asked.
     ending: Vec<(Asking, usize)>,
     config: KafkaConfig,
     inbox: Sender<ToAdmin>,
     topics: Arc<[CString]>,
     counts: PartitionCounts,
-    /// By store.
+    /// Indexed by store.
     limits: Vec<Limit>,
-    /// By store.
+    /// Indexed by store.
     leaders: Vec<Leaders>,
     questions: BTreeMap<usize, Question>,
     asked: usize,
@@ -62,7 +62,7 @@ pub(super) struct Admin {
     troubles: Troubles,
 }
 
-/// A client. Fields in the order in which they may go: queues before their client.
+/// A client. Its fields are in the order in which they may go: queues before their client.
 struct Asking {
     answers: Queue,
     events: Queue,
@@ -88,9 +88,9 @@ struct Question {
     store: StoreIndex,
     purpose: Purpose,
     unanswered: usize,
-    /// Whose leaders are asked.
+    /// Partitions whose leaders are asked.
     partitions: Vec<Partition>,
-    /// Whose leaders are not, and what they said last.
+    /// Partitions whose leaders are not asked, and what those said last.
     left_out: BTreeMap<Partition, Code>,
     findings: Findings,
     error: Option<(Code, Right)>,
@@ -168,7 +168,7 @@ impl Admin {
         }
     }
 
-    /// What is asked from now on, is asked by a client that has read the files of TLS now.
+    /// From now on questions are asked by a client that has read the files of TLS as they are now.
     fn renew(&mut self) {
         match Asking::begin(&self.config, &self.inbox) {
             Ok(asking) => {
@@ -182,7 +182,7 @@ impl Admin {
         }
     }
 
-    /// Those whose questions are answered: each is, within its timeout.
+    /// Ends the replaced clients whose questions are answered: each question is, within its timeout.
     fn end_answered(&mut self) {
         let first = self.questions.keys().next().copied();
         let is_over = |(_, last): &mut (Asking, usize)| first.is_none_or(|first| first > *last);
@@ -243,7 +243,7 @@ impl Admin {
         self.questions.insert(number, question);
     }
 
-    /// Those that answered the last time, and the others each alone.
+    /// Asks the leaders that answered the last time together, and each of the others alone.
     fn ask_leaders(&mut self, tag: Tag, question: &mut Question, count: u32, specs: &[OffsetSpec]) {
         let leaders = &self.leaders[question.store.0];
         question.partitions = leaders.together(count);
@@ -268,7 +268,7 @@ impl Admin {
         client.list_offsets(name, partitions, tag.spec, tag.packed(), timeout, answers);
     }
 
-    /// The second round of a question whose first told how many partitions there are.
+    /// Begins the second round of a question whose first round told how many partitions there are.
     fn ask_for_offsets(&mut self, tag: Tag, question: &mut Question) {
         let specs: &[OffsetSpec] = match question.purpose {
             Purpose::Call(LogCallKind::Describe) => {
@@ -282,7 +282,7 @@ impl Admin {
         self.ask_leaders(tag, question, count, specs);
     }
 
-    /// Who answers is known before the next question.
+    /// Notes which leaders answer, before the next question is asked.
     fn hear_leaders(&mut self, question: &Question, answer: &Answer) {
         let Answer::Offsets(answer) = answer else { return };
         let Question { store, purpose, partitions, .. } = question;
@@ -325,7 +325,8 @@ impl Admin {
             return;
         }
         let Question { store, purpose, findings, left_out, error, .. } = question;
-        // Before the node hears of the topic: what it writes then goes into batches that the topic takes.
+        // The producer is told before the node hears of the topic: what the node writes then goes into batches that the
+        // topic takes.
         if let Some(bytes) = findings.message_bytes_max() {
             self.limits[store.0].tell(bytes);
         }
@@ -346,7 +347,7 @@ impl Admin {
     }
 }
 
-/// One of the answers that make up a question's.
+/// One of the answers that make up the answer to a question.
 pub(super) enum Answer {
     Topic(Result<super::raw::TopicDescription, Code>),
     Cluster(Result<super::raw::ClusterDescription, Code>),

@@ -56,7 +56,7 @@ pub(super) enum Begin {
     WithTheFirstWrite,
 }
 
-/// Of one store.
+/// Appends to one store.
 pub(super) struct Appends {
     shared: Arc<Shared>,
     thread: Thread<ToProducer>,
@@ -65,7 +65,7 @@ pub(super) struct Appends {
     woken: Arc<AtomicBool>,
 }
 
-/// Where it is told how large a record, and so a batch, the topic takes.
+/// Where appends are told how large a record, and so a batch, the topic takes.
 #[derive(Clone)]
 pub(super) struct Limit {
     message_bytes_max: Arc<AtomicU64>,
@@ -73,10 +73,10 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// Holds for every append after this.
+    /// Tells the topic's limit in bytes. It holds for every append after this.
     pub(super) fn tell(&self, message_bytes_max: u64) {
         if self.message_bytes_max.swap(message_bytes_max, Ordering::Relaxed) != message_bytes_max {
-            // Fails only when the thread has ended, which then writes nothing.
+            // This fails only when the thread has ended, which then writes nothing.
             self.thread.send(ToProducer::Due).ok();
         }
     }
@@ -158,9 +158,9 @@ impl Appends {
             woken.store(true, Ordering::Release);
             wake();
         });
-        // A second one would be asked for nothing that the first does not do.
+        // A second `wake` would be told nothing that the first is not.
         self.shared.driver.get_or_init(|| wake);
-        // What came before there was one.
+        // Deliveries may have come before there was one.
         self.woken.store(true, Ordering::Release);
     }
 
@@ -189,7 +189,7 @@ impl Appends {
         }
     }
 
-    /// Sends them.
+    /// Sends the records that wait and are due.
     pub(super) fn send_due(&self) {
         if let Some(mut desk) = self.shared.quick() {
             desk.producer.follow();
@@ -216,7 +216,7 @@ impl Appends {
 }
 
 impl Shared {
-    /// The producer for somebody who must not wait. None: it is the thread's turn.
+    /// The producer, for somebody who must not wait. None: it is the thread's turn.
     fn quick(&self) -> Option<MutexGuard<'_, Desk>> {
         let desk = match self.desk.try_lock() {
             Ok(desk) => desk,
@@ -225,9 +225,9 @@ impl Shared {
         self.is_quick(&desk).then_some(desk)
     }
 
-    /// Nothing that the thread was given comes before, and nothing takes long.
+    /// Whether nothing that the thread was given comes before, and nothing takes long.
     fn is_quick(&self, desk: &Desk) -> bool {
-        // Counted down under the lock: with none left, all before this were handed over.
+        // It is counted down under the lock: with none left, all before this were handed over.
         let first = self.before.load(Ordering::Relaxed) == 0;
         first && desk.producer.is_quick()
     }
@@ -338,9 +338,13 @@ mod tests {
     fn no_append_overtakes_those_that_the_thread_was_given() {
         let (appends, events) = appends();
         let busy = appends.shared.desk();
-        (0..50).for_each(|id| append(&appends, id));
+        for id in 0..50 {
+            append(&appends, id);
+        }
         drop(busy);
-        (50..100).for_each(|id| append(&appends, id));
+        for id in 50..100 {
+            append(&appends, id);
+        }
         let mut all: Vec<_> = (0..100).map(|_| answered(&events)).collect();
         all.sort_unstable();
         assert!(all.is_sorted_by_key(|(_, offset)| offset), "{all:?}");

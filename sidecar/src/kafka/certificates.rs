@@ -16,9 +16,9 @@ use crate::escape::escape;
 /// What a setting has to do with certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// This node shows it, with those that vouch for it: the first that ends, ends it.
+    /// This node shows it, with those that vouch for it: none of them holds longer than the first that ends.
     Own,
-    /// One of these vouches for the brokers: they trust until the last has ended.
+    /// One of these vouches for the brokers: they are trusted until the last has ended.
     Authorities,
 }
 
@@ -28,7 +28,7 @@ const FILES: [(&str, Role); 3] = [
     ("ssl.ca.location", Role::Authorities),
 ];
 
-/// The same in the settings themselves.
+/// The same certificates, given in the settings themselves.
 const TEXTS: [(&str, Role); 2] =
     [("ssl.certificate.pem", Role::Own), ("ssl.ca.pem", Role::Authorities)];
 
@@ -48,7 +48,7 @@ pub struct Certificate {
     /// Seconds since the Unix epoch.
     begins: i64,
     ends: i64,
-    /// The same for people.
+    /// The end of its validity as text, for people.
     until: String,
     from: String,
 }
@@ -64,29 +64,29 @@ pub enum CertificateError {
 }
 
 impl From<ErrorStack> for CertificateError {
-    /// What OpenSSL says more is about its own insides.
+    /// OpenSSL's further words are about its own insides.
     fn from(_stack: ErrorStack) -> CertificateError {
         CertificateError::NoPem
     }
 }
 
-/// How it stands at a time.
+/// How a certificate stands at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
     NotYet,
     Holds,
-    /// Its life is all but over: it should have been renewed.
+    /// Its life is nearly over: it should have been renewed.
     EndsSoon,
     Ended,
 }
 
 impl Certificate {
-    /// Seconds since the Unix epoch.
+    /// The end of its validity, in seconds since the Unix epoch.
     pub fn ends(&self) -> i64 {
         self.ends
     }
 
-    /// The last week is soon, or the last quarter of a shorter life.
+    /// Its end is soon in its last week, or in the last quarter of a shorter life.
     pub fn validity(&self, now: SystemTime) -> Validity {
         let now = seconds(now);
         let soon = i64::try_from(SOON.as_secs()).expect("a week is short");
@@ -131,14 +131,14 @@ impl fmt::Display for Certificate {
     }
 }
 
-/// One for each setting that names certificates, as they are now.
+/// The certificates as they are now, one for each setting that names any.
 pub fn certificates(
     config: &KafkaConfig,
 ) -> Vec<(&'static str, Result<Certificate, CertificateError>)> {
     let given = |name: &'static str| config.properties.get(name);
     let files = FILES.into_iter().filter_map(|(name, role)| {
         let path = Path::new(given(name)?);
-        // A directory has those of a whole system, and `probe` is none.
+        // A directory has the certificates of a whole system, and `probe` is no path.
         path.is_file().then(|| (name, of_file(config, name, role, path)))
     });
     let texts = TEXTS
@@ -147,7 +147,7 @@ pub fn certificates(
     files.chain(texts).collect()
 }
 
-/// One that has ended or does not hold yet: whoever is shown it turns this node away.
+/// A certificate that has ended or does not hold yet: whoever is shown it turns this node away.
 pub fn unfit(config: &KafkaConfig) -> Option<Certificate> {
     let now = SystemTime::now();
     let known = certificates(config).into_iter().filter_map(|(_, certificate)| certificate.ok());

@@ -14,7 +14,7 @@ fn key() -> PKey<Private> {
     PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
 }
 
-/// Holds in `begins..ends`, in seconds since the Unix epoch.
+/// A certificate that holds in `begins..ends`, in seconds since the Unix epoch.
 fn x509(name: &str, begins: i64, ends: i64, key: &PKey<Private>) -> X509 {
     let mut subject = X509NameBuilder::new().unwrap();
     subject.append_entry_by_text("CN", name).unwrap();

@@ -1,4 +1,4 @@
-//! Where Kafka is and how to reach it. Everything else about a client is ours: `settings`.
+//! Where Kafka is and how to reach it. `settings` decides everything else about a client.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ pub struct KafkaConfig {
     pub properties: BTreeMap<String, String>,
 }
 
-/// Values may be secrets.
+/// Values are left out, for they may be secrets.
 impl fmt::Debug for KafkaConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&String> = self.properties.keys().collect();
@@ -58,7 +58,7 @@ const PASSED_ON: [&str; 5] =
 const PASSED_ON_BELOW: [&str; 5] = ["ssl.", "sasl.", "enable.ssl.", "https.", "enable.sasl."];
 
 impl KafkaConfig {
-    /// Everything that can be judged without a broker.
+    /// Judges everything that can be judged without a broker.
     pub fn check(&self) -> Result<(), KafkaStartError> {
         if self.bootstrap.trim().is_empty() {
             return Err(KafkaStartError::NoBootstrap);
@@ -97,8 +97,8 @@ impl KafkaConfig {
     }
 
     /// Whom TLS trusts where the user does not say: whom the system does. The TLS inside of this program was built
-    /// elsewhere and looks for the system's certificates where that build would have them, unless the variables that it knows
-    /// say where they are.
+    /// elsewhere and looks for the system's certificates where that build would have them, unless the variables that it
+    /// knows say where they are.
     fn trust(&self, is_set: impl Fn(&str) -> bool) -> Option<(String, String)> {
         let given = ["ssl.ca.location", "ssl.ca.pem"]
             .iter()
@@ -107,7 +107,7 @@ impl KafkaConfig {
         (!given && !told).then(|| ("ssl.ca.location".to_owned(), "probe".to_owned()))
     }
 
-    /// The user's come after what all clients share, and before what one client is for.
+    /// The user's settings come after what all clients share, and before what one client is for.
     fn settings(&self, own: &[(&str, &str)]) -> Vec<(String, String)> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut settings: Vec<_> = settings::COMMON.iter().map(owned).collect();

@@ -52,7 +52,7 @@ pub(super) struct Place {
     partition: Partition,
 }
 
-/// Fields in the order in which they may go: queues and topics before their client.
+/// Its fields are in the order in which they may go: queues and topics before their client.
 pub(super) struct Consumer {
     readers: BTreeMap<Place, Reader>,
     /// Indexed by store.
@@ -63,7 +63,7 @@ pub(super) struct Consumer {
     timers: BTreeSet<(Instant, Place)>,
     config: KafkaConfig,
     names: Arc<[CString]>,
-    /// Of all partitions together.
+    /// What all partitions together may fetch ahead.
     prefetch_bytes: usize,
     /// What the client was made with.
     prefetch: Prefetch,
@@ -101,8 +101,9 @@ impl Consumer {
         })
     }
 
-    /// Before anything is read: how much a partition may fetch ahead is a setting of the client, and follows from how many
-    /// there are. Stores that are not described yet are taken for as large as the others.
+    /// Shares the bytes to fetch ahead, before anything is read: how much a partition may fetch ahead is a setting of
+    /// the client, and follows from how many there are. Stores that are not described yet are taken for as large as the
+    /// others.
     fn share_prefetch(&mut self) {
         let counts = self.counts.iter().map(|count| count.load(Ordering::Acquire));
         let largest = counts.clone().max().unwrap_or(0);
@@ -123,7 +124,7 @@ impl Consumer {
         }
     }
 
-    /// Nothing is read by the one that there is.
+    /// Puts `client` in the place of one that reads nothing.
     fn exchange(&mut self, client: Client) {
         let topics = self.names.iter().map(|name| client.topic(name)).collect();
         let topics = std::mem::replace(&mut self.topics, topics);
@@ -133,7 +134,7 @@ impl Consumer {
         std::thread::spawn(move || drop((topics, events, client)));
     }
 
-    /// Everything is read on from the end of what was delivered, by a client that has read the files of TLS now.
+    /// Reading resumes at the end of what was delivered, with a client that has read the files of TLS as they are now.
     fn renew(&mut self) {
         let client = match self.config.consumer(self.prefetch) {
             Ok(client) => client,
@@ -155,7 +156,7 @@ impl Consumer {
 
     fn stop_all(&self) {
         for place in self.readers.keys() {
-            // Refused only when it was never started.
+            // It is refused only when reading was never started.
             self.topics[place.store.0].stop(place.partition).ok();
         }
     }
@@ -181,8 +182,7 @@ impl Consumer {
         self.stop_all();
     }
 
-    /// The next message; timers that are due come first, however many messages wait. None when there
-    /// will be none.
+    /// The next message; timers that are due come first, however many messages wait. None when there will be none.
     fn receive(&mut self, inbox: &Work<ToConsumer>) -> Option<ToConsumer> {
         loop {
             self.serve_timers();
@@ -245,12 +245,12 @@ impl Consumer {
     fn start(&self, place: Place, start: &Start) -> (Queue, Result<(), Code>) {
         let inbox = self.inbox.clone();
         let queue = self.client.new_queue().wake_with(move || {
-            // Fails only when the thread has ended, which then has no use for records.
+            // This fails only when the thread has ended, which then has no use for records.
             inbox.send(ToConsumer::Ready(place)).ok();
         });
         let topic = &self.topics[place.store.0];
         let started = topic.start(place.partition, start.at, &queue).and_then(|()| {
-            // Only with something below the position and its epoch there is something to check.
+            // There is something to check only with something below the position, and its epoch.
             match start.epoch {
                 Some(_) if start.at > Offset::ZERO => {
                     topic.seek(place.partition, start.at, start.epoch)
@@ -272,7 +272,7 @@ impl Consumer {
     /// Tells everything that credit and queue of this partition allow.
     fn serve(&mut self, place: Place) {
         let Place { store, partition } = place;
-        // A queue may have spoken just before its assignment went.
+        // A queue may have spoken just before its assignment ended.
         let Some(reader) = self.readers.get_mut(&place) else { return };
         loop {
             match reader.advance(&self.topics[store.0]) {
@@ -300,7 +300,7 @@ impl Consumer {
 fn events(client: &Client, inbox: &Sender<ToConsumer>) -> Queue {
     let to_self = inbox.clone();
     client.main_queue().wake_with(move || {
-        // Fails only when the thread has ended, which then has no use for events.
+        // This fails only when the thread has ended, which then has no use for events.
         to_self.send(ToConsumer::Events).ok();
     })
 }

@@ -1,5 +1,5 @@
-//! Creating a store's topic, when asked to, with settings under which no state is lost. Blocking, before anything is
-//! started.
+//! Creates a store's topic, when asked to, with settings under which no state is lost. It blocks, and is done before
+//! anything is started.
 
 use std::ffi::CString;
 
@@ -20,7 +20,7 @@ pub struct TopicSettings {
 }
 
 impl Default for TopicSettings {
-    /// One partition: revisions are then a total order.
+    /// There is one partition: revisions are then a total order.
     fn default() -> TopicSettings {
         TopicSettings { partitions: 1, replication: None }
     }
@@ -31,7 +31,7 @@ pub enum Created {
     New {
         replication: u32,
     },
-    /// Left as it is: what it is like is judged when the store opens.
+    /// The topic is left as it is; it is judged when the store opens.
     Existed,
 }
 
@@ -52,7 +52,7 @@ pub enum CreateTopicError {
 }
 
 impl CreateTopicError {
-    /// Without the topic's name and what to do.
+    /// Why it was not created, without the topic's name and what to do.
     pub fn why(&self) -> String {
         match self {
             CreateTopicError::Config(error) => error.to_string(),

@@ -1,4 +1,4 @@
-//! What admin answers say, put together into what the log seam promises. Pure.
+//! Puts what admin answers say together into what the log seam promises. Pure.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) struct Findings {
 const MESSAGE_BYTES_MAX: &str = "max.message.bytes";
 
 type End = (Offset, Option<Epoch>);
-/// As each leader told it.
+/// Offsets and epochs of all partitions, as each leader told them.
 type Ends = BTreeMap<Partition, Result<End, Code>>;
 
 impl Findings {
@@ -42,18 +42,19 @@ impl Findings {
         Ok(())
     }
 
-    /// None: nothing was said of it.
+    /// The topic's limit in bytes. None: nothing was said of it.
     pub(super) fn message_bytes_max(&self) -> Option<u64> {
         number(self.configs.as_ref()?.get(MESSAGE_BYTES_MAX)?).ok()
     }
 
-    /// Zero until the topic was described.
+    /// How many partitions there are; zero until the topic was described.
     pub(super) fn partitions(&self) -> u32 {
         let partitions = self.topic.as_ref().map_or(0, |topic| topic.replicas.len());
         u32::try_from(partitions).expect("Kafka counts partitions in 31 bits")
     }
 
-    /// The answer; an error when a part is missing or says what cannot be. `left_out`: whose leaders were not asked.
+    /// The answer, or an error when a part is missing or says what cannot be. `left_out`: partitions whose leaders were
+    /// not asked.
     pub(super) fn into_event(
         self,
         kind: LogCallKind,
@@ -114,7 +115,7 @@ fn by_partition(offsets: Vec<ListedOffset>) -> Ends {
     offsets.into_iter().map(end).collect()
 }
 
-/// With those that were not asked; an error where no leader answered.
+/// Adds what the leaders that were not asked said last. An error where no leader answered.
 fn complete(mut ends: Ends, left_out: &BTreeMap<Partition, Code>) -> Result<Ends, Code> {
     let first = ends.values().find_map(|end| end.err()).unwrap_or(Code::FAIL);
     if !ends.values().any(Result::is_ok) {

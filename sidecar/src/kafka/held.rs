@@ -41,17 +41,17 @@ impl Held {
         assert!(before.is_none(), "an append is called once: {name:?}");
     }
 
-    /// How many records it would have written; none when it is not in here.
+    /// Gives an append up. Returns how many records it would have written; none when it is not in here.
     pub(super) fn give_up(&mut self, name: Name) -> Option<usize> {
         self.appends.remove(&name).map(|append| append.writes.len())
     }
 
-    /// When `overdue` has something to tell, at the earliest.
+    /// When `overdue` returns something, at the earliest.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// What has waited as long as librdkafka would have tried.
+    /// Takes out the appends that have waited as long as librdkafka would have tried.
     pub(super) fn overdue(&mut self, now: Instant) -> Vec<(Name, usize)> {
         if self.due.is_none_or(|due| now < due) {
             return Vec::new();
@@ -62,7 +62,7 @@ impl Held {
         late
     }
 
-    /// Everything, in the order of the calls.
+    /// Takes out all appends, in the order of the calls.
     pub(super) fn release(&mut self) -> impl Iterator<Item = (Name, Arc<[Write]>)> + use<> {
         self.due = None;
         std::mem::take(&mut self.appends).into_iter().map(|(name, append)| (name, append.writes))

@@ -7,11 +7,11 @@
 //!  but at most                   1 ms           1 ms        100 ms
 //! ```
 //! What leaves together is one request. Its answer, and its way back to the copies, wake the same threads however many
-//! records are in it: so those who write at the same time share one. Who writes alone waits for nobody.
+//! records are in it: so those who write at the same time share one. A caller that writes alone waits for nobody.
 //!
-//! An idempotent librdkafka sends nothing of a partition of which five records are on their way. What it was handed all
-//! the same does not leave sooner, and its thread asks for it without a pause until it may: a core that is busy with
-//! nothing for as long as an answer takes. A bulk load is not held up between two requests.
+//! An idempotent librdkafka sends nothing of a partition of which five records are on their way. What it is given
+//! nevertheless does not leave sooner, and its thread asks for it without a pause until it may: a core is then busy
+//! with nothing until the answer comes. A bulk load is not held up between two requests.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -30,13 +30,13 @@ pub(super) type Place = (StoreIndex, Partition);
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     lanes: BTreeMap<Place, Lane>,
-    /// Those in which something waits.
+    /// Partitions in which something waits.
     waiting: BTreeSet<Place>,
-    /// Of all.
+    /// The sum over all partitions.
     unanswered: usize,
 }
 
-/// One of an append's.
+/// One record of an append.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) ticket: usize,
@@ -53,17 +53,17 @@ impl Record {
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// Left, and without an outcome.
+    /// Records that left and have no outcome.
     unanswered: usize,
     /// How many left together the last time.
     last: usize,
     waiting: VecDeque<Record>,
-    /// When the first of them came.
+    /// When the first of those that wait came.
     since: Option<Instant>,
 }
 
 impl Lanes {
-    /// What leaves now, in order: nothing, or all that waits and this.
+    /// Lets a record enter. Returns what leaves now, in order: nothing, or all that waited and this record.
     pub(super) fn enter(
         &mut self,
         place: Place,
@@ -83,7 +83,7 @@ impl Lanes {
         lane.waiting.drain(..leaving)
     }
 
-    /// A record of it has its outcome.
+    /// A record of that partition has its outcome.
     pub(super) fn answered(&mut self, place: Place) {
         let lane = self.lanes.get_mut(&place).expect("a record left through it");
         assert!(lane.unanswered > 0, "one outcome for each record: {place:?}");
@@ -91,7 +91,7 @@ impl Lanes {
         self.unanswered -= 1;
     }
 
-    /// When `release` has something; answers may make it sooner.
+    /// When `release` has something to return; answers may make it sooner.
     pub(super) fn due(&self) -> Option<Instant> {
         self.waiting.iter().filter_map(|place| self.lanes[place].due()).min()
     }
@@ -100,12 +100,12 @@ impl Lanes {
         !self.waiting.is_empty()
     }
 
-    /// So many are on their way that it is about what all of them cost, not one.
+    /// Whether so many are on their way that what all of them cost matters, not what one does.
     pub(super) fn in_bulk(&self) -> bool {
         self.unanswered >= BULK_RECORDS
     }
 
-    /// What leaves now, by partition, in order.
+    /// Takes out what leaves now, by partition, in order.
     pub(super) fn release(&mut self, now: Instant) -> Vec<(Place, Vec<Record>)> {
         let mut released = Vec::new();
         let Lanes { lanes, waiting, unanswered } = self;
@@ -121,7 +121,7 @@ impl Lanes {
         released
     }
 
-    /// Everything that waits, none of which has left.
+    /// Takes out everything that waits, none of which has left.
     pub(super) fn give_up(&mut self) -> Vec<Record> {
         let waiting = std::mem::take(&mut self.waiting).into_iter();
         waiting
@@ -135,7 +135,7 @@ impl Lanes {
 }
 
 impl Lane {
-    /// How many leave at `now`, counted as such.
+    /// How many leave at `now`; they count as having left.
     fn leave(&mut self, now: Instant) -> usize {
         if self.due().is_none_or(|due| now < due) {
             return 0;
@@ -146,7 +146,7 @@ impl Lane {
         self.last
     }
 
-    /// When what waits may leave.
+    /// When the records that wait may leave.
     fn due(&self) -> Option<Instant> {
         let bulk = self.unanswered.max(self.waiting.len()) >= BULK_RECORDS;
         let gathered = self.unanswered == 0 && 2 * self.waiting.len() >= self.last;
@@ -188,7 +188,9 @@ mod tests {
     }
 
     fn answer(lanes: &mut Lanes, place: Place, records: usize) {
-        (0..records).for_each(|_| lanes.answered(place));
+        for _ in 0..records {
+            lanes.answered(place);
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Whose leader does not answer, by store: asked of alone from then on, so that it holds up no answer about the others.
+//! Which leaders do not answer, for each store: each is asked alone from then on, so that it holds up no answer about
+//! the others.
 //!
 //! librdkafka gives a question up as a whole, at the end of its time, where one of its partitions has no leader. Pure.
 
@@ -14,14 +15,14 @@ pub(super) struct Leaders {
 }
 
 struct Silent {
-    /// Why it did not answer the last time.
+    /// Why the leader did not answer the last time.
     code: Code,
     /// A question about it alone is under way.
     asked: bool,
 }
 
 impl Leaders {
-    /// The partitions that one question asks of.
+    /// The partitions that one question asks about together.
     pub(super) fn together(&self, count: u32) -> Vec<Partition> {
         let answers = |partition: &Partition| !self.silent.contains_key(partition);
         let answering: Vec<Partition> = Partition::all(count).filter(answers).collect();
@@ -29,14 +30,14 @@ impl Leaders {
         if answering.is_empty() { Partition::all(count).collect() } else { answering }
     }
 
-    /// Those that such a question leaves out, and why.
+    /// The partitions that such a question leaves out, and why.
     pub(super) fn left_out(&self, count: u32) -> BTreeMap<Partition, Code> {
         let asked = self.together(count);
         let silent = Partition::all(count).filter(|partition| !asked.contains(partition));
         silent.map(|partition| (partition, self.silent[&partition].code)).collect()
     }
 
-    /// Those that are to be asked of alone now. Each is answered by `hear`.
+    /// The partitions that are to be asked about alone now. The answer about each comes to `hear_alone`.
     pub(super) fn alone(&mut self, count: u32) -> Vec<Partition> {
         self.silent.retain(|partition, _| partition.0 < count);
         if count == 1 {
@@ -50,7 +51,7 @@ impl Leaders {
         unasked.map(ask).collect()
     }
 
-    /// The answer to a question about these partitions.
+    /// Hears the answer to a question about these partitions.
     pub(super) fn hear(&mut self, asked: &[Partition], answer: &Result<Vec<ListedOffset>, Code>) {
         match answer {
             Ok(listed) => {
@@ -61,11 +62,15 @@ impl Leaders {
                     }
                 }
             }
-            Err(code) => asked.iter().for_each(|partition| self.silence(*partition, *code)),
+            Err(code) => {
+                for partition in asked {
+                    self.silence(*partition, *code);
+                }
+            }
         }
     }
 
-    /// The question about the partition alone is answered.
+    /// Hears the answer to the question about the partition alone.
     pub(super) fn hear_alone(
         &mut self,
         partition: Partition,

@@ -57,7 +57,7 @@ impl Slot {
 }
 
 impl Ledger {
-    /// There is something to write: nothing would ever answer it otherwise.
+    /// Opens an append. There must be something to write: nothing would ever answer it otherwise.
     pub(super) fn open(
         &mut self,
         store: StoreIndex,
@@ -76,7 +76,7 @@ impl Ledger {
         Slot(slot)
     }
 
-    /// Where the open record with `ticket` goes.
+    /// The partition that the open record with `ticket` is written to.
     pub(super) fn place(&self, ticket: usize) -> Place {
         let (slot, index) = (ticket >> INDEX_BITS, ticket & INDEX_MASK);
         let open = self.slots[slot].as_ref().expect("an open append");
@@ -86,7 +86,7 @@ impl Ledger {
         }
     }
 
-    /// The outcome of the record with `ticket`; the append's answer when it was the last one.
+    /// Notes the outcome of the record with `ticket`. Returns the append's answer when it was the last one.
     pub(super) fn settle(&mut self, ticket: usize, outcome: Outcome) -> Option<Answer> {
         let (slot, index) = (ticket >> INDEX_BITS, ticket & INDEX_MASK);
         let open = self.slots[slot].as_mut().expect("an open append");
@@ -100,13 +100,13 @@ impl Ledger {
         self.free.len() == self.slots.len()
     }
 
-    /// Something is open for longer than `limit` at `now`.
+    /// Whether something is open for longer than `limit` at `now`.
     pub(super) fn is_overdue(&self, now: Instant, limit: Duration) -> bool {
         let late = |open: &Open| now.saturating_duration_since(open.since) > limit;
         self.slots.iter().flatten().any(late)
     }
 
-    /// Answers everything that is still open: what has no outcome gets this one.
+    /// Answers everything that is still open: records without an outcome get this one.
     pub(super) fn settle_all(&mut self, outcome: &KafkaError) -> Vec<Answer> {
         let open = (0..self.slots.len()).filter(|slot| self.slots[*slot].is_some());
         let open: Vec<usize> = open.collect();

@@ -1,11 +1,11 @@
 //! The log seam on librdkafka: `KafkaLog`.
 //!
-//! Clients with a thread each, so that none waits for another: a producer for each store, and for all of them a consumer
-//! without a group and one for admin questions. All are made anew when files of TLS are. An idempotent producer stops for all its topics where one of them is in
-//! trouble, and its batches are as large as one topic takes. Calls go to the threads' inboxes and
-//! never block, and appends to the producer itself where that does not take long; answers come through
-//! the sink, from any of the threads, or from that of the caller. Promises what
-//! `outrigger_core::log` says of every engine. Must not know what a Node does with an answer.
+//! There are clients with a thread each, so that none waits for another: a producer for each store, and for all of them
+//! a consumer without a group and one for admin questions. All are made anew when files of TLS are. An idempotent
+//! producer stops for all its topics where one of them is in trouble, and its batches are as large as one topic takes.
+//! Calls go to the threads' inboxes and never block, and appends go to the producer itself where that does not take
+//! long; answers come through the sink, from any of the threads, or from that of the caller. Promises what
+//! `outrigger_core::log` says of every engine. Must not know what a node does with an answer.
 
 mod admin;
 mod appends;
@@ -58,20 +58,20 @@ pub use self::replication::{Replicas, replicas};
 pub use self::sampler::sampler;
 pub use self::unreached::{Unreached, unreached};
 
-/// Partitions of each store's topic as last described; zero until then.
+/// How many partitions each store's topic had when it was last described; zero until then.
 type PartitionCounts = Arc<[AtomicU32]>;
 
 pub struct KafkaLog {
-    /// By store.
+    /// Indexed by store.
     appends: Vec<Appends>,
     consumer: Thread<ToConsumer>,
     admin: Thread<ToAdmin>,
-    /// None where no files of TLS are named. Not watched: it does nothing but read them.
+    /// None where no files of TLS are named. It is not watched: it does nothing but read them.
     renewal: Option<Thread<ToRenewal>>,
 }
 
 impl KafkaLog {
-    /// `topics` are indexed by store. Returns at once: clients connect in the background.
+    /// Starts all clients. `topics` are indexed by store. Returns at once: clients connect in the background.
     pub fn start(
         config: &KafkaConfig,
         topics: &[String],
@@ -80,7 +80,7 @@ impl KafkaLog {
         KafkaLog::start_within(config, topics, settings::PREFETCH_BYTES, sink)
     }
 
-    /// The same; all partitions together fetch `prefetch_bytes` ahead.
+    /// As `start`; all partitions together fetch `prefetch_bytes` ahead.
     pub fn start_within(
         config: &KafkaConfig,
         topics: &[String],
@@ -94,10 +94,11 @@ impl KafkaLog {
         let topics: Arc<[CString]> = topics.collect::<Result<Vec<_>, _>>()?.into();
         let counts: PartitionCounts = topics.iter().map(|_| AtomicU32::new(0)).collect();
 
-        // A client has threads and connections of its own: of many stores a node writes to some.
-        let begin = match topics.len() <= settings::PRODUCERS_AT_ONCE_MAX {
-            true => Begin::AtOnce,
-            false => Begin::WithTheFirstWrite,
+        // A client has threads and connections of its own, and of many stores a node writes to some only.
+        let begin = if topics.len() <= settings::PRODUCERS_AT_ONCE_MAX {
+            Begin::AtOnce
+        } else {
+            Begin::WithTheFirstWrite
         };
         let (to_admin, admin_inbox) = mpsc::channel();
         let appends = (0..topics.len()).map(|store| {
@@ -144,7 +145,7 @@ impl Log for KafkaLog {
         appends.chain([consumer.watched(), admin.watched()]).collect()
     }
 
-    /// Never blocks. `Assign` and `Fetch` only after the store's first `Facts`.
+    /// Never blocks. `Assign` and `Fetch` may come only after the store's first `Facts`.
     fn call(&self, store: StoreIndex, call: LogCall) {
         match call {
             LogCall::Describe => {
@@ -164,36 +165,46 @@ impl Log for KafkaLog {
     }
 
     /// From now on `wake` is called, by any thread, when there are deliveries, and [`turn`](Log::turn) takes them; and
-    /// what is [`due`](Log::due) is sent by [`send_due`](Log::send_due). Without it all that is done too, a hop
-    /// to another thread later. `wake` must neither block nor panic.
+    /// what is [`due`](Log::due) is sent by [`send_due`](Log::send_due). Without it another thread does all that, a
+    /// little later. `wake` must neither block nor panic.
     fn wake_with(&self, wake: Wake) {
         let wake: Arc<dyn Fn() + Send + Sync> = wake.into();
-        self.appends.iter().for_each(|appends| appends.wake_with(Arc::clone(&wake)));
+        for appends in &self.appends {
+            appends.wake_with(Arc::clone(&wake));
+        }
     }
 
-    /// Never blocks.
+    /// Takes the deliveries that are there. Never blocks.
     fn turn(&self) {
-        self.appends.iter().for_each(Appends::turn);
+        for appends in &self.appends {
+            appends.turn();
+        }
     }
 
     fn due(&self) -> Option<Instant> {
         self.appends.iter().filter_map(Appends::due).min()
     }
 
-    /// Never blocks. Better after all that there is to do: what more is to be written goes with it, and the client's
-    /// thread, which is still busy with an answer, does not find a part of it.
+    /// Never blocks. It is best called after everything else that there is to do: what more is to be written is sent
+    /// with it, and the client's thread, which is still busy with an answer, does not find only a part of it.
     fn send_due(&self) {
-        self.appends.iter().for_each(Appends::send_due);
+        for appends in &self.appends {
+            appends.send_due();
+        }
     }
 }
 
 impl Drop for KafkaLog {
-    /// All threads end at the same time; each is waited for by its own drop.
+    /// All threads are told to end at the same time; each is waited for by its own drop.
     fn drop(&mut self) {
-        self.appends.iter().for_each(Appends::stop);
+        for appends in &self.appends {
+            appends.stop();
+        }
         self.consumer.stop();
         self.admin.stop();
-        self.renewal.iter().for_each(Thread::stop);
+        if let Some(renewal) = &self.renewal {
+            renewal.stop();
+        }
     }
 }
 
@@ -219,12 +230,12 @@ impl Stop for ToAdmin {
     const STOP: ToAdmin = ToAdmin::Stop;
 }
 
-/// A thread with an inbox. Dropped, it is told to stop and waited for, for a bounded time.
+/// A thread with an inbox. When it is dropped, the thread is told to stop and waited for, for a bounded time.
 struct Thread<M: Stop> {
     name: String,
     inbox: Sender<M>,
     pulse: Pulse,
-    /// Read by `drop` alone; a lock only because a receiver may not be shared.
+    /// Only `drop` reads it; it is a lock only because a receiver may not be shared.
     ended: Mutex<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -241,7 +252,7 @@ impl<M: Stop + Send + 'static> Thread<M> {
         let work = Work::new(messages);
         let pulse = work.pulse();
         let body = move || {
-            // Gone with the thread, however it ends: that is what `drop` waits for.
+            // It is dropped with the thread, however that ends: `drop` waits for it.
             let _end = end;
             run(&work);
         };
@@ -261,7 +272,7 @@ impl<M: Stop> Thread<M> {
     }
 
     fn stop(&self) {
-        // Fails only when the thread has ended already.
+        // This fails only when the thread has ended already.
         self.inbox.send(M::STOP).ok();
     }
 }

@@ -1,7 +1,7 @@
 //! Looks at the newest records of a topic: does everybody who writes to it put keys where Java's partitioner puts them?
 //!
-//! A record elsewhere is ignored on every node, for its key may have another one where it belongs. A client of its own
-//! that is gone when the answer is there.
+//! A record elsewhere is ignored on every node, for its key may have another one where it belongs. It has a client of
+//! its own, which is gone when the answer is there.
 
 use std::ffi::CString;
 use std::ops::{ControlFlow, Range};
@@ -15,7 +15,7 @@ use super::raw::{Client, Code, Message, Topic};
 use super::settings::SAMPLING_MAX;
 use super::{KafkaStartError, topic_name};
 
-/// Of a topic; its partitions share them, and each has some.
+/// How many offsets of a topic are looked at; its partitions share them, and each has some.
 const OFFSETS_MAX: u64 = 10_000;
 const OFFSETS_MIN: u64 = 20;
 
@@ -23,7 +23,7 @@ const OFFSETS_MIN: u64 = 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     pub records: u64,
-    /// In another partition than their key's.
+    /// Records in another partition than their key's.
     pub misplaced: u64,
     pub keyless: u64,
 }
@@ -36,7 +36,7 @@ pub enum PlacementError {
     Kafka { name: String, text: String },
 }
 
-/// Blocks for seconds; what was not looked at by then is not counted.
+/// Looks at the newest records. Blocks for seconds; records that were not looked at by then are not counted.
 pub fn placement(
     config: &KafkaConfig,
     topic: &str,

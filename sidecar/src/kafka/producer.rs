@@ -37,7 +37,7 @@ pub(super) struct Parts {
     pub(super) thread: Sender<ToProducer>,
     pub(super) driver: Driver,
     pub(super) admin: Sender<ToAdmin>,
-    /// Of the topic, as last heard.
+    /// The topic's `max.message.bytes`, as last heard.
     pub(super) message_bytes_max: Arc<AtomicU64>,
     pub(super) renewed: Renewed,
     pub(super) sink: LogSink,
@@ -53,13 +53,13 @@ pub(super) struct Producer {
     /// Empty; kept for its memory.
     group: Vec<Record>,
     client: State,
-    /// Of the last client; none before the first.
+    /// When the last client was started; none before the first.
     started: Option<Instant>,
-    /// When its outcomes were looked for.
+    /// When outcomes of open records were last looked for.
     looked: Instant,
-    /// Of the client; another takes its place as soon as none of its records is open.
+    /// Batch size of the client; another client takes its place as soon as none of its records is open.
     batch: BatchBytes,
-    /// How often files of TLS had been renewed when it was made, or when no client could be made of them.
+    /// How often files of TLS had been renewed when the client was made, or when no client could be made of them.
     renewed: u64,
     /// When the topic's limit was asked for last, because it refused something.
     limit_asked: Option<Instant>,
@@ -67,11 +67,11 @@ pub(super) struct Producer {
 
 enum State {
     Running(Running),
-    /// Met this error, after which a client refuses everything, or did not begin yet. The next append makes another.
+    /// It met this error, after which a client refuses everything, or it did not start. The next append makes another.
     Broken(Code),
 }
 
-/// A producer client. Fields in the order in which they may go.
+/// A producer client. Its fields are in the order in which they may go.
 struct Running {
     topic: Topic,
     events: Queue,
@@ -84,14 +84,14 @@ impl Running {
         let Parts { config, topic, thread, driver, .. } = parts;
         let connected = thread.clone();
         let connections = Arc::new(Connections::new(move || {
-            // Fails only when the thread has ended, which then holds nothing back.
+            // This fails only when the thread has ended, which then holds nothing back.
             connected.send(ToProducer::Connected).ok();
         }));
         let client = config.producer(batch, Arc::clone(&connections))?;
         let (thread, driver) = (thread.clone(), driver.clone());
         let events = client.main_queue().wake_with(move || match driver.get() {
             Some(wake) => wake(),
-            // Fails only when the thread has ended, which then has no use for events.
+            // This fails only when the thread has ended, which then has no use for events.
             None => drop(thread.send(ToProducer::Events)),
         });
         Ok(Running { topic: client.topic(topic), events, connections, client })
@@ -99,7 +99,7 @@ impl Running {
 }
 
 impl Producer {
-    /// Without a client: [`begin`](Producer::begin), or the first append, makes one.
+    /// A producer without a client: [`begin`](Producer::begin), or the first append, makes one.
     pub(super) fn new(parts: Parts) -> Producer {
         Producer {
             troubles: Troubles::of_one(Arc::clone(&parts.sink), parts.store),
@@ -117,7 +117,7 @@ impl Producer {
         }
     }
 
-    /// Another client, in the place of what there is.
+    /// Puts another client in the place of the one that there is.
     pub(super) fn begin(&mut self) -> Result<(), ClientError> {
         self.started = Some(Instant::now());
         self.renewed = self.parts.renewed.times();
@@ -131,8 +131,8 @@ impl Producer {
         BatchBytes::within(self.parts.message_bytes_max.load(Ordering::Relaxed))
     }
 
-    /// Its batches are of another size than the topic takes, or files of TLS have been renewed since it was made: nothing is
-    /// handed to it.
+    /// Whether batches are of another size than the topic takes, or files of TLS have been renewed since the client was
+    /// made: nothing is handed to it then.
     fn is_outgrown(&self) -> bool {
         self.batch != self.batch_wanted() || self.renewed != self.parts.renewed.times()
     }
@@ -158,7 +158,7 @@ impl Producer {
             && !self.is_outgrown()
     }
 
-    /// Every open record gets an outcome, also when librdkafka has none for it or does not tell.
+    /// Looks for outcomes. Every open record gets one, even when librdkafka has none for it or does not tell.
     pub(super) fn look(&mut self, now: Instant) {
         if self.ledger.is_empty() || now < self.looked + LOOK_EVERY {
             return;
@@ -193,12 +193,12 @@ impl Producer {
     fn is_away(&self) -> bool {
         match &self.client {
             State::Running(running) => running.connections.away(),
-            // It refuses at once.
+            // A broken client refuses at once.
             State::Broken(_) => false,
         }
     }
 
-    /// What is held has not left; of what librdkafka has nobody can tell.
+    /// Answers an append that is held, for it has not left; of what librdkafka has nobody can tell.
     pub(super) fn withdraw(&mut self, name: Name) {
         if let Some(records) = self.held.give_up(name) {
             self.never_left(name, records, Code::ALL_BROKERS_DOWN);
@@ -246,7 +246,7 @@ impl Producer {
         self.group = group;
     }
 
-    /// Records of one partition, in order.
+    /// Hands over records of one partition, in order.
     fn produce(&mut self, place: Place, group: &[Record]) {
         if group.is_empty() {
             return;
@@ -259,13 +259,13 @@ impl Producer {
             State::Broken(code) => group.iter().map(|record| (record.ticket, *code)).collect(),
         };
         for (ticket, code) in refused {
-            // Not taken at all: it cannot be in any log.
+            // It was not taken at all: it cannot be in any log.
             self.lanes.answered(place);
             answer(&self.parts.sink, self.ledger.settle(ticket, Err(kafka_error(code, true))));
         }
     }
 
-    /// What has waited for answers, once they are there or do not come.
+    /// Hands over what has waited for answers, once they are there or do not come.
     pub(super) fn follow(&mut self) {
         if !self.lanes.any_waits() {
             return;
@@ -278,11 +278,11 @@ impl Producer {
     pub(super) fn hear(&mut self) {
         let Some(code) = self.hear_quickly() else { return };
         self.give_up();
-        // Gone before anything else is appended: no late delivery of it meets another's ticket.
+        // The client is gone before anything else is appended: no late delivery of it meets another's ticket.
         self.client = State::Broken(code);
     }
 
-    /// Takes what is there. What the client broke with, if it did: to make up for that takes long.
+    /// Takes the events that are there. Returns what the client broke with, if it did: its replacement takes long.
     pub(super) fn hear_quickly(&mut self) -> Option<Code> {
         self.drain(Duration::ZERO);
         match &self.client {
@@ -291,7 +291,7 @@ impl Producer {
         }
     }
 
-    /// At most once in a while: what broke one client may break the next at once.
+    /// It is replaced at most once in a while: what broke one client may break the next at once.
     fn replace_broken(&mut self) {
         let due = self.started.is_none_or(|started| started.elapsed() >= PRODUCER_AGAIN);
         if due && matches!(self.client, State::Broken(_)) {
@@ -305,16 +305,16 @@ impl Producer {
         }
     }
 
-    /// librdkafka decides how large batches are, and reads files of TLS, when a client begins. Appends are held meanwhile:
-    /// what the client before has on its way may be tried again, and must not land after them. Where no other client can be
-    /// made, the one that is there goes on.
+    /// librdkafka decides how large batches are, and reads files of TLS, when a client starts. Appends are held
+    /// meanwhile: what the client before has on its way may be tried again, and must not land after them. Where no
+    /// other client can be made, the present one stays.
     pub(super) fn resize(&mut self) {
         if !self.is_outgrown() || !self.ledger.is_empty() {
             return;
         }
         match self.client {
             State::Running(_) => self.replace(),
-            // The next client will have it.
+            // The next client will have what is wanted.
             State::Broken(_) => {
                 (self.batch, self.renewed) = (self.batch_wanted(), self.parts.renewed.times());
             }
@@ -322,17 +322,17 @@ impl Producer {
         self.release();
     }
 
-    /// Nobody told that the topic takes less than it did: the batches after this one are to fit.
+    /// The topic takes less than it did, and nobody told: the batches after this one are to fit.
     fn refused_as_too_large(&mut self) {
         let now = Instant::now();
         if self.limit_asked.is_none_or(|asked| asked + LIMIT_AGAIN <= now) {
             self.limit_asked = Some(now);
-            // Fails only when the thread has ended: this one is about to.
+            // This fails only when the thread has ended: this one is about to.
             self.parts.admin.send(ToAdmin::AskLimit { store: self.parts.store }).ok();
         }
     }
 
-    /// Takes what is there, waiting up to `wait` for the first of it.
+    /// Takes the events that are there, waiting up to `wait` for the first of them.
     fn drain(&mut self, mut wait: Duration) {
         let Producer { client, ledger, lanes, parts, troubles, .. } = self;
         let State::Running(running) = client else { return };
@@ -350,13 +350,14 @@ impl Producer {
         }
     }
 
-    /// Nothing is appended any more.
+    /// Ends it: nothing is appended any more.
     pub(super) fn end(&mut self) {
         self.give_up();
         self.client = State::Broken(Code::DESTROY);
     }
 
-    /// Every open record gets its outcome: what is held never left, the others' is from librdkafka, or "unknown" when that takes too long.
+    /// Every open record gets its outcome: what is held never left, the others' outcome is from librdkafka, or
+    /// "unknown" when that takes too long.
     fn give_up(&mut self) {
         for (name, writes) in self.held.release() {
             self.never_left(name, writes.len(), Code::DESTROY);
@@ -374,7 +375,7 @@ impl Producer {
         while !self.ledger.is_empty() && Instant::now() < until {
             self.drain(Duration::from_millis(100));
         }
-        // Late deliveries meet a client that is gone.
+        // Late deliveries will meet a client that is gone.
         self.lanes = Lanes::default();
         for open in self.ledger.settle_all(&kafka_error(Code::DESTROY, false)) {
             answer(&self.parts.sink, Some(open));
@@ -382,7 +383,7 @@ impl Producer {
     }
 }
 
-/// Whether a broker refused some of it as too large.
+/// Settles deliveries. Returns whether a broker refused some of them as too large.
 fn settle(
     ledger: &mut Ledger,
     lanes: &mut Lanes,
@@ -404,8 +405,8 @@ fn answer(sink: &LogSink, answer: Option<Answer>) {
     }
 }
 
-/// An error code alone says nothing about the log: only the message's status does. An
-/// acknowledgement without an offset is a retry's, of a record that landed somewhere.
+/// An error code alone says nothing about the log: only the message's status does. An acknowledgement without an offset
+/// is that of a retry, of a record that landed somewhere.
 fn outcome(delivery: &Delivery) -> Result<Revision, KafkaError> {
     match (delivery.code, delivery.offset) {
         (Code::NONE, Some(offset)) => Ok(Revision { partition: delivery.partition, offset }),

@@ -1,4 +1,4 @@
-//! Questions to the cluster one at a time, each waited for: before anything is started, and beside a node.
+//! Asks the cluster questions one at a time and waits for each: before anything is started, and beside a node.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -13,7 +13,7 @@ use super::raw::{
 use super::settings::{ADMIN_TIMEOUT, CREATE_TIMEOUT};
 use super::trouble::kafka_error;
 
-/// Fields in the order in which they may go: the queue before its client.
+/// Its fields are in the order in which they may go: the queue before its client.
 pub(super) struct Questions {
     answers: Queue,
     client: Client,
@@ -42,7 +42,7 @@ impl Questions {
         described.unwrap_or(Err(Code::TIMED_OUT))
     }
 
-    /// Of a broker that is up.
+    /// The settings of a broker that is up.
     pub(super) fn broker_settings(&self, id: i32) -> Result<BTreeMap<String, String>, Code> {
         let broker = Configured::Broker(id);
         self.client.describe_configs(broker, 0, Timeout(ADMIN_TIMEOUT), &self.answers);
@@ -62,8 +62,8 @@ impl Questions {
         created.unwrap_or_else(|| Err((Code::TIMED_OUT, "no answer".to_owned())))
     }
 
-    /// The first event that `pick` knows; none when it does not come. librdkafka ends every request
-    /// itself, so the time here is only a second line.
+    /// The first event that `pick` knows; none when it does not come. librdkafka ends every request itself, so the time
+    /// here is only a second bound.
     fn wait<T>(
         &self,
         timeout: Duration,
@@ -78,7 +78,7 @@ impl Questions {
     }
 }
 
-/// The cluster that answers.
+/// The id of the cluster that answers.
 pub fn cluster_id(config: &KafkaConfig) -> Result<Result<String, KafkaError>, KafkaStartError> {
     let described = Questions::new(config)?.cluster();
     Ok(described.map(|cluster| cluster.id).map_err(|code| kafka_error(code, false)))

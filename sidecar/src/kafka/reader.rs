@@ -1,8 +1,8 @@
 //! One assigned partition: its position, its credit, and the batch that is being filled.
 //!
-//! Takes from librdkafka's queue only against a credit, so that what waits is bounded there. Promises
-//! that a record is never stepped over: librdkafka reports a corrupt batch and goes on behind it, so
-//! any error makes the partition be read again from the end of what was delivered.
+//! It takes from librdkafka's queue only against a credit, so that what waits is bounded there. Promises that no record
+//! is passed over: librdkafka reports a corrupt batch and continues behind it, so any error makes the partition be read
+//! again from the end of what was delivered.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -18,19 +18,19 @@ use super::settings::REREAD_AFTER;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
     pub(super) partition: Partition,
-    /// Of the topic, as last described.
+    /// How many partitions the topic has, as last described.
     pub(super) partitions: u32,
     pub(super) at: Offset,
     pub(super) epoch: Option<Epoch>,
 }
 
 pub(super) struct Reader {
-    /// Moves on with every batch delivered.
+    /// The end of what was delivered: it moves with every batch.
     start: Start,
     /// Wakes whoever reads, as long as it is here.
     queue: Queue,
     credit: Option<usize>,
-    /// Kept while it waits for a high watermark.
+    /// A batch that is kept while it waits for a high watermark.
     filling: Option<Filling>,
     pending: Option<Pending>,
     state: State,
@@ -43,7 +43,7 @@ enum State {
     Void(Loss),
 }
 
-/// Read from the queue behind records that are to be delivered first.
+/// What was read from the queue behind records that are to be delivered first.
 #[derive(Debug)]
 enum Pending {
     Loss(Loss),
@@ -60,12 +60,12 @@ pub(super) struct Fault {
 pub(super) enum Progress {
     Batch(Batch),
     Lost(Loss),
-    /// To be told, and to be read again at `until`.
+    /// A fault that is to be told; the partition is read again at `until`.
     Fault {
         fault: Fault,
         until: Instant,
     },
-    /// Looked at again a moment later.
+    /// The partition is to be looked at again a moment later.
     AwaitsWatermark,
     Nothing,
 }
@@ -80,7 +80,7 @@ impl Reader {
         self.credit = Some(usize::try_from(bytes_max).expect("usize holds 32 bits"));
     }
 
-    /// Where to read again, once its pause after a fault is over.
+    /// Where to read again at `now`; none before the pause after a fault is over.
     pub(super) fn due(&self, now: Instant) -> Option<Start> {
         match self.state {
             State::Faulted { until } => (until <= now).then_some(self.start),
@@ -101,7 +101,7 @@ impl Reader {
         self.state = State::Reading;
     }
 
-    /// Holds back after an error outside of the queue.
+    /// Pauses after an error outside of the queue. Returns until when.
     pub(super) fn fault(&mut self) -> Instant {
         let until = Instant::now() + REREAD_AFTER;
         self.state = State::Faulted { until };
@@ -129,7 +129,7 @@ impl Reader {
         }
     }
 
-    /// A loss is the answer to a credit, like a batch.
+    /// A loss answers a credit, like a batch.
     fn lost(&mut self, loss: Loss) -> Progress {
         self.credit.take().map_or(Progress::Nothing, |_| Progress::Lost(loss))
     }
@@ -165,7 +165,7 @@ impl Reader {
         }
         match filling.clean_bound(topic.fetched_high_watermark(partition)) {
             Some(bound) => self.deliver(filling.finish(bound)),
-            // Dropped when a fault follows: it is read again.
+            // The batch is dropped when a fault follows: its records are read again.
             None if self.pending.is_some() => Progress::Nothing,
             None => {
                 self.filling = Some(filling);
@@ -226,7 +226,7 @@ impl Filling {
         self.from == self.next
     }
 
-    /// Also counts what is left out of the batch: a run of another tool's mistakes ends it as well.
+    /// It counts what is left out of the batch, too: a run of another tool's mistakes ends it as well.
     fn is_full(&self) -> bool {
         self.weight >= self.weight_max.max(1)
     }
@@ -236,7 +236,7 @@ impl Filling {
             Message::Record { offset, .. } | Message::End { position: offset }
                 if offset < self.next =>
             {
-                // Never seen; what was read is not in the log that is being read.
+                // Nobody has seen that happen; what was read is not in the log that is being read.
                 Step::Lost(Loss::Diverged)
             }
             Message::Record { offset, epoch, key, value } => {
@@ -256,7 +256,7 @@ impl Filling {
         }
     }
 
-    /// The leader does not have the position. Below ours, it was an older assignment's.
+    /// The leader does not have the position. One below ours was an older assignment's.
     fn refused(&self, offset: Option<Offset>, text: String) -> Step {
         if offset.is_some_and(|offset| offset < self.from) {
             return Step::Fault(Fault { code: Code::AUTO_OFFSET_RESET, text });
@@ -280,7 +280,7 @@ impl Filling {
     }
 }
 
-/// librdkafka says only in words why it wants a new position: the one place where its text is read.
+/// librdkafka says only in words why it wants a new position: nowhere else is its text read.
 fn loss(text: &str) -> Loss {
     if text.contains("No epoch found") {
         // The request carried the epoch of the consumer's own metadata, which that leader took for the newest.

@@ -3,7 +3,7 @@
 //! ```text
 //!  every 10 s   what the files hold ── as before ──> nothing
 //!                     └── something else ── a client can be made of it ──> everybody makes another client
-//!                                                └── not ──> said once; the clients that there are go on
+//!                                                └── not ──> said once; the present clients stay
 //! ```
 //! A thread of its own, for a file system may hang. Files are looked at, not watched: what Kubernetes swaps is a link
 //! in the way to them. Two of them that are replaced one after the other are no pair in between, and no client is made of that.
@@ -44,8 +44,8 @@ impl Stop for ToRenewal {
     const STOP: ToRenewal = ToRenewal::Stop;
 }
 
-/// How often the files have become others, for a client to know whether it was made of those that there are. A clone is
-/// the same.
+/// How often the files have changed: a client compares it to know whether it was made of the present ones. Clones share
+/// it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Renewed(Arc<AtomicU64>);
 
@@ -55,7 +55,7 @@ impl Renewed {
     }
 }
 
-/// Whose clients are made anew.
+/// Those whose clients are made anew.
 pub(super) struct Users {
     pub(super) renewed: Renewed,
     pub(super) producers: Vec<Sender<ToProducer>>,
@@ -73,9 +73,9 @@ pub(super) struct Renewal {
     config: KafkaConfig,
     files: Vec<PathBuf>,
     users: Users,
-    /// What the clients were made of; none where it could not be read.
+    /// Digest of the files that the clients were made of; none where they could not be read.
     taken: Option<u64>,
-    /// What was told to be no use.
+    /// Digest of the files that were told to be of no use.
     refused: Option<u64>,
 }
 
@@ -102,13 +102,13 @@ impl Renewal {
     }
 
     fn look(&mut self) {
-        // One that is away is about to be another.
+        // A file that is missing is about to be another.
         let Ok(now) = digest(&self.files) else { return };
         if self.taken == Some(now) || self.refused == Some(now) {
             return;
         }
         match self.config.admin() {
-            // Not what was tried: the next look sees all of it.
+            // The files are not what was tried any more: the next look sees all of it.
             Ok(_) if digest(&self.files).ok() != Some(now) => {}
             Ok(_) => {
                 (self.taken, self.refused) = (Some(now), None);
@@ -127,7 +127,7 @@ impl Renewal {
     fn tell(&self) {
         let Users { renewed, producers, consumer, admin } = &self.users;
         renewed.0.fetch_add(1, Ordering::Release);
-        // Each fails only when its thread has ended.
+        // Each of these fails only when its thread has ended.
         for producer in producers {
             producer.send(ToProducer::Due).ok();
         }
@@ -138,7 +138,7 @@ impl Renewal {
     }
 }
 
-/// As metrics, of what clients are made of now.
+/// Tells as metrics when the certificates end that clients are made of now.
 pub(super) fn tell_expiry(config: &KafkaConfig) {
     for (setting, certificate) in certificates(config) {
         match certificate {
@@ -150,14 +150,14 @@ pub(super) fn tell_expiry(config: &KafkaConfig) {
     }
 }
 
-/// Of what all of them hold.
+/// Digest of what all of them hold.
 fn digest(files: &[PathBuf]) -> io::Result<u64> {
     let mut sum = Xxh3::new();
     files.iter().try_for_each(|file| add(file, &mut sum))?;
     Ok(sum.digest())
 }
 
-/// A directory counts with what is in it.
+/// Adds what a file holds; for a directory, what is in it.
 fn add(path: &Path, sum: &mut Xxh3) -> io::Result<()> {
     if path.is_dir() {
         let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));

@@ -12,7 +12,7 @@ use super::raw::Code;
 use super::trouble::kafka_error;
 use outrigger_core::log::KafkaError;
 
-/// With three, one may be away and another be lost.
+/// With three replicas, one may be away and another be lost.
 pub(super) const REPLICATION_MAX: u32 = 3;
 
 /// Settings of a broker that say how many replicas somebody meant to have. Kafka's own default of the second and
@@ -29,11 +29,11 @@ const CONTROLLERS: [&str; 2] = ["controller.quorum.voters", "controller.quorum.b
 /// A topic's replicas, and the brokers that could have more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replicas {
-    /// Ids of those that are up.
+    /// Ids of the brokers that are up.
     pub brokers: Vec<i32>,
-    /// Of each partition, in order: the brokers that have a replica, the preferred leader first.
+    /// For each partition, in order: the brokers that have a replica, the preferred leader first.
     pub replicas: Vec<Vec<i32>>,
-    /// As many as the cluster is meant to give, three at most; none where it does not tell.
+    /// As many replicas as the cluster is meant to give, three at most; none where it does not tell.
     pub meant: Option<u32>,
 }
 
@@ -63,7 +63,7 @@ pub(super) fn meant(questions: &Questions, brokers: &[i32]) -> Option<u32> {
     said_by(&settings).map(|said| said.max(up).clamp(1, REPLICATION_MAX))
 }
 
-/// None: the broker keeps its settings to itself, as hosted ones do.
+/// What a broker's settings say. None: the broker keeps them to itself, as hosted ones do.
 fn said_by(settings: &BTreeMap<String, String>) -> Option<u32> {
     let replicas = REPLICAS.iter().filter_map(|name| settings.get(*name)?.parse().ok());
     let controllers = CONTROLLERS.iter().filter_map(|name| {
@@ -73,7 +73,7 @@ fn said_by(settings: &BTreeMap<String, String>) -> Option<u32> {
     replicas.chain(controllers).max()
 }
 
-/// Kafka refuses more replicas than it knows brokers, up or not.
+/// Whether it was refused for that: Kafka refuses more replicas than it knows brokers, up or not.
 pub(super) fn too_few_brokers(created: &Result<(), (Code, String)>) -> bool {
     matches!(created, Err((Code::INVALID_REPLICATION_FACTOR, _)))
 }
@@ -89,7 +89,7 @@ impl Replicas {
         }
         let partition = |(number, replicas): (usize, &Vec<i32>)| {
             let others = self.brokers.iter().filter(|broker| !replicas.contains(broker));
-            // Begun at another broker for each partition: the new replicas are spread.
+            // Each partition begins at another broker: so the new replicas are spread.
             let from = number % self.brokers.len();
             let others: Vec<&i32> = others.collect();
             let turned = others.iter().cycle().skip(from).take(others.len()).copied();

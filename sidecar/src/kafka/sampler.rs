@@ -102,7 +102,7 @@ fn meet(
                     }
                     met = Some(Ok(()));
                 }
-                // Nothing more below the end: what was met holds until there.
+                // There is nothing more below the end: what was met holds until there.
                 Message::Record { .. } | Message::End { .. } => {
                     sample.end = end;
                     met = Some(Ok(()));

@@ -45,7 +45,7 @@ pub(super) const OVERDUE: Duration = Duration::from_secs(20);
 /// Least time between two questions what a topic takes, asked because it refused a batch.
 pub(super) const LIMIT_AGAIN: Duration = Duration::from_secs(1);
 
-/// Of a process with more stores, a producer connects when the first write comes, which then waits for it.
+/// In a process with more stores a producer connects when the first write comes, which then waits for it.
 pub(super) const PRODUCERS_AT_ONCE_MAX: usize = 4;
 
 /// How often files of TLS are looked at: whoever renews them does that long before the old ones end.
@@ -68,7 +68,8 @@ pub(super) const BULK_RECORDS: usize = 256;
 /// broker nearby takes to answer, little of what a far one does.
 pub(super) const GATHER_MAX: Duration = Duration::from_millis(1);
 
-/// What waits for answers no longer than this: a partition whose leader is slow or away is librdkafka's, with its timeouts.
+/// Longest time that records wait for answers: a partition whose leader is slow or away is librdkafka's, with its
+/// timeouts.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Connections without a byte for so long are closed, also where an answer is awaited: a dead one is told by nobody. Those
@@ -78,17 +79,17 @@ const SILENT_MS: &str = "3500";
 
 type Settings = [(&'static str, &'static str)];
 
-/// For all three clients.
+/// What all three clients have.
 pub(super) const COMMON: &Settings = &[
     ("client.id", "outrigger"),
     // A topic that is gone must be seen as gone: a producer creates it again by default.
     ("allow.auto.create.topics", "false"),
-    // The defaults, 60 s and 30 s, are how long a frozen broker would be waited for.
+    // With the defaults, 60 s and 30 s, a frozen broker would be waited for that long.
     ("socket.timeout.ms", "10000"),
     ("socket.connection.setup.timeout.ms", "5000"),
     ("socket.keepalive.enable", "true"),
     ("socket.nagle.disable", "true"),
-    // Back within a second after a broker is; the default backs off to 10 s.
+    // A broker that is back is found within a second; the default backs off to 10 s.
     ("reconnect.backoff.max.ms", "1000"),
     // The log arrives as events and goes to `tracing`, instead of to standard error.
     ("log.queue", "true"),
@@ -112,7 +113,7 @@ pub(super) const PRODUCER: &Settings = &[
     // the memory: refused records are definite failures. A record costs about 200 bytes beside itself.
     ("queue.buffering.max.kbytes", "32768"),
     ("queue.buffering.max.messages", "262144"),
-    // Of a record. The topic's own max.message.bytes decides, at the broker; ours is checked before. The default
+    // Limit of a record. The topic's own max.message.bytes decides, at the broker; ours is checked before. The default
     // is below Kafka's own default.
     ("message.max.bytes", "16777216"),
     ("compression.type", "lz4"),
@@ -124,11 +125,11 @@ pub(super) const PRODUCER: &Settings = &[
 pub(super) struct BatchBytes(u64);
 
 impl BatchBytes {
-    /// librdkafka's default, which every topic takes that has Kafka's.
+    /// librdkafka's default, which every topic takes that has Kafka's default.
     pub(super) const MAX: BatchBytes = BatchBytes(1_000_000);
 
-    /// Of a topic with this `max.message.bytes`. What else librdkafka puts into a request counts as well, so that the
-    /// batch itself is always smaller.
+    /// The batches of a topic with this `max.message.bytes`. What else librdkafka puts into a request counts as well,
+    /// so that the batch itself is always smaller.
     pub(super) fn within(message_bytes_max: u64) -> BatchBytes {
         BatchBytes(message_bytes_max.clamp(1, Self::MAX.0))
     }
@@ -156,16 +157,17 @@ pub(super) const CONSUMER: &Settings = &[
     ("topic.metadata.refresh.interval.ms", "5000"),
     // One answer holds all partitions of a broker: the bound on its memory.
     ("fetch.max.bytes", "8388608"),
-    // Also how far a batch of zstd is unfolded: librdkafka makes three times as much room again and again, and gives up
-    // above this, so that a third of it is always enough (default 100 MB). Below 352 MB, which the beginning of a TLS
-    // answer says when it is read as a length: that is still told as a wrong port, and not waited for.
+    // This bounds how far a batch of zstd is unfolded, too: librdkafka makes three times as much room again and again,
+    // and gives up above this, so that a third of it is always enough (default 100 MB). It is below 352 MB, which the
+    // beginning of a TLS answer says when it is read as a length: that is still told as a wrong port, and not waited
+    // for.
     ("receive.message.max.bytes", "300000000"),
-    // It may be on its way for so long, or a restore over a slow network would never end: what is cut off in the middle is
-    // asked for from its beginning. A connection that brings nothing at all is given up long before.
+    // An answer may be on its way for so long, or a restore over a slow network would never end: one that is cut off in
+    // the middle is asked for from its beginning. A connection that brings nothing at all is given up long before.
     ("socket.timeout.ms", "60000"),
     ("connections.max.idle.ms", SILENT_MS),
-    // What librdkafka hands over at a time, and does not count as queued meanwhile, so that large records may be queued
-    // twice: enough to ask the clock and lock seldom.
+    // What librdkafka hands over at a time. It does not count that as queued meanwhile, so that large records may be
+    // queued twice. It is enough to ask the clock and lock seldom.
     ("consume.callback.max.messages", "256"),
 ];
 
@@ -190,7 +192,7 @@ impl Prefetch {
     /// [`RECORD_BYTES`], and a record of a hundred bytes takes four hundred.
     const GROWTH: usize = 4;
     const RECORD_BYTES: usize = 128;
-    /// At a time: 1 MiB with a process-wide jemalloc measured fastest; larger ones cost page faults.
+    /// What is fetched at a time: 1 MiB with a process-wide jemalloc measured fastest; larger ones cost page faults.
     const FETCH_KIB_MAX: usize = 1024;
 
     pub(super) fn of(bytes: usize, partitions: usize) -> Prefetch {
@@ -209,7 +211,7 @@ impl Prefetch {
     }
 }
 
-/// Beside those of the consumer, for a client that only looks into the log here and there: it fetches little, and
+/// What a client that only looks into the log here and there has beside the consumer's settings: it fetches little, and
 /// nothing more while something waits.
 pub(super) const SAMPLER: &Settings = &[
     ("client.id", "outrigger-sample"),
@@ -221,8 +223,8 @@ pub(super) const SAMPLER: &Settings = &[
 pub(super) const SAMPLING_MAX: Duration = Duration::from_secs(10);
 
 pub(super) const ADMIN: &Settings = &[
-    // ListOffsets goes to the leader in this client's metadata and does not refresh it when that is
-    // the leader no more: older than this, it is asked for first.
+    // ListOffsets goes to the leader in this client's metadata and does not refresh it when that is the leader no more:
+    // metadata older than this is asked for first.
     ("metadata.max.age.ms", "1000"),
     ("connections.max.idle.ms", SILENT_MS),
 ];

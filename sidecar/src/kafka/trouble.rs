@@ -47,11 +47,11 @@ impl Right {
     }
 }
 
-/// One per thread: says each trouble at most once in a while, to one store or to all, and writes it
-/// into the log less often still.
+/// Each thread has one: it tells each trouble at most once in a while, to one store or to all, and writes it into the
+/// log less often still.
 pub(super) struct Troubles {
     sink: LogSink,
-    /// That its client works for.
+    /// The stores that its client works for.
     stores: Range<usize>,
     told: Recent,
     logged: Recent,
@@ -86,7 +86,7 @@ impl Troubles {
         }
     }
 
-    /// As [`Troubles::of_store`], of what needs `right`.
+    /// As [`Troubles::of_store`], where `right` is needed.
     pub(super) fn of_right(&mut self, store: StoreIndex, right: Right, code: Code, text: &str) {
         self.of_error(store, right.error(code), code, text);
     }
@@ -124,7 +124,7 @@ impl Troubles {
 
 type Subject = (Option<StoreIndex>, Code);
 
-/// Admits each subject once per `every`.
+/// Admits each subject once in `every`.
 struct Recent {
     every: Duration,
     admitted: BTreeMap<Subject, Instant>,

@@ -21,13 +21,14 @@ pub struct Unreached {
 /// Which broker a sentence of librdkafka is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Broker {
-    /// One of those that this node was told to begin with.
+    /// A broker that this node was told to begin with.
     Bootstrap,
-    /// One that another broker named, by its number, at this address.
+    /// A broker that another one named, by its number, at this address.
     Named { address: String, number: u32 },
 }
 
-/// Blocks for seconds. None: nothing was said, so that connections are not what is the matter.
+/// Looks for trouble with connections. Blocks for seconds. None: nothing was said, so connections are not what is
+/// wrong.
 pub fn unreached(config: &KafkaConfig, topic: &str) -> Option<Unreached> {
     let name = topic_name(topic).ok()?;
     let client = config.admin().ok()?;
@@ -61,8 +62,8 @@ const FAIL: &str = "FAIL";
 
 type Said = (Broker, Code, String);
 
-/// The last that is said of a broker. A connection that ends without an error, as by a listener that speaks something
-/// else, is only in librdkafka's log.
+/// The last sentence that was said of a broker. A connection that ends without an error, as with a listener that speaks
+/// something else, is only in librdkafka's log.
 fn hear(before: Option<Said>, event: &Event<'_>) -> Option<Said> {
     let (code, text) = match event {
         Event::Error { code, text } => (*code, &**text),
@@ -83,13 +84,13 @@ fn hear(before: Option<Said>, event: &Event<'_>) -> Option<Said> {
     }
 }
 
-/// A line of the log begins with the name of its thread.
+/// A line of the log without the name of its thread, which it begins with.
 fn logged(text: &str) -> &str {
     let named = text.strip_prefix("[thrd:").and_then(|text| text.split_once("]: "));
     named.map_or(text, |(_thread, text)| text)
 }
 
-/// A sentence about a broker begins with `[protocol://]host:port/number: `, or `…/bootstrap: `.
+/// Reads which broker a sentence is about. It begins with `[protocol://]host:port/number: `, or `…/bootstrap: `.
 fn broker(text: &str) -> Option<Broker> {
     let (name, _) = text.split_once(": ")?;
     let name = name.split_once("://").map_or(name, |(_protocol, name)| name);

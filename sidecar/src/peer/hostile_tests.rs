@@ -1,5 +1,5 @@
-//! Peers that know the secret and say what they should not: each is told by what it did, nothing of it is believed,
-//! and the next one is asked.
+//! Peers that know the secret and say what they should not: what each did is told, nothing of it is believed, and the
+//! next one is asked.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::*;
 
 type Said = Result<CheckpointResponse, Status>;
 
-/// Says the same whatever it is asked.
+/// It says the same whatever it is asked.
 struct Script(Vec<Said>);
 
 #[tonic::async_trait]
@@ -39,7 +39,7 @@ async fn peer(script: Vec<Said>) -> PeerAddress {
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = PeerAddress::parse(&format!("http://{}", tcp.local_addr().unwrap())).unwrap();
     let router = tonic::transport::Server::builder().add_service(PeerServer::new(Script(script)));
-    // Ends with the test's runtime.
+    // It ends with the test's runtime.
     tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(tcp)));
     address
 }

@@ -1,4 +1,4 @@
-//! The files of a checkpoint on their way to this disk, so that a crash at any moment goes on where it was.
+//! The files of a checkpoint on their way to this disk: after a crash at any moment they are resumed where they were.
 //!
 //! ```text
 //! fetching-g<N>/OWNER      whose copy it is                     (rocks::begin_fetch)
@@ -6,9 +6,9 @@
 //! fetching-g<N>/POSITION   so many bytes, over all files in order, are on disk, and their XXH3
 //! fetching-g<N>/...        the files
 //! ```
-//! All three stay beside the whole copy: a crash before it is adopted finds it whole, and TRANSFER says from whom it is.
-//! No file of a peer has their names (`manifest`). What is gone on with is read again and summed: a bit that fell over
-//! meanwhile begins anew instead of being believed.
+//! All three stay beside the whole copy: after a crash before it is adopted it is found whole, and TRANSFER says from
+//! whom it is. No file of a peer has their names (`manifest`). What is resumed is read again and summed: a bit that
+//! fell over meanwhile makes it begin anew instead of being believed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -31,30 +31,30 @@ const POSITION: &str = "POSITION";
 
 const FORMAT: u32 = 1;
 
-/// What a crash may cost: each save syncs a file, and a directory.
+/// Bytes that a crash may cost: each save syncs a file, and a directory.
 const UNSAVED_BYTES_MAX: u64 = 32 << 20;
 const UNSAVED_MAX: Duration = Duration::from_secs(1);
-/// They are open meanwhile.
+/// Files that are not saved yet: they are open meanwhile.
 const UNSAVED_FILES_MAX: usize = 64;
 
 pub(super) struct Incoming {
     directory: PathBuf,
     manifest: Manifest,
     bytes_total: u64,
-    /// The next byte's place; all before it are written.
+    /// File and offset of the next byte; all before it are written.
     file: usize,
     offset: u64,
-    /// Of all bytes before it.
+    /// How many bytes come before it, in all files.
     bytes: u64,
     sum: Xxh3,
     /// The file that is written, while it is not complete.
     open: Option<File>,
-    /// Complete, and not given to the syncer yet.
+    /// Files that are complete, and not given to the syncer yet.
     written: Vec<File>,
     syncer: Option<Syncer>,
-    /// The syncer failed: nothing more may be said to be on disk.
+    /// The syncer failed: nothing more may be called saved.
     failed: bool,
-    /// Given to the syncer.
+    /// How many bytes were given to the syncer.
     saved_bytes: u64,
     saved_at: Instant,
 }
@@ -82,11 +82,11 @@ pub(super) enum IncomingError {
 }
 
 impl IncomingError {
-    /// Another peer's copy would suffer the same.
+    /// Whether the fault is this node's: another peer's copy would suffer the same.
     pub(super) fn is_ours(&self) -> bool {
         match self {
             IncomingError::Disk { .. } => true,
-            // The next one's may be smaller, or tell the truth.
+            // The next peer's copy may be smaller, or tell the truth.
             IncomingError::Full { .. }
             | IncomingError::Damaged { .. }
             | IncomingError::OutOfPlace { .. }
@@ -109,7 +109,7 @@ struct Transfer {
 }
 
 impl Incoming {
-    /// Nothing of an earlier checkpoint stays.
+    /// Begins a checkpoint. Nothing of an earlier one stays.
     pub(super) fn begin(directory: &Path, manifest: Manifest) -> Result<Incoming, IncomingError> {
         empty(directory).map_err(disk("empty", directory))?;
         let needed = manifest.bytes();
@@ -121,7 +121,8 @@ impl Incoming {
         Incoming::at_start(directory, manifest).settled()
     }
 
-    /// Its giver has told another retention: the smallest counts, also for the next process.
+    /// The giver told another retention, in milliseconds: the smallest counts, and is written down for the next
+    /// process.
     pub(super) fn hear_retention(&mut self, delete_retention_ms: u64) -> Result<(), IncomingError> {
         if delete_retention_ms < self.manifest.delete_retention_ms_min {
             self.manifest.delete_retention_ms_min = delete_retention_ms;
@@ -148,7 +149,7 @@ impl Incoming {
         }
     }
 
-    /// What an earlier fetch left; none where it cannot be gone on with.
+    /// What an earlier fetch left; none where it cannot be resumed.
     pub(super) fn resume(directory: &Path, cancel: &CancellationToken) -> Option<Incoming> {
         let manifest = recorded(directory)?;
         let (saved_bytes, saved_sum) = position(directory)?;
@@ -167,7 +168,7 @@ impl Incoming {
         }
     }
 
-    /// Sums what is there up to a position, and cuts off what was not saved.
+    /// Sums the first `bytes` of what is there, and cuts off what was not saved.
     fn read_again(&mut self, bytes: u64, cancel: &CancellationToken) -> io::Result<()> {
         let mut buffer = vec![0; CHUNK_BYTES];
         while self.bytes < bytes {
@@ -237,7 +238,7 @@ impl Incoming {
         self.bytes_total
     }
 
-    /// Exactly the next bytes, with their checksum.
+    /// Writes a chunk, which must be exactly the next bytes, with their checksum.
     pub(super) fn write(
         &mut self,
         file: usize,
@@ -289,13 +290,13 @@ impl Incoming {
         self.make_empty_files()
     }
 
-    /// From here on a crash goes on from here.
+    /// Puts everything that came on disk: a crash from now on costs nothing of it.
     pub(super) fn save(&mut self) -> Result<(), IncomingError> {
         self.save_soon(true)?;
         self.end_keeper()
     }
 
-    /// On the syncer's thread. Without `wait` not yet, while it has enough to do.
+    /// Saves on the syncer's thread. Without `wait` it does not while that has enough to do.
     fn save_soon(&mut self, wait: bool) -> Result<(), IncomingError> {
         let failed = || disk("write", &self.directory);
         if self.failed {
@@ -335,7 +336,7 @@ impl Incoming {
         self.file == self.manifest.files.len()
     }
 
-    /// Everything is here and on disk.
+    /// An error unless everything is here. It is on disk when this returns.
     pub(super) fn finish(mut self) -> Result<(), IncomingError> {
         if !self.is_whole() {
             let (bytes, bytes_total) = (self.bytes, self.bytes_total);
@@ -345,7 +346,7 @@ impl Incoming {
     }
 }
 
-/// Its owner stays.
+/// Removes everything but OWNER.
 fn empty(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

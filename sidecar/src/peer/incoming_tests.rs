@@ -1,4 +1,4 @@
-//! What is on the disk after a crash at some point, and what is made of it.
+//! What is on the disk after a crash at some point, and how it is resumed.
 
 use proptest::prelude::*;
 

@@ -9,17 +9,17 @@ use outrigger_proto::peer::v1::{self, CheckpointHeader, CopyIdentity};
 use crate::escape::escape;
 use crate::rocks::{CheckpointFile, FORMAT};
 
-/// Of a name that a peer says, in what is told of it.
+/// Bytes of a name that a peer says, in what is told of it.
 const TOLD_BYTES_MAX: usize = 256;
 
 /// A checkpoint of one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
-    /// Whose id it is: another peer may have the same.
+    /// Whose id it is: another peer may have the same id.
     pub(super) peer: String,
     pub(super) checkpoint: String,
     pub(super) files: Vec<CheckpointFile>,
-    /// Smallest that its giver told of; `u64::MAX`: of none.
+    /// Smallest `delete.retention.ms` that its giver told of; `u64::MAX`: it told of none.
     pub(super) delete_retention_ms_min: u64,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum ManifestError {
     Id,
 }
 
-/// Short enough, and without what moves a cursor.
+/// What a peer said, made short enough, and without what moves a cursor.
 pub(super) fn told(said: &str) -> String {
     let end = said.floor_char_boundary(TOLD_BYTES_MAX);
     escape(&said.as_bytes()[..end])
@@ -70,7 +70,7 @@ impl Manifest {
         Ok(Manifest { peer, checkpoint, files, delete_retention_ms_min })
     }
 
-    /// As it was written down here: none where a name or a size has become another than any that is taken.
+    /// The manifest as it was written down here; none where a name or a size is no longer one that would be accepted.
     pub(super) fn kept(
         peer: String,
         checkpoint: String,
@@ -83,7 +83,7 @@ impl Manifest {
         is_id(&manifest.checkpoint).then_some(manifest)
     }
 
-    /// What came of one is a part of the other.
+    /// Whether both are of the same checkpoint: what came of one is a part of the other.
     pub(super) fn is_of_the_same(&self, other: &Manifest) -> bool {
         let Manifest { peer, checkpoint, files, delete_retention_ms_min: _ } = other;
         (&self.peer, &self.checkpoint, &self.files) == (peer, checkpoint, files)
@@ -94,7 +94,7 @@ impl Manifest {
     }
 }
 
-/// None where a name is longer than any: it would be told.
+/// None where a name is longer than any may be: it would be told.
 fn identity(copy: CopyIdentity) -> Option<Identity> {
     let topic = TopicId(copy.topic_id.as_ref().try_into().ok()?);
     let CopyIdentity { store, cluster_id, partitions, .. } = copy;
@@ -126,7 +126,8 @@ fn is_id(id: &str) -> bool {
     (1..=CHECKPOINT_NAME_BYTES_MAX).contains(&id.len()) && id.bytes().all(legal)
 }
 
-/// What RocksDB makes, and FORMAT. Everything else could mean something where it is written to.
+/// Whether a copy may have such a file: what RocksDB makes, and FORMAT. Any other could mean something where it is
+/// written to.
 fn is_of_a_copy(name: &str) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let numbered =
@@ -269,7 +270,7 @@ pub(super) mod tests {
         ]
     }
 
-    /// What may be written to: a name in its directory, which is none of ours.
+    /// Asserts that only what may be is written to: a name in its directory, which is none of ours.
     fn assert_harmless(manifest: &Manifest) {
         let mut seen = BTreeSet::new();
         for CheckpointFile { name, .. } in &manifest.files {

@@ -28,23 +28,23 @@ pub use taker::{Report, TakeError, Taken, Taker, Wanted};
 /// Takers that a node gives to at once, of all its stores: each reads the disk and fills a connection.
 pub(crate) const TAKERS_MAX: usize = 8;
 
-/// The lowest rate that a node may be told to give at, bytes a second: with less, those that share it would wait longer
-/// for a chunk than they do.
+/// The lowest rate that a node may be told to give at, in bytes a second: at a lower one, takers that share it would
+/// wait longer for a chunk than they do.
 pub const RATE_MIN: u64 = 1 << 20;
 
 /// What a node has to do with its peers: by default nothing.
 #[derive(Clone, Debug, Default)]
 pub struct PeerConfig {
-    /// Asked for a copy in this order. A node may be its own peer: it is never READY when it asks.
+    /// Peers that are asked for a copy, in this order. A node may be its own peer: it is never READY when it asks.
     pub addresses: Vec<PeerAddress>,
     /// What all nodes of a store know. Without it nothing is given and nobody is asked.
     pub secret: Option<Secret>,
-    /// Bytes a second that this node gives, to all takers together; [`RATE_MIN`] at least. None: as fast as it goes.
+    /// Bytes a second that this node gives, to all takers together; [`RATE_MIN`] at least. None: as fast as it can.
     pub rate: Option<NonZeroU64>,
 }
 
 impl PeerConfig {
-    /// Somebody is asked for a copy where that helps.
+    /// Whether somebody is asked for a copy where that helps.
     pub fn asks(&self) -> bool {
         self.secret.is_some() && !self.addresses.is_empty()
     }

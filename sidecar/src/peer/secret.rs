@@ -6,17 +6,17 @@ use std::hint::black_box;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Fewer can be guessed.
+/// A shorter one can be guessed.
 const BYTES_MIN: usize = 16;
-/// It travels in a header.
+/// A longer one is refused: it travels in a header.
 const BYTES_MAX: usize = 1_024;
 
-/// With white space around it.
+/// Bytes of the file, with white space around the secret.
 const FILE_BYTES_MAX: u64 = 4_096;
 
 const SCHEME: &str = "Bearer ";
 
-/// Visible ASCII. Never printed.
+/// A secret of visible ASCII characters. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -32,7 +32,7 @@ pub enum SecretError {
 }
 
 impl Secret {
-    /// The file's text, without white space around it.
+    /// Reads the secret: the file's text, without white space around it.
     pub fn read(path: &Path) -> Result<Secret, SecretError> {
         let mut bytes = Vec::new();
         fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -54,7 +54,7 @@ impl Secret {
         format!("{SCHEME}{}", self.0)
     }
 
-    /// Whether that header's value has this secret. Takes as long for a nearly right one as for any other of its
+    /// Whether that header's value has this secret. It takes as long for a nearly right one as for any other of its
     /// length.
     pub fn allows(&self, authorization: &[u8]) -> bool {
         let Some(said) = authorization.strip_prefix(SCHEME.as_bytes()) else { return false };

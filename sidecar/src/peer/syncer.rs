@@ -1,4 +1,4 @@
-//! Puts on disk what came of a copy, on a thread of its own while more comes, and says then how much it is.
+//! Puts on disk what came of a copy, on a thread of its own while more comes, and writes down how much that is.
 
 use std::fs::File;
 use std::io;
@@ -8,25 +8,25 @@ use std::thread::JoinHandle;
 
 use crate::rocks::files;
 
-/// Written, and perhaps not on disk yet.
+/// What was written, and perhaps is not on disk yet.
 pub(super) struct Due {
-    /// All that were written to since the last one.
+    /// All files that were written to since the last one.
     pub(super) files: Vec<File>,
-    /// Of the copy, over all files in order.
+    /// How many bytes of the copy there are, over all files in order.
     pub(super) bytes: u64,
-    /// Their XXH3.
+    /// XXH3 of these bytes.
     pub(super) sum: u64,
 }
 
-/// Dropped, it ends when what it was given is done.
+/// When it is dropped, it ends after what it was given is done.
 pub(super) struct Syncer {
-    /// None once it ends.
+    /// None once it is to end.
     due: Option<SyncSender<Due>>,
     /// None once it was waited for.
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// What becomes of something due.
+/// What becomes of something that is offered.
 pub(super) enum Offered {
     Taken,
     /// It has enough to do.
@@ -36,7 +36,7 @@ pub(super) enum Offered {
 }
 
 impl Syncer {
-    /// `position` is replaced each time.
+    /// Starts the thread, which replaces the file `position` each time.
     pub(super) fn start(position: &Path) -> io::Result<Syncer> {
         let (due, queue) = sync_channel(1);
         let position = position.to_owned();
@@ -45,7 +45,7 @@ impl Syncer {
         Ok(Syncer { due: Some(due), thread: Some(thread) })
     }
 
-    /// With `wait` it is never busy: the disk is waited for instead.
+    /// Offers what is due. With `wait` it is never busy: the disk is waited for instead.
     pub(super) fn offer(&self, due: Due, wait: bool) -> Offered {
         let Some(sender) = &self.due else { return Offered::Ended };
         let sent = match wait {
@@ -59,7 +59,7 @@ impl Syncer {
         }
     }
 
-    /// Everything that it was given is on disk.
+    /// Ends it. Everything that it was given is on disk, or this returns why not.
     pub(super) fn end(mut self) -> io::Result<()> {
         self.join()
     }
@@ -73,7 +73,7 @@ impl Syncer {
     }
 }
 
-/// Nobody else writes to the directory meanwhile.
+/// Waits for the thread, so that nobody else writes to the directory afterwards.
 impl Drop for Syncer {
     fn drop(&mut self) {
         if let Err(error) = self.join() {
@@ -82,7 +82,7 @@ impl Drop for Syncer {
     }
 }
 
-/// Until nothing more is given, or something fails.
+/// Saves until nothing more is given, or something fails.
 fn keep(position: &Path, queue: &Receiver<Due>) -> io::Result<()> {
     for Due { files, bytes, sum } in queue {
         files.iter().try_for_each(File::sync_all)?;

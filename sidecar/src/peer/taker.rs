@@ -1,5 +1,5 @@
-//! Takes a copy from the first peer that gives one. Bounded: a peer that is silent, or breaks off again and again, is
-//! left for the next.
+//! Takes a copy from the first peer that gives one. All of it is bounded: a peer that is silent, or breaks off again
+//! and again, is given up for the next.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::secret::Secret;
 use super::transfer::{Ask, TransferError};
 use crate::rocks;
 
-/// How often a stream that broke off is gone on with, for each peer: only when more had come.
+/// How often a stream that broke off is resumed, for each peer: only when more had come.
 const RECONNECTS_MAX: u32 = 5;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -38,7 +38,7 @@ struct Taking {
 /// A copy that is wanted.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// What it will be here.
+    /// The generation that it will be here.
     pub generation: Generation,
     /// What it must belong to.
     pub identity: Identity,
@@ -51,7 +51,7 @@ pub struct Wanted {
 pub struct Taken {
     /// The address that gave it.
     pub peer: String,
-    /// Smallest that the topic was seen with, as the peer told it; `u64::MAX`: it did not.
+    /// Smallest `delete.retention.ms` that the topic was seen with, as the peer told it; `u64::MAX`: it did not tell.
     pub delete_retention_ms_min: u64,
 }
 
@@ -62,7 +62,7 @@ impl Taken {
     }
 }
 
-/// Told how far it is, a few times a second at most.
+/// It is told how much came, a few times a second at most.
 pub type Report = Arc<dyn Fn(Transfer) + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ pub enum TakeError {
     Cancelled,
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Each with its reason.
+    /// Why each peer gave nothing: its address with its reason.
     #[error("{}", reasons(.0))]
     Peers(Vec<(String, String)>),
 }
@@ -82,15 +82,15 @@ fn reasons(peers: &[(String, String)]) -> String {
 }
 
 impl Taker {
-    /// None when nobody is to be asked. `data` is the data directory, locked by this process.
+    /// A taker; none when nobody is to be asked. `data` is the data directory, locked by this process.
     pub fn new(config: &PeerConfig, data: &Path) -> Option<Taker> {
         let secret = config.secret.clone().filter(|_| config.asks())?;
         let addresses = config.addresses.clone();
         Some(Taker(Arc::new(Taking { addresses, secret, data: data.to_owned() })))
     }
 
-    /// The copy is where `StoreCall::Adopt` finds it, and came from the peer that this returns. Also after a failure
-    /// what came stays there, for the next time.
+    /// Takes a copy to where `StoreCall::Adopt` finds it. Returns what it is, and which peer gave it. What came stays
+    /// there after a failure, too, for the next time.
     pub async fn take(
         &self,
         wanted: Wanted,
@@ -133,8 +133,8 @@ impl Taker {
         Err(TakeError::Peers(reasons))
     }
 
-    /// What came whole before, where no peer gives anything: what its giver has seen since is not known, but it may be
-    /// all that there is.
+    /// What came whole before, to be taken where no peer gives anything: what its giver has seen since is not known,
+    /// but it may be all that there is.
     async fn whole(
         &self,
         wanted: &Wanted,
@@ -163,7 +163,8 @@ impl Taker {
         looked.await.expect("looking at the disk does not panic")
     }
 
-    /// Suspects come last; else the one that has given something already comes first.
+    /// The peers in the order in which they are asked: suspects last, and among the others first the one that has given
+    /// something already.
     fn in_turn(&self, suspects: &[String], incoming: Option<&Incoming>) -> Vec<&PeerAddress> {
         let begun = incoming.map(|incoming| incoming.manifest().peer.as_str());
         let mut peers: Vec<&PeerAddress> = self.0.addresses.iter().collect();
@@ -176,7 +177,7 @@ impl Taker {
     }
 }
 
-/// One peer, also when its stream breaks off.
+/// Asks one peer, again when its stream breaks off.
 async fn insist(
     ask: &Ask<'_>,
     incoming: &mut Option<Incoming>,
@@ -219,7 +220,7 @@ async fn insist(
     unreachable!("the last attempt returns")
 }
 
-/// Tells of a stream's first chunk at once.
+/// Reports seldom, but a stream's first chunk at once.
 fn paced(peer: &PeerAddress, report: Report) -> impl FnMut(u64, u64) + Send + 'static {
     let (peer, mut told) = (peer.to_string(), None::<Instant>);
     move |bytes, bytes_total| {

@@ -40,7 +40,7 @@ struct Node {
 }
 
 impl Node {
-    /// With rows that are on disk.
+    /// A node with rows that are on disk.
     async fn start(rows: usize, rate: Option<u64>) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
@@ -59,7 +59,7 @@ impl Node {
         Node { address, store, data, stop, server, runtime, _log: log, _dir: dir }
     }
 
-    /// From now on, with this instead of what it gave from.
+    /// Serves from now on with `giver` instead of the one before.
     async fn serve(&mut self, giver: Option<Giver>) {
         self.stop.cancel();
         self.stop = CancellationToken::new();
@@ -106,7 +106,7 @@ async fn serve(
     (address, tokio::spawn(grpc::serve(server, stop.clone())))
 }
 
-/// Values that do not shrink on disk; returns when they are durable.
+/// Writes values that do not shrink on disk; returns when they are durable.
 async fn write(store: &StoreHandle, rows: usize) {
     let mut last = 0;
     for number in 0..rows {
@@ -168,7 +168,7 @@ fn adopted(data: &Path, identity: &Identity) -> (Vec<outrigger_core::lineage::Li
     (lineages, rows)
 }
 
-/// Which checkpoint came.
+/// Name of the checkpoint that came.
 fn landed(data: &Path) -> String {
     std::fs::read_to_string(data.join("notes/fetching-g1/TRANSFER")).unwrap()
 }
@@ -197,7 +197,7 @@ async fn a_copy_is_taken_whole_and_no_checkpoint_stays() {
 #[tokio::test]
 async fn what_is_not_durable_is_not_given() {
     let node = Node::start(3, None).await;
-    // Applied and not flushed: a flush follows in seconds, and the checkpoint is made now.
+    // It is applied and not flushed: a flush follows in seconds, and the checkpoint is made now.
     let change = Change { key: "late".into(), value: Some("v".into()) };
     node.store.write(vec![change]).await.unwrap();
     let mut changes = node.store.status_changes();
@@ -348,7 +348,7 @@ async fn a_checkpoint_of_a_copy_that_was_replaced_is_given_to_nobody_not_even_to
     tokio::time::timeout(SOON, rebuilt).await.expect("rebuilt in time").unwrap();
 
     let resume = Some((replaced.as_str(), 0, 0));
-    // There is one at a time, and somebody reads it still.
+    // There is one at a time, and somebody still reads it.
     assert!(matches!(giver.lease("notes", resume), Err(GiveError::Occupied)));
     assert!(matches!(giver.lease("notes", None), Err(GiveError::Occupied)));
     drop(lease);

@@ -1,4 +1,4 @@
-//! One stream of one peer: asked for, checked, and written to the disk on a thread of its own meanwhile.
+//! One stream of one peer: it is asked for, checked, and written to the disk on a thread of its own meanwhile.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,9 +23,9 @@ use super::{RATE_MIN, TAKERS_MAX};
 use crate::telemetry;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// The peer makes its checkpoint first: a link for each file.
+/// The peer makes its checkpoint before its header: a link for each file.
 const HEADER_MAX: Duration = Duration::from_secs(60);
-/// A MiB at the lowest rate that a peer can be told to give, shared by all that take.
+/// A chunk is a MiB, given at the lowest rate that a peer can be told, which all takers share.
 const CHUNK_MAX: Duration = Duration::from_secs(30);
 
 const _: () = {
@@ -33,13 +33,14 @@ const _: () = {
     assert!(2 * chunk_seconds < CHUNK_MAX.as_secs() as usize);
 };
 
-/// A machine that vanished is noticed long before its next chunk is overdue: the log, or another peer, has all of it.
+/// A machine that vanished is noticed long before its next chunk is overdue: the log, or another peer, has all of the
+/// copy.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What may be on its way: enough for a fast network, and little memory.
+/// Bytes that may be on their way: enough for a fast network, and little memory.
 const WINDOW_BYTES: u32 = 8 << 20;
-/// Large: each frame costs both ends.
+/// Frames are large: each costs both ends.
 const FRAME_BYTES: u32 = 1 << 20;
 /// Chunks between the network and the disk.
 const QUEUE_CHUNKS: usize = 8;
@@ -49,7 +50,7 @@ pub(super) struct Ask<'a> {
     pub(super) peer: &'a PeerAddress,
     pub(super) secret: &'a Secret,
     pub(super) identity: &'a Identity,
-    /// Where it is put.
+    /// The directory that it is put into.
     pub(super) directory: &'a Path,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -80,8 +81,8 @@ fn refusal(status: &Status) -> String {
 }
 
 impl Ask<'_> {
-    /// The whole copy. What an earlier stream left in `incoming` is gone on with when the peer still has it. `progress`
-    /// is called after each chunk. What came of it is in `incoming` also after a failure. Returns what it is.
+    /// Takes the whole copy, and returns what it is. What an earlier stream left in `incoming` is resumed when the peer
+    /// still has it. `progress` is called after each chunk. After a failure, too, `incoming` is what came.
     pub(super) async fn run(
         &self,
         incoming: &mut Option<Incoming>,
@@ -102,7 +103,7 @@ impl Ask<'_> {
         let received = self.receive(&mut stream, chunks).await;
         let (written, landed) = writing.await.expect("writing to the disk does not panic");
         let received = match received {
-            // It broke off behind the last byte: asked again, the peer would have another checkpoint.
+            // It broke off behind the last byte: if it were asked again, the peer would have another checkpoint.
             Err(TransferError::Status(_) | TransferError::Silent(_)) if written.is_whole() => {
                 Ok(())
             }
@@ -146,7 +147,7 @@ impl Ask<'_> {
         request
     }
 
-    /// The place for the checkpoint that the header announces.
+    /// Makes the place for the checkpoint that the header announces.
     async fn land(
         &self,
         earlier: Option<Incoming>,
@@ -166,7 +167,7 @@ impl Ask<'_> {
         Ok(begun.expect("writing to the disk does not panic")?)
     }
 
-    /// Ends with the stream, or when nobody takes the chunks any more.
+    /// Receives until the stream ends, or nobody takes the chunks any more.
     async fn receive(
         &self,
         stream: &mut Streaming<CheckpointResponse>,
@@ -215,7 +216,7 @@ impl Ask<'_> {
     }
 }
 
-/// Until no more come, or one fails. What came before is kept either way.
+/// Writes chunks until no more come, or one fails. What came before is kept in both cases.
 fn write(
     store: &str,
     mut incoming: Incoming,

@@ -1,4 +1,4 @@
-//! A checkpoint of a copy, for a peer: hard links beside the generation, of what is durable and nothing else.
+//! A checkpoint of a copy, for a peer: hard links beside the generation, to what is durable and nothing else.
 //!
 //! Nothing is flushed for it: what is not flushed was not confirmed to be of this topic. There is
 //! no write-ahead log either, so rows and lineage in it are a pair that a crash could have left.
@@ -16,7 +16,7 @@ use super::error::{corrupt, io, rocks};
 use super::generation;
 use super::view::GenerationViews;
 
-/// As much log as it likes: RocksDB flushes for a checkpoint when it has more than this.
+/// The log may be as large as it likes: RocksDB flushes for a checkpoint when it has more than this.
 const NEVER_FLUSH: u64 = u64::MAX;
 
 /// Files that do not change and stay until this is dropped, whatever becomes of the generation.
@@ -38,8 +38,8 @@ pub struct CheckpointFile {
 pub const FORMAT: u32 = generation::FORMAT_NUMBER;
 
 impl GenerationViews {
-    /// A checkpoint of a generation, while it is open. `id` tells it from the store's others, in letters, digits and
-    /// `-`. Takes longer the more files there are.
+    /// Makes a checkpoint of a generation; none when that is not open. `id` tells it from the store's others, in
+    /// letters, digits and `-`. It takes longer the more files there are.
     pub fn checkpoint(
         &self,
         generation: Generation,
@@ -62,7 +62,7 @@ fn links(
         None => return Err(corrupt(format!("{} has no IDENTITY", store.display()))),
     };
     let path = store.join(format!("{GIVING}{id}"));
-    // Removes what a failure leaves behind.
+    // Its drop removes what a failure leaves behind.
     let mut checkpoint = Checkpoint { path, generation, identity, files: Vec::new() };
     let path = &checkpoint.path;
     Links::new(open.db())
@@ -73,7 +73,7 @@ fn links(
     Ok(checkpoint)
 }
 
-/// By name.
+/// The files of a checkpoint, sorted by name.
 fn files(path: &Path) -> std::io::Result<Vec<CheckpointFile>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
@@ -86,7 +86,7 @@ fn files(path: &Path) -> std::io::Result<Vec<CheckpointFile>> {
 }
 
 impl Checkpoint {
-    /// The generation that it is of, which may have been replaced since.
+    /// The generation that was checkpointed, which may have been replaced since.
     pub fn generation(&self) -> Generation {
         self.generation
     }
@@ -96,7 +96,7 @@ impl Checkpoint {
         &self.identity
     }
 
-    /// In a directory of their own, without directories in it.
+    /// The checkpoint's files: they are in a directory of their own, without directories in it.
     pub fn files(&self) -> &[CheckpointFile] {
         &self.files
     }
@@ -161,7 +161,7 @@ mod tests {
         let there = |file| checkpoint.file_path(file).is_file();
         assert!(!checkpoint.files().is_empty() && checkpoint.files().iter().all(there));
 
-        // As a crash leaves it.
+        // The file is as a crash leaves it.
         let path = checkpoint.path.clone();
         std::mem::forget(checkpoint);
         drop(first);

@@ -1,20 +1,20 @@
-//! Tells whoever reads a generation that it was closed: RocksDB opens a directory once, so that a reader who stays
-//! would keep the store from coming back.
+//! Tells everybody who reads a generation that it was closed: RocksDB opens a directory once, so that a reader who
+//! stays would keep the store from coming back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-/// Of one open generation; a clone is a reference to the same.
+/// Whether one open generation was closed; a clone is a reference to the same.
 #[derive(Clone, Debug, Default)]
 pub struct Closing(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Looked at for every row.
+    /// Readers look at it for every row.
     closed: AtomicBool,
-    /// For those who wait.
+    /// It wakes those who wait.
     told: CancellationToken,
 }
 

@@ -38,7 +38,8 @@ pub enum DataDirError {
 }
 
 impl DataDir {
-    /// Makes the directory when it is missing, and nothing above it.
+    /// Locks the directory, and makes it when it is missing, but nothing above it. An error while another process uses
+    /// it.
     pub fn lock(path: &Path) -> Result<DataDir, DataDirError> {
         make(path)?;
         let failed = |source| failed(path, source);
@@ -55,7 +56,8 @@ impl DataDir {
         Ok(DataDir { path: path.to_owned(), _lock: lock })
     }
 
-    /// Nothing is made or written: none when the directory is missing. An error while a process uses it.
+    /// Locks the directory, and makes or writes nothing: none when it is missing. An error while another process uses
+    /// it.
     pub fn look(path: &Path) -> Result<Option<DataDir>, DataDirError> {
         let failed = |source| failed(path, source);
         if !path.try_exists().map_err(failed)? {
@@ -63,7 +65,7 @@ impl DataDir {
         }
         let mut lock = match File::open(path.join("LOCK")) {
             Ok(lock) => lock,
-            // Nobody has used it yet; its own handle is as good to hold.
+            // Nobody has used it yet; a handle of the directory itself is as good to hold.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 File::open(path).map_err(failed)?
             }
@@ -101,9 +103,10 @@ fn make(path: &Path) -> Result<(), DataDirError> {
 fn in_use(path: &Path, lock: &mut File) -> DataDirError {
     let mut holder = String::new();
     let read = lock.read_to_string(&mut holder);
-    let holder = match read.is_ok() && !holder.trim().is_empty() {
-        true => holder.trim().to_owned(),
-        false => "unknown".to_owned(),
+    let holder = if read.is_ok() && !holder.trim().is_empty() {
+        holder.trim().to_owned()
+    } else {
+        "unknown".to_owned()
     };
     DataDirError::InUse { path: path.to_owned(), holder }
 }

@@ -1,4 +1,4 @@
-//! Where the disk's and RocksDB's errors become the seam's, and nowhere else.
+//! Turns the disk's and RocksDB's errors into the seam's, which nothing else does.
 
 use std::io;
 use std::path::Path;
@@ -13,7 +13,7 @@ const FULL: [&str; 4] = [
     "Max allowed space was reached",
 ];
 
-/// How both spell that this process, or this machine, has as many files open as it may.
+/// How both spell that this process, or this machine, may open no more files.
 const OPEN_FILES: &str = "Too many open files";
 
 const MORE_FILES: &str = ": raise the limit (LimitNOFILE= of systemd, ulimit -Hn; of the machine: fs.file-max): every \
@@ -69,14 +69,14 @@ pub(super) fn corrupt(detail: String) -> StoreError {
     StoreError { kind: StoreErrorKind::Corrupt, detail }
 }
 
-/// What an error while opening a database says of the database. `Err`: it says something of the disk.
+/// What an error while opening a database says of the database. `Err`: it says something of the disk only.
 pub(super) fn of_open(error: &rocksdb::Error) -> Result<GenerationState, StoreError> {
     let store_error = rocks(error);
     match error.kind() {
         _ if store_error.kind == StoreErrorKind::Full => Err(store_error),
-        // Whatever it could not do for want of a file says nothing of what is on disk.
+        // What RocksDB could not do because no more files may be opened says nothing of what is on disk.
         _ if of_open_files(&store_error.detail) => Err(store_error),
-        // Files of a RocksDB newer than ours.
+        // The files are of a RocksDB newer than ours.
         rocksdb::ErrorKind::NotSupported => Ok(GenerationState::UnknownFormat(store_error.detail)),
         // Its own files name column families or files that are not there.
         rocksdb::ErrorKind::Corruption

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// The file has these contents, or those it had before: a reader never sees half of them.
+/// Gives a file these contents. After a crash it has them, or those it had before: a reader never sees half of them.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let dir = path.parent().expect("every file of ours is in a directory");
     let temporary = path.with_extension("new");
@@ -23,12 +23,12 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     sync_dir(to.parent().expect("every entry of ours is in a directory"))
 }
 
-/// A file's name is durable only with its directory.
+/// Makes the names in a directory durable: a file's name is durable only with its directory.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// A directory of files, each of them and their names.
+/// Makes a directory of files durable, each of them and their names.
 pub(super) fn sync_all(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         File::open(entry?.path())?.sync_all()?;
@@ -36,7 +36,7 @@ pub(super) fn sync_all(dir: &Path) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// The whole file, or none when there is none.
+/// The whole file; none when there is no such file.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(contents) => Ok(Some(contents)),
@@ -56,7 +56,7 @@ pub(crate) fn size(dir: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// What an unprivileged user may still write.
+/// Bytes that an unprivileged user may still write.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: statvfs is plain numbers, for which zero is a value.

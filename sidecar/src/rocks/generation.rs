@@ -23,10 +23,10 @@ use super::lineage::LineageError;
 use super::options::{Changes, Shared, Use, checked_reads, column_family_name, unlogged, waiting};
 use super::{files, lineage, retention, row};
 
-/// Says which layout the database has; in a file, so that an unknown one is never opened.
+/// A file that says which layout the database has, so that an unknown one is never opened.
 const FORMAT: &str = "FORMAT";
 const FORMAT_TEXT: &str = "format = 1\n";
-/// The number in it.
+/// The layout's number, in that file.
 pub(super) const FORMAT_NUMBER: u32 = 1;
 
 /// What a write of a record costs a `WriteBatch` beside key and value: tag, column family, lengths,
@@ -43,11 +43,11 @@ pub(super) struct OpenGeneration {
     _closed: SyncSender<()>,
 }
 
-/// Told when the last user of a generation is gone.
+/// Tells when the last user of a generation is gone.
 pub(super) struct Closed(Receiver<()>);
 
 impl Closed {
-    /// False: somebody still reads after `limit`.
+    /// Waits for that, no longer than `limit`. False: somebody still reads.
     pub(super) fn wait(&self, limit: Duration) -> bool {
         self.0.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
     }
@@ -55,7 +55,7 @@ impl Closed {
 
 pub(super) enum Opening {
     Open(OpenGeneration, Closed, Vec<Lineage>),
-    /// `UnknownFormat` or `Corrupt`.
+    /// The state is `UnknownFormat` or `Corrupt`.
     Unusable(GenerationState),
 }
 
@@ -156,7 +156,9 @@ fn open_as(
     match open.lineages() {
         Ok(mut lineages) => {
             let heard_ms = retention::read(path).map_err(|error| io("read", path, &error))?;
-            lineages.iter_mut().for_each(|lineage| lineage.see_retention(heard_ms));
+            for lineage in &mut lineages {
+                lineage.see_retention(heard_ms);
+            }
             match purpose {
                 Use::Reads => open.latest.begin(&lineages, open.db.latest_sequence_number()),
                 Use::Load => {}
@@ -191,7 +193,7 @@ impl From<LineagesError> for StoreError {
     }
 }
 
-/// What was read under a lineage's key of `partition`.
+/// Reads the lineage of `partition` out of what was read under its key.
 pub(super) fn read_lineage(
     partition: Partition,
     read: Result<Option<Vec<u8>>, rocksdb::Error>,
@@ -239,7 +241,7 @@ impl OpenGeneration {
         &self.latest
     }
 
-    /// A load that is in use from now on: what was taken in with its files is known.
+    /// A load is in use from now on: what was taken in with its files becomes known to readers.
     pub(super) fn begin_reads(&self) -> Result<(), StoreError> {
         self.latest.begin(&self.lineages()?, self.db.latest_sequence_number());
         Ok(())
@@ -253,7 +255,7 @@ impl OpenGeneration {
         Partition::all(self.partitions).map(read).collect()
     }
 
-    /// Records and lineage as one write: both are there after a crash, or neither.
+    /// Writes records and lineage at once: both are there after a crash, or neither.
     pub(super) fn apply(
         &self,
         batch: &Arc<Batch>,
@@ -263,7 +265,7 @@ impl OpenGeneration {
         let bytes = batch.bytes() + (batch.records().len() + 1) * RECORD_OVERHEAD_BYTES;
         let mut records_and_lineage = WriteBatch::with_capacity_bytes(bytes);
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        // By key: neighbours in a memtable are found faster.
+        // It goes by key: neighbours in a memtable are found faster.
         for record in newest_per_key(std::slice::from_ref(batch)) {
             row::write_key(&mut key, record.key);
             match record.value {
@@ -299,8 +301,8 @@ impl OpenGeneration {
         self.db.flush_cfs_opt(&families, &waiting())
     }
 
-    /// Takes files of sorted runs of a partition in, later ones over earlier ones, as one step that is durable
-    /// when it is done. They are moved. While level 0 has more than `level_0_max` files, it waits.
+    /// Takes in files of sorted runs of a partition, later ones over earlier ones, as one step that is durable when it
+    /// is done. The files are moved. While level 0 has more than `level_0_max` files, it waits.
     pub(super) fn take_in(
         &self,
         partition: Partition,
@@ -316,7 +318,7 @@ impl OpenGeneration {
         self.db.ingest_external_file_cf_opts(&family, &options, files)
     }
 
-    /// Takes tens of milliseconds: RocksDB writes its options anew.
+    /// Changes options of a partition. It takes tens of milliseconds: RocksDB writes all options anew.
     pub(super) fn change(
         &self,
         partition: Partition,
@@ -326,7 +328,7 @@ impl OpenGeneration {
         self.db.set_options_cf(&self.column_family(partition), &changes)
     }
 
-    /// What a read may have to look into.
+    /// How many files of level 0 a read may have to look into.
     pub(super) fn level_0_files(&self, partition: Partition) -> Result<u64, rocksdb::Error> {
         let family = self.column_family(partition);
         let files = self.db.property_int_value_cf(&family, properties::num_files_at_level(0))?;
@@ -337,13 +339,13 @@ impl OpenGeneration {
         &self.closing
     }
 
-    /// It is no longer in use: whoever reads it ends soon.
+    /// The generation is no longer in use: whoever reads it ends soon.
     pub(super) fn close(&self) {
         self.closing.close();
         self.freeze();
     }
 
-    /// From now on nothing of it changes on disk, whoever still reads it: its directory may be renamed,
+    /// From now on nothing of the generation changes on disk, whoever still reads it: its directory may be renamed,
     /// removed or, when the last reader is gone, opened again.
     pub(super) fn freeze(&self) {
         let wait = true;

@@ -1,6 +1,6 @@
 //! IDENTITY: what the copies of a store belong to, in plain text for people with an editor.
 //!
-//! Exactly these lines, each ended by a line feed; written once, never changed:
+//! It has exactly these lines, each ended by a line feed; it is written once, never changed:
 //! ```text
 //! format = 1
 //! store = orders
@@ -54,11 +54,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Identity, IdentityError> {
         return Err(IdentityError::Line("after partitions"));
     }
     let identity = Identity { store, cluster, topic, partitions };
-    // A number with a sign or zeros before it, a digit in upper case: nobody wrote that.
-    match encode(&identity)? == text {
-        true => Ok(identity),
-        false => Err(IdentityError::Spelling),
-    }
+    // A number with a sign or zeros before it, or a digit in upper case, was written by nobody.
+    if encode(&identity)? == text { Ok(identity) } else { Err(IdentityError::Spelling) }
 }
 
 fn value<'a>(line: Option<&'a str>, name: &'static str) -> Result<&'a str, IdentityError> {

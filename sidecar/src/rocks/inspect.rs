@@ -62,13 +62,10 @@ pub fn size_in_use(data: &Path, store: &str) -> Result<Option<u64>, StoreError> 
 /// What the copy belongs to; none where there is no copy, or nobody can tell.
 pub fn identity(data: &Path, store: &str) -> Result<Option<Identity>, StoreError> {
     let directory = StoreDirectory::new(data, store);
-    match directory.exists()? {
-        true => Ok(directory.identity()?.and_then(Result::ok)),
-        false => Ok(None),
-    }
+    if directory.exists()? { Ok(directory.identity()?.and_then(Result::ok)) } else { Ok(None) }
 }
 
-/// What IDENTITY says in the words of its owner; none where there is no copy.
+/// What IDENTITY says, in words for a person; none where there is no copy.
 pub fn owner(data: &Path, store: &str) -> Result<Option<String>, StoreError> {
     let directory = StoreDirectory::new(data, store);
     if !directory.exists()? {
@@ -85,13 +82,13 @@ pub fn reset(data: &DataDir, store: &str) -> Result<(), StoreError> {
     StoreDirectory::new(data.path(), store).reset()
 }
 
-/// What was set aside of `store`, also while a node uses the directory.
+/// What was set aside of `store`. A node may use the directory meanwhile.
 pub fn quarantined(data: &Path, store: &str) -> Result<Vec<Quarantined>, StoreError> {
     StoreDirectory::new(data, store).set_aside()
 }
 
-/// Bytes of everything that was set aside of `store`. What is set aside does not change, and may have many files:
-/// each is measured once, `measured` is what earlier calls found.
+/// Bytes of everything that was set aside of `store`. What is set aside does not change, and may have many files: each
+/// is measured once; `measured` is what earlier calls found.
 pub fn set_aside_bytes(
     data: &Path,
     store: &str,
@@ -100,7 +97,8 @@ pub fn set_aside_bytes(
     StoreDirectory::new(data, store).set_aside_bytes(measured)
 }
 
-/// Deletes a generation that was set aside, also while a node uses the directory: nobody opens it any more.
+/// Deletes a generation that was set aside. A node may use the directory meanwhile: nobody opens that generation any
+/// more.
 pub fn drop_quarantined(
     data: &Path,
     store: &str,

@@ -10,13 +10,13 @@ use arc_swap::ArcSwapOption;
 use outrigger_core::lineage::Lineage;
 use outrigger_core::offset::Partition;
 
-/// Nothing is said of a generation that is not in use: its lineages come with files that are taken in.
+/// Nothing is known of a generation that is not in use: its lineages come with files that are taken in.
 #[derive(Default)]
 pub(super) struct Latest(ArcSwapOption<Written>);
 
 struct Written {
     sequence: u64,
-    /// By partition.
+    /// Indexed by partition.
     lineages: Vec<Arc<Lineage>>,
 }
 
@@ -35,7 +35,7 @@ impl Latest {
         self.0.store(Some(Arc::new(Written { sequence, lineages })));
     }
 
-    /// Those of a snapshot with this number; none when they are not known.
+    /// The lineages of a snapshot with this number; none when they are not known.
     pub(super) fn of_snapshot(&self, sequence: u64) -> Option<Vec<Lineage>> {
         let written = self.0.load();
         let written = written.as_ref().filter(|written| written.sequence == sequence)?;

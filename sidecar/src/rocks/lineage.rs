@@ -16,7 +16,7 @@ pub(super) const KEY: &[u8] = b"\x00lineage";
 
 const VERSION: u8 = 1;
 
-/// With ends of the log.
+/// The version of a lineage with ends of the log.
 const VERSION_ENDS: u8 = 2;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,12 +72,13 @@ fn decode_known(version: u8, mut bytes: &[u8]) -> Option<Lineage> {
     let ends = LogEnds::from_told(told)?;
     let lineage =
         Lineage { position, epochs, exact_from, ends, confirmed_at_ms, delete_retention_ms_min };
-    // Without an end it is of version 1.
+    // A lineage without an end is of version 1.
     let is_spelt = bytes.is_empty() && (version == VERSION_ENDS) != lineage.ends.told().is_empty();
     (is_spelt && is_of_a_log(&lineage)).then_some(lineage)
 }
 
-/// Kafka's numbers have a sign. What a peer gave may have others, and they are handed to librdkafka.
+/// Whether Kafka could have such numbers, which have a sign. What a peer gave may have others, and they are handed to
+/// librdkafka.
 fn is_of_a_log(lineage: &Lineage) -> bool {
     let pairs = || lineage.epochs.starts().iter().chain(lineage.ends.told());
     let offsets = [lineage.position, lineage.exact_from];

@@ -1,8 +1,8 @@
-//! Filling a generation that is not in use yet, past RocksDB's memtables: batches gather into runs, each run
-//! is sorted and written as a file while the next one gathers, and a flush takes all files in.
+//! Fills a generation that is not in use yet, past RocksDB's memtables: batches gather into runs, each run is sorted
+//! and written as a file while the next one gathers, and a flush takes all files in.
 //!
-//! Until then the files lie beside the database, where it does not look: what a crash leaves of them is
-//! removed, and read again.
+//! Until then the files lie beside the database, where it does not look: what a crash leaves of them is removed, and
+//! the records are read again.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -32,11 +32,11 @@ const DIRECTORY: &str = "load";
 /// to do.
 const RUNS_IN_MEMORY: usize = 6;
 
-/// In key order, records lie all over the run's memory. Touched many at a time, before any is written, the waits for
+/// Records in key order lie all over the run's memory. Where so many are touched before any is written, the waits for
 /// memory overlap.
 const TOUCHED_AT_ONCE: usize = 64;
 
-/// Of memory, what comes at once.
+/// Bytes of memory that come at once.
 const CACHE_LINE: usize = 64;
 
 /// Files of level 0 at which a flush waits for compaction: what a Get may have to look into once the load is in use,
@@ -52,20 +52,20 @@ pub(super) struct Load {
     runs: u64,
 }
 
-/// One partition since the last flush.
+/// What came for one partition since the last flush.
 struct Gathering {
     batches: Vec<Arc<Batch>>,
     held: Held,
-    /// After the last batch or confirmation, none when all is flushed.
+    /// The lineage after the last batch or confirmation; none when all is flushed.
     lineage: Option<Lineage>,
-    /// Runs in their files, in log order.
+    /// Files of the runs that are written, in log order.
     written: Vec<PathBuf>,
 }
 
 type Written = Result<PathBuf, StoreError>;
 
 impl Load {
-    /// `generation` is open, and CURRENT does not name it.
+    /// Begins to fill `generation`, which is open, and which CURRENT does not name.
     pub(super) fn begin(
         generation: &Path,
         open: &OpenGeneration,
@@ -127,7 +127,7 @@ impl Load {
         Ok(())
     }
 
-    /// Before the generation is put into use. An error when it has rows that are not flushed.
+    /// Ends the load, before the generation is put into use. An error when it has rows that are not flushed.
     pub(super) fn end(&mut self, open: &OpenGeneration) -> Result<(), StoreError> {
         let rows =
             |gathering: &Gathering| !(gathering.batches.is_empty() && gathering.written.is_empty());
@@ -154,7 +154,7 @@ impl Load {
         self.cut(largest)
     }
 
-    /// What has gathered becomes a run, with the lineage after it; no batch at all, a run of a lineage alone.
+    /// Makes a run of what has gathered, with the lineage after it; where no batch has, a run of a lineage alone.
     fn cut(&mut self, partition: Partition) -> Result<(), StoreError> {
         let gathering = &mut self.partitions[partition.index()];
         let Some(lineage) = gathering.lineage.clone() else { return Ok(()) };
@@ -183,11 +183,11 @@ impl Load {
     }
 }
 
-/// Nothing writes into the generation's directory any more.
+/// Waits until nothing writes into the generation's directory any more.
 impl Drop for Load {
     fn drop(&mut self) {
         for (_, written) in self.writing.drain(..) {
-            // What became of it concerns nobody any more.
+            // Nobody cares any more what became of it.
             written.recv().ok();
         }
         if let Err(error) = remove(&self.directory) {
@@ -213,7 +213,7 @@ fn write_run(
     let write = || {
         let mut run = SstFileWriter::create(options);
         run.open(file)?;
-        // Its key is below those of all rows.
+        // The lineage's key is below those of all rows.
         run.put(lineage::KEY, lineage::encode(lineage))?;
         let (mut key, mut value) = (Vec::new(), Vec::new());
         let mut records = newest_per_key(batches);

@@ -1,6 +1,6 @@
-//! `lost-g<N>.jsonl`: what the log lost of what the generation N has, written once the copy after it is in use.
+//! `lost-g<N>.jsonl`: what the log lost of what the generation N has. It is written once the copy after that is in use.
 //!
-//! A line for each key for which `outrigger_core::lost` finds a loss, in key order:
+//! It has a line for each key for which `outrigger_core::lost` finds a loss, in key order:
 //! ```json
 //! {"loss":"certain","partition":0,"key":"user/17","old":{"offset":120,"value":"blue"},"new":{"offset":7}}
 //! ```
@@ -27,7 +27,7 @@ use super::options::Shared;
 use super::view::{Head, RocksView, Rows};
 use crate::escape::escape;
 
-/// Keys compared between two looks at whether somebody wants it to end.
+/// Keys that are compared between two looks at whether somebody wants it to end.
 const KEYS_PER_LOOK: usize = 1_024;
 
 /// A file that is complete.
@@ -45,7 +45,7 @@ pub struct LostRows {
 }
 
 impl LostFile {
-    /// Lines: the keys of which the log lost something.
+    /// How many lines it has: one for each key of which the log lost something.
     pub fn rows(&self) -> io::Result<u64> {
         let mut file = BufReader::new(File::open(&self.path)?);
         let mut rows = 0;
@@ -61,7 +61,7 @@ pub fn lost_file(data: &Path, store: &str, generation: Generation) -> PathBuf {
     StoreDirectory::new(data, store).lost(generation)
 }
 
-/// Also while a node uses the directory, and of generations that were dropped.
+/// All complete files, also those of generations that were dropped. A node may use the directory meanwhile.
 pub fn lost_files(data: &Path, store: &str) -> Result<Vec<LostFile>, StoreError> {
     let directory = StoreDirectory::new(data, store);
     if !directory.exists()? {
@@ -83,8 +83,8 @@ pub fn unreported(data: &Path, store: &str) -> Result<Vec<Generation>, StoreErro
     Ok(lacks.map(|aside| aside.generation).collect())
 }
 
-/// Compares a generation that was set aside with `live`, a copy that is READY, and writes the file. None when
-/// `ended` said so: then there is no file. Memory: the heads of both.
+/// Compares a generation that was set aside with `live`, a copy that is READY, and writes the file. None when `ended`
+/// said so: then there is no file. In memory are only the rows of one key of each.
 pub fn write_lost(
     data: &Path,
     store: &str,
@@ -105,7 +105,7 @@ pub fn write_lost(
     let path = directory.lost(generation);
     let written = written(&path, &old, live, ended);
     if !matches!(written, Ok(Some(_))) {
-        // What is left of it is begun again in any case.
+        // What is left of it would be begun again in any case.
         fs::remove_file(temporary(&path)).ok();
     }
     written

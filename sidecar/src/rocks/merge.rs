@@ -13,15 +13,15 @@ use super::error::rocks;
 pub(super) type Cursor<'a> = DBRawIteratorWithThreadMode<'a, DB>;
 
 pub(super) struct Merge<'a> {
-    /// By partition.
+    /// Indexed by partition.
     cursors: Vec<Cursor<'a>>,
-    /// Where the cursors that are not at their end stand; the next key to give out on top.
+    /// Where the cursors stand that are not at their end; the next key to give out is on top.
     heads: BinaryHeap<Head>,
     reverse: bool,
 }
 
 struct Head {
-    /// A copy: RocksDB's own moves with its cursor. Its memory is used for all keys of the cursor.
+    /// A copy of the key: RocksDB's own key moves with its cursor. Its memory is used for all keys of the cursor.
     key: Vec<u8>,
     partition: Partition,
     reverse: bool,
@@ -73,7 +73,7 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// A cursor that is not valid is at its end, or it failed.
+/// The key at a cursor; none at its end. A cursor that is not valid is at its end, or it failed.
 fn at<'a>(cursor: &'a Cursor) -> Result<Option<&'a [u8]>, StoreError> {
     match cursor.key() {
         Some(key) => Ok(Some(key)),
@@ -82,11 +82,12 @@ fn at<'a>(cursor: &'a Cursor) -> Result<Option<&'a [u8]>, StoreError> {
 }
 
 impl Ord for Head {
-    /// The greatest is given out first.
+    /// The greatest head is given out first.
     fn cmp(&self, other: &Head) -> Ordering {
-        match self.reverse {
-            false => Reverse(&self.key).cmp(&Reverse(&other.key)),
-            true => self.key.cmp(&other.key),
+        if self.reverse {
+            self.key.cmp(&other.key)
+        } else {
+            Reverse(&self.key).cmp(&Reverse(&other.key))
         }
     }
 }

@@ -11,12 +11,12 @@ use rocksdb::{
 
 use super::writers::Writers;
 
-/// Larger than what is ever applied between two flushes, by far. A memtable that fills up is flushed by
-/// RocksDB itself, and rows would be durable before the topic's id was confirmed, perhaps another topic's.
-/// It is a bound, not a reservation: memory is taken in blocks of [`ARENA_BLOCK_BYTES`].
+/// Far larger than what is ever applied between two flushes. A memtable that fills up is flushed by RocksDB itself, and
+/// rows would be durable before the topic's id was confirmed, perhaps another topic's. It is a bound, not a
+/// reservation: memory is taken in blocks of [`ARENA_BLOCK_BYTES`].
 const WRITE_BUFFER_BYTES: usize = 2 * 1024 * MIB;
 
-/// Unit in which a memtable takes memory: what a column family costs that holds a few rows.
+/// Unit in which a memtable takes memory: a column family that holds a few rows costs that.
 const ARENA_BLOCK_BYTES: usize = 256 * KIB;
 
 /// 16 parts, each with a lock of its own: few enough that none is too small for what is read often.
@@ -34,8 +34,8 @@ pub(super) enum Use {
 }
 
 impl Use {
-    /// Files of level 0 that begin a compaction. Reads look into every one: few of them. What nobody reads is
-    /// merged when it is read, all at once, and earlier only where it is much.
+    /// Files of level 0 that begin a compaction. Reads look into every one, so there are few. What nobody reads is
+    /// merged when it is put into use, all at once, and earlier only where it is much.
     fn level_0_trigger(self) -> i32 {
         match self {
             Use::Reads => 4,
@@ -43,7 +43,7 @@ impl Use {
         }
     }
 
-    /// Of the first level below 0.
+    /// Bytes of the first level below 0.
     fn level_bytes(self) -> u64 {
         match self {
             Use::Reads => 4 * FILE_BYTES,
@@ -70,7 +70,7 @@ impl BackPressure {
     /// What is written faster than it is compacted must not pile up.
     const USUAL: BackPressure =
         BackPressure { files: [LEVEL_0_SLOWDOWN, 36], bytes: [64 << 30, 256 << 30] };
-    /// A load waits by itself.
+    /// A load needs none, for it waits by itself.
     const NONE: BackPressure = BackPressure { files: [1 << 20; 2], bytes: [0; 2] };
 
     /// `left`: files of level 0 that are no reason to hold writes up, for a load has left them.
@@ -88,7 +88,7 @@ pub(super) const LEVEL_0_SLOWDOWN: u64 = 20;
 /// With so many files of level 0 or fewer, compaction has caught up after a load.
 pub(super) const LEVEL_0_SETTLED: u64 = 10;
 
-/// Of levels below 0 while nobody reads: level 0 is not merged for its bytes either.
+/// Bytes of levels below 0 while nobody reads: level 0 is not merged for its bytes, either.
 const LOAD_LEVEL_BYTES: u64 = 1 << 50;
 
 const KIB: usize = 1024;
@@ -126,16 +126,15 @@ impl Shared {
         &self.writers
     }
 
-    /// Bytes of blocks, indexes and filters in memory.
+    /// Bytes of memory that blocks, indexes and filters take.
     pub fn block_cache_used_bytes(&self) -> usize {
         self.block_cache.get_usage()
     }
 
     pub(super) fn database(&self) -> Result<Options, rocksdb::Error> {
-        // Neither has a setter of its own.
-        // Closing must not make durable what was not confirmed.
-        // After a failed flush RocksDB would flush on its own as soon as there is space; here a
-        // generation that failed takes no more writes until it is opened again.
+        // Neither option has a setter of its own. Closing must not make durable what was not confirmed. After a failed
+        // flush RocksDB would flush on its own as soon as there is space; here a generation that failed takes no more
+        // writes until it is opened again.
         let strings = "avoid_flush_during_shutdown=true;max_bgerror_resume_count=0";
         let mut options = Options::default().get_options_from_string(strings)?;
         // Databases are made by `Create`, on purpose, and in one place.
@@ -147,13 +146,13 @@ impl Shared {
         // unlinked, a missing file is found at open, and no read pays for a lookup of its file.
         options.set_max_open_files(-1);
         options.set_max_background_jobs(i32::from(self.background_threads));
-        // For each file that a compaction reads: after a load, hundreds.
+        // Each file that a compaction reads takes it: after a load, hundreds do.
         options.set_compaction_readahead_size(128 * KIB);
         // One compaction must not take every core of the application's machine.
         options.set_max_subcompactions(1);
         // Data and lineage of a partition are in one column family: no flush needs to span several.
         options.set_atomic_flush(false);
-        // A bound over all memtables would flush when it likes.
+        // A bound over all memtables would flush at times that nobody here chose.
         options.set_db_write_buffer_size(0);
         // Written data reaches the disk steadily: no stall when a large file is synced at its end.
         options.set_bytes_per_sync(1024 * 1024);
@@ -174,10 +173,10 @@ impl Shared {
         let mut options = Options::default();
         options.set_write_buffer_size(WRITE_BUFFER_BYTES);
         options.set_arena_block_size(ARENA_BLOCK_BYTES);
-        // The one that is written and the one that is being flushed.
+        // There is one that is written and one that is being flushed.
         options.set_max_write_buffer_number(2);
         options.set_min_write_buffer_number_to_merge(1);
-        // A flushed memtable is no cache.
+        // A memtable that was flushed is not kept as a cache.
         options.set_max_write_buffer_size_to_maintain(0);
         // Size of the levels follows the data: little space is lost to overwritten rows.
         options.set_level_compaction_dynamic_level_bytes(true);
@@ -191,14 +190,14 @@ impl Shared {
         options.set_level_zero_stop_writes_trigger(files[1]);
         options.set_soft_pending_compaction_bytes_limit(bytes[0]);
         options.set_hard_pending_compaction_bytes_limit(bytes[1]);
-        // Fast enough to be bound by the disk. Better ratios cost the application's CPU.
+        // It is fast enough for the disk to be the limit. Better ratios cost the application's CPU.
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_block_based_table_factory(&self.tables(purpose));
         options
     }
 
-    /// Of the files that are written beside a database and taken into it. Compaction compresses them before
-    /// long, if they are many; done by the writer it would take a fifth of a restore's time.
+    /// Options of the files that are written beside a database and taken into it. Compaction compresses them before
+    /// long, if they are many; if the writer did, it would take a fifth of a restore's time.
     pub(super) fn runs(&self) -> Options {
         let mut options = self.column_family(Use::Load);
         options.set_compression_type(DBCompressionType::None);
@@ -208,7 +207,7 @@ impl Shared {
     fn tables(&self, purpose: Use) -> BlockBasedOptions {
         let mut tables = BlockBasedOptions::default();
         tables.set_block_cache(&self.block_cache);
-        // One budget for blocks, indexes and filters. Those are cut into small parts under a pinned top:
+        // Blocks, indexes and filters have one budget. Indexes and filters are cut into small parts under a pinned top:
         // whole ones (600 KiB per file) would push each other out of a small cache at every read.
         tables.set_cache_index_and_filter_blocks(true);
         tables.set_cache_index_and_filter_blocks_with_high_priority(true);
@@ -223,8 +222,8 @@ impl Shared {
         tables.set_bloom_filter(10.0, false);
         tables.set_whole_key_filtering(true);
         tables.set_optimize_filters_for_memory(true);
-        // Pinned: a later RocksDB must not change what our files look like. Version 6 also finds a
-        // block that is whole but in the wrong place.
+        // The version is pinned: a later RocksDB must not change what our files look like. Version 6 also finds a block
+        // that is whole but in the wrong place.
         tables.set_format_version(6);
         tables.set_checksum_type(ChecksumType::XXH3);
         tables
@@ -255,7 +254,7 @@ pub(super) fn for_reads() -> Changes {
     ]
 }
 
-/// What holds writes up. `left`: files of level 0 that are no reason to, for a load has left them.
+/// Options that hold writes up. `left`: files of level 0 that are no reason to, for a load has left them.
 pub(super) fn back_pressure(left: u64) -> Changes {
     let BackPressure { files, bytes } = BackPressure::beside(left);
     vec![
@@ -270,7 +269,7 @@ pub(super) fn column_family_name(partition: u32) -> String {
     format!("p{partition}")
 }
 
-/// The topic is the write-ahead log.
+/// Writes bypass RocksDB's write-ahead log: the topic is one.
 pub(super) fn unlogged() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.disable_wal(true);
@@ -279,7 +278,7 @@ pub(super) fn unlogged() -> WriteOptions {
 
 pub(super) fn waiting() -> FlushOptions {
     let mut options = FlushOptions::default();
-    // The answer means: on disk.
+    // The call returns when everything is on disk.
     options.set_wait(true);
     options
 }

@@ -1,6 +1,6 @@
 //! RESEED: how far a copy was written into a new topic, in plain text beside the copy.
 //!
-//! Exactly these lines, each ended by a line feed; replaced as a whole, removed with the copy:
+//! It has exactly these lines, each ended by a line feed; it is replaced as a whole, and removed with the copy:
 //! ```text
 //! format = 1
 //! generation = g3
@@ -11,9 +11,9 @@
 //! rows = 1000
 //! after = user/17
 //! ```
-//! `generation` and `positions` say which copy, for a node that ran meanwhile has another; `cluster`, `topic` and
-//! `partitions` into what. The first `rows` rows in key order are acknowledged, up to the key `after`, which is in the
-//! form of `outrigger scan`.
+//! `generation` and `positions` say which copy is written, for a node that ran meanwhile has another; `cluster`,
+//! `topic` and `partitions` say into what. The first `rows` rows in key order are acknowledged, up to the key `after`,
+//! which is in the form of `outrigger scan`.
 
 use std::path::Path;
 
@@ -29,26 +29,26 @@ use crate::escape::{escape, unescape};
 
 const FORMAT: &str = "1";
 
-/// Which copy, into what, and how far.
+/// Which copy is written, into what, and how much of it has been.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     pub generation: Generation,
-    /// Of the copy, indexed by partition.
+    /// Positions of the copy, indexed by partition.
     pub positions: Vec<Offset>,
-    /// Into what; its store is the copy's.
+    /// The topic that is written; its store is the copy's.
     pub target: Identity,
     pub rows: u64,
-    /// The last of `rows`.
+    /// Key of the last of `rows`.
     pub after: Vec<u8>,
 }
 
 impl Progress {
-    /// The key behind which writing goes on; none at the beginning.
+    /// The key behind which writing resumes; none at the beginning.
     pub fn written_to(&self) -> Option<&[u8]> {
         (self.rows > 0).then_some(&self.after[..])
     }
 
-    /// None when no reseed of this store's copies has begun.
+    /// The progress of a reseed; none when no reseed of this store's copies has begun.
     pub fn load(data: &DataDir, store: &str) -> Result<Option<Progress>, StoreError> {
         let path = StoreDirectory::new(data.path(), store).progress();
         let bytes = files::read(&path).map_err(|error| io("read", &path, &error))?;
@@ -56,7 +56,7 @@ impl Progress {
         decode(&bytes, store).map(Some).ok_or_else(|| damaged(&path))
     }
 
-    /// Durable when it returns.
+    /// Writes it down; it is durable when this returns.
     pub fn save(&self, data: &DataDir) -> Result<(), StoreError> {
         let path = StoreDirectory::new(data.path(), &self.target.store).progress();
         let saved = files::replace(&path, encode(self).as_bytes());

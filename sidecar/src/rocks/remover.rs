@@ -1,7 +1,7 @@
 //! Deletes what is out of sight already, so that no call waits for it: a copy has as many files as it has 64 MiB.
 //!
-//! One thread, from the first removal on. It is left behind when its owner ends, in the middle if need be: what it did
-//! not delete has a name that the next start knows.
+//! It has one thread, from the first removal on. That is left behind when its owner ends, in the middle if need be:
+//! what it did not delete has a name that the next start knows.
 
 use std::fs;
 use std::io;
@@ -20,11 +20,11 @@ pub(super) struct Remover {
 
 enum Task {
     Delete(PathBuf),
-    /// Answered when everything before it is deleted.
+    /// It is answered when everything before it is deleted.
     Tell(Sender<()>),
 }
 
-/// Others may delete the same: another process of the same directory, or a remover before this one.
+/// Others may delete the same: another process with the same directory, or a remover before this one.
 const TRIES: u32 = 3;
 
 impl Remover {
@@ -32,12 +32,12 @@ impl Remover {
         self.send(Task::Delete(path))
     }
 
-    /// Waits for everything that was to be deleted: its space is free.
+    /// Waits until everything is deleted that was to be: its space is free then.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
         if self.tasks.is_some() {
             let (told, answer) = channel();
             self.send(Task::Tell(told))?;
-            // Not answered only when the thread panicked, which was told where it happened.
+            // No answer comes only when the thread panicked, which was told where it happened.
             let _panicked = answer.recv();
         }
         Ok(())
@@ -69,7 +69,7 @@ fn run(tasks: &Receiver<Task>) {
                     tracing::warn!(%path, %error, "its files remain until the next start");
                 }
             }
-            // Nobody waits any more.
+            // It fails only when nobody waits any more.
             Task::Tell(told) => drop(told.send(())),
         }
     }

@@ -1,7 +1,7 @@
-//! What was heard of the topic's retention before a copy from a peer was adopted: in a file beside the database, which
-//! stays as the peer made it. What the copy itself has seen is in its lineages.
+//! What was heard of the topic's retention before a copy from a peer was adopted. It is in a file beside the database,
+//! which stays as the peer made it. What the copy itself has seen is in its lineages.
 //!
-//! One line: `delete.retention.ms <n>`, in milliseconds.
+//! It has one line: `delete.retention.ms <n>`, in milliseconds.
 
 use std::io;
 use std::path::Path;
@@ -16,10 +16,10 @@ pub(super) fn write(generation: &Path, delete_retention_ms_min: u64) -> io::Resu
     files::replace(&generation.join(RETENTION), text.as_bytes())
 }
 
-/// The smallest that was heard; `u64::MAX` for a copy that came from nobody.
+/// The smallest retention that was heard, in milliseconds; `u64::MAX` for a copy that came from nobody.
 pub(super) fn read(generation: &Path) -> io::Result<u64> {
     let Some(bytes) = files::read(&generation.join(RETENTION))? else { return Ok(u64::MAX) };
-    // What nobody would have written may have been a smaller one: then nothing of it can be trusted.
+    // A damaged file may have had a smaller one: then nothing of the copy can be trusted.
     Ok(decode(&bytes).unwrap_or(0))
 }
 

@@ -19,7 +19,7 @@ pub(super) fn key(raw: &[u8]) -> Vec<u8> {
     key
 }
 
-/// `key` becomes the stored form of `raw`; its memory is used again.
+/// Makes `key` the stored form of `raw`; its memory is used again.
 pub(super) fn write_key(key: &mut Vec<u8>, raw: &[u8]) {
     key.clear();
     key.push(PREFIX);
@@ -32,12 +32,12 @@ pub(super) fn write_value(value: &mut Vec<u8>, offset: Offset, raw: &[u8]) {
     value.extend_from_slice(raw);
 }
 
-/// `None`: these bytes are not a row's key.
+/// The raw key of a stored one. `None`: these bytes are not a row's key.
 pub(super) fn read_key(key: &[u8]) -> Option<&[u8]> {
     key.strip_prefix(&[PREFIX])
 }
 
-/// `None`: these bytes are not a row's value.
+/// Offset and raw value of a stored one. `None`: these bytes are not a row's value.
 pub(super) fn read_value(value: &[u8]) -> Option<(Offset, &[u8])> {
     let (offset, raw) = value.split_first_chunk()?;
     Some((Offset(u64::from_be_bytes(*offset)), raw))

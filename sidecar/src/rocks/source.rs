@@ -13,7 +13,7 @@ use super::generation::{self, Opening};
 use super::options::Shared;
 use super::view::RocksView;
 
-/// It stays open until this is dropped.
+/// A copy that stays open until this is dropped.
 pub struct Source {
     pub identity: Identity,
     pub generation: Generation,
@@ -44,7 +44,7 @@ pub enum SourceError {
 }
 
 impl Source {
-    /// The generation in use, or `wanted`: that one, or one that was set aside. Nothing on disk is changed.
+    /// Opens the generation in use, or `wanted`: that one, or one that was set aside. Nothing on disk is changed.
     pub fn open(
         data: &DataDir,
         store: &str,
@@ -96,7 +96,7 @@ impl Source {
         &self.view
     }
 
-    /// All rows in key order, from the first one above `after` on, until `row` says stop.
+    /// Visits all rows in key order, from the first one above `after` on, until `row` says stop.
     pub fn rows_after(&self, after: Option<&[u8]>, row: Visit<'_>) -> Result<(), StoreError> {
         // No key lies between a key and itself with a zero byte behind it.
         let start = after.map(|after| [after, b"\0"].concat()).unwrap_or_default();

@@ -33,11 +33,11 @@ pub struct RocksStore {
     open: BTreeMap<Generation, Opened>,
     views: GenerationViews,
     pins: Pins,
-    /// Closed here, perhaps still read.
+    /// Generations that were closed here, and perhaps are still read.
     closing: BTreeMap<Generation, Closed>,
-    /// Highest number that this process has seen: one that was removed is not used again either.
+    /// Highest number that this process has seen: one that was removed is not used again, either.
     highest: u64,
-    /// Whatever the process before gave to peers is gone: checkpoints that are there are this one's.
+    /// What the process before gave to peers has been removed: checkpoints that are there are this process's.
     swept: bool,
     remover: Remover,
 }
@@ -45,18 +45,18 @@ pub struct RocksStore {
 struct Opened {
     generation: Arc<OpenGeneration>,
     closed: Closed,
-    /// While it is not in use.
+    /// It is there while the generation is not in use.
     load: Option<Load>,
     tuning: Tuning,
-    /// Were a batch applied after one that failed, its position would hide a hole: what fails once
-    /// fails everything that follows, until the next `Open`.
+    /// If a batch were applied after one that failed, its position would hide a hole: after one failure everything that
+    /// follows fails, until the next `Open`.
     failed: Option<StoreError>,
 }
 
 type Answer = Result<StoreEvent, StoreError>;
 
 impl RocksStore {
-    /// The copies of `store` inside of a data directory that this process has locked. Touches nothing.
+    /// The copies of `store` inside of a data directory that this process has locked. Nothing on disk is touched.
     pub fn new(data: &Path, store: &str, shared: Arc<Shared>) -> RocksStore {
         RocksStore {
             directory: StoreDirectory::new(data, store),
@@ -71,7 +71,7 @@ impl RocksStore {
         }
     }
 
-    /// For readers on other threads.
+    /// Views of the open generations, for readers on other threads.
     pub fn views(&self) -> GenerationViews {
         self.views.clone()
     }
@@ -142,7 +142,7 @@ impl RocksStore {
         Ok(StoreEvent::Looked(Some(Looked { identity, found })))
     }
 
-    /// Nothing is opened or changed before IDENTITY was read and is the expected one.
+    /// Opens and changes nothing before IDENTITY was read and is the expected one.
     fn judge(&mut self, expected: &Identity) -> Result<Found, StoreError> {
         let mut listing = match self.directory.judge(expected)? {
             Owned::Ours(listing) => listing,
@@ -156,7 +156,7 @@ impl RocksStore {
         }
         self.directory.sweep(&mut listing)?;
         if !self.swept {
-            // Not when it is opened again: peers may be reading what this process gives them.
+            // It is not done when the store is opened again: peers may be reading what this process gives them.
             self.directory.remove_given(&listing)?;
             self.swept = true;
         }
@@ -181,8 +181,8 @@ impl RocksStore {
         Ok(FoundCopy { current, building, next: Generation(self.highest + 1) })
     }
 
-    /// A crash between an `Activate` and what was to become of the generation before: nobody will ask
-    /// for it again. It is kept, as it may be the only one that has what the log lost.
+    /// A crash may have come between an `Activate` and what was to become of the generation before: nobody will ask for
+    /// that again. It is kept, as it may be the only one that has what the log lost.
     fn set_superseded_aside(&self, listing: &Listing, kept: [Option<Generation>; 2]) {
         let superseded =
             listing.generations.iter().filter(|generation| !kept.contains(&Some(**generation)));
@@ -265,7 +265,8 @@ impl RocksStore {
         Ok(StoreEvent::Done { call: StoreCallKind::Adopt, generation })
     }
 
-    /// A rebuild that would fill the disk takes it from everybody else on the machine, and does not end.
+    /// Checks that a rebuild fits: one that fills the disk takes it from everybody else on the machine, and does not
+    /// end.
     fn check_space(&mut self) -> Result<(), StoreError> {
         self.remover.settle()?;
         let Some(in_use) = self.directory.size_in_use()? else { return Ok(()) };
@@ -322,7 +323,7 @@ impl RocksStore {
             return Err(error.clone());
         }
         write(&opened.generation, opened.load.as_mut()).map_err(|error| {
-            // Else RocksDB might flush or compact on its own when the disk works again.
+            // Otherwise RocksDB might flush or compact on its own when the disk works again.
             opened.generation.freeze();
             opened.failed.insert(error).clone()
         })
@@ -416,7 +417,7 @@ impl RocksStore {
     }
 }
 
-/// What was not flushed is forgotten, as after a crash.
+/// Closes everything. What was not flushed is forgotten, as after a crash.
 impl Drop for RocksStore {
     fn drop(&mut self) {
         self.close_all();

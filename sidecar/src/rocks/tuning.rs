@@ -13,19 +13,19 @@ use super::options::{
 };
 
 pub(super) struct Tuning {
-    /// Told when a writer has done with the generation: whether back-pressure is as usual again.
+    /// A writer tells it that it is done with the generation's options: whether back-pressure is as usual again.
     changing: Option<Receiver<bool>>,
-    /// What a load has left in level 0 holds no writes up, and compaction was not through with it.
+    /// What a load has left in level 0 holds no writes up, while compaction has not caught up with it.
     lenient: bool,
 }
 
 impl Tuning {
-    /// Of what is not written to.
+    /// The tuning of what is not written to.
     pub(super) fn none() -> Tuning {
         Tuning { changing: None, lenient: false }
     }
 
-    /// Of a generation that was opened for this just now.
+    /// The tuning of a generation that was opened for `purpose` just now.
     pub(super) fn new(
         generation: Generation,
         open: &OpenGeneration,
@@ -33,7 +33,7 @@ impl Tuning {
     ) -> Result<Tuning, rocksdb::Error> {
         let mut lenient = purpose == Use::Load;
         if purpose == Use::Reads {
-            // A crash may come while what was loaded is compacted.
+            // There may have been a crash while what was loaded was compacted.
             for partition in Partition::all(open.partitions()) {
                 let files = open.level_0_files(partition)?;
                 if files >= LEVEL_0_SLOWDOWN {
@@ -47,7 +47,8 @@ impl Tuning {
         Ok(Tuning { changing: None, lenient })
     }
 
-    /// It is in use now. No answer waits until that shows: reads are right meanwhile, and only look into more files.
+    /// The generation is in use now. No answer waits until its options show that: reads are right meanwhile, and only
+    /// look into more files.
     pub(super) fn put_into_use(
         &mut self,
         generation: Generation,
@@ -62,7 +63,7 @@ impl Tuning {
         Ok(())
     }
 
-    /// It is in use and was flushed: back-pressure is as usual again once compaction has caught up.
+    /// The generation is in use and was flushed: back-pressure becomes as usual once compaction has caught up.
     pub(super) fn settle(
         &mut self,
         generation: Generation,
@@ -87,8 +88,8 @@ impl Tuning {
         Ok(())
     }
 
-    /// Has a writer do it, partition by partition, for each takes tens of milliseconds. `usual`: with that back-pressure
-    /// is as usual again.
+    /// Has a writer change the options, partition by partition, for each takes tens of milliseconds. `usual`:
+    /// back-pressure is as usual again after that.
     fn change(
         &mut self,
         generation: Generation,
@@ -103,10 +104,10 @@ impl Tuning {
             let changed = Partition::all(open.partitions())
                 .zip(&changes)
                 .map(|(partition, changes)| open.change(partition, changes));
-            // All of them, also after one that failed.
+            // All partitions are changed, also those after one that failed.
             let changed = changed.fold(Ok(()), Result::and);
             drop(open);
-            // Nobody waits while the generation is open.
+            // This fails only when nobody wants to know any more.
             done.send(usual && changed.is_ok()).ok();
             if let Err(error) = changed {
                 not_changed(generation, &rocks(&error));
@@ -123,10 +124,10 @@ impl Tuning {
         self.lenient
     }
 
-    /// Nobody changes the generation's options any more.
+    /// Waits until nobody changes the generation's options any more.
     pub(super) fn end(self) {
         if let Some(changing) = self.changing {
-            // It has ended, or the process is about to.
+            // The wait ends without an answer only when the writer has ended, or the process is about to.
             changing.recv().ok();
         }
     }
@@ -161,7 +162,7 @@ mod tests {
         assert!(!matches!(event, StoreEvent::Failed { .. }), "{event:?}");
     }
 
-    /// One record, large enough that many are not compacted at once.
+    /// Applies one record, so large that many are not compacted at once.
     fn apply(store: &mut RocksStore, offset: u64) {
         let mut builder = BatchBuilder::new(P0, 1, Offset(offset));
         let key = format!("{}", offset % 997);
@@ -180,7 +181,7 @@ mod tests {
             .any(|name| open.db().property_int_value_cf(&family, *name).unwrap() != Some(0))
     }
 
-    /// As RocksDB has written it down last.
+    /// The option as RocksDB has written it down last.
     fn stop_trigger(generation: &Path) -> String {
         let files = fs::read_dir(generation).unwrap().map(|entry| entry.unwrap().path());
         let options = files.filter(|path| path.to_string_lossy().contains("OPTIONS-")).max();
@@ -208,7 +209,9 @@ mod tests {
             &mut store,
             StoreCall::Create { generation: G1, identity: identity.clone(), lineages },
         );
-        (0..150).for_each(|offset| apply(&mut store, offset));
+        for offset in 0..150 {
+            apply(&mut store, offset);
+        }
         call(&mut store, StoreCall::Flush { generation: G1 });
         assert!(store.tuned(G1).0.level_0_files(P0).unwrap() >= 150, "nothing is compacted yet");
         assert!(!is_held_up(&store), "while it loads");

@@ -39,7 +39,7 @@ impl GenerationViews {
         self.open.load().get(&generation).cloned()
     }
 
-    /// What is kept under `pin`, once all partitions are.
+    /// The copy that is kept under `pin`; none before all partitions are.
     pub fn pinned(&self, pin: RequestId) -> Option<PinnedView> {
         let pinned = self.pins.load().get(&pin).cloned()?;
         let parts: Option<Vec<_>> = pinned.parts.into_iter().collect();
@@ -59,7 +59,7 @@ impl GenerationViews {
     }
 }
 
-/// Partitions of one generation, each pinned at a moment of its own or not yet.
+/// Partitions of one generation; each is pinned at a moment of its own, or not yet.
 #[derive(Clone)]
 pub(super) struct Pinned {
     pub(super) generation: Generation,
@@ -79,7 +79,7 @@ impl Pinned {
 /// What memory alone tells of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InMemory {
-    /// All that the disk would.
+    /// The disk would tell the same.
     Known(Option<Row>),
     /// The disk has to be read.
     Unknown,
@@ -114,7 +114,7 @@ impl RocksView {
         self.generation.closing()
     }
 
-    /// As `get`, and never waits for the disk.
+    /// As `get`, but it never waits for the disk.
     pub fn get_in_memory(&self, key: &[u8]) -> Result<InMemory, StoreError> {
         let mut options = checked_reads();
         options.set_read_tier(ReadTier::BlockCache);
@@ -154,7 +154,7 @@ pub(super) type Head<'a> = (&'a [u8], Revision, &'a [u8]);
 pub(super) struct Rows<'a>(Merge<'a>);
 
 impl<'a> Rows<'a> {
-    /// `cursors` by partition.
+    /// `cursors` are indexed by partition.
     fn of(cursors: Vec<Cursor<'a>>, reverse: bool) -> Result<Rows<'a>, StoreError> {
         Merge::new(cursors, reverse).map(Rows)
     }
@@ -233,7 +233,7 @@ impl From<ReadError> for StoreError {
 /// The copy of one pin: each partition at its own moment.
 pub struct PinnedView {
     generation: Generation,
-    /// By partition.
+    /// Indexed by partition.
     parts: Vec<Arc<RocksView>>,
 }
 
@@ -242,7 +242,7 @@ impl PinnedView {
         self.generation
     }
 
-    /// All parts are of one open generation.
+    /// All parts are of one open generation, which this tells about.
     pub fn closing(&self) -> &Closing {
         self.parts[0].closing()
     }
@@ -275,7 +275,7 @@ impl View for PinnedView {
     }
 }
 
-/// Of a range's keys, as they are stored.
+/// Bounds of a range of keys, as they are stored.
 struct Bounds {
     start: Vec<u8>,
     end: Vec<u8>,
@@ -291,7 +291,7 @@ impl Bounds {
     }
 }
 
-/// Ends with an error when the generation is closed meanwhile.
+/// Visits rows. Ends with an error when the generation is closed meanwhile.
 fn visit(mut rows: Rows<'_>, closing: &Closing, row: Visit<'_>) -> Result<(), StoreError> {
     while let Some((key, revision, value)) = rows.head()? {
         if closing.is_closed() {

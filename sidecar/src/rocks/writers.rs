@@ -11,7 +11,7 @@ use super::error::refused;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Started with the first job; they end with this.
+/// Threads that start with the first job, and end when this is dropped.
 pub(super) struct Writers {
     threads: usize,
     jobs: OnceLock<Sender<Job>>,
@@ -26,7 +26,7 @@ pub(super) struct Held {
 }
 
 impl Writers {
-    /// `held_max`: bytes, of all loads together.
+    /// `held_max`: bytes that all loads may hold together.
     pub(super) fn new(threads: usize, held_max: usize) -> Writers {
         Writers { threads, jobs: OnceLock::new(), held: Arc::default(), held_max }
     }
@@ -86,7 +86,7 @@ impl Held {
         self.all.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// All of it; this holds nothing from now on.
+    /// Takes all of it; this holds nothing from now on.
     pub(super) fn take(&mut self) -> Held {
         Held { bytes: std::mem::take(&mut self.bytes), all: Arc::clone(&self.all) }
     }

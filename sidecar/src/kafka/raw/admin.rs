@@ -1,4 +1,4 @@
-//! Questions to the cluster: each answered on a queue, within its timeout, as an event with its tag.
+//! Questions to the cluster: each is answered on a queue, within its timeout, as an event with its tag.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_int, c_void};
@@ -21,18 +21,18 @@ pub(in crate::kafka) struct Timeout(pub(in crate::kafka) Duration);
 #[derive(Clone, Debug)]
 pub(in crate::kafka) struct TopicDescription {
     pub(in crate::kafka) id: [u8; 16],
-    /// Of each partition, in order: the brokers that have a replica.
+    /// For each partition, in order: the brokers that have a replica.
     pub(in crate::kafka) replicas: Vec<Vec<i32>>,
 }
 
 #[derive(Clone, Debug)]
 pub(in crate::kafka) struct ClusterDescription {
     pub(in crate::kafka) id: String,
-    /// Ids of those that are up.
+    /// Ids of the brokers that are up.
     pub(in crate::kafka) brokers: Vec<i32>,
 }
 
-/// What has settings.
+/// What a question for settings is about.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kafka) enum Configured<'a> {
     Topic(&'a CStr),
@@ -49,7 +49,7 @@ pub(in crate::kafka) struct ListedOffset {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::kafka) enum OffsetSpec {
     LogStart,
-    /// As a reader of everything sees the end, open transactions included.
+    /// The end as a reader of everything sees it, open transactions included.
     HighWatermark,
 }
 
@@ -157,7 +157,7 @@ impl Client {
         }
     }
 
-    /// Answered when the brokers know the topic.
+    /// Asks for a new topic. The answer comes when the brokers know the topic.
     pub(in crate::kafka) fn create_topic(
         &self,
         topic: &NewTopic,

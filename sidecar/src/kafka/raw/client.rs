@@ -33,7 +33,7 @@ pub(in crate::kafka) enum ClientError {
 /// The client itself; every handle into it keeps it alive, so that it goes last.
 pub(super) struct Handle {
     client: NonNull<rd::rd_kafka_t>,
-    /// Told by the client's threads, so that it goes after them.
+    /// The client's threads call it, so that it goes after them.
     _connections: Option<Arc<Connections>>,
 }
 
@@ -72,7 +72,7 @@ impl Client {
         Client::start(kind, Conf::new(settings)?, None)
     }
 
-    /// The same, and its connections are told.
+    /// As `new`; its connections are told to `connections`.
     pub(in crate::kafka) fn watched(
         kind: Kind,
         settings: &[(String, String)],
@@ -129,7 +129,7 @@ impl Client {
         Arc::clone(&self.handle)
     }
 
-    /// Where the client's own events arrive: errors, its log, deliveries.
+    /// The queue where the client's own events arrive: errors, its log, deliveries.
     pub(in crate::kafka) fn main_queue(&self) -> Queue {
         // SAFETY: the client is live; the answer is one reference for us to free.
         let queue = unsafe { rd::rd_kafka_queue_get_main(self.as_ptr()) };
@@ -150,7 +150,7 @@ impl Client {
         Topic { topic, name: name.to_owned(), handle: self.handle() }
     }
 
-    /// What this client met that it cannot recover from: it refuses everything.
+    /// The error that this client met and cannot recover from: from then on it refuses everything.
     pub(in crate::kafka) fn fatal_error(&self) -> Option<Code> {
         // SAFETY: the client is live; the text is not wanted, so its buffer has no length.
         let code = unsafe { ffi::rd_kafka_fatal_error(self.as_ptr(), ptr::null_mut(), 0) };
@@ -169,7 +169,7 @@ impl Client {
 
 #[cfg(test)]
 impl Client {
-    /// As if librdkafka had met an error that it cannot recover from.
+    /// Breaks the client as if librdkafka had met an error that it cannot recover from.
     pub(in crate::kafka) fn break_fatally(&self, code: Code) {
         // SAFETY: the client is live and the reason is a C string.
         unsafe {
@@ -217,8 +217,9 @@ pub(in crate::kafka) struct Topic {
 unsafe impl Send for Topic {}
 
 impl Topic {
-    /// Hands over copies of these, in order; each ticket comes back with its delivery. Those that were not taken are in
-    /// no log: the answer. All at once, so that the client's thread, which is woken by the first, finds all of them.
+    /// Hands over copies of these, in order; each ticket comes back with its delivery. Returns those that were not
+    /// taken: they are in no log. All are handed over at once, so that the client's thread, which is woken by the
+    /// first, finds all of them.
     pub(in crate::kafka) fn produce<'a>(
         &self,
         partition: Partition,
@@ -245,7 +246,7 @@ impl Topic {
         refused.collect()
     }
 
-    /// Starts reading into `queue`. A position without a look at its epoch: `seek` is what checks.
+    /// Starts reading into `queue`, at a position whose epoch is not checked: `seek` does that.
     pub(in crate::kafka) fn start(
         &self,
         partition: Partition,
@@ -264,9 +265,9 @@ impl Topic {
         if answer == 0 { Ok(()) } else { Err(Code::last()) }
     }
 
-    /// Hands what has arrived of a started partition to `take`, until that breaks, no more than
-    /// `consume.callback.max.messages`; false when nothing came within `timeout`. What is taken makes room for the
-    /// next fetch. Goes around the reader's queue, which librdkafka would empty all at once, and fetch anew.
+    /// Hands what has arrived of a started partition to `take`, until that breaks, at most
+    /// `consume.callback.max.messages`; false when nothing came within `timeout`. What is taken makes room for the next
+    /// fetch. It avoids the reader's queue, which librdkafka would empty all at once, and fetch anew.
     pub(in crate::kafka) fn take<F>(&self, partition: Partition, timeout: Duration, take: F) -> bool
     where
         F: FnMut(Message<'_>) -> ControlFlow<()>,
@@ -314,7 +315,7 @@ impl Topic {
         unsafe { event::take_error(error) }
     }
 
-    /// High watermark that the newest fetch carried; none when that fetch failed or there was none.
+    /// High watermark that the newest fetch brought; none when that fetch failed or there was none.
     pub(in crate::kafka) fn fetched_high_watermark(&self, partition: Partition) -> Option<Offset> {
         let (mut low, mut high) = (-1, -1);
         // SAFETY: client and name are live, the numbers outlive the call. A failure leaves them as they are.
@@ -330,8 +331,8 @@ impl Topic {
         u64::try_from(high).ok().map(Offset)
     }
 
-    /// Epoch of the last record or control record below where the application has read to. Right
-    /// only for who uses `take`: librdkafka's batches count an end as a record of epoch 0.
+    /// Epoch of the last record or control record below the position that the application has read to. It is right only
+    /// for a reader that uses `take`: librdkafka's batches count an end as a record of epoch 0.
     pub(in crate::kafka) fn epoch_read(&self, partition: Partition) -> Option<Epoch> {
         let list = Partitions::new(1);
         let entry = list.add(&self.name, partition, -1);

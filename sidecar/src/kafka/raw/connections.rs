@@ -10,18 +10,18 @@ use super::text;
 
 type Back = Box<dyn Fn() + Send + Sync>;
 
-/// What is known of one client's connections. Outlives the client.
+/// What is known of one client's connections. It outlives the client.
 pub(in crate::kafka) struct Connections {
-    /// Held for a look or a change of one broker; `back` is called without it.
+    /// Locked for a look or a change of one broker; `back` is called without it.
     state: Mutex<State>,
-    /// Called when the first broker is reached again, by a thread of librdkafka: it must neither block nor panic.
+    /// A thread of librdkafka calls it when the first broker is reached again: it must neither block nor panic.
     back: Back,
 }
 
 #[derive(Default)]
 struct State {
     up: BTreeSet<(String, u16)>,
-    /// To reach a broker was tried since one was up last, in vain. An idle connection that a broker closed is no
+    /// Since a broker was up last, a connection to one was tried in vain. An idle connection that a broker closed is no
     /// sign of an outage: librdkafka connects again when it has something to send.
     failed: bool,
 }
@@ -33,13 +33,13 @@ impl Connections {
         Connections { state: Mutex::default(), back: Box::new(back) }
     }
 
-    /// No broker is connected, and none could be.
+    /// Whether no broker is connected, and none could be.
     pub(in crate::kafka) fn away(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failed && state.up.is_empty()
     }
 
-    /// `state` is librdkafka's name of the broker's new one.
+    /// Notes a broker's new state; `state` is librdkafka's name of it.
     fn note(&self, broker: (String, u16), state: &[u8]) {
         let back = {
             let mut known = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +50,7 @@ impl Connections {
                     known.failed = false;
                 }
                 b"DOWN" => known.failed |= !known.up.remove(&broker),
-                // On its way to one of these.
+                // It is on its way to one of these.
                 _ => {}
             }
             was_away && !known.up.is_empty()
@@ -60,7 +60,7 @@ impl Connections {
         }
     }
 
-    /// From now on every client of this configuration tells `self`, which must outlive it.
+    /// Makes every client of this configuration tell `self`, which must outlive it.
     ///
     /// # Safety
     /// `conf` is a live configuration.

@@ -14,7 +14,7 @@ use super::{Code, ffi, text};
 /// `tag` is what the request was given.
 pub(in crate::kafka) enum Event<'a> {
     Deliveries(Deliveries<'a>),
-    /// `Code::FATAL`: this client does not work any more.
+    /// With `Code::FATAL` this client does not work any more.
     Error {
         code: Code,
         text: String,
@@ -51,10 +51,10 @@ pub(in crate::kafka) enum Event<'a> {
 pub(in crate::kafka) struct Delivery {
     pub(in crate::kafka) ticket: usize,
     pub(in crate::kafka) code: Code,
-    /// Message status NOT_PERSISTED.
+    /// The message's status is NOT_PERSISTED.
     pub(in crate::kafka) not_persisted: bool,
     pub(in crate::kafka) partition: Partition,
-    /// None after an error, and after an acknowledgement that did not say where.
+    /// None after an error, and after an acknowledgement that did not say the offset.
     pub(in crate::kafka) offset: Option<Offset>,
 }
 
@@ -91,7 +91,7 @@ unsafe fn delivery(message: *const rd::rd_kafka_message_t) -> Delivery {
     }
 }
 
-/// Hands `event` over and frees it; false when it is none.
+/// Hands `event` to `take` and frees it; false when it is none.
 pub(super) fn read(event: *mut rd::rd_kafka_event_t, mut take: impl FnMut(Event<'_>)) -> bool {
     let Some(owned) = NonNull::new(event).map(OwnedEvent) else { return false };
     // SAFETY: the event lives until the end of this function, and so until `take` is done.
@@ -194,7 +194,7 @@ unsafe fn log(event: *mut rd::rd_kafka_event_t) -> Option<Event<'static>> {
     }
 }
 
-/// What a call answered that answers an error to be freed, or nothing.
+/// The result of a call that returns an error to be freed, or null.
 ///
 /// # Safety
 /// `error` is null or the caller's to free.

@@ -1,6 +1,6 @@
-//! The functions of librdkafka that answer an error code, declared with a number for it.
+//! The functions of librdkafka that return an error code, declared with a number for it.
 //!
-//! The generated bindings answer a Rust enum, which a code of a newer broker would make undefined.
+//! The generated bindings return a Rust enum, which a code of a newer broker would make undefined.
 
 use std::ffi::{c_char, c_int};
 

@@ -9,7 +9,7 @@ use rdkafka::bindings as rd;
 
 use super::{Code, text};
 
-/// Borrowed from librdkafka while it is looked at.
+/// A message that is borrowed from librdkafka while it is looked at.
 #[derive(Debug)]
 pub(in crate::kafka) enum Message<'a> {
     Record {
@@ -22,7 +22,7 @@ pub(in crate::kafka) enum Message<'a> {
     End {
         position: Offset,
     },
-    /// `offset`: what the error speaks of, where it says so.
+    /// `offset`: the offset that the error is about, where it says so.
     Fault {
         code: Code,
         offset: Option<Offset>,

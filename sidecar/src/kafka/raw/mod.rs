@@ -1,8 +1,8 @@
 //! librdkafka where its Rust wrapper has no word for what we need. The only `unsafe` of this crate's Kafka side.
 //!
-//! Owns every pointer: a value of this module frees what it stands for, and keeps the client alive
-//! that it belongs to. Promises plain Rust values to the outside, error codes as numbers. Must not
-//! know what a store, a batch or a log event is.
+//! It owns every pointer: a value of this module frees what it stands for, and keeps the client alive that it belongs
+//! to. Promises plain Rust values to the outside, error codes as numbers. Must not know what a store, a batch or a log
+//! event is.
 
 mod admin;
 mod client;
@@ -31,7 +31,7 @@ impl Code {
     pub(super) const NONE: Code = Code(0);
     pub(super) const BAD_MSG: Code = Code(-199);
     pub(super) const DESTROY: Code = Code(-197);
-    /// Where nothing better fits: an answer that lacks what was asked for.
+    /// Used where nothing better fits: an answer lacks what was asked for.
     pub(super) const FAIL: Code = Code(-196);
     pub(super) const TRANSPORT: Code = Code(-195);
     pub(super) const ALL_BROKERS_DOWN: Code = Code(-187);
@@ -39,7 +39,7 @@ impl Code {
     pub(super) const SSL: Code = Code(-181);
     pub(super) const AUTHENTICATION: Code = Code(-169);
     pub(super) const TIMED_OUT: Code = Code(-185);
-    /// Of a question for offsets: no leader is known.
+    /// Answer to a question for offsets: no leader is known.
     pub(super) const NOENT: Code = Code(-156);
     pub(super) const LEADER_NOT_AVAILABLE: Code = Code(5);
     pub(super) const NO_OFFSET: Code = Code(-168);
@@ -50,7 +50,7 @@ impl Code {
     pub(super) const TOPIC_ALREADY_EXISTS: Code = Code(36);
     pub(super) const INVALID_REPLICATION_FACTOR: Code = Code(38);
 
-    /// Such as `NOT_LEADER_OR_FOLLOWER`, or `ERR_1234?` for one that librdkafka does not know.
+    /// Its name, such as `NOT_LEADER_OR_FOLLOWER`, or `ERR_1234?` for one that librdkafka does not know.
     pub(super) fn name(self) -> String {
         // SAFETY: takes any number and answers a string that lives as long as the thread's next call.
         unsafe { text(ffi::rd_kafka_err2name(c_int::from(self.0))) }
@@ -63,7 +63,7 @@ impl Code {
     }
 }
 
-/// Copies a C string; nothing becomes an empty one.
+/// Copies a C string; null becomes an empty one.
 ///
 /// # Safety
 /// `string` is null or a C string that lives for this call.

@@ -14,7 +14,7 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 
 pub(in crate::kafka) struct Queue {
     queue: NonNull<rd::rd_kafka_queue_t>,
-    /// Called by librdkafka; boxed twice, so that a thin pointer to it stays where it is.
+    /// librdkafka calls it; it is boxed twice, so that a thin pointer to it stays where it is.
     wake: Option<Box<Wake>>,
     _client: Arc<Handle>,
 }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn who_sleeps_until_a_queue_wakes_hears_everything_also_of_before() {
-        // A setting of the other kind of client: librdkafka warns of it while the client starts.
+        // This is a setting of the other kind of client: librdkafka warns of it while the client starts.
         let settings =
             [("log.queue", "true"), ("group.id", "any"), ("bootstrap.servers", "127.0.0.1:1")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -15,7 +15,7 @@ pub(super) const QUARANTINED: &str = "quarantined-";
 const LOST: &str = "lost-";
 const JSONL: &str = ".jsonl";
 
-/// In a generation that is set aside.
+/// The file in a generation that is set aside.
 pub(super) const WHY: &str = "WHY";
 
 /// A generation that was set aside.
@@ -25,7 +25,7 @@ pub struct Quarantined {
     pub why: String,
     /// It was set aside because the log lost records that it has.
     pub has_lost: bool,
-    /// Of all its files.
+    /// Bytes of all its files.
     pub bytes: u64,
 }
 
@@ -80,15 +80,12 @@ impl StoreDirectory {
         self.list()?.quarantined.iter().map(describe).collect()
     }
 
-    /// The sum of all; those in `measured` are not looked at again.
+    /// Bytes of all that was set aside; generations in `measured` are not looked at again.
     pub(in crate::rocks) fn set_aside_bytes(
         &self,
         measured: &mut BTreeMap<Generation, u64>,
     ) -> Result<u64, StoreError> {
-        let aside = match self.exists()? {
-            true => self.list()?.quarantined,
-            false => BTreeSet::new(),
-        };
+        let aside = if self.exists()? { self.list()?.quarantined } else { BTreeSet::new() };
         measured.retain(|generation, _| aside.contains(generation));
         for generation in aside {
             if let Entry::Vacant(entry) = measured.entry(generation) {
@@ -110,12 +107,12 @@ impl StoreDirectory {
             return Err(refused(format!("{} is not there", path.display())));
         }
         self.delete(&path, generation)?;
-        // What a crash left of a file that nobody can complete any more.
+        // A crash may have left this of a file that nobody can complete any more.
         self.delete_file(&format!("{LOST}{generation}.new"))
     }
 }
 
-/// The generation of a file with what the log lost.
+/// The generation whose file with what the log lost has this name.
 pub(super) fn lost(name: &str) -> Option<Generation> {
     name.strip_prefix(LOST)?.strip_suffix(JSONL)?.parse().ok()
 }

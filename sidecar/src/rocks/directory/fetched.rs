@@ -13,7 +13,8 @@ use crate::rocks::{files, identity, retention};
 
 pub(super) const FETCHING: &str = "fetching-";
 
-/// Beside its files: the identity that the peer has them under, as in IDENTITY, which is a name of RocksDB's there.
+/// A file beside the fetched ones: the identity that the peer has them under, as in IDENTITY, which is a name of
+/// RocksDB's there.
 pub(crate) const OWNER: &str = "OWNER";
 
 impl StoreDirectory {
@@ -42,7 +43,7 @@ impl StoreDirectory {
         Ok(path)
     }
 
-    /// The identity that what was fetched for `generation` is of; none where nothing was.
+    /// The identity of what was fetched for `generation`; none where nothing was.
     fn fetched_of(&self, generation: Generation) -> Result<Option<Identity>, StoreError> {
         let path = self.fetching(generation).join(OWNER);
         let bytes = files::read(&path).map_err(|error| failed("read", &path, &error))?;
@@ -53,7 +54,7 @@ impl StoreDirectory {
         bytes.map(decode).transpose()
     }
 
-    /// What was fetched becomes the generation: durable first, then visible.
+    /// Makes what was fetched the generation: durable first, then visible.
     pub(in crate::rocks) fn adopt(
         &self,
         generation: Generation,
@@ -75,7 +76,7 @@ impl StoreDirectory {
         self.remove_fetched(None)
     }
 
-    /// Removes what peers gave, but for `kept`.
+    /// Removes what peers gave, except what came for `kept`.
     pub(in crate::rocks) fn remove_fetched(
         &self,
         kept: Option<Generation>,

@@ -18,15 +18,15 @@ use crate::rocks::error::io as failed;
 pub(in crate::rocks) struct Listing {
     pub(in crate::rocks) generations: BTreeSet<Generation>,
     pub(in crate::rocks) quarantined: BTreeSet<Generation>,
-    /// Those of which there is a file with what the log lost.
+    /// Generations of which there is a file with what the log lost.
     pub(in crate::rocks) lost: BTreeSet<Generation>,
     /// What peers gave that was not adopted, whole or not.
     pub(in crate::rocks) fetched: BTreeSet<Generation>,
-    /// Halves of an interrupted `Create`.
+    /// What an interrupted `Create` left.
     pub(super) creating: Vec<PathBuf>,
     /// What a `Remove` left.
     pub(in crate::rocks) removing: Vec<PathBuf>,
-    /// Checkpoints, of this process or of one that has ended.
+    /// Checkpoints of this process or of one that has ended.
     pub(super) giving: Vec<PathBuf>,
 }
 
@@ -34,7 +34,7 @@ pub(in crate::rocks) struct Listing {
 pub(in crate::rocks) struct Roles {
     pub(in crate::rocks) current: Option<Generation>,
     pub(in crate::rocks) building: Option<Generation>,
-    /// Of any that was ever seen here.
+    /// Highest number of any generation that was ever seen here.
     pub(in crate::rocks) highest: u64,
 }
 
@@ -72,8 +72,8 @@ impl Listing {
         let current = named.filter(|named| self.generations.contains(named));
         let newest = self.generations.last().copied();
         let building = newest.filter(|newest| Some(*newest) > current);
-        // The number of a CURRENT whose generation is gone counts too: a new generation of that number
-        // would be the current one before it is complete.
+        // The number in a CURRENT whose generation is gone counts, too: a new generation of that number would be the
+        // current one before it is complete.
         let seen = self.generations.iter().chain(&self.quarantined).chain(&named);
         let highest = seen.map(|generation| generation.0).max().unwrap_or(0);
         Roles { current, building, highest }
@@ -84,15 +84,12 @@ impl Listing {
     }
 }
 
-/// What there is, for people.
+/// Prints what there is, for people.
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kept = self.generations.iter().map(Generation::to_string);
         let aside = self.quarantined.iter().map(|aside| format!("{aside} (set aside)"));
         let all: Vec<String> = kept.chain(aside).collect();
-        match all.is_empty() {
-            true => f.write_str("nothing"),
-            false => f.write_str(&all.join(", ")),
-        }
+        if all.is_empty() { f.write_str("nothing") } else { f.write_str(&all.join(", ")) }
     }
 }

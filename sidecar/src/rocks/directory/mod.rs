@@ -35,10 +35,10 @@ pub(super) struct StoreDirectory {
     path: PathBuf,
 }
 
-/// Whose the directory is.
+/// Whom the directory belongs to.
 pub(super) enum Owned {
     Ours(Listing),
-    /// `Nothing` or `Foreign`.
+    /// The directory is `Nothing` or `Foreign`.
     Not(Found),
 }
 
@@ -51,12 +51,12 @@ impl StoreDirectory {
         StoreDirectory { path: data.join(store) }
     }
 
-    /// The same, of a store that is there.
+    /// The directory of a store that is there.
     pub(super) fn at(path: &Path) -> StoreDirectory {
         StoreDirectory { path: path.to_owned() }
     }
 
-    /// False: there is no directory. A file in its place is an error.
+    /// Whether there is a directory. A file in its place is an error.
     pub(super) fn exists(&self) -> Result<bool, StoreError> {
         match fs::metadata(&self.path) {
             Ok(metadata) if metadata.is_dir() => Ok(true),
@@ -66,7 +66,7 @@ impl StoreDirectory {
         }
     }
 
-    /// What IDENTITY says, where it says that this is a copy of `store`.
+    /// What IDENTITY says, if it says that this is a copy of `store`.
     pub(super) fn identity_of(&self, store: &str) -> Result<Option<Identity>, StoreError> {
         if !self.exists()? {
             return Ok(None);
@@ -160,7 +160,7 @@ impl StoreDirectory {
         }
     }
 
-    /// What CURRENT names, whether it is there or not. An unreadable CURRENT names nothing.
+    /// The generation that CURRENT names, whether it is there or not. An unreadable CURRENT names nothing.
     pub(super) fn current(&self) -> Result<Option<Generation>, StoreError> {
         let path = self.path.join("CURRENT");
         let bytes = files::read(&path).map_err(|error| failed("read", &path, &error))?;
@@ -194,9 +194,10 @@ impl StoreDirectory {
     pub(super) fn check_free(&self, bytes: u64, what: &str) -> Result<(), StoreError> {
         let free = files::free_bytes(&self.path)
             .map_err(|error| failed("tell the free space of", &self.path, &error))?;
-        match free < bytes {
-            true => Err(full(format!("{what} may take {bytes} bytes, {free} are free"))),
-            false => Ok(()),
+        if free < bytes {
+            Err(full(format!("{what} may take {bytes} bytes, {free} are free")))
+        } else {
+            Ok(())
         }
     }
 
@@ -236,7 +237,7 @@ impl StoreDirectory {
         self.delete(&path, generation)
     }
 
-    /// Out of sight, and to be deleted: where it is now. None when it is not there.
+    /// Moves a generation out of sight, to be deleted. Returns where it is now; none when it is not there.
     pub(super) fn hide(&self, generation: Generation) -> Result<Option<PathBuf>, StoreError> {
         let path = self.generation(generation);
         if !path.exists() {
@@ -261,7 +262,7 @@ impl StoreDirectory {
 }
 
 impl StoreDirectory {
-    /// Deletes the copy, IDENTITY last: whatever a crash leaves of it is a copy or less. What was set aside stays.
+    /// Deletes the copy, IDENTITY last: a crash leaves a copy or less of one. What was set aside stays.
     pub(super) fn reset(&self) -> Result<(), StoreError> {
         let mut listing = self.list()?;
         self.sweep(&mut listing)?;

@@ -34,7 +34,7 @@ fn done(store: &mut RocksStore, call: StoreCall) {
     assert!(!matches!(event, StoreEvent::Failed { .. }), "{event:?}");
 }
 
-/// In use, and read up to 0.
+/// A store whose generation is in use, and has read up to 0.
 fn in_use(data: &Path) -> RocksStore {
     let mut store = store(data);
     let lineages = Partition::all(PARTITIONS).map(|_| Lineage::empty(1, 2)).collect();
@@ -45,7 +45,7 @@ fn in_use(data: &Path) -> RocksStore {
     store
 }
 
-/// Batch number `number`: one record of a partition, each in its turn.
+/// Applies batch number `number`: one record of a partition, each partition in its turn.
 fn apply(store: &mut RocksStore, number: u64) {
     let partition = Partition(u32::try_from(number % u64::from(PARTITIONS)).unwrap());
     let offset = Offset(number / u64::from(PARTITIONS));
@@ -68,14 +68,16 @@ fn looked_up(view: &RocksView) -> Vec<Lineage> {
     Partition::all(PARTITIONS).map(|partition| view.lineage(partition).unwrap()).collect()
 }
 
-/// Returns the store when all batches are written.
+/// Looks again and again while batches are written. Returns the store when all are.
 fn look_while_it_is_written(data: &Path, look: impl Fn(&RocksView)) -> RocksStore {
     let mut store = in_use(data);
     let views = store.views();
     let written = AtomicBool::new(false);
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            (0..BATCHES).for_each(|number| apply(&mut store, number));
+            for number in 0..BATCHES {
+                apply(&mut store, number);
+            }
             written.store(true, Ordering::Release);
         });
         while !written.load(Ordering::Acquire) {
@@ -125,7 +127,9 @@ fn rows_and_positions_of_a_snapshot_are_of_one_moment_whatever_is_written_meanwh
 fn a_copy_that_is_opened_again_is_known_as_well() {
     let data = tempfile::tempdir().unwrap();
     let mut before = in_use(data.path());
-    (0..10).for_each(|number| apply(&mut before, number));
+    for number in 0..10 {
+        apply(&mut before, number);
+    }
     done(&mut before, StoreCall::Flush { generation: G1 });
     drop(before);
     let mut store = store(data.path());
@@ -143,7 +147,9 @@ fn a_row_that_only_the_disk_has_is_unknown_to_memory_until_it_was_read() {
     let data = tempfile::tempdir().unwrap();
     let mut before = in_use(data.path());
     // The first block of a partition was read with its lineage, when it was opened.
-    (0..30).for_each(|number| apply(&mut before, number));
+    for number in 0..30 {
+        apply(&mut before, number);
+    }
     let key = key(27, Partition(0));
     let in_memtable = before.views().view(G1).unwrap().get_in_memory(key.as_bytes()).unwrap();
     assert!(matches!(in_memtable, InMemory::Known(Some(_))), "{in_memtable:?}");
