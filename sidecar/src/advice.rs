@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-/// `text` with the directory and the store in those commands that it names and that work on one copy: core knows
-/// neither.
+/// Returns `text` with the directory and the store in those commands that it names and that work on one copy: core
+/// knows neither.
 pub(crate) fn placed(text: &str, data: &Path, store: &str) -> String {
     let on_copy = ["reset", "reseed", "drop-quarantine"];
     on_copy.iter().fold(text.to_owned(), |text, command| {
         let command = format!("`outrigger {command}");
-        // In this order: else what the first one placed would be placed again.
+        // The order matters: otherwise what the first one placed would be placed again.
         let ends = [" ", "`"];
         ends.iter().fold(text, |text, end| {
             let with = format!("{command}{}{end}", place(data, store));
@@ -17,7 +17,7 @@ pub(crate) fn placed(text: &str, data: &Path, store: &str) -> String {
     })
 }
 
-/// ` --data DIR --store NAME`, as a shell takes it.
+/// Returns ` --data DIR --store NAME`, as a shell takes it.
 pub(crate) fn place(data: &Path, store: &str) -> String {
     // Whoever pastes it stands elsewhere.
     let absolute = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());

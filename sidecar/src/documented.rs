@@ -1,6 +1,6 @@
 //! `docs/operating.md` names every stall, reason, exit code, metric and setting, and none that does not exist.
 //!
-//! Whoever owns such names holds them against the page, in tests of its own; those that are public are held here.
+//! Names that are not public are held against the page by tests where they are; those that are public are held here.
 
 use std::collections::BTreeSet;
 
@@ -9,13 +9,13 @@ use outrigger_proto::v1::Reason;
 
 use crate::exit::Exit;
 
-/// Read when a test runs: a page that was changed needs no build.
+/// Reads the page when a test runs: one that was changed needs no build.
 pub(crate) fn page() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating.md");
     std::fs::read_to_string(path).expect("the page is there")
 }
 
-/// The table below this heading has a row for each of these names, and no other.
+/// Asserts that the table below this heading has a row for each of these names, and no other.
 pub(crate) fn assert_rows<S: Into<String>>(heading: &str, names: impl IntoIterator<Item = S>) {
     let names: BTreeSet<String> = names.into_iter().map(Into::into).collect();
     let rows = rows(heading);
@@ -25,7 +25,7 @@ pub(crate) fn assert_rows<S: Into<String>>(heading: &str, names: impl IntoIterat
     assert!(invented.is_empty(), "docs/operating.md, {heading}: {invented:?} do not exist");
 }
 
-/// The first cells of the table below a heading, without the heading of its columns.
+/// Returns the first cells of the table below a heading, without the heading of its columns.
 fn rows(heading: &str) -> BTreeSet<String> {
     let page = page();
     let (_, section) = page.split_once(&format!("\n## {heading}\n")).expect("the section is there");

@@ -18,8 +18,12 @@ pub(crate) enum EscapeError {
 pub(crate) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        chunk.valid().chars().for_each(|character| escape_character(character, &mut text));
-        chunk.invalid().iter().for_each(|byte| escape_byte(*byte, &mut text));
+        for character in chunk.valid().chars() {
+            escape_character(character, &mut text);
+        }
+        for byte in chunk.invalid() {
+            escape_byte(*byte, &mut text);
+        }
     }
     text
 }
@@ -60,7 +64,9 @@ fn escape_character(character: char, text: &mut String) {
                 ) =>
         {
             let mut encoded = [0; 4];
-            control.encode_utf8(&mut encoded).bytes().for_each(|byte| escape_byte(byte, text));
+            for byte in control.encode_utf8(&mut encoded).bytes() {
+                escape_byte(byte, text);
+            }
         }
         printable => text.push(printable),
     }

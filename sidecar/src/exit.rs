@@ -74,7 +74,7 @@ impl Exit {
         }
     }
 
-    /// The table for `--help`.
+    /// Returns the table for `--help`.
     pub fn table() -> String {
         let mut table = String::from("Exit codes:\n");
         for exit in Exit::ALL {

@@ -9,12 +9,13 @@ use outrigger_core::log::{LogCall, LogEvent};
 use crate::index::StoreIndex;
 use crate::watchdog::Watched;
 
-/// Promises what `outrigger_core::log` says of every engine, for all stores of a process. Called by one thread.
+/// A log. It promises what `outrigger_core::log` says of every engine, for all stores of a process. One thread calls
+/// it.
 pub trait Log: Send {
-    /// Never blocks.
+    /// Begins a call, which an event answers. Never blocks.
     fn call(&self, store: StoreIndex, call: LogCall);
 
-    /// Before the first call: what to call, from any thread, for a `turn`.
+    /// Tells, before the first call, what to call, from any thread, for a `turn`.
     fn wake_with(&self, wake: Wake) {
         drop(wake);
     }
@@ -22,7 +23,7 @@ pub trait Log: Send {
     /// Takes what the log has for its caller's thread. Never blocks.
     fn turn(&self) {}
 
-    /// When `send_due` is wanted, by the process's clock.
+    /// Returns when `send_due` is wanted, by the process's clock.
     fn due(&self) -> Option<Instant> {
         None
     }
@@ -30,7 +31,7 @@ pub trait Log: Send {
     /// Hands on what waited for others. Never blocks.
     fn send_due(&self) {}
 
-    /// What must go on for calls to be answered, as far as this engine can tell.
+    /// Returns what must go on for calls to be answered, as far as this engine can tell.
     fn watched(&self) -> Vec<Watched> {
         Vec::new()
     }

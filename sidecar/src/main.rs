@@ -32,20 +32,20 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     outcome
 }
 
-/// RocksDB gives its files the mode that it gets: what is in a copy is for this user alone.
+/// Keeps files private. RocksDB gives its files the mode that it gets: what is in a copy is for this user alone.
 fn keep_files_private() {
     // SAFETY: it changes a number of this process, and no other thread runs yet that could make a file.
     unsafe { libc::umask(0o077) };
 }
 
-/// A file-size limit must surface as a failed write, which is handled, and not end the process.
+/// Ignores the signal: a file-size limit must surface as a failed write, which is handled, and not end the process.
 fn ignore_file_size_signal() {
     // SAFETY: no thread runs yet, and SIG_IGN installs no code that could run in a signal's context.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
-/// RocksDB keeps every file of a copy open, one per 64 MiB or so; the usual soft limit of 1,024 is not meant
-/// for that. Where raising it fails the limit stays, and a copy too large for it fails by name.
+/// Raises the limit of open files. RocksDB keeps every file of a copy open, one per 64 MiB or so; the usual soft limit
+/// of 1,024 is not meant for that. Where raising it fails the limit stays, and a copy too large for it fails by name.
 fn allow_all_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls only read and write the struct, which outlives them.

@@ -15,13 +15,13 @@ pub(crate) enum Mutation {
     Repeat(Index, usize),
 }
 
-/// For cases that wait for a disk: an eighth of what others play.
+/// The configuration of cases that wait for a disk: an eighth of what others play.
 pub(crate) fn fewer() -> ProptestConfig {
     let usual = ProptestConfig::default();
     ProptestConfig { cases: usual.cases.div_ceil(8), max_shrink_iters: 100, ..usual }
 }
 
-/// One to three of them.
+/// Makes one to three mutations.
 pub(crate) fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
     let at = any::<Index>;
     let one = prop_oneof![
@@ -38,7 +38,9 @@ pub(crate) fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
 
 pub(crate) fn mutated(bytes: &[u8], mutations: &[Mutation]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    mutations.iter().for_each(|mutation| mutation.happen(&mut bytes));
+    for mutation in mutations {
+        mutation.happen(&mut bytes);
+    }
     bytes
 }
 

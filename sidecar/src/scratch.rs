@@ -19,7 +19,7 @@ pub struct ScratchError {
 }
 
 impl Scratch {
-    /// For the command `what`, below the system's place for temporary files, for this user alone.
+    /// Makes the directory for the command `what`, below the system's place for temporary files, for this user alone.
     pub(crate) fn make(what: &str) -> Result<Scratch, ScratchError> {
         let below = env::temp_dir();
         let id = std::process::id();

@@ -1,6 +1,6 @@
 //! What the log and the disk say of each store while no node runs: for the commands that look from outside.
 //!
-//! The same facts, the same look at the disk and the same `decide` as in a node.
+//! They take the same facts, the same look at the disk and the same `decide` as a node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
@@ -22,7 +22,7 @@ use crate::log::Log as _;
 use crate::rocks::{self, Resources, Shared};
 use crate::runtime::{self, Circumstances, LogHome, TopicNews};
 
-/// Beyond what the log takes to fail a question by itself.
+/// How long an answer may take: more than the log takes to fail a question by itself.
 pub(crate) const ANSWERED_MAX: Duration = Duration::from_secs(60);
 
 /// A look needs no cache to speak of.
@@ -55,13 +55,13 @@ pub(crate) fn exit_of_start(error: &KafkaStartError) -> Exit {
     }
 }
 
-/// What a node with these settings would know of the store before it has asked anybody.
+/// Returns what a node with these settings would know of the store before it has asked anybody.
 pub(crate) fn circumstances(config: &ServeConfig, store: &StoreConfig) -> Circumstances {
     let (name, data) = (store.name.as_str().to_owned(), config.data.clone());
     Circumstances::new(name, data, TopicNews::default(), LogHome::Brokers, config.peer.asks())
 }
 
-/// Nothing is decided without the log.
+/// Returns how a command ends where the log does not answer: nothing is decided without it.
 pub(crate) fn exit_unplanned(error: &KafkaError) -> Exit {
     match StallKind::of(error) {
         StallKind::Authorisation => Exit::Forbidden,
@@ -90,9 +90,10 @@ pub(crate) fn plan(
 ) -> Result<Planned, StoreError> {
     let name = store.name.as_str();
     let expected = facts.identity(name);
-    let found = match exists {
-        true => rocks::inspect(&config.data, name, &expected, shared)?,
-        false => Found::Nothing,
+    let found = if exists {
+        rocks::inspect(&config.data, name, &expected, shared)?
+    } else {
+        Found::Nothing
     };
     let plan = decide(Situation {
         store: name,
@@ -108,7 +109,7 @@ pub(crate) fn plan(
     Ok(Planned { facts, found, plan })
 }
 
-/// What the log says of every store's topic, in the order of the configuration.
+/// Returns what the log says of every store's topic, in the order of the configuration.
 pub(crate) fn describe(
     config: &ServeConfig,
 ) -> Result<Vec<Result<LogFacts, KafkaError>>, KafkaStartError> {
@@ -120,7 +121,9 @@ pub(crate) fn describe(
         sender.send((store, event)).ok();
     });
     let log = KafkaLog::start(&config.kafka, &topics, sink)?;
-    (0..topics.len()).for_each(|index| log.call(StoreIndex(index), LogCall::Describe));
+    for index in 0..topics.len() {
+        log.call(StoreIndex(index), LogCall::Describe);
+    }
     let deadline = Instant::now() + ANSWERED_MAX;
     let mut answered = BTreeMap::new();
     while answered.len() < topics.len() {

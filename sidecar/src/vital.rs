@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::telemetry;
 
-/// A thread whose panic ends the process: a replica that has lost its core, its log or a disk would answer from a
-/// state that nothing keeps true any more. What was flushed is a consistent copy, as after a crash.
+/// Starts a thread whose panic ends the process: a replica that has lost its core, its log or a disk would answer from
+/// a state that nothing keeps true any more. What was flushed is a consistent copy, as after a crash.
 pub(crate) fn spawn(
     name: String,
     run: impl FnOnce() + Send + 'static,
@@ -31,7 +31,7 @@ pub(crate) struct Work<M> {
 /// Which piece of work is under way, if any: read by whoever watches it. A clone is the same.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse {
-    /// Odd while something is under way, and another number for every piece.
+    /// It is odd while something is under way, and another number for every piece.
     beat: Arc<AtomicU64>,
 }
 
@@ -73,7 +73,7 @@ impl<M> Work<M> {
         next
     }
 
-    /// The thread does not rest.
+    /// Takes the next piece, if there is one. The thread does not rest.
     pub(crate) fn try_recv(&self) -> Result<M, TryRecvError> {
         self.pulse.begin();
         self.inbox.try_recv()
@@ -88,7 +88,7 @@ impl<M> Drop for Work<M> {
 }
 
 impl Pulse {
-    /// The next piece of work, by the only one who works on it.
+    /// Begins the next piece of work. Only the one who works on it calls this.
     pub(crate) fn begin(&self) {
         let beat = self.beat.load(Ordering::Relaxed);
         self.beat.store(beat.wrapping_add(1) | 1, Ordering::Relaxed);
@@ -99,12 +99,12 @@ impl Pulse {
         self.beat.store(beat.wrapping_add(1) & !1, Ordering::Relaxed);
     }
 
-    /// Where work has numbers of its own: the oldest that is not done.
+    /// Sets the oldest piece that is not done, where work has numbers of its own.
     pub(crate) fn set(&self, oldest: Option<u64>) {
         self.beat.store(oldest.map_or(0, |number| number << 1 | 1), Ordering::Relaxed);
     }
 
-    /// Some number that stands for what is under way.
+    /// Returns some number that stands for what is under way.
     pub(crate) fn under_way(&self) -> Option<u64> {
         let beat = self.beat.load(Ordering::Relaxed);
         (beat & 1 == 1).then_some(beat)
@@ -123,7 +123,9 @@ mod tests {
         let work = Work::new(receiver);
         let pulse = work.pulse();
         assert_eq!(pulse.under_way(), None);
-        (1..=3).for_each(|number| sender.send(number).unwrap());
+        for number in 1..=3 {
+            sender.send(number).unwrap();
+        }
         work.recv().unwrap();
         let first = pulse.under_way();
         work.try_recv().unwrap();

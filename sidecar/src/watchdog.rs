@@ -15,7 +15,7 @@ use crate::vital::Pulse;
 /// Something to watch.
 #[derive(Clone, Debug)]
 pub struct Watched {
-    /// As the log, and a label of the metric, call it.
+    /// The name that the log, and a label of the metric, give it.
     pub name: String,
     pub worker: Worker,
     pub pulse: Pulse,
@@ -87,7 +87,7 @@ impl Watchdog {
         Watchdog { patience, watched }
     }
 
-    /// Until it is aborted.
+    /// Watches until it is aborted.
     pub(crate) async fn run(mut self, hung: watch::Sender<Hung>) {
         let mut looks = tokio::time::interval(self.patience.look_every);
         // A stopped process makes up for nothing: that would be many looks at once.

@@ -6,7 +6,7 @@ use indicatif::HumanCount;
 pub(crate) const MURMUR2: &str = "have it use Java's partitioner, `partitioner=murmur2_random` for all of librdkafka \
                                   (kcat: -X topic.partitioner=murmur2_random), and write those keys again";
 
-/// `1 record`, `2 records`.
+/// Returns a count with its noun: `1 record`, `2 records`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),

@@ -15,7 +15,7 @@ pub(crate) struct Mix {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) key: Vec<u8>,
-    /// None deletes the key.
+    /// None: the change deletes the key.
     pub(crate) value: Option<Vec<u8>>,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Change {
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
     left: Mix,
-    /// Keys written so far: `0..written`.
+    /// How many keys were written so far: `0..written`.
     written: u64,
     random: SplitMix,
 }
@@ -74,7 +74,7 @@ impl Iterator for Workload {
     }
 }
 
-/// Of equal length, so that the order of the keys is that of the numbers.
+/// Returns a key. All are of equal length, so that the order of the keys is that of the numbers.
 fn key(number: u64) -> Vec<u8> {
     format!("key-{number:012}").into_bytes()
 }
@@ -91,7 +91,7 @@ impl SplitMix {
         mixed ^ (mixed >> 31)
     }
 
-    /// From `0..bound`; the bias of the remainder is far below what a load could notice.
+    /// Returns a number from `0..bound`; the bias of the remainder is far below what a load could notice.
     fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }

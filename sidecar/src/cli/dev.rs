@@ -27,7 +27,7 @@ pub(super) struct DevArgs {
     port: u16,
 }
 
-/// The prompt is for people: what a node says beyond that is for when something is wrong.
+/// The level of the nodes' log. The prompt is for people: what a node says beyond that is for when something is wrong.
 const LOG: &str = "error";
 
 pub(super) async fn run(args: DevArgs) -> Result<Exit, Failure> {

@@ -31,7 +31,7 @@ pub enum Failure {
     Read(CallError),
     #[error("{}\n  {}", full(.0), outcome(.0))]
     Write(CallError),
-    /// Of many writes at once; each kind was told where it happened.
+    /// The failure of many writes at once; each kind was told where it happened.
     #[error("{0}")]
     Load(LoadFailure),
     #[error("cannot write to standard output: {0}")]
@@ -50,7 +50,7 @@ pub enum Failure {
     Plan(#[from] PlanError),
     #[error(transparent)]
     Reseed(#[from] ReseedError),
-    /// Of a command without a node.
+    /// The failure of a command without a node.
     #[error(transparent)]
     Kafka(#[from] KafkaStartError),
     #[error(transparent)]
@@ -88,7 +88,7 @@ impl Failure {
             Failure::Read(error) | Failure::Write(error) => exit_of_call(error),
             Failure::Load(LoadFailure { unknown: 0, first, .. }) => exit_of_call(first),
             Failure::Load(_) => Exit::Unknown,
-            // Who reads the output has seen enough, as `head` does.
+            // Whoever reads the output has seen enough, as `head` does.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
             Failure::Output(_) | Failure::Input { .. } => Exit::InputOutput,
             Failure::BadInput(_) => Exit::Refused,
@@ -154,7 +154,7 @@ pub(super) fn exit_of_call(error: &CallError) -> Exit {
     }
 }
 
-/// The message with what to do, and the names that can be looked up.
+/// Returns the message with what to do, and the names that can be looked up.
 pub(super) fn full(error: &CallError) -> String {
     let mut text = error.to_string();
     if let Some(reason) = error.reason() {
@@ -184,8 +184,9 @@ fn hint(error: &CallError) -> Option<&'static str> {
 }
 
 fn outcome(error: &CallError) -> &'static str {
-    match error.may_have_happened() {
-        true => "the write may have happened: read before writing again",
-        false => "the write did not happen",
+    if error.may_have_happened() {
+        "the write may have happened: read before writing again"
+    } else {
+        "the write did not happen"
     }
 }

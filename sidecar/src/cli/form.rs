@@ -1,5 +1,5 @@
-//! The forms in which `scan` writes rows and `load` reads them, one a line. What `scan` writes in a form `load` reads in it
-//! to the same bytes.
+//! The forms in which `scan` writes rows and `load` reads them, one a line. What `scan` writes in a form, `load` reads
+//! in that form as the same bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -22,7 +22,7 @@ pub(super) enum Form {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Parsed {
     pub(super) change: Change,
-    /// A `\` was taken for the beginning of an escape.
+    /// Whether a `\` was taken for the beginning of an escape.
     pub(super) had_escapes: bool,
 }
 
@@ -33,7 +33,7 @@ struct JsonRow {
     key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_base64: Option<String>,
-    /// Inside: null, which deletes the key.
+    /// The value inside is null where the key is deleted.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     value: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,8 @@ impl Form {
         }
     }
 
-    /// A row as a line, without its end; no value: the key alone. The error says what the form has no place for.
+    /// Returns a row as a line, without its end; where there is no value, the key alone. The error says what the form
+    /// has no place for.
     pub(super) fn write(self, key: &[u8], value: Option<&[u8]>) -> Result<Vec<u8>, String> {
         match self {
             Form::Escaped => {
@@ -73,7 +74,7 @@ impl Form {
         }
     }
 
-    /// The row of a line; the error is what is wrong with it.
+    /// Reads the row of a line; the error is what is wrong with it.
     pub(super) fn read(self, line: &[u8], first: bool) -> Result<Parsed, String> {
         if first && self != Form::Raw && line.starts_with(MARK) {
             let mend = "remove these three bytes (sed '1s/^\\xef\\xbb\\xbf//')";
@@ -151,7 +152,7 @@ impl JsonRow {
     }
 }
 
-/// A value that is null is given; one that is absent is not.
+/// Tells a value that is null, which is given, from one that is absent, which is not.
 fn given<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<String>>, D::Error> {
@@ -209,7 +210,7 @@ mod tests {
         }
     }
 
-    /// As another tool exports it: a backslash is a part of the value.
+    /// Another tool exports it so: a backslash is a part of the value.
     #[test]
     fn a_raw_line_is_taken_as_it_is() {
         let exported = br#"{"keytype":"SCHEMA"}	{"schema":"{\"type\":\"x\ny\"}","path":"C:\new"}"#;

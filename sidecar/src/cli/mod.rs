@@ -47,7 +47,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    // Boxed: its settings are many times larger than those of the others.
+    // It is boxed: its settings are many times larger than those of the others.
     Serve(Box<ServeArgs>),
     Plan(Box<plan::PlanArgs>),
     Doctor(Box<doctor::DoctorArgs>),
@@ -111,7 +111,7 @@ impl Cli {
     }
 }
 
-/// A value that is refused may be a variable's of the environment: somebody set it, perhaps long ago.
+/// Names the variable of the environment that a refused value may be from: somebody set it, perhaps long ago.
 fn name_variable(error: &mut clap::Error, variable: impl Fn(&str) -> Option<String>) {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -141,7 +141,7 @@ fn exit_of(refusal: ErrorKind) -> Exit {
     }
 }
 
-/// librdkafka's is what it says at run time. RocksDB's C interface does not say its own.
+/// Returns the version, with that of librdkafka as it says it at run time. RocksDB's C interface does not say its own.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let (_number, librdkafka) = rdkafka::util::get_rdkafka_version();

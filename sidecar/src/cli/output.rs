@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
-/// Locked for the whole command, so that its output cannot be torn.
+/// Standard output, locked for the whole command, so that the output cannot be torn.
 pub(crate) struct Output {
     out: BufWriter<StdoutLock<'static>>,
     terminal: bool,
@@ -18,7 +18,7 @@ impl Output {
         self.out.write_all(bytes)
     }
 
-    /// Everything that a command says.
+    /// Writes everything that a command says.
     pub(crate) fn whole(mut self, text: &str) -> io::Result<()> {
         self.bytes(text.as_bytes())?;
         self.flush()

@@ -87,7 +87,7 @@ fn list(
         }
     }
     if aside.is_empty() {
-        // Not on standard output, where a script counts what is listed.
+        // It is not told on standard output, where a script counts what is listed.
         eprintln!("outrigger: store {store} has set nothing aside");
     }
     Output::open().whole(&list).map_err(Failure::Output)?;

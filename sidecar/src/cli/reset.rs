@@ -41,7 +41,7 @@ pub(super) fn run(args: &ResetArgs) -> Result<Exit, Failure> {
         )));
     }
     if let Some(file) = rocks::lost_files(data, store.as_str())?.first() {
-        // Generations are counted from 1 again: the next one of this number would seem to be told of already.
+        // Generations would be counted from 1 again: the next one of this number would seem to be told of already.
         return Err(Failure::Usage(format!(
             "{} tells what the log lost: look at it, then delete it or move it away",
             file.path.display()

@@ -7,7 +7,7 @@ use crate::serve::Signals;
 use crate::{serve, telemetry};
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
-    // First of all: the first process of a container has no default that would end it.
+    // This comes first of all: the first process of a container has no default that would end it.
     let signals = Signals::new().map_err(Failure::Start)?;
     let config = args.resolve()?;
     let _logging = telemetry::start_logging(&config.log)?;

@@ -41,7 +41,7 @@ impl Target {
         Client::connect(&self.server).await.map_err(Failure::Read)
     }
 
-    /// A handle on the store. That nobody answers at the address is told now: nothing was sent yet.
+    /// Returns a handle on the store. Where nobody answers at the address, that is told now: nothing was sent yet.
     pub(super) async fn store(&self) -> Result<Store, Failure> {
         let store = self.client().await?.store(&self.store);
         Ok(store.with_read_deadline(self.timeout).with_write_deadline(self.timeout))
@@ -51,7 +51,7 @@ impl Target {
         &self.server
     }
 
-    /// `None`: all stores, or the only one.
+    /// Returns the store's name. `None`: all stores, or the only one.
     pub(super) fn name(&self) -> Option<&str> {
         Some(self.store.as_str()).filter(|name| !name.is_empty())
     }
@@ -98,8 +98,8 @@ enum AtLeast {
 struct AtLeastError(Option<InvalidToken>);
 
 impl Freshness {
-    /// The store, to be read as is asked for. What is wrong with that is told before anything is sent; then the node is
-    /// asked which topic a revision is of.
+    /// Returns the store, to be read as is asked for. What is wrong with that is told before anything is sent; then the
+    /// node is asked which topic a revision is of.
     pub(super) async fn store(self, target: &Target) -> Result<Store, Failure> {
         let level = self.level()?;
         let store = target.store().await?;
@@ -156,7 +156,7 @@ impl AtLeast {
     }
 }
 
-/// The furthest of each partition; a position is behind its record.
+/// Returns the furthest position of each partition; a position is behind its record.
 fn positions(revisions: &[Revision]) -> Vec<v1::PartitionPosition> {
     let mut furthest = BTreeMap::new();
     for Revision { partition, offset } in revisions {

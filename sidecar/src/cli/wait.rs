@@ -52,10 +52,10 @@ enum Wanted {
     Refused,
 }
 
-/// Between two looks at a node that is not there yet.
+/// The time between two looks at a node that is not there yet.
 const POLL: Duration = Duration::from_millis(100);
 
-/// A node that takes longer to say how it is does not answer.
+/// How long a look may take: a node that takes longer to say how it is does not answer.
 const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// One node, and what was told of it last.
@@ -69,7 +69,7 @@ enum Seen {
     NoAnswer {
         why: String,
     },
-    /// A sentence for each store that is elsewhere.
+    /// Some stores are elsewhere: a sentence for each of them.
     Elsewhere {
         stores: Vec<String>,
     },
@@ -133,7 +133,7 @@ impl Awaited {
         }
     }
 
-    /// Only what waiting cannot end is an error.
+    /// Looks once at the node. Only what waiting cannot end is an error.
     async fn look(&self, store: Option<&str>, wanted: Wanted) -> Result<Seen, Failure> {
         match self.stores(store).await {
             Ok(stores) => self.judge(&stores, wanted),
@@ -157,13 +157,14 @@ impl Awaited {
             let store = text::refusal(store);
             return Err(WaitError::Refused { server: self.server.clone(), store }.into());
         }
-        Ok(match elsewhere.is_empty() {
-            true => Seen::There { stores: stores.iter().map(is_in).collect() },
-            false => Seen::Elsewhere { stores: elsewhere.into_iter().map(is_in).collect() },
+        Ok(if elsewhere.is_empty() {
+            Seen::There { stores: stores.iter().map(is_in).collect() }
+        } else {
+            Seen::Elsewhere { stores: elsewhere.into_iter().map(is_in).collect() }
         })
     }
 
-    /// What is new.
+    /// Tells what is new.
     fn tell(&mut self, seen: &Seen) -> Result<(), Failure> {
         if self.told.as_ref() == Some(seen) {
             return Ok(());
@@ -195,7 +196,7 @@ impl Awaited {
     }
 }
 
-/// A node that a peer gives a copy refuses only until it has it.
+/// Whether a store's refusal stays: a node that a peer gives a copy refuses only until it has it.
 fn refuses_for_good(store: &StoreStatus) -> bool {
     let from_peer = store.restore.as_ref().is_some_and(|restore| restore.from_peer.is_some());
     store.phase() == Phase::Refused && !from_peer
@@ -205,7 +206,7 @@ fn is_in(store: &StoreStatus) -> String {
     format!("{} is {}", store.store, text::phase(store))
 }
 
-/// The same would be answered for ever.
+/// Whether the same would be answered for ever.
 fn is_final(error: &CallError) -> bool {
     matches!(error.kind(), ErrorKind::Address | ErrorKind::Invalid)
 }

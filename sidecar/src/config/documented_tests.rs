@@ -6,11 +6,11 @@ use super::file::Wrong;
 use super::settings::{ReadFile, ServeArgs};
 use crate::documented::{assert_rows, page};
 
-/// Flags only: they say where the file is, and what the only store is without one.
+/// Settings that are flags only: they say where the file is, and what the only store is without one.
 const NOT_IN_THE_FILE: [&str; 6] =
     ["config", "topic", "create", "partitions", "replication", "store"];
 
-/// Every flag that `--help` shows, as the file would spell it.
+/// Returns every flag that `--help` shows, as the file would spell it.
 fn flags() -> Vec<(String, Option<String>)> {
     let command = ServeArgs::augment_args(Command::new("serve"));
     let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
@@ -27,7 +27,7 @@ fn every_setting_has_a_row() {
     assert_rows("Settings", flags().into_iter().map(|(name, _)| name));
 }
 
-/// What the page says of them all.
+/// The page says this of them all.
 #[test]
 fn every_flag_is_a_variable_of_the_same_name() {
     for (name, variable) in flags().into_iter().filter(|(name, _)| name != "kafka") {

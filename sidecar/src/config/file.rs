@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-/// One typing error for so many characters, and at least one, leave a name alike.
+/// A name is still alike with one typing error for so many characters, and a short name with one.
 const CHARACTERS_PER_ERROR: usize = 3;
 
 /// One thing that is wrong with the file.
@@ -58,21 +58,21 @@ pub(super) struct Section<'a> {
     source: &'a str,
     table: &'a DeTable<'a>,
     place: Place,
-    /// Where it begins.
+    /// The offset in the file at which it begins.
     at: usize,
     known: Vec<&'static str>,
     missing: Vec<&'static str>,
     faults: Vec<FileFault>,
-    /// Keys that are given, as it seems, and cannot be used.
+    /// Keys that seem to be given, and cannot be used.
     unusable: Vec<&'static str>,
     lines: Lines,
 }
 
-/// Where the values are, from 1, by key; of librdkafka's settings by their whole names.
+/// Where the values are: lines from 1, by key; librdkafka's settings by their whole names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
     pub(super) top: BTreeMap<String, usize>,
-    /// Of the tables that could be read.
+    /// Lines of the tables that could be read.
     pub(super) stores: Vec<BTreeMap<String, usize>>,
 }
 
@@ -84,8 +84,8 @@ pub(super) struct Faults {
     pub(super) lines: Lines,
 }
 
-/// Has `read` take the settings from the top of a file. Of a file that is no TOML only that is told: what else it
-/// says is uncertain.
+/// Has `read` take the settings from the top of a file. Of a file that is no TOML only that is told: what else it says
+/// is uncertain.
 pub(super) fn parse<T: Default>(
     source: &str,
     read: impl FnOnce(&mut Section<'_>) -> T,
@@ -139,7 +139,7 @@ impl<'a> Section<'a> {
         self.value(key, Expected::Truth, DeValue::as_bool)
     }
 
-    /// One of some words.
+    /// Takes one of some words.
     pub(super) fn choice<T: Copy>(
         &mut self,
         key: &'static str,
@@ -155,8 +155,8 @@ impl<'a> Section<'a> {
         chosen.map(|(_, choice)| *choice)
     }
 
-    /// A table of settings that another judges, by dotted names: `security.protocol = "SSL"` without quotes around the
-    /// key is a table in a table to TOML.
+    /// Takes a table of settings that another judges, by dotted names: `security.protocol = "SSL"` without quotes
+    /// around the key is a table in a table to TOML.
     pub(super) fn settings(&mut self, key: &'static str) -> BTreeMap<String, String> {
         let table = self.value(key, Expected::Table, DeValue::as_table);
         let mut settings = BTreeMap::new();
@@ -185,7 +185,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The tables `[[store]]`.
+    /// Takes the tables `[[store]]`.
     pub(super) fn stores<T>(
         &mut self,
         key: &'static str,
@@ -213,7 +213,7 @@ impl<'a> Section<'a> {
         stores
     }
 
-    /// A text that must be there.
+    /// Takes a text that must be there.
     pub(super) fn needed_text(&mut self, key: &'static str) -> Option<String> {
         let text = self.text(key);
         if text.is_none() && !self.gives(key) {
@@ -243,7 +243,7 @@ impl<'a> Section<'a> {
         taken
     }
 
-    /// About the value of a key that was given.
+    /// Tells what is wrong with the value of a key that was given.
     fn report(&mut self, key: &'static str, wrong: Wrong) {
         let given = self.table.keys().find(|given| given.get_ref() == key);
         let at = given.map_or(0, |given| given.span().start);
@@ -251,7 +251,7 @@ impl<'a> Section<'a> {
         self.unusable.push(key);
     }
 
-    /// What was not asked for is unknown.
+    /// Returns the faults: what was not asked for is unknown.
     fn end(mut self) -> Faults {
         let unknown = |key: &&Spanned<DeString<'_>>| !self.known.contains(&&**key.get_ref());
         for key in self.table.keys().filter(unknown) {
@@ -341,12 +341,12 @@ pub(super) fn alike(name: &str, known: &[&'static str]) -> Option<&'static str> 
     (errors(&best) <= (best.len() / CHARACTERS_PER_ERROR).max(1)).then_some(best)
 }
 
-/// From 1.
+/// Returns the line of a place, from 1.
 fn line(source: &str, at: usize) -> usize {
     source.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// What librdkafka takes as text.
+/// Returns what librdkafka takes as text.
 fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),

@@ -87,7 +87,7 @@ const NAMES: &[&str] = &[
 /// How librdkafka's reason begins where it does not know the name.
 const NO_SUCH_NAME: &str = "No such configuration property";
 
-/// The brokers, tidied. Each must have a port: librdkafka would silently take 9092.
+/// Returns the brokers, tidied. Each must have a port: librdkafka would silently take 9092.
 pub(super) fn bootstrap(text: &str) -> Result<String, Vec<Problem>> {
     let brokers: Vec<&str> =
         text.split(',').map(str::trim).filter(|broker| !broker.is_empty()).collect();
@@ -113,7 +113,7 @@ fn is_broker(text: &str) -> bool {
         && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// The file's table with the variable's lines laid over it, and over both the flags; each judged. No problem quotes a
+/// Lays the variable's lines over the file's table, and over both the flags, and judges each. No problem quotes a
 /// value: it may be a secret.
 pub(super) fn properties(
     table: BTreeMap<String, String>,
@@ -149,14 +149,15 @@ pub(super) fn properties(
     properties
 }
 
-/// What else stands before a `=` may be the middle of a secret, such as a PEM of several lines.
+/// Whether it can be a name: what else stands before a `=` may be the middle of a secret, such as a PEM of several
+/// lines.
 fn is_name(key: &str) -> bool {
     let legal =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     !key.is_empty() && key.bytes().all(legal)
 }
 
-/// What lets somebody else pass for a broker, as a sentence.
+/// Returns what lets somebody else pass for a broker, as a sentence.
 pub(super) fn unverified(properties: &BTreeMap<String, String>) -> Option<String> {
     let off = [
         ("enable.ssl.certificate.verification", &["false", "f", "0"][..]),
@@ -200,22 +201,23 @@ fn judge(key: &str, value: &str) -> Result<(), BadProperty> {
         Err(other) => return Err(refused(unquoted(&other.to_string(), value))),
     }
     let is_path = FILES.contains(&key) && !(key == "ssl.ca.location" && value == "probe");
-    match is_path && !Path::new(value).exists() {
-        true => Err(BadProperty::NoFile { key: key.to_owned() }),
-        false => Ok(()),
+    if is_path && !Path::new(value).exists() {
+        Err(BadProperty::NoFile { key: key.to_owned() })
+    } else {
+        Ok(())
     }
 }
 
-/// What librdkafka says of a value, without the value.
+/// Returns what librdkafka says of a value, without the value.
 fn unquoted(reason: &str, value: &str) -> String {
     match value.len() {
-        // Too short for a secret, and the text may have it by chance.
+        // The value is too short for a secret, and the text may have it by chance.
         0..4 => reason.to_owned(),
         4.. => reason.replace(value, "…"),
     }
 }
 
-/// An address without the user and the password that some write before it.
+/// Returns an address without the user and the password that some write before it.
 pub(super) fn without_user(address: &str) -> String {
     match address.rsplit_once('@') {
         Some((_, address)) => format!("…@{address}"),
@@ -227,7 +229,7 @@ pub(super) fn without_user(address: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Else a typing error would be answered with another one.
+    /// Otherwise a typing error would be answered with another one.
     #[test]
     fn every_name_that_may_be_meant_is_one_that_librdkafka_has() {
         for name in NAMES {

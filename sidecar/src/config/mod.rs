@@ -34,7 +34,7 @@ pub use self::socket::SocketConfig;
 pub use self::stores::PARTITIONS_MAX;
 pub use self::units::{DurationError, RateError, parse_duration, parse_rate};
 
-/// Less holds neither the indexes of a state worth restoring nor a few runs of a restore.
+/// The least memory. Less holds neither the indexes of a state worth restoring nor a few runs of a restore.
 const MEMORY_MIN_BYTES: usize = 64 << 20;
 
 #[derive(Clone, Debug)]
@@ -48,14 +48,14 @@ pub struct ServeConfig {
     pub socket: Option<SocketConfig>,
     /// The Prometheus endpoint.
     pub metrics: Option<SocketAddr>,
-    /// For the block cache and for what restores hold.
+    /// Bytes for the block cache and for what restores hold.
     pub memory_bytes: usize,
     /// Bytes per second that restores may read from the log, all stores together; none: as fast as they can.
     pub restore_rate: Option<NonZeroU64>,
     /// Readiness (not READY itself) needs a lag of at most so many offsets.
     pub ready_lag_max: Option<u64>,
     pub peer: PeerConfig,
-    /// From the first signal on, until the drain begins.
+    /// The time from the first signal on until the drain begins.
     pub drain_delay: Duration,
     pub log: LogConfig,
     /// At least one; names and topics are unique.
@@ -68,7 +68,7 @@ pub struct ServeConfig {
 pub struct StoreConfig {
     pub name: StoreName,
     pub topic: TopicName,
-    /// Create the topic when it does not exist.
+    /// Whether the topic is created when it does not exist, and how.
     pub create: Option<Creation>,
 }
 

@@ -9,7 +9,7 @@ use crate::mutation::{mutated, mutations};
 
 const SECRET: &str = "Zr8Kq2XwPn5LvT9c";
 
-/// So much of it nobody writes by chance.
+/// Bytes of a secret that nobody writes by chance.
 const SECRET_PART_BYTES: usize = 5;
 
 fn example() -> String {
@@ -21,7 +21,7 @@ fn example() -> String {
     example.replace(password, &format!(r#""sasl.password" = "{SECRET}"#))
 }
 
-/// `config: the file:7: …`, or the setting's name first.
+/// Whether the text begins with `config: the file:7: …`, or with the setting's name.
 fn names_its_place(told: &str) -> bool {
     let (name, rest) = told.split_once(": ").unwrap_or_default();
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
@@ -37,7 +37,7 @@ fn tells_the_secret(told: &str) -> bool {
     (0..=SECRET.len() - SECRET_PART_BYTES).any(|at| told.contains(part(at)))
 }
 
-/// It has every setting of the example and of the paragraphs around it.
+/// Makes a file that has every setting of the example and of the paragraphs around it.
 fn whole() -> String {
     format!(
         "ready_lag_max = 10\nlog = 'info'\npeers = ['http://10.0.0.1:7400']\npeer_secret_file = '/nonexistent'\n\

@@ -15,11 +15,11 @@ pub(super) struct Origins {
     variable: fn(&str) -> Option<String>,
     file: String,
     lines: Lines,
-    /// Of the file's stores, as its lines have them.
+    /// Names of the file's stores, in the order of its lines for them.
     stores: Vec<String>,
 }
 
-/// A setting that a problem is about; `store`: of the file's table of this name.
+/// A setting that a problem is about; `store`: the name of the file's table that it is in.
 struct About<'a> {
     key: &'a str,
     store: Option<&'a str>,
@@ -42,7 +42,7 @@ impl Origins {
         }
     }
 
-    /// Every problem that is about a value, with where the value is.
+    /// Returns the problems; every one that is about a value with where the value is.
     pub(super) fn tell(&self, problems: Vec<Problem>) -> Vec<Problem> {
         let told = |problem: Problem| match about(&problem).and_then(|about| self.of(&about)) {
             Some(origin) => Problem::Said { problem: Box::new(problem), origin },
@@ -63,7 +63,7 @@ impl Origins {
                 // Of two that are alike the second is the one too many.
                 let table = self.stores.iter().rposition(|name| name == store)?;
                 let lines = self.lines.stores.get(table)?;
-                // A topic that is not said is the store's name.
+                // A topic that is not given is the store's name.
                 lines.get(*key).or_else(|| lines.get("name"))?
             }
         };
@@ -114,7 +114,7 @@ impl SingleStore {
     }
 }
 
-/// None: it is about no value, or tells itself where that is.
+/// Returns what a problem is about. None: it is about no value, or tells itself where that is.
 fn about(problem: &Problem) -> Option<About<'_>> {
     let top = |key| Some(About { key, store: None });
     let of = |key, store| Some(About { key, store: Some(store) });

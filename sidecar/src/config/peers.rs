@@ -10,7 +10,8 @@ use super::settings::Settings;
 use super::units::parse_size;
 use crate::peer::{PeerAddress, PeerConfig, RATE_MIN, Secret};
 
-/// Asked one after another: with more, an empty node would wait for silent ones longer than for its log.
+/// How many peers there may be. They are asked one after another: with more, an empty node would wait for silent ones
+/// longer than for its log.
 pub(super) const PEERS_MAX: usize = 16;
 
 pub(super) fn resolve(settings: &Settings, problems: &mut Vec<Problem>) -> PeerConfig {
@@ -60,7 +61,7 @@ fn rate(text: &str, problems: &mut Vec<Problem>) -> Option<NonZeroU64> {
     None
 }
 
-/// The file's mode lets any user of the machine read it.
+/// Whether the file's mode lets any user of the machine read it.
 pub(super) fn others_may_read(path: Option<&Path>) -> bool {
     let mode = |path| std::fs::metadata(path).map(|found| found.permissions().mode());
     path.is_some_and(|path| mode(path).is_ok_and(|mode| mode & 0o004 != 0))

@@ -173,7 +173,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Which setting is missing altogether, where that is the problem.
+    /// Returns the setting that is missing altogether, where that is the problem.
     pub(super) fn missing(&self) -> Option<&'static str> {
         let settings = [
             ("data", matches!(self, Problem::DataMissing)),

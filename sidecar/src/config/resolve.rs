@@ -30,13 +30,13 @@ impl ServeArgs {
         self.resolve_over(file)
     }
 
-    /// The store that is named; empty: the only one.
+    /// Returns the store that is named; where it is empty: the only one.
     pub fn store(&self) -> &str {
         self.single.store.as_deref().unwrap_or_default()
     }
 
-    /// For a node of one store beside the one that these settings are for: on a directory of its own, listening on
-    /// `socket` alone, and without peers: all that it has comes from the log.
+    /// Returns the configuration of a node of one store beside the one that these settings are for: on a directory of
+    /// its own, listening on `socket` alone, and without peers: all that it has comes from the log.
     pub fn resolve_beside(
         mut self,
         data: PathBuf,
@@ -44,7 +44,7 @@ impl ServeArgs {
     ) -> Result<ServeConfig, ConfigError> {
         let name = self.store().to_owned();
         if self.config.is_some() {
-            // One of the file's.
+            // The store is one of the file's.
             self.single.store = None;
         }
         self.settings.place.data = Some(data);
@@ -108,7 +108,7 @@ impl ServeArgs {
 }
 
 impl OfflineArgs {
-    /// The data directory and how to reach Kafka.
+    /// Returns the data directory and how to reach Kafka.
     pub fn resolve(self) -> Result<(PathBuf, KafkaConfig), ConfigError> {
         let OfflineArgs { config, place, kafka: pairs } = self;
         let read = read(config.as_deref())?;
@@ -122,15 +122,16 @@ impl OfflineArgs {
             properties: kafka::properties(file.kafka, &pairs, &mut problems),
         };
         problems.retain(|problem| problem.missing().is_none_or(|key| !unusable.contains(&key)));
-        match problems.is_empty() {
-            true => Ok((data, kafka)),
-            false => Err(ConfigError { problems: origins.tell(problems) }),
+        if problems.is_empty() {
+            Ok((data, kafka))
+        } else {
+            Err(ConfigError { problems: origins.tell(problems) })
         }
     }
 }
 
 impl DiskArgs {
-    /// The data directory, and the store in it.
+    /// Returns the data directory, and the store in it.
     pub fn resolve(&self) -> Result<(PathBuf, StoreName), ConfigError> {
         let DiskArgs { config, data: given, store } = self;
         let read = read(config.as_deref())?;
@@ -156,13 +157,14 @@ fn only_store(file: &File, problems: &mut Vec<Problem>) -> Option<StoreName> {
     StoreName::parse(name).map_err(|error| problems.push(wrong(error))).ok()
 }
 
-/// Without the file that is named nothing can be said about the rest, nor where it is no TOML.
+/// Reads the file. Where the one that is named cannot be read, or is no TOML, nothing can be said about the rest.
 fn read(config: Option<&Path>) -> Result<ReadFile, ConfigError> {
     let Some(path) = config else { return Ok(ReadFile::default()) };
     let file = ReadFile::read(path).map_err(|problem| ConfigError { problems: vec![problem] })?;
-    match file.problems.iter().any(FileFault::is_syntax) {
-        true => Err(ConfigError { problems: problems_of(config, &file) }),
-        false => Ok(file),
+    if file.problems.iter().any(FileFault::is_syntax) {
+        Err(ConfigError { problems: problems_of(config, &file) })
+    } else {
+        Ok(file)
     }
 }
 
@@ -189,7 +191,7 @@ fn brokers(text: Option<&str>, problems: &mut Vec<Problem>) -> String {
     })
 }
 
-/// No name is looked up: what is listened on must not depend on a resolver.
+/// Reads an address. No name is looked up: what is listened on must not depend on a resolver.
 fn address(key: &'static str, text: &str, problems: &mut Vec<Problem>) -> Option<SocketAddr> {
     if text == "off" {
         return None;

@@ -231,7 +231,7 @@ pub(super) struct ReadFile {
 }
 
 impl Place {
-    /// These settings, and the file's where these say nothing.
+    /// Returns these settings, and the file's where these say nothing.
     pub(super) fn over(self, file: &File) -> Place {
         Place {
             data: self.data.or_else(|| file.data.clone()),
@@ -241,14 +241,14 @@ impl Place {
 }
 
 impl Settings {
-    /// As if nobody had said anything about other nodes, nor about who may connect.
+    /// Makes it as if nobody had said anything about other nodes, or about who may connect.
     pub(super) fn forget_others(&mut self) {
         let Settings { peers, peer_secret_file, peer_rate, socket_mode, socket_group, .. } = self;
         (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
         (*socket_mode, *socket_group) = (None, None);
     }
 
-    /// These settings, and the file's where these say nothing.
+    /// Returns these settings, and the file's where these say nothing.
     pub(super) fn over(self, file: &File) -> Settings {
         Settings {
             place: self.place.over(file),
@@ -288,7 +288,7 @@ impl File {
         self.data.as_ref()
     }
 
-    /// As if it said nothing about other nodes, nor about who may connect.
+    /// Makes it as if the file said nothing about other nodes, or about who may connect.
     pub(super) fn forget_others(&mut self) {
         let File { peers, peer_secret_file, peer_rate, socket_mode, socket_group, .. } = self;
         (*peers, *peer_secret_file, *peer_rate) = (None, None, None);

@@ -11,28 +11,28 @@ use socket2::{Domain, Socket, Type};
 use super::problem::Problem;
 use super::settings::Settings;
 
-/// `sockaddr_un.sun_path` of Linux less its final NUL.
+/// Bytes of Linux's `sockaddr_un.sun_path` without its final NUL.
 const PATH_BYTES_MAX: usize = 107;
 
 const MODE_DEFAULT: u32 = 0o600;
 
-/// Users, groups and others; a socket has no use for the other bits of a mode.
+/// The bits of users, groups and others; a socket has no use for the other bits of a mode.
 const MODE_MAX: u32 = 0o777;
 
-/// The system takes it for "leave the group as it is".
+/// The group that the system takes for "leave the group as it is".
 const NO_GROUP: u32 = u32::MAX;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketConfig {
     pub path: PathBuf,
-    /// Of its file: at most 0777. Whoever may write to it may connect.
+    /// The mode of its file: at most 0777. Whoever may write to it may connect.
     pub mode: u32,
-    /// Whose its file is; none: the group of whoever starts the node.
+    /// The group of its file; none: the group of whoever starts the node.
     pub group: Option<u32>,
 }
 
 impl SocketConfig {
-    /// For this user alone.
+    /// Makes a socket that is for this user alone.
     pub fn private(path: PathBuf) -> SocketConfig {
         SocketConfig { path, mode: MODE_DEFAULT, group: None }
     }
@@ -82,7 +82,8 @@ fn check_path(path: &Path, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A right to read or to execute lets nobody connect, so one without that to write was meant to do what it does not.
+/// Reads a mode. A right to read or to execute lets nobody connect, so a mode that gives one without the right to write
+/// was meant to do what it does not.
 fn mode(text: &str, problems: &mut Vec<Problem>) -> Option<u32> {
     let value = text.to_owned();
     let Some(mode) = octal(text) else {
@@ -118,7 +119,8 @@ fn group(text: &str, problems: &mut Vec<Problem>) -> Option<u32> {
     None
 }
 
-/// A number need not be in the machine's list: in containers it seldom is.
+/// Returns the group's number; none: there is no such group. A number need not be in the machine's list: in containers
+/// it seldom is.
 fn group_id(text: &str) -> Result<Option<u32>, nix::Error> {
     let number: Result<u32, ParseIntError> = text.parse();
     match number {
@@ -127,7 +129,7 @@ fn group_id(text: &str) -> Result<Option<u32>, nix::Error> {
     }
 }
 
-/// Tried on a socket that has no file, so that nothing is left of it.
+/// Tries to give a socket to the group: one that has no file, so that nothing is left of it.
 fn may_give(group: u32) -> std::io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     fchown(&socket, None, Some(group))

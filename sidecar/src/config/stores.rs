@@ -7,16 +7,17 @@ use super::problem::Problem;
 use super::settings::{SingleStore, StoreTable};
 use super::{Creation, StoreConfig};
 
-/// Every store has its own databases, readers and buffers; beyond this, memory is the bound to look at.
+/// Stores of a node at most. Each has its own databases, readers and buffers; beyond this, memory is the bound to look
+/// at.
 pub(super) const STORES_MAX: usize = 64;
 
-/// Every partition is a column family with its own memtable in each generation.
+/// Partitions of a store at most. Each is a column family with its own memtable in each generation.
 pub const PARTITIONS_MAX: u32 = 256;
 
-/// Kafka's own bound.
+/// Replicas at most: Kafka's own bound.
 pub(super) const REPLICATION_MAX: u32 = 32_767;
 
-/// The stores, with everything wrong about them appended to `problems`.
+/// Returns the stores, and adds everything that is wrong about them to `problems`.
 pub(super) fn resolve(
     single: SingleStore,
     tables: Vec<StoreTable>,
@@ -65,7 +66,7 @@ fn store(table: &StoreTable, problems: &mut Vec<Problem>) -> Option<StoreConfig>
     let parsed_name = StoreName::parse(name)
         .map_err(|error| problems.push(Problem::StoreName { name: name.clone(), error }))
         .ok();
-    // Without a topic of its own a bad name would be reported twice.
+    // Where no topic is given, a bad name would be reported twice.
     let parsed_topic = match topic {
         None => TopicName::parse(name).ok(),
         Some(topic) => TopicName::parse(topic)

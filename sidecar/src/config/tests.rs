@@ -24,7 +24,7 @@ fn resolve(flags: &[&str], file: &str) -> Result<ServeConfig, ConfigError> {
     line.serve.resolve_over(ReadFile::parse(file))
 }
 
-/// The only problem's message.
+/// Returns the only problem's message.
 fn problem(flags: &[&str], file: &str) -> String {
     let problems = problems(flags, file);
     assert_eq!(problems.len(), 1, "{problems:#?}");
@@ -36,7 +36,7 @@ fn problems(flags: &[&str], file: &str) -> Vec<String> {
     error.problems.iter().map(Problem::to_string).collect()
 }
 
-/// What is wrong with a file, for `mutated_tests`.
+/// Returns what is wrong with a file, for `mutated_tests`.
 pub(super) fn problems_of_file(file: &str) -> Vec<String> {
     let problems = |error: ConfigError| error.problems.iter().map(Problem::to_string).collect();
     resolve(&[], file).map_or_else(problems, |_right| Vec::new())
@@ -46,7 +46,7 @@ pub(super) fn resolved(file: &str) -> bool {
     resolve(&[], file).is_ok()
 }
 
-/// `MINIMAL` with `store` instead of its store.
+/// Returns `MINIMAL` with `store` instead of its store.
 fn with_stores(stores: &str) -> String {
     format!("data = '/d'\nbootstrap = 'b:9092'\n{stores}")
 }
@@ -130,7 +130,7 @@ fn every_problem_is_told_at_once() {
     assert!(text.starts_with("the configuration is wrong in 5 places"), "{text}");
 }
 
-/// The configuration of a file by its path, refused.
+/// Reads the configuration of a file by its path, and returns why it is refused.
 fn refused(text: &str) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
@@ -583,7 +583,7 @@ fn what_librdkafka_would_refuse_is_refused_before_it_connects() {
     assert!(text.contains("client.id: it must be text in quotes, a whole number"), "{text}");
 }
 
-/// A file that holds `text`, for its owner only, and its path as a flag takes it.
+/// Makes a file that holds `text`, for its owner only, and returns it with its path as a flag takes it.
 fn secret(text: &str) -> (tempfile::NamedTempFile, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();

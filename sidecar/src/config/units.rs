@@ -35,7 +35,7 @@ pub enum RateError {
     Zero,
 }
 
-/// Bytes per second of a rate such as 10MiB; none for `off`.
+/// Reads the bytes per second of a rate such as 10MiB; none for `off`.
 pub fn parse_rate(text: &str) -> Result<Option<NonZeroU64>, RateError> {
     if text == "off" {
         return Ok(None);
@@ -45,7 +45,7 @@ pub fn parse_rate(text: &str) -> Result<Option<NonZeroU64>, RateError> {
     NonZeroU64::new(bytes).map(Some).ok_or(RateError::Zero)
 }
 
-/// Bytes of a size such as 256MiB or 1GiB. None: it is not one, or does not fit.
+/// Reads the bytes of a size such as 256MiB or 1GiB. None: it is not one, or does not fit.
 pub(super) fn parse_size(text: &str) -> Option<usize> {
     let (number, unit) = number_and_unit(text)?;
     let bytes = match unit {

@@ -17,7 +17,7 @@ pub(super) struct Digest {
     sum: Bytes,
 }
 
-/// The first that was found.
+/// The first difference that was found.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Difference {
     #[error("node {node} has no exact copy to sum up")]
@@ -50,7 +50,7 @@ impl Digest {
     }
 }
 
-/// Reads the node's whole copy, there.
+/// Returns the digest of the node's whole copy, which the node reads itself.
 pub(super) async fn digest(node: NodeNumber, store: &Store) -> Result<Digest, DemoError> {
     let status = store.status_with_digest().await;
     let status = status.map_err(|error| DemoError::Call { node, error })?;
@@ -75,7 +75,7 @@ pub(super) fn all_equal(digests: &[(NodeNumber, Digest)]) -> Result<(), Differen
     }
 }
 
-/// Key, value and revision of every row, over gRPC.
+/// Compares key, value and revision of every row with the reference, over gRPC.
 pub(super) async fn with_reference(
     node: NodeNumber,
     store: &Store,
@@ -94,7 +94,7 @@ pub(super) async fn with_reference(
     }
 }
 
-/// Both sides are in the order of the keys, so the smaller one is what the other side has not.
+/// Tells how a row differs. Both sides are in the order of the keys, so the smaller key is what the other side has not.
 fn judge(
     node: NodeNumber,
     row: &Row,
@@ -103,9 +103,10 @@ fn judge(
     match expected {
         Some((key, _, _)) if key < &row.key[..] => Err(Difference::Lacks { node, key: shown(key) }),
         Some((key, value, offset)) if key == &row.key[..] => {
-            match value == &row.value[..] && offset == row.revision.offset {
-                true => Ok(()),
-                false => Err(Difference::Other { node, key: shown(key) }),
+            if value == &row.value[..] && offset == row.revision.offset {
+                Ok(())
+            } else {
+                Err(Difference::Other { node, key: shown(key) })
             }
         }
         Some(_) | None => Err(Difference::Extra { node, key: shown(&row.key) }),

@@ -14,7 +14,7 @@ use crate::workload::{Change, Mix, Workload};
 /// A load under way, in tasks of its own. Every write must be acknowledged: nothing here may fail.
 pub(super) struct Load {
     writes: u64,
-    /// Writes that may be sent: what they must not outrun happens before more are allowed.
+    /// How many writes may be sent: what they must not outrun happens before more are allowed.
     allowed: watch::Sender<u64>,
     acknowledged: watch::Receiver<u64>,
     task: JoinHandle<Result<Reference, DemoError>>,
@@ -26,11 +26,11 @@ struct Sent {
     answer: Pending,
 }
 
-/// Sent and not yet folded: as many as two writers keep on their way.
+/// Writes that are sent and not yet folded, at most: as many as two writers keep on their way.
 const SENT_MAX: usize = 1 << 15;
 /// Acknowledgements between two tellings.
 const TELL_EVERY: u64 = 64;
-/// Equal demos write equal things.
+/// One seed for all: equal demos write equal things.
 const SEED: u64 = 1;
 
 impl Load {
@@ -64,7 +64,7 @@ impl Load {
             let text = format!("{} of {} writes acknowledged", HumanCount(done), HumanCount(of));
             meter.show(done, of, &text);
             if self.acknowledged.changed().await.is_err() {
-                // It has ended: all of it is acknowledged, or it failed.
+                // The load has ended: all of it is acknowledged, or it failed.
                 return match self.acknowledged() < writes {
                     true => Err(failure(&mut self.task).await),
                     false => Ok(()),
@@ -74,7 +74,7 @@ impl Load {
         Ok(())
     }
 
-    /// Waits for the rest.
+    /// Waits for the rest of the answers.
     pub(super) async fn finish(mut self, report: &Report) -> Result<Reference, DemoError> {
         self.allow(self.writes);
         self.reached(self.writes, report).await?;
@@ -87,7 +87,7 @@ async fn failure(task: &mut JoinHandle<Result<Reference, DemoError>>) -> DemoErr
     outcome.expect_err("a load that stops early has failed")
 }
 
-/// In turns through each of the stores.
+/// Sends the writes through each of the stores in turn.
 async fn send(
     stores: Vec<(NodeNumber, Store)>,
     workload: Workload,

@@ -33,9 +33,9 @@ pub use self::compare::Difference;
 
 #[derive(Clone, Copy, Debug)]
 pub struct DemoConfig {
-    /// Distinct keys; overwrites and deletes come on top.
+    /// Distinct keys to write; overwrites and deletes come on top.
     pub keys: u64,
-    /// Leave the files where they are.
+    /// Whether the files are left where they are.
     pub keep: bool,
 }
 
@@ -58,7 +58,7 @@ pub enum DemoError {
 }
 
 const NODES: u16 = 3;
-/// Quick, so that there is something to see: the log is compacted while the demo runs.
+/// The pace is quick, so that there is something to see: the log is compacted while the demo runs.
 const CLEANER: CleanerPace =
     CleanerPace { every: Duration::from_millis(500), dirty_percent_min: 30 };
 const MIN_COMPACTION_LAG_MS: u64 = 200;
@@ -131,7 +131,7 @@ struct Show {
 }
 
 impl Show {
-    /// The node that will be lost. The others take the writes.
+    /// Returns the node that will be lost. The others take the writes.
     fn victim(&self) -> NodeNumber {
         self.cluster.numbers().last().expect("there are several nodes")
     }
@@ -143,7 +143,7 @@ impl Show {
         Ok(client.store("").with_read_deadline(Duration::from_secs(60)))
     }
 
-    /// Half of the writes; when it returns, more are on their way.
+    /// Writes half of the load; when it returns, more writes are on their way.
     async fn write_half(&self, mix: Mix) -> Result<Load, DemoError> {
         let Mix { keys, overwrites, deletes, .. } = mix;
         let what = format!(

@@ -6,8 +6,8 @@ use outrigger_client::Revision;
 
 use crate::workload::Change;
 
-/// Of one partition, where offsets are a total order: whichever writer was answered first, the greater
-/// offset is the later write.
+/// What one partition must hold. Its offsets are a total order: whichever writer was answered first, the greater offset
+/// is the later write.
 #[derive(Debug, Default)]
 pub(super) struct Reference {
     keys: BTreeMap<Vec<u8>, Last>,
@@ -15,7 +15,7 @@ pub(super) struct Reference {
     end: u64,
 }
 
-/// The last write of a key; no value: it was deleted.
+/// The last write of a key; where there is no value, it was deleted.
 #[derive(Debug)]
 struct Last {
     offset: u64,
@@ -36,7 +36,7 @@ impl Reference {
         }
     }
 
-    /// The position of a copy that holds all of it.
+    /// Returns the position of a copy that holds all of it.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
@@ -45,7 +45,7 @@ impl Reference {
         self.writes
     }
 
-    /// Key, value and offset of every key that exists, in order.
+    /// Returns key, value and offset of every key that exists, in order.
     pub(super) fn living(&self) -> impl Iterator<Item = (&[u8], &[u8], u64)> {
         self.keys.iter().filter_map(|(key, last)| {
             last.value.as_deref().map(|value| (key.as_slice(), value, last.offset))

@@ -16,7 +16,7 @@ pub(super) struct Report {
     bold: bool,
 }
 
-/// How far something is, until it is dropped.
+/// A meter of how far something is, until it is dropped.
 pub(super) struct Meter {
     bar: ProgressBar,
     /// When the last plain line was printed; only where there is no bar.
@@ -69,10 +69,7 @@ impl Report {
     }
 
     fn strong(&self, text: &str) -> String {
-        match self.bold {
-            true => format!("\x1b[1m{text}\x1b[0m"),
-            false => text.to_owned(),
-        }
+        if self.bold { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -96,7 +93,7 @@ impl Drop for Meter {
     }
 }
 
-/// A reader who left, as `head` does, is no reason to stop in the middle: the verdict is the exit code.
+/// Prints a line. A reader who left, as `head` does, is no reason to stop in the middle: the verdict is the exit code.
 fn say(text: &str) {
     let _left = writeln!(io::stdout(), "{text}");
 }
@@ -106,7 +103,7 @@ pub(super) fn seconds(duration: Duration) -> String {
     format!("{}.{:02} s", millis / 1_000, millis % 1_000 / 10)
 }
 
-/// A second.
+/// Returns how many there were a second.
 pub(super) fn rate(count: u64, duration: Duration) -> HumanCount {
     let rate = u128::from(count) * 1_000 / duration.as_millis().max(1);
     HumanCount(u64::try_from(rate).unwrap_or(u64::MAX))

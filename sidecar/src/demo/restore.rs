@@ -14,15 +14,15 @@ use super::report::Report;
 use crate::dev::cluster::NodeNumber;
 use crate::dev::node::Node;
 
-/// Far above what it takes: a demo that hangs must say so.
+/// How long a node may take, far above what it takes: a demo that hangs must say so.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
 const INFALLIBLE: &str = "a String takes every text";
 
-/// The shortest that a node grants.
+/// The interval of shown states, the shortest that a node grants.
 const SHOW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The state in which the node became READY, told by the node itself: to the millisecond.
+/// Returns the state in which the node became READY, told by the node itself: to the millisecond.
 pub(super) async fn until_ready(number: NodeNumber, node: &Node) -> Result<Status, DemoError> {
     until(number, node, |status| status.phase == Phase::Ready).await
 }

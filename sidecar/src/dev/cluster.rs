@@ -10,7 +10,7 @@ use super::node::{Node, NodeError};
 use crate::embedded::{EmbeddedConfig, EmbeddedLog, OpenLogError};
 use crate::runtime::Drained;
 
-/// One of the cluster it was made for. People count from 1.
+/// The number of one node of the cluster it was made for. People count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeNumber(usize);
 
@@ -19,13 +19,13 @@ pub(crate) struct ClusterConfig {
     /// The name of the store and its topic.
     pub(crate) store: &'static str,
     pub(crate) log: EmbeddedConfig,
-    /// The first node's port, if it is free; the others follow. Ports of the system's choice, if none.
+    /// The first node's port, if it is free; the others follow. None: the system chooses the ports.
     pub(crate) port: Option<u16>,
 }
 
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
-    /// After the nodes: they end while it is there.
+    /// The log is dropped after the nodes: they end while it is there.
     log: EmbeddedLog,
 }
 
@@ -70,7 +70,7 @@ impl Cluster {
         started.map_err(|source| ClusterError::Node { number, source })
     }
 
-    /// As `kill -9`: what the node had not flushed is forgotten.
+    /// Ends a node as `kill -9` does: what the node had not flushed is forgotten.
     pub(crate) async fn kill(&mut self, number: NodeNumber) -> Result<(), ClusterError> {
         let killed = self.nodes[number.0 - 1].kill().await;
         killed.map_err(|source| ClusterError::Node { number, source })
@@ -91,15 +91,12 @@ impl Cluster {
         }
         let drained = drains.join_all().await;
         drop(log);
-        match drained.contains(&Drained::TimeUp) {
-            true => Drained::TimeUp,
-            false => Drained::Flushed,
-        }
+        if drained.contains(&Drained::TimeUp) { Drained::TimeUp } else { Drained::Flushed }
     }
 }
 
 impl NodeNumber {
-    /// None when a cluster of so many nodes has no such node.
+    /// Returns the node's number; none when a cluster of so many nodes has no such node.
     pub(crate) fn of(number: usize, nodes: usize) -> Option<NodeNumber> {
         (1..=nodes).contains(&number).then_some(NodeNumber(number))
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The file that says so.
+/// The file that says that it is one.
 const MARK: &str = "OUTRIGGER-DEV";
 const MARK_TEXT: &str = "A cluster of `outrigger dev`: its log, and a directory for each node.\n";
 
@@ -23,7 +23,7 @@ pub enum HomeError {
     Io { path: PathBuf, source: io::Error },
 }
 
-/// `$XDG_DATA_HOME/outrigger/dev`, or what stands for it: found again from wherever it is started.
+/// Returns `$XDG_DATA_HOME/outrigger/dev`, or what stands for it: found again from wherever it is started.
 pub(super) fn default(
     variable: impl Fn(&str) -> Option<std::ffi::OsString>,
 ) -> Result<PathBuf, HomeError> {

@@ -29,9 +29,9 @@ use crate::serve::ClaimError;
 #[derive(Clone, Debug)]
 pub struct DevConfig {
     pub nodes: u16,
-    /// None: below the user's data directory.
+    /// Where log and nodes keep their data; none: below the user's data directory.
     pub data: Option<PathBuf>,
-    /// The first node's; the others follow.
+    /// The first node's port; the others follow.
     pub port: u16,
 }
 
@@ -74,7 +74,7 @@ impl ClusterError {
     }
 }
 
-/// Of a log that this process is all of: one copy of it, and therefore one in sync.
+/// Returns the policy of a log that this process is all of: one copy of it, and therefore one in sync.
 pub(crate) fn topic_policy(min_compaction_lag_ms: u64) -> TopicPolicy {
     TopicPolicy { min_compaction_lag_ms, ..TopicPolicy::safe(1) }
 }

@@ -37,7 +37,7 @@ impl News {
         self.followed.insert(number.to_string(), task.abort_handle());
     }
 
-    /// What the node was before it was stopped is no news any more.
+    /// Forgets a node: what it was before it was stopped is no news any more.
     pub(super) fn forget(&mut self, number: NodeNumber) {
         if let Some(task) = self.followed.remove(&number.to_string()) {
             task.abort();
@@ -63,7 +63,7 @@ async fn follow(number: NodeNumber, store: StoreHandle, lines: mpsc::Sender<Stri
     }
 }
 
-/// With the name of the phase. A node that catches up is about to be READY again, which is not news.
+/// Returns a line with the name of the phase. A node that catches up is about to be READY again, which is not news.
 fn line(status: &Status, started: Instant) -> Option<(&'static str, String)> {
     let phase = &status.phase;
     let text = match phase {

@@ -25,7 +25,7 @@ pub(crate) struct Node {
 /// Where a node listens, on 127.0.0.1.
 #[derive(Clone, Copy)]
 enum Place {
-    /// A port that may be taken; then any.
+    /// A port that may be taken by others; another one is chosen then.
     Wished(Option<u16>),
     /// Where it listened before, and must again: people and programs keep its URL.
     Kept(SocketAddr),
@@ -49,7 +49,7 @@ pub enum NodeError {
     Wipe { path: PathBuf, source: io::Error },
 }
 
-/// Several nodes share a machine that also runs what plays with them.
+/// The memory of each node: several share a machine that also runs what plays with them.
 const MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a killed node's port may still be held by the tasks that served it.
@@ -65,7 +65,7 @@ impl Node {
         self.sidecar.is_some()
     }
 
-    /// Of its store, while it runs.
+    /// Returns the handle of its store, while it runs.
     pub(crate) fn handle(&self) -> Option<StoreHandle> {
         self.sidecar.as_ref().map(|sidecar| sidecar.handles().remove(0))
     }
@@ -74,7 +74,7 @@ impl Node {
         &self.data
     }
 
-    /// Also of a node that does not run: it will be there again.
+    /// Returns its URL, even while it does not run: it will be there again.
     pub(crate) fn url(&self) -> String {
         match self.place {
             Place::Kept(address) => format!("http://{address}"),

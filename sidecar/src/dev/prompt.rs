@@ -35,11 +35,12 @@ pub(super) const HELP: &str = concat!(
     "  quit      ends all in order and keeps the data; so do ctrl-c and ctrl-d",
 );
 
-/// Far above any order; bounds what a file on standard input can put into memory.
+/// Bytes of the longest line. They are far above any order, and bound what a file on standard input can put into
+/// memory.
 const LINE_BYTES_MAX: u64 = 1_024;
 
 impl Order {
-    /// Of a cluster of so many nodes. None for an empty line.
+    /// Reads an order for a cluster of so many nodes. None for an empty line.
     pub(super) fn parse(line: &str, nodes: usize) -> Result<Option<Order>, OrderError> {
         let mut words = line.split_whitespace();
         let Some(verb) = words.next() else { return Ok(None) };
@@ -65,7 +66,7 @@ fn node(verb: &str, word: Option<&str>, nodes: usize) -> Result<NodeNumber, Orde
     number.ok_or_else(|| OrderError::UnknownNode { asked: word.to_owned(), nodes })
 }
 
-/// The lines of standard input, until it ends.
+/// Returns the lines of standard input, until it ends.
 pub(super) fn lines() -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel(1);
     tokio::spawn(async move {

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::runtime::Drained;
 use crate::serve::Signals;
 
-/// A minute, as of a topic that `serve --create` makes.
+/// A minute, as for a topic that `serve --create` makes.
 const MIN_COMPACTION_LAG_MS: u64 = 60_000;
 
 /// Runs until standard input ends, a signal comes, or somebody says so.
@@ -27,7 +27,7 @@ pub async fn run(config: DevConfig) -> Result<Exit, DevError> {
     let cluster = ClusterConfig {
         nodes: config.nodes,
         store: "dev",
-        // One partition: revisions are then a total order, which is easy to look at.
+        // It has one partition: revisions are then a total order, which is easy to look at.
         log: EmbeddedConfig::new(1, topic_policy(MIN_COMPACTION_LAG_MS)),
         port: Some(config.port),
     };
@@ -131,7 +131,7 @@ impl Session {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// A second signal ends at once, which is as safe as a crash.
+    /// Ends the cluster in order. A second signal ends it at once, which is as safe as a crash.
     async fn end(self, signals: &mut Signals) {
         let Session { cluster, screen, .. } = self;
         screen.say("ending all nodes; the data is kept");
@@ -156,7 +156,7 @@ fn with_causes(error: &ClusterError) -> String {
     text
 }
 
-/// Standard output: a prompt where somebody sits, plain lines elsewhere.
+/// The standard output: a prompt where somebody sits, plain lines elsewhere.
 struct Screen {
     interactive: bool,
 }
@@ -168,7 +168,7 @@ impl Screen {
         Screen { interactive: io::stdin().is_terminal() && io::stdout().is_terminal() }
     }
 
-    /// A reader who left does not end the cluster: others may be using it.
+    /// Prints a line. A reader who left does not end the cluster: others may be using it.
     fn say(&self, text: &str) {
         let _left = writeln!(io::stdout(), "{text}");
     }
@@ -180,7 +180,7 @@ impl Screen {
         }
     }
 
-    /// Over the prompt's line, which is written again after it.
+    /// Prints over the prompt's line, which is written again after it.
     fn interject(&self, text: &str) {
         match self.interactive {
             true => self.say(&format!("\r\x1b[K{text}")),

@@ -48,7 +48,7 @@ pub(super) fn text(data: &Path, cluster: &Cluster) -> String {
     text
 }
 
-/// Lets the commands above run as they are printed, where this binary is not on the path.
+/// Returns the command that lets those above run as they are printed, where this binary is not on the path.
 pub(crate) fn alias() -> Option<String> {
     let this = env::current_exe().ok()?.canonicalize().ok()?;
     let path = env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Certificates of the settings for Kafka: until when they hold.
+//! Certificates in the settings for Kafka: until when they hold.
 
 use std::time::SystemTime;
 

@@ -11,7 +11,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// What follows is about this.
+    /// Begins a part: what follows is about `what`.
     pub(super) fn begin(&mut self, what: String) {
         writeln!(self.text, "{what}").expect(INFALLIBLE);
     }

@@ -10,19 +10,19 @@ use super::findings::Findings;
 use crate::config::ServeConfig;
 use crate::rocks::{self, DataDir, DataDirError};
 
-/// A copy of 64 GB has about as many files of 64 MiB, all of them open.
+/// The least limit of open files: a copy of 64 GB has about as many files of 64 MiB, all of them open.
 const OPEN_FILES_MIN: u64 = 1_024;
 
 pub(super) enum Data {
-    /// Nobody writes to it, as long as the look at it lasts.
+    /// Nobody writes to it while it is looked at.
     Quiet,
     Missing,
-    /// By a running node, which is the one to ask about its copies.
+    /// A running node writes to it, which is the one to ask about its copies.
     InUse,
     Unusable,
 }
 
-/// With what keeps others from writing to it.
+/// Looks at the data directory. Returns it with what keeps others from writing to it.
 pub(super) fn data_directory(
     config: &ServeConfig,
     findings: &mut Findings,
@@ -55,7 +55,8 @@ pub(super) fn data_directory(
     (data, held)
 }
 
-/// One that was made by hand may be open to others; what is in it is the application's.
+/// Warns of a directory that others may look into, as one that was made by hand may be: what is in it is the
+/// application's.
 fn privacy(path: &Path, findings: &mut Findings) {
     let mode = std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
     if let Ok(mode) = mode
@@ -68,7 +69,7 @@ fn privacy(path: &Path, findings: &mut Findings) {
     }
 }
 
-/// A rebuild makes a second copy beside the one that it replaces.
+/// Looks at the free space: a rebuild makes a second copy beside the one that it replaces.
 fn space(config: &ServeConfig, free: u64, findings: &mut Findings) {
     let sizes = config.stores.iter().map(|store| {
         rocks::size_in_use(&config.data, store.name.as_str()).ok().flatten().unwrap_or(0)

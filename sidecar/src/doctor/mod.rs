@@ -1,6 +1,6 @@
 //! `outrigger doctor`: everything around a node that can be looked at from outside, a line each.
 //!
-//! Good, warn or bad, and what to do. Nothing is changed; also while a node runs on the same data directory.
+//! A line says good, warn or bad, and what to do. Nothing is changed, and a node may run on the same data directory.
 
 mod certificates;
 mod findings;
@@ -20,14 +20,14 @@ use crate::survey;
 use self::findings::Findings;
 use self::store::Topic;
 
-/// The findings as text. `Negative` when one of them is bad.
+/// Returns the findings as text, and `Negative` when one of them is bad.
 pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
     let mut findings = Findings::default();
     for warning in &config.warnings {
         findings.warn(warning.clone(), "correct the configuration, if this is not meant");
     }
     certificates::examine(&config.kafka, &mut findings);
-    // Before the disk: what is held there would keep a node from starting while Kafka does not answer.
+    // Kafka is asked before the disk: what is held there would keep a node from starting while Kafka does not answer.
     let facts = survey::describe(config)?;
     let stores = config.stores.iter().zip(facts);
     let topics: Vec<_> = stores.map(|(store, facts)| Topic::of(config, store, facts)).collect();

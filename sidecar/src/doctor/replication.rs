@@ -11,7 +11,7 @@ use crate::kafka::Replicas;
 struct Wanted<'a> {
     bootstrap: &'a str,
     topic: &'a str,
-    /// By the store's setting, or else by what the cluster is meant to be; none where neither says it.
+    /// The replicas by the store's setting, or else by what the cluster is meant to be; none where neither says it.
     replication: Option<u32>,
     replicas: Option<Replicas>,
 }
@@ -31,7 +31,7 @@ pub(super) fn examine(
     wanted.judge(policy, findings);
 }
 
-/// Changes a topic's setting.
+/// Returns the command that changes a topic's setting.
 pub(super) fn alter(bootstrap: &str, topic: &str, setting: &str) -> String {
     format!(
         "kafka-configs --bootstrap-server {bootstrap} --alter --entity-type topics --entity-name {topic} \

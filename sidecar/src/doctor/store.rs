@@ -29,9 +29,9 @@ use crate::words::{MURMUR2, counted};
 /// What Kafka says of a store's topic.
 pub(super) struct Topic {
     facts: Result<LogFacts, KafkaError>,
-    /// None: a cluster that does not tell, or whose facts are missing too.
+    /// None: the cluster does not tell, or its facts are missing too.
     replicas: Option<Replicas>,
-    /// None without facts.
+    /// None: there are no facts.
     placement: Option<Result<Placement, PlacementError>>,
 }
 
@@ -82,9 +82,10 @@ fn unanswered(
 ) {
     let (what, kind) = (format!("Kafka says nothing of the topic: {error}"), StallKind::of(error));
     let name = store.name.as_str();
-    let found = match kind == StallKind::TopicGone {
-        true => serve::other_cluster(&config.kafka, &config.data, name),
-        false => serve::unreached(&config.kafka, store.topic.as_str()),
+    let found = if kind == StallKind::TopicGone {
+        serve::other_cluster(&config.kafka, &config.data, name)
+    } else {
+        serve::unreached(&config.kafka, store.topic.as_str())
     };
     match found {
         Some(Told { detail, what_to_do }) => findings.bad(format!("{what}: {detail}"), what_to_do),
@@ -113,7 +114,7 @@ fn topic(
     ));
     for warning in PolicyWarning::of(policy, &Limits::PRODUCTION) {
         let setting = match warning {
-            // Judged by what the cluster is meant to give.
+            // These are judged by what the cluster is meant to give.
             PolicyWarning::Replication(_) | PolicyWarning::MinInsync(_) => continue,
             PolicyWarning::UncleanElection => "unclean.leader.election.enable=false",
             PolicyWarning::MessageBytes(_) => "max.message.bytes=1048588",
@@ -220,8 +221,8 @@ fn planned(plan: &Plan, circumstances: &Circumstances, findings: &mut Findings) 
     }
 }
 
-/// A copy cannot be from the future: this clock went back, and with it the only measure of how long the copy
-/// was away.
+/// Looks at the clock. A copy cannot be from the future: then this clock went back, and with it the only measure of how
+/// long the copy was away.
 fn clock(found: &Found, findings: &mut Findings) {
     let Found::Copy(copy) = found else { return };
     let found = [&copy.current, &copy.building].into_iter().flatten();

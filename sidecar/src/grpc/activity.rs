@@ -9,29 +9,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::room::Held;
 
-/// A connection that is accepted and makes no call. Callers that connect ahead of their first call connect again.
+/// How long a connection that makes no call may stay. Callers that connect ahead of their first call connect again.
 const FIRST_CALL_MAX: Duration = Duration::from_secs(20);
 
-/// Between two calls. gRPC's clients connect again without telling anybody.
+/// How long a connection may stay without a call between two. gRPC's clients connect again without telling anybody.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
-/// Whatever it is used for: what holds a place for ever should be asked for once in a while. Calls that are open then
-/// go on.
+/// How old a connection may be, whatever it is used for: what holds a place for ever should be asked for once in a
+/// while. Calls that are open then are served to their end.
 const AGE_MAX: Duration = Duration::from_secs(3_600);
 
-/// Without a call for so long, a connection may have to make way for another.
+/// A connection without a call for so long may have to make way for another.
 const USELESS_AFTER: Duration = Duration::from_secs(1);
 
-/// Answers wait to be sent, and for so long not one of them was taken.
+/// How long answers may wait to be sent while not one of them is taken.
 const TAKE_MAX: Duration = Duration::from_secs(90);
 
-/// Of one connection.
+/// What is known of the use of one connection.
 pub(super) struct Activity {
     began: Instant,
     open: AtomicUsize,
     /// Parts of answers that are not sent.
     unsent: AtomicUsize,
-    /// Milliseconds after `began` when one was sent last, or the only one began to wait.
+    /// Milliseconds after `began` when a part was sent last, or when the only one began to wait.
     took_ms: AtomicU64,
     /// Milliseconds after `began`, at least 1, when the last call ended; 0 before the first.
     ended_ms: AtomicU64,
@@ -49,7 +49,7 @@ pub(super) struct OpenCall {
 pub(super) enum Use {
     NoCallYet,
     Calls,
-    /// Since the last call ended.
+    /// The time since the last call ended.
     Idle(Duration),
 }
 
@@ -63,11 +63,11 @@ pub(super) enum WornOut {
     Stuck,
 }
 
-/// How much less a connection is worth than others, greater is less.
+/// How much less a connection is worth than others: the greatest is worth least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Uselessness {
     Idle(Duration),
-    /// Since it was accepted.
+    /// The time since it was accepted.
     Silent(Duration),
 }
 
@@ -92,7 +92,7 @@ impl Activity {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Since when nothing was taken of answers that wait.
+    /// How long nothing was taken of answers that wait; none: they do not wait.
     fn stuck_for(&self, now: Instant) -> Option<Duration> {
         let took = self.began + Duration::from_millis(self.took_ms.load(Ordering::Relaxed));
         (self.unsent.load(Ordering::Acquire) > 0).then(|| now.saturating_duration_since(took))
@@ -111,7 +111,7 @@ impl Activity {
         }
     }
 
-    /// None: it is of use, or was a moment ago.
+    /// How useless the connection is. None: it is of use, or was a moment ago.
     pub(super) fn uselessness(&self, now: Instant) -> Option<Uselessness> {
         match self.used(now) {
             Use::NoCallYet => Some(Uselessness::Silent(now.saturating_duration_since(self.began))),
@@ -120,7 +120,7 @@ impl Activity {
         }
     }
 
-    /// Another connection needs its place.
+    /// Ends the connection: another one needs its place.
     pub(super) fn leave(&self) {
         self.leave.cancel();
     }
@@ -144,19 +144,19 @@ impl Activity {
         }
     }
 
-    /// The time until it must be judged again, or why it should end.
+    /// Returns the time until it must be judged again, or why it should end.
     fn judge(&self, now: Instant) -> Result<Duration, WornOut> {
         let age = now.saturating_duration_since(self.began);
         let left = match self.used(now) {
             Use::NoCallYet => FIRST_CALL_MAX.checked_sub(age).ok_or(WornOut::Silent)?,
             Use::Idle(since) => IDLE_MAX.checked_sub(since).ok_or(WornOut::Idle)?,
-            // Looked at often enough to see a call end, and whether its answers are taken.
+            // It is looked at often enough to see a call end, and whether its answers are taken.
             Use::Calls => match self.stuck_for(now) {
                 Some(stuck) => TAKE_MAX.checked_sub(stuck).ok_or(WornOut::Stuck)?,
                 None => TAKE_MAX,
             },
         };
-        // At least a moment: what is due this very millisecond must not be looked at without end.
+        // It is at least a moment: what is due this very millisecond must not be looked at without end.
         let left = left.max(Duration::from_millis(1));
         Ok(left.min(AGE_MAX.checked_sub(age).ok_or(WornOut::Old)?))
     }
@@ -176,7 +176,7 @@ impl Activity {
 }
 
 impl OpenCall {
-    /// A part of its answer waits to be sent.
+    /// Counts a part of the call's answer that waits to be sent.
     pub(super) fn unsent(&self) {
         let Activity { unsent, took_ms, .. } = &*self.activity;
         if unsent.fetch_add(1, Ordering::AcqRel) == 0 {
@@ -184,7 +184,7 @@ impl OpenCall {
         }
     }
 
-    /// One that waited is sent, or given up.
+    /// Counts a part that waited as sent, or given up.
     pub(super) fn sent(&self) {
         self.activity.took_ms.store(self.activity.ms(), Ordering::Relaxed);
         self.activity.unsent.fetch_sub(1, Ordering::AcqRel);

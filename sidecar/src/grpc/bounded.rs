@@ -47,7 +47,7 @@ impl Patience {
         Patience { wait_max, end: now + wait_max, next: Next::Withdraw, sleep }
     }
 
-    /// Ready when nothing more is waited for.
+    /// Is ready when nothing more is waited for.
     fn poll(&mut self, pending: &PendingWrite, context: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.sleep.as_mut().poll(context));

@@ -25,7 +25,7 @@ use super::request::Request;
 use super::room::{Held, Share};
 use crate::telemetry::metrics;
 
-/// What of an answer is a part of its call: most answers, and all that tell what came of a single write.
+/// Bytes of an answer that count as a part of its call: most answers, and all that tell what came of a single write.
 const SMALL_ANSWER_BYTES: usize = 4 * 1024;
 
 /// The calls of one connection.
@@ -56,10 +56,10 @@ pub(super) struct Answer {
     method: Method,
     share: Share,
     open: Arc<OpenCall>,
-    /// Made already.
+    /// It is made already.
     next: Option<Frame<Bytes>>,
     waits: Option<(Waiting, Bytes)>,
-    /// Of a stream: when our end of it must come.
+    /// When our end of it must come, where it is a stream.
     late: Option<Pin<Box<Sleep>>>,
     /// An error was told: the answer found no room, or the deadline came before its end.
     over: bool,
@@ -90,7 +90,7 @@ impl Service<hyper::Request<Incoming>> for Calls {
     fn call(&self, request: hyper::Request<Incoming>) -> Call {
         let (method, share) = (Method::of(request.uri()), self.share.clone());
         let held = share.try_call(method.call_cost());
-        // Whoever asks how this node is must hear it also when it has much to do.
+        // Whoever asks how this node is must hear it even when the node has much to do.
         let held = held.or_else(|| (method == Method::Probe).then(|| share.try_probe()).flatten());
         let admitted = held.is_some();
         let open = Some(Arc::new(self.activity.call(held)));
@@ -101,7 +101,7 @@ impl Service<hyper::Request<Incoming>> for Calls {
             if method.streams() {
                 request.extensions_mut().insert(share.clone());
             }
-            // Always ready: they are a table of handlers.
+            // The routes are always ready: they are a table of handlers.
             Running { answer: self.routes.clone().call(request), late }
         });
         Call { method, share, running, open }
@@ -139,7 +139,7 @@ impl Future for Call {
     }
 }
 
-/// A call that fails says so once, in the head of its answer or in its trailers.
+/// Counts a call that fails: it says so once, in the head of its answer or in its trailers.
 fn count(headers: &HeaderMap) {
     if let Some(reason) = refusals::reason(headers) {
         metrics::failed(reason);
@@ -157,8 +157,8 @@ impl Answer {
         Frame::data(Bytes::from_owner(Unsent { bytes, _held: held, open }))
     }
 
-    /// HTTP/2 asks for the first bytes when its caller takes some, and until then the whole answer would be in memory
-    /// without room.
+    /// Makes the next part. HTTP/2 asks for the first bytes when its caller takes some, and until then the whole answer
+    /// would be in memory without room.
     fn make(&mut self, context: &mut Context<'_>) {
         if !self.method.streams()
             && let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *self).poll_frame(context)
@@ -167,7 +167,7 @@ impl Answer {
         }
     }
 
-    /// The end, instead of what is not sent any more.
+    /// Ends the answer with `detail`, instead of what is not sent any more.
     fn failed(&mut self, detail: ErrorDetail) -> Frame<Bytes> {
         let mut end = HeaderMap::new();
         Status::from(detail).add_header(&mut end).expect("its text is escaped");
@@ -176,7 +176,7 @@ impl Answer {
         Frame::trailers(end)
     }
 
-    /// None: it has to wait for room.
+    /// Returns the bytes once they have room. None: they have to wait for it.
     fn admit(&mut self, bytes: Bytes) -> Option<Frame<Bytes>> {
         if bytes.len() <= SMALL_ANSWER_BYTES || self.method == Method::Writes {
             return Some(self.data(bytes, None));
@@ -232,7 +232,9 @@ impl Body for Answer {
             let bytes = match frame.into_data() {
                 Ok(bytes) => bytes,
                 Err(trailers) => {
-                    trailers.trailers_ref().into_iter().for_each(count);
+                    if let Some(trailers) = trailers.trailers_ref() {
+                        count(trailers);
+                    }
                     return Poll::Ready(Some(Ok(trailers)));
                 }
             };

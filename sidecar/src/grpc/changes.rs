@@ -1,4 +1,4 @@
-//! Changes of the stores' status, of whichever store.
+//! Changes of the status of any store.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,7 +30,9 @@ impl Changes {
         });
         first.await.map_err(|_| Closed)?;
         drop(waits);
-        self.0.iter_mut().for_each(watch::Receiver::mark_unchanged);
+        for changes in &mut self.0 {
+            changes.mark_unchanged();
+        }
         Ok(())
     }
 }

@@ -13,14 +13,14 @@ use super::call::Calls;
 use super::listen::Socket;
 use super::together::Together;
 
-/// What a caller may send ahead of us and ask for at the same time, in bytes and calls. All of it is memory that a caller
-/// may take without more ado, so that only the first connections have much.
+/// What a caller may send ahead of us and ask for at the same time, in bytes and calls. All of it is memory that a
+/// caller may simply take, so that only the first connections have much.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Windows {
     stream: u32,
-    /// A few full streams must not starve the others.
+    /// Bytes of all streams together. A few full streams must not starve the others.
     connection: u32,
-    /// Fewer and larger: what one write or read brings is handled at once.
+    /// Bytes of a frame. Large frames are few: what one write or read brings is handled at once.
     frame: u32,
     calls: u32,
 }
@@ -32,28 +32,30 @@ impl Windows {
         frame: 256 * 1024,
         calls: 1_024,
     };
-    /// HTTP/2's own.
+    /// The windows that HTTP/2 itself gives.
     pub(super) const NARROW: Windows =
         Windows { stream: 65_535, connection: 65_535, frame: 16_384, calls: 128 };
 }
 
-/// Of headers of one call: a token of many partitions travels in the message, a Bearer token in a kilobyte.
+/// Bytes of the headers of one call: a token of many partitions travels in the message, a Bearer token in a kilobyte.
 const HEADERS_BYTES_MAX: u32 = 8 * 1024;
 
 /// What HTTP/2 takes of a stream's answer before it asks whether the caller does.
 const SEND_BYTES: usize = 64 * 1024;
 
-/// A caller whose machine vanished must not keep its streams and snapshots.
+/// How often it is asked whether the caller is there: one whose machine vanished must not keep its streams and
+/// snapshots.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After its last answer a connection that is to end has so long to take leave; a caller that does not is cut off.
+/// How long a connection that is to end may take to say goodbye after its last answer; a caller that takes longer is
+/// cut off.
 const LEAVE_MAX: Duration = Duration::from_millis(250);
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
-    /// By its caller, or with the node.
+    /// Its caller ended it, or the node ends.
     Ended,
     WornOut(WornOut),
     /// Another one needed its place.
@@ -85,7 +87,7 @@ pub(super) async fn serve(
     let mut connection = std::pin::pin!(connection);
     let why = tokio::select! {
         biased;
-        // It ends with whatever its caller did to it, which is nobody's news.
+        // However its caller ended it, that is nobody's news.
         _ended = &mut connection => return Closed::Ended,
         () = ending.cancelled() => Closed::Ended,
         () = activity.told_to_leave() => Closed::Displaced,

@@ -33,14 +33,14 @@ pub(super) struct Read {
     pub(super) wait_ms_max: Option<u64>,
 }
 
-/// `start..end` of keys; `end` none: no bound.
+/// The keys `start..end`; where `end` is none they have no bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) start: Vec<u8>,
     pub(super) end: Option<Vec<u8>>,
 }
 
-/// `key`: the only one that is read; none: all keys may be.
+/// Checks what a read asks for. `key`: the only one that is read; none: all keys may be.
 pub(super) fn read(
     options: Option<ReadOptions>,
     key: Option<&[u8]>,
@@ -74,7 +74,7 @@ pub(super) fn read(
     Ok(Read { demand, wait_ms_max: options.wait_ms_max })
 }
 
-/// A token as the store's topic understands it: one position for each partition.
+/// Returns a token as the store's topic understands it: one position for each partition.
 pub(super) fn core_token(token: v1::Token, gate: &Gate) -> Result<Token, ErrorDetail> {
     let topic = TopicId(<[u8; 16]>::try_from(&token.topic_id[..]).map_err(|_| {
         error::token_invalid(format!(
@@ -134,7 +134,7 @@ pub(super) fn token(token: &Token) -> v1::Token {
     v1::Token { topic_id: topic_id(token.topic), positions: positions.collect() }
 }
 
-/// What a session must include to see its own writes: a position for each partition that has one.
+/// Returns what a session must include to see its own writes: a position for each partition that has one.
 pub(super) fn token_of_writes(
     topic: TopicId,
     written: impl IntoIterator<Item = (Partition, Offset)>,
@@ -155,7 +155,7 @@ pub(super) fn revision(revision: Revision) -> v1::Revision {
     v1::Revision { partition: revision.partition.0, offset: revision.offset.0 }
 }
 
-/// Bytes of key and value that a caller takes in one row.
+/// Returns the bytes of key and value that a caller takes in one row.
 pub(super) fn row_bytes_max(options: Option<&ReadOptions>) -> usize {
     let asked = options.and_then(|options| options.row_bytes_max);
     let max = asked.map(|max| usize::try_from(max).unwrap_or(usize::MAX));
@@ -188,7 +188,7 @@ pub(super) fn range(keys: Option<Keys>) -> Result<Range, ErrorDetail> {
     }
 }
 
-/// The first key after all that begin with `prefix`; none when there is no such key.
+/// Returns the first key after all that begin with `prefix`; none when there is no such key.
 fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
     let mut end = prefix[..=last].to_vec();
@@ -196,7 +196,7 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(end)
 }
 
-/// How long a write may wait for the log; none: as long as the log's client tries.
+/// Returns how long a write may wait for the log; none: as long as the log's client tries.
 pub(super) fn write_wait(
     wait_ms_max: Option<u64>,
     deadline: CallDeadline,
@@ -232,9 +232,10 @@ pub(super) fn delete(key: Bytes, limits: &Limits) -> Result<Change, ErrorDetail>
 }
 
 fn check_key(key: &Bytes, limits: &Limits) -> Result<(), ErrorDetail> {
-    match key.len() > limits.key_bytes_max {
-        true => Err(error::key_too_large(key.len(), limits.key_bytes_max)),
-        false => Ok(()),
+    if key.len() > limits.key_bytes_max {
+        Err(error::key_too_large(key.len(), limits.key_bytes_max))
+    } else {
+        Ok(())
     }
 }
 

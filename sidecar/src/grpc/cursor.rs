@@ -29,7 +29,7 @@ pub(super) enum LargeRows {
 /// A row that is larger than its caller takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LargeRow {
-    /// How it begins.
+    /// The beginning of its key.
     pub(super) key: Vec<u8>,
     pub(super) key_bytes: usize,
     pub(super) value_bytes: usize,
@@ -40,11 +40,11 @@ pub(super) struct LargeRow {
 #[derive(Debug)]
 pub(super) enum CursorFailure {
     Store(StoreError),
-    /// The rows before it were read.
+    /// A row is larger than its caller takes. The rows before it were read.
     LargeRow(LargeRow),
 }
 
-/// Of a large row's key: enough to find it, little enough for a message.
+/// Bytes of a large row's key that are shown: enough to find it, little enough for a message.
 const KEY_SHOWN_BYTES: usize = 64;
 
 pub(super) struct Cursor {
@@ -64,7 +64,7 @@ struct Batch {
 struct RowInArena {
     key_len: usize,
     value_len: usize,
-    /// Of a value that was left out.
+    /// How many bytes of a value were left out.
     omitted: Option<usize>,
     revision: Revision,
 }
@@ -74,12 +74,12 @@ impl Cursor {
         Cursor { view, selection, at_end: false }
     }
 
-    /// No row is left.
+    /// Whether no row is left.
     pub(super) fn at_end(&self) -> bool {
         self.at_end
     }
 
-    /// The next rows, none only at the end. Blocks on the disk.
+    /// Reads the next rows, none only at the end. Blocks on the disk.
     pub(super) fn next_batch(&mut self) -> Result<Vec<Row>, CursorFailure> {
         let Selection { range, reverse, keys_only, rows_max, row_bytes_max, large_rows } =
             &mut self.selection;
@@ -92,7 +92,7 @@ impl Cursor {
             let value = if *keys_only { b"" } else { value };
             let (value, omitted) = match taken(key, value, revision, *row_bytes_max, *large_rows) {
                 Ok(taken) => taken,
-                // First the rows before it, then its name.
+                // The rows before it come first, then its name.
                 Err(_) if !batch.rows.is_empty() => {
                     more = true;
                     return Scan::Stop;
@@ -142,7 +142,7 @@ impl LargeRow {
     }
 }
 
-/// The value to send, and how many bytes of it were left out.
+/// Returns the value to send, and how many bytes of it were left out.
 fn taken<'a>(
     key: &[u8],
     value: &'a [u8],
@@ -161,14 +161,14 @@ impl Range {
     fn continue_after(&mut self, key: &[u8], reverse: bool) {
         match reverse {
             true => self.end = Some(key.to_vec()),
-            // The smallest key above this one.
+            // The scan resumes at the smallest key above this one.
             false => self.start = [key, b"\0"].concat(),
         }
     }
 }
 
 impl Batch {
-    /// A row of any size fits an empty batch.
+    /// Whether the row fits. A row of any size fits an empty batch.
     fn has_room(&self, key: &[u8], value: &[u8]) -> bool {
         let fits = self.arena.len() + key.len() + value.len() <= BATCH_BYTES;
         self.rows.is_empty() || (self.rows.len() < BATCH_LEN_MAX && fits)
@@ -314,7 +314,7 @@ mod tests {
         assert!(many.len() > 1 && keys(&many).len() == 900);
     }
 
-    /// Three rows, the second of which has a value of 9 bytes.
+    /// Reads three rows, the second of which has a value of 9 bytes.
     fn one_large(selection: Selection) -> (Vec<Vec<u32>>, Option<LargeRow>) {
         let mut rows = numbered(3, b"v").0;
         rows.insert(1_u32.to_be_bytes().to_vec(), vec![0; 9]);

@@ -7,7 +7,7 @@ use tonic::metadata::MetadataMap;
 
 const HEADER: &str = "grpc-timeout";
 
-/// For a caller that gives no bound at all.
+/// How long a call waits whose caller gives no bound at all.
 const WAIT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// The node's own bound: a read that waits holds memory here and in the core.
@@ -37,27 +37,28 @@ impl CallDeadline {
         CallDeadline(text.and_then(parse))
     }
 
-    /// When a call is answered at the latest, whatever it waits for: before its caller gives it up, and after the
-    /// answer of a read or write that waited, which knows what it waited for.
+    /// Returns within what time a call is answered at the latest, whatever it waits for: before its caller gives it up,
+    /// and after the answer of a read or write that waited, which knows what it waited for.
     pub(super) fn answer_within(self) -> Option<Duration> {
         self.0.map(|timeout| timeout - (timeout / 20).min(ON_ITS_WAY_MAX))
     }
 
-    /// How long to wait: what the request allows, what is left of the call's own deadline, our bound.
+    /// Returns how long to wait: the least of what the request allows, what is left of the call's own deadline, and our
+    /// bound.
     pub(super) fn wait(self, wait_ms_max: Option<u64>) -> Duration {
         self.bound(wait_ms_max).unwrap_or(WAIT_DEFAULT).min(WAIT_MAX)
     }
 
-    /// What caller and call allow; none: the node decides.
+    /// Returns how long caller and call allow to wait; none: the node decides.
     pub(super) fn bound(self, wait_ms_max: Option<u64>) -> Option<Duration> {
         let asked = wait_ms_max.map(Duration::from_millis);
-        // Less than the call's deadline: the answer, which names the reason, must come before it.
+        // It is less than the call's deadline: the answer, which names the reason, must come before that.
         let left = self.0.map(|timeout| timeout - timeout / 10);
         asked.into_iter().chain(left).min()
     }
 }
 
-/// `TimeoutValue TimeoutUnit` of the gRPC protocol over HTTP/2.
+/// Reads `TimeoutValue TimeoutUnit` of the gRPC protocol over HTTP/2.
 fn parse(text: &str) -> Option<Duration> {
     let (unit_at, unit) = text.char_indices().last()?;
     let digits = &text[..unit_at];

@@ -14,7 +14,7 @@ use super::read::{self, Snapshot};
 use super::service::Service;
 use crate::runtime::StoreHandle;
 
-/// Absent when there is no exact copy.
+/// Returns the digest; none when there is no exact copy.
 pub(super) async fn of(
     service: &Service,
     store: &StoreHandle,
@@ -52,7 +52,7 @@ impl Drop for Asked {
 }
 
 /// Gives the rows from `start` on to `add`, on a blocking thread that stops when nobody waits any more. The outer
-/// failure is a node that stops.
+/// failure means that the node stops.
 pub(super) async fn read_on<T: Send + 'static>(
     view: Box<dyn View + Send>,
     start: Vec<u8>,

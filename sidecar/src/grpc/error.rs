@@ -21,12 +21,12 @@ use crate::escape::escape;
 use crate::runtime::{Circumstances, Told};
 use crate::telemetry::metrics;
 
-/// `MSG_SIZE_TOO_LARGE`, `RECORD_LIST_TOO_LARGE`.
+/// Kafka's `MSG_SIZE_TOO_LARGE` and `RECORD_LIST_TOO_LARGE`.
 const RECORD_TOO_LARGE: [i32; 2] = [10, 18];
 /// `_QUEUE_FULL`: librdkafka's queue has no room; the record never entered it.
 const QUEUE_FULL: i32 = -184;
 
-/// Of an item that fails alone. A call that fails is counted where its answer leaves.
+/// Counts the failure of an item that fails alone. A call that fails is counted where its answer leaves.
 pub(super) fn counted(detail: ErrorDetail) -> ErrorDetail {
     metrics::failed(detail.reason());
     detail
@@ -126,13 +126,13 @@ pub(super) fn overloaded(what: &str) -> ErrorDetail {
     advised(Reason::Overloaded, format!("too many {what} are open"), "try again after a moment")
 }
 
-/// By its length, which comes first: nothing of it was read.
+/// The length of a request, which comes first, is too large: nothing of it was read.
 pub(super) fn request_too_large(bytes: usize) -> ErrorDetail {
     let message = format!("the request has {bytes} bytes, and such a request has 1 MiB at most");
     advised(Reason::RequestTooLarge, message, "leave out what the call does not ask for")
 }
 
-/// Of a call whose message began and does not go on.
+/// A call's message began, and the rest of it did not come.
 pub(super) fn unfinished(waited: Duration) -> ErrorDetail {
     let message = format!("the request did not come whole within {} seconds", waited.as_secs());
     advised(
@@ -196,7 +196,7 @@ pub(super) fn of_rejection(rejection: &Rejection) -> ErrorDetail {
     advised(reason_of_rejection(rejection), rejection.to_string(), what_to_do_about(rejection))
 }
 
-/// The same with what is known of the store that turned the call away.
+/// Says the same with what is known of the store that turned the call away.
 pub(super) fn turned_away(circumstances: &Circumstances, rejection: &Rejection) -> ErrorDetail {
     let general = of_rejection(rejection);
     match rejection {
@@ -253,7 +253,7 @@ pub(super) fn of_store_error(error: &StoreError) -> ErrorDetail {
     advised(Reason::StoreFailed, error.to_string(), what_to_do)
 }
 
-/// In no log, now and ever.
+/// The write is in no log, and never will be.
 pub(super) fn write_did_not_happen(error: &KafkaError) -> ErrorDetail {
     let detail = match (error.code, StallKind::of(error)) {
         (QUEUE_FULL, _) => advised(
@@ -280,14 +280,14 @@ pub(super) fn write_did_not_happen(error: &KafkaError) -> ErrorDetail {
     named(detail, error)
 }
 
-/// May be in the log, or may still get there.
+/// The write may be in the log, or may still get there.
 pub(super) fn write_unknown(error: &KafkaError) -> ErrorDetail {
     let message = "it is not known whether the log has taken the write, and it may still appear";
     let detail = advised(Reason::WriteUnknown, message, "read the key before writing again");
     ErrorDetail { may_have_happened: true, ..named(detail, error) }
 }
 
-/// Whose leader, and whose replicas, are to be looked after.
+/// Adds the partition, whose leader and replicas are to be looked after.
 pub(super) fn of_partition(detail: ErrorDetail, partition: Partition) -> ErrorDetail {
     ErrorDetail { message: format!("partition {partition}: {}", detail.message), ..detail }
 }
@@ -306,7 +306,7 @@ fn reason_of_rejection(rejection: &Rejection) -> Reason {
         Rejection::NotReady(phase) => match phase {
             Phase::Restoring(_) | Phase::CatchingUp => Reason::Restoring,
             Phase::Opening | Phase::Ready => Reason::NotReady,
-            // Of a read at STALE, which finds no copy: trying again is as useless as for others.
+            // A read at STALE found no copy: trying again is as useless as for others.
             Phase::Refused(refusal) => of_refusal(refusal),
             Phase::Stopped => Reason::Draining,
         },

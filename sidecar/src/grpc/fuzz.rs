@@ -152,7 +152,7 @@ fn judge_wait(wait_ms_max: Option<u64>) {
     }
 }
 
-/// The same bytes as every request that there is.
+/// Judges the same bytes as every request that there is.
 fn judge_bytes(bytes: &[u8]) {
     if let Ok(GetRequest { read, .. }) = GetRequest::decode(bytes) {
         judge_read(read);
@@ -167,7 +167,9 @@ fn judge_bytes(bytes: &[u8]) {
         judge_wait(wait_ms_max);
     }
     if let Ok(WriteRequest { items, wait_ms_max, .. }) = WriteRequest::decode(bytes) {
-        items.into_iter().for_each(judge_item);
+        for item in items {
+            judge_item(item);
+        }
         judge_wait(wait_ms_max);
     }
     if let Ok(VerifyRequest { ask: Some(ask) }) = VerifyRequest::decode(bytes) {

@@ -32,12 +32,12 @@ pub(super) struct Health {
     hung: watch::Receiver<Hung>,
     /// Once cancelled, nobody new should come, while those who are here are served.
     leaving: CancellationToken,
-    /// What was last told of each service: watchers hear of every call, also of one that changes nothing.
+    /// What was last told of each service: watchers hear of every call, even of one that changes nothing.
     told: BTreeMap<String, ServingStatus>,
 }
 
 impl Health {
-    /// Made before anybody is answered: every service has its name from then on, and no probe hears that there is none.
+    /// Gives every service its name before anybody is answered, so that no probe hears that there is none.
     pub(super) async fn named(
         reporter: HealthReporter,
         stores: Stores,
@@ -60,7 +60,7 @@ impl Health {
             let change = async {
                 tokio::select! {
                     changed = changes.next() => changed,
-                    // Its end is that of the runtime, and so of all stores.
+                    // It ends with the runtime, and so with all stores.
                     watched = self.hung.changed() => watched.map_err(|_| Closed),
                     () = self.leaving.cancelled(), if !left => Ok(()),
                 }
@@ -92,10 +92,7 @@ impl Health {
     }
 
     async fn set(&mut self, service: &str, serving: bool) {
-        let status = match serving {
-            true => ServingStatus::Serving,
-            false => ServingStatus::NotServing,
-        };
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         if self.told.insert(service.to_owned(), status) != Some(status) {
             self.reporter.set_service_status(service, status).await;
         }
@@ -105,7 +102,7 @@ impl Health {
         let stores: Vec<_> = self.stores.all().iter().map(service_of).collect();
         for service in stores.iter().map(String::as_str).chain(READY).chain(LIVE) {
             self.set(service, false).await;
-            // Ends the streams of its watchers, which would otherwise hold up the server's own end.
+            // This ends the streams of its watchers, which would otherwise hold up the server's own end.
             self.reporter.clear_service_status(service).await;
         }
     }
@@ -115,8 +112,8 @@ fn service_of(store: &Store) -> String {
     format!("{}/{}", store_server::SERVICE_NAME, store.handle.name())
 }
 
-/// READY says that a copy has everything from the start of its restore on; `lag_max` asks for more: that it is at most
-/// so many offsets behind the end that was last heard of.
+/// Whether a copy is ready enough. READY says that it has everything from the start of its restore on; `lag_max` asks
+/// for more: that it is at most so many offsets behind the end that was last heard of.
 fn is_ready(status: &Status, lag_max: Option<u64>) -> bool {
     let near = lag_max.is_none_or(|lag_max| state::lag(status).is_some_and(|lag| lag <= lag_max));
     status.phase == Phase::Ready && near

@@ -27,8 +27,8 @@ const CONNECTIONS_MAX: usize = 256;
 /// Connections of one address that may send much ahead and make many calls at a time.
 const WIDE_MAX: usize = 8;
 
-/// After a failed accept (no file descriptors left, say): a loop that fails at once would eat a core. Also before
-/// places are looked for again where all connections have calls.
+/// The pause after a failed accept (no file descriptors left, say), for a loop that fails at once would use a whole
+/// core, and before places are looked for again where all connections have calls.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The same news is not logged again before this.
@@ -50,11 +50,11 @@ struct Places {
     listener: &'static str,
     connections: JoinSet<Closed>,
     activities: BTreeMap<Id, Arc<Activity>>,
-    /// Those with wide windows.
+    /// Connections with wide windows.
     wide: BTreeSet<Id>,
     room: Room,
     full: Seldom,
-    /// Those that this node closed, by why.
+    /// How often this node closed connections, by why.
     closed: BTreeMap<&'static str, Seldom>,
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn serve(listener: Listener, routes: Routes, ending: Cancellati
     while let Some(closed) = places.connections.join_next_with_id().await {
         places.vacate(closed);
     }
-    // Now or never: the sum of what is told is the metric's.
+    // It is told now or never: the sum of what is told is the metric's.
     places.tell_rest(Instant::now() + NEWS_EVERY);
 }
 
@@ -137,7 +137,7 @@ impl Places {
         None
     }
 
-    /// One connection leaves at a time: whoever makes no call is less than whoever made one long ago.
+    /// Makes one connection leave at a time: one that made no call is worth less than one that made a call long ago.
     fn make_way(&mut self) {
         if self.activities.values().any(|activity| activity.leaves()) {
             return;
@@ -178,16 +178,18 @@ impl Places {
         }
     }
 
-    /// When there is news that waits to be told.
+    /// When news that waits is to be told.
     fn news_at(&self) -> Option<Instant> {
         self.closed.values().filter_map(Seldom::due).min()
     }
 
-    /// What waits to be told and is due by `now`.
+    /// Tells what waits and is due by `now`.
     fn tell_rest(&mut self, now: Instant) {
         let rest = self.closed.iter_mut().filter_map(|(why, news)| Some((*why, news.rest(now)?)));
         let rest: Vec<_> = rest.collect();
-        rest.into_iter().for_each(|(why, times)| self.tell(why, times));
+        for (why, times) in rest {
+            self.tell(why, times);
+        }
     }
 
     fn tell(&self, why: &'static str, times: u64) {

@@ -1,8 +1,9 @@
-//! What is to be known of a call before its message is read: from its path, which says what it asks for.
+//! What is known of a call before its message is read: its path says what it asks for.
 
 use hyper::Uri;
 
-/// Requests of calls other than writes: a key, a range, a token. Lists of small things grow when they are decoded.
+/// Bytes that a request of calls other than writes may have: a key, a range, a token. Lists of small things grow when
+/// they are decoded.
 const SMALL_REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes that a decoded request takes for each that it was sent as, at most.
@@ -10,7 +11,8 @@ const SMALL_REQUEST_GROWTH: usize = 16;
 
 const CALL_BYTES: usize = 8 * 1024;
 
-/// With one message of replies, which must not wait for the room that the writes hold that it answers.
+/// Bytes of an open stream of writes. One message of replies is among them, which must not wait for the room that is
+/// held by the writes that it answers.
 const WRITES_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +23,11 @@ pub(super) enum Method {
     Write,
     /// A stream of writes.
     Writes,
-    /// Scan, WatchStatus: answers until there are no more.
+    /// Scan, WatchStatus: they answer until there is no more to tell.
     Stream,
     /// A stream of questions and answers.
     Verify,
-    /// Of operators: throttle, cancel, continue.
+    /// Throttle, cancel and continue, which operators call.
     Operate,
     /// Health: it must be answered when nothing else is.
     Probe,
@@ -49,7 +51,7 @@ impl Method {
         }
     }
 
-    /// What an open call takes whatever it carries: its stream, headers, task and buffers.
+    /// Returns the bytes that an open call takes, whatever it carries: its stream, headers, task and buffers.
     pub(super) fn call_cost(self) -> usize {
         match self {
             Method::Writes => WRITES_BYTES,
@@ -63,7 +65,7 @@ impl Method {
         }
     }
 
-    /// Whether its answer goes on after the first message.
+    /// Whether its answer may have more than one message.
     pub(super) fn streams(self) -> bool {
         match self {
             Method::Writes | Method::Stream | Method::Verify => true,
@@ -84,7 +86,7 @@ impl Method {
         }
     }
 
-    /// What a message of so many bytes takes until it is judged. None: no such message is legal.
+    /// Returns what a message of so many bytes takes until it is judged. None: no such message is legal.
     pub(super) fn cost(self, bytes: usize) -> Option<usize> {
         match self {
             // Keys and values are parts of what was received; how many items there may be is bounded when they are

@@ -68,23 +68,22 @@ use crate::watchdog::Hung;
 
 pub use self::listen::Listener;
 
-/// How long open calls may go on once the server ends: longer than a write waits for the log, so that its outcome is
+/// How long open calls may take once the server ends: longer than a write waits for the log, so that its outcome is
 /// told.
 const GRACE: Duration = Duration::from_secs(12);
 
 pub struct Server {
-    /// Bound and listening.
     pub listeners: Vec<Listener>,
-    /// With different names.
+    /// The stores, whose names are different.
     pub stores: Vec<StoreHandle>,
     pub throttle: RestoreThrottle,
     /// Without one nobody can tell how long a restore takes.
     pub sampler: Option<Sampler>,
     /// The largest lag of a store that health reports as ready; none: any.
     pub ready_lag_max: Option<u64>,
-    /// For other nodes, when they may have copies.
+    /// What gives copies to other nodes, when they may have them.
     pub giver: Option<Giver>,
-    /// While something does, the process is not live.
+    /// What hangs. While something does, the process is not live.
     pub hung: Receiver<Hung>,
     /// Once cancelled, nothing is ready, and everything is served as before.
     pub leaving: CancellationToken,
@@ -100,7 +99,9 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let ending = stop.child_token();
     let stores = Stores::new(server.stores);
     let service = Service::new(stores.clone(), server.throttle, ending.clone());
-    server.sampler.into_iter().for_each(|sampler| measure(&service, sampler));
+    if let Some(sampler) = server.sampler {
+        measure(&service, sampler);
+    }
     let reporter = HealthReporter::new();
     let peers = server.giver.map(|giver| Peers::new(giver, &service));
     let routes = routes(&service, peers.clone(), reporter.clone())?;
@@ -122,7 +123,7 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     Ok(())
 }
 
-/// Until the node stops.
+/// Measures every store's restores until the node stops.
 fn measure(service: &Service, sampler: Sampler) {
     let measurer = Arc::new(Measurer::new(sampler));
     for index in 0..service.stores.all().len() {
@@ -136,7 +137,7 @@ fn measure(service: &Service, sampler: Sampler) {
     }
 }
 
-/// Once the server ends, open calls have their grace; then the connections are cut.
+/// Gives open calls their grace once the server ends; then the connections are cut.
 async fn within_grace(mut listening: JoinSet<()>, ending: &CancellationToken) {
     ending.cancelled().await;
     let ended = async {
@@ -181,7 +182,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // So that a tool can show the details of an error.
+        // With it a tool can show the details of an error.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 

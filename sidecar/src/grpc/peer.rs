@@ -30,7 +30,7 @@ const TAKE_MAX: Duration = Duration::from_secs(60);
 
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Strangers must not fill the log.
+/// How often refusals are told at most: strangers must not fill the log.
 const REFUSALS_TOLD_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A clone is a reference.
@@ -45,7 +45,7 @@ pub(super) struct Peers {
 /// Callers without the secret: anybody can be one, as often as they like.
 #[derive(Default)]
 struct Refusals {
-    /// When one was told of last. Guards nothing else, held for one question.
+    /// When one was told of last. The lock guards nothing else, and is held for one question.
     told: Mutex<Option<Instant>>,
 }
 
@@ -69,7 +69,7 @@ impl Peers {
         Peers { giver: Arc::new(giver), ending, tasks, refusals: Arc::default() }
     }
 
-    /// Until the node ends.
+    /// Ends old leases until the node ends.
     pub(super) async fn expire(&self) {
         let mut ticks = tokio::time::interval(EXPIRE_INTERVAL);
         loop {
@@ -115,7 +115,7 @@ impl Peer for Peers {
     }
 }
 
-/// Where one taker's stream comes from: a blocking thread.
+/// What feeds one taker's stream, on a blocking thread.
 struct Outlet {
     giver: Arc<Giver>,
     sender: mpsc::Sender<Part<CheckpointResponse>>,
@@ -198,7 +198,7 @@ impl Outlet {
     }
 
     fn end(&self, last: Result<(), Status>) {
-        // Nobody may be there any more.
+        // Perhaps nobody is there any more.
         let _gone = self.runtime.block_on(self.sender.send_timeout(Part::Last(last), TAKE_MAX));
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Snapshot {
     pub(super) origin: Origin,
 }
 
-/// Whose snapshot it is: to report damage, however much later it is met.
+/// Whose snapshot it is: damage is reported to it, however much later it is met.
 #[derive(Clone)]
 pub(super) struct Origin {
     store: StoreHandle,
@@ -25,7 +25,7 @@ pub(super) struct Origin {
     pub(super) closing: Closing,
 }
 
-/// Everything about the request is checked before the first wait. `key`: the only one that is read.
+/// Opens the snapshot. Everything about the request is checked before the first wait. `key`: the only one that is read.
 pub(super) async fn open(
     store: &StoreHandle,
     options: Option<v1::ReadOptions>,
@@ -60,7 +60,7 @@ impl Origin {
         Origin { store, generation, closing }
     }
 
-    /// What a failed disk means for the caller, and for the store.
+    /// Reports damage to the store, and returns what the failure means for the caller.
     pub(super) fn failed(&self, error: &StoreError) -> ErrorDetail {
         let Origin { store, generation, closing } = self;
         if closing.is_closed() && error.kind != StoreErrorKind::Corrupt {

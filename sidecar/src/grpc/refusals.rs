@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use super::error;
 
-/// For the services whose every failure has details.
+/// Gives details to the refusals of a service whose every failure has them.
 pub(super) fn with_details<B>(response: Response<B>) -> Response<B> {
     match refusal(&response) {
         Some(refusal) => renamed(response, &refusal),
@@ -19,7 +19,7 @@ pub(super) fn with_details<B>(response: Response<B>) -> Response<B> {
     }
 }
 
-/// For the whole server: what no service answers. A service may refuse so itself, in words of its own.
+/// Gives details to what no service answers, for the whole server. A service may refuse so itself, in words of its own.
 pub(super) fn unknown_with_details<B>(response: Response<B>) -> Response<B> {
     match refusal(&response).filter(|refusal| refusal.code() == Code::Unimplemented) {
         Some(refusal) => renamed(response, &refusal),
@@ -27,8 +27,8 @@ pub(super) fn unknown_with_details<B>(response: Response<B>) -> Response<B> {
     }
 }
 
-/// Why a call failed, from the head or the trailers of its answer; none for good answers, and for failures of services
-/// that are not ours.
+/// Returns why a call failed, from the head or the trailers of its answer; none for good answers, and for failures of
+/// services that are not ours.
 pub(super) fn reason(headers: &HeaderMap) -> Option<Reason> {
     let name = headers.get(REASON_METADATA)?.to_str().ok()?;
     Some(Reason::from_str_name(name).unwrap_or(Reason::Unspecified))

@@ -20,7 +20,7 @@ use super::write::appended;
 use super::{convert, error};
 use crate::runtime::Written;
 
-/// In the order of the requests.
+/// What is under way, in the order of the requests.
 pub(super) enum InFlight {
     Flight(Flight),
     /// Everything before it is answered first.
@@ -29,11 +29,11 @@ pub(super) enum InFlight {
 
 /// Items that were taken in together.
 pub(super) struct Flight {
-    /// Of the items that did not fail; absent when all did.
+    /// The write of the items that did not fail; absent when all did.
     pub(super) pending: Option<BoundedWrite>,
-    /// Of those, in order: where the log has them is known with the outcome.
+    /// The keys of those items, in order: where the log has them is known with the outcome.
     pub(super) keys: Box<[Bytes]>,
-    /// By their place among the items, ascending.
+    /// The items that failed, by their place among all, ascending.
     pub(super) failed: Vec<(usize, ErrorDetail)>,
     pub(super) items: usize,
     /// Room for their outcomes.
@@ -101,7 +101,7 @@ impl Replies {
     }
 }
 
-/// Without details: each write that is not answered may have happened.
+/// Ends the stream without details: each write that is not answered may have happened.
 fn broken_off() -> Status {
     Status::internal("the replies broke off: a defect of the node")
 }
@@ -138,12 +138,12 @@ impl Flight {
 }
 
 impl Answer {
-    /// An empty answer takes any number.
+    /// Whether more items find room. An empty answer takes any number.
     fn has_room(&self, items: usize) -> bool {
         self.replies.is_empty() || self.replies.len() + items <= BATCH_LEN_MAX
     }
 
-    /// One reply for each item: those of `failed` at their places, the others as the log answered.
+    /// Adds one reply for each item: those of `failed` at their places, the others as the log answered.
     fn add(
         &mut self,
         items: usize,
@@ -197,7 +197,7 @@ impl Appended {
         *reached = position.max(*reached);
     }
 
-    /// Positions of a topic that was replaced meanwhile mean nothing in the new one.
+    /// Includes what was appended. Positions of a topic that was replaced meanwhile mean nothing in the new one.
     fn include(&mut self, newer: Appended) {
         if newer.positions.is_empty() {
             return;
@@ -206,10 +206,9 @@ impl Appended {
             *self = newer;
             return;
         }
-        newer
-            .positions
-            .into_iter()
-            .for_each(|(partition, position)| self.reach(partition, position));
+        for (partition, position) in newer.positions {
+            self.reach(partition, position);
+        }
     }
 
     fn token(&self) -> Option<v1::Token> {

@@ -19,10 +19,10 @@ use super::error;
 use super::method::Method;
 use super::room::{Held, Share};
 
-/// Before each message: whether it is compressed, and its length.
+/// Bytes before each message: whether it is compressed, and its length.
 const HEADER_BYTES: usize = 5;
 
-/// Who sends a message sends all of it soon.
+/// How long a message may take to come whole: whoever sends one sends all of it soon.
 const WHOLE_WITHIN: Duration = Duration::from_secs(20);
 
 const SMALL_BYTES: usize = 4 * 1024;
@@ -34,11 +34,11 @@ pub(super) struct Request<B> {
     method: Method,
     share: Share,
     place: Place,
-    /// For messages that began in frames that were handed on.
+    /// Room for messages that began in frames that were handed on.
     held: Vec<Held>,
-    /// Until the message that is waited for must be whole.
+    /// When the message that is waited for must be whole.
     unfinished: Option<Pin<Box<Sleep>>>,
-    /// A frame that is handed on when there is room for what begins in it.
+    /// A frame that is not handed on before there is room for what begins in it.
     waits: Option<(Waiting, Bytes)>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Request<B> {
 struct Place {
     header: [u8; HEADER_BYTES],
     header_len: usize,
-    /// Of the message that began.
+    /// Bytes that are missing of the message that began.
     left: usize,
     /// Messages that began.
     messages: u64,
@@ -66,7 +66,7 @@ impl<B> Request<B> {
         }
     }
 
-    /// Ready when a message did not come whole in time: who sends a part keeps room, and a place.
+    /// Is ready when a message did not come whole in time: whoever sends a part keeps room, and a place.
     fn poll_unfinished(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let idle = self.place.between_messages();
         if idle && (self.method.asks_on() || self.place.messages > 0) {
@@ -77,7 +77,7 @@ impl<B> Request<B> {
         self.unfinished.get_or_insert_with(unfinished).as_mut().poll(context)
     }
 
-    /// None: the frame has to wait.
+    /// Returns the frame when there is room for it. None: it has to wait.
     fn admit(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Status> {
         let before = self.place.messages;
         let cost = self.place.walk(&bytes, self.method).map_err(Status::from)?;
@@ -112,7 +112,7 @@ impl<B> Request<B> {
 }
 
 impl Place {
-    /// What the messages that begin in `bytes` cost.
+    /// Returns what the messages that begin in `bytes` cost.
     fn walk(&mut self, mut bytes: &[u8], method: Method) -> Result<usize, ErrorDetail> {
         let mut cost = 0;
         while !bytes.is_empty() {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Of one address, for calls and for what they carry apart: who fills one with unread answers must not keep others from
-/// asking.
+/// Bytes of one address, once for calls and once for what they carry: whoever fills one with unread answers must not
+/// keep others from asking.
 const ROOM_BYTES: u32 = 32 * MIB;
 
-/// Of one connection, of each.
+/// Bytes of one connection, once for each of the two.
 const SHARE_BYTES: u32 = 8 * MIB;
 
 const MIB: u32 = 1024 * 1024;
@@ -44,10 +44,10 @@ struct Part {
     all: Arc<Semaphore>,
 }
 
-/// Given back when it is dropped.
+/// Room that is given back when this is dropped.
 pub(super) struct Held {
     _own: OwnedSemaphorePermit,
-    /// None: of a connection alone.
+    /// None: it is of the connection's share alone.
     _all: Option<OwnedSemaphorePermit>,
 }
 
@@ -71,24 +71,24 @@ impl Room {
 }
 
 impl Share {
-    /// For an open call. None: there is no room now.
+    /// Takes room for an open call. None: there is no room now.
     pub(super) fn try_call(&self, bytes: usize) -> Option<Held> {
         self.calls.try_hold(bytes)
     }
 
-    /// For a call that asks how this node is, which must be told also when there is no room for calls. None: the
-    /// connection has several open.
+    /// Takes room for a call that asks how this node is, which must be told even when there is no room for calls. None:
+    /// the connection has several open.
     pub(super) fn try_probe(&self) -> Option<Held> {
         let own = self.probes.clone().try_acquire_owned().ok()?;
         Some(Held { _own: own, _all: None })
     }
 
-    /// For a scan. None: as many as may be are open.
+    /// Takes a place for a scan. None: as many as may be are open.
     pub(super) fn try_scan(&self) -> Option<OwnedSemaphorePermit> {
         self.scans.clone().try_acquire_owned().ok()
     }
 
-    /// For what calls carry. None: there is no room now.
+    /// Takes room for what calls carry. None: there is no room now.
     pub(super) fn try_hold(&self, bytes: usize) -> Option<Held> {
         self.bytes.try_hold(bytes)
     }
@@ -116,7 +116,7 @@ impl Part {
     }
 }
 
-/// What is larger than a whole share goes alone.
+/// Returns the permits for so many bytes. What is larger than a whole share goes alone.
 fn permits(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX).min(SHARE_BYTES)
 }

@@ -73,7 +73,7 @@ struct Rows {
 }
 
 impl Rows {
-    /// Ends early when nobody reads any more.
+    /// Runs the scan. It ends early when nobody reads any more.
     ///
     /// `end` is a place of its own: why a scan ends is told whether its caller has taken what came before or not.
     async fn run(self, end: OwnedPermit<Part<ScanResponse>>) {

@@ -15,7 +15,7 @@ impl Seldom {
         Seldom { every, told: None, times: 0 }
     }
 
-    /// It happened. The times since it was told last, this one included, when it is to be told now.
+    /// Counts that it happened. Returns the times since it was told last, this one included, when it is to be told now.
     pub(super) fn now(&mut self, now: Instant) -> Option<u64> {
         self.times += 1;
         if self.told.is_some_and(|told| now.saturating_duration_since(told) < self.every) {
@@ -25,12 +25,12 @@ impl Seldom {
         Some(std::mem::take(&mut self.times))
     }
 
-    /// When what happened since is to be told, should it not happen again; none: all is told.
+    /// Returns when what happened since is to be told, should it not happen again; none: all is told.
     pub(super) fn due(&self) -> Option<Instant> {
         self.told.filter(|_| self.times > 0).map(|told| told + self.every)
     }
 
-    /// The times that are not told yet, when they are to be told now.
+    /// Returns the times that are not told yet, when they are to be told now.
     pub(super) fn rest(&mut self, now: Instant) -> Option<u64> {
         self.due().filter(|due| *due <= now)?;
         self.told = Some(now);

@@ -23,7 +23,7 @@ use super::stores::Stores;
 use super::{get, operate, scan, verify, watch, write, write_stream};
 use crate::runtime::RestoreThrottle;
 
-/// A digest reads a whole copy: two at once only take turns on the disk.
+/// Digests that are made at the same time: two would only take turns on the disk.
 const DIGESTS_MAX: usize = 1;
 
 /// What all calls share. A clone is a reference.
@@ -32,7 +32,7 @@ pub(super) struct Service {
     pub(super) stores: Stores,
     pub(super) throttle: RestoreThrottle,
     digests: Arc<Semaphore>,
-    /// The node stops: streams end.
+    /// Cancelled when the node stops: streams end.
     pub(super) ending: CancellationToken,
     /// The tasks behind the streams.
     pub(super) tasks: TaskTracker,
@@ -53,7 +53,7 @@ impl Service {
         }
     }
 
-    /// While it is held nobody else reads a whole copy.
+    /// Waits for the turn to read a whole copy: nobody else reads one while the permit is held.
     pub(super) async fn whole_copy(&self) -> SemaphorePermit<'_> {
         self.digests.acquire().await.expect("the semaphore is never closed")
     }

@@ -63,7 +63,7 @@ fn store_status(status: &Status, place: &Place<'_>, time: &RestoreTime, now: Now
     }
 }
 
-/// Offsets between the copy and the end of the log; unknown while nothing is read.
+/// Returns the offsets between the copy and the end of the log; none while nothing is read.
 pub(super) fn lag(status: &Status) -> Option<u64> {
     let lag = |partition: &PartitionStatus| partition.high_watermark.since(partition.applied);
     (!status.partitions.is_empty()).then(|| status.partitions.iter().map(lag).sum())
@@ -111,7 +111,7 @@ fn restoring(cause: Cause) -> v1::Cause {
     }
 }
 
-/// The longest first.
+/// Returns the stalls, the longest first.
 fn stalls(stalls: &[Stall], circumstances: &Circumstances, now: Now) -> Vec<v1::Stall> {
     let mut sorted: Vec<_> = stalls.iter().collect();
     sorted.sort_by_key(|stall| stall.since);
@@ -156,7 +156,7 @@ fn confirmed_age_ms(status: &Status, now: Now) -> Option<u64> {
     (status.confirmed_at_ms > 0).then(|| now.wall_ms.saturating_sub(status.confirmed_at_ms))
 }
 
-/// Of a restore that is over nothing is told: its phase is.
+/// Returns the progress of a restore that runs. Nothing is told of one that is over: its phase is.
 fn restore(status: &Status, time: &RestoreTime, now: Now) -> Option<v1::RestoreProgress> {
     let progress = restore_time::running(status)?;
     let Estimate { records_per_second, fraction, seconds_to_go } = time.estimate(status, progress);
@@ -205,13 +205,13 @@ fn warnings(
     misplaced.into_iter().chain(policy).chain(deleted).chain(late).chain(alone).collect()
 }
 
-/// A restore that reads the log although there are peers.
+/// Warns of a restore that reads the log although there are peers.
 fn without_peer(restore: &v1::RestoreProgress, circumstances: &Circumstances) -> Option<String> {
     let why = circumstances.peers_failed().filter(|_| restore.from_peer.is_none())?;
     Some(format!("no peer gave a copy, so the log is read: {why}"))
 }
 
-/// Somebody's writes have no effect, and nobody tells him.
+/// Warns that somebody's writes have no effect, which nobody tells him.
 fn misplaced(records: u64) -> Option<String> {
     (records > 0).then(|| {
         format!(
@@ -224,7 +224,7 @@ fn misplaced(records: u64) -> Option<String> {
     })
 }
 
-/// A throttled restore takes longer than the tombstones live that it has to see: it would begin again.
+/// Warns of a throttled restore that takes longer than the tombstones live that it has to see: it would begin again.
 fn past_horizon(restore: &v1::RestoreProgress, horizon_in: Duration) -> Option<String> {
     let (eta, horizon) = (restore.eta_seconds?, horizon_in.as_secs());
     (restore.bytes_per_second_max.is_some() && eta > horizon).then(|| {
@@ -235,7 +235,7 @@ fn past_horizon(restore: &v1::RestoreProgress, horizon_in: Duration) -> Option<S
     })
 }
 
-/// The wall clock's time of a moment of the monotonic clock, as near as the two can be related.
+/// Returns the wall clock's time of a moment of the monotonic clock, as near as the two can be related.
 fn unix_ms(mono: Duration, now: Now) -> u64 {
     let ago = now.mono.saturating_sub(mono).as_millis();
     now.wall_ms.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX))

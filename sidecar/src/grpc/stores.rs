@@ -8,7 +8,7 @@ use super::error;
 use crate::restore_time::RestoreTime;
 use crate::runtime::StoreHandle;
 
-/// Ordered by name; never changes. Cheap to clone.
+/// The stores, ordered by name. They never change; a clone is cheap.
 #[derive(Clone)]
 pub(super) struct Stores(Arc<[Store]>);
 
@@ -28,13 +28,13 @@ impl Stores {
         &self.0
     }
 
-    /// The store that a read or write names; without a name the only one.
+    /// Returns the store that a read or write names; without a name the only one.
     pub(super) fn one(&self, name: &str) -> Result<&Store, ErrorDetail> {
         let names = self.0.iter().map(|store| store.handle.name());
         Ok(&self.0[chosen(names, name)?])
     }
 
-    /// The stores that a question about the node names; without a name all.
+    /// Returns the stores that a question about the node names; without a name all.
     pub(super) fn named(&self, name: &str) -> Result<&[Store], ErrorDetail> {
         if name.is_empty() {
             return Ok(self.all());

@@ -2,7 +2,7 @@
 //!
 //! A connection's task is woken by the first answer of many, ahead of the handlers that are about to give the others,
 //! and would send each for itself: most of what an empty call costs. So it lets them go first, once for each time that
-//! it has something to send. Nobody waits for time to pass: where no handler is ready it goes on at once.
+//! it has something to send. Nobody waits for time to pass: where no handler is ready it sends at once.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Of HTTP/2, which gathers frames as long as its socket does not take any.
+/// The socket of HTTP/2, which gathers frames as long as its socket does not take any.
 pub(super) struct Together<S> {
     socket: S,
     turn: Turn,
@@ -18,9 +18,9 @@ pub(super) struct Together<S> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// Of those who may have more to send.
+    /// It is the turn of those who may have more to send.
     Others,
-    /// Until all is sent that was to be sent.
+    /// It is the turn of this connection, until all is sent that was to be sent.
     Own,
 }
 
@@ -34,7 +34,7 @@ impl<S> Together<S> {
             Turn::Own => Poll::Ready(()),
             Turn::Others => {
                 self.turn = Turn::Own;
-                // Who is woken while it runs is polled again behind all that are ready.
+                // A task that is woken while it runs is polled again behind all that are ready.
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// As HTTP/2 does: it gathers what is there whenever it is woken, and writes all of it.
+    /// Sends as HTTP/2 does: it gathers what is there whenever it is woken, and writes all of it.
     async fn send(mut answers: mpsc::UnboundedReceiver<u8>, mut socket: impl AsyncWrite + Unpin) {
         let mut gathered = Vec::new();
         let gather_and_write = std::future::poll_fn(|context| {

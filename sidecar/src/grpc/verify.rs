@@ -30,7 +30,7 @@ use crate::runtime::{self, StoreHandle};
 /// Buckets whose rows are asked for at once.
 const BUCKETS_ASKED_MAX: usize = 64;
 
-/// What a row of a page costs beside its key: revision, hash, framing.
+/// Bytes that a row of a page costs beside its key: revision, hash, framing.
 const ROW_BYTES: usize = 48;
 
 pub(super) fn open(
@@ -45,7 +45,7 @@ pub(super) fn open(
     answers
 }
 
-/// Ends early when nobody is there any more.
+/// Runs the comparison. It ends early when nobody is there any more.
 async fn run(mut comparison: Comparison, parts: mpsc::Sender<Part<VerifyResponse>>) {
     let last = tokio::select! {
         biased;
@@ -149,7 +149,7 @@ impl Comparison {
         request: PinnedRowsRequest,
     ) -> Result<PinnedRows, ErrorDetail> {
         let wanted = wanted(&request.buckets)?;
-        // The smallest key above the last one.
+        // The rows begin at the smallest key above the last one.
         let start = request.after.map(|last| [&last[..], b"\0"].concat()).unwrap_or_default();
         let _one_at_a_time = self.service.whole_copy().await;
         let (origin, view) = pinned.view()?;

@@ -59,7 +59,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Ends when nobody reads any more, or when a store was closed: the node stops.
+    /// Sends what changed. It ends when nobody reads any more, or when a store was closed: the node stops.
     async fn send(mut self) {
         while let Ok(place) = self.parts.reserve().await {
             let node = self.stores.named(&self.store).ok().map(node_status);

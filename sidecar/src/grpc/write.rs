@@ -39,7 +39,7 @@ pub(super) async fn delete(
     Ok(DeleteResponse { revision: Some(revision), token: Some(token) })
 }
 
-/// A caller that goes away does not stop the write: its outcome is then unknown to it.
+/// Writes one change. A caller that goes away does not stop the write: its outcome is then unknown to it.
 async fn write(
     store: &StoreHandle,
     change: Change,
@@ -57,7 +57,7 @@ async fn write(
     Ok((convert::revision(revision), convert::token_of_writes(written.topic, [position])))
 }
 
-/// Of a change of `key` in a topic with so many partitions.
+/// Returns the answer to a change of `key` in a topic with so many partitions.
 pub(super) fn appended(
     outcome: &Outcome,
     key: &[u8],

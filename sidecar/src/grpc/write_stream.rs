@@ -29,7 +29,7 @@ use crate::runtime::StoreHandle;
 /// Writes of one stream that wait for the log. Their bytes are bounded by admission; this bounds their number.
 const FLIGHTS_MAX: usize = 256;
 
-/// What an item takes until its reply is made: its outcome, or why it has none.
+/// Bytes that an item takes until its reply is made: its outcome, or why it has none.
 const ITEM_BYTES: usize = 128;
 const FAILED_BYTES: usize = 512;
 
@@ -51,7 +51,7 @@ struct Intake {
     stores: Stores,
     requests: Streaming<WriteRequest>,
     share: Share,
-    /// Of the whole stream, once the first message named it.
+    /// The store of the whole stream, once the first message named it.
     store: Option<StoreHandle>,
     flights: mpsc::Sender<InFlight>,
     ending: CancellationToken,
@@ -87,7 +87,7 @@ impl Intake {
             let taken = match request {
                 Ok(Some(request)) => self.take(request).await,
                 Ok(None) => return Stop::Finished,
-                // Of a caller that is gone nobody reads this; else the message is malformed or too large.
+                // If the caller is gone, nobody reads this; else the message is malformed or too large.
                 Err(status) => Err(Stop::Failed(error::unreadable(&status))),
             };
             if let Err(stop) = taken {

@@ -1,8 +1,8 @@
 //! `outrigger plan`: what a start would decide now, and why, without starting.
 //!
-//! The same facts, the same look at the disk and the same `decide` as in a node; only what a node learns by
-//! reading is missing: that the log has another history at the copy's position. Nothing is made, opened for
-//! writing or removed. While a node uses the data directory its own Status is the answer, and this refuses.
+//! It takes the same facts, the same look at the disk and the same `decide` as a node; only what a node learns by
+//! reading is missing: that the log has another history at the copy's position. Nothing is made, opened for writing or
+//! removed. While a node uses the data directory its own Status is the answer, and this refuses.
 
 mod text;
 
@@ -28,9 +28,9 @@ pub enum PlanError {
     Store { store: String, error: StoreError },
 }
 
-/// Every store's plan as text, and what the process exits with.
+/// Returns every store's plan as text, and what the process exits with.
 pub fn run(config: &ServeConfig) -> Result<(String, Exit), PlanError> {
-    // Not held while Kafka is asked, which may take long: a node must be able to start meanwhile.
+    // The directory is not held while Kafka is asked, which may take long: a node must be able to start meanwhile.
     drop(look(config)?);
     let facts = survey::describe(config)?;
     let data = look(config)?;
@@ -77,7 +77,7 @@ impl PlanError {
     }
 }
 
-/// A store that a person must look at outweighs one that only has to wait.
+/// Returns the worse of the two: a store that a person must look at outweighs one that only has to wait.
 fn worse(one: Exit, other: Exit) -> Exit {
     let rank = |exit| match exit {
         Exit::Success => 0,

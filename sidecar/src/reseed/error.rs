@@ -13,7 +13,7 @@ use crate::kafka::{CreateTopicError, KafkaStartError};
 use crate::rocks::{DataDirError, SourceError};
 use crate::survey;
 
-/// Nothing but what RESEED tells was written, and the copy is as it was.
+/// Why a reseed failed. Nothing but what RESEED tells was written, and the copy is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum ReseedError {
     #[error("{} has no copy of store {store}: name the data directory of a node that has one", data.display())]
@@ -82,12 +82,13 @@ pub enum ReseedError {
     Missing { found: u64, rows: u64 },
 }
 
-/// A stall's advice is for whoever runs a node.
+/// Returns what to do: a stall's own advice is for whoever runs a node.
 fn advice(error: &KafkaError) -> &'static str {
     let kind = StallKind::of(error);
-    match kind == StallKind::TopicGone {
-        true => "create it first, or add --create",
-        false => kind.what_to_do(),
+    if kind == StallKind::TopicGone {
+        "create it first, or add --create"
+    } else {
+        kind.what_to_do()
     }
 }
 

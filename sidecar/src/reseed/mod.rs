@@ -1,9 +1,9 @@
 //! `outrigger reseed`: writes a finished copy into a new, empty topic, from which every node begins again.
 //!
 //! [`Prepared::new`] checks everything and writes nothing; [`Prepared::write`] goes through the copy in key order and
-//! says in RESEED how far it is, so that whatever ends it, the same command goes on there. What is written twice then
-//! has the same key and value, which a compacted topic forgets. In the end all of it is read back and compared with
-//! the copy. Nothing of the copy is changed.
+//! says in RESEED how far it is, so that the same command resumes there, whatever ended it. What is written twice then
+//! has the same key and value, which a compacted topic forgets. In the end all of it is read back and compared with the
+//! copy. Nothing of the copy is changed.
 
 mod error;
 mod target;
@@ -33,9 +33,9 @@ pub struct Request {
     pub store: StoreName,
     pub kafka: KafkaConfig,
     pub topic: TopicName,
-    /// Another than the one in use.
+    /// The generation to take instead of the one in use.
     pub from: Option<Generation>,
-    /// Make the topic when it does not exist, with so many partitions; none: as many as the copy has.
+    /// Whether the topic is made when it does not exist, and with how many partitions; none: as many as the copy has.
     pub create: Option<Option<u32>>,
 }
 
@@ -48,7 +48,7 @@ pub struct Prepared {
     target: Target,
     /// None: it is to be created.
     facts: Option<LogFacts>,
-    /// Of an earlier run into the same topic from the same copy.
+    /// The progress of an earlier run into the same topic from the same copy.
     progress: Option<Progress>,
 }
 
@@ -56,19 +56,19 @@ pub struct Prepared {
 #[derive(Debug, Default)]
 struct Contents {
     rows: u64,
-    /// Of keys and values.
+    /// Bytes of keys and values.
     bytes: u64,
     largest_bytes: usize,
 }
 
-/// Everything is in the new topic.
+/// What a reseed has done: everything is in the new topic.
 pub struct Reseeded {
     pub rows: u64,
     pub target: Identity,
 }
 
 impl Prepared {
-    /// Everything that can be wrong is found here. The data directory stays locked.
+    /// Checks the request: everything that can be wrong is found here. The data directory stays locked.
     pub fn new(request: Request) -> Result<Prepared, ReseedError> {
         let store = request.store.as_str();
         if rocks::owner(&request.data, store)?.is_none() {
@@ -97,7 +97,7 @@ impl Prepared {
         Ok(Prepared { request, data, source, contents, target, facts, progress })
     }
 
-    /// What [`Self::write`] would do, for people.
+    /// Returns what [`Self::write`] would do, for people.
     pub fn text(&self) -> String {
         text::prepared(self)
     }
@@ -117,7 +117,7 @@ impl Prepared {
             rows: 0,
             after: Vec::new(),
         });
-        // Before the first record: whoever finds the topic not empty knows by whom.
+        // RESEED is written before the first record: whoever finds the topic not empty knows by whom.
         progress.save(&self.data)?;
         write::all(&self.source, &self.target, &self.data, &mut progress, told)?;
         let facts = self.still_the_same(&identity)?;
@@ -127,7 +127,7 @@ impl Prepared {
         Ok(Reseeded { rows: self.contents.rows, target: identity })
     }
 
-    /// The topic as it is, made first where it has to be.
+    /// Returns the topic as it is, made first where it has to be.
     fn create(&mut self) -> Result<LogFacts, ReseedError> {
         if let Some(facts) = self.facts.take() {
             return Ok(facts);
@@ -145,9 +145,10 @@ impl Prepared {
 
     fn still_the_same(&self, identity: &Identity) -> Result<LogFacts, ReseedError> {
         let facts = self.target.describe().map_err(ReseedError::Topic)?;
-        match facts.identity(&identity.store) == *identity {
-            true => Ok(facts),
-            false => Err(ReseedError::Replaced { topic: self.request.topic.to_string() }),
+        if facts.identity(&identity.store) == *identity {
+            Ok(facts)
+        } else {
+            Err(ReseedError::Replaced { topic: self.request.topic.to_string() })
         }
     }
 }

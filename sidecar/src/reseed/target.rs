@@ -25,7 +25,7 @@ const TOPIC: StoreIndex = StoreIndex(0);
 const KNOWN_MAX: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// What a record takes beside key and value in a batch of its own: headers, lengths, offsets.
+/// Bytes that a record takes beside key and value in a batch of its own: headers, lengths, offsets.
 const RECORD_BYTES: usize = 256;
 
 pub(super) struct Target {
@@ -47,8 +47,8 @@ impl Target {
         self.log.call(TOPIC, call);
     }
 
-    /// The next answer, while there is one within [`ANSWERED_MAX`]. Troubles of the client end by themselves, or
-    /// show in an answer.
+    /// Returns the next answer; none when there is none within [`ANSWERED_MAX`]. Troubles of the client end by
+    /// themselves, or show in an answer.
     pub(super) fn answer(&self) -> Option<LogEvent> {
         let until = Instant::now() + ANSWERED_MAX;
         loop {
@@ -60,7 +60,7 @@ impl Target {
         }
     }
 
-    /// Only while nothing else is under way.
+    /// Returns what the log says of the topic. It may be asked only while nothing else is under way.
     pub(super) fn describe(&self) -> Result<LogFacts, KafkaError> {
         self.call(LogCall::Describe);
         match self.answer() {
@@ -71,7 +71,7 @@ impl Target {
         }
     }
 
-    /// Of a topic that was just created.
+    /// Returns what the log says of a topic that was just created.
     pub(super) fn describe_new(&self) -> Result<LogFacts, KafkaError> {
         let until = Instant::now() + KNOWN_MAX;
         loop {
@@ -93,7 +93,7 @@ fn is_young(error: &KafkaError) -> bool {
     matches!(StallKind::of(error), StallKind::TopicGone | StallKind::LeaderUnavailable)
 }
 
-/// Whether the copy may be written there. `progress`: of an earlier run into this very topic.
+/// Whether the copy may be written there. `progress`: that of an earlier run into this very topic.
 pub(super) fn check(
     facts: &LogFacts,
     source: &Source,
@@ -134,7 +134,7 @@ fn check_empty(facts: &LogFacts) -> Result<(), ReseedError> {
     }
 }
 
-/// Nobody has deleted records of it.
+/// Refuses a topic of which somebody has deleted records.
 pub(super) fn check_complete(facts: &LogFacts) -> Result<(), ReseedError> {
     let mut partitions = (0..).map(Partition).zip(&facts.partitions);
     match partitions.find(|(_, facts)| facts.log_start.0 > 0) {

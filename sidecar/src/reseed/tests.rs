@@ -19,7 +19,7 @@ fn lineage(position: u64, exact_from: u64) -> Lineage {
     Lineage { position, exact_from, ..Lineage::empty(1, 2) }
 }
 
-/// A generation that was made by these calls, and its process has ended.
+/// Makes a generation by these calls, as a process that has ended left it.
 fn made(data: &Path, lineages: Vec<Lineage>, calls: Vec<StoreCall>) {
     let resources =
         Resources { block_cache_bytes: 1 << 20, load_bytes: 1 << 20, background_threads: 2 };

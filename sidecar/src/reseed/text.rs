@@ -12,7 +12,7 @@ use super::Prepared;
 use crate::runtime::clock;
 use crate::words::counted;
 
-/// A running node confirms its copy every few minutes at the latest.
+/// The age from which a confirmation is old: a running node confirms its copy every few minutes at the latest.
 const CONFIRMED_OLD: Duration = Duration::from_secs(5 * 60);
 
 pub(super) fn prepared(prepared: &Prepared) -> String {
@@ -26,7 +26,9 @@ pub(super) fn prepared(prepared: &Prepared) -> String {
     for (partition, lineage) in (0..).map(Partition).zip(&source.lineages) {
         line(format!("  partition {partition}: everything below {}", lineage.position));
     }
-    age(prepared).into_iter().for_each(&mut line);
+    for text in age(prepared) {
+        line(text);
+    }
     let topic = &request.topic;
     let Some(facts) = &prepared.facts else {
         let partitions = prepared.partitions_to_create();

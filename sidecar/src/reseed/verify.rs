@@ -23,7 +23,7 @@ struct Verifying<'a> {
     rows: u64,
 }
 
-/// `facts`: the topic as it is after the last write.
+/// Compares all records. `facts`: the topic as it is after the last write.
 pub(super) fn all(
     source: &Source,
     target: &Target,
@@ -35,9 +35,10 @@ pub(super) fn all(
     for (partition, facts) in (0..).map(Partition).zip(&facts.partitions) {
         verifying.partition(partition, facts.high_watermark)?;
     }
-    match verifying.rows == rows {
-        true => Ok(()),
-        false => Err(ReseedError::Missing { found: verifying.rows, rows }),
+    if verifying.rows == rows {
+        Ok(())
+    } else {
+        Err(ReseedError::Missing { found: verifying.rows, rows })
     }
 }
 

@@ -13,14 +13,15 @@ use super::ReseedError;
 use super::target::Target;
 use crate::rocks::{DataDir, Progress, Source};
 
-/// One append: rows are handed over in groups, as a stream of writes does it.
+/// Bytes of one append: rows are handed over in groups, as a stream of writes does it.
 const GROUP_BYTES: usize = 256 * 1024;
 const GROUP_ROWS: usize = 1_000;
 
-/// Not acknowledged yet; below what librdkafka's queue takes (64 MiB). A larger row goes alone.
+/// Bytes that are not acknowledged yet, at most; they are below what librdkafka's queue takes (64 MiB). A larger row
+/// goes alone.
 const AHEAD_BYTES_MAX: usize = 8 << 20;
 
-/// How much is written again after a crash, and how often RESEED is synced.
+/// How often RESEED is synced, and so how much is written again after a crash.
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How far it is, in rows.
@@ -37,10 +38,10 @@ struct Writing<'a> {
     told: &'a mut dyn FnMut(Told),
     group: Vec<Write>,
     group_bytes: usize,
-    /// In key order.
+    /// The groups that are not acknowledged yet, in key order.
     ahead: VecDeque<Group>,
     ahead_bytes: usize,
-    /// Acknowledged before one that was sent earlier.
+    /// The groups that were acknowledged before one that was sent earlier.
     acknowledged: BTreeSet<RequestId>,
     next: u64,
     saved: Instant,
@@ -54,7 +55,7 @@ struct Group {
     last: Bytes,
 }
 
-/// From where `progress` says to the end; `progress` is on disk as far as this got, whatever the result.
+/// Writes from where `progress` says to the end; `progress` is on disk as far as this got, whatever the result.
 pub(super) fn all(
     source: &Source,
     target: &Target,

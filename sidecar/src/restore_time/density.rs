@@ -10,19 +10,19 @@ use std::sync::Arc;
 
 use outrigger_core::offset::Offset;
 
-/// Samples the parts of a topic, one per partition, in order; none when that failed. Blocks for seconds.
+/// What samples the parts of a topic, one per partition, in order; none when that failed. It blocks for seconds.
 pub type Sampler = Arc<dyn Fn(&str, &[Range<Offset>]) -> Option<Vec<Density>> + Send + Sync>;
 
-/// Into so many equal parts a range is cut before any of them is sampled twice.
+/// The number of equal parts into which a range is cut before any of them is sampled twice.
 const PARTS: u64 = 16;
 
-/// The last sample is so near to the end: what was written last was never compacted.
+/// The last sample is at most this part of the range away from its end: what was written last was never compacted.
 const LAST_PART: u64 = 256;
 
 /// Samples of one range in all.
 const SAMPLES_MAX: usize = 48;
 
-/// A difference of less than this part of the whole is not sampled.
+/// A difference of less than this part of the whole is not sampled: a 200th.
 const DIFFERENCE_MIN: u64 = 200;
 
 /// One sample: the records that were met from an offset on.
@@ -30,9 +30,9 @@ const DIFFERENCE_MIN: u64 = 200;
 pub struct Sample {
     /// Offset of the first record, or the end: below it there is nothing.
     pub first: Offset,
-    /// Behind the last record that was met.
+    /// The offset behind the last record that was met.
     pub end: Offset,
-    /// Of keys and values of the records met.
+    /// Bytes of keys and values of the records that were met.
     pub bytes: u64,
 }
 
@@ -41,12 +41,12 @@ pub struct Sample {
 pub struct Density {
     range: Range<Offset>,
     samples_max: usize,
-    /// By the offset that it began at.
+    /// The samples by the offset that each began at.
     samples: BTreeMap<Offset, Sample>,
 }
 
 impl Sample {
-    /// Bytes that `offsets` behind its first record hold, if they are like those that were met.
+    /// Returns the bytes that `offsets` behind its first record hold, if they are like those that were met.
     fn bytes_of(&self, offsets: u64) -> u64 {
         let met = self.end.since(self.first);
         let bytes = u128::from(self.bytes) * u128::from(offsets);
@@ -57,13 +57,13 @@ impl Sample {
 }
 
 impl Density {
-    /// Of a partition that shares the samples with `partitions` in all.
+    /// Makes the density of a partition that shares the samples with `partitions` in all.
     pub fn new(range: Range<Offset>, partitions: usize) -> Density {
         let samples_max = (SAMPLES_MAX / partitions.max(1)).max(2);
         Density { range, samples_max, samples: BTreeMap::new() }
     }
 
-    /// From where another sample tells most; none when nothing is worth it.
+    /// Returns the offset from which another sample tells most; none when nothing is worth it.
     pub fn next(&self) -> Option<Offset> {
         if self.samples.len() >= self.samples_max || self.range.is_empty() {
             return None;
@@ -83,7 +83,7 @@ impl Density {
         self.samples.insert(from, sample);
     }
 
-    /// Bytes of keys and values in `part`; behind the range as at its end.
+    /// Returns the bytes of keys and values in `part`; behind the range it counts as at its end.
     pub fn bytes(&self, part: Range<Offset>) -> u64 {
         let cells = self.cells().map(|(cell, sample)| {
             let last = cell.end == self.range.end;
@@ -93,7 +93,7 @@ impl Density {
         cells.fold(0, u64::saturating_add)
     }
 
-    /// Each sample with the offsets it stands for.
+    /// Returns each sample with the offsets that it stands for.
     fn cells(&self) -> impl Iterator<Item = (Range<Offset>, &Sample)> {
         let ends = self.samples.keys().copied().skip(1).chain([self.range.end]);
         self.samples.iter().zip(ends).map(|((from, sample), end)| (*from..end, sample))
@@ -105,26 +105,26 @@ impl Density {
         before.is_some_and(|(_, sample)| offset < sample.end)
     }
 
-    /// What a sample stands for without having met it.
+    /// Returns what a sample stands for without having met it.
     fn unknown(cell: &Range<Offset>, sample: &Sample) -> Range<Offset> {
         sample.end.min(cell.end)..cell.end
     }
 
-    /// The middle of the widest unknown part, where it is wider than `offsets`.
+    /// Returns the middle of the widest unknown part, where it is wider than `offsets`.
     fn widest(&self, offsets: u64) -> Option<Offset> {
         let unknown = self.cells().map(|(cell, sample)| Density::unknown(&cell, sample));
         let widest = unknown.max_by_key(|part| part.end.since(part.start))?;
         (widest.end.since(widest.start) > offsets.max(1)).then(|| middle(&widest))
     }
 
-    /// The middle of the unknown part that would hold most more, or less, if it were as its other neighbour.
+    /// Returns the middle of the unknown part that would hold most more, or less, if it were as its other neighbour.
     fn most_different(&self) -> Option<Offset> {
         let whole = self.bytes(self.range.clone());
         let pairs = self.cells().zip(self.samples.iter().skip(1));
         let differences = pairs.map(|((cell, sample), (from, after))| {
             let part = Density::unknown(&cell, sample);
             let length = part.end.since(part.start);
-            // A hole that the other begins with may reach back into this part.
+            // The hole that the other begins with may reach back into this part.
             let after = Sample { first: *from, ..*after };
             (sample.bytes_of(length).abs_diff(after.bytes_of(length)), part)
         });
@@ -161,7 +161,7 @@ mod tests {
         density
     }
 
-    /// Off by so many percent, asked from every tenth of the range on.
+    /// Asserts that the estimate is off by so many percent at most, asked from every tenth of the range on.
     fn assert_near(density: &Density, has: impl Fn(u64) -> bool, percent: u64) {
         let (start, end) = (density.range.start.0, density.range.end.0);
         for tenth in 0..9 {
@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    /// Keys overwritten in turn: the cleaner leaves the last turn and nothing of those before.
+    /// Keys are overwritten in turn: the cleaner leaves the last turn and nothing of those before.
     #[test]
     fn a_hole_holds_nothing() {
         let has = |offset| (40_000..50_000).contains(&offset) || offset >= 90_000;

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{Density, POINTS_APART_MIN, RestoreTime, Sampler, running};
 use crate::runtime::StoreHandle;
 
-/// Before a log that could not be sampled is sampled again.
+/// The time before a log that could not be sampled is sampled again.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Topics that are sampled at the same time: a node with many stores must not crowd its brokers.
@@ -26,7 +26,7 @@ impl Measurer {
         Measurer { sampler, turns: Semaphore::new(SAMPLINGS_MAX) }
     }
 
-    /// Until the store is closed, or for ever.
+    /// Measures until the store is closed, or for ever.
     pub(crate) async fn measure(&self, store: &StoreHandle, time: &RestoreTime) {
         tokio::join!(note(store, time), self.sample(store, time));
     }
@@ -49,7 +49,7 @@ impl Measurer {
         }
     }
 
-    /// On a thread of its own that nobody waits for at the end: it changes nothing, and ends within seconds.
+    /// Samples on a thread of its own that nobody waits for at the end: it changes nothing, and ends within seconds.
     async fn densities(&self, topic: &str, ranges: Vec<Range<Offset>>) -> Option<Vec<Density>> {
         let _turn = self.turns.acquire().await.expect("the semaphore is never closed");
         let (sampler, topic) = (self.sampler.clone(), topic.to_owned());
@@ -63,7 +63,7 @@ impl Measurer {
     }
 }
 
-/// The rate is that of the last seconds also for whoever asks once.
+/// Notes the progress all the time, so that the rate is that of the last seconds even for whoever asks once.
 async fn note(store: &StoreHandle, time: &RestoreTime) {
     let mut changes = store.status_changes();
     while changes.changed().await.is_ok() {

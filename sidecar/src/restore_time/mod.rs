@@ -19,9 +19,9 @@ use outrigger_core::phase::{Cause, Phase};
 pub use density::{Density, Sample, Sampler};
 pub(crate) use measure::Measurer;
 
-/// What "the last seconds" are.
+/// The length of "the last seconds".
 const WINDOW: Duration = Duration::from_secs(5);
-/// Looking more often adds no point: it bounds their number.
+/// The least time between two points: looking more often adds none, which bounds their number.
 const POINTS_APART_MIN: Duration = Duration::from_millis(250);
 
 /// A restore that is over sooner is not worth a sample of the log.
@@ -30,27 +30,28 @@ const SAMPLED_AFTER: Duration = Duration::from_secs(1);
 /// What is known of one store's present restore.
 #[derive(Default)]
 pub(crate) struct RestoreTime {
-    /// Guards the measurements only; held for one question, never over an await, no other lock under it.
+    /// What was measured. The lock guards nothing else; it is held for one question, never over an await, with no other
+    /// lock under it.
     measured: Mutex<Measured>,
 }
 
 #[derive(Default)]
 struct Measured {
-    /// Of which restore.
+    /// When the restore that is measured started.
     started: Duration,
     points: VecDeque<Point>,
-    /// One per partition, and for which restore they were made.
+    /// When the restore started that they were made for, and one for each partition.
     densities: Option<(Duration, Vec<Density>)>,
     earlier: Earlier,
     /// All that the log gives this restore, what it gave earlier included; 0 until it is known.
     total: u64,
 }
 
-/// What the log gave a restore before it was interrupted, and gone on with.
+/// What the log gave a restore before it was interrupted and resumed.
 #[derive(Clone, Copy, Debug)]
 enum Earlier {
     Bytes(u64),
-    /// What is not left of so much, as soon as it is known what is left.
+    /// What is not left of so much: it is known as soon as it is known what is left.
     Of {
         total: u64,
     },
@@ -67,7 +68,7 @@ impl Default for Earlier {
 struct Point {
     mono: Duration,
     records: u64,
-    /// Of keys and values, or of a peer's files.
+    /// Bytes of keys and values, or of a peer's files.
     bytes: u64,
 }
 
@@ -82,13 +83,13 @@ struct Pace {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Estimate {
     pub(crate) records_per_second: u64,
-    /// Of its bytes; below 1. None while it is not known how many there are.
+    /// The fraction of its bytes that is done, below 1. None while it is not known how many there are.
     pub(crate) fraction: Option<f64>,
-    /// None also while nothing moves.
+    /// None while that is not known, or while nothing moves.
     pub(crate) seconds_to_go: Option<u64>,
 }
 
-/// The restore that a status tells of, while it runs. A node that refuses restores only when a peer gives.
+/// Returns the restore that a status tells of, while it runs. A node that refuses restores only when a peer gives.
 pub(crate) fn running(status: &Status) -> Option<&Progress> {
     let progress = status.progress.as_ref()?;
     let runs = match (&status.phase, &progress.source) {
@@ -120,7 +121,7 @@ impl RestoreTime {
         }
     }
 
-    /// The restore whose log is to be sampled now, by its start, and what of each partition.
+    /// Returns the restore whose log is to be sampled now, by its start, and the range of each partition.
     fn unsampled(&self, status: &Status) -> Option<(Duration, Vec<Range<Offset>>)> {
         let Progress { started, source, .. } = running(status)?;
         let (started, Source::Log) = (*started, source) else { return None };
@@ -138,7 +139,7 @@ impl RestoreTime {
 }
 
 impl Measured {
-    /// Forgets another restore, but not one that this one goes on with.
+    /// Forgets another restore, but not one that this one resumes.
     fn is_of(&mut self, started: Duration, cause: Cause) {
         if self.started == started {
             return;
@@ -152,7 +153,7 @@ impl Measured {
         self.densities = before.densities.filter(|(of, _)| goes_on || *of == started);
     }
 
-    /// What a restore has that still lacks so much.
+    /// Returns what a restore has that still lacks so much.
     fn done(&mut self, progress: &Progress, left: u64) -> u64 {
         let read = bytes(progress);
         if matches!(progress.source, Source::Peer(_)) {
@@ -172,10 +173,10 @@ impl Measured {
         while self.points.front().is_some_and(|point| point.mono + WINDOW < mono) {
             self.points.pop_front();
         }
-        // Until the window has a point that is not of this very moment: since the start.
+        // The pace is that since the start, until the window has a point that is not of this very moment.
         let start = match progress.source {
             Source::Log => Point { mono: progress.started, records: 0, bytes: 0 },
-            // It may go on with what came before the start.
+            // It may have resumed with what came before the start.
             Source::Peer(_) => Point { mono, records: progress.records, bytes: bytes(progress) },
         };
         let since =
@@ -192,7 +193,8 @@ impl Measured {
         }
     }
 
-    /// Until every partition has reached its target and is exact. Never nothing: a restore that runs is not over.
+    /// Returns the bytes left until every partition has reached its target and is exact. They are never 0: a restore
+    /// that runs is not over.
     fn bytes_left(&self, partitions: &[PartitionStatus]) -> Option<u64> {
         let (_, densities) =
             self.densities.as_ref().filter(|(_, known)| known.len() == partitions.len())?;
@@ -209,14 +211,14 @@ impl Pace {
         u64::try_from(rate).unwrap_or(u64::MAX)
     }
 
-    /// Absent while nothing moves.
+    /// Returns the seconds to go; none while nothing moves.
     fn seconds_to_go(&self, left: u64) -> Option<u64> {
         let millis = (u128::from(left) * self.millis).checked_div(u128::from(self.bytes))?;
         u64::try_from(millis.div_ceil(1_000)).ok()
     }
 }
 
-/// What the source has given so far.
+/// Returns what the source has given so far.
 fn bytes(progress: &Progress) -> u64 {
     match &progress.source {
         Source::Log => progress.bytes,
@@ -224,7 +226,7 @@ fn bytes(progress: &Progress) -> u64 {
     }
 }
 
-/// Below 1: rounded down, and something is left.
+/// Returns the fraction, below 1: it is rounded down, and something is left.
 fn fraction(read: u64, left: u64) -> f64 {
     const PARTS: u32 = 1_000_000;
     let whole = (u128::from(read) + u128::from(left)).max(1);
@@ -242,7 +244,8 @@ mod tests {
 
     const STARTED: Duration = Duration::from_secs(100);
 
-    /// A restore of one partition with 1,000 offsets, which has read so much of it so many seconds after its start.
+    /// Returns the status of a restore of one partition with 1,000 offsets, which has read so much of it so many
+    /// seconds after its start.
     fn at(seconds: u64, records: u64, position: u64) -> Status {
         let mut partition = ready().partitions[0].clone();
         partition.applied = Offset(position);
@@ -266,7 +269,7 @@ mod tests {
         rate.estimate(status, running(status).unwrap())
     }
 
-    /// A log of 500 records at the end of its offsets.
+    /// Samples a log of 500 records at the end of its offsets.
     fn sampled() -> RestoreTime {
         let rate = RestoreTime::default();
         let (started, ranges) = rate.unsampled(&at(1, 0, 0)).unwrap();

@@ -9,11 +9,11 @@ use outrigger_core::limits::Limits;
 use outrigger_core::node::Change;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Writes of all stores that were accepted and not answered yet. librdkafka's own queue is as large: what is
-/// admitted here is not refused there.
+/// Bytes of the writes of all stores that were accepted and not answered yet. librdkafka's own queue is as large: what
+/// is admitted here is not refused there.
 pub const WRITE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// What a write costs beside its key and value: its place in queues and maps, here and in librdkafka.
+/// Bytes that a write costs beside its key and value: its place in queues and maps, here and in librdkafka.
 const CHANGE_BYTES: usize = 256;
 
 pub(super) struct Admission {
@@ -33,7 +33,7 @@ struct Bytes {
 }
 
 impl Admission {
-    /// The share of one store in a process with so many of them.
+    /// Makes the share of one store in a process with so many of them.
     pub(super) fn new(stores: usize, limits: &Limits) -> Admission {
         let share = WRITE_BYTES_MAX / stores.max(1) / 2;
         Admission {
@@ -43,17 +43,17 @@ impl Admission {
         }
     }
 
-    /// Room for a single call, if there is.
+    /// Takes room for a single call, if there is any.
     pub(super) fn call(&self, changes: &[Change]) -> Option<Permit> {
         self.calls.try_acquire(changes)
     }
 
-    /// Room for a part of a stream; in the order of asking.
+    /// Takes room for a part of a stream; waits for it, in the order of asking.
     pub(super) async fn stream(&self, changes: &[Change]) -> Permit {
         self.streams.acquire(changes).await
     }
 
-    /// Room for a read that waits, if there is.
+    /// Takes room for a read that waits, if there is any.
     pub(super) fn wait(&self) -> Option<Permit> {
         self.awaits.clone().try_acquire_owned().ok().map(|held| Permit { _held: held })
     }
@@ -77,7 +77,7 @@ impl Bytes {
         Permit { _held: held.expect("the semaphore is never closed") }
     }
 
-    /// What is larger than all the room goes alone.
+    /// Returns the permits that the changes need. What is larger than all the room goes alone.
     fn cost(&self, changes: &[Change]) -> u32 {
         let bytes: usize = changes.iter().map(change_bytes).sum();
         u32::try_from(bytes).unwrap_or(u32::MAX).min(self.max)

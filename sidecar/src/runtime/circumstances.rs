@@ -11,7 +11,7 @@ use outrigger_core::stall::StallKind;
 
 use crate::advice;
 
-/// Of what peers said: an error travels in the head of an answer, which is small.
+/// Bytes that are kept of what peers said: an error travels in the head of an answer, which is small.
 const WHY_BYTES_MAX: usize = 1_000;
 
 /// What is the matter, and what to do about it.
@@ -29,11 +29,11 @@ pub struct TopicNews(Arc<ArcSwapOption<(StallKind, Told)>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogHome {
     Brokers,
-    /// In this process: no brokers are there that could have replicas.
+    /// It lives in this process: no brokers are there that could have replicas.
     Embedded,
 }
 
-/// Of one store.
+/// What only this process knows of one store.
 pub struct Circumstances {
     store: String,
     data: PathBuf,
@@ -44,12 +44,12 @@ pub struct Circumstances {
 
 enum Peers {
     NotConfigured,
-    /// Why the last time none gave a copy, since the store was READY.
+    /// There are peers. Why none gave a copy the last time, since the store was READY.
     Asked(ArcSwapOption<String>),
 }
 
 impl TopicNews {
-    /// Of what waits under `kind`.
+    /// Keeps what somebody found out about what waits under `kind`.
     pub fn tell(&self, kind: StallKind, told: Told) {
         self.0.store(Some(Arc::new((kind, told))));
     }
@@ -73,10 +73,7 @@ impl Circumstances {
         home: LogHome,
         asks: bool,
     ) -> Circumstances {
-        let peers = match asks {
-            true => Peers::Asked(ArcSwapOption::empty()),
-            false => Peers::NotConfigured,
-        };
+        let peers = if asks { Peers::Asked(ArcSwapOption::empty()) } else { Peers::NotConfigured };
         Circumstances { store, data, topic, home, peers }
     }
 
@@ -87,7 +84,7 @@ impl Circumstances {
         })
     }
 
-    /// Why the topic is not there, where somebody found out.
+    /// Returns why the topic is not there, where somebody found out.
     pub fn absence(&self) -> Option<Told> {
         self.topic.of(StallKind::TopicGone)
     }
@@ -120,7 +117,7 @@ impl Circumstances {
         Told { detail, what_to_do: self.advice(&what_to_do) }
     }
 
-    /// Why no peer gave a copy, the last time before the store is READY.
+    /// Returns why no peer gave a copy, the last time before the store is READY.
     pub fn peers_failed(&self) -> Option<Arc<String>> {
         match &self.peers {
             Peers::NotConfigured => None,
@@ -167,7 +164,7 @@ impl Circumstances {
         }
     }
 
-    /// Commands in it can be pasted.
+    /// Returns the text with its commands so that they can be pasted.
     fn advice(&self, text: &str) -> String {
         advice::placed(text, &self.data, &self.store)
     }

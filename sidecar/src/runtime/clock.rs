@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use outrigger_core::time::Now;
 
-/// Both clocks now.
+/// Reads both clocks.
 pub fn now() -> Now {
     Now { mono: mono(), wall_ms: wall_ms() }
 }
 
-/// `CLOCK_BOOTTIME`: `Instant` stands still while the machine is suspended, and a copy that slept past
-/// the tombstone horizon would not notice.
+/// Reads `CLOCK_BOOTTIME`: `Instant` stands still while the machine is suspended, and a copy that slept past the
+/// tombstone horizon would not notice.
 fn mono() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live, writable timespec, which is all that clock_gettime asks for.
@@ -21,7 +21,7 @@ fn mono() -> Duration {
     Duration::new(seconds, nanos)
 }
 
-/// A clock before 1970 counts as 1970: every age is then past its horizon, which is safe.
+/// Reads the wall clock. One that is before 1970 counts as 1970: every age is then past its horizon, which is safe.
 fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).expect("2^64 ms are 584 million years")

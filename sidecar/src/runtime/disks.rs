@@ -19,7 +19,7 @@ use crate::vital::{self, Work};
 use crate::watchdog::{Watched, Worker};
 
 pub(super) struct Disks {
-    /// By store index.
+    /// The threads' inboxes, by store index.
     threads: Vec<Sender<StoreCall>>,
 }
 
@@ -33,13 +33,14 @@ pub(super) struct DiskThreads {
 struct Disk {
     name: String,
     store: RocksStore,
-    /// Told, and not told again before such a call succeeds: a full disk fails every call for hours.
+    /// The failures that were told. They are not told again before such a call succeeds: a full disk fails every call
+    /// for hours.
     failing: BTreeMap<StoreCallKind, StoreErrorKind>,
 }
 
 impl Disks {
-    /// `stores` by index, all in `data`, which stays locked until the last thread has ended. They end when
-    /// this is dropped and what was called is done.
+    /// Starts the threads of `stores`, by index, all in `data`, which stays locked until the last thread has ended.
+    /// They end when this is dropped and what was called is done.
     pub(super) fn start(
         stores: Vec<(String, RocksStore)>,
         data: &Arc<DataDir>,

@@ -31,7 +31,7 @@ pub(super) struct Door {
     pub(super) disk: DiskReads,
     pub(super) inbox: Sender<Input>,
     pub(super) ids: AtomicU64,
-    /// A report is in the inbox: one is enough, and a burst of failing reads must not fill it.
+    /// Whether a report is in the inbox: one is enough, and a burst of failing reads must not fill it.
     pub(super) damage_reported: AtomicBool,
 }
 

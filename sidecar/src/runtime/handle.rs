@@ -47,7 +47,7 @@ pub struct Written {
 pub struct Read {
     pub view: Snapshot,
     pub generation: Generation,
-    /// Of that generation: whoever reads for long ends when it is closed.
+    /// The end of that generation: whoever reads for long ends when it is closed.
     pub closing: Closing,
     pub answer: Answer,
 }
@@ -59,7 +59,7 @@ pub enum ReadError {
     Disk { generation: Generation, closing: Closing, error: StoreError },
 }
 
-/// The answer to a write that has entered the core. Dropping it changes nothing: the write goes on.
+/// The answer to a write that has entered the core. Dropping it changes nothing: the write is not stopped.
 #[must_use = "the outcome of a write is known only here"]
 pub struct PendingWrite {
     state: Pending,
@@ -100,7 +100,7 @@ impl StoreHandle {
         self.door.status.borrow().clone()
     }
 
-    /// Wakes after changes: at once for a phase or a stall, else a few times a second while things move.
+    /// Wakes after changes: at once for a phase or a stall, else a few times a second while something changes.
     pub fn status_changes(&self) -> watch::Receiver<Arc<Status>> {
         self.door.status.subscribe()
     }
@@ -110,28 +110,28 @@ impl StoreHandle {
         self.begin_write(changes)?.await
     }
 
-    /// A single call's write. Without room it is refused at once (`Overloaded`): a single call has its own deadline
-    /// and a caller that can try again, and waiting calls would be the unbounded queue that admission is there to
-    /// prevent.
+    /// Begins a single call's write. Without room it is refused at once (`Overloaded`): a single call has its own
+    /// deadline and a caller that can try again, and waiting calls would be the unbounded queue that admission is there
+    /// to prevent.
     pub fn begin_write(&self, changes: Vec<Change>) -> Result<PendingWrite, Rejection> {
         let permit = self.door.admission.call(&changes).ok_or(Rejection::Overloaded)?;
         Ok(self.enter(changes, permit))
     }
 
-    /// Waits for room, then hands the write to the core and returns: writes of one caller are appended in
-    /// the order of these calls. For streams, which are told to wait by not being read from; they have
-    /// their own room, so that a bulk load cannot turn single calls away.
+    /// Waits for room, then hands the write to the core and returns: writes of one caller are appended in the order of
+    /// these calls. It is for streams, which are told to wait by not being read from; they have their own room, so that
+    /// a bulk load cannot turn single calls away.
     pub async fn submit(&self, changes: Vec<Change>) -> PendingWrite {
         let permit = self.door.admission.stream(&changes).await;
         self.enter(changes, permit)
     }
 
-    /// A snapshot that is as fresh as `demand` asks for, waiting for it no longer than `deadline`.
+    /// Returns a snapshot that is as fresh as `demand` asks for, and waits for it no longer than `deadline`.
     pub async fn read(&self, demand: Demand, deadline: Duration) -> Result<Read, ReadError> {
         let mut path = ReadPath::new(demand, clock::now().mono + deadline);
         loop {
             match path.next(&self.gate(), clock::now())? {
-                // Boxed: a future is moved with all that it may hold, and most reads do not wait.
+                // It is boxed: a future is moved with all that it may hold, and most reads do not wait.
                 Step::Wait { until, deadline } => {
                     path.reached(Box::pin(self.reach(until, deadline)).await?);
                 }
@@ -149,12 +149,12 @@ impl StoreHandle {
         self.operate(Command::Cancel).await
     }
 
-    /// Lets a cancelled restore go on.
+    /// Resumes a cancelled restore.
     pub async fn continue_restore(&self) -> Result<(), Rejection> {
         self.operate(Command::Continue).await
     }
 
-    /// Answered at once, so that the room of waiting reads bounds it well enough.
+    /// Hands a command to the core. It is answered at once, so that the room of waiting reads bounds it well enough.
     async fn operate(&self, command: Command) -> Result<(), Rejection> {
         let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
         let (answer, reply) = oneshot::channel();
@@ -169,7 +169,7 @@ impl StoreHandle {
         }
     }
 
-    /// A checkpoint of the copy in use, while it is READY. Blocks on the disk.
+    /// Makes a checkpoint of the copy in use; none while it is not READY. Blocks on the disk.
     pub fn checkpoint(&self, id: &str) -> Option<Result<Checkpoint, StoreError>> {
         let gate = self.gate();
         let generation = gate.generation.filter(|_| gate.phase == Phase::Ready)?;
@@ -216,7 +216,7 @@ impl StoreHandle {
         }
     }
 
-    /// The copy as it is exactly at `at`, once it is there, kept until the pin is dropped or its lease
+    /// Returns the copy as it is exactly at `at`, once it is there. It is kept until the pin is dropped or its lease
     /// ([`Limits::pin_lease`]) ends.
     pub async fn pin(&self, at: Token, deadline: Duration) -> Result<PinnedCopy, Rejection> {
         let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
@@ -234,7 +234,7 @@ impl StoreHandle {
         }
     }
 
-    /// None: not this snapshot.
+    /// Opens a snapshot of `generation` for `path`. None: it has to look again.
     fn open(&self, generation: Generation, path: &mut ReadPath) -> Result<Option<Read>, ReadError> {
         let Some(view) = self.door.views.view(generation) else {
             path.opened(None, clock::now())?;
@@ -267,7 +267,7 @@ pub struct PinnedCopy {
 }
 
 impl PinnedCopy {
-    /// The copy and the generation that it is of. None: the lease is over, or the generation was closed.
+    /// Returns the copy and the generation that it is of. None: the lease is over, or the generation was closed.
     pub fn view(&self) -> Option<(Generation, Closing, Box<dyn View + Send>)> {
         let view = self.door.views.pinned(self.id)?;
         Some((view.generation(), view.closing().clone(), Box::new(view)))
@@ -293,7 +293,7 @@ impl Drop for Gone<'_> {
 }
 
 impl PendingWrite {
-    /// Of its store; none where it was turned away at the door.
+    /// Returns the circumstances of its store; none where it was turned away at the door.
     pub fn circumstances(&self) -> Option<&Circumstances> {
         match &self.state {
             Pending::Waiting { door, .. } => Some(&door.circumstances),
@@ -301,7 +301,8 @@ impl PendingWrite {
         }
     }
 
-    /// What has not been sent by now shall never be. The answer comes as ever: at once, if nothing was sent.
+    /// Sees to it that what has not been sent by now is never sent. The answer comes as ever: at once, if nothing was
+    /// sent.
     pub fn withdraw(&self) {
         match &self.state {
             Pending::Waiting { id, door, .. } => door.send(Input::Withdraw(door.index, *id)),
@@ -332,13 +333,13 @@ impl Future for PendingWrite {
     }
 }
 
-/// The core ended before the log answered: what it had been given may be in the log.
+/// Returns the outcome where the core ended before the log answered: what it had been given may be in the log.
 fn unanswered(changes: usize, gate: &Gate) -> Result<Written, Rejection> {
-    // Without a known topic no write was ever handed to the log.
+    // While no topic was known no write was ever handed to the log.
     let topic = gate.topic.ok_or(Rejection::Draining)?;
     let partitions =
         u32::try_from(gate.positions.len()).expect("Kafka counts partitions in 31 bits");
-    // RD_KAFKA_RESP_ERR__DESTROY
+    // This is RD_KAFKA_RESP_ERR__DESTROY.
     let error = KafkaError { code: -197, name: "_DESTROY".to_owned(), not_persisted: false };
     Ok(Written { topic, partitions, outcomes: vec![Outcome::Unknown(error); changes] })
 }

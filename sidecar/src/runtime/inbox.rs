@@ -1,9 +1,10 @@
 //! What the core thread takes in.
 //!
-//! Bounded by construction: a command holds a permit until its answer, a `Gone` and a `Withdraw` follow a command at
-//! most once, damage is reported once until it was taken out, an operator sets one rate at a time, a fetch tells
-//! its progress a few times a second, a log asks for its turn when there is something where nothing was, and everything else answers a call that a node made. So the channel itself
-//! needs no bound, and neither commands nor answers block the other.
+//! It is bounded by construction: a command holds a permit until its answer, a `Gone` and a `Withdraw` follow a command
+//! at most once, damage is reported once until it was taken out, an operator sets one rate at a time, a fetch tells its
+//! progress a few times a second, a log asks for its turn when there is something where nothing was, and everything
+//! else answers a call that a node made. So the channel itself needs no bound, and neither commands nor answers block
+//! the other.
 
 use std::num::NonZeroU64;
 
@@ -25,7 +26,7 @@ pub(super) enum Input {
         waiter: Waiter,
     },
     Gone(StoreIndex, RequestId),
-    /// Its caller waits for the answer still, but not for long.
+    /// The caller still waits for the answer, but not for long.
     Withdraw(StoreIndex, RequestId),
     Damaged {
         store: StoreIndex,
@@ -47,6 +48,6 @@ pub(super) enum Input {
 /// Whoever asked, with what admitted the question.
 pub(super) struct Waiter {
     pub(super) answer: oneshot::Sender<Reply>,
-    /// `None`: a drain, of which there is one.
+    /// The question's permit. `None`: it is a drain, of which there is one.
     pub(super) permit: Option<Permit>,
 }

@@ -16,11 +16,11 @@ use outrigger_core::store::StoreError;
 use crate::index::StoreIndex;
 use crate::rocks::{self, DataDir, GenerationViews, LostRows, Shared};
 
-/// Of 0 (as everybody) to 19.
+/// The thread's nice value, from 0 (everybody's) to 19.
 const NICE: i32 = 15;
 
 pub(super) struct LostReports {
-    /// A store that is READY and the generation that it reads. Few: one for each time a store becomes READY.
+    /// Where it is told which store is READY with which generation. Few wait: one for each time a store becomes READY.
     ready: Option<Sender<(StoreIndex, Generation)>>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -34,7 +34,7 @@ pub(super) struct Reported {
 
 struct Reporter {
     data: Arc<DataDir>,
-    /// By store index.
+    /// The stores, by store index.
     stores: Vec<Reported>,
     shared: Arc<Shared>,
     ended: Arc<AtomicBool>,
@@ -92,7 +92,7 @@ impl Reporter {
         let data = self.data.path();
         for generation in rocks::unreported(data, name)? {
             let Some(view) = views.view(live) else { return Ok(()) };
-            // Who closes the copy in use may be about to open it again, which waits for all readers.
+            // Whoever closes the copy in use may be about to open it again, which waits for all readers.
             let ended = || self.ended.load(Ordering::Relaxed) || !views.is_open(live);
             let written = rocks::write_lost(data, name, generation, &view, &self.shared, &ended)?;
             let Some(rows) = written else { return Ok(()) };
@@ -115,11 +115,11 @@ fn tell(data: &Path, store: &str, generation: Generation, rows: &LostRows) {
     }
 }
 
-/// A node that restores or serves comes first.
+/// Lowers this thread's priority: a node that restores or serves comes first.
 fn yield_to_others() {
-    // On Linux this is the calling thread's alone.
+    // On Linux the priority is the calling thread's alone.
     #[cfg(target_os = "linux")]
-    // SAFETY: takes three numbers.
+    // SAFETY: the call takes three numbers.
     if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0 {
         let error = io::Error::last_os_error();
         tracing::debug!(%error, "the priority of a thread stays as it is");

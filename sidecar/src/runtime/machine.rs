@@ -1,8 +1,8 @@
 //! The core thread: runs every node of the process off one inbox, and carries out what they ask for.
 //!
-//! Never waits for anything but its inbox. After each event the gate is published before the effects go
-//! out: no reader that looks again finds a generation whose `Close` was sent, and no answer overtakes the
-//! state that it speaks of.
+//! It never waits for anything but its inbox. After each event the gate is published before the effects go out: no
+//! reader that looks again finds a generation whose `Close` was sent, and no answer overtakes the state that it speaks
+//! of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -47,9 +47,9 @@ pub(super) struct Machine {
     disks: Disks,
     lost: LostReports,
     peers: Peers,
-    /// By store index.
+    /// The nodes, by store index.
     hosted: Vec<Hosted>,
-    /// Of all stores together, bytes per second.
+    /// Bytes per second of all stores together.
     restore_rate: Option<NonZeroU64>,
     /// What each node was told of it.
     restore_share: Option<NonZeroU64>,
@@ -60,7 +60,7 @@ struct Hosted {
     node: Node,
     door: Arc<Door>,
     waiters: BTreeMap<RequestId, Waiter>,
-    /// Accepted and not answered, whether their callers still wait or not.
+    /// Commands that were accepted and not answered, whether their callers still wait or not.
     unanswered: BTreeSet<RequestId>,
     oldest_write: Pulse,
     notices: Notices,
@@ -73,7 +73,7 @@ struct Hosted {
 struct StatusClock {
     changed: bool,
     urgent: bool,
-    /// Monotonic.
+    /// Monotonic: when it was published last.
     published: Duration,
 }
 
@@ -101,7 +101,7 @@ impl Machine {
         Machine { inbox, log, disks, lost, peers, hosted, restore_rate, restore_share: None }
     }
 
-    /// Of this thread and of what is asked of it.
+    /// Returns what is watched of this thread, and of what is asked of it.
     pub(super) fn watched(&self) -> Vec<Watched> {
         let core =
             Watched { name: "core".to_owned(), worker: Worker::Core, pulse: self.inbox.pulse() };
@@ -208,7 +208,8 @@ impl Machine {
         }
     }
 
-    /// Also what each store may read when the number of those that restore has changed.
+    /// Tells each store what it may read, where that has changed: with the rate, or with the number of those that
+    /// restore.
     fn share_rate(&mut self) {
         let phases = self.hosted.iter().map(|hosted| &hosted.node.gate().phase);
         let share = throttle::share(self.restore_rate, phases);
@@ -241,7 +242,7 @@ impl Machine {
         }
     }
 
-    /// How long nothing has to be done.
+    /// Returns how long nothing has to be done.
     fn patience(&self) -> Duration {
         let timers =
             self.hosted.iter().flat_map(|hosted| [hosted.node.next_timer(), hosted.status.due()]);
@@ -259,7 +260,7 @@ impl Hosted {
         }
         self.unanswered.remove(&id);
         if let Some(Waiter { answer, permit }) = self.waiters.remove(&id) {
-            // Nobody may be there any more: a write goes on without its caller.
+            // Perhaps nobody is there any more: a write is not stopped when its caller leaves.
             let _gone = answer.send(reply);
             drop(permit);
         }
@@ -267,7 +268,7 @@ impl Hosted {
 }
 
 impl StatusClock {
-    /// Monotonic; none while nothing changed.
+    /// Returns when (monotonic) it is published next; none while nothing changed.
     fn due(&self) -> Option<Duration> {
         match (self.changed, self.urgent) {
             (false, _) => None,

@@ -16,7 +16,7 @@ pub(super) struct Notices {
     door: Arc<Door>,
     /// Partitions whose ignored records were told. Metrics count the rest.
     ignored: BTreeSet<Partition>,
-    /// What is closed from now on is not opened again.
+    /// Whether the node drains: what is closed from now on is not opened again.
     draining: bool,
 }
 

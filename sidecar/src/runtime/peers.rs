@@ -23,7 +23,7 @@ pub(super) struct Peers {
     running: BTreeMap<StoreIndex, CancellationToken>,
 }
 
-/// The owner's side: dropped, all fetches end soon, and what they have is gone on with by the next process.
+/// The owner's side. When it is dropped, all fetches end soon, and the next process resumes them with what they have.
 pub(super) struct Fetches {
     tasks: TaskTracker,
     ending: DropGuard,
@@ -36,7 +36,7 @@ impl Default for Fetches {
 }
 
 impl Fetches {
-    /// Nobody writes to the data directory any more.
+    /// Ends all fetches. When it returns, nobody writes to the data directory any more.
     pub(super) async fn end(self) {
         let Fetches { tasks, ending } = self;
         drop(ending);
@@ -46,7 +46,7 @@ impl Fetches {
 }
 
 impl Peers {
-    /// Must be called on a tokio runtime.
+    /// It must be called on a tokio runtime.
     pub(super) fn new(taker: Option<Taker>, inbox: Sender<Input>, fetches: &Fetches) -> Peers {
         let (tasks, ending) = (fetches.tasks.clone(), fetches.ending.token().clone());
         Peers { taker, inbox, runtime: Handle::current(), tasks, ending, running: BTreeMap::new() }
@@ -76,7 +76,7 @@ impl Peers {
             // The core may have ended before.
             let _ended = told.send(Input::Peer(store, PeerEvent::Progress(transfer)));
         });
-        // A task of its own: a panic in it must not take the answer with it.
+        // The fetch is a task of its own: a panic in it must not take the answer with it.
         let taking = async move { taker.take(wanted, report, &cancel).await };
         let taking = self.tasks.spawn_on(taking, &self.runtime);
         let answering = async move {

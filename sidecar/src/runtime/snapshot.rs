@@ -17,7 +17,7 @@ const DISK_READS_MAX: usize = 64;
 #[derive(Clone)]
 pub(super) struct DiskReads(Arc<Semaphore>);
 
-/// As a `View` it blocks on the disk.
+/// One snapshot. As a `View` it blocks on the disk.
 pub struct Snapshot {
     view: RocksView,
     disk: DiskReads,
@@ -38,12 +38,12 @@ impl Snapshot {
         Snapshot { view, disk }
     }
 
-    /// The row of `key`. What memory has is answered at once, which takes less than a thread's turn; else the disk is
-    /// read on a thread that may wait for it.
+    /// Returns the row of `key`. What memory has is answered at once, which takes less than a thread's turn; else the
+    /// disk is read on a thread that may wait for it.
     pub async fn row(self, key: Bytes) -> Result<Option<Row>, StoreError> {
         match self.view.get_in_memory(&key)? {
             InMemory::Known(row) => Ok(row),
-            // Boxed: a future is moved with all that it may hold.
+            // It is boxed: a future is moved with all that it may hold.
             InMemory::Unknown => Box::pin(self.on_disk(key)).await,
         }
     }
@@ -113,7 +113,7 @@ mod tests {
         assert!(!matches!(event, StoreEvent::Failed { .. }), "{event:?}");
     }
 
-    /// A block each, which no compression makes smaller.
+    /// Makes a value that fills a block, and that no compression makes smaller.
     fn value(number: u64) -> Vec<u8> {
         let words = (0..2_048_u64)
             .map(|at| (at + 2_048 * number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
@@ -133,13 +133,15 @@ mod tests {
         done(store, StoreCall::Apply { generation: G1, batch, lineage });
     }
 
-    /// Rows `0..ROWS` in a file that was just opened, and one more in memory.
+    /// Makes rows `0..ROWS` in a file that was just opened, and one more in memory.
     fn reopened(data: &Path) -> RocksStore {
         let mut before = store(data);
         let lineages = vec![Lineage::empty(1, 2)];
         let create = StoreCall::Create { generation: G1, identity: identity(), lineages };
         done(&mut before, create);
-        (0..ROWS).for_each(|number| apply(&mut before, number));
+        for number in 0..ROWS {
+            apply(&mut before, number);
+        }
         done(&mut before, StoreCall::Flush { generation: G1 });
         done(&mut before, StoreCall::Activate { generation: G1 });
         drop(before);
@@ -149,7 +151,7 @@ mod tests {
         store
     }
 
-    /// At once, or none.
+    /// Returns what a read answers at once, if it does.
     async fn at_once(snapshot: Snapshot, number: u64) -> Option<Option<Row>> {
         let mut row = std::pin::pin!(snapshot.row(key(number)));
         std::future::poll_fn(|context| match row.as_mut().poll(context) {

@@ -35,7 +35,7 @@ use crate::vital::{self, Work};
 use crate::watchdog::{Hung, Patience, Watchdog};
 
 pub struct RuntimeConfig {
-    /// By store index.
+    /// The stores, by store index.
     pub stores: Vec<StoreSpec>,
     pub limits: Limits,
     pub resources: Resources,
@@ -54,13 +54,13 @@ pub struct StoreSpec {
     pub home: LogHome,
 }
 
-/// What the nodes will read, before there are nodes: a log is started with its sink.
+/// What the nodes will read, made before there are nodes: a log is started with its sink.
 pub struct Inbox {
     sender: Sender<Input>,
     receiver: Receiver<Input>,
 }
 
-/// Every node of a process. Dropped, it ends as in a crash, without waiting for its threads.
+/// Every node of a process. When it is dropped, it ends as in a crash, without waiting for its threads.
 pub struct Runtime {
     doors: Vec<Arc<Door>>,
     limits: Limits,
@@ -71,7 +71,7 @@ pub struct Runtime {
     _watchdog: AbortOnDropHandle<()>,
 }
 
-/// Told to stop when dropped.
+/// The threads, which are told to stop when this is dropped.
 struct Threads {
     inbox: Sender<Input>,
     joins: Vec<JoinHandle<()>>,
@@ -81,7 +81,7 @@ struct Threads {
 pub enum Drained {
     /// Every store has flushed and closed.
     Flushed,
-    /// Time was up. As safe as a crash: what was not flushed is read again.
+    /// Time was up. That is as safe as a crash: what was not flushed is read again.
     TimeUp,
 }
 
@@ -104,10 +104,10 @@ impl Inbox {
 }
 
 impl Runtime {
-    /// `log` was started with the sink of `inbox`. Nodes begin at once; nothing on disk is touched before
-    /// the log has told what it is.
+    /// Starts the nodes on a `log` that was started with the sink of `inbox`. Nodes begin at once; nothing on disk is
+    /// touched before the log has told what it is.
     ///
-    /// Must be called on a tokio runtime.
+    /// It must be called on a tokio runtime.
     pub fn start(
         config: RuntimeConfig,
         data: DataDir,
@@ -171,7 +171,7 @@ impl Runtime {
         Ok(Runtime { doors, limits, throttle, threads, fetches, hung, _watchdog: watchdog })
     }
 
-    /// By store index.
+    /// Returns the stores' handles, by store index.
     pub fn handles(&self) -> Vec<StoreHandle> {
         self.doors.iter().cloned().map(StoreHandle::new).collect()
     }
@@ -180,7 +180,7 @@ impl Runtime {
         self.throttle.clone()
     }
 
-    /// What does not go on: while there is something, the process had better be restarted.
+    /// Returns the names of what hangs: while there is something, the process had better be restarted.
     pub fn hung(&self) -> watch::Receiver<Hung> {
         self.hung.clone()
     }
@@ -214,12 +214,12 @@ impl Runtime {
     async fn end(mut self) {
         let joins = self.threads.stop();
         let (joined, ended) = oneshot::channel();
-        // A thread of nobody: one of tokio's would keep its runtime from ending as long as a disk hangs.
+        // It is a thread of nobody: one of tokio's would keep its runtime from ending as long as a disk hangs.
         thread::spawn(move || {
             for join in joins {
                 join.join().expect("a vital thread that panics takes the process with it");
             }
-            // Too late for whoever waited.
+            // It may be too late for whoever waited.
             let _gone = joined.send(());
         });
         if tokio::time::timeout(END_MAX, ended).await.is_err() {
@@ -233,7 +233,7 @@ impl Runtime {
 
 fn drain(door: &Door) -> oneshot::Receiver<outrigger_core::node::Reply> {
     let (answer, drained) = oneshot::channel();
-    // Refused when the core has ended: then there is nothing to drain.
+    // The door refuses this when the core has ended: then there is nothing to drain.
     let _ended = door.enter(Command::Drain, Waiter { answer, permit: None });
     drained
 }

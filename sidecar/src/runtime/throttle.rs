@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::inbox::Input;
 
-/// An operator's way to it while the process runs. A clone is a reference.
+/// An operator's way to the rate while the process runs. A clone is a reference.
 #[derive(Clone)]
 pub struct RestoreThrottle {
     /// Held until the answer: whoever comes meanwhile waits outside of the core's inbox, which bounds it.
@@ -22,7 +22,7 @@ impl RestoreThrottle {
         RestoreThrottle { inbox: Arc::new(Mutex::new(inbox)) }
     }
 
-    /// Bytes of keys and values per second; none: as fast as they can. Holds when this returns.
+    /// Sets the rate in bytes of keys and values per second; none: as fast as they can. It holds when this returns.
     pub async fn set(&self, rate: Option<NonZeroU64>) -> Result<(), Rejection> {
         let inbox = self.inbox.lock().await;
         let (answer, holds) = oneshot::channel();
@@ -31,8 +31,8 @@ impl RestoreThrottle {
     }
 }
 
-/// The part of the rate that each store has while those in these phases restore: it is split evenly, and what one
-/// does not use is not given to another.
+/// Returns the part of the rate that each store has while those in these phases restore: it is split evenly, and what
+/// one does not use is not given to another.
 pub(super) fn share<'a>(
     rate: Option<NonZeroU64>,
     phases: impl Iterator<Item = &'a Phase>,

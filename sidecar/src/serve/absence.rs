@@ -14,7 +14,7 @@ use crate::kafka::{self, KafkaConfig, Unreached};
 use crate::rocks;
 use crate::runtime::{StoreHandle, Told, TopicNews};
 
-/// Each time costs a client of its own, and nobody changes clusters by the minute.
+/// The pause between two looks. Each costs a client of its own, and nobody changes clusters by the minute.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// Tasks that end when dropped.
@@ -22,7 +22,7 @@ pub(super) struct Watches {
     _tasks: JoinSet<()>,
 }
 
-/// One store's.
+/// What watches one store.
 struct Watch {
     kafka: KafkaConfig,
     data: PathBuf,
@@ -42,7 +42,7 @@ pub(super) fn watch(config: &ServeConfig, stores: Vec<StoreHandle>, news: &[Topi
 }
 
 impl Watch {
-    /// Until the store's node has ended.
+    /// Watches until the store's node has ended.
     async fn run(self) {
         let mut changes = self.store.status_changes();
         let mut told = false;
@@ -54,7 +54,7 @@ impl Watch {
                     self.news.tell(kind, news);
                     told = true;
                 }
-                // What others told is theirs to take back.
+                // Others take back themselves what they told.
                 None if told => {
                     self.news.forget();
                     told = false;
@@ -72,9 +72,12 @@ impl Watch {
     async fn look(&self, kind: StallKind) -> Option<Told> {
         let (kafka, data) = (self.kafka.clone(), self.data.clone());
         let (store, topic) = (self.store.name().to_owned(), self.topic.clone());
-        let looked = tokio::task::spawn_blocking(move || match kind == StallKind::TopicGone {
-            true => look(&kafka, &data, &store),
-            false => unreached(&kafka, &topic),
+        let looked = tokio::task::spawn_blocking(move || {
+            if kind == StallKind::TopicGone {
+                look(&kafka, &data, &store)
+            } else {
+                unreached(&kafka, &topic)
+            }
         });
         looked.await.expect("looking does not panic")
     }
@@ -88,7 +91,7 @@ fn waits_for(status: &Status) -> Option<StallKind> {
     KINDS.into_iter().find(|kind| status.stalls.iter().any(|stall| stall.kind == *kind))
 }
 
-/// None: connections are not what is the matter.
+/// Finds out why no broker is reached. None: connections are not what is the matter.
 pub(crate) fn unreached(kafka: &KafkaConfig, topic: &str) -> Option<Told> {
     let Unreached { detail, what_to_do } = kafka::unreached(kafka, topic)?;
     Some(match kafka::unfit(kafka) {
@@ -101,7 +104,8 @@ pub(crate) fn unreached(kafka: &KafkaConfig, topic: &str) -> Option<Told> {
     })
 }
 
-/// None: there is no copy, or it is of the cluster that answers, or nobody can tell.
+/// Finds out whether the copy is of another cluster. None: there is no copy, or it is of the cluster that answers, or
+/// nobody can tell.
 pub(crate) fn look(kafka: &KafkaConfig, data: &Path, store: &str) -> Option<Told> {
     let copy = rocks::identity(data, store).ok()??;
     let answers = kafka::cluster_id(kafka).ok()?.ok()?;

@@ -42,7 +42,7 @@ pub enum ListenError {
     Access { path: PathBuf, source: io::Error },
 }
 
-/// Connections that wait to be accepted.
+/// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// How long others who start in the same directory are waited for; each needs a moment.
@@ -56,13 +56,13 @@ pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError>
     })
 }
 
-/// Where a start at a socket is. Nobody but a test has to know.
+/// Where a start at a socket is. Only a test has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
-    /// Another one has its turn.
+    /// It waits while another one has its turn.
     Waits,
     FoundStale,
-    /// Not listened on yet, so that it looks stale to others.
+    /// The socket is not listened on yet, so that it looks stale to others.
     Bound,
 }
 
@@ -96,8 +96,9 @@ async fn unix_told(
     }
 }
 
-/// Nobody else who starts comes between the look at a stale file, its removal and the new one: of two that find the
-/// same stale file, the second would remove the first one's socket. The directory is locked, so that no file is left.
+/// Waits for the turn in which nobody else who starts comes between the look at a stale file, its removal and the new
+/// one: of two that find the same stale file, the second would remove the first one's socket. The directory is locked,
+/// so that no file is left.
 async fn turn(path: &Path, tell: &impl AsyncFn(Moment)) -> io::Result<File> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = File::open(parent.unwrap_or(Path::new(".")))?;
@@ -118,8 +119,8 @@ async fn turn(path: &Path, tell: &impl AsyncFn(Moment)) -> io::Result<File> {
     }
 }
 
-/// Linux gives the file the mode that the socket has when it is bound, so that it begins as this user's alone. Nobody
-/// connects before it is listened on.
+/// Binds a socket whose file is this user's alone from the beginning: Linux gives it the mode that the socket has when
+/// it is bound. Nobody connects before it is listened on.
 fn bind_private(path: &Path) -> io::Result<(UnixSocket, SocketFile)> {
     let socket = UnixSocket::new_stream()?;
     let same = File::from(socket.as_fd().try_clone_to_owned()?);
@@ -129,7 +130,7 @@ fn bind_private(path: &Path) -> io::Result<(UnixSocket, SocketFile)> {
     Ok((socket, SocketFile { path: path.to_owned(), inode }))
 }
 
-/// A process that was killed leaves its socket's file; nobody answers there.
+/// Whether nobody answers at the file: a process that was killed leaves its socket's file.
 fn is_stale(path: &Path) -> Result<bool, ListenError> {
     let failed = |source| ListenError::Socket { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
@@ -142,7 +143,7 @@ fn is_stale(path: &Path) -> Result<bool, ListenError> {
     }
     match try_connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
-        // Also one whose backlog is full, for which a connection would be waited for.
+        // A socket whose backlog is full is in use as well: a connection would have to wait for a place.
         Ok(()) => Err(ListenError::SocketInUse { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(ListenError::SocketInUse { path: path.to_owned() })
@@ -151,7 +152,7 @@ fn is_stale(path: &Path) -> Result<bool, ListenError> {
     }
 }
 
-/// Does not wait.
+/// Tries to connect, and does not wait.
 fn try_connect(path: &Path) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -159,7 +160,8 @@ fn try_connect(path: &Path) -> io::Result<()> {
 }
 
 impl SocketFile {
-    /// The group first: the mode is for it alone. Both go to the file that was made, whatever has its path meanwhile.
+    /// Lets others connect. The group comes first: the mode is for it alone. Both go to the file that was made,
+    /// whatever has its path meanwhile.
     fn open_to(&self, socket: &SocketConfig) -> io::Result<()> {
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
@@ -213,7 +215,7 @@ mod tests {
         assert!(!path.exists());
     }
 
-    /// Whatever this process takes from the files that it makes: a mode is what the operator says.
+    /// The mode is what the operator says, whatever this process takes from the files that it makes.
     #[tokio::test]
     async fn the_socket_has_the_mode_and_the_group_that_are_set() {
         let dir = tempfile::tempdir().unwrap();
@@ -257,7 +259,7 @@ mod tests {
         assert!(path.exists());
     }
 
-    /// Either moment is one in which another start would remove the first one's socket.
+    /// In either moment another start would remove the first one's socket.
     #[tokio::test]
     async fn of_two_that_start_at_a_stale_socket_one_waits_and_the_other_can_be_reached() {
         for held_at in [Moment::FoundStale, Moment::Bound] {

@@ -25,14 +25,14 @@ use crate::rocks::Resources;
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub(crate) resources: Resources,
-    /// Of each store.
+    /// The limits of each store.
     pub(crate) limits: Limits,
-    /// Of all partitions together.
+    /// Bytes of all partitions together.
     pub(crate) prefetch_bytes: usize,
 }
 
 impl Memory {
-    /// Of a process with so many stores.
+    /// Shares out the memory of a process with so many stores.
     pub(crate) fn shared(memory_bytes: usize, stores: usize) -> Memory {
         let (load_bytes, prefetch_bytes) = (memory_bytes / 8 * 3, memory_bytes / 8);
         let block_cache_bytes = memory_bytes - load_bytes - prefetch_bytes;

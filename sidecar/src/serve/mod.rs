@@ -40,7 +40,7 @@ pub enum ServeError {
     Server(String),
 }
 
-/// Runs until a signal ends it, also one that came before this was called.
+/// Runs until a signal ends it; the signal may have come before this was called.
 pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exit, ServeError> {
     config.kafka.check()?;
     let claimed = sidecar_config(&config);
@@ -85,7 +85,7 @@ pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exi
     }
 }
 
-/// Serves on until the drain is to begin; why the server ended, where that is the reason.
+/// Serves until the drain is to begin. Returns why the server ended, where that is the reason.
 async fn until_the_drain(
     sidecar: &mut Sidecar,
     signals: &mut Signals,

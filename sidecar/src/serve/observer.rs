@@ -1,4 +1,4 @@
-//! Tells the metrics how the stores are: also when nothing changes, for ages grow.
+//! Tells the metrics how the stores are, even when nothing changes, for ages grow.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use crate::rocks;
 use crate::runtime::{StoreHandle, StoreSpec, clock};
 use crate::telemetry::{self, metrics};
 
-/// Scrapes are seconds apart.
+/// How often it tells: scrapes are seconds apart.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keys in files with what the log lost, which never change once they are there.
 type Counted = BTreeMap<PathBuf, u64>;
 
-/// By store: what each generation takes that was set aside.
+/// By store: the bytes that each generation takes that was set aside.
 type Measured = BTreeMap<String, BTreeMap<Generation, u64>>;
 
-/// Changes when a copy is set aside, or when an operator drops one.
+/// How often the disk is looked at: it changes when a copy is set aside, or when an operator drops one.
 const INTERVAL_OF_DISK: Duration = Duration::from_secs(10);
 
-/// Until it is aborted.
+/// Tells how the stores are until it is aborted.
 pub(super) async fn run(stores: Vec<StoreHandle>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
@@ -34,7 +34,7 @@ pub(super) async fn run(stores: Vec<StoreHandle>) {
     }
 }
 
-/// Until it is aborted.
+/// Tells what is set aside on disk until it is aborted.
 pub(super) async fn run_on_disk(data: PathBuf, stores: Vec<StoreSpec>) {
     let mut ticks = tokio::time::interval(INTERVAL_OF_DISK);
     let mut known = (Measured::new(), Counted::new());
@@ -69,7 +69,7 @@ fn count(file: &rocks::LostFile, counted: &mut Counted) -> u64 {
     if let Some(rows) = counted.get(&file.path) {
         return *rows;
     }
-    // Moved away this moment: then it has none here.
+    // It was moved away this moment: then it has none here.
     let rows = file.rows().unwrap_or(0);
     counted.insert(file.path.clone(), rows);
     rows

@@ -24,7 +24,7 @@ use crate::watchdog::Patience;
 #[derive(Clone)]
 pub struct SidecarConfig {
     pub data: PathBuf,
-    /// The order is that of `StoreIndex`.
+    /// The stores, in the order of `StoreIndex`.
     pub stores: Vec<StoreSpec>,
     pub limits: Limits,
     pub resources: Resources,
@@ -65,9 +65,9 @@ pub enum ClaimError {
 
 /// The tasks that answer requests and feed the metrics.
 struct Server {
-    /// Say that the node is going, and go on.
+    /// Cancelled to say that the node is going; it serves as before.
     leaving: CancellationToken,
-    /// Accept nothing more, end the streams, answer what is under way.
+    /// Cancelled to accept nothing more, end the streams and answer what is under way.
     stop: CancellationToken,
     grpc: JoinHandle<Result<(), grpc::ServeError>>,
     observers: [JoinHandle<()>; 2],
@@ -90,16 +90,17 @@ impl Claims {
         Ok(Claims { config, data, listeners, address, socket })
     }
 
-    /// Leaves everything as it was found.
+    /// Gives everything back, and leaves it as it was found.
     pub(super) fn release(self) {
         if let Some(socket) = self.socket {
             socket.remove();
         }
     }
 
-    /// `log` was started with the sink of `inbox`. Fails only when the machine gives no thread.
+    /// Starts the sidecar on a `log` that was started with the sink of `inbox`. It fails only when the machine gives no
+    /// thread.
     ///
-    /// Must be called on a tokio runtime.
+    /// It must be called on a tokio runtime.
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, address, socket } = self;
         let (ready_lag_max, sampler, peer) = (config.ready_lag_max, config.sampler, config.peer);
@@ -127,7 +128,7 @@ impl Claims {
     }
 }
 
-/// A disk that hangs is named: nobody answers a call that could.
+/// Locks the data directory. A disk that hangs is named: nobody answers a call that could.
 async fn lock(path: PathBuf) -> Result<DataDir, DataDirError> {
     let named = path.clone();
     let mut locking = tokio::task::spawn_blocking(move || DataDir::lock(&path));
@@ -143,12 +144,12 @@ async fn lock(path: PathBuf) -> Result<DataDir, DataDirError> {
 }
 
 impl Sidecar {
-    /// By store index.
+    /// Returns the stores' handles, by store index.
     pub fn handles(&self) -> Vec<StoreHandle> {
         self.runtime.handles()
     }
 
-    /// With the port that the system chose, where it was left to it.
+    /// Returns the address of the gRPC server, with the port that the system chose, where it was left to it.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
@@ -162,15 +163,15 @@ impl Sidecar {
         }
     }
 
-    /// Readiness ends; calls are served as before.
+    /// Ends readiness; calls are served as before.
     pub fn leave(&self) {
         self.server.leaving.cancel();
     }
 
-    /// Takes nothing new, answers what is under way, flushes and ends. Bounded.
+    /// Takes nothing new, answers what is under way, flushes and ends. Its time is bounded.
     pub async fn drain(self) -> Drained {
         let Sidecar { runtime, socket, server, .. } = self;
-        // Together: the answers that the server waits for come from the runtime.
+        // Both end together: the answers that the server waits for come from the runtime.
         let (drained, ()) = tokio::join!(runtime.drain(), server.end());
         if let Some(socket) = socket {
             socket.remove();
@@ -181,17 +182,21 @@ impl Sidecar {
     /// Ends as `kill -9` would end it: nothing is answered, nothing is flushed.
     pub async fn crash(self) {
         self.server.grpc.abort();
-        self.server.observers.iter().for_each(JoinHandle::abort);
+        for observer in &self.server.observers {
+            observer.abort();
+        }
         self.runtime.crash().await;
     }
 }
 
 impl Server {
-    /// Bounded: the server cuts off whoever does not take its answers.
+    /// Ends the server. Its time is bounded: the server cuts off whoever does not take its answers.
     async fn end(self) {
-        self.observers.iter().for_each(JoinHandle::abort);
+        for observer in &self.observers {
+            observer.abort();
+        }
         self.stop.cancel();
-        // One that failed was waited for and told already.
+        // A server that failed was waited for and told already.
         if self.grpc.is_finished() {
             return;
         }

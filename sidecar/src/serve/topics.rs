@@ -1,7 +1,8 @@
 //! Creates the topics of stores that ask for it, in the background until Kafka has done so.
 //!
-//! Never where this node has a copy: its topic existed, so it was deleted or this is another cluster. An empty one in its
-//! place would take the writes of nodes that have no copy, and be READY there with nothing.
+//! A topic is never created where this node has a copy: its topic existed, so it was deleted or this is another
+//! cluster. An empty one in its place would take the writes of nodes that have no copy, and be READY there with
+//! nothing.
 //!
 //! That Kafka does not answer must not keep the node from starting: it names its stall by itself.
 
@@ -17,7 +18,7 @@ use crate::kafka::{CreateTopicError, Created, KafkaConfig, TopicSettings, create
 use crate::rocks;
 use crate::runtime::{Told, TopicNews};
 
-/// How long a start waits for it: a node whose topic is there has nothing to complain about.
+/// How long a start waits for the topics: a node whose topic is there has nothing to complain about.
 const FIRST_TRY: Duration = Duration::from_secs(2);
 
 /// Tasks that end when dropped.
@@ -25,7 +26,7 @@ pub(super) struct Creations {
     tasks: JoinSet<()>,
 }
 
-/// Begins, and returns when all are there or the patience is over.
+/// Begins to create the topics, and returns when all are there or the time is over.
 pub(super) async fn create(config: &ServeConfig, news: &[TopicNews]) -> Creations {
     let mut tasks = JoinSet::new();
     for (store, news) in config.stores.iter().zip(news) {
@@ -39,12 +40,12 @@ pub(super) async fn create(config: &ServeConfig, news: &[TopicNews]) -> Creation
         }
     }
     let mut creations = Creations { tasks };
-    // Past it they go on beside the node.
+    // After that the tasks create them beside the node.
     let _elapsed = tokio::time::timeout(FIRST_TRY, creations.ended()).await;
     creations
 }
 
-/// Also where nobody can tell: opening the store names what is wrong.
+/// Whether there is a copy, or nobody can tell: opening the store names what is wrong.
 fn has_copy(data: &Path, store: &StoreConfig) -> bool {
     !matches!(rocks::owner(data, store.name.as_str()), Ok(None))
 }
@@ -67,7 +68,9 @@ async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings, news
                 return tell(&topic, settings, created);
             }
             Err(error) => {
-                absence(&error).into_iter().for_each(|told| news.tell(StallKind::TopicGone, told));
+                if let Some(why) = absence(&error) {
+                    news.tell(StallKind::TopicGone, why);
+                }
                 let error = error.to_string();
                 if error != told {
                     tracing::warn!(topic, error, "the topic cannot be created yet: trying again");
@@ -79,7 +82,7 @@ async fn insist(kafka: KafkaConfig, topic: String, settings: TopicSettings, news
     }
 }
 
-/// Why the topic is not there yet; none where the node says by itself what it waits for.
+/// Returns why the topic is not there yet; none where the node says by itself what it waits for.
 fn absence(error: &CreateTopicError) -> Option<Told> {
     let what_to_do = match error {
         CreateTopicError::TooFewBrokers { .. } => {

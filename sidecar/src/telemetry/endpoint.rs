@@ -19,25 +19,25 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Where Prometheus looks when it is not told otherwise.
+/// The path at which Prometheus looks when it is not told otherwise.
 const PATH: &str = "/metrics";
 
 const PAGE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 const WORDS: HeaderValue = HeaderValue::from_static("text/plain");
 
-/// Who scrapes keeps one or two; what is more waits to be accepted.
+/// Connections at the same time. Whoever scrapes keeps one or two; what is more waits to be accepted.
 const CONNECTIONS_MAX: usize = 32;
 
-/// Until a request has come, and between two of them: a silent connection must not hold its place for ever.
+/// How long a connection may be silent, before a request and between two: it must not hold its place for ever.
 const SILENT_MAX: Duration = Duration::from_secs(90);
 
-/// Samples of histograms wait for it.
+/// The interval of the recorder's upkeep, which samples of histograms wait for.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// No more descriptors or memory: it would fail again at once.
+/// The pause after a failed accept: without descriptors or memory it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The endpoint; it ends with this value.
+/// The endpoint; it ends when this is dropped.
 #[derive(Debug)]
 #[must_use = "the endpoint ends with this value"]
 pub struct MetricsEndpoint {
@@ -66,7 +66,9 @@ impl MetricsEndpoint {
 
 impl Drop for MetricsEndpoint {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
@@ -75,7 +77,7 @@ async fn serve(listener: TcpListener, pages: PrometheusHandle) {
     let mut connections = JoinSet::new();
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
-        // Those that are over.
+        // Those that are over are forgotten.
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _peer)) => {
@@ -170,7 +172,7 @@ mod tests {
         }
     }
 
-    /// The empty page has no body.
+    /// Reads to the end of the headers: the empty page has no body.
     async fn skip_headers(stream: &mut TcpStream) {
         let mut seen = Vec::new();
         while !seen.ends_with(b"\r\n\r\n") {

@@ -30,7 +30,7 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// Directives of `tracing_subscriber::EnvFilter`, known to parse.
     pub filter: String,
-    /// Whose lines these are; none: of the only one that could be meant.
+    /// The node whose lines these are; none: the only one that could be meant.
     pub node: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// As the file names them; the flag's names are the same.
+    /// The formats' names in the file; the flag's names are the same.
     pub(crate) const NAMES: [(&'static str, LogFormat); 2] =
         [("text", LogFormat::Text), ("json", LogFormat::Json)];
 }
@@ -63,13 +63,13 @@ pub enum LogError {
 #[must_use = "the last lines are written when this is dropped"]
 pub struct Logging(());
 
-/// The thread that writes, for whoever ends the process.
+/// The thread that writes, kept here for whoever ends the process.
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
-/// Lines that found no room.
+/// How many lines found no room.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Lines that could not be written: nobody reads any more, or the disk is full.
+/// How many lines could not be written: nobody reads any more, or the disk is full.
 static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
 
 /// Sends events, panics included, to standard error.
@@ -94,23 +94,24 @@ pub fn start_logging(config: &LogConfig) -> Result<Logging, LogError> {
     Ok(Logging(()))
 }
 
-/// Lines of the log that nobody can read.
+/// Returns how many lines of the log nobody can read.
 pub fn lines_dropped() -> u64 {
     let dropped = DROPPED.get().map_or(0, ErrorCounter::dropped_lines);
     u64::try_from(dropped).expect("a count fits 64 bits") + UNWRITTEN.load(Ordering::Relaxed)
 }
 
-/// For a process that ends by abort: its last lines are written, and `text`, if that is possible soon.
+/// Writes the last lines of a process that ends by abort, and `text`, if that is possible soon.
 pub(crate) fn last_words(text: String) {
     end();
     soon("last-words", move || {
-        // Nobody may read it, and the process ends all the same.
+        // Perhaps nobody reads it, and the process ends all the same.
         writeln!(io::stderr(), "{text}").unwrap_or_default();
     });
 }
 
 fn writer() -> Result<NonBlocking, LogError> {
-    // Of its own: a writer that hangs would keep the lock of the standard library's from whoever ends the process.
+    // The descriptor is its own: a writer that hangs would keep the lock of the standard library's from whoever ends
+    // the process.
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(LogError::StandardError)?;
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
@@ -122,7 +123,7 @@ fn writer() -> Result<NonBlocking, LogError> {
     Ok(writer)
 }
 
-/// The default would write by itself, and wait for whoever reads.
+/// Sends panics to the log. The default would write by itself, and wait for whoever reads.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = std::backtrace::Backtrace::capture();
@@ -133,12 +134,12 @@ fn log_panics() {
 fn end() {
     let guard = WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(guard) = guard {
-        // It waits a second at most, but then may tell on standard output, which may hang as well.
+        // The guard waits a second at most, but then may tell on standard output, which may hang as well.
         soon("log-end", move || drop(guard));
     }
 }
 
-/// Gives up waiting for what may hang.
+/// Does a job, and gives up waiting for it when it hangs.
 fn soon(name: &str, job: impl FnOnce() + Send + 'static) {
     let (done, ended) = channel();
     let job = move || {

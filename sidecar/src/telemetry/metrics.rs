@@ -71,7 +71,7 @@ metrics! {
     HUNG = "outrigger_hung", Gauge, Count, "1 for a thread or a store's writes that do not go on, else 0: liveness goes by it";
 }
 
-/// Tells the recorder what each metric is. Once, after it is installed.
+/// Tells the recorder what each metric is. It is called once, after the recorder is installed.
 pub(super) fn describe() {
     for Metric { name, kind, unit, description } in ALL {
         match kind {
@@ -83,61 +83,61 @@ pub(super) fn describe() {
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "librdkafka" => librdkafka).set(1.0);
 }
 
-/// What was set aside of a store takes so much.
+/// Sets the bytes that what was set aside of a store takes.
 pub fn set_aside(store: &str, bytes: u64) {
     gauge!(ASIDE_BYTES, "store" => store.to_owned()).set(float(bytes));
 }
 
-/// So many keys are in the files that tell what the log of a store lost.
+/// Sets how many keys are in the files that tell what the log of a store lost.
 pub fn lost_rows(store: &str, rows: u64) {
     gauge!(LOST_ROWS, "store" => store.to_owned()).set(float(rows));
 }
 
-/// So many more bytes of a store's copy came from a peer.
+/// Counts bytes of a store's copy that came from a peer.
 pub fn taken_from_peer(store: &str, bytes: usize) {
     let bytes = u64::try_from(bytes).expect("lengths fit 64 bits");
     counter!(PEER_TAKEN, "store" => store.to_owned()).increment(bytes);
 }
 
-/// So many more bytes of a store's copy are on their way to a peer.
+/// Counts bytes of a store's copy that are on their way to a peer.
 pub fn given_to_peers(store: &str, bytes: usize) {
     let bytes = u64::try_from(bytes).expect("lengths fit 64 bits");
     counter!(PEER_GIVEN, "store" => store.to_owned()).increment(bytes);
 }
 
-/// Somebody asked for a copy who may have none.
+/// Counts somebody who asked for a copy and may have none.
 pub fn refused_to_peer() {
     counter!(PEER_REFUSED).increment(1);
 }
 
-/// Whether a thread, or a store's oldest write, does not go on.
+/// Sets whether a thread, or a store's oldest write, hangs.
 pub fn hung(work: &str, hangs: bool) {
     gauge!(HUNG, "work" => work.to_owned()).set(one_if(hangs));
 }
 
-/// When the certificate of a setting ends, in seconds since the Unix epoch.
+/// Sets when the certificate of a setting ends, in seconds since the Unix epoch.
 pub fn certificate(setting: &'static str, ends: i64) {
-    // None ends before 1970.
+    // No certificate ends before 1970.
     gauge!(CERTIFICATE, "setting" => setting).set(float(u64::try_from(ends).unwrap_or(0)));
 }
 
-/// So many lines of the log were not written since the process began.
+/// Sets how many lines of the log were not written since the process began.
 pub fn log_lines_dropped(lines: u64) {
     counter!(LOG_LINES_DROPPED).absolute(lines);
 }
 
-/// So many callers are connected through a listener.
+/// Sets how many callers are connected through a listener.
 pub fn connections(listener: &'static str, open: usize) {
     let open = u64::try_from(open).expect("a count fits 64 bits");
     gauge!(CONNECTIONS, "listener" => listener).set(float(open));
 }
 
-/// This node has ended a connection.
+/// Counts a connection that this node has ended.
 pub fn connection_closed(listener: &'static str, why: &'static str) {
     counter!(CONNECTIONS_CLOSED, "listener" => listener, "why" => why).increment(1);
 }
 
-/// The state of a store; to be called after changes and every second, for ages grow without one.
+/// Records the state of a store; to be called after changes and every second, for ages grow without one.
 pub fn status(status: &Status, now: Now) {
     let store = &status.store;
     for phase in PHASES {
@@ -170,7 +170,7 @@ pub fn status(status: &Status, now: Now) {
     }
 }
 
-/// What a node noticed.
+/// Records what a node noticed.
 pub fn notice(store: &str, notice: &Notice) {
     let store = store.to_owned();
     match notice {
@@ -197,7 +197,8 @@ pub fn notice(store: &str, notice: &Notice) {
     }
 }
 
-/// What became of the writes that a store accepted. Found by name once: a write is too little to pay for that.
+/// What became of the writes that a store accepted. It is found by name once: a write costs too little for a search
+/// each time.
 pub struct Writes {
     appended: Counter,
     did_not_happen: Counter,
@@ -205,7 +206,7 @@ pub struct Writes {
 }
 
 impl Writes {
-    /// After the recorder is installed.
+    /// Finds the counters of a store. It is called after the recorder is installed.
     pub fn of(store: &str) -> Writes {
         let outcome = |outcome: &'static str| counter!(WRITES, "store" => store.to_owned(), "outcome" => outcome);
         Writes {
@@ -226,13 +227,14 @@ impl Writes {
     }
 }
 
-/// A call, or an item of a stream, is answered with an error. Without the store: its name may be anything.
+/// Counts a call, or an item of a stream, that is answered with an error. The store is not a label: its name may be
+/// anything.
 pub fn failed(reason: Reason) {
     let reason = reason.as_str_name().trim_start_matches("REASON_").to_ascii_lowercase();
     counter!(FAILURES, "reason" => reason).increment(1);
 }
 
-/// `Phase::name` of every phase.
+/// The names of every phase, as `Phase::name` gives them.
 const PHASES: [&str; 6] = ["OPENING", "RESTORING", "CATCHING_UP", "READY", "REFUSED", "STOPPED"];
 
 fn cause_label(cause: Cause) -> &'static str {
@@ -261,7 +263,8 @@ fn one_if(condition: bool) -> f64 {
     f64::from(u8::from(condition))
 }
 
-/// The nearest float: exact below 2^53, which no log reaches. In halves, for `From` is lossless only.
+/// Returns the nearest float: exact below 2^53, which no log reaches. It is made of halves, for `From` is lossless
+/// only.
 fn float(number: u64) -> f64 {
     const HALF: f64 = 4_294_967_296.0;
     let halves = [number >> 32, number & 0xffff_ffff]
@@ -284,7 +287,7 @@ mod tests {
 
     use super::*;
 
-    /// What Prometheus would read after `record`.
+    /// Returns what Prometheus would read after `record`.
     fn scraped(record: impl FnOnce()) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
@@ -384,7 +387,9 @@ mod tests {
         ];
         let appended = Outcome::Appended(Revision { partition: Partition(0), offset: Offset(0) });
         let text = scraped(|| {
-            notices.iter().for_each(|each| notice("s", each));
+            for each in &notices {
+                notice("s", each);
+            }
             Writes::of("s").answered(&[appended.clone(), appended]);
             failed(Reason::KeyTooLarge);
             set_aside("s", 4_096);

@@ -28,7 +28,7 @@ pub enum MetricsError {
 
 /// Serves metrics on `address`. The port is bound before this returns.
 ///
-/// Must be called on a tokio runtime, once in a process.
+/// It must be called on a tokio runtime, once in a process.
 pub fn start_metrics(address: SocketAddr) -> Result<MetricsEndpoint, MetricsError> {
     let listener = endpoint::bind(address)
         .map_err(|error| MetricsError::Listen { address, detail: error.to_string() })?;

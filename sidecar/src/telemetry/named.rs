@@ -23,7 +23,7 @@ impl<F> Named<F> {
         Named { begin: begin.unwrap_or_default(), cut: 0, lines }
     }
 
-    /// The field `node` is the first of each object.
+    /// Makes a format in which the field `node` is the first of each object.
     pub(super) fn json(node: Option<String>, lines: F) -> Named<F> {
         let begin = node.map(|node| format!("{{\"node\":{},", serde_json::Value::from(node)));
         let cut = usize::from(begin.is_some()) * "{".len();

@@ -61,7 +61,7 @@ impl Answers {
     }
 }
 
-/// A bar of `writes`, or without an end.
+/// Makes a bar of `writes`; none: it has no end.
 pub(super) fn bar(writes: Option<u64>) -> ProgressBar {
     let (bar, template) = match writes {
         Some(writes) => (

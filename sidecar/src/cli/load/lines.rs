@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::form::Form;
 use crate::workload::Change;
 
-/// The largest row that a node accepts, each byte escaped by six of JSON (`\u00NN`).
+/// Bytes of the longest line: the largest row that a node accepts, each byte escaped by six of JSON (`\u00NN`).
 const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 pub(super) struct Lines {
@@ -38,7 +38,7 @@ impl Lines {
         Lines { name, input, form, number: 0, escaped: 0 }
     }
 
-    /// Rows so far in which a `\` was taken for an escape.
+    /// Returns how many rows so far had a `\` that was taken for an escape.
     pub(super) fn escaped(&self) -> u64 {
         self.escaped
     }
@@ -122,7 +122,7 @@ mod tests {
         assert!(read(&endless).unwrap_err().contains("longer than"));
     }
 
-    /// Lines of a form, of those rows that it has a place for.
+    /// Writes the lines of a form, for those rows that it has a place for. Returns those rows as changes, too.
     fn written(form: Form, rows: &[(Vec<u8>, Vec<u8>)]) -> (Vec<Change>, Vec<u8>) {
         let (mut changes, mut text) = (Vec::new(), Vec::new());
         for (key, value) in rows {

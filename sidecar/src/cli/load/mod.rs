@@ -57,7 +57,8 @@ pub(super) struct LoadArgs {
     target: Target,
 }
 
-/// As many as a writer lets wait, so that its bound is the one that slows the load down.
+/// Writes that are announced and not answered: as many as a writer lets wait, so that its bound is the one that slows
+/// the load down.
 const ANNOUNCED_MAX: usize = 1 << 15;
 
 enum Source {
@@ -82,7 +83,7 @@ pub(super) async fn run(args: LoadArgs) -> Result<Exit, Failure> {
     sent.map(|_no_refused| Exit::Success)
 }
 
-/// Sends until the source ends, or the stream does: then the write that it did not take comes back.
+/// Sends until the source ends, or the stream does: then the write that it did not take is returned.
 async fn send_all(
     store: &Store,
     source: &mut Source,
@@ -155,7 +156,7 @@ impl Source {
         }
     }
 
-    /// Whether an escape was meant as one can only be known by who made the file.
+    /// Tells of escapes: only whoever made the file can know whether one was meant as such.
     fn tell_of_escapes(&self) {
         match self {
             Source::Lines(lines) if lines.escaped() > 0 => eprintln!(

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub(super) struct Pace {
     began: Instant,
-    /// Writes a second; none is as fast as possible.
+    /// Writes a second; none: as fast as possible.
     rate: Option<u64>,
     writes: u64,
 }
@@ -25,7 +25,7 @@ impl Pace {
     }
 }
 
-/// When write number `writes` is due, from the start on.
+/// Returns when write number `writes` is due, from the start on.
 fn due_after(writes: u64, rate: u64) -> Duration {
     let nanos = u128::from(writes) * 1_000_000_000 / u128::from(rate);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

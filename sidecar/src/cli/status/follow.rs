@@ -22,7 +22,7 @@ const BAR_STEPS: f64 = 10_000.0;
 /// On a narrower terminal the words have the whole line.
 const BAR_WIDTH_MIN: u16 = 60;
 
-/// Of a terminal that does not say it.
+/// Columns of a terminal that does not say how wide it is.
 const WIDTH_DEFAULT: u16 = 80;
 
 /// A longer name of a store is cut: what it does comes behind it.
@@ -45,7 +45,7 @@ pub(super) async fn run(target: &Target, json: bool) -> Result<Exit, Failure> {
     }
 }
 
-/// The first answer. What answers and is no node is not waited for.
+/// Returns the client that got the first answer. What answers and is no node is not waited for.
 async fn first(target: &Target, view: &mut View) -> Result<Client, Failure> {
     loop {
         match answer(target).await {
@@ -65,7 +65,7 @@ async fn answer(target: &Target) -> Result<Client, Failure> {
     Ok(client)
 }
 
-/// Until the node stops.
+/// Shows every change until the node stops.
 async fn follow(client: &Client, name: Option<&str>, view: &mut View) -> Result<(), Failure> {
     let mut changes = client.watch_status(FOLLOW_INTERVAL).await.map_err(Failure::Read)?;
     while let Some(change) = changes.next().await {
@@ -114,14 +114,16 @@ impl View {
             }
             View::Bars(bars) => {
                 bars.keep(&node.stores);
-                node.stores.iter().for_each(|store| bars.draw(&store.store, &Line::of(store)));
+                for store in &node.stores {
+                    bars.draw(&store.store, &Line::of(store));
+                }
                 Ok(())
             }
         };
         shown.and_then(|()| out.flush()).map_err(Failure::Output)
     }
 
-    /// Nobody has answered yet; said once.
+    /// Tells once that nobody has answered yet.
     fn miss(&mut self, server: &str) -> io::Result<()> {
         match self {
             View::Json => Ok(()),
@@ -140,13 +142,15 @@ impl View {
         }
     }
 
-    /// The node does not answer any more; said once. A reader of JSON sees that nothing comes.
+    /// Tells once that the node does not answer any more. A reader of JSON sees that nothing comes.
     fn lose(&mut self) -> io::Result<()> {
         match self {
             View::Json => Ok(()),
             View::Bars(bars) => {
                 let stores: Vec<_> = bars.bars.keys().cloned().collect();
-                stores.iter().for_each(|store| bars.draw(store, &Line::lost()));
+                for store in &stores {
+                    bars.draw(store, &Line::lost());
+                }
                 Ok(())
             }
             View::Lines { last } => {
@@ -169,7 +173,7 @@ struct Bars {
 /// What is shown of a store behind its name.
 #[derive(Debug, PartialEq)]
 struct Line {
-    /// Where it is known how much is done.
+    /// How much of the restore is done, where that is known.
     share: Option<f64>,
     /// What matters most comes first: a terminal cuts the rest off.
     words: String,
@@ -185,7 +189,7 @@ impl Bars {
         bar.set_message(line.words.clone());
     }
 
-    /// Only these stores: the line about a node that had not answered yet is over.
+    /// Keeps only these stores: the line about a node that had not answered yet is over.
     fn keep(&mut self, stores: &[StoreStatus]) {
         let gone = |name: &String| stores.iter().all(|store| store.store != *name);
         let gone: Vec<_> = self.bars.keys().filter(|name| gone(name)).cloned().collect();
@@ -218,14 +222,11 @@ fn new_bar(name: &str) -> ProgressBar {
 }
 
 fn style(with_bar: bool) -> ProgressStyle {
-    let template = match with_bar {
-        true => "{prefix} {bar:16} {wide_msg}",
-        false => "{prefix} {wide_msg}",
-    };
+    let template = if with_bar { "{prefix} {bar:16} {wide_msg}" } else { "{prefix} {wide_msg}" };
     ProgressStyle::with_template(template).expect("the template is a constant")
 }
 
-/// The share of the restore that is done; none: nobody knows, or there is none.
+/// Returns the share of the restore that is done; none: nobody knows, or there is none.
 fn done(store: &StoreStatus) -> Option<f64> {
     match &store.restore {
         Some(restore) => restore.fraction,
@@ -233,9 +234,10 @@ fn done(store: &StoreStatus) -> Option<f64> {
     }
 }
 
-/// Through its digits, for floats have no checked conversion to integers; what is no number is 0.
+/// Returns the bar's steps. It goes through the digits, for floats have no checked conversion to integers; what is no
+/// number is 0.
 fn steps(fraction: f64) -> u64 {
-    // Also of the zero that has a sign, which is among the digits.
+    // The zero that has a sign becomes the other one, for the sign is among the digits.
     let known = if fraction > 0.0 { fraction.min(1.0) } else { 0.0 };
     format!("{:.0}", known * BAR_STEPS)
         .parse()
@@ -254,7 +256,7 @@ mod tests {
     use super::*;
     use crate::mutation::{mutated, mutations};
 
-    /// Numbers that no node says.
+    /// Makes a status with numbers that no node says.
     fn far(phase: i32, number: u64, share: f64) -> NodeStatus {
         let small = u32::try_from(number % (1 << 32)).unwrap();
         let restore = RestoreProgress {

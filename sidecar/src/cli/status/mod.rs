@@ -14,7 +14,7 @@ use super::output::Output;
 use super::target::Target;
 use crate::exit::Exit;
 
-/// A bar that moves several times a second looks alive.
+/// The interval between two changes: a bar that moves several times a second looks alive.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Shows phase, lag, age and restore of the node's stores (all, or the one of --store)
@@ -66,13 +66,13 @@ async fn select(client: &Client, node: &mut NodeStatus, name: Option<&str>) -> R
     Ok(())
 }
 
-/// `READY`; a number, when it is a phase that this version does not know.
+/// Returns the phase's name, such as `READY`; a number, when it is a phase that this version does not know.
 pub(super) fn phase_name(store: &StoreStatus) -> String {
     let known = v1::Phase::try_from(store.phase).map(|phase| phase.as_str_name());
     named(known.ok(), "PHASE_", store.phase)
 }
 
-/// Why the store is in its phase: a `RestoreCause` or a `Reason`, without the prefix.
+/// Returns why the store is in its phase: a `RestoreCause` or a `Reason`, without the prefix.
 fn cause_name(cause: &v1::Cause) -> Option<String> {
     Some(match cause.why? {
         Why::Restore(number) => {

@@ -21,7 +21,7 @@ pub(super) fn node(node: &NodeStatus) -> String {
     text
 }
 
-/// One line: how it is, and how old. What is cut off at the end is what matters least.
+/// Returns one line: how the store is, and how old. What is cut off at the end is what matters least.
 pub(super) fn summary(store: &StoreStatus) -> String {
     match store.confirmed_age_ms {
         Some(age) => format!("{}  confirmed {} ago", state(store), seconds(age)),
@@ -29,7 +29,7 @@ pub(super) fn summary(store: &StoreStatus) -> String {
     }
 }
 
-/// The summary without the age, which changes all the time.
+/// Returns the summary without the age, which changes all the time.
 pub(super) fn state(store: &StoreStatus) -> String {
     let mut parts = vec![phase(store)];
     parts.extend(to_go(store));
@@ -37,7 +37,7 @@ pub(super) fn state(store: &StoreStatus) -> String {
     parts.join("  ")
 }
 
-/// Share and time to go of a restore, as far as they are known.
+/// Returns share and time to go of a restore, as far as they are known.
 pub(super) fn to_go(store: &StoreStatus) -> Option<String> {
     let restore = store.restore.as_ref()?;
     let share = restore.fraction.map(|fraction| format!("{:.0} %", (fraction * 100.0).floor()));
@@ -46,7 +46,7 @@ pub(super) fn to_go(store: &StoreStatus) -> Option<String> {
     (!known.is_empty()).then(|| known.join(", "))
 }
 
-/// What holds a store up, what its restore has done, and what is odd.
+/// Returns what holds a store up, what its restore has done, and what is odd.
 pub(super) fn rest(store: &StoreStatus) -> Vec<String> {
     let stalls = store.stalls.iter();
     let stalls = stalls.map(|stall| format!("STALLED: {} ({})", stall_name(stall), stall.detail));
@@ -57,7 +57,8 @@ pub(super) fn rest(store: &StoreStatus) -> Vec<String> {
     stalls.chain(restore).chain(lag).chain(ignored).collect()
 }
 
-/// `RESTORING (nothing on disk)`: the phase, and why, in words; of a refusal the name that can be looked up.
+/// Returns the phase, and why, in words, such as `RESTORING (nothing on disk)`; of a refusal the name that can be
+/// looked up.
 pub(in crate::cli) fn phase(store: &StoreStatus) -> String {
     let phase = phase_name(store);
     let why = store.cause.as_ref().and_then(|cause| match cause.why {
@@ -70,7 +71,7 @@ pub(in crate::cli) fn phase(store: &StoreStatus) -> String {
     }
 }
 
-/// A refusal with its reason, and what to do.
+/// Returns a refusal with its reason, and what to do.
 pub(in crate::cli) fn refusal(store: &StoreStatus) -> String {
     let mut text = format!("{} is {}\n", store.store, phase(store));
     if let Some(cause) = &store.cause {
@@ -82,7 +83,7 @@ pub(in crate::cli) fn refusal(store: &StoreStatus) -> String {
 fn store(store: &StoreStatus, text: &mut String) {
     writeln!(text, "{}  {}", store.store, summary(store)).expect(INFALLIBLE);
     if let Some(cause) = &store.cause {
-        // Of a restore the first line has it.
+        // The first line has the detail of a restore.
         let detail = if store.phase() == Phase::Refused { cause.detail.as_str() } else { "" };
         advice(detail, &cause.what_to_do, text);
     }
@@ -90,7 +91,7 @@ fn store(store: &StoreStatus, text: &mut String) {
         advice(&stall.detail, &stall.what_to_do, text);
     }
     for warning in &store.warnings {
-        // A node says of some that they are worse than that.
+        // A node says of some warnings that they are worse than that.
         let grade = if warning.starts_with("bad: ") { "" } else { "warning: " };
         writeln!(text, "  {grade}{warning}").expect(INFALLIBLE);
     }
@@ -111,7 +112,9 @@ fn store(store: &StoreStatus, text: &mut String) {
     let (reads, ignored) =
         (counted(store.reads_waiting, "read"), counted(store.ignored_records, "record"));
     writeln!(text, "  {writes} in flight, {reads} waiting, {ignored} ignored").expect(INFALLIBLE);
-    store.partitions.iter().for_each(|each| partition(each, text));
+    for each in &store.partitions {
+        partition(each, text);
+    }
     if let Some(digest) = &store.digest {
         let rows = HumanCount(digest.rows);
         writeln!(text, "  digest {} of {rows} keys", hex(&digest.sum)).expect(INFALLIBLE);

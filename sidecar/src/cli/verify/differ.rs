@@ -9,7 +9,7 @@ use outrigger_client::{Error, Pinned, Revision};
 /// Buckets whose keys are looked at: of a copy whose rows all differ a small share is enough to see it.
 const LOOKED_AT_MAX: usize = 16;
 
-/// By number, where any copy differs from the first.
+/// Returns the numbers of the buckets in which any copy differs from the first.
 pub(super) fn buckets(pinned: &[Pinned]) -> Vec<u32> {
     let (first, others) = pinned.split_first().expect("copies are compared");
     let numbers: BTreeSet<u32> =
@@ -17,7 +17,7 @@ pub(super) fn buckets(pinned: &[Pinned]) -> Vec<u32> {
     numbers.into_iter().collect()
 }
 
-/// By number, where two copies differ.
+/// Returns the numbers of the buckets in which two copies differ.
 pub(super) fn unlike<'a>(
     one: &'a [BucketSum],
     other: &'a [BucketSum],
@@ -38,20 +38,20 @@ pub(super) type Difference = (Bytes, Vec<Option<Held>>);
 
 /// Keys that differ.
 pub(super) struct Keys {
-    /// In ascending order.
+    /// Differences in ascending order of the keys.
     pub(super) differences: Vec<Difference>,
     /// Buckets that differ and were not looked at.
     pub(super) buckets_left: usize,
 }
 
 impl Held {
-    /// Another value of the same revision.
+    /// Whether it is another value of the same revision.
     pub(super) fn contradicts(&self, other: &Held) -> bool {
         self.revision == other.revision && self.hash != other.hash
     }
 }
 
-/// The keys in these buckets that differ; the error tells of which copy.
+/// Returns the keys in these buckets that differ; the error tells of which copy it is.
 pub(super) async fn keys(pinned: &mut [Pinned], different: &[u32]) -> Result<Keys, (usize, Error)> {
     let looked_at = &different[..different.len().min(LOOKED_AT_MAX)];
     let copies = pinned.len();

@@ -19,8 +19,8 @@ const LOG: &str = "the log";
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// The copies with one from the log. A restore takes as long as it takes; what holds it up for longer than `within`
-/// ends it.
+/// Compares the copies with one from the log. A restore takes as long as it takes; what holds it up for longer than
+/// `within` ends it.
 pub(super) async fn compare_with(
     copies: Vec<Copy>,
     serve: ServeArgs,
@@ -66,10 +66,8 @@ async fn until_ready(log: &Copy, patience: Duration) -> Result<(), VerifyError> 
         if status.phase() == Phase::Ready {
             return Ok(());
         }
-        stalled = match status.stalls.is_empty() {
-            true => None,
-            false => stalled.or_else(|| Some(Instant::now())),
-        };
+        stalled =
+            if status.stalls.is_empty() { None } else { stalled.or_else(|| Some(Instant::now())) };
         let over = stalled.is_some_and(|since| since.elapsed() >= patience);
         if status.phase() == Phase::Refused || over {
             return Err(pin::not_ready(LOG.to_owned(), &status));

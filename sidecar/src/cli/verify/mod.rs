@@ -25,7 +25,7 @@ use crate::scratch::ScratchError;
 
 const INFALLIBLE: &str = "a String takes every text";
 
-/// More names help nobody.
+/// Keys that are named at most: more names help nobody.
 const KEYS_NAMED_MAX: usize = 20;
 
 /// Compares the copies of several nodes at one position while writes go on, and names the keys that differ. With
@@ -51,7 +51,7 @@ pub(super) struct VerifyArgs {
 /// One of the copies that are compared.
 #[derive(Clone)]
 struct Copy {
-    /// As it was asked for.
+    /// The node's name as it was given.
     name: String,
     client: Client,
 }
@@ -128,7 +128,7 @@ fn node_failed(node: &str, error: outrigger_client::Error) -> VerifyError {
     VerifyError::Node { node: node.to_owned(), error }
 }
 
-/// The position, and how each copy compares with the first.
+/// Returns the position, and how each copy compares with the first.
 fn told(copies: &[Copy], pinned: &[Pinned], at: &Token) -> String {
     let at = v1::Token::from(at);
     let positions = at.positions.iter().map(|at| format!("{}:{}", at.partition, at.position));
@@ -146,7 +146,7 @@ fn told(copies: &[Copy], pinned: &[Pinned], at: &Token) -> String {
     text
 }
 
-/// The keys that differ, each with what every copy has of it.
+/// Returns the keys that differ, each with what every copy has of it.
 fn named(copies: &[Copy], keys: &Keys) -> String {
     let mut text = String::new();
     for (key, held) in keys.differences.iter().take(KEYS_NAMED_MAX) {

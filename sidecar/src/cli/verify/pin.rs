@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{Copy, VerifyError};
 use crate::cli::status::phase_name;
 
-/// Between two tries: a status is as old as this at most.
+/// The time between two tries: a status is as old as this at most.
 const PACE: Duration = Duration::from_millis(100);
 
 /// How far ahead the position lies after a first copy had passed it; doubles with every further try.
@@ -24,7 +24,7 @@ const LEAD_MAX: Duration = Duration::from_secs(2);
 /// How long one try waits for the slowest copy.
 const TRY_MAX: Duration = Duration::from_secs(5);
 
-/// The pins are in the order of `copies`.
+/// Pins all copies at one position; the pins are in the order of `copies`.
 pub(super) async fn all(
     copies: &[Copy],
     store: &str,
@@ -52,7 +52,7 @@ pub(super) async fn all(
     }
 }
 
-/// A copy that is summed in other parts cannot be compared.
+/// Passes the pins on where all can be compared: a copy that is summed in other parts cannot.
 fn complete(copies: &[Copy], pinned: Vec<Pinned>) -> Result<Vec<Pinned>, VerifyError> {
     let other = copies.iter().zip(&pinned).find(|(_, pin)| pin.buckets().len() != BUCKETS);
     match other.map(|(copy, pin)| (copy.name.clone(), pin.buckets().len())) {
@@ -61,7 +61,7 @@ fn complete(copies: &[Copy], pinned: Vec<Pinned>) -> Result<Vec<Pinned>, VerifyE
     }
 }
 
-/// Another position may do, or the same one a moment later: a copy that met a gap is exact again soon.
+/// Whether another position may do, or the same one a moment later: a copy that met a gap is exact again soon.
 fn may_come(error: &Error) -> bool {
     error.kind() == ErrorKind::Deadline
         || matches!(error.reason(), Some(Reason::Restoring | Reason::Overloaded))
@@ -99,7 +99,7 @@ fn failed(copy: &Copy, error: Error) -> VerifyError {
     VerifyError::Node { node: copy.name.clone(), error }
 }
 
-/// All of them at once, or the first that could not be pinned; the others are then released.
+/// Pins all of them at once, or returns the first that could not be pinned; the others are then released.
 async fn pin(
     copies: &[Copy],
     store: &str,
@@ -126,12 +126,12 @@ async fn pin(
 struct Aim {
     /// How long what is written now takes to be at the position.
     lead: Duration,
-    /// When the foremost copy of each partition was where.
+    /// When the foremost copy of each partition was at which position.
     before: Option<(Instant, BTreeMap<u32, u64>)>,
 }
 
 impl Aim {
-    /// Where the foremost copy of each partition will be after the lead.
+    /// Returns where the foremost copy of each partition will be after the lead.
     fn at(&mut self, statuses: &[StoreStatus], now: Instant) -> Result<Token, InvalidToken> {
         let mut foremost: BTreeMap<u32, (u64, Option<u32>)> = BTreeMap::new();
         for at in statuses.iter().flat_map(|status| &status.partitions) {
@@ -141,7 +141,7 @@ impl Aim {
         let positions = foremost.iter().map(|(&partition, &(position, leader_epoch))| {
             match self.ahead(partition, position, now) {
                 0 => PartitionPosition { partition, position, leader_epoch },
-                // Who will lead by then is not known.
+                // It is not known who will lead by then.
                 more => {
                     let position = position.saturating_add(more);
                     PartitionPosition { partition, position, leader_epoch: None }
@@ -156,7 +156,7 @@ impl Aim {
         Token::try_from(at)
     }
 
-    /// Offsets that are written within the lead, at the rate since the last try.
+    /// Returns the offsets that are written within the lead, at the rate since the last try.
     fn ahead(&self, partition: u32, position: u64, now: Instant) -> u64 {
         let Some((then, before)) = &self.before else { return 0 };
         let written = position.saturating_sub(before.get(&partition).copied().unwrap_or(position));

@@ -84,7 +84,7 @@ fn all_that_is_no_toml_is_told() {
     }
 }
 
-/// Whatever is wrong around it, and wherever it was written by mistake.
+/// It is so whatever is wrong around it, and wherever it was written by mistake.
 #[test]
 fn a_value_is_never_quoted() {
     let forms = [

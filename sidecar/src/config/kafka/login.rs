@@ -12,7 +12,7 @@ const UNSECURED: &str = "enable.sasl.oauthbearer.unsecure.jwt";
 
 type Properties = BTreeMap<String, String>;
 
-/// The settings together; with the one that is to be changed.
+/// Judges the settings together. The error names the one that is to be changed.
 pub(super) fn judge(properties: &Properties) -> Result<(), (&'static str, BadProperty)> {
     if !is_sasl(properties) {
         return Ok(());
@@ -48,7 +48,7 @@ pub(super) fn judge(properties: &Properties) -> Result<(), (&'static str, BadPro
     }
 }
 
-/// One setting by itself: librdkafka says of this value only that it was built without.
+/// Judges one setting by itself: librdkafka says of this value only that it was built without.
 pub(super) fn judge_method(key: &str, value: &str) -> Result<(), String> {
     match key == "sasl.oauthbearer.method" && value.trim().eq_ignore_ascii_case("oidc") {
         true => Err(format!(
@@ -63,7 +63,7 @@ fn is_sasl(properties: &Properties) -> bool {
     protocol.is_some_and(|protocol| protocol.trim().to_ascii_lowercase().starts_with("sasl_"))
 }
 
-/// Both names are librdkafka's for the same.
+/// Returns the mechanism, by the name that was used: both names are librdkafka's for the same.
 fn mechanism(properties: &Properties) -> (&'static str, Option<&str>) {
     let given = |key: &'static str| properties.get(key).map(|value| (key, Some(value.as_str())));
     given("sasl.mechanisms").or_else(|| given("sasl.mechanism")).unwrap_or(("sasl.mechanism", None))

@@ -39,7 +39,7 @@ fn every_refusal_has_a_row() {
     assert_rows("Refusals", refusals.map(|refusal| refusal_label(&refusal)));
 }
 
-/// All of them, one after another: a new one does not compile until it has its place.
+/// Returns all of them, one after another: a new one does not compile until it has its place.
 fn next_cause(cause: Cause) -> Option<Cause> {
     match cause {
         Cause::Resume => Some(Cause::Unfinished),
