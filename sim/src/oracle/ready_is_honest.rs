@@ -7,6 +7,7 @@ use outrigger_core::node::{Effect, Event, Notice};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::View;
+use outrigger_core::topic::PartitionFacts;
 
 use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
@@ -24,10 +25,14 @@ impl Oracle for HonestReady {
         OracleId::O11
     }
 
-    fn handled(&mut self, node: usize, event: &Event, _world: &World) -> Result<(), Wrong> {
+    fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
         if let Event::Log(LogEvent::Facts(facts)) = event {
-            let ends = facts.partitions.iter().map(|facts| facts.high_watermark).collect();
-            self.answered.insert(node, ends);
+            // Where that topic is gone already, its successor's ends are what there is to reach. The node refuses as soon as
+            // it has asked for the topic's id, and nothing that it reads until then becomes durable.
+            let gone = facts.topic != world.log.topic();
+            let end =
+                |facts: &PartitionFacts| if gone { Offset::ZERO } else { facts.high_watermark };
+            self.answered.insert(node, facts.partitions.iter().map(end).collect());
         }
         Ok(())
     }

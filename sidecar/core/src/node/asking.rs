@@ -73,7 +73,7 @@ impl Handlers for Asking {
     }
 
     fn timer(&self, shared: &Shared) -> Option<Duration> {
-        [shared.describe.timer(), self.look_at(shared)].into_iter().flatten().min()
+        [shared.asks_log_at(), self.look_at(shared)].into_iter().flatten().min()
     }
 
     fn begin(&mut self, shared: &mut Shared) -> Next {

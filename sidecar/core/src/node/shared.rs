@@ -203,6 +203,11 @@ impl Shared {
         }
     }
 
+    /// When (monotonic) `ask_log` asks next.
+    pub(super) fn asks_log_at(&self) -> Option<Duration> {
+        self.describe.timer().filter(|_| !self.drain_is_due())
+    }
+
     pub(super) fn describe(&mut self) {
         if self.describe.ask(self.now) {
             self.log(LogCall::Describe);

@@ -24,7 +24,7 @@ impl Handlers for Waiting {
     }
 
     fn timer(&self, shared: &Shared) -> Option<Duration> {
-        shared.describe.timer()
+        shared.asks_log_at()
     }
 
     fn advance(&mut self, shared: &mut Shared) -> Next {

@@ -127,6 +127,19 @@ fn a_drain_closes_it_and_waits_for_the_disk_only() {
     assert_eq!(looking.node.shared.phase, Phase::Stopped);
 }
 
+/// Otherwise the thread of all stores would spin until the disk answers.
+#[test]
+fn a_drain_whose_time_is_up_asks_nothing_and_has_no_timer_for_it() {
+    let mut looking = unheard();
+    let error = KafkaError { code: -195, name: "_TRANSPORT".to_owned(), not_persisted: false };
+    looking.log(LogEvent::Failed { call: LogCallKind::Describe, error });
+    looking.event(Event::Command(RequestId(1), Command::Drain));
+    looking.pass(Limits::PRODUCTION.drain_max + Limits::PRODUCTION.retry_max);
+    looking.effects();
+    let now = looking.now.mono;
+    assert!(looking.node.next_timer().is_none_or(|timer| timer > now), "only the disk ends it");
+}
+
 /// Else its timer would come round at once, again and again.
 #[test]
 fn what_drains_looks_for_nothing_more() {
