@@ -1,8 +1,8 @@
 //! What the stages of a node's life have in common, and how one follows another.
 //!
 //! A stage owns what belongs to it alone, and its handlers return what comes next: [`Node::transition`] is the only place
-//! that changes the stage. What a stage does not handle is of no interest to it. So a new stage is a file with its
-//! handlers, and a line in each of the lists here.
+//! that changes the stage. What every stage has to think of has no default handler. So a new stage is a file with its
+//! handlers, a variant of [`Stage`], and a line in each of its two matches.
 
 use std::fmt::Debug;
 use std::ops::{Deref, DerefMut};
