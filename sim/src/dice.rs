@@ -42,7 +42,7 @@ impl Dice {
         from + self.below(to.saturating_sub(from) + 1)
     }
 
-    /// True once in `times`.
+    /// Whether it happens, once in `times`.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -64,14 +64,14 @@ impl Dice {
         of[self.index(of.len())]
     }
 
-    /// Every order of magnitude in `from..=to` is as likely as another; `from` above 0.
+    /// A number in `from..=to`, of which every order of magnitude is as likely as another; `from` is above 0.
     pub fn scaled(&mut self, from: u64, to: u64) -> u64 {
         let octaves = u64::from((to / from).max(1).ilog2());
         let low = from << self.below(octaves + 1);
         self.between(low, (low * 2 - 1).min(to))
     }
 
-    /// `0..=up_to`, in microseconds.
+    /// A duration in `0..=up_to`, in whole microseconds.
     pub fn latency(&mut self, up_to: Duration) -> Duration {
         let micros = u64::try_from(up_to.as_micros()).expect("a latency is short");
         Duration::from_micros(self.below(micros + 1))

@@ -1,8 +1,8 @@
 //! The deterministic simulator: production nodes over models of Kafka and of disks, in virtual time.
 //!
-//! A [`plan`] is expanded from a seed; [`run`] plays it in a [`world`]; the [`oracle`]s judge what they see
-//! inside, [`history`] what callers saw. A failing plan is shrunk, explained and drawn. A run is a pure
-//! function of its plan. Knows no network, no runtime and not the sidecar.
+//! A [`plan`] is expanded from a seed; [`run`] plays it in a [`world`]; the [`oracle`]s judge what they see inside,
+//! [`history`] what callers saw. A failing plan is shrunk, explained and drawn. A run is a pure function of its plan.
+//! Nothing here knows a network, a runtime or the sidecar.
 
 #![forbid(unsafe_code)]
 

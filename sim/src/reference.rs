@@ -1,7 +1,7 @@
 //! The state that a log says: the fold of every committed record ever appended, compacted or not.
 //!
-//! Remembers what the log model forgets by cleaning, and forgets what the log itself lost. Every content
-//! oracle compares with it.
+//! It remembers what the log model forgets by cleaning, and forgets what the log itself lost. Every content oracle
+//! compares with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,8 +75,8 @@ struct History {
     /// Of those keys, the records that a leader was without after a loss: what compaction had removed for the sake of what
     /// was lost. After another loss a leader may have them again.
     missed: BTreeSet<Offset>,
-    /// Of transactions that the log lost the end of: where it ended then. They hide what follows them until they are
-    /// decided again, and the cleaner had gone by it.
+    /// Transactions that the log lost the end of, with where it ended then. They hide what follows them until they are
+    /// decided again, and the cleaner had gone by that.
     reopened: BTreeMap<ProducerId, Offset>,
 }
 
@@ -152,7 +152,7 @@ impl Reference {
         }
     }
 
-    /// The log lost everything at and above `end`; what it said before is kept for copies that still hold it.
+    /// The log lost everything at and above `end`; what the log said before is kept for copies that still hold it.
     fn truncate(&mut self, partition: Partition, end: Offset) {
         let history = &mut self.partitions[partition.index()];
         self.former[partition.index()].push(history.clone());
@@ -222,8 +222,8 @@ impl Reference {
         differences
     }
 
-    /// As `differences`, none if the copy is what the log said before it lost records: its node cannot
-    /// have heard of it yet.
+    /// The same as `differences`, but none if the copy is what the log said before it lost records: its node cannot
+    /// have heard of that yet.
     pub fn differences_from_any(
         &self,
         partition: Partition,
@@ -380,7 +380,7 @@ impl History {
         }
     }
 
-    /// Undecided again: what they had superseded may be compacted away.
+    /// Makes records undecided again: what they had superseded may be compacted away.
     fn reopen(&mut self, offsets: &[Offset]) {
         for offset in offsets {
             let Some(record) = self.records.get_mut(offset) else {

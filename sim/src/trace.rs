@@ -1,7 +1,6 @@
 //! What happened, line by line: JSON that the timeline draws and the meta test compares byte for byte.
 //!
-//! Kept only when somebody asked for it. Clones write to the same trace, so that it outlives a run that
-//! panics.
+//! It is kept only when somebody asked for it. Clones write to the same trace, so that it outlives a run that panics.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -42,7 +41,7 @@ impl Trace {
         self.lines.is_some()
     }
 
-    /// One line; `text` and `more` are asked for only when it is kept.
+    /// Adds a line; `text` and `more` are called only when it is kept.
     pub fn note(
         &self,
         at: Duration,

@@ -11,7 +11,7 @@ use crate::partitioner::partition_of;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub partition: Partition,
-    /// Position before `..` position after.
+    /// From the position before the batch to the position after it (exclusive).
     pub range: Range<Offset>,
     /// Each leader epoch seen with the first offset it was seen at, ascending.
     pub epochs: Vec<(Epoch, Offset)>,
@@ -26,7 +26,7 @@ pub struct Batch {
     pub misplaced: u32,
     /// Records without a key, which a compacted topic cannot hold by its own rules: left out.
     pub keyless: u32,
-    /// Newest leader epoch of the whole fetch, whatever was split off.
+    /// The newest leader epoch that the whole fetch told, whatever was split off.
     newest: Option<Epoch>,
     arena: Vec<u8>,
     records: Vec<RecordRef>,
@@ -71,12 +71,13 @@ impl Batch {
         self.arena.len()
     }
 
-    /// A leader of this epoch or a later one answered the fetch.
+    /// The newest epoch that the fetch told: a leader of it, or of a later one, answered.
     pub(crate) fn leader(&self) -> Option<Epoch> {
         self.newest
     }
 
-    /// Where the record before `offset` ends, or the position before; exactly there, unless a record was left out.
+    /// The position after the last record below `offset`, or the start of `range`; it is lower than that where a record
+    /// was left out.
     pub(crate) fn unbroken_to(&self, offset: Offset) -> Offset {
         if !self.gap {
             return offset;
@@ -86,8 +87,8 @@ impl Batch {
         last.unwrap_or(self.range.start)
     }
 
-    /// The two sides of `at`, which lies inside `range`. `gap` is told for each side; beside ignored records it may be
-    /// told of both. Ignored records count with the second.
+    /// Returns the two sides of `at`, which lies inside `range`. Each tells its own `gap`; where records were left out,
+    /// both may tell one. The counts of records that were left out go to the second.
     ///
     /// Inside a hole nothing tells which epoch a position is of: the newest below it may have ended before, and whoever
     /// reads on from there would look as if it came from another history. The next one is a leader's that has
@@ -107,7 +108,9 @@ impl Batch {
             records: self.records.split_off(first),
             ..self
         };
-        behind.records.iter_mut().for_each(|record| record.start -= cut);
+        for record in &mut behind.records {
+            record.start -= cut;
+        }
         let mut before = Batch {
             range,
             epochs: self.epochs.into_iter().chain(next).collect(),
@@ -125,7 +128,7 @@ impl Batch {
         (before, behind)
     }
 
-    /// Both as one fetch would have returned them; `behind` continues this one.
+    /// Returns both as one batch, as one fetch would have returned it; `behind` continues this one.
     pub(crate) fn join(self, behind: Batch) -> Batch {
         assert_eq!(self.range.end, behind.range.start, "what is joined has no hole between");
         let end = behind.range.end;
@@ -155,7 +158,8 @@ impl Batch {
         }
     }
 
-    /// About what a store keeps in memory for it until it is flushed: tiny records cost more than their bytes.
+    /// About how many bytes a store keeps in memory for it until it is flushed: tiny records cost more than their
+    /// bytes.
     pub fn unflushed_bytes(&self) -> usize {
         const PER_RECORD: usize = 50;
         self.arena.len() + PER_RECORD * self.records.len()
@@ -193,7 +197,7 @@ impl BatchBuilder {
         self.batch.arena.len()
     }
 
-    /// No record and no progress yet.
+    /// Whether there is no record and no progress yet.
     pub fn is_empty(&self) -> bool {
         self.batch.range.is_empty()
     }
@@ -222,7 +226,8 @@ impl BatchBuilder {
         self.batch.records.push(RecordRef { offset, start, key_bytes, value_bytes });
     }
 
-    /// The reader met the end of what it may see: a position, with every hidden record below it.
+    /// Ends the batch where the reader met the end of what it may see: at `position`, with every hidden record below
+    /// it.
     pub fn at_end(mut self, position: Offset, epoch: Option<Epoch>) -> Batch {
         self.advance(position, epoch);
         self.batch.range.end = position;
@@ -230,7 +235,7 @@ impl BatchBuilder {
         self.finish(position)
     }
 
-    /// `clean_bound`: see the field; a bound below the batch's own end is raised to it.
+    /// Ends the batch. A `clean_bound` (see the field) below the batch's own end is raised to that.
     pub fn finish(mut self, clean_bound: Offset) -> Batch {
         self.batch.clean_bound = clean_bound.max(self.batch.range.end);
         self.batch

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crate::time::Now;
 
-/// Of a clock that is set to and fro the last so many settings are known; dates of earlier ones count as older.
+/// How many settings of the wall clock are known, the last ones; dates of earlier ones count as older.
 const ERAS_MAX: usize = 16;
-/// Two clocks are not read at one moment, and milliseconds are whole. Far below any margin.
+/// Two clocks are not read at one moment, and milliseconds are whole. This is far below any margin.
 const SLACK_MS: i64 = 100;
 /// Sums of a few of them cannot overflow; some 30 million years.
 const FAR_MS: i64 = 1 << 60;
@@ -22,7 +22,7 @@ const FAR_MS: i64 = 1 << 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) mono: Duration,
-    /// As the wall clock showed it.
+    /// What the wall clock showed.
     pub(crate) wall_ms: u64,
     /// How far the wall clock that is believed is ahead of the monotonic one.
     ahead_ms: i64,
@@ -41,19 +41,19 @@ struct Era {
     /// Monotonic.
     from: Duration,
     to: Duration,
-    /// How far the wall clock was ahead of the monotonic one, and how far the one that was believed.
+    /// How far the wall clock was ahead of the monotonic one; `ahead_ms`: how far the wall clock that was believed was.
     shown_ms: i64,
     ahead_ms: i64,
 }
 
 impl Moment {
-    /// By the clock that is further.
+    /// The time since `earlier`, by the clock that saw more of it.
     pub(crate) fn since(self, earlier: Moment) -> Duration {
         let unseen_ms = u64::try_from(self.ahead_ms - earlier.ahead_ms).unwrap_or(0);
         self.mono.saturating_sub(earlier.mono) + Duration::from_millis(unseen_ms)
     }
 
-    /// A monotonic clock that began later did not see all of it.
+    /// The moment `age_ms` before this one. A monotonic clock that began later did not see all of that time.
     pub(crate) fn before(self, age_ms: i64) -> Moment {
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         let mono = self.mono.saturating_sub(age);
@@ -91,7 +91,9 @@ impl Clock {
         let ahead_ms = match self.eras.iter().position(|era| era.is_as_then(shown_ms)) {
             Some(agreed) => {
                 let ahead_ms = self.eras[agreed].ahead_ms;
-                self.eras.iter_mut().skip(agreed).for_each(|era| era.ahead_ms = ahead_ms);
+                for era in self.eras.iter_mut().skip(agreed) {
+                    era.ahead_ms = ahead_ms;
+                }
                 ahead_ms
             }
             None => self.now.ahead_ms.max(shown_ms),
@@ -118,7 +120,7 @@ impl Clock {
 }
 
 impl Era {
-    /// Both clocks agree now as they did in it.
+    /// Whether both clocks agree now as they did in this era.
     fn is_as_then(&self, shown_ms: i64) -> bool {
         (self.shown_ms - shown_ms).abs() <= SLACK_MS
     }

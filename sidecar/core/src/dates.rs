@@ -11,9 +11,9 @@ use crate::time::Now;
 #[derive(Clone, Debug)]
 pub struct Dates {
     clock: Clock,
-    /// Generations that this process began: no date in them is of before.
+    /// Generations that this process began, and when: no date in them is of before that.
     begun: BTreeMap<Generation, Moment>,
-    /// When a date was met in the others: it is no younger.
+    /// Dates that were met in the others, and when: they are no younger.
     met: BTreeMap<(Generation, Partition), Met>,
 }
 
@@ -25,7 +25,7 @@ struct Met {
 }
 
 impl Dates {
-    /// Of a process that begins.
+    /// The dates of a process that begins.
     pub fn new(now: Now) -> Dates {
         Dates { clock: Clock::new(now), begun: BTreeMap::new(), met: BTreeMap::new() }
     }
@@ -38,7 +38,7 @@ impl Dates {
         self.clock.now()
     }
 
-    /// `at`: nothing in it is confirmed before.
+    /// Nothing in the generation is confirmed before `at`.
     pub(crate) fn begin(&mut self, generation: Generation, at: Moment) {
         self.begun.insert(generation, at);
     }
@@ -60,9 +60,10 @@ impl Dates {
         self.met.retain(|(generation, _), _| *generation != gone);
     }
 
-    /// How old the confirmation is. One from the future by no more than `margin_ms`, which two clocks may differ by, is of
-    /// now; beyond that it proves nothing. Nor does one by a clock that makes it younger than it has been known: that is
-    /// behind the clock which confirmed it, and would make it young when it has caught up.
+    /// How old the confirmation is; none: it proves nothing. One from the future by no more than `margin_ms`, which two
+    /// clocks may differ by, is of now; one from beyond that proves nothing. Neither does one that this process's clock
+    /// makes younger than it has been known for: that clock is behind the one which confirmed it, and would make it
+    /// young when it has caught up.
     pub(crate) fn age(
         &self,
         generation: Generation,

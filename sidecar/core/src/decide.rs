@@ -10,10 +10,10 @@
 //! | neither, and some log start > 0 | refuse: the log cannot give the whole state any more; a peer still may |
 //! | neither | rebuild; the old generation is served stale, kept for the operator, or set aside |
 //!
-//! A generation is valid iff for every partition: log start <= position <= high watermark, no other history
-//! at its position, the log has what it needs to be exact, and the tombstone horizon lies ahead. One bad partition
-//! decides for all. What a peer gave is an unfinished generation like any: what is known of another copy of this
-//! node neither condemns nor excuses it.
+//! A generation is valid iff for every partition: log start <= position <= high watermark, no other history at its
+//! position, the log has what it needs to be exact, and the tombstone horizon lies ahead. One bad partition decides for
+//! all. What a peer gave is an unfinished generation like any other: what is known of another copy of this node neither
+//! condemns nor excuses it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,9 +36,10 @@ pub struct Situation<'a> {
     pub facts: &'a LogFacts,
     /// Highest leader epoch that anything but the found copy has shown, per partition.
     pub epochs_known: &'a [Option<Epoch>],
-    /// Of generations, the partitions in which the log refused the position as one of another history.
+    /// Generations with the partitions in which the log refused their position as one of another history.
     pub diverged: &'a BTreeSet<(Generation, Partition)>,
-    /// Of generations, the partitions that can become exact no more: the log lost what their gaps were compacted for.
+    /// Generations with the partitions that cannot become exact any more: the log lost what their gaps were compacted
+    /// for.
     pub inexact: &'a BTreeSet<(Generation, Partition)>,
     /// Generations whose horizon a running process's monotonic clock saw pass, whatever the wall clock says.
     pub past_horizon: &'a BTreeSet<Generation>,
@@ -48,7 +49,7 @@ pub struct Situation<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Answers reads that are content with any copy, until what follows has another.
+    /// The generation that answers reads which are content with any copy, until what follows has another.
     pub serve: Option<Generation>,
     /// What becomes of the generations that are not read on.
     pub old: Vec<(Generation, Old)>,
@@ -57,21 +58,21 @@ pub struct Plan {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Until another leader answers.
+    /// Nothing is begun until another leader answers.
     Wait(Deposed),
     Refuse(Refusal),
-    /// Read on in the generation in use.
+    /// The generation in use is read on.
     Resume {
         generation: Generation,
         lineages: Vec<Lineage>,
     },
-    /// Read on in the unfinished one.
+    /// The unfinished generation is read on.
     Continue {
         generation: Generation,
         lineages: Vec<Lineage>,
     },
-    /// Read everything into a new one. `refusal`: the log cannot give everything any more, so only a peer can, and until
-    /// one does it is refused and everything left as it is.
+    /// Everything is read into a new generation. `refusal`: the log cannot give everything any more, so only a peer
+    /// can; until one does, the store is refused and everything is left as it is.
     Rebuild {
         generation: Generation,
         cause: Cause,
@@ -82,11 +83,11 @@ pub enum Then {
 /// What becomes of a generation that is not read on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Old {
-    /// Answers STALE reads until the rebuild ends, then it is removed.
+    /// It answers STALE reads until the rebuild ends, then it is removed.
     ServeStale,
-    /// Set aside until an operator drops it: it holds what the log lost, or is damaged.
+    /// It is set aside until an operator drops it: it holds what the log lost, or is damaged.
     Quarantine(Why),
-    /// A rebuild that never ended: nothing in it that the log has not.
+    /// It is a rebuild that never ended, and holds nothing that the log has not.
     Discard,
 }
 
@@ -95,7 +96,7 @@ impl Plan {
         Plan { serve, old: Vec::new(), then }
     }
 
-    /// What is left of it when an operator does not want it begun: refusals, and what may be served meanwhile.
+    /// The plan when an operator does not want it begun: it refuses, and serves what may be served meanwhile.
     pub fn cancelled(self) -> Plan {
         let refusal = match self.then {
             Then::Refuse(refusal) | Then::Rebuild { refusal: Some(refusal), .. } => refusal,
@@ -239,13 +240,13 @@ fn judge_partition(
             format!("partition {partition}: the log has another history at position {position}");
         return Err(defect(Cause::Diverged, &why));
     }
-    // What is missing from its gaps may be in the log again, now that it lost what superseded it. Nothing of what it
-    // lost is in this copy.
+    // What is missing from the copy's gaps may be in the log again, now that the log lost what superseded it. Nothing
+    // of what the log lost is in this copy.
     let lost = !lineage.exact() && lineage.exact_from > facts.high_watermark;
     if lost || situation.inexact.contains(&(generation, partition)) {
         return Err(Defect { cause: Cause::Truncated, old: Old::ServeStale });
     }
-    // Records between the position and the log start were deleted unseen: as good as missed tombstones.
+    // Records between the position and the log start were deleted unseen: they count like missed tombstones.
     let missed = position < facts.log_start;
     let seen = situation.past_horizon.contains(&generation);
     if missed || seen || past_horizon(situation, generation, partition, lineage) {
@@ -254,7 +255,8 @@ fn judge_partition(
     Ok(())
 }
 
-/// Who answers leads in the copy's own newest term, and has all of it: whoever refused the position was deposed.
+/// Whether the leader that answers has the copy's own newest epoch. It has all of the copy then: whoever refused the
+/// position was deposed.
 fn leads_on(facts: &PartitionFacts, lineage: &Lineage) -> bool {
     facts.epoch.is_some() && facts.epoch == lineage.epochs.latest()
 }

@@ -1,4 +1,4 @@
-//! Answers of a leader that is one no longer, and does not know (KIP-320; docs/faults.md, K20).
+//! Answers of a leader that was deposed and does not know it (KIP-320; docs/faults.md, K20).
 //!
 //! Whatever a log loses it loses by an election, which begins a new epoch: so a leader of an epoch that a copy
 //! descends from has lost nothing of what the copy read.
@@ -20,12 +20,12 @@ pub struct Deposed {
 pub enum Proof {
     /// A later term has shown itself.
     Later(Epoch),
-    /// It ends before a copy of its own term, or of a later one: only a successor can have told the rest.
+    /// Its log ends below what is known of its own term, or of a later one: only a successor can have told the rest.
     EndsBefore { end: Offset, reached: Offset },
 }
 
 impl Deposed {
-    /// The leader's answer against the newest epoch known. One without an epoch proves nothing either way;
+    /// Judges the leader's answer by the newest epoch known. An answer without an epoch proves nothing either way;
     /// every broker that can elect tells one.
     pub fn by_epoch(
         partition: Partition,
@@ -37,7 +37,7 @@ impl Deposed {
         (answered < known).then_some(Deposed { partition, answered, proof })
     }
 
-    /// The leader's answer against how far the log had reached when it was asked for, as `leader` had told.
+    /// Judges the leader's answer by how far the log had reached when it was asked for, as `leader` had told.
     pub fn by_end(
         partition: Partition,
         end: &PartitionEnd,

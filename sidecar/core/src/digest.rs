@@ -66,7 +66,7 @@ impl Buckets {
         self.0[bucket_of(key)].add(key, revision, value);
     }
 
-    /// By number.
+    /// The digests of the parts, indexed by number.
     pub fn digests(&self) -> &[Digest] {
         &self.0
     }

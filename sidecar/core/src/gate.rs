@@ -18,19 +18,20 @@ use crate::topic::TopicId;
 pub struct Gate {
     /// What callers are admitted by: the node's phase, and `Stopped` from the moment when a drain begins.
     pub phase: Phase,
-    /// Open for reading, whatever its age.
+    /// The generation that is open for reading, whatever its age.
     pub generation: Option<Generation>,
-    /// `generation` is the one that the log is applied to, not an old one beside a rebuild.
+    /// Whether `generation` is the one that the log is applied to, not an old one beside a rebuild.
     pub live: bool,
     pub topic: Option<TopicId>,
-    /// Applied position per partition of the live generation.
+    /// Applied position per partition of the generation that the log is applied to.
     pub positions: Vec<Offset>,
     pub epochs: Arc<[EpochChain]>,
     pub exact: bool,
     /// Wall clock, ms, when the served copy was last known to hold everything; 0: never.
     pub confirmed_at_ms: u64,
     pub awaits_free: bool,
-    /// Smallest delete.retention.ms that the copy which the log is applied to has seen; once there was none, the last one's.
+    /// Smallest delete.retention.ms that the copy which the log is applied to has seen; while there is none, that of
+    /// the last one.
     pub delete_retention_ms_min: u64,
 }
 
@@ -41,9 +42,9 @@ pub enum ReadLevel {
     Stale,
     /// The exact copy of a READY node.
     Local,
-    /// As `Local`, at or after the token.
+    /// The same as `Local`, at or after the token.
     AtLeast(Token),
-    /// As `Local`, at or after the high watermarks that the leaders answer now.
+    /// The same as `Local`, at or after the high watermarks that the leaders answer now.
     Latest,
 }
 
@@ -105,9 +106,10 @@ impl ReadLevel {
         match self {
             ReadLevel::Stale => Ok(()),
             ReadLevel::Local | ReadLevel::AtLeast(_) | ReadLevel::Latest => {
-                match lineages.iter().all(Lineage::exact) {
-                    true => Ok(()),
-                    false => Err(Rejection::NotReady(Phase::CatchingUp)),
+                if lineages.iter().all(Lineage::exact) {
+                    Ok(())
+                } else {
+                    Err(Rejection::NotReady(Phase::CatchingUp))
                 }
             }
         }
@@ -134,7 +136,7 @@ impl Gate {
         }
     }
 
-    /// Where the key is, once the topic is known.
+    /// The partition of `key`; none until the topic is known.
     pub fn partition_of(&self, key: &[u8]) -> Option<Partition> {
         let partitions =
             u32::try_from(self.positions.len()).expect("Kafka counts partitions in 31 bits");
@@ -166,9 +168,10 @@ impl Gate {
             ReadLevel::Latest => Admit::Wait(Until::Latest(None)),
             ReadLevel::AtLeast(token) => {
                 self.check_token(token)?;
-                match self.holds(token) {
-                    true => Admit::Now(generation),
-                    false => Admit::Wait(Until::AtLeast(token.clone())),
+                if self.holds(token) {
+                    Admit::Now(generation)
+                } else {
+                    Admit::Wait(Until::AtLeast(token.clone()))
                 }
             }
         };
@@ -194,7 +197,7 @@ impl Gate {
         }
     }
 
-    /// A token that this copy can never reach is an error now, not a wait.
+    /// Fails for a token that this copy can never reach: that is an error now, not a wait.
     pub fn check_token(&self, token: &Token) -> Result<(), Rejection> {
         if let Some(topic) = self.topic
             && topic != token.topic
@@ -212,7 +215,7 @@ impl Gate {
         if foreign { Err(Rejection::TokenOfAnotherHistory) } else { Ok(()) }
     }
 
-    /// The live copy is exact and at or after every position of the token.
+    /// Whether the copy that the log is applied to is exact, and at or after every position of the token.
     pub fn holds(&self, token: &Token) -> bool {
         let reached = |((wanted, _), applied): (&(Offset, _), &Offset)| applied >= wanted;
         self.live && self.exact && token.positions.iter().zip(&self.positions).all(reached)

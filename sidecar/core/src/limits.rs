@@ -10,33 +10,34 @@ pub struct Limits {
     pub value_bytes_max: usize,
     /// Size of one fetch: a batch travels whole from consumer to store.
     pub fetch_bytes_max: u32,
-    /// Of one store, in bytes of its batches: what is asked for, and what is sent to the store and not yet answered, of all
-    /// partitions together. Where there are many, their fetches are smaller.
+    /// Bytes of one store's batches that are asked for, or sent to the store and not yet answered, of all partitions
+    /// together. Where there are many partitions, their fetches are smaller.
     pub unapplied_bytes_max: usize,
-    /// Batches of one partition sent to the store and not yet answered: keeps the store busy while
-    /// the next one is fetched, and bounds what a slow disk holds in memory. One that pins split is sent in up to
-    /// `pins_max` more pieces.
+    /// Batches of one partition sent to the store and not yet answered: they keep the store busy while the next one is
+    /// fetched, and bound what a slow disk holds in memory. One that pins split is sent in up to `pins_max` more
+    /// pieces.
     pub applying_batches_max: usize,
-    /// Applied bytes of one store, with what each record costs beside its own, after which it is flushed: what a crash reads again.
+    /// Applied bytes of one store, with what each record costs beside them, after which it is flushed: so much is read
+    /// again after a crash.
     pub flush_bytes_max: usize,
     /// Age of unflushed data after which it is flushed: with little traffic a crash reads little again (KAFKA-20663).
     pub flush_interval: Duration,
     /// How often the log is asked for its ends and the topic's id while reading.
     pub ends_interval: Duration,
     /// How long a READY node keeps back a batch that would make its copy inexact, so that what makes it exact again can
-    /// be applied with it: its reads are as old meanwhile, instead of refused.
+    /// be applied with it: its reads are older by that time, instead of refused.
     pub gap_wait_max: Duration,
     /// How often the topic's configuration is asked for while reading.
     pub describe_interval: Duration,
     /// No batch is applied when both the confirmation and what is known of the topic's configuration are older: a
     /// retention that was lowered meanwhile may have cost it tombstones.
     pub policy_trust: Duration,
-    /// First and longest pause before something that failed is tried again; doubles in between.
+    /// First and longest pause before something that failed is tried again; it doubles in between.
     pub retry_min: Duration,
     pub retry_max: Duration,
     /// How long something may be without progress before its stall gets a name.
     pub stall_after: Duration,
-    /// After so long without an answer of the log what is in use is served, to reads that are content with any copy.
+    /// How long the log may give no answer before what is in use is served, to reads that are content with any copy.
     pub unheard_after: Duration,
     /// Longest time that a throttled restore stands still for what it has read: what comes to many partitions at
     /// once, and was asked for before the rate was lowered, must not hold it up for hours. So a rate of less than one
@@ -49,8 +50,8 @@ pub struct Limits {
     pub margin_ms_min: u64,
     /// Reads that wait for a position at the same time. One more is refused.
     pub awaits_max: usize,
-    /// Copies pinned at a position at the same time, under way ones included. Each keeps the disk from freeing
-    /// what was replaced since. One more is refused.
+    /// Copies pinned at a position at the same time, those under way included. Each keeps the disk from freeing what
+    /// was replaced since. One more is refused.
     pub pins_max: usize,
     /// How long a pin is kept at most: long enough to read a large copy, for a caller that is there and asks nothing.
     pub pin_lease: Duration,
@@ -58,15 +59,15 @@ pub struct Limits {
     pub drain_max: Duration,
     /// Offsets in the log below which a rebuild asks no peer: they are read sooner than asked for.
     pub peer_offsets_min: u64,
-    /// After no peer gave anything: how long until they are asked again where the log cannot give the whole state.
-    /// Doubles with each damaged copy that came from one, up to 16 times.
+    /// How long after no peer gave anything they are asked again, where the log cannot give the whole state. It doubles
+    /// with each damaged copy that came from one, up to 16 times.
     pub peer_retry: Duration,
 }
 
 /// Smaller fetches cost more than they bring.
 const FETCH_BYTES_MIN: u32 = 32 * 1024;
 
-/// However many stores there are: a flush writes many batches, else every batch would be its own file.
+/// A flush writes many batches, however many stores there are: otherwise every batch would be its own file.
 const FLUSH_BYTES_MIN: usize = 2 * MIB;
 
 const KIB: usize = 1024;
@@ -113,7 +114,7 @@ impl Limits {
         interval_ms.saturating_add(interval_ms / 2)
     }
 
-    /// Of each of so many stores of one process: together they hold no more than one alone.
+    /// The limits of each of `stores` stores of one process: together they hold no more than one alone.
     pub fn of_each(self, stores: usize) -> Limits {
         let stores = stores.max(1);
         Limits {

@@ -8,7 +8,7 @@ const EPOCHS_MAX: usize = 32;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lineage {
-    /// Everything below has been read.
+    /// Everything below has been read (exclusive).
     pub position: Offset,
     /// The leader epochs below `position`.
     pub epochs: EpochChain,
@@ -42,7 +42,7 @@ impl Lineage {
         self.position >= self.exact_from
     }
 
-    /// The log is known to have reached so far.
+    /// How far the log is known to have reached.
     pub(crate) fn known_end(&self) -> Offset {
         self.position.max(self.exact_from)
     }
@@ -58,7 +58,7 @@ impl Lineage {
         self.ends.doubted(&self.epochs, batch)
     }
 
-    /// The topic's delete.retention.ms as it is now.
+    /// Notes the topic's delete.retention.ms as it is now.
     pub fn see_retention(&mut self, delete_retention_ms: u64) {
         self.delete_retention_ms_min = self.delete_retention_ms_min.min(delete_retention_ms);
     }
@@ -129,8 +129,8 @@ impl EpochChain {
         self.starts.iter().find(|(later, _)| *later > epoch).map(|(_, start)| *start)
     }
 
-    /// Everything below was the same in `other`: a leader epoch has one leader, so two histories that have a record
-    /// of it have the same records before it.
+    /// The offset below which everything was the same in `other`: a leader epoch has one leader, so two histories that
+    /// have a record of it have the same records before it.
     pub(crate) fn shared_with(&self, other: &EpochChain) -> Offset {
         let both = self.starts.iter().filter_map(|(epoch, start)| {
             let (_, also) = other.starts.iter().find(|(known, _)| known == epoch)?;
@@ -147,7 +147,7 @@ pub struct LogEnds {
 }
 
 impl LogEnds {
-    /// Rebuilds them from their stored form; `None` when the stored bytes are none.
+    /// Rebuilds the ends from their stored form; `None` when the stored bytes cannot be such ends.
     pub fn from_told(told: Vec<(Epoch, Offset)>) -> Option<LogEnds> {
         let ascending = told.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1);
         (ascending && told.len() <= EPOCHS_MAX).then_some(LogEnds { told })
@@ -161,26 +161,29 @@ impl LogEnds {
         self.told.last().map(|(leader, _)| *leader)
     }
 
-    /// A leader of `leader`, or of a later epoch that nobody has heard of yet, told that the log reaches to `end`.
+    /// Notes that a leader of `leader`, or of a later epoch that nobody has heard of yet, told that the log reaches to
+    /// `end`.
     pub(crate) fn tell(&mut self, leader: Epoch, end: Offset) {
         let full = self.told.len() == EPOCHS_MAX;
         match self.told.last_mut() {
             // An older leader told as much.
             Some((_, told)) if *told >= end => {}
-            // Of fewer leaders than there were, each counts as an older one: more is taken for a loss, never less.
+            // Fewer leaders are kept than there were, and each counts as an older one: more is taken for a loss, never
+            // less.
             Some((last, told)) if *last >= leader || full => *told = end,
             Some(_) | None => self.told.push((leader, end)),
         }
     }
 
-    /// The first of these ends below which an epoch may begin that is not among `epochs` yet, all of which `batch` continues.
+    /// The first of these ends below which `batch`, which continues `epochs`, may begin an epoch that is not among
+    /// them.
     fn doubted(&self, epochs: &EpochChain, batch: &Batch) -> Option<(Epoch, Offset)> {
         let known = epochs.latest();
         let new = batch.epochs.iter().filter(|(epoch, _)| known.is_none_or(|known| known < *epoch));
         new.filter_map(|(epoch, seen)| self.above(*epoch, batch.unbroken_to(*seen))).min()
     }
 
-    /// The log as a leader of `by` leads it has the end that a leader of `leader` told.
+    /// Notes that the log as a leader of `by` leads it has the end that a leader of `leader` told.
     pub(crate) fn prove(&mut self, (leader, end): (Epoch, Offset), by: Epoch) {
         self.told.retain(|(told_by, _)| *told_by != leader);
         self.tell(by, end);
@@ -253,7 +256,9 @@ mod tests {
 
     fn told(ends: &[(u32, u64)]) -> LogEnds {
         let mut told = LogEnds::default();
-        ends.iter().for_each(|(leader, end)| told.tell(Epoch(*leader), Offset(*end)));
+        for (leader, end) in ends {
+            told.tell(Epoch(*leader), Offset(*end));
+        }
         told
     }
 

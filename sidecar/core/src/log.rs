@@ -1,11 +1,10 @@
 //! The seam to the log. Production: `KafkaLog`; model: `LogModel`. One conformance suite for both.
 //!
-//! A `Describe` that was answered comes before any other call: it tells how many partitions there are.
-//! Calls of one store are carried out in order per partition. Every call is answered by exactly one
-//! final event, with two exceptions: an `Assign` voids the partition's outstanding `Fetch`, and a `Withdraw`
-//! only hastens the answer of its `Append`. Nothing that
-//! belongs to an older assignment follows its `Assigned`. At most one `Describe`, one `Ends`, one
-//! `TopicId`, and per partition one `Fetch` are outstanding. Admin calls fail after a bounded time.
+//! A `Describe` that was answered comes before any other call: it tells how many partitions there are. Calls of one
+//! store are carried out in order per partition. Every call is answered by exactly one final event, with two
+//! exceptions: an `Assign` voids the partition's outstanding `Fetch`, and a `Withdraw` only hastens the answer of its
+//! `Append`. Nothing that belongs to an older assignment follows its `Assigned`. At most one `Describe`, one `Ends`,
+//! one `TopicId`, and per partition one `Fetch` are outstanding. Admin calls fail after a bounded time.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::topic::{LogFacts, TopicFacts, TopicId};
 pub struct Write {
     pub partition: Partition,
     pub key: Bytes,
-    /// No value deletes the key: a tombstone.
+    /// None deletes the key: a tombstone.
     pub value: Option<Bytes>,
 }
 
@@ -41,8 +40,8 @@ pub enum LogCall {
     /// Appends in order per partition, durable on all in-sync replicas when acknowledged.
     /// Answer: `Appended` with one result per write, in the same order.
     Append { id: RequestId, writes: Arc<[Write]> },
-    /// Nobody waits for this append any more: what has not left this client is given up, and answered as not
-    /// persisted at once. What may be in a log goes on. Only the append itself is answered, and may have been.
+    /// Nobody waits for this append any more: what has not left this client is given up, and answered as not persisted
+    /// at once. What may be in a log goes on. Only the append itself is answered, and it may have been already.
     Withdraw { id: RequestId },
 }
 
@@ -64,10 +63,10 @@ pub enum LogEvent {
         partition: Partition,
         loss: Loss,
     },
-    /// Indexed by partition. One leader that does not answer holds up no other's answer; one answered at least.
+    /// Indexed by partition. One leader that does not answer holds up no other's answer; at least one answered.
     Ends(Vec<EndAnswer>),
     TopicId(TopicId),
-    /// No answer to any call: told before a `TopicId` whose question found another number of partitions than the
+    /// It answers no call: it is told before a `TopicId` whose question found another number of partitions than the
     /// last `Describe`.
     PartitionCount(u32),
     Appended {
@@ -79,7 +78,7 @@ pub enum LogEvent {
         call: LogCallKind,
         error: KafkaError,
     },
-    /// No answer to any call: what the client reports while it keeps trying. It names a stall.
+    /// It answers no call: it is what the client reports while it keeps trying. It names a stall.
     Trouble(KafkaError),
 }
 
@@ -112,7 +111,7 @@ pub struct PartitionEnd {
     pub epoch: Option<Epoch>,
 }
 
-/// Raw, as librdkafka tells it: core classifies, so that the simulator tests the classification.
+/// An error of the log as librdkafka tells it: core classifies it, so that the simulator tests the classification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} ({code})")]
 pub struct KafkaError {

@@ -21,9 +21,9 @@ use crate::offset::Offset;
 /// Where the history of a copy that was set aside and that of the copy in use part, in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parting {
-    /// Below, both are the same.
+    /// Below it, both are the same.
     shared: Offset,
-    /// From here on they are different: what the old copy has here the log has not.
+    /// From here on they are different: what the old copy has there the log has not.
     apart: Offset,
 }
 
@@ -44,10 +44,10 @@ pub struct Record<'a> {
 }
 
 impl Parting {
-    /// `new` is exact, and has reached the end that the log had when `old` was set aside.
+    /// Where they part. `new` is exact, and has reached the end that the log had when `old` was set aside.
     ///
-    /// Apart at the latest: where the old copy ends; where the new one does; and where it has seen a leader epoch
-    /// later than any of the old copy's begin.
+    /// They are apart at the latest where the old copy ends, where the new one does, and where the new one has seen a
+    /// leader epoch begin that is later than any of the old copy's.
     pub fn of(old: &Lineage, new: &Lineage) -> Parting {
         let later = old.epochs.latest().and_then(|epoch| new.epochs.end(epoch));
         let ends = [Some(old.position), Some(new.position), later];

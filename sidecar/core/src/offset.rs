@@ -15,7 +15,7 @@ impl Offset {
         Offset(self.0.checked_add(1).expect("Kafka's offsets are below 2^63"))
     }
 
-    /// Offsets from `earlier..self`, 0 when `earlier` is not below.
+    /// How many offsets are in `earlier..self`; 0 when `earlier` is not below.
     pub fn since(self, earlier: Offset) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -65,7 +65,7 @@ pub struct Revision {
     pub offset: Offset,
 }
 
-/// One RocksDB directory of a store; a rebuild makes the next one. Never reused.
+/// One RocksDB directory of a store; a rebuild makes the next one. No number is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
@@ -79,7 +79,7 @@ impl fmt::Display for Generation {
 #[error("a generation is named like g3")]
 pub struct NoGeneration;
 
-/// Spelled as it is shown, and in no other way.
+/// It is spelled as it is shown, and in no other way.
 impl FromStr for Generation {
     type Err = NoGeneration;
 

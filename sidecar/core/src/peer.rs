@@ -16,17 +16,18 @@ pub enum PeerCall {
     /// when it is of the same checkpoint, else removed; where no peer gives anything, it is taken if it is whole.
     /// `suspects` gave damaged copies, the last one last: they are asked after all others, in that order.
     Fetch { generation: Generation, identity: Identity, suspects: Vec<String> },
-    /// Ends the outstanding `Fetch` soon; it is still answered. What came of it stays.
+    /// Ends the outstanding `Fetch` soon; it is still answered. What has come by then stays.
     Cancel,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerEvent {
-    /// No answer: how far the outstanding `Fetch` is. Less than the last where another checkpoint is given.
+    /// It answers no call: it tells how far the outstanding `Fetch` is. That may be less than before, where another
+    /// checkpoint is given.
     Progress(Transfer),
     Fetched {
         generation: Generation,
-        /// The address that gave it.
+        /// The address of the peer that gave it.
         peer: String,
         /// Smallest delete.retention.ms that the giver's copy, of which this is a checkpoint, had seen when the giver
         /// was asked.
@@ -39,9 +40,9 @@ pub enum PeerEvent {
 /// A copy on its way from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
-    /// Its address.
+    /// The peer's address.
     pub peer: String,
-    /// Of files that are here, and of all.
+    /// Bytes of the files that are here; `bytes_total`: of all.
     pub bytes: u64,
     pub bytes_total: u64,
 }

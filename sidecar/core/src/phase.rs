@@ -14,9 +14,9 @@ pub enum Phase {
     /// That end is reached, but the copy is not exact yet, or its generation not yet in use.
     CatchingUp,
     Ready,
-    /// A person has to do something; `Refusal` says what. Asked again and again whether it was done.
+    /// A person has to do something; `Refusal` says what. The node asks again and again whether it was done.
     Refused(Refusal),
-    /// Drained; nothing follows.
+    /// The node has drained; nothing follows.
     Stopped,
 }
 
@@ -27,7 +27,7 @@ pub enum Cause {
     Resume,
     /// An earlier rebuild continues where it ended.
     Unfinished,
-    /// Nothing on disk.
+    /// There is nothing on disk.
     Empty,
     /// Tombstones that this copy has not seen may be gone from the log.
     PastHorizon,
@@ -120,7 +120,7 @@ pub enum Operation {
 }
 
 impl Phase {
-    /// The phase x operation table; whether an old copy is there is the gate's matter.
+    /// Whether this phase admits the operation; whether an old copy is there is the gate's matter.
     pub fn admits(&self, operation: Operation) -> bool {
         match (self, operation) {
             (Phase::Stopped, _) => false,

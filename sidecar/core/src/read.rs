@@ -1,7 +1,7 @@
 //! A read's way to its snapshot: admitted by the gate, waited for, opened, and judged by what the snapshot holds.
 //!
-//! A machine without a clock or a disk, so that handlers and the simulator go the same way. A read that need not wait
-//! never enters the node.
+//! It is a machine without a clock or a disk, so that handlers and the simulator go the same way. A read that need not
+//! wait never enters the node.
 //!
 //! ```text
 //! next ---> Wait: Command::Await, then `reached` ---.
@@ -21,17 +21,17 @@ use crate::phase::Phase;
 use crate::time::Now;
 use crate::token::Token;
 
-/// Snapshots that may be too old, or of a generation that is closed. A gate that is read after a generation was closed
-/// names another or none, so that more than a few in a row are no accident.
+/// How many snapshots in a row may be too old, or of a generation that is closed. A gate that is read after a
+/// generation was closed names another or none, so that more than a few in a row are no accident.
 const OPENED_MAX: u32 = 5;
 
 /// What a read asks of the copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     pub level: ReadLevel,
-    /// Of the keys that are read, where they are all in one: LATEST asks no other leader.
+    /// The partition of all keys that are read, if they have one in common: LATEST asks no other leader.
     pub partition: Option<Partition>,
-    /// What LATEST must include besides: waited for first.
+    /// What LATEST must include besides; it is waited for first.
     pub first: Option<Token>,
     /// Oldest confirmation to accept.
     pub staleness_ms_max: Option<u64>,
@@ -40,9 +40,9 @@ pub struct Demand {
 #[derive(Debug)]
 pub struct ReadPath {
     demand: Demand,
-    /// Monotonic: no wait is longer.
+    /// Monotonic; no wait is longer.
     until: Duration,
-    /// Of LATEST: what the leaders answered, once it is applied.
+    /// The ends that the leaders answered to LATEST, once they are applied.
     end: Option<Vec<Offset>>,
     /// The gate that admitted the snapshot that is being opened.
     gate: Option<Arc<Gate>>,
@@ -52,23 +52,23 @@ pub struct ReadPath {
 /// What is to be done for a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// `Command::Await`; its answer to `reached`.
+    /// `Command::Await` is to be sent; its answer goes to `reached`.
     Wait { until: Until, deadline: Duration },
-    /// A snapshot of this generation; its lineages to `opened`.
+    /// A snapshot of this generation is to be opened; its lineages go to `opened`.
     Open(Generation),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opened {
     Answer(Answer),
-    /// The gate was an old one: `next` by the gate as it is now.
+    /// The gate was an old one: `next` is to be asked with the gate as it is now.
     Again,
 }
 
 /// What the answer says about the copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Of the snapshot itself: the store runs ahead of the gate.
+    /// The token of the snapshot itself: the store runs ahead of the gate.
     pub token: Token,
     pub exact: bool,
     /// Wall clock, ms, when the snapshot was last known to hold everything; 0: never.
@@ -82,7 +82,7 @@ impl From<ReadLevel> for Demand {
 }
 
 impl ReadPath {
-    /// `until`: by the monotonic clock.
+    /// `until` is monotonic.
     pub fn new(demand: Demand, until: Duration) -> ReadPath {
         ReadPath { demand, until, end: None, gate: None, opened: 0 }
     }
@@ -91,7 +91,7 @@ impl ReadPath {
         &self.demand
     }
 
-    /// By the gate as it is now.
+    /// The next step, by the gate as it is now. An error ends the read.
     pub fn next(&mut self, gate: &Arc<Gate>, now: Now) -> Result<Step, Rejection> {
         let first = self.demand.first.clone().map(ReadLevel::AtLeast);
         if let Some(first) = first
@@ -125,14 +125,14 @@ impl ReadPath {
         Step::Wait { until, deadline: self.until.saturating_sub(now.mono) }
     }
 
-    /// What was waited for is there. `end`: as the leaders answered it, after `Until::Latest`.
+    /// What was waited for is there. `end`: what the leaders answered, after `Until::Latest`.
     pub fn reached(&mut self, end: Option<Vec<Offset>>) {
         if end.is_some() {
             self.end = end;
         }
     }
 
-    /// What the snapshot says of itself; none: the generation is not open.
+    /// Judges the snapshot by what it says of itself; none: the generation is not open. An error ends the read.
     pub fn opened(&mut self, lineages: Option<&[Lineage]>, now: Now) -> Result<Opened, Rejection> {
         let gate = self.gate.take().expect("a snapshot is opened after a step that says so");
         self.opened += 1;
@@ -141,7 +141,7 @@ impl ReadPath {
             check_history(token, lineages)?;
         }
         if self.is_behind(&gate, lineages) {
-            // Also where the log lost the end that it had: it is asked for anew.
+            // The log may have lost the end that it told: it is asked for anew.
             self.end = None;
             return self.again();
         }
@@ -161,7 +161,7 @@ impl ReadPath {
         self.demand.first.iter().chain(level)
     }
 
-    /// The snapshot lacks what was demanded or waited for, or what the READY copy that admitted it had.
+    /// Whether the snapshot lacks what was demanded or waited for, or what the READY copy that admitted it had.
     fn is_behind(&self, gate: &Gate, lineages: &[Lineage]) -> bool {
         let before = |wanted: &Offset, lineage: &Lineage| lineage.position < *wanted;
         let any = |wanted: &[Offset]| wanted.iter().zip(lineages).any(|(at, has)| before(at, has));
@@ -173,9 +173,10 @@ impl ReadPath {
     }
 
     fn again(&self) -> Result<Opened, Rejection> {
-        match self.opened < OPENED_MAX {
-            true => Ok(Opened::Again),
-            false => Err(Rejection::NotReady(Phase::Opening)),
+        if self.opened < OPENED_MAX {
+            Ok(Opened::Again)
+        } else {
+            Err(Rejection::NotReady(Phase::Opening))
         }
     }
 }
@@ -188,12 +189,14 @@ fn check_history(token: &Token, lineages: &[Lineage]) -> Result<(), Rejection> {
     if foreign { Err(Rejection::TokenOfAnotherHistory) } else { Ok(()) }
 }
 
-/// The gate speaks of a snapshot that has all that the copy had which it shows; what is on disk is confirmed less often.
+/// The gate's confirmation holds for a snapshot that has all that the gate shows; the lineages in a snapshot are
+/// confirmed less often.
 fn confirmed_at_ms(gate: &Gate, lineages: &[Lineage]) -> u64 {
     let shown = gate.positions.iter().zip(lineages).all(|(shown, has)| has.position >= *shown);
-    match shown {
-        true => gate.confirmed_at_ms,
-        false => lineages.iter().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0),
+    if shown {
+        gate.confirmed_at_ms
+    } else {
+        lineages.iter().map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0)
     }
 }
 

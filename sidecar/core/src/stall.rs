@@ -43,7 +43,7 @@ impl StallKind {
         StallKind::PeerSilent,
     ];
 
-    /// Stable, for metrics and Status.
+    /// The name that metrics and Status show; it never changes.
     pub fn name(self) -> &'static str {
         match self {
             StallKind::LogUnreachable => "log_unreachable",
@@ -111,7 +111,7 @@ impl StallKind {
         }
     }
 
-    /// What an error of the log means for whoever waits for it.
+    /// The stall that an error of the log means for whoever waits for it.
     pub fn of(error: &KafkaError) -> StallKind {
         match error.code {
             // UNKNOWN_TOPIC_OR_PART, UNKNOWN_TOPIC_ID, _NOENT, _UNKNOWN_TOPIC, _UNKNOWN_PARTITION
@@ -126,7 +126,7 @@ impl StallKind {
         }
     }
 
-    /// An answer from the log ends this stall.
+    /// Whether an answer from the log ends this stall.
     pub fn ends_with_an_answer(self) -> bool {
         match self {
             StallKind::LogUnreachable

@@ -21,17 +21,17 @@ pub enum StoreCall {
     /// The generation that CURRENT names is opened for reads alone, whatever topic it is of, if its IDENTITY is of this
     /// store. Nothing on disk is changed, and writes to it fail until the next `Open`. Answer: `Looked`.
     Look { store: String },
-    /// A new, empty generation with these lineages, durable; writes IDENTITY when there is none. What was fetched
+    /// Makes a new, empty generation with these lineages, durable. Writes IDENTITY when there is none. What was fetched
     /// and not adopted is removed. Answer: `Done`.
     Create { generation: Generation, identity: Identity, lineages: Vec<Lineage> },
     /// What a peer gave for this generation becomes it, durable and not open: an unfinished rebuild, whatever it
     /// holds. Fails unless it was fetched, under this identity; writes IDENTITY when there is none. Anything else
     /// that was fetched is removed. Answer: `Done`.
     Adopt { generation: Generation, identity: Identity, delete_retention_ms_min: u64 },
-    /// The batch's records, in order, and `lineage`, as one atomic unit. Readers of the generation that CURRENT
+    /// Writes the batch's records, in order, and `lineage`, as one atomic unit. Readers of the generation that CURRENT
     /// names see it from now on; readers of any other, once it is flushed. Answer: `Applied`.
     Apply { generation: Generation, batch: Arc<Batch>, lineage: Lineage },
-    /// A lineage alone, as an `Apply` without records. Answer: `Done`.
+    /// Writes a lineage alone, as an `Apply` without records does. Answer: `Done`.
     Confirm { generation: Generation, partition: Partition, lineage: Lineage },
     /// Everything before this call is on disk when it is answered. Answer: `Done`.
     Flush { generation: Generation },
@@ -62,7 +62,7 @@ pub enum Why {
     /// It cannot be read, or not be trusted.
     #[error("{0}")]
     Damaged(String),
-    /// A crash came before it was removed. Said by stores, never by a node.
+    /// A crash came before it was removed. Only stores say so, never a node.
     #[error("superseded by a newer generation")]
     Superseded,
 }
@@ -143,7 +143,7 @@ impl StoreEvent {
 }
 
 impl StoreCallKind {
-    /// For people.
+    /// What the call does, for people.
     pub fn what(self) -> &'static str {
         match self {
             StoreCallKind::Open => "opening the copy",
@@ -166,7 +166,7 @@ impl StoreCallKind {
 /// What `Open` found on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// No IDENTITY and no generation.
+    /// There is no IDENTITY and no generation.
     Nothing,
     /// IDENTITY belongs to something else, or cannot be read: nothing was opened. `is` is what it says.
     Foreign {
@@ -181,7 +181,7 @@ pub struct FoundCopy {
     pub current: Option<FoundGeneration>,
     /// A newer generation whose rebuild did not end.
     pub building: Option<FoundGeneration>,
-    /// Above every generation on disk, quarantined ones included.
+    /// A number above that of every generation on disk, quarantined ones included.
     pub next: Generation,
 }
 
@@ -200,16 +200,16 @@ pub struct FoundGeneration {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GenerationState {
-    /// Open, with one lineage per partition.
+    /// It is open, and has one lineage per partition.
     Intact(Vec<Lineage>),
-    /// Written by another version; never migrated. Not opened.
+    /// It was written by another version and is never migrated; it is not open.
     UnknownFormat(String),
-    /// Cannot be opened or lacks its lineage. Not open.
+    /// It cannot be opened or lacks its lineage; it is not open.
     Corrupt(String),
 }
 
 impl FoundCopy {
-    /// Less a generation that was set aside or removed since.
+    /// Forgets a generation that was set aside or removed since.
     pub(crate) fn forget(&mut self, gone: Generation) {
         for found in [&mut self.current, &mut self.building] {
             found.take_if(|found| found.generation == gone);
@@ -224,7 +224,7 @@ impl FoundGeneration {
         lineages.map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0)
     }
 
-    /// By partition; none of what cannot be read.
+    /// The lineages, indexed by partition; none where they cannot be read.
     pub fn lineages(&self) -> Option<&[Lineage]> {
         match &self.state {
             GenerationState::Intact(lineages) => Some(lineages),
@@ -252,13 +252,13 @@ pub enum StoreErrorKind {
 
 /// One snapshot of one generation, for handlers, never for the Node: token and rows are of the same moment.
 pub trait View {
-    /// Indexed by partition, read inside the snapshot.
+    /// The snapshot's lineages, indexed by partition.
     fn lineages(&self) -> Result<Vec<Lineage>, StoreError>;
 
     fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError>;
 
-    /// Rows of `start..end` (`end` none: no bound) in key order, backwards when `reverse`, until `row` says stop. May end
-    /// with an error when the generation is closed.
+    /// Hands the rows of `start..end` (`end` none: no bound) to `row`, in key order, backwards when `reverse`, until it
+    /// says stop. It may end with an error when the generation is closed.
     fn scan(
         &self,
         start: &[u8],

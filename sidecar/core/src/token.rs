@@ -22,9 +22,12 @@ impl Token {
 
     /// The token with which a session sees its own write at `revision`, in a topic of `partitions`.
     pub fn of_write(topic: TopicId, partitions: u32, revision: Revision) -> Token {
-        let position = |partition: Partition| match partition == revision.partition {
-            true => (revision.offset.next(), None),
-            false => (Offset::ZERO, None),
+        let position = |partition: Partition| {
+            if partition == revision.partition {
+                (revision.offset.next(), None)
+            } else {
+                (Offset::ZERO, None)
+            }
         };
         Token { topic, positions: Partition::all(partitions).map(position).collect() }
     }

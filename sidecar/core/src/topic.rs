@@ -76,9 +76,9 @@ pub struct TopicPolicy {
 }
 
 impl TopicPolicy {
-    /// What a topic of so many replicas is made with, and loses nothing by. A node may be away for a week and still come back
-    /// without a rebuild, and nothing younger than a minute is compacted, so that gaps at the tail are markers only. The
-    /// largest batch is Kafka's default.
+    /// The policy that a topic of `replication` replicas is made with; it loses nothing by it. A node may be away for a
+    /// week and still come back without a rebuild, and nothing younger than a minute is compacted, so that gaps at the
+    /// tail are markers only. The largest batch is Kafka's default.
     pub fn safe(replication: u32) -> TopicPolicy {
         const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
         TopicPolicy {
@@ -99,7 +99,7 @@ impl TopicPolicy {
 pub struct PartitionFacts {
     pub log_start: Offset,
     pub high_watermark: Offset,
-    /// Epoch of the leader that answered, when it said one.
+    /// Epoch of the leader that answered, if it told one.
     pub epoch: Option<Epoch>,
 }
 
@@ -128,12 +128,12 @@ pub struct LogFacts {
 }
 
 impl LogFacts {
-    /// From log start to end of every partition; where compaction was, fewer records.
+    /// How many offsets lie between log start and end, in all partitions; compaction may have left fewer records.
     pub fn offsets(&self) -> u64 {
         self.partitions.iter().map(|facts| facts.high_watermark.since(facts.log_start)).sum()
     }
 
-    /// What a copy of this topic must say it belongs to.
+    /// The identity that a copy of this topic must have.
     pub fn identity(&self, store: &str) -> Identity {
         Identity {
             store: store.to_owned(),

@@ -65,7 +65,7 @@ enum Verdict {
         seed: u64,
     },
     Survived,
-    /// Does not apply, does not build, or its run did not end as a run ends.
+    /// It does not apply, does not build, or its run did not end as a run ends.
     Broken(String),
 }
 
@@ -109,8 +109,8 @@ fn lock(cache: &Path) -> Result<File> {
     }
 }
 
-/// Without a bug nothing is found in the largest number of seeds that any canary is given. Where a canary
-/// is known by what it never reaches, what the control never reaches in as many seeds.
+/// Fails if anything is found without a bug in the largest number of seeds that any canary is given. Returns the marks
+/// that are never hit without a bug either, for canaries that are known by what they never reach.
 fn control(scratch: &Scratch, canaries: &[Canary]) -> Result<Covered> {
     scratch.build(&BUILD).context("the control")?;
     let most = canaries.iter().map(|canary| canary.seeds).max().unwrap_or(1);

@@ -38,7 +38,7 @@ struct Failure {
     seed: u64,
 }
 
-/// Seeds 1..=`seeds`, until the first that fails. What the run writes goes to `folder`.
+/// Plays seeds 1..=`seeds`, until the first that fails. What the run writes goes to `folder`.
 pub(super) fn play(program: &Path, seeds: u64, folder: &Path) -> Result<Outcome> {
     let seeds = format!("1..{seeds}");
     let args = ["run", "--first", "--shrink", "0", "--summary", "summary.json", "--seeds", &seeds];
@@ -56,7 +56,7 @@ pub(super) fn play(program: &Path, seeds: u64, folder: &Path) -> Result<Outcome>
     }
 }
 
-/// The meta test over the same seeds: what it finds is O18, whatever the oracles say.
+/// Runs the meta test over the same seeds: what it finds is O18, whatever the oracles say.
 pub(super) fn play_twice(program: &Path, seeds: u64, folder: &Path) -> Result<Outcome> {
     let status = end_of(program, &["meta", "--seeds", &format!("1..{seeds}")], folder)?;
     if status.success() {

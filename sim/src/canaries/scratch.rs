@@ -47,7 +47,7 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// The workspace's manifest without the members that are not there.
+    /// Writes the workspace's manifest without the members that are not there.
     fn write_manifest(&self, workspace: &Path, members: &str) -> Result<()> {
         let manifest = fs::read_to_string(workspace.join("Cargo.toml"))?;
         let reduced: Vec<String> = manifest
@@ -106,7 +106,7 @@ impl Scratch {
         Ok(applied)
     }
 
-    /// Cargo on the checkout as it is now, into a target folder that nobody else uses.
+    /// Calls Cargo on the checkout as it is now, with a target folder that nobody else uses.
     pub(super) fn cargo(&self) -> Command {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.checkout).env("CARGO_TARGET_DIR", &self.target);
@@ -115,7 +115,7 @@ impl Scratch {
         cargo
     }
 
-    /// An error has what the compiler says.
+    /// Builds the checkout. An error has what the compiler says.
     pub(super) fn build(&self, args: &[&str]) -> Result<()> {
         let output = self.cargo().args(args).output().context("cargo cannot be started")?;
         if !output.status.success() {

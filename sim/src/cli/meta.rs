@@ -40,7 +40,7 @@ pub(super) fn run(Seeds(seeds): Seeds) -> Result<ExitCode> {
     }
 }
 
-/// The trace of a process of its own.
+/// The trace of the plan, played in a process of its own.
 fn played(plan: &std::path::Path) -> Result<String> {
     let sim = std::env::current_exe().context("where this program is")?;
     let output = Command::new(sim)

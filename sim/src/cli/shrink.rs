@@ -30,7 +30,7 @@ pub(super) fn run(args: &Shrink) -> Result<ExitCode> {
     Ok(code(&shrunk.violation))
 }
 
-/// Sizes before and after, tries, seconds.
+/// A line with the sizes before and after, the tries and the seconds.
 pub(super) fn line(plan: &Plan, shrunk: &Shrunk) -> String {
     let size = |plan: &Plan| {
         let counted = |count: usize, what: &str| match count {

@@ -82,7 +82,7 @@ fn said(violation: &Violation) -> (OracleId, String) {
     (violation.oracle, headline(violation))
 }
 
-/// Of what was shrunk least often, that which most seeds say.
+/// The index of a seed to shrink next: of what was shrunk least often, what most seeds say.
 fn next(waiting: &[&Failing], turns: &BTreeMap<(OracleId, String), usize>) -> Option<usize> {
     let mut counts: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for (index, (_, violation)) in waiting.iter().enumerate() {
@@ -95,7 +95,7 @@ fn next(waiting: &[&Failing], turns: &BTreeMap<(OracleId, String), usize>) -> Op
     counts.into_iter().map(order).min().map(|(_, _, index)| index)
 }
 
-/// It said the same, and still fails by this oracle with no other kinds of faults than these.
+/// Whether the seed said the same, and still fails by this oracle with no other kinds of faults than these.
 fn is_same((seed, other): &Failing, violation: &Violation, key: &Key) -> bool {
     if said(other) != said(violation) {
         return false;

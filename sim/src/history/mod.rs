@@ -1,7 +1,7 @@
 //! What callers were told, against each other and against what copies and the log hold.
 //!
-//! Judges only what callers saw: the simulator and tests on real processes use the same code. Each oracle
-//! has a file of its own, which says in its first line what must hold. Knows no world, no node and no model.
+//! Judges only what callers saw: the simulator and tests on real processes use the same code. Each oracle has a file of
+//! its own, which says in its first line what must hold. Nothing here knows a world, a node or a model.
 
 mod aborted;
 mod deleted;
@@ -39,7 +39,7 @@ pub struct Violation {
     pub detail: String,
 }
 
-/// See the file of each.
+/// The file of each says what it judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Oracle {
     O1,

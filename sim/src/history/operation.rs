@@ -47,7 +47,7 @@ pub enum Call {
         key: Vec<u8>,
         level: Level,
     },
-    /// Of `start..end` (`end` none: no bound). One that was stopped early ends where it was stopped.
+    /// The scan is of `start..end` (`end` none: no bound). One that was stopped early ends where it was stopped.
     Scan {
         start: Vec<u8>,
         end: Option<Vec<u8>>,

@@ -13,11 +13,11 @@ use super::timeline::{Origin, Timeline, Timelines, Write};
 
 #[derive(Debug)]
 pub(super) struct Sighting<'a> {
-    /// None: in final contents.
+    /// None: it was seen in final contents.
     pub(super) operation: Option<usize>,
     pub(super) key: &'a [u8],
     pub(super) seen: Option<(&'a Row, Origin<'a>)>,
-    /// Nothing was written to a key without one.
+    /// None: nothing was written to the key.
     pub(super) timeline: Option<&'a Timeline<'a>>,
     pub(super) snapshot: Option<Snapshot<'a>>,
     pub(super) invoked: u64,

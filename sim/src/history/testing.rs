@@ -96,7 +96,7 @@ impl Story {
         self
     }
 
-    /// The log loses everything from here, and no copy has it any more at once.
+    /// The log loses everything from `from` on, and at the same moment no copy has it any more.
     pub(super) fn loss(mut self, from: u64, declared: bool) -> Story {
         self.now += 1;
         let (at, until) = (self.now, self.now);
@@ -108,7 +108,7 @@ impl Story {
         assert_eq!(self.history.judge(&self.evidence), []);
     }
 
-    /// Exactly one violation, by this oracle, that names these operations.
+    /// Asserts that there is exactly one violation, by this oracle, and that it names these operations.
     pub(super) fn fails(&self, oracle: Oracle, operations: &[usize]) {
         let violations = self.history.judge(&self.evidence);
         let found: Vec<_> =

@@ -22,7 +22,7 @@ pub(super) struct Write<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Standing<'a> {
     At(u64),
-    /// It may have been at this offset until this licensed loss; none: one that only the log tells of.
+    /// It may have been at this offset until this licensed loss; none: only the log tells of the loss.
     Lost(u64, Option<&'a Loss>),
     Possible,
     Never,
@@ -166,7 +166,7 @@ impl<'a> Timeline<'a> {
         self.certain.iter().any(|(offset, write)| within(offset) && write.value.is_none())
     }
 
-    /// One at or above `position` that was acknowledged before `time`.
+    /// A write at or above `position` that was acknowledged before `time`.
     pub(super) fn acknowledged_above(&self, position: u64, time: u64) -> Option<&(u64, Write<'a>)> {
         let below = self.certain.partition_point(|(offset, _)| *offset < position);
         // Most reads miss nothing, and know it at once.

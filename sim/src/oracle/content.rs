@@ -8,7 +8,7 @@ use super::{Wrong, show};
 use crate::reference::{Copied, Difference, Kind, Reference, Rows, rows_of};
 use crate::world::World;
 
-/// The copy that a READY node serves. `strict`: it must know of everything that the log lost.
+/// Judges the copy that a READY node serves. `strict`: it must know of everything that the log lost.
 pub(super) fn served(
     world: &World,
     node: usize,

@@ -57,7 +57,7 @@ fn everything(node: usize, world: &World) -> Result<(), Wrong> {
     sound.try_for_each(|stored| consistent(node, &stored, log))
 }
 
-/// What is durable of the generation equals what `log` says at its positions.
+/// Judges whether what is durable of the generation equals what `log` says at its positions.
 pub(super) fn consistent(
     node: usize,
     stored: &StoredGeneration<'_>,
@@ -79,7 +79,7 @@ pub(super) fn consistent(
     })
 }
 
-/// `durable` never runs ahead of the disk.
+/// Judges whether what the node calls durable is on the disk.
 fn durable(node: usize, world: &World) -> Result<(), Wrong> {
     let status = world.node(node).status();
     let stored = status.live.and_then(|live| world.disk(node).generation(live));

@@ -85,7 +85,7 @@ impl Deposed {
     }
 }
 
-/// Or does not read, so that nothing goes by the answer.
+/// Whether the node says so, or does not read: nothing goes by the answer then.
 fn says_so(node: usize, world: &World) -> bool {
     let status = world.node(node).status();
     let mut stalls = status.stalls.iter();

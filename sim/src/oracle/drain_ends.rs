@@ -20,7 +20,7 @@ struct Node {
     writes: BTreeSet<RequestId>,
     /// Simulated time by which a running drain gives up waiting.
     until: Option<Duration>,
-    /// Events handled since: what the first of them leads to was due before it.
+    /// Events handled since that time: what the first of them leads to was due before it.
     late: u32,
 }
 

@@ -49,7 +49,8 @@ impl Oracle for Fold {
     }
 }
 
-/// Where it is false the topic was recreated and the node cannot know yet: what it reads is mixed, and never flushed.
+/// Whether the disk is of the topic that is there now. If not, the topic was recreated and the node cannot know yet:
+/// what it reads is mixed, and never flushed.
 fn is_of_one_topic(node: usize, world: &World) -> bool {
     world.disk_is_its_own(node)
 }

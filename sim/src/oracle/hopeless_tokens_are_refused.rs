@@ -28,7 +28,7 @@ struct Node {
 
 struct Waiting {
     token: Token,
-    /// What the node had asked when the read came says nothing of its token.
+    /// How many questions were asked when the read came: their answers say nothing of its token.
     asked: u64,
     /// Why its position will never come, once the node was told.
     hopeless: Option<String>,
@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// The log's leaders answer ends below it, and know its epochs.
+    /// Notes reads whose token is beyond the log: its leaders answer ends below the token, and know its epochs.
     fn beyond(&mut self, node: usize, ends: &[EndAnswer], world: &World) {
         let asked = self.asked;
         let waiting = self.waiting.values_mut().filter(|waiting| waiting.asked < asked);
@@ -124,7 +124,8 @@ fn below(token: &Token, ends: &[EndAnswer]) -> Option<String> {
     })
 }
 
-/// The node goes by the answer: not while its copy is opened anew, nor when a deposed leader gave it.
+/// Whether the node goes by the answer: it does not while its copy is opened anew, or when a deposed leader gave the
+/// answer.
 fn is_sound(node: usize, world: &World) -> bool {
     let status = world.node(node).status();
     status.phase == Phase::Ready

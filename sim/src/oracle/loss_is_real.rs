@@ -145,7 +145,7 @@ fn excuse(node: usize, generation: Generation, world: &World) -> Option<Excuse> 
     excuses.max()
 }
 
-/// A later epoch begins below the copy's end, and nothing of it is left there.
+/// Whether a later epoch begins below the copy's end, and nothing of it is left there.
 fn ended_in_a_hole(partition: Partition, end: Offset, last: Epoch, world: &World) -> bool {
     let epochs = world.log.state(partition).epochs;
     let mut later = epochs.iter().filter(|(epoch, start)| *epoch > last && *start < end);

@@ -23,12 +23,12 @@ struct Seen {
     /// Assignments that the log has not answered, and the copy that the last of them reads on: what is told meanwhile is of
     /// an earlier one.
     assigning: BTreeMap<Partition, (u32, Option<Generation>)>,
-    /// Read from where they were assigned, and nothing since.
+    /// Copies that are read on from where they were assigned, and of which nothing was told since.
     untouched: BTreeMap<Partition, Generation>,
     refused: BTreeSet<Generation>,
-    /// By the last facts that something was decided by.
+    /// Copies that end behind the log's own end, by the last facts that something was decided by.
     beyond: BTreeSet<Generation>,
-    /// It reads: facts decide nothing now.
+    /// The node reads: facts decide nothing now.
     decided: bool,
 }
 

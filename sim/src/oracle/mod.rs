@@ -49,7 +49,7 @@ use crate::world::World;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     pub oracle: OracleId,
-    /// Since the run's start.
+    /// The simulated time since the run's start.
     pub at: Duration,
     pub node: Option<usize>,
     /// The keys that it speaks of.

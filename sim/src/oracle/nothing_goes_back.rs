@@ -74,7 +74,7 @@ impl Oracle for Monotonic {
     }
 }
 
-/// What makes the rebuild complete is durable, not only applied.
+/// Judges whether what makes the rebuild complete is durable, not only applied.
 fn whole(node: usize, generation: Generation, world: &World) -> Result<(), Wrong> {
     let status = world.node(node).status();
     let Some(stored) = world.disk(node).generation(generation) else {

@@ -24,7 +24,7 @@ struct Asked {
     /// Simulated time of the last question or of its answer.
     at: Option<Duration>,
     outstanding: bool,
-    /// Adopted, and nobody has opened it yet.
+    /// What was adopted, and nobody has opened yet.
     unseen: Option<Generation>,
 }
 

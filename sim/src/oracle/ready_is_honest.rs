@@ -59,7 +59,7 @@ impl Oracle for HonestReady {
             return Ok(());
         };
         for (partition, (end, lineage)) in ends.iter().zip(&lineages).enumerate() {
-            // An end that an answer still told when the log had lost it already.
+            // An answer may still have told an end that the log had lost already.
             let lost = world.losses.iter().map(|loss| &loss.lost);
             let lost =
                 lost.filter(|lost| lost.partition.index() == partition && *end <= lost.until);

@@ -25,7 +25,7 @@ pub(super) struct Needless {
 #[derive(Default)]
 struct Seen {
     ready: bool,
-    /// Something has asked for opening the copy anew since it was opened last.
+    /// Whether something has asked for opening the copy anew since it was opened last.
     asked: bool,
     facts: Option<LogFacts>,
     /// Smallest delete.retention.ms that was told.
@@ -170,7 +170,7 @@ impl Seen {
         self.facts = Some(facts.clone());
     }
 
-    /// What reads a copy goes by it, whoever leads the partitions.
+    /// A node that reads goes by the topic's facts, whoever leads the partitions.
     fn hear_topic(&mut self, topic: &TopicFacts) {
         let TopicFacts { cluster, topic, policy, partitions: count } = topic.clone();
         let Some(before) = &self.facts else { return };
@@ -267,7 +267,7 @@ impl Seen {
         !facts.policy.log_append_time || self.asked || self.unconfirmed_for(lag_ms / 2, world)
     }
 
-    /// It may have counted when it came, or at some time until now.
+    /// Whether the gap may have counted when it came, or at some time until now.
     fn gap_may_have_counted(&self) -> bool {
         let under_way = self.gaps.iter().map(|(.., came)| *came);
         let came = under_way.chain(self.gap_applied).min();

@@ -23,7 +23,8 @@ pub(super) struct Rebuilds {
     started: BTreeSet<usize>,
     /// Processes whose clock was ahead, when they began, by more than clocks may differ.
     ahead: BTreeSet<usize>,
-    /// Those that have not looked since they adopted something: they may know more of the copy in use than its disk.
+    /// Processes that have not looked since they adopted something: they may know more of the copy in use than its
+    /// disk.
     adopted: BTreeSet<usize>,
     /// What a process found when it looked first, until it has decided.
     found: BTreeMap<usize, Vec<Copied>>,
@@ -38,7 +39,7 @@ struct Copied {
     positions: Vec<Offset>,
     /// The oldest and the youngest of its partitions' confirmations. A peer's clock may have been wrong at one of them.
     confirmed_at_ms: (u64, u64),
-    /// By the node's clock, when the process found it.
+    /// When the process found it, by the node's wall clock.
     found_at_ms: u64,
     retention_ms: u64,
 }

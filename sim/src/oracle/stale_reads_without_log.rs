@@ -13,7 +13,7 @@ use outrigger_core::store::StoreEvent;
 use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
 
-/// Pauses before the next try, and answers of the disk.
+/// It covers pauses before the next try, and answers of the disk.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Default)]

@@ -33,13 +33,14 @@ struct Waits {
     /// When something last came that brings a node on its way further, or the phase changed.
     came: Duration,
     away: Away,
-    /// Its restores are throttled, as it was told last: what they read is paid for with time.
+    /// Whether its restores are throttled, as it was told last: what they read is paid for with time.
     throttled: bool,
-    /// After the event before: it had passed what would have made it exact, and was not. Its effects have been seen since.
+    /// Whether the node had passed what would have made it exact, and was not exact, after the event before: the
+    /// effects of that event have been seen since.
     endless: bool,
 }
 
-/// As its last notice said.
+/// Where the node is on its way to READY, as its last notice said.
 #[derive(Default)]
 enum Away {
     /// READY, refused or stopped: it waits for nothing.
@@ -48,7 +49,7 @@ enum Away {
     OnItsWay,
     CatchingUp {
         since: Duration,
-        /// By partition: from where it would have been exact then.
+        /// From where each partition would have been exact then.
         exact_from: Vec<Offset>,
     },
 }

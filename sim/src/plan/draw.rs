@@ -91,7 +91,7 @@ fn setting(seed: u64, license: License) -> Setting {
     Setting { nodes, partitions, kafka, policy, limits, latencies, peers }
 }
 
-/// In some runs only, so that the others stay as they are.
+/// Only some runs have peers, so that the others stay as they are.
 fn peers(seed: u64, nodes: usize) -> Option<Peers> {
     let mut dice = Dice::at(seed, "peers", 0, 0);
     (dice.percent(PEERS_PERCENT) && nodes > 1).then(|| Peers {
@@ -215,7 +215,7 @@ fn around(seed: u64, setting: &Setting, faults: &[Fault], heal_ms: u64) -> Vec<O
     operations
 }
 
-/// Above the ids of all other operations.
+/// These ids are above those of all other operations.
 const AROUND_IDS: u32 = 1_000;
 
 #[derive(Clone, Copy)]

@@ -109,8 +109,8 @@ fn kinds() -> Vec<Kind> {
         }),
         kind(LONG, |dice, world| FaultKind::Pause { node: node(dice, world) }),
         kind(LONG, |dice, world| {
-            // Within the margin even when two meet, or so far that no age looks right: what lies between is
-            // not promised, for nothing tells a stopped process how long it was away.
+            // The jump is within the margin even when two meet, or so far that no age looks right: for what lies
+            // between nothing is promised, for nothing tells a stopped process how long it was away.
             let small_ms = (world.policy.delete_retention_ms / 24).max(1);
             let jump_ms = if dice.once_in(2) { dice.scaled(1, small_ms) } else { 36_000_000 };
             let jump_ms = i64::try_from(jump_ms).expect("ten hours at most");

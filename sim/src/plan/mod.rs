@@ -33,7 +33,7 @@ pub fn lockfile() -> String {
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     pub format: u32,
-    /// What the plan once caught, for one that is kept.
+    /// What the plan once caught, if it is one that is kept.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub caught: String,
     /// The lockfile of the build that made it.

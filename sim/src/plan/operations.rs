@@ -63,7 +63,7 @@ pub enum ForeignKey {
     /// A value of no bytes, which is no delete.
     Empty(u32),
     Delete(u32),
-    /// In a partition that is not the key's.
+    /// The record is in a partition that is not the key's.
     Misplaced(u32),
     Keyless,
 }
@@ -73,7 +73,7 @@ pub enum ForeignKey {
 pub enum Level {
     Stale,
     Local,
-    /// At or after what the client's session has seen.
+    /// The copy is at or after what the client's session has seen.
     AtLeast,
     Latest,
 }

@@ -18,10 +18,10 @@ pub struct Pins {
     pub wanted_ms: u64,
 }
 
-/// In one plan of so many.
+/// One plan of so many has pins.
 const SHARE: u64 = 5;
 
-/// Keyed by a place of its own: whether a plan has pins changes nothing else in it.
+/// The draws have a place of their own: whether a plan has pins changes nothing else in it.
 pub(super) fn draw(
     seed: u64,
     setting: &Setting,
@@ -36,7 +36,7 @@ pub(super) fn draw(
     let mut pins: Vec<Pins> = (0..count)
         .map(|number| {
             let mut dice = Dice::at(seed, "pin", number, 0);
-            // Mostly while something is written.
+            // They come mostly while something is written.
             let around = operations[dice.index(operations.len())].at_ms;
             Pins {
                 at_ms: (around + dice.below(100)).min(heal_ms - 1),

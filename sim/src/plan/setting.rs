@@ -139,12 +139,12 @@ impl Setting {
         self.limits.policy_trust_ms()
     }
 
-    /// After so long everybody who is awake has asked for the topic's configuration.
+    /// The time after which everybody who is awake has asked for the topic's configuration.
     pub(crate) fn heard_ms(&self) -> u64 {
         2 * self.limits.describe_ms + 2_000
     }
 
-    /// After so long a question to the log is answered.
+    /// The time after which a question to the log is answered.
     pub(super) fn answer_ms(&self) -> u64 {
         2 * (self.latencies.log_call_us + self.latencies.log_answer_us) / 1_000 + 200
     }

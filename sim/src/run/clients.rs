@@ -27,9 +27,9 @@ pub(super) enum Pending {
         operations: Vec<usize>,
         line: Line,
     },
-    /// Waits through the node.
+    /// The read waits through the node.
     Read(PendingRead),
-    /// Is about to open a snapshot of this generation.
+    /// The read is about to open a snapshot of this generation.
     Opening(PendingRead, Generation),
     Pin,
 }

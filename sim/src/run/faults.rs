@@ -21,7 +21,7 @@ use crate::world::{PeerTrouble, client};
 #[derive(Debug)]
 pub(super) struct Active {
     line: Line,
-    /// What is put back when the fault ends.
+    /// The disk that is put back when the fault ends.
     keeps: Option<Image>,
     broker: Option<BrokerId>,
 }
@@ -268,7 +268,7 @@ impl Run<'_> {
         self.world.settle();
     }
 
-    /// A process that is not there has nothing cancelled; one that sleeps hears of it when it wakes.
+    /// Gives the command to a process that is there; one that sleeps hears of it when it wakes.
     fn order(&mut self, node: usize, command: Command, cause: Line) {
         if self.world.is_running(node) {
             self.world.command_from(node, command, cause);
@@ -291,7 +291,7 @@ impl Run<'_> {
         self.losses.of_another_topic();
     }
 
-    /// The topic's configuration under every change that lasts, `newest` among them.
+    /// Sets the topic's configuration as every change that lasts makes it, `newest` among them.
     fn set_policy(&mut self, newest: Option<&FaultKind>) {
         let mut policy = self.plan.setting.policy.policy();
         for change in self.actives().chain(newest) {

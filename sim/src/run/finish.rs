@@ -23,7 +23,7 @@ const COMEBACK_MAX: Duration = Duration::from_secs(1_200);
 /// What was on its way when everything was healed has landed after this: late appends come last.
 const LANDED: Duration = Duration::from_secs(100);
 
-/// A few rounds of every question, after which nothing may be stalled.
+/// It takes a few rounds of every question; after that nothing may be stalled.
 const SETTLED: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
@@ -80,7 +80,7 @@ impl Run<'_> {
         }
     }
 
-    /// Markers that were lost: an operator ends what no coordinator will (KIP-664).
+    /// Ends transactions whose markers were lost, as an operator does: no coordinator will (KIP-664).
     fn end_transactions(&mut self) {
         for partition in Partition::all(self.plan.setting.partitions) {
             self.world.log.abort_hanging(partition);
@@ -88,7 +88,7 @@ impl Run<'_> {
         self.world.settle();
     }
 
-    /// A scan of every node, which meets whatever damage nobody has met.
+    /// Scans every node, which meets whatever damage nobody has met.
     fn read_everything(&mut self) {
         for node in 0..self.world.count() {
             if self.world.violation().is_none() && self.world.is_running(node) {
@@ -97,7 +97,7 @@ impl Run<'_> {
         }
     }
 
-    /// Every node READY, or refusing for a reason that is true.
+    /// Waits until every node is READY, or refuses for a reason that is true.
     fn come_back(&mut self) {
         let end = self.world.now.mono + COMEBACK_MAX;
         while self.world.violation().is_none() {
@@ -147,7 +147,7 @@ impl Run<'_> {
         partitions.any(|partition| self.world.log.state(partition).log_start > Offset::ZERO)
     }
 
-    /// A READY peer has what the log has no more.
+    /// Whether a READY peer has what the log does not have any more.
     fn can_be_given(&self, node: usize) -> bool {
         let mut peers = (0..self.world.count()).filter(|peer| *peer != node);
         let status = self.world.node(node).status();
@@ -174,7 +174,7 @@ impl Run<'_> {
         }
     }
 
-    /// Every call was answered (O12).
+    /// Checks that every call was answered (O12).
     fn check_answers(&mut self) {
         if self.world.violation().is_some() {
             return;

@@ -8,7 +8,7 @@ use crate::world;
 
 #[derive(Debug, Default)]
 pub(super) struct Losses {
-    /// So many of the world's losses were looked at.
+    /// How many of the world's losses were looked at.
     seen: usize,
     known: Vec<Known>,
     stale: Vec<(u64, Option<u64>)>,
@@ -17,7 +17,7 @@ pub(super) struct Losses {
 #[derive(Debug)]
 struct Known {
     loss: world::Loss,
-    /// On the history's clock.
+    /// When it was lost, on the history's clock.
     at: u64,
 }
 
@@ -69,7 +69,7 @@ impl Run<'_> {
         Licence { losses: losses.collect(), stale_leaders: stale.collect() }
     }
 
-    /// Somebody who had seen it said so; or nobody had.
+    /// Whether somebody who had seen it said so, or nobody had seen it.
     fn declared(&self, known: &Known) -> bool {
         let mut witnesses = known.loss.witnesses.iter();
         known.loss.witnesses.is_empty()

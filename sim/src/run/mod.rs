@@ -1,6 +1,6 @@
 //! Plays a plan: operations and faults at their times, then healing, liveness, audit and judgement.
 //!
-//! A pure function of the plan. A panic is an outcome too: of core it is O16, of a model O17.
+//! A run is a pure function of the plan. A panic is an outcome too: one of core is O16, one of a model O17.
 
 mod clients;
 mod explain;
@@ -34,7 +34,7 @@ use losses::Losses;
 pub struct Outcome {
     pub violation: Option<Violation>,
     pub marks: Marks,
-    /// Simulated.
+    /// Simulated time.
     pub elapsed: Duration,
     pub operations: usize,
     /// Faults that took place, by catalogue id and the phase of the node that they hit.
@@ -46,7 +46,8 @@ pub fn run(plan: &Plan, trace: &Trace) -> Outcome {
     play(plan, trace, |_| ()).0
 }
 
-/// As `run`, with what was there and what should have been: of a panic only where it was, of a run that passes nothing.
+/// Plays the plan as `run` does. The text tells what was there and what should have been; of a panic it tells only
+/// where that was, of a run that passes nothing.
 pub fn explained(plan: &Plan, trace: &Trace) -> (Outcome, String) {
     let (outcome, text) = play(plan, trace, |run| run.explanation());
     let violation = outcome.violation.as_ref().map(Violation::to_string);
@@ -54,7 +55,7 @@ pub fn explained(plan: &Plan, trace: &Trace) -> (Outcome, String) {
     (outcome, text)
 }
 
-/// `look` sees how it ended, unless it panicked.
+/// Plays the plan. `look` sees how the run ended, unless it panicked.
 fn play<T>(plan: &Plan, trace: &Trace, look: impl FnOnce(&Run<'_>) -> T) -> (Outcome, Option<T>) {
     let played = panics::caught(|| {
         let mut run = Run::new(plan, trace.clone());
@@ -128,7 +129,7 @@ struct Run<'a> {
     sessions: BTreeMap<u32, Session>,
     next_session: u32,
     pending: BTreeMap<(usize, RequestId), Pending>,
-    /// By number of the plan's pins, until they are not wanted any more.
+    /// What was asked for, by the number of the plan's pins, until it is not wanted any more.
     pinned: BTreeMap<usize, pins::Asked>,
     active: BTreeMap<usize, Active>,
     lossy: BTreeSet<usize>,

@@ -60,7 +60,7 @@ impl Run<'_> {
         self.world.settle();
     }
 
-    /// `verdict`: instead of the planned one.
+    /// Ends the transaction with `verdict`, or else as planned.
     pub(super) fn end_transaction(&mut self, index: usize, verdict: Option<Verdict>) {
         let operation = &self.plan.operations[index];
         let Act::Transaction { commit, .. } = operation.act else {

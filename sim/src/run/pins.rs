@@ -1,5 +1,5 @@
-//! Whoever compares copies: asks all READY nodes for theirs at one position, and lets go of them again. What they
-//! pinned is the oracle's to judge.
+//! Somebody compares copies: asks all READY nodes for theirs at one position, and lets go of them again. The oracle
+//! judges what they pinned.
 
 use std::time::Duration;
 
@@ -52,7 +52,8 @@ impl Run<'_> {
             && self.world.node(node).gate().phase == Phase::Ready
     }
 
-    /// Where the nodes' copies are, each partition as far as any; with the epochs of the one that is there.
+    /// A token of the farthest position of any of the nodes in each partition, plus `ahead`, with the epoch of the copy
+    /// that is there.
     fn foremost(&self, nodes: &[usize], ahead: u64) -> Option<Token> {
         let gates = nodes.iter().map(|node| self.world.node(*node).gate());
         let topic = gates.clone().next()?.topic?;

@@ -10,7 +10,7 @@ use crate::world::START;
 const HOURS_MS: u64 = 18_000_000;
 
 impl Run<'_> {
-    /// Faults that last.
+    /// The faults that last now.
     pub(super) fn actives(&self) -> impl Iterator<Item = &FaultKind> + Clone {
         self.active.keys().map(|index| &self.plan.faults[*index].what)
     }
@@ -54,7 +54,7 @@ impl Run<'_> {
         self.active.keys().map(|index| &self.plan.faults[*index])
     }
 
-    /// What keeps somebody from hearing now, also where it is over and a slow answer is still to come.
+    /// What keeps somebody from hearing now; it may be over, with a slow answer still to come.
     fn still_asleep(&self) -> impl Iterator<Item = &Fault> {
         let now_ms = self.now_ms();
         self.plan.faults.iter().filter(move |fault| {
@@ -116,7 +116,8 @@ impl Run<'_> {
     }
 
     /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells one that
-    /// ends how long it was away, nor one that opens its copy anew that a retention was lowered for a time. Nor does one that sleeps all the time, or hears of no broker, meanwhile. So these do not meet.
+    /// ends how long it was away, or one that opens its copy anew that a retention was lowered for a time. Nothing
+    /// tells one either that sleeps all that time, or hears of no broker. So these do not meet.
     pub(super) fn is_no_promise(&self, index: usize) -> bool {
         let fault = &self.plan.faults[index];
         let what = &fault.what;

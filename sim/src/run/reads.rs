@@ -47,9 +47,10 @@ pub(super) struct PendingRead {
     pub(super) operation: usize,
     key: Option<Bytes>,
     path: ReadPath,
-    /// Snapshots asked for.
+    /// How many snapshots it has asked for.
     opened: u64,
-    /// What the answer must hold, whatever the path thinks: by the gate that admitted it, and by the end waited for.
+    /// What the answer must hold, whatever `ReadPath` says: by the gate that admitted it, and by the end that it waited
+    /// for.
     least: Least,
     pub(super) line: Line,
 }
@@ -119,7 +120,7 @@ impl Run<'_> {
         }
     }
 
-    /// Mostly at once; now and then its thread is held up first.
+    /// Opens the snapshot, mostly at once; now and then the read's thread is held up first.
     fn open_soon(&mut self, mut read: PendingRead, generation: Generation) {
         read.opened += 1;
         let operation = u64::try_from(read.operation).expect("numbers fit 64 bits");
@@ -135,7 +136,7 @@ impl Run<'_> {
         }
     }
 
-    /// Its thread runs again, unless the process has ended.
+    /// The read's thread runs again, unless the process has ended.
     pub(super) fn open_late(&mut self, node: usize, id: RequestId) {
         if self.world.is_running(node) && self.world.is_paused(node) {
             return self.later(AWAKE_AGAIN, Due::Open(node, id));

@@ -1,9 +1,9 @@
 //! Makes a failing plan small: what is left is what it takes to fail.
 //!
-//! Delta debugging (Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input, TSE 2002) over
-//! faults and operations, then over the world they happen in, and last over times and numbers. A candidate is
-//! taken only if it fails by the same oracle. The result depends on the plan and the bounds alone, not on how
-//! many threads try candidates. Knows no files.
+//! Delta debugging (Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input, TSE 2002) over faults and
+//! operations, then over the world they happen in, and last over times and numbers. A candidate is taken only if it
+//! fails by the same oracle. The result depends on the plan and the bounds alone, not on how many threads try
+//! candidates. Nothing here knows files.
 
 mod numbers;
 mod parts;
@@ -39,11 +39,11 @@ impl Bounds {
 #[derive(Clone, Debug)]
 pub struct Shrunk {
     pub plan: Plan,
-    /// Of the small plan.
+    /// The violation of the small plan.
     pub violation: Violation,
     pub tries: u64,
     pub took: Duration,
-    /// Nothing that is tried makes it smaller; else a bound was reached before.
+    /// Whether nothing that is tried makes it smaller; otherwise a bound was reached before.
     pub minimal: bool,
 }
 

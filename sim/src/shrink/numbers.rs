@@ -1,6 +1,6 @@
 //! Plainer numbers everywhere: a reader should wonder only about those that matter.
 //!
-//! Goes over a plan as JSON, so that a fault or setting that is new is shrunk too. Times are not its matter.
+//! It goes over a plan as JSON, so that a fault or setting that is new is shrunk too. Times are not its matter.
 
 use serde_json::Value;
 
@@ -71,7 +71,7 @@ fn plainer(number: u64) -> Vec<u64> {
     zero.into_iter().chain(powers_below(number)).chain(rounder(number)).collect()
 }
 
-/// The number with fewer digits that are not 0.
+/// Numbers below and above this one with fewer digits that are not 0.
 pub(super) fn rounder(number: u64) -> Vec<u64> {
     let powers: Vec<u64> = powers_below(number).collect();
     let rounded = powers.iter().rev().flat_map(|unit| {
@@ -87,7 +87,7 @@ fn powers_below(number: u64) -> impl Iterator<Item = u64> {
     powers.take_while(move |power| *power < number)
 }
 
-/// Digits up to the last that is not 0.
+/// How many digits there are up to the last that is not 0.
 fn significant(number: u64) -> usize {
     number.to_string().trim_end_matches('0').len()
 }

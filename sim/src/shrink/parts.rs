@@ -14,7 +14,7 @@ pub(super) fn faults(trial: &mut Trial<'_>) {
     });
 }
 
-/// Any two faults.
+/// Tries to remove any two faults.
 pub(super) fn pairs(trial: &mut Trial<'_>) {
     loop {
         let all = trial.best().clone();
@@ -33,7 +33,7 @@ pub(super) fn pairs(trial: &mut Trial<'_>) {
     }
 }
 
-/// A plain crash instead of whatever else happens to a node: many faults matter only as they restart it.
+/// Tries a plain crash instead of whatever else happens to a node: many faults matter only because they restart it.
 pub(super) fn crashes(trial: &mut Trial<'_>) {
     for index in 0..trial.best().faults.len() {
         let mut plan = trial.best().clone();
@@ -62,7 +62,7 @@ pub(super) fn operations(trial: &mut Trial<'_>) {
     });
 }
 
-/// Changes of a batch, records of other tools, nodes that still reach an isolated broker.
+/// Tries to remove changes of a batch, records of other tools, nodes that still reach an isolated broker.
 pub(super) fn entries(trial: &mut Trial<'_>) {
     for index in 0..trial.best().operations.len() {
         let all = trial.best().clone();

@@ -52,7 +52,7 @@ fn usual() -> Setting {
     }
 }
 
-/// Whole groups of numbers at once; without latencies, what is removed later shifts nothing else.
+/// Tries whole groups of numbers at once; without latencies, what is removed later shifts nothing else.
 pub(super) fn calm(trial: &mut Trial<'_>) {
     let usual = usual();
     change(trial, |plan| plan.setting.latencies = usual.latencies);
@@ -99,7 +99,7 @@ pub(super) fn smaller(trial: &mut Trial<'_>) {
     }
 }
 
-/// Number by number: the usual one, else a rounder one.
+/// Tries for each number the usual one, else a rounder one.
 pub(super) fn plain(trial: &mut Trial<'_>) {
     let usual = serde_json::json!({ "setting": usual() });
     for group in ["/setting/kafka", "/setting/policy", "/setting/limits", "/setting/latencies"] {
@@ -127,7 +127,7 @@ fn change(trial: &mut Trial<'_>, change: impl FnOnce(&mut Plan)) {
     trial.take(plan);
 }
 
-/// One less of something that `setting` counts: what concerns it goes, those above it move down.
+/// The plan with one less of something that `setting` counts: what concerns that one goes, those above it move down.
 /// None: it is the last one.
 fn without(plan: &Plan, counted: &str, field: &str, gone: u64) -> Option<Plan> {
     let mut all = json(plan);

@@ -18,7 +18,7 @@ pub(super) fn cut(trial: &mut Trial<'_>) {
     trial.take(plan);
 }
 
-/// Everything in its order, evenly spaced.
+/// Tries everything in its order, evenly spaced.
 pub(super) fn grid(trial: &mut Trial<'_>) {
     let plan = trial.best().clone();
     let points = points(&plan);
@@ -53,7 +53,7 @@ pub(super) fn closer(trial: &mut Trial<'_>) {
     }
 }
 
-/// Times after `before` and earlier than `at`: the plainest of those close to `before`, then `at` rounded.
+/// Times after `before` and earlier than `at`: first the plainest of those close to `before`, then `at` rounded.
 fn earlier(before: Option<u64>, at: u64) -> Vec<u64> {
     let next = before.map_or(0, |before| before + 1);
     let after = [1_000, 100, 10, 1].map(|unit| next.next_multiple_of(unit));

@@ -50,7 +50,7 @@ impl<'a> Trial<'a> {
         &self.best
     }
 
-    /// Of the best plan.
+    /// The violation of the best plan.
     pub(super) fn violation(&self) -> &Violation {
         &self.violation
     }

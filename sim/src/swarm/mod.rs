@@ -12,7 +12,7 @@ use crate::plan::draw;
 use crate::run::{Outcome, run};
 use crate::trace::Trace;
 
-/// Which seeds.
+/// Which seeds are played.
 #[derive(Clone, Debug)]
 pub enum Extent {
     Seeds(RangeInclusive<u64>),

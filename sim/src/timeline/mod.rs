@@ -1,7 +1,7 @@
 //! One self-contained page to debug a failing seed with: lanes, offsets over time, and the violation's causes.
 //!
-//! Owns the page's template and how plan and trace are put into it; the page itself reads the trace in the
-//! browser. It needs no network and nothing beside it. Knows nothing of how a trace comes to be: whatever a
+//! This module owns the page's template and how plan and trace are put into it; the page itself reads the trace in the
+//! browser. The page needs no network and nothing beside it. Nothing here knows how a trace comes to be: whatever a
 //! line says beyond the format's common fields is shown as text.
 
 use crate::oracle::OracleId;

@@ -7,7 +7,7 @@ use crate::oracle::Moment;
 use crate::trace::{Lane, Line};
 
 impl World {
-    /// The data directory belongs to this store and to the topic that is there now, or to nobody.
+    /// Whether the data directory belongs to this store and to the topic that is there now, or to nobody.
     pub fn disk_is_its_own(&self, index: usize) -> bool {
         let disk = &self.nodes[index].disk;
         let empty = disk.generations().next().is_none() && disk.quarantined().is_empty();

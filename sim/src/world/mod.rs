@@ -116,7 +116,7 @@ impl World {
         self
     }
 
-    /// Stops at every answer of a node, so that its caller can act on it at that very moment.
+    /// From now on the world stops at every answer of a node, so that its caller can act on it at that very moment.
     pub fn attentive(mut self) -> World {
         self.attentive = true;
         self
@@ -127,7 +127,7 @@ impl World {
         self
     }
 
-    /// Since the world began.
+    /// The simulated time since the world began.
     pub fn elapsed(&self) -> Duration {
         self.now.mono - START.mono
     }
@@ -202,7 +202,7 @@ impl World {
         self.nodes[index].replies.remove(&id).map(|(_, reply)| reply)
     }
 
-    /// Any answer that a node has given.
+    /// Takes any answer that a node has given.
     pub fn take_reply(&mut self) -> Option<(usize, RequestId, Line, Reply)> {
         let mut nodes = self.nodes.iter_mut().enumerate();
         nodes.find_map(|(index, node)| {
@@ -215,7 +215,7 @@ impl World {
         &self.nodes[index].notices
     }
 
-    /// A read that need not wait.
+    /// The snapshot of a read that need not wait.
     pub fn view(&self, index: usize, level: &ReadLevel) -> Result<ModelView, Rejection> {
         match self.node(index).gate().admit(level, None, self.now_of(index))? {
             Admit::Now(generation) => Ok(self.view_of(index, generation)),
@@ -237,7 +237,7 @@ impl World {
         self.open_view(index, generation).expect("the gate names an open generation")
     }
 
-    /// None: the generation is not open, or not any more.
+    /// The snapshot that a read is answered from; none: the generation is not open, or not any more.
     pub fn open_view(&self, index: usize, generation: Generation) -> Option<ModelView> {
         self.nodes[index].disk.view(generation)
     }

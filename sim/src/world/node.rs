@@ -19,9 +19,9 @@ pub struct SimNode {
     pub replies: BTreeMap<RequestId, (Line, Reply)>,
     pub notices: Vec<Notice>,
     pub(super) paused: bool,
-    /// What this node's wall clock says more than the brokers'.
+    /// How far this node's wall clock is ahead of the brokers'.
     pub wall_offset_ms: i64,
-    /// They are added to the world's own latencies.
+    /// Latencies that are added to the world's own.
     pub slow_log: Duration,
     pub slow_disk: Duration,
     /// The disk's answers reach the node up to this much after it has done what was asked.
@@ -46,7 +46,7 @@ pub(super) struct Process {
     pub(super) cause: Line,
     /// Effects until the process ends between two of them.
     pub(super) crash_after: Option<u32>,
-    /// The node's own, as of its last event.
+    /// The node's own timer, as of its last event.
     pub(super) timer: Option<Duration>,
     /// Positions as the trace last told them, by partition.
     pub(super) traced: BTreeMap<usize, (Offset, Offset, Offset, Offset)>,
@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    /// The node met the end that `crash_after` set: `crash` it.
+    /// Whether the node met the end that `crash_after` set: `crash` it then.
     pub fn must_crash(&self, index: usize) -> bool {
         let process = self.nodes[index].process.as_ref();
         process.is_some_and(|process| process.crash_after == Some(0))

@@ -60,9 +60,9 @@ enum Lane {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     due: BinaryHeap<Due>,
-    /// Due, but their node is paused.
+    /// What is due, but whose node is paused.
     parked: Vec<Due>,
-    /// Due, but the disk hangs.
+    /// What is due, but whose disk hangs.
     hung: Vec<Due>,
     /// When the newest of each lane arrives: what follows is not before it.
     lanes: BTreeMap<(usize, Lane), Duration>,
@@ -78,7 +78,7 @@ impl Queue {
         self.due.push(Due { at, order: self.sent, node, cause, what });
     }
 
-    /// Draws made for things sent so far: keys the next one.
+    /// How many draws were made for what was sent so far: this number keys the next one.
     pub(super) fn sent(&self) -> u64 {
         self.sent
     }
@@ -93,7 +93,7 @@ impl Queue {
         self.lanes.get(&(node, Lane::DiskIn)).copied().unwrap_or_default()
     }
 
-    /// An answer of the disk is on its way: no later one overtakes it.
+    /// Whether an answer of the disk is on its way: no later one overtakes it.
     pub(super) fn owes_answer(&self, node: usize) -> bool {
         let mut all = self.due.iter().chain(&self.parked);
         all.any(|due| due.node == node && matches!(due.what, Passing::StoreEvent(_)))

@@ -1,7 +1,7 @@
 //! Nodes that give each other their copies: what is on a peer's disk, whole, some time after it was asked for.
 //!
-//! As the shell keeps the seam: only a READY peer with the wanted identity is asked, each wait has an end, and what is
-//! placed says whose it is. Everything else that may come of it is a [`PeerTrouble`].
+//! The seam is kept as the shell keeps it: only a READY peer with the wanted identity is asked, each wait has an end,
+//! and what is placed says whose it is. Everything else that may come of it is a [`PeerTrouble`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl World {
         self.peers.pace.is_some()
     }
 
-    /// A peer gave what the node has, or had, under that number.
+    /// Whether a peer gave what the node has, or had, under that number.
     pub fn was_given(&self, node: usize, generation: Generation) -> bool {
         self.peers.gave.contains_key(&(node, generation))
     }
@@ -119,7 +119,7 @@ impl World {
         })
     }
 
-    /// What a peer knows of the retention it knows for the copy in use: none of an earlier one is given.
+    /// What a peer knows of the retention it knows for the copy in use: no checkpoint of an earlier one is given.
     fn still_gives(&self, earlier: &Earlier) -> bool {
         let Earlier { peer, starts, generation, .. } = earlier;
         let in_use = self.node(*peer).gate().generation;
@@ -150,7 +150,7 @@ impl World {
         }
     }
 
-    /// Those that would give; suspects only where nobody else would.
+    /// The peers that would give; suspects only where nobody else would.
     fn asked(&self, node: usize, identity: &Identity, suspects: &[String]) -> Vec<usize> {
         let ready = (0..self.count()).filter(|peer| *peer != node && self.gives(*peer, identity));
         let suspected = |peer: &usize| suspects.contains(&address(*peer));
@@ -217,13 +217,13 @@ impl World {
             )
             | None => checkpoint,
         };
-        // What it has seen by now, also where the checkpoint is older.
+        // It is what the peer has seen by now, even where the checkpoint is older.
         let given = Given { peer, delete_retention_ms_min: gate.delete_retention_ms_min };
         (Comes::From(given, self.nodes[peer].starts, Box::new(checkpoint)), takes)
     }
 
-    /// A peer that would give a copy now, and the copy would not be too old when it came, even for whoever has heard
-    /// of a shorter retention, in milliseconds.
+    /// Whether the peer would give a copy now, and the copy would not be too old when it came, even for whoever has
+    /// heard of a shorter retention, in milliseconds.
     pub fn gives_usable(&self, peer: usize, retention_ms_min: u64) -> bool {
         let Some(pace) = self.peers.pace else { return false };
         let gate = self.node(peer).gate();

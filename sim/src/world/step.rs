@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// Nothing more may happen before somebody looked.
+    /// Whether nothing more may happen before somebody has looked.
     pub fn interrupted(&self) -> bool {
         let called = |node: &SimNode| self.attentive && !node.replies.is_empty();
         self.violation.is_some()
@@ -75,14 +75,14 @@ impl World {
         }
     }
 
-    /// After `settle`.
+    /// When the next thing is due, after `settle`.
     fn next_due(&self) -> Option<Duration> {
         let running = self.nodes.iter().filter(|node| !node.paused);
         let timers = running.filter_map(|node| node.process.as_ref()?.timer);
         timers.chain(self.log_due).chain(self.queue.next()).min()
     }
 
-    /// Everything that is due at this moment.
+    /// Lets everything happen that is due at this moment.
     pub fn settle(&mut self) {
         for _ in 0..STEPS_MAX {
             if self.interrupted() || !self.step() {
@@ -106,7 +106,7 @@ impl World {
         self.step_log() || self.fire_timers()
     }
 
-    /// One effect, or one event.
+    /// Carries out one effect of the node, or lets it handle one event. False: there is none.
     fn step_node(&mut self, index: usize) -> bool {
         if self.nodes[index].paused {
             return false;
@@ -256,7 +256,7 @@ impl World {
         }
     }
 
-    /// Replicas are compacted each by itself: who leads next may lack what a lost record had superseded.
+    /// Each replica is compacted by itself: who leads next may lack what a lost record had superseded.
     fn note_missed(&mut self) {
         if self.losses.is_empty() {
             return;

@@ -40,7 +40,7 @@ fn every_command_of_the_binary_that_a_page_names_is_one() {
     assert_known("outrigger ", &known);
 }
 
-/// What follows `command` between backticks on any page is one of these.
+/// Asserts that what follows `command` between backticks on any page is one of these.
 fn assert_known(command: &str, known: &BTreeSet<&str>) {
     for page in links::pages() {
         let text = read(&page);

@@ -46,7 +46,7 @@ fn every_id_that_a_plan_or_a_canary_gives_has_a_row() {
     assert!(missing.is_empty(), "{PAGE} has no row for {missing:?}");
 }
 
-/// `kind:name`, as the page has them.
+/// The two parts of `kind:name`, as the page has them.
 fn split(quoted: &str) -> Option<(&str, &str)> {
     let (kind, name) = quoted.split_once(':')?;
     (!name.is_empty() && !name.starts_with(':')).then_some((kind, name))
@@ -79,7 +79,7 @@ fn acts() -> BTreeSet<String> {
     acts
 }
 
-/// Of an enum, as a plan spells them.
+/// The variants of an enum, as a plan spells them.
 fn variants(path: &str, begin: &str) -> BTreeSet<String> {
     let source = read(path);
     let (_, body) = source.split_once(begin).expect("the enum is there");
@@ -103,7 +103,7 @@ fn snake(name: &str) -> String {
     snake
 }
 
-/// `file::function`.
+/// The scenes, as `file::function`.
 fn scenes() -> BTreeSet<String> {
     let mut scenes = BTreeSet::new();
     for path in files("sim/src/plan/scenes", ".rs") {
@@ -126,7 +126,7 @@ fn has_case(name: &str) -> bool {
     sources.any(|path| read(path).contains(&format!("fn {name}(")))
 }
 
-/// `module::module::function`, of the tests on real processes.
+/// Whether `module::module::function` is one of the tests on real processes.
 fn is_a_test(name: &str) -> bool {
     let Some((module, function)) = name.rsplit_once("::") else { return false };
     let module = module.replace("::", "/");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{cells, files, name, read, root};
 
-/// Constants that are written to the disk as text, or are names there: none of these files may have one more.
+/// Folders with constants that are written to the disk as text, or are names there: the page must have all of them.
 const FOLDERS: [&str; 4] = [
     "sidecar/src/rocks",
     "sidecar/src/rocks/directory",

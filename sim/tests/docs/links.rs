@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{name, read, root};
 
-/// Builds, and what a run leaves.
+/// Folders of builds, and of what a run leaves.
 const NOT_OURS: [&str; 3] = ["target", "failures", "node_modules"];
 
 #[test]
@@ -35,7 +35,7 @@ fn every_document_is_one_step_from_the_first_page() {
     assert!(missing.is_empty(), "README.md does not lead to {missing:?}");
 }
 
-/// Pages beside code belong to that code.
+/// Whether the page is a document of the project: pages beside code belong to that code.
 fn is_a_document(page: &Path) -> bool {
     let folder = page.parent().unwrap_or(Path::new(""));
     page != Path::new("README.md") && [Path::new(""), Path::new("docs")].contains(&folder)
@@ -79,7 +79,7 @@ fn leads_somewhere(page: &Path, link: &str) -> bool {
     exists && (anchor.is_empty() || headings(&read(target)).contains(anchor))
 }
 
-/// Without `..`.
+/// The path without `..`.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
@@ -94,7 +94,7 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// As forges make anchors of them.
+/// The page's headings, as forges make anchors of them.
 fn headings(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     let headings = headings.filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));

@@ -44,7 +44,7 @@ fn every_file_that_judges_is_in_the_row_of_its_oracle() {
     }
 }
 
-/// In the words of the program, and with the class that decides the exit code.
+/// The row is in the words of the program, and has the class that decides the exit code.
 #[test]
 fn every_oracle_has_a_row() {
     let page = read("docs/design.md");
@@ -55,7 +55,7 @@ fn every_oracle_has_a_row() {
     assert_eq!(rows().len(), OracleId::ALL.len());
 }
 
-/// Word for word, in the same order.
+/// The promises are the same word for word, in the same order.
 #[test]
 fn the_first_page_promises_what_the_design_keeps() {
     let [first, design] = ["README.md", "docs/design.md"].map(|page| promises(&read(page)));

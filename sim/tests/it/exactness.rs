@@ -39,7 +39,7 @@ fn start_and_read_five(world: &mut World) {
     read_to(world, Offset(5));
 }
 
-/// One batch after another up to `position`, and none behind it.
+/// Reads one batch after another up to `position`, and none behind it.
 fn read_to(world: &mut World, position: Offset) {
     while world.node(0).gate().positions.first().is_none_or(|read| *read < position) {
         world.log.stall_fetches(0, false);

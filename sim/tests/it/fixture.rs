@@ -94,7 +94,7 @@ pub(crate) fn get(world: &World, index: usize, level: &ReadLevel, key: &str) -> 
         .map(|(_, value)| String::from_utf8(value.clone()).expect("tests write text"))
 }
 
-/// The READY copy holds exactly what the log says.
+/// Asserts that the READY copy holds exactly what the log says.
 pub(crate) fn assert_exact(world: &World, index: usize) {
     assert_eq!(world.phase(index), Phase::Ready);
     assert_eq!(world.rows(index, &ReadLevel::Local), world.expected(index));

@@ -6,7 +6,9 @@ fn clock(looks: &[(u64, u64)]) -> Clock {
         .iter()
         .map(|(mono, wall)| Now { mono: Duration::from_secs(*mono), wall_ms: wall * 1_000 });
     let mut clock = Clock::new(looks.next().unwrap());
-    looks.for_each(|now| clock.observe(now));
+    for now in looks {
+        clock.observe(now);
+    }
     clock
 }
 
@@ -31,7 +33,7 @@ fn a_clock_that_is_set_forward_is_believed() {
 #[test]
 fn a_clock_that_is_set_back_makes_nothing_younger() {
     let clock = clock(&[(100, 5_000), (200, 5_100), (300, 4_700), (400, 4_800)]);
-    // What it has shown since, and before, and what came before the process.
+    // The first two dates were shown since, the next three before, and the last one before the process.
     let ages = [4_800, 4_750, 5_100, 5_050, 5_000, 4_000].map(|wall| age(&clock, wall));
     assert_eq!(ages, [0, 50, 200, 250, 300, 1_300]);
     assert_eq!(age(&clock, 5_306), -6, "neither shown nor to be expected by then");
@@ -60,7 +62,7 @@ fn a_clock_that_was_ahead_for_a_time_dates_what_it_showed_before_and_after() {
         clock(&[(0, 100), (50, 150), (51, 151 + hours), (54, 154 + hours), (55, 155), (90, 190)]);
     let ages = [155, 180, 190].map(|wall| age(&clock, wall));
     assert_eq!(ages, [35, 10, 0]);
-    // Both clocks agree as before: only what lies between was wrong.
+    // Both clocks agree as before: only what was shown between was wrong.
     let ages = [100, 150, 151 + hours, 154 + hours].map(|wall| age(&clock, wall));
     assert_eq!(ages, [90, 40, 39, 36]);
 }

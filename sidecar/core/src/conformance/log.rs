@@ -1,8 +1,8 @@
 //! What every engine behind the log seam must do.
 //!
-//! A runner makes one new, empty topic of the case's [`Shape`] per [`Case`] and runs it; a case that
-//! fails panics. A case that needs an [`Ability`] the engine's world lacks is left out by the runner,
-//! by name. Written for real timing: batch boundaries are arbitrary and `Trouble` may come at any time.
+//! A runner makes one new, empty topic of the case's [`Shape`] per [`Case`] and runs it; a case that fails panics. A
+//! case that needs an [`Ability`] the engine's world lacks is left out by the runner, by name. Cases are written for
+//! real timing: batch boundaries are arbitrary and `Trouble` may come at any time.
 
 mod abort_and_commit;
 mod appends;
@@ -47,7 +47,7 @@ pub trait LogUnderTest {
     /// key [`FILLER`] before that, to roll the segment. `Ability::Compaction`.
     fn compact(&mut self, partition: Partition, gone: &[Offset]);
 
-    /// `DeleteRecords` below `before`. `Ability::DeleteRecords`.
+    /// Calls `DeleteRecords` below `before`. `Ability::DeleteRecords`.
     fn delete_records(&mut self, partition: Partition, before: Offset);
 
     /// The partition's leader loses its whole log and leads again, in a later epoch. `Ability::LoseLog`.
@@ -78,7 +78,7 @@ pub enum Turn {
     KillFollower,
     /// An in-sync follower is cut off from everybody, and nobody has noticed.
     CutOffFollower,
-    /// The same. Returns when it is not held for in sync any more.
+    /// The same happens. Returns when the follower is not held for in sync any more.
     LoseFollower,
     /// The broker that died first starts again, on its disk.
     StartFirst,

@@ -10,7 +10,9 @@ fn dates(looks: &[(u64, u64)]) -> Dates {
         .iter()
         .map(|(mono, wall)| Now { mono: Duration::from_secs(*mono), wall_ms: wall * 1_000 });
     let mut dates = Dates::new(looks.next().unwrap());
-    looks.for_each(|now| dates.observe(now));
+    for now in looks {
+        dates.observe(now);
+    }
     dates
 }
 
@@ -52,7 +54,7 @@ fn a_confirmation_is_no_younger_than_this_process_has_known_it_for() {
     assert_eq!(dates.met.len(), 0);
 }
 
-/// Else a node whose clock was set back would take what it has just written for what it wrote before.
+/// Otherwise a node whose clock was set back would take what it has just written for what it wrote before.
 #[test]
 fn what_this_process_began_is_no_older_than_that() {
     let mut dates = dates(&[(100, 5_000), (200, 5_100), (201, 5_000), (240, 5_039)]);

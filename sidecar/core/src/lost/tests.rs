@@ -92,13 +92,13 @@ impl Log {
         self.records.extend(records.iter().map(|(key, value)| (Epoch(epoch), *key, *value)));
     }
 
-    /// Newest record of each key.
+    /// The newest record of each key.
     fn newest(&self) -> BTreeMap<Key, (u64, Option<u8>)> {
         (0..).zip(&self.records).map(|(offset, (_, key, value))| (*key, (offset, *value))).collect()
     }
 
-    /// Of a copy that has read all of it. `hidden`, by epoch: compaction took so many records of its beginning, but
-    /// never the last one.
+    /// The lineage of a copy that has read all of it. `hidden`: how many records of an epoch's beginning compaction
+    /// took, but never its last one.
     fn lineage(&self, hidden: &BTreeMap<Epoch, usize>) -> Lineage {
         let mut lineage = Lineage::empty(0, 0);
         lineage.position = Offset(u64::try_from(self.records.len()).unwrap());

@@ -93,18 +93,18 @@ impl Brokers {
         self.list.iter().any(|broker| broker.up)
     }
 
-    /// The controller would let it lead.
+    /// Whether the controller would let it lead.
     pub(super) fn electable(&self, broker: BrokerId) -> bool {
         let Broker { up, isolated, fenced, .. } = self.get(broker);
         *up && !isolated && !fenced
     }
 
-    /// Its followers fetch.
+    /// Whether the followers on this broker fetch.
     pub(super) fn fetches(&self, broker: BrokerId) -> bool {
         self.electable(broker) && !self.get(broker).lagging
     }
 
-    /// Brokers whose session ends now. Notes when a silence began.
+    /// The brokers whose session ends now. Notes when a silence began.
     pub(super) fn lost_sessions(&mut self, now: Duration) -> Vec<BrokerId> {
         let timeout = self.config.session_timeout;
         let mut lost = Vec::new();

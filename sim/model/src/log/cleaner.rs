@@ -18,7 +18,7 @@ use super::transactions::ProducerId;
 /// `DefaultRecordBatch.RECORD_BATCH_OVERHEAD`.
 const BATCH_BYTES: usize = 61;
 
-/// `LogCleanerManager.cleanableOffsets`: never past the last stable offset (KAFKA-5413), the active
+/// Where a pass ends (`LogCleanerManager.cleanableOffsets`): never past the last stable offset (KAFKA-5413), the active
 /// segment, or the first segment not cleaned yet that has a record younger than the lag (KIP-58).
 pub(super) fn clean_bound(replica: &Replica, policy: &TopicPolicy, now_ms: u64) -> Offset {
     let young = |newest_ms: u64| newest_ms > now_ms.saturating_sub(policy.min_compaction_lag_ms);
@@ -34,8 +34,8 @@ pub(super) fn clean_bound(replica: &Replica, policy: &TopicPolicy, now_ms: u64) 
     replica.last_stable().min(replica.segments.active().base).min(first_young)
 }
 
-/// A pass when enough is new to be worth it; tombstones whose horizon came wait for that, as in Kafka.
-/// True when it removed a record.
+/// Makes a pass when enough is new to be worth it; tombstones whose horizon came wait for that, as in Kafka. Returns
+/// whether it removed a record.
 pub(super) fn clean_if_dirty(
     replica: &mut Replica,
     policy: &TopicPolicy,
@@ -53,7 +53,7 @@ pub(super) fn clean_if_dirty(
     dirty_bytes > 0 && dirty && clean(replica, policy, now_ms)
 }
 
-/// One pass; true when it removed a record. Nothing below the log start comes back, nothing at or above the
+/// Makes one pass; returns whether it removed a record. Nothing below the log start comes back, nothing at or above the
 /// bound is touched.
 pub(super) fn clean(replica: &mut Replica, policy: &TopicPolicy, now_ms: u64) -> bool {
     if !policy.cleanup.split(',').any(|policy| policy.trim() == "compact") {
@@ -94,7 +94,7 @@ struct Pass {
     horizon_ms: u64,
     /// Producers with records, in this pass, of the transaction that their next marker ends.
     with_records: BTreeSet<ProducerId>,
-    /// Behind the last tombstone or marker that this pass dropped for good.
+    /// The position after the last tombstone or marker that this pass dropped for good.
     dropped_to: Offset,
 }
 
@@ -172,7 +172,7 @@ impl Pass {
         Some(if tombstones { self.with_horizon(&kept) } else { kept })
     }
 
-    /// No newest tombstone goes before its horizon, no newest value ever.
+    /// Asserts that no newest tombstone goes before its horizon, and no newest value ever.
     fn check(&self, replica: &Replica, bound: Offset, kept: &[Arc<RecordBatch>]) {
         let kept: BTreeSet<Offset> =
             kept.iter().flat_map(|batch| batch.records()).map(|entry| entry.offset).collect();
@@ -210,7 +210,7 @@ fn copy(batch: &RecordBatch) -> RecordBatch {
     RecordBatch { base, last, epoch, timestamp_ms, producer, delete_horizon_ms, content }
 }
 
-/// Offsets without records. Whose they were does not matter any more.
+/// The batch's offsets without its records. Whose they were does not matter any more.
 fn emptied(batch: &RecordBatch) -> Arc<RecordBatch> {
     Arc::new(RecordBatch { producer: None, delete_horizon_ms: None, ..copy(batch) })
 }

@@ -59,7 +59,8 @@ pub(super) struct Client {
     heard: BTreeMap<Partition, Epoch>,
     /// Asks without an answer yet, by kind, with their deadline.
     asked: BTreeMap<LogCallKind, Duration>,
-    /// Whose leaders let a question of this client run out of time, until they answer: others do not wait for them.
+    /// Partitions whose leaders let a question of this client run out of time, until they answer: others do not wait
+    /// for them.
     silent: BTreeSet<Partition>,
     /// The number of partitions as the last facts told it: what is read is judged by the count that its assignment found.
     partitions: Option<u32>,
@@ -158,7 +159,7 @@ impl Client {
         }
     }
 
-    /// What the leaders say that answer, once all do, or once it is late. An error: nobody does, or not yet.
+    /// The answer from what leaders say, once all do, or once it is late. An error: nobody answers, or it is too early.
     fn answer(
         &self,
         world: &World<'_>,

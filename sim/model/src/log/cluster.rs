@@ -30,7 +30,7 @@ impl Cluster {
         Cluster { brokers, topic, coordinator, history: None }
     }
 
-    /// Everything that is due on the brokers' side by `now`.
+    /// Carries out everything that is due on the brokers' side by `now`.
     pub(super) fn settle(&mut self, now: Now) {
         for broker in self.brokers.lost_sessions(now.mono) {
             self.fence(broker);

@@ -74,7 +74,7 @@ impl Coordinator {
         self.markers.extend(hanging.into_iter().map(marker));
     }
 
-    /// The topic is gone, and what was to be written to it.
+    /// Forgets what was to be written to a topic that is gone.
     pub(super) fn forget(&mut self) {
         self.ongoing.clear();
         self.markers.clear();

@@ -12,7 +12,7 @@ use super::history::Truncation;
 use super::partition::PartitionLog;
 
 impl PartitionLog {
-    /// The first live in-sync replica after the last leader (`PartitionChangeBuilder.electLeader`).
+    /// Elects the first live in-sync replica after the last leader (`PartitionChangeBuilder.electLeader`).
     pub(super) fn elect_if_leaderless(&mut self, brokers: &Brokers) {
         if self.leader.is_none()
             && let Some(next) = self.next_in_sync(brokers)
@@ -21,7 +21,7 @@ impl PartitionLog {
         }
     }
 
-    /// To another in-sync replica; without one the same broker leads again, as after its restart.
+    /// Elects another in-sync replica; without one the same broker leads again, as after its restart.
     fn elect(&mut self, brokers: &Brokers) {
         let next = self.next_in_sync(brokers).or(self.reachable_leader(brokers));
         if let Some(next) = next.filter(|_| self.leader.is_some()) {
@@ -33,8 +33,8 @@ impl PartitionLog {
         self.next(brokers, |broker| self.in_sync.contains(&broker))
     }
 
-    /// The first electable replica behind the last leader that `may` lead; the last leader comes last,
-    /// and only when it leads no more.
+    /// The first electable replica after the last leader that `may` lead; the last leader comes last, and only when it
+    /// leads no more.
     fn next(&self, brokers: &Brokers, may: impl Fn(BrokerId) -> bool) -> Option<BrokerId> {
         let (before, after): (Vec<BrokerId>, Vec<BrokerId>) =
             self.replicas.keys().partition(|broker| **broker <= self.last_leader);
@@ -69,8 +69,8 @@ impl PartitionLog {
         self.forget_progress();
     }
 
-    /// By the longest log: of replicas that are not in sync, the one that loses least is one of those
-    /// that a real controller might take.
+    /// Elects the replica with the longest log: of those that are not in sync, the one that loses least is one that a
+    /// real controller might take.
     pub(super) fn elect_unclean(&mut self, brokers: &Brokers) -> Option<Truncation> {
         if self.reachable_leader(brokers).is_some() || self.next_in_sync(brokers).is_some() {
             return None;
@@ -84,7 +84,7 @@ impl PartitionLog {
         Some(self.truncation())
     }
 
-    /// What the log lost against what was told of it, now that this leader has it.
+    /// What the log lost of what was told of it, now that this leader has it.
     fn truncation(&self) -> Truncation {
         self.told.truncation(self).unwrap_or(Truncation {
             partition: self.partition,
@@ -137,7 +137,8 @@ impl LogModel {
         self.changed();
     }
 
-    /// An out-of-sync replica leads with what it has; none while an in-sync one could, or nobody can.
+    /// An out-of-sync replica leads with what it has. Returns what is lost; none while an in-sync one could lead, or
+    /// nobody can.
     pub fn elect_unclean(&mut self, partition: Partition) -> Option<Truncation> {
         let brokers = &self.cluster.brokers;
         let lost = self.cluster.topic.partitions[partition.index()].elect_unclean(brokers);

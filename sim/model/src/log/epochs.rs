@@ -56,7 +56,7 @@ impl EpochCache {
         Some(later.map_or(log_end, |(_, start)| *start))
     }
 
-    /// Offsets `base..=last` were written here in the term of `epoch`, and not cut off since.
+    /// Whether offsets `base..=last` were written here in the term of `epoch`, and not cut off since.
     pub(super) fn holds(&self, epoch: Epoch, base: Offset, last: Offset, log_end: Offset) -> bool {
         let Ok(place) = self.starts.binary_search_by_key(&epoch, |(epoch, _)| *epoch) else {
             return false;

@@ -122,7 +122,7 @@ pub(super) fn all_brokers_down() -> KafkaError {
     error(-187, "_ALL_BROKERS_DOWN", false)
 }
 
-/// Of what was given up before it was sent.
+/// The error of what was given up before it was sent.
 pub(super) fn withdrawn_unsent() -> KafkaError {
     KafkaError { not_persisted: true, ..all_brokers_down() }
 }

@@ -42,7 +42,7 @@ pub struct Truncation {
     /// Something below a high watermark is gone: readers may have seen it. Only an unclean election, a
     /// power loss, or `LogModel::truncate` does that.
     pub committed: bool,
-    /// Something is gone that a node was told is appended.
+    /// Something is gone of which a node was told that it is appended.
     pub acknowledged: bool,
 }
 
@@ -86,7 +86,8 @@ impl Told {
 }
 
 impl PartitionLog {
-    /// Not while the leader is dead or cut off: what that will have cost is not known then.
+    /// Whether there is something to tell. There is not while the leader is dead or cut off: what that will have cost
+    /// is not known then.
     pub(super) fn has_news(&self, brokers: &Brokers) -> bool {
         let replica = self.log();
         self.reachable_leader(brokers).is_some()
@@ -121,7 +122,7 @@ impl PartitionLog {
     }
 }
 
-/// For journals and oracles.
+/// What journals and oracles use.
 impl LogModel {
     /// From now on `take_history` tells what the log did.
     pub fn keep_history(&mut self) {

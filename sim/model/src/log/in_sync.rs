@@ -11,7 +11,7 @@ use super::broker::{BrokerId, Brokers};
 use super::partition::PartitionLog;
 
 impl PartitionLog {
-    /// `min.insync.replicas`, as far as there are replicas (`Partition.effectiveMinIsr`).
+    /// Whether `min.insync.replicas` are in sync, or all where there are fewer replicas (`Partition.effectiveMinIsr`).
     pub(super) fn enough_in_sync(&self, policy: &TopicPolicy) -> bool {
         let wanted = usize::try_from(policy.min_insync_replicas).expect("usize holds 32 bits");
         self.in_sync.len() >= wanted.min(self.replicas.len())

@@ -38,7 +38,7 @@ pub struct ReplicaState {
     pub missed: bool,
 }
 
-/// The authoritative log is the leader's, or while nobody leads that of the last one.
+/// The authoritative log is the leader's or, while nobody leads, the last leader's.
 impl LogModel {
     pub fn batches(&self, partition: Partition) -> impl Iterator<Item = &RecordBatch> {
         self.log(partition).segments.batches()

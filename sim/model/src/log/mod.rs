@@ -98,7 +98,7 @@ pub struct LogModel {
     cluster: Cluster,
     clients: BTreeMap<u32, Client>,
     faults: Faults,
-    /// Something changed that a tick may have to tell.
+    /// Whether something changed that a tick may have to tell.
     stirred: bool,
     next_clean: Option<Duration>,
 }
@@ -167,7 +167,7 @@ impl LogModel {
         late.chain(gaps).chain(deadlines).chain(own).min()
     }
 
-    /// Something changed on the brokers' side.
+    /// Notes that something changed on the brokers' side.
     fn changed(&mut self) {
         self.cluster.note();
         self.stirred = true;
@@ -192,7 +192,7 @@ impl LogModel {
         }
     }
 
-    /// Writes of calls that failed before: they land now.
+    /// Lands writes of calls that failed before.
     fn land_late(&mut self, now: Now) {
         let due: Vec<_> = self.faults.late.extract_if(.., |late| late.at <= now.mono).collect();
         for late in due {

@@ -40,7 +40,7 @@ pub(super) struct PartitionLog {
 /// Who answers a client for this partition.
 pub(super) struct Answering<'a> {
     pub(super) replica: &'a Replica,
-    /// No longer the leader, or cut off from it, without knowing.
+    /// The broker leads no longer, or is cut off from the leader, and does not know it.
     pub(super) stale: bool,
 }
 
@@ -78,7 +78,7 @@ impl PartitionLog {
         log
     }
 
-    /// Of the leader; while nobody leads, of the last one.
+    /// The replica of the leader or, while nobody leads, of the last one.
     pub(super) fn log(&self) -> &Replica {
         &self.replicas[&self.last_leader]
     }
@@ -125,7 +125,8 @@ impl PartitionLog {
         Some(Answering { replica: &self.replicas[&broker], stale })
     }
 
-    /// `broker` hears nobody but, if it leads, `clients`: from now on these too.
+    /// From now on `broker` hears nobody; if it leads, it still answers `clients`, beside those that it answers already
+    /// while it is cut off.
     pub(super) fn cut_off(&mut self, broker: BrokerId, clients: &[(u32, Role)]) {
         if self.replicas.contains_key(&broker) {
             let leads = self.leader == Some(broker);

@@ -119,8 +119,8 @@ impl Reader {
         batch
     }
 
-    /// At the end: hidden records below it are passed over. A position above the end (an open
-    /// transaction began below it) has nothing to tell until the end catches up.
+    /// The reader is at the end: hidden records below it are passed over. Where the position is above the end (an open
+    /// transaction began below it), there is nothing to tell until the end catches up.
     fn meet_end(&mut self, leader: &Replica, builder: BatchBuilder, end: Offset) -> Option<Batch> {
         let news = !builder.is_empty() || self.told_end != Some(end);
         if !news || self.position > end {

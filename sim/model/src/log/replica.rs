@@ -59,7 +59,7 @@ impl Replica {
         self.limits
     }
 
-    /// What readers of committed records may see ends here (KIP-98).
+    /// The offset at which what readers of committed records may see ends (KIP-98).
     pub(super) fn last_stable(&self) -> Offset {
         let unstable = self.transactions.first_unstable().unwrap_or(self.high_watermark);
         // DeleteRecords may go into an open transaction (UnifiedLog.maybeIncrementFirstUnstableOffset).
@@ -108,8 +108,8 @@ impl Replica {
         base
     }
 
-    /// A batch as it is: just written, fetched from a leader, or read back from a journal; possibly
-    /// with holes before it.
+    /// Takes in a batch as it is: just written, fetched from a leader, or read back from a journal; there may be holes
+    /// before it.
     pub(super) fn enter(&mut self, batch: Arc<RecordBatch>) {
         let (base, end) = (batch.base, self.log_end);
         assert!(base >= end, "a batch at {base} below the end {end}");
@@ -137,7 +137,7 @@ impl Replica {
         self.epochs.begin(epoch, self.log_end);
     }
 
-    /// The log ends at `end` or, where that is inside a batch, before that batch. Returns its end.
+    /// Cuts the log at `end` or, where that is inside a batch, before that batch. Returns its new end.
     pub(super) fn truncate(&mut self, end: Offset) -> Offset {
         let end = self.segments.truncate(end.min(self.log_end));
         self.log_end = end;
@@ -201,7 +201,7 @@ impl Replica {
         self.segments.roll(self.log_end);
     }
 
-    /// Hidden from readers of committed records: a marker, or a record of an aborted transaction.
+    /// Whether the batch is hidden from readers of committed records: it is a marker, or of an aborted transaction.
     pub(super) fn hidden(&self, batch: &RecordBatch) -> bool {
         match (&batch.content, batch.producer) {
             (Content::Marker(_), _) => true,

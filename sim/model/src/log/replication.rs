@@ -51,7 +51,7 @@ impl PartitionLog {
         }
     }
 
-    /// When a fetch is due, or a follower falls out of sync.
+    /// When the next fetch is due, or a follower falls out of sync.
     pub(super) fn next_timer(&self, brokers: &Brokers) -> Option<Duration> {
         let lag_max = brokers.config.lag_max;
         let timers = self.followers.iter().flat_map(|(broker, follower)| {
@@ -85,7 +85,8 @@ impl PartitionLog {
         fetched
     }
 
-    /// None while there is nothing to fetch and nothing to tell, or the follower does not fetch.
+    /// When the follower's next fetch is due; none while there is nothing to fetch and nothing to tell, or while it
+    /// does not fetch.
     fn fetch_due(
         &mut self,
         leader: BrokerId,
@@ -164,8 +165,8 @@ impl PartitionLog {
         if *first_id == leader { [first, second] } else { [second, first] }
     }
 
-    /// The lowest log end of the in-sync set, never back, and never while the set is too small
-    /// (KAFKA-15583, `Partition.maybeIncrementLeaderHW`).
+    /// Raises the high watermark to the lowest log end of the in-sync set. It never goes back, and never moves while
+    /// the set is too small (KAFKA-15583, `Partition.maybeIncrementLeaderHW`).
     fn advance_high_watermark(&mut self, leader: BrokerId, policy: &TopicPolicy) {
         if !self.enough_in_sync(policy) {
             return;
@@ -177,7 +178,7 @@ impl PartitionLog {
                 self.followers[broker].known_end
             }
         };
-        // One that is not known is below all others.
+        // A log end that is not known is below all others.
         let Some(lowest) = self.in_sync.iter().map(end).min().flatten() else {
             return;
         };
@@ -187,7 +188,7 @@ impl PartitionLog {
         self.exposed = self.exposed.max(log.high_watermark);
     }
 
-    /// Logs agree below the high watermark, and who is in sync has what is committed.
+    /// Asserts that logs agree below the high watermark, and that who is in sync has what is committed.
     fn check(&self, brokers: &Brokers) {
         let log = self.log();
         for (broker, own) in &self.replicas {
@@ -213,8 +214,8 @@ impl PartitionLog {
 }
 
 impl Follower {
-    /// It asked for what is at and above `end`, at `now`, of a log that ended at `leader_end`. Who
-    /// reached the end as it was at the fetch before has kept up until then (`Replica.updateFetchState`).
+    /// The follower asked at `now` for what is at and above `end` of a log that ended at `leader_end`. Who reached the
+    /// end as it was at the fetch before has kept up until then (`Replica.updateFetchState`).
     fn asked(&mut self, end: Offset, leader_end: Offset, now: Duration) {
         self.known_end = Some(end);
         let kept_up = self.last_fetch.filter(|(_, end_then)| end >= *end_then);

@@ -46,7 +46,7 @@ pub(super) type Answer = Result<Revision, KafkaError>;
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) call: u64,
-    /// Of the call's writes.
+    /// The indexes of the call's writes that it has.
     pub(super) indexes: Vec<usize>,
     pub(super) deadline: Duration,
     fate: AppendFate,
@@ -75,9 +75,9 @@ impl Request {
         Request { call, indexes, deadline, fate, tries: Vec::new(), failed: None }
     }
 
-    /// False when it cannot be sent now. The sequence is the producer's before and after: a leader that
-    /// lacks its end refuses what goes on there, and the producer is given up for a new one; a leader
-    /// that knows nothing of it takes what comes (KIP-360).
+    /// Sends it; false when it cannot be sent now. `sequence` is the producer's, before and after: a leader that lacks
+    /// its end refuses what continues it, and the producer is given up for a new one; a leader that knows nothing of it
+    /// takes what comes (KIP-360).
     pub(super) fn send(
         &mut self,
         client: u32,
@@ -117,7 +117,7 @@ impl Request {
         (true, sequence)
     }
 
-    /// It never left its client, and that is certain.
+    /// Whether it is certain that it never left its client.
     pub(super) fn is_unsent(&self, faults: &Faults) -> bool {
         let kept = match &self.fate {
             AppendFate::Fails(_) => false,
@@ -132,7 +132,8 @@ impl Request {
         self.tries.iter().rev().find(|written| written.survives_in(replica, topic))
     }
 
-    /// None while nothing is certain and there is time left. With where it is, when that was told.
+    /// The answer; none while nothing is certain and there is time left. It comes with where the batch is, when that
+    /// was told.
     pub(super) fn answer(
         &self,
         client: u32,
@@ -152,7 +153,7 @@ impl Request {
         late.then(|| self.expire(partition, writes, world)).map(|error| (self.all(&error), None))
     }
 
-    /// Under the high watermark of the leader that the client reaches, with enough replicas in sync
+    /// Where the batch is under the high watermark of the leader that the client reaches, with enough replicas in sync
     /// (`Partition.checkEnoughReplicasReachOffset`); too few are NOT_ENOUGH_REPLICAS_AFTER_APPEND, retried.
     fn acknowledged(
         &self,
@@ -176,7 +177,7 @@ impl Request {
         Some(written)
     }
 
-    /// What it fails with. What it left in a log may still survive.
+    /// The error that it fails with. What it left in a log may still survive.
     fn expire(&self, partition: Partition, writes: &[Write], world: &mut World<'_>) -> KafkaError {
         if !self.tries.is_empty() {
             return timed_out(false);

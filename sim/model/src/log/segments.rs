@@ -14,7 +14,7 @@ use super::transactions::{ProducerId, Verdict};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordBatch {
     pub base: Offset,
-    /// Last offset of the range, whether or not its record still exists.
+    /// The last offset of the range (inclusive), whether or not its record still exists.
     pub last: Offset,
     pub epoch: Epoch,
     /// LogAppendTime, milliseconds since the Unix epoch.

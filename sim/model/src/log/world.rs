@@ -31,12 +31,12 @@ pub struct Foreign {
 /// Other clients. They do not retry: what is refused, because nobody leads or too few are in sync, is
 /// not in the log and has no offsets.
 impl LogModel {
-    /// One batch; returns the offsets of its records.
+    /// Appends one batch; returns the offsets of its records.
     pub fn append(&mut self, now: Now, partition: Partition, records: &[Foreign]) -> Vec<Offset> {
         self.append_as(now, partition, None, records)
     }
 
-    /// One batch of `producer`'s transaction, which begins with its first batch in a partition.
+    /// Appends one batch of `producer`'s transaction, which begins with its first batch in a partition.
     pub fn append_in_transaction(
         &mut self,
         now: Now,
@@ -98,7 +98,7 @@ impl LogModel {
         self.changed();
     }
 
-    /// The client alone reaches no broker.
+    /// The client alone reaches no broker, until it is called with false.
     pub fn cut_off(&mut self, client: u32, cut_off: bool) {
         if cut_off {
             self.faults.untold.insert(client);
@@ -178,7 +178,8 @@ impl LogModel {
         self.changed();
     }
 
-    /// `CreatePartitions` (KIP-195): empty ones after those there are. Records stay where they are.
+    /// Adds empty partitions after those that are there, as `CreatePartitions` does (KIP-195). Records stay where they
+    /// are.
     pub fn add_partitions(&mut self, more: u32) {
         let Topic { policy, partitions, .. } = &mut self.cluster.topic;
         let first = u32::try_from(partitions.len()).expect("Kafka counts partitions in 31 bits");
@@ -188,7 +189,8 @@ impl LogModel {
         self.changed();
     }
 
-    /// Same name, another topic with as many partitions as at first (KIP-516). Readers do not notice: librdkafka goes by name.
+    /// Makes another topic of the same name, with as many partitions as at first (KIP-516). Readers do not notice:
+    /// librdkafka goes by name.
     pub fn recreate(&mut self, id: TopicId) {
         let topic = &self.cluster.topic;
         assert!(id != topic.id, "a recreated topic has another id");
@@ -231,7 +233,7 @@ impl LogModel {
         }
     }
 
-    /// One pass of every live broker's cleaner over every partition.
+    /// Lets every live broker's cleaner pass once over every partition.
     pub fn clean(&mut self, now: Now) {
         let brokers: Vec<_> = self.brokers().collect();
         for broker in brokers {
@@ -239,7 +241,7 @@ impl LogModel {
         }
     }
 
-    /// One pass of one broker's cleaner over all its replicas: cleaners do not coordinate.
+    /// Lets one broker's cleaner pass once over all its replicas: cleaners do not coordinate.
     pub fn clean_replica(&mut self, now: Now, broker: BrokerId) {
         let up = self.cluster.brokers.up(broker);
         let policy = self.cluster.topic.policy.clone();

@@ -48,7 +48,7 @@ impl Contents {
         }
     }
 
-    /// Steps of a load, as one sorted run.
+    /// Takes the steps of a load as one sorted run.
     pub(super) fn take_run(&mut self, steps: &[Step]) {
         let Some(last) = steps.last() else { return };
         self.taken += u64::try_from(steps.len()).expect("lengths fit 64 bits");
@@ -57,7 +57,7 @@ impl Contents {
         self.write(newest_per_key(&batches));
     }
 
-    /// Every row has a value that nobody wrote.
+    /// Gives every row a value that nobody wrote.
     pub(super) fn replace_values(&mut self) {
         let rows = Arc::make_mut(&mut self.rows);
         for (_, value) in rows.values_mut() {
@@ -79,7 +79,7 @@ impl Contents {
         }
     }
 
-    /// Of what the process saw, rows and lineage alike, the disk has what was flushed.
+    /// Asserts that the disk has what was flushed of what the process saw, rows and lineage alike.
     pub(super) fn assert_behind(&self, live: &Contents, unflushed: usize) {
         let behind = u64::try_from(unflushed).expect("lengths fit 64 bits");
         assert_eq!(self.taken + behind, live.taken, "a step was lost, or taken twice");

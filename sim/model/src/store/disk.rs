@@ -50,12 +50,12 @@ pub(super) enum Health {
     Sound,
     UnknownFormat,
     Unreadable,
-    /// Opens as if nothing were wrong; every read fails.
+    /// It opens as if nothing were wrong; every read fails.
     RowsDamaged,
 }
 
 impl Stored {
-    /// Of its own files; of the store's there is nothing here to damage.
+    /// Damages the generation's own files; of the store's there is nothing here to damage.
     pub(super) fn damage(&mut self, damage: Damage) {
         self.health = match damage {
             Damage::Identity | Damage::NoIdentity | Damage::Current => return,
@@ -85,8 +85,8 @@ impl Disk {
         (Some(*newest) > self.current_there()).then_some(*newest)
     }
 
-    /// Highest number ever used that the disk knows of: also that of a CURRENT whose generation is gone,
-    /// which a new generation of its number would make current unfinished.
+    /// The highest number ever used that the disk knows of. That of a CURRENT whose generation is gone counts too: a
+    /// new generation of its number would be current before it is finished.
     pub(super) fn highest(&self) -> u64 {
         let there = self.generations.keys().chain(self.quarantined.keys()).chain(&self.current);
         there.map(|generation| generation.0).max().unwrap_or(0)
@@ -208,7 +208,7 @@ impl Disk {
         assert!(before.is_none(), "{generation} was used again after it was set aside");
     }
 
-    /// Whatever of its files cannot be deleted stays out of sight until the next `Open`.
+    /// Removes the generation. Whatever of its files cannot be deleted stays out of sight until the next `Open`.
     pub(super) fn remove(
         &mut self,
         generation: Generation,
@@ -233,7 +233,7 @@ impl Disk {
         }
     }
 
-    /// The bytes of row number `number` (counted round) go bad. Its key, if there is any row.
+    /// The bytes of row number `number` (counted round) go bad. Returns its key, if there is any row.
     pub(super) fn rot_row(&mut self, generation: Generation, number: usize) -> Option<Vec<u8>> {
         let stored = self.stored(generation);
         let count: usize = stored.partitions.iter().map(|contents| contents.rows().len()).sum();

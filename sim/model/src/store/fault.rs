@@ -1,9 +1,9 @@
 //! What the disk refuses next, and how far a call that it refuses comes before that.
 //!
-//! A call is a row of durable steps, as `RocksStore` does them: of a `Create` IDENTITY, its files out of sight,
-//! their rename into sight; of an `Adopt` IDENTITY, that rename, the removal of what else was fetched; of a `Remove` the rename out of sight, then the files; of a `Quarantine` the reason,
-//! then the rename; of an `Activate` the rename of CURRENT; of a `Flush` one per partition; of an `Open` the
-//! halves it finishes, then what is superseded.
+//! A call is a row of durable steps, as `RocksStore` does them. `Create`: IDENTITY, its files out of sight, their
+//! rename into sight. `Adopt`: IDENTITY, that rename, the removal of what else was fetched. `Remove`: the rename out of
+//! sight, the files. `Quarantine`: the reason, the rename. `Activate`: the rename of CURRENT. `Flush`: one per
+//! partition. `Open`: the halves that it finishes, what is superseded.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ impl Faults {
 }
 
 impl Reach {
-    /// Is called before each durable step.
+    /// It is called before each durable step. An error: the call fails there.
     pub(super) fn step(&mut self) -> Result<(), StoreError> {
         match (&self.error, self.steps) {
             (Some(error), 0) => Err(error.clone()),
@@ -60,7 +60,7 @@ impl Reach {
         }
     }
 
-    /// Is called after the last step: the call may have done everything and fail all the same.
+    /// It is called after the last step: the call may have done everything and fail all the same.
     pub(super) fn end(self) -> Result<(), StoreError> {
         self.error.map_or(Ok(()), Err)
     }

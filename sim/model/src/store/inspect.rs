@@ -13,11 +13,11 @@ use super::disk::{Disk, Health, Owner};
 #[derive(Clone, Copy, Debug)]
 pub struct StoredGeneration<'a> {
     pub generation: Generation,
-    /// CURRENT names it.
+    /// Whether CURRENT names it.
     pub current: bool,
-    /// Nothing was done to its files: whatever it holds can be read.
+    /// Whether nothing was done to its files, so that whatever it holds can be read.
     pub sound: bool,
-    /// By partition.
+    /// What is durable, indexed by partition.
     pub durable: &'a [Contents],
 }
 
@@ -42,12 +42,12 @@ impl StoreModel {
         stored(&self.disk)
     }
 
-    /// The one of this number, if it is there.
+    /// The generation of this number, if it is there.
     pub fn generation(&self, generation: Generation) -> Option<StoredGeneration<'_>> {
         self.generations().find(|stored| stored.generation == generation)
     }
 
-    /// The open ones, ascending.
+    /// The open generations, ascending.
     pub fn open_generations(&self) -> impl Iterator<Item = LiveGeneration<'_>> {
         self.open.iter().map(|(generation, open)| LiveGeneration {
             generation: *generation,

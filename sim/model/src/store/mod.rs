@@ -104,7 +104,7 @@ impl StoreModel {
         all.then(|| ModelView::new(parts.values().cloned().collect(), stored))
     }
 
-    /// Pins of which anything is kept.
+    /// How many pins there are of which anything is kept.
     pub fn pins(&self) -> usize {
         self.pins.len()
     }
@@ -121,8 +121,8 @@ impl StoreModel {
         self.check();
     }
 
-    /// The process is killed in the middle of a call: after so many of its durable steps. More than it
-    /// has: all of it was done, and nobody heard.
+    /// The process is killed in the middle of a call, after `steps` of its durable steps. If the call has fewer, all of
+    /// it was done, and nobody heard.
     pub fn crash_during(
         &mut self,
         call: StoreCall,
@@ -141,8 +141,8 @@ impl StoreModel {
         self.disk.damage(damage);
     }
 
-    /// The bytes of one durable row go bad: row number `number`, counted round. Whoever reads that row is
-    /// told; nobody else, and nobody when it is written anew. Its key, if there is any row.
+    /// The bytes of one durable row go bad: row number `number`, counted round. Whoever reads that row is told; nobody
+    /// else, and nobody when it is written anew. Returns its key, if there is any row.
     pub fn rot_row(&mut self, generation: Generation, number: usize) -> Option<Vec<u8>> {
         self.disk.rot_row(generation, number)
     }
@@ -357,7 +357,7 @@ impl StoreModel {
         Ok(StoreEvent::Done { call: StoreCallKind::Close, generation })
     }
 
-    /// What no call, no crash and no fault may break.
+    /// Asserts what no call, no crash and no fault may break.
     fn check(&self) {
         let Disk { generations, quarantined, debris, .. } = &self.disk;
         for (generation, open) in &self.open {

@@ -26,7 +26,7 @@ impl OpenGeneration {
         OpenGeneration { live, unflushed, failed: None }
     }
 
-    /// Whatever is written fails, until it is opened anew.
+    /// Makes whatever is written fail, until the generation is opened anew.
     pub(super) fn only_read(&mut self) {
         let detail = "open to be read alone".to_owned();
         self.failed = Some(StoreError { kind: StoreErrorKind::Io, detail });
@@ -55,8 +55,8 @@ impl OpenGeneration {
         self.unflushed[partition.index()].push(step);
     }
 
-    /// Makes partition after partition durable: of what is not in use, each by one sorted run, and from then on
-    /// what the run made of it is what there is.
+    /// Makes partition after partition durable. A generation that is not in use takes each by one sorted run, and from
+    /// then on has what that run made of it.
     pub(super) fn flush(
         &mut self,
         stored: &mut Stored,

@@ -17,7 +17,7 @@ const ROUND: Duration = Duration::from_millis(10);
 const SOON: Duration = Duration::from_secs(1);
 const FENCED: Duration = Duration::from_secs(4);
 
-/// With five committed records, at offsets 0 to 4.
+/// A world with five committed records, at offsets 0 to 4.
 pub(crate) fn written() -> World {
     let mut world = World::new(three_brokers());
     world.model.keep_history();

@@ -243,7 +243,7 @@ impl Chaos {
         }
     }
 
-    /// What is still in the log is what the history says, record by record.
+    /// Asserts that what is still in the log is what the history says, record by record.
     fn readers_see_the_history(&mut self) {
         let end = self.world.model.last_stable(P0);
         let seen: BTreeSet<u64> =

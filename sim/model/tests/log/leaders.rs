@@ -13,7 +13,7 @@ use crate::world::{World, config, writes};
 const P0: Partition = Partition(0);
 const CREDIT: u32 = 1_000_000;
 const SOON: Duration = Duration::from_secs(1);
-/// This one reaches only the old leader.
+/// The client that reaches only the old leader.
 const CUT_OFF: u32 = 1;
 const FREE: u32 = 2;
 
@@ -36,7 +36,7 @@ fn end(world: &mut World, client: u32) -> (Offset, Option<Epoch>) {
     }
 }
 
-/// A reader at the end, its fetch waiting.
+/// Reads to the end and leaves a fetch waiting there.
 fn waiting_reader(world: &mut World, client: u32) {
     read_to(world, client, P0, Offset(0), Offset(5));
     world.call(client, LogCall::Fetch { partition: P0, bytes_max: CREDIT });
@@ -88,7 +88,8 @@ fn an_append_to_a_deposed_leader_is_unknown_and_did_not_happen() {
     assert_eq!(end(&mut world, CUT_OFF).0, Offset(5));
 }
 
-/// The metadata of its own that its reader has of leaders is what the deposed one is asked by.
+/// A reader has metadata of its own: it asks the deposed leader, with an epoch that another client of the node has
+/// heard of.
 #[test]
 fn a_deposed_leader_refuses_an_epoch_that_it_has_not_heard_of() {
     let mut world = world();

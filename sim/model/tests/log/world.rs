@@ -104,7 +104,7 @@ impl World {
         self.model.append(self.now, Partition(0), &[foreign(key, value)])[0]
     }
 
-    /// Everything written so far is in segments that may be cleaned; then one pass.
+    /// Rolls the segments, so that everything written so far may be cleaned, and lets the cleaner pass once.
     pub(crate) fn clean(&mut self) {
         self.model.roll(Partition(0));
         self.model.clean(self.now);
@@ -277,10 +277,10 @@ impl LogUnderTest for World {
             Turn::StartFirst => self.model.start_broker(self.dead.remove(0)),
             Turn::Heal => {
                 self.dead.clear();
-                self.model.brokers().for_each(|broker| {
+                for broker in self.model.brokers() {
                     self.model.start_broker(broker);
                     self.model.rejoin_broker(broker);
-                });
+                }
                 self.advance(Duration::from_secs(1));
                 let replicas = self.model.replicas(partition);
                 assert!(replicas.iter().all(|replica| replica.in_sync), "{replicas:?}");

@@ -47,7 +47,7 @@ enum Verdict {
     /// The test failed, and said something else.
     Mistaken,
     Survived,
-    /// Does not apply, does not build, or its test did not end.
+    /// It does not apply, does not build, or its test did not end.
     Broken(String),
 }
 
@@ -68,7 +68,7 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(tried.iter().all(|tried| tried.verdict == Verdict::Caught))
 }
 
-/// All tests that are named are there and pass without any bug, or no failure would mean anything.
+/// Fails unless all tests that are named are there and pass without any bug: otherwise no failure would mean anything.
 fn control(scratch: &Scratch, canaries: &[Canary], logs: &Path) -> Result<()> {
     let tests: BTreeSet<&Test> = canaries.iter().map(|canary| &canary.test).collect();
     for suite in Suite::ALL {

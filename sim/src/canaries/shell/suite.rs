@@ -82,7 +82,7 @@ fn end_of(mut run: Child) -> Result<Option<ExitStatus>> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    // With all processes that the tests have started.
+    // It ends with all processes that the tests have started.
     let group = format!("-{}", run.id());
     let killed = Command::new("kill").args(["-KILL", "--", &group]).status()?;
     ensure!(killed.success(), "process group {group} cannot be ended");

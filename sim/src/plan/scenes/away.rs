@@ -7,7 +7,7 @@ use crate::plan::setting::Setting;
 
 /// A node is away for about as long as tombstones live, and keys that it holds are deleted meanwhile (K13).
 ///
-/// Only what is promised: a clock that went back under a stopped process by less than the margin, under a
+/// It draws only what is promised: a clock that went back under a stopped process by less than the margin, under a
 /// running one by any time; a retention lowered long enough before for the node to have seen it.
 pub(super) fn horizon(scene: &mut Scene<'_>) {
     let node = scene.node();
@@ -19,7 +19,7 @@ pub(super) fn horizon(scene: &mut Scene<'_>) {
     let expires_ms = if lowered { shorter_ms } else { retention_ms };
     // What it has is confirmed before it goes, and what it asked for was answered before the deletes.
     let gone = 1_000 + 3 * limits.ends_ms + if lowered { scene.setting.heard_ms() } else { 0 };
-    // Or a question is on its way then, and its answer waits for the process to go on.
+    // Otherwise a question is on its way then, and its answer waits for the process to go on.
     let late = !stopped && scene.dice.once_in(2);
     let late_ms = 400;
     let deleted = gone

@@ -9,7 +9,7 @@ use crate::plan::setting::Policy;
 pub(super) fn race(scene: &mut Scene<'_>) {
     let (node, up_to_ms) = (scene.node(), scene.dice.pick(&[10, 30, 100]));
     let latencies = &scene.setting.latencies;
-    // About what one fetch takes: the keys are read once before the last of them is replaced.
+    // A step takes about as long as one fetch: the keys are read once before the last of them is replaced.
     let step_ms = up_to_ms + (latencies.log_call_us + latencies.log_answer_us) / 2_000;
     scene.lasts(3_000 + 70 * step_ms);
     for key in MANY {

@@ -48,7 +48,7 @@ pub(super) fn unfinished(scene: &mut Scene<'_>) {
     for key in MANY {
         scene.puts(10, [key]);
     }
-    // Few enough that the part of the rebuild that is on disk may lie below what is lost.
+    // They are so few that the part of the rebuild that is on disk may lie below what is lost.
     for round in 0..3 {
         scene.puts(20 + round, KEYS);
     }

@@ -105,7 +105,7 @@ fn add_one(plan: &mut Plan, kind: Kind, dice: Dice) {
 struct Scene<'a> {
     dice: Dice,
     setting: &'a Setting,
-    /// What the plan's `delete_retention_ms` must at least be.
+    /// The least that the plan's `delete_retention_ms` must be.
     retention_ms: u64,
     at_ms: u64,
     heal_ms: u64,
@@ -119,7 +119,7 @@ impl Scene<'_> {
         self.dice.index(self.setting.nodes)
     }
 
-    /// Draws the begin of a scene so long, before the heal if it can be.
+    /// Draws the begin of a scene that lasts so long, before the heal if that is possible.
     fn lasts(&mut self, ms: u64) {
         self.at_ms = self.dice.below(self.heal_ms.saturating_sub(ms) + 1);
     }
@@ -133,7 +133,7 @@ impl Scene<'_> {
         0..self.setting.nodes
     }
 
-    /// `after_ms` the scene's begin; what would come after the heal is left out.
+    /// Adds a fault at `after_ms` after the scene's begin; what would come after the heal is left out.
     fn fault(&mut self, after_ms: u64, lasts_ms: u64, what: FaultKind) {
         let at_ms = self.at_ms + after_ms;
         if at_ms < self.heal_ms {

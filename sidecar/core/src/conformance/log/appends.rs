@@ -97,7 +97,7 @@ pub(super) fn a_big_value_comes_back_whole(log: &mut dyn LogUnderTest) {
 }
 
 pub(super) fn a_record_too_large_did_certainly_not_happen(log: &mut dyn LogUnderTest) {
-    // Does not compress below the limit in any codec.
+    // The value does not compress below the limit in any codec.
     let mut state = 1_u32;
     let mut noise = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

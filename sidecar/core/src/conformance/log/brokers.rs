@@ -56,7 +56,7 @@ pub(super) fn appends_under_way_when_their_leader_dies_land_once(log: &mut dyn L
     log.turn_broker(P0, Turn::Heal);
 }
 
-/// Until the controller holds the replica for dead: then two are enough.
+/// The record waits until the controller holds the replica for dead: then two are enough.
 pub(super) fn a_record_that_a_replica_lacks_is_neither_read_nor_acknowledged(
     log: &mut dyn LogUnderTest,
 ) {
@@ -154,7 +154,7 @@ pub(super) fn what_an_out_of_sync_leader_lacks_is_lost(log: &mut dyn LogUnderTes
     log.turn_broker(P0, Turn::StartFirst);
     let others: Vec<_> = (0..10).map(|n| foreign(&format!("other{n}"), "value")).collect();
     assert_eq!(log.append(P0, &others)[0], Offset(10), "it goes on where its own log ends");
-    // Out of range where it looked before the log had grown again.
+    // The position is out of range where the reader looked before the log had grown again.
     match fetched(log, ONE, P0) {
         Err(Loss::OutOfRange | Loss::Diverged) => {}
         Err(Loss::UnknownEpoch) => panic!("the leader leads in a later epoch"),

@@ -29,7 +29,7 @@ pub struct Seen {
     pub from: Offset,
     /// Everything below was passed over.
     pub position: Offset,
-    /// Offset, key, value; without fillers.
+    /// Offset, key and value of each record that is no filler.
     pub records: Vec<(Offset, Vec<u8>, Option<Vec<u8>>)>,
     /// Offsets were missing in some batch.
     pub gap: bool,
@@ -138,7 +138,7 @@ pub(super) fn next(log: &mut dyn LogUnderTest, client: u32) -> LogEvent {
     panic!("client {client} got no answer within {PATIENCE:?}")
 }
 
-/// Nothing but `Trouble` comes for a while.
+/// Asserts that nothing but `Trouble` comes for a while.
 pub(super) fn silence(log: &mut dyn LogUnderTest, client: u32) {
     for _ in 0..EVENTS_MAX {
         match log.next_event(client, SILENCE) {
@@ -183,7 +183,7 @@ pub(super) fn fetched(
     }
 }
 
-/// The reader's position is refused: every batch before that is empty of progress.
+/// Assigns at `at` and fetches. Returns why that position is refused.
 pub(super) fn loss(
     log: &mut dyn LogUnderTest,
     client: u32,
@@ -233,7 +233,7 @@ pub(super) fn append(
     }
 }
 
-/// Appends what must succeed; the records' offsets.
+/// Appends what must succeed, and returns the records' offsets.
 pub(super) fn appended(log: &mut dyn LogUnderTest, writes: &[Write]) -> Vec<Offset> {
     let results = append(log, ONE, writes);
     let offset = |(write, result): (&Write, Result<Revision, KafkaError>)| {

@@ -28,7 +28,7 @@ pub(super) fn a_position_with_its_epoch_is_valid(log: &mut dyn LogUnderTest) {
     }
 }
 
-/// So answers a leader that was deposed before the epoch began.
+/// A leader that was deposed before the epoch began answers so.
 pub(super) fn an_epoch_that_the_leader_has_not_heard_of_is_no_other_history(
     log: &mut dyn LogUnderTest,
 ) {
@@ -67,7 +67,7 @@ pub(super) fn a_position_in_a_lost_log_is_lost(log: &mut dyn LogUnderTest) {
     let with_epoch = loss(log, ONE, Offset(10), epoch);
     assert!(matches!(with_epoch, Loss::OutOfRange | Loss::Diverged));
     assert_eq!(loss(log, TWO, Offset(10), None), Loss::OutOfRange);
-    // What tells it from a deposed leader, whose end is lower too.
+    // This tells it from a deposed leader, whose end is lower too.
     assert!(ends(log, ONE)[0].epoch > epoch, "the leader leads again, in a later epoch");
     assert!(describe(log, ONE).partitions[0].epoch > epoch, "the facts say so too");
 }
@@ -91,7 +91,8 @@ pub(super) fn a_running_reader_is_told_that_its_history_is_lost(log: &mut dyn Lo
     log.lose_log(P0);
     let others: Vec<_> = (0..20).map(|n| foreign(&format!("other{n}"), "value")).collect();
     log.append(P0, &others);
-    // Out of range where it looked before the log had grown again; never the other history's records.
+    // The position is out of range where the reader looked before the log had grown again; the
+    // other history's records never come.
     match fetched(log, ONE, P0) {
         Err(Loss::OutOfRange | Loss::Diverged) => {}
         Err(Loss::UnknownEpoch) => panic!("the leader leads in a later epoch"),

@@ -79,7 +79,7 @@ pub(super) fn every_outcome_told_in_an_outage_is_true(log: &mut dyn LogUnderTest
         let writes = Arc::from([put(&format!("w{id}"), "in the outage")]);
         log.call(ONE, LogCall::Append { id: RequestId(id), writes });
     }
-    // Of one the caller is tired: what comes of it must be true all the same, and come once.
+    // Nobody waits for one of them any more: its answer must be true all the same, and come once.
     log.call(ONE, LogCall::Withdraw { id: RequestId(3) });
     let mut refused = BTreeSet::new();
     for _ in 0..5 {
@@ -111,7 +111,7 @@ pub(super) fn a_withdrawn_append_is_answered_once_and_truthfully(log: &mut dyn L
         LogEvent::Appended { id: RequestId(1), results } => results,
         other => panic!("an append was answered by {other:?}"),
     };
-    // An append that was answered, and one that never was.
+    // One append was answered already, and the other was never made.
     log.call(ONE, LogCall::Withdraw { id: RequestId(1) });
     log.call(ONE, LogCall::Withdraw { id: RequestId(7) });
     let end = ends(log, ONE)[0].high_watermark;

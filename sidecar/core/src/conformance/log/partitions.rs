@@ -84,7 +84,7 @@ pub(super) fn a_record_without_a_key_is_left_out_and_counted(log: &mut dyn LogUn
     assert_eq!((seen.misplaced, seen.keyless, seen.gap), (0, 1, false));
 }
 
-/// What is told of the number of partitions before the topic's id.
+/// The number of partitions, if one is told before the topic's id.
 fn partition_count(log: &mut dyn LogUnderTest, client: u32) -> Option<u32> {
     log.call(client, LogCall::TopicId);
     match next(log, client) {

@@ -85,7 +85,8 @@ pub(super) fn rows(view: &dyn View) -> Rows {
     rows
 }
 
-/// Of a closed generation. A long reading may end, so that it does not keep the generation from being opened again.
+/// Asserts that the view of a closed generation shows what it held. A long scan may fail, so that it does not keep the
+/// generation from being opened again.
 pub(super) fn held_or_failed(view: &dyn View, held: &Rows) {
     let mut seen = Rows::new();
     let scanned = view.scan(b"", None, false, &mut |key, revision, value| {
@@ -161,7 +162,7 @@ impl Copy<'_> {
         Copy { store, generation, histories }
     }
 
-    /// One batch per partition that has a key among these.
+    /// Applies one batch per partition that has a key among these.
     pub(super) fn write(&mut self, puts: &[Put]) {
         for partition in Partition::all(PARTITIONS) {
             let of_partition = |put: &&Put| partition_of(put.0, PARTITIONS) == partition;
@@ -241,7 +242,7 @@ impl Copy<'_> {
         &self.histories[partition.index()].last().lineage
     }
 
-    /// The open generation, in use or flushed, holds exactly what was applied.
+    /// Asserts that the open generation, in use or flushed, holds exactly what was applied.
     pub(super) fn check(&self) {
         let view = view(self.store, self.generation);
         let lineages: Vec<Lineage> =
@@ -261,7 +262,7 @@ impl Copy<'_> {
         }
     }
 
-    /// `Open` must find this generation with, per partition, one of the states since the last flush.
+    /// Opens the store, which must find this generation with, per partition, one of the states since the last flush.
     pub(super) fn reopen(&mut self) {
         let lineages = self.found_lineages();
         let view = view(self.store, self.generation);
@@ -305,7 +306,9 @@ impl Copy<'_> {
 
     /// From here on only the last flushed state is right.
     pub(super) fn forget_unflushed(&mut self) {
-        self.histories.iter_mut().for_each(|history| history.since.clear());
+        for history in &mut self.histories {
+            history.since.clear();
+        }
     }
 }
 

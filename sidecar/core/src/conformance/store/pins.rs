@@ -20,7 +20,9 @@ fn round(copy: &mut Copy, round: u32) {
 }
 
 fn pin_all(copy: &mut Copy, pin: RequestId) {
-    Partition::all(PARTITIONS).for_each(|partition| copy.pin(partition, pin));
+    for partition in Partition::all(PARTITIONS) {
+        copy.pin(partition, pin);
+    }
 }
 
 fn pinned(store: &dyn StoreUnderTest, pin: RequestId) -> Box<dyn View> {
