@@ -19,6 +19,8 @@ pub mod dates;
 pub mod decide;
 pub mod deposed;
 pub mod digest;
+#[cfg(test)]
+mod fixtures;
 pub mod gate;
 pub mod limits;
 pub mod lineage;

@@ -207,13 +207,12 @@ impl LogEnds {
 mod tests {
     use super::*;
     use crate::batch::BatchBuilder;
+    use crate::fixtures::{epochs, records};
     use crate::offset::Partition;
 
     #[test]
     fn a_position_beyond_its_epochs_end_is_another_history() {
-        let mut chain = EpochChain::default();
-        chain.observe(Epoch(1), Offset(0));
-        chain.observe(Epoch(4), Offset(100));
+        let chain = epochs(&[(1, 0), (4, 100)]);
         assert!(chain.allows(Epoch(1), Offset(100)));
         assert!(!chain.allows(Epoch(1), Offset(101)));
         assert!(chain.allows(Epoch(4), Offset(5_000)));
@@ -236,10 +235,8 @@ mod tests {
             let starts = starts.iter().map(|(epoch, start)| (Epoch(*epoch), Offset(*start)));
             EpochChain::from_starts(starts.collect())
         };
-        let mut observed = EpochChain::default();
-        observed.observe(Epoch(1), Offset(10));
-        observed.observe(Epoch(3), Offset(10));
-        assert_eq!(chain(&[(1, 10), (3, 10)]), Some(observed), "an election without a record");
+        let observed = Some(epochs(&[(1, 10), (3, 10)]));
+        assert_eq!(chain(&[(1, 10), (3, 10)]), observed, "an election without a record");
         assert_eq!(chain(&[(1, 10), (1, 20)]), None, "an epoch has one start");
         assert_eq!(chain(&[(3, 10), (1, 20)]), None);
         assert_eq!(chain(&[(1, 20), (3, 10)]), None);
@@ -249,9 +246,7 @@ mod tests {
     }
 
     fn batch(gap: bool) -> Batch {
-        let mut builder = BatchBuilder::new(Partition(0), 1, Offset::ZERO);
-        builder.push(Offset(u64::from(gap)), Some(Epoch(2)), Some(b"k"), None);
-        builder.finish(Offset(9))
+        records(0, [u64::from(gap)], Some(2), 9)
     }
 
     fn told(ends: &[(u32, u64)]) -> LogEnds {

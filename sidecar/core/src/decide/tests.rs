@@ -3,24 +3,16 @@
 use super::*;
 use crate::dates::Dates;
 use crate::deposed::Proof;
-use crate::lineage::{EpochChain, LogEnds};
+use crate::fixtures::{G1, G2, P1, TOPIC, copy, intact};
 use crate::offset::Offset;
 use crate::time::Now;
-use crate::topic::{PartitionFacts, TopicId};
+use crate::topic::PartitionFacts;
 
 const NOW_MS: u64 = 1_000_000_000;
 const RETENTION_MS: u64 = 1_000_000;
-const G1: Generation = Generation(1);
-const G2: Generation = Generation(2);
-const G3: Generation = Generation(3);
 
 fn facts() -> LogFacts {
-    LogFacts {
-        cluster: "cluster".to_owned(),
-        topic: TopicId([7; 16]),
-        policy: TopicPolicy { delete_retention_ms: RETENTION_MS, ..TopicPolicy::safe(3) },
-        partitions: vec![partition(0, 100); 2],
-    }
+    crate::fixtures::facts().of_partitions(2).reaching(0, 100).led_by(6).retaining(RETENTION_MS)
 }
 
 fn partition(log_start: u64, high_watermark: u64) -> PartitionFacts {
@@ -29,30 +21,11 @@ fn partition(log_start: u64, high_watermark: u64) -> PartitionFacts {
 }
 
 fn lineage(position: u64) -> Lineage {
-    let mut epochs = EpochChain::default();
-    epochs.observe(Epoch(5), Offset::ZERO);
-    let exact_from = Offset::ZERO;
-    let position = Offset(position);
-    Lineage {
-        position,
-        epochs,
-        exact_from,
-        ends: LogEnds::default(),
-        confirmed_at_ms: NOW_MS - 1_000,
-        delete_retention_ms_min: RETENTION_MS,
-    }
-}
-
-fn intact(generation: Generation, lineages: Vec<Lineage>) -> Option<FoundGeneration> {
-    Some(FoundGeneration { generation, state: GenerationState::Intact(lineages) })
-}
-
-fn copy(current: Option<FoundGeneration>, building: Option<FoundGeneration>) -> Found {
-    Found::Copy(FoundCopy { current, building, next: G3 })
+    Lineage::empty(NOW_MS - 1_000, RETENTION_MS).read_to(position).of_epochs(&[(5, 0)])
 }
 
 fn current(position: u64) -> Found {
-    copy(intact(G1, vec![lineage(50), lineage(position)]), None)
+    copy(intact(G1, [lineage(50), lineage(position)]), None)
 }
 
 /// A situation to vary.
@@ -90,7 +63,11 @@ impl Case {
     fn rebuild(&self) -> (Cause, Vec<(Generation, Old)>) {
         match self.plan() {
             Plan { old, then: Then::Rebuild { generation, cause, refusal: None }, .. } => {
-                assert_eq!(generation, if self.found == Found::Nothing { G1 } else { G3 });
+                let next = match &self.found {
+                    Found::Copy(copy) => copy.next,
+                    Found::Nothing | Found::Foreign { .. } => G1,
+                };
+                assert_eq!(generation, next);
                 (cause, old)
             }
             other => panic!("expected a rebuild: {other:?}"),
@@ -147,7 +124,7 @@ fn another_identity_is_refused_and_nothing_is_served() {
     let (Refusal::Identity { found, expected }, None) = case.refusal() else {
         panic!("{:?}", case.plan())
     };
-    assert_eq!((found.as_str(), expected.topic), ("store \"other\"", TopicId([7; 16])));
+    assert_eq!((found.as_str(), expected.topic), ("store \"other\"", TOPIC));
 }
 
 #[test]
@@ -183,7 +160,7 @@ fn a_leader_below_a_known_epoch_is_waited_out_whoever_knows_it() {
     };
     for (case, known) in [(from_copy, 5), (from_answers, 7)] {
         let deposed = case.waits();
-        assert_eq!((deposed.partition, deposed.proof), (Partition(1), Proof::Later(Epoch(known))));
+        assert_eq!((deposed.partition, deposed.proof), (P1, Proof::Later(Epoch(known))));
     }
 }
 
@@ -211,7 +188,7 @@ fn a_log_that_starts_above_zero_is_never_rebuilt_from() {
     empty.facts.partitions[1].log_start = Offset(1);
     let refusal = |position| {
         let log_start = Offset(1);
-        Refusal::LogIncomplete { partition: Partition(1), log_start, position }
+        Refusal::LogIncomplete { partition: P1, log_start, position }
     };
     assert_eq!(empty.refusal(), (refusal(None), None));
 
@@ -242,7 +219,7 @@ fn a_copy_beyond_the_logs_end_is_kept_for_the_operator_and_rebuilt() {
 #[test]
 fn a_copy_of_another_history_is_kept_for_the_operator_and_rebuilt() {
     let mut case = case(current(100));
-    case.diverged.insert((G1, Partition(1)));
+    case.diverged.insert((G1, P1));
     let (cause, old) = case.rebuild();
     assert_eq!((cause, quarantined(&old)), (Cause::Diverged, vec![G1]));
     assert!(matches!(&old[..], [(G1, Old::Quarantine(Why::Lost(_)))]), "{old:?}");
@@ -252,7 +229,7 @@ fn a_copy_of_another_history_is_kept_for_the_operator_and_rebuilt() {
 #[test]
 fn a_refusal_that_the_leader_of_the_copys_own_term_contradicts_is_a_deposed_leaders() {
     let mut case = case(current(100));
-    case.diverged.insert((G1, Partition(1)));
+    case.diverged.insert((G1, P1));
     case.facts.partitions[1].epoch = Some(Epoch(5));
     case.resumes();
     case.facts.partitions[1].epoch = None;
@@ -288,7 +265,7 @@ fn the_smallest_retention_ever_seen_sets_the_horizon() {
     let mut lowered_before = case(current(100));
     let mut short = lineage(100);
     short.delete_retention_ms_min = 1_000;
-    lowered_before.found = copy(intact(G1, vec![lineage(50), short]), None);
+    lowered_before.found = copy(intact(G1, [lineage(50), short]), None);
     assert_eq!(lowered_before.rebuild().0, Cause::PastHorizon);
 
     let mut lowered_now = case(current(100));
@@ -319,14 +296,14 @@ fn a_damaged_or_foreign_format_is_set_aside_and_rebuilt() {
 
 #[test]
 fn a_copy_with_another_number_of_partitions_than_its_identity_is_corrupt() {
-    let case = case(copy(intact(G1, vec![lineage(1)]), None));
+    let case = case(copy(intact(G1, [lineage(1)]), None));
     assert_eq!(case.rebuild().0, Cause::Corrupt);
 }
 
 #[test]
 fn an_unfinished_rebuild_that_is_still_valid_continues() {
-    let old = intact(G1, vec![lineage(5), lineage(5)]);
-    let case = case(copy(old, intact(G2, vec![lineage(10), lineage(20)])));
+    let old = intact(G1, [lineage(5), lineage(5)]);
+    let case = case(copy(old, intact(G2, [lineage(10), lineage(20)])));
     let plan = case.plan();
     assert_eq!((plan.serve, &plan.old[..]), (Some(G1), &[(G1, Old::ServeStale)][..]));
     assert!(matches!(plan.then, Then::Continue { generation: G2, .. }), "{plan:?}");
@@ -334,8 +311,8 @@ fn an_unfinished_rebuild_that_is_still_valid_continues() {
 
 #[test]
 fn beside_an_unfinished_rebuild_too_what_the_log_lost_is_kept() {
-    let old = intact(G1, vec![lineage(5), lineage(500)]);
-    let case = case(copy(old, intact(G2, vec![lineage(10), lineage(20)])));
+    let old = intact(G1, [lineage(5), lineage(500)]);
+    let case = case(copy(old, intact(G2, [lineage(10), lineage(20)])));
     let plan = case.plan();
     let [(G1, Old::Quarantine(why))] = &plan.old[..] else { panic!("{plan:?}") };
     assert!(matches!(plan.then, Then::Continue { generation: G2, .. }), "{plan:?}");
@@ -347,21 +324,21 @@ fn beside_an_unfinished_rebuild_too_what_the_log_lost_is_kept() {
 fn an_unfinished_rebuild_past_its_horizon_is_discarded_not_kept() {
     let mut stale = lineage(10);
     stale.confirmed_at_ms = NOW_MS - RETENTION_MS;
-    let unfinished = || intact(G2, vec![stale.clone(), lineage(10)]);
+    let unfinished = || intact(G2, [stale.clone(), lineage(10)]);
     assert_eq!(
         case(copy(None, unfinished())).rebuild(),
         (Cause::PastHorizon, vec![(G2, Old::Discard)])
     );
 
-    let resumes = case(copy(intact(G1, vec![lineage(1), lineage(1)]), unfinished()));
+    let resumes = case(copy(intact(G1, [lineage(1), lineage(1)]), unfinished()));
     resumes.resumes();
     assert_eq!(resumes.plan().old, [(G2, Old::Discard)]);
 }
 
 #[test]
 fn an_unfinished_rebuild_that_has_what_the_log_lost_is_kept() {
-    let valid = intact(G1, vec![lineage(10), lineage(10)]);
-    let case = case(copy(valid, intact(G2, vec![lineage(10), lineage(101)])));
+    let valid = intact(G1, [lineage(10), lineage(10)]);
+    let case = case(copy(valid, intact(G2, [lineage(10), lineage(101)])));
     case.resumes();
     let plan = case.plan();
     let [(G2, Old::Quarantine(why))] = &plan.old[..] else { panic!("{plan:?}") };
@@ -370,14 +347,14 @@ fn an_unfinished_rebuild_that_has_what_the_log_lost_is_kept() {
 
 #[test]
 fn one_bad_partition_decides_for_all() {
-    let (cause, _) = case(copy(intact(G1, vec![lineage(101), lineage(0)]), None)).rebuild();
+    let (cause, _) = case(copy(intact(G1, [lineage(101), lineage(0)]), None)).rebuild();
     assert_eq!(cause, Cause::Truncated);
 }
 
 #[test]
 fn what_the_log_lost_is_kept_whatever_another_partition_suffers_from() {
     let old = Lineage { confirmed_at_ms: 0, ..lineage(100) };
-    for lineages in [vec![old.clone(), lineage(101)], vec![lineage(101), old.clone()]] {
+    for lineages in [[old.clone(), lineage(101)], [lineage(101), old.clone()]] {
         let (cause, old) = case(copy(intact(G1, lineages), None)).rebuild();
         assert_eq!((cause, quarantined(&old)), (Cause::Truncated, vec![G1]));
     }
@@ -404,12 +381,10 @@ fn a_cancelled_plan_serves_what_the_plan_would_and_begins_nothing() {
 /// It would otherwise be given up for what its predecessor suffered from, or take its place unjudged.
 #[test]
 fn what_is_known_of_one_generation_says_nothing_of_another() {
-    let old = || intact(G1, vec![lineage(10), lineage(20)]);
-    let new = || intact(G2, vec![lineage(10), lineage(20)]);
-    let knows: [fn(&mut Case, Generation) -> bool; 2] = [
-        |case, of| case.diverged.insert((of, Partition(1))),
-        |case, of| case.past_horizon.insert(of),
-    ];
+    let old = || intact(G1, [lineage(10), lineage(20)]);
+    let new = || intact(G2, [lineage(10), lineage(20)]);
+    let knows: [fn(&mut Case, Generation) -> bool; 2] =
+        [|case, of| case.diverged.insert((of, P1)), |case, of| case.past_horizon.insert(of)];
     for know in knows {
         let mut of_old = case(copy(old(), new()));
         know(&mut of_old, G1);
@@ -426,10 +401,10 @@ fn what_is_known_of_one_generation_says_nothing_of_another() {
 
 #[test]
 fn where_the_log_is_incomplete_what_a_peer_gives_takes_a_place_of_its_own() {
-    let mut case = case(copy(intact(G1, vec![lineage(5), lineage(101)]), None));
+    let mut case = case(copy(intact(G1, [lineage(5), lineage(101)]), None));
     case.facts.partitions[0].log_start = Offset(6);
     let plan = case.plan();
-    let Then::Rebuild { generation: G3, cause, refusal: Some(_) } = plan.then else {
+    let Then::Rebuild { generation: G2, cause, refusal: Some(_) } = plan.then else {
         panic!("{plan:?}")
     };
     let put_away = (cause, quarantined(&plan.old));
@@ -446,24 +421,24 @@ fn inexact(exact_from: u64, leader: u32) -> Lineage {
 #[test]
 fn a_copy_that_waits_for_an_end_that_the_log_lost_is_rebuilt_and_serves_meanwhile() {
     let rebuild = |lineage: Lineage| {
-        let in_use = copy(intact(G1, vec![self::lineage(50), lineage.clone()]), None);
-        let unfinished = copy(None, intact(G2, vec![self::lineage(50), lineage]));
+        let in_use = copy(intact(G1, [self::lineage(50), lineage.clone()]), None);
+        let unfinished = copy(None, intact(G2, [self::lineage(50), lineage]));
         [case(in_use).rebuild(), case(unfinished).rebuild()]
     };
     let [in_use, unfinished] = rebuild(inexact(101, 5));
     assert_eq!(in_use, (Cause::Truncated, vec![(G1, Old::ServeStale)]));
     assert_eq!(unfinished, (Cause::Truncated, vec![(G2, Old::Discard)]));
-    let still_there = copy(intact(G1, vec![lineage(50), inexact(100, 5)]), None);
+    let still_there = copy(intact(G1, [lineage(50), inexact(100, 5)]), None);
     case(still_there.clone()).resumes();
     let mut seen = case(still_there);
-    seen.inexact.insert((G1, Partition(1)));
+    seen.inexact.insert((G1, P1));
     assert_eq!(seen.rebuild(), (Cause::Truncated, vec![(G1, Old::ServeStale)]));
 }
 
 #[test]
 fn a_leader_of_the_term_that_told_an_end_has_not_lost_it() {
-    let told_by_6 = copy(intact(G1, vec![lineage(50), inexact(101, 6)]), None);
+    let told_by_6 = copy(intact(G1, [lineage(50), inexact(101, 6)]), None);
     let deposed = case(told_by_6).waits();
     let proof = Proof::EndsBefore { end: Offset(100), reached: Offset(101) };
-    assert_eq!((deposed.partition, deposed.proof), (Partition(1), proof));
+    assert_eq!((deposed.partition, deposed.proof), (P1, proof));
 }

@@ -1,12 +1,9 @@
 //! Which answers count for nothing, and what is said of them.
 
 use super::*;
+use crate::fixtures::end;
 
 const P3: Partition = Partition(3);
-
-fn end(high_watermark: u64, epoch: Option<u32>) -> PartitionEnd {
-    PartitionEnd { high_watermark: Offset(high_watermark), epoch: epoch.map(Epoch) }
-}
 
 #[test]
 fn a_leader_before_the_newest_known_is_deposed() {

@@ -3,34 +3,26 @@
 use std::time::Duration;
 
 use super::*;
-use crate::offset::{Epoch, Partition, Revision};
+use crate::fixtures::{G1, OTHER_TOPIC, P1, TOPIC, epochs, token, token_at};
+use crate::offset::Revision;
 use crate::phase::{Cause, PolicyFault};
 
-const G1: Generation = Generation(1);
-const TOPIC: TopicId = TopicId([1; 16]);
 const NOW: Now = Now { mono: Duration::from_secs(1), wall_ms: 10_000 };
 
 /// READY, exact, one partition read up to 5, confirmed one second ago.
 fn ready() -> Gate {
-    let mut chain = EpochChain::default();
-    chain.observe(Epoch(1), Offset(0));
-    chain.observe(Epoch(3), Offset(4));
     Gate {
         phase: Phase::Ready,
         generation: Some(G1),
         live: true,
         topic: Some(TOPIC),
         positions: vec![Offset(5)],
-        epochs: Arc::new([chain]),
+        epochs: Arc::new([epochs(&[(1, 0), (3, 4)])]),
         exact: true,
         confirmed_at_ms: 9_000,
         awaits_free: true,
         delete_retention_ms_min: u64::MAX,
     }
-}
-
-fn token(position: u64) -> Token {
-    Token { topic: TOPIC, positions: vec![(Offset(position), None)] }
 }
 
 fn at_least(token: Token) -> ReadLevel {
@@ -53,7 +45,7 @@ fn a_ready_copy_is_read_at_once_unless_a_later_position_is_asked_for() {
 
 #[test]
 fn a_snapshot_that_ran_ahead_of_the_gate_into_a_gap_answers_stale_reads_only() {
-    let exact = Lineage { position: Offset(5), ..Lineage::empty(0, 0) };
+    let exact = Lineage::empty(0, 0).read_to(5);
     let holed = Lineage { exact_from: Offset(9), ..exact.clone() };
     for level in [ReadLevel::Local, at_least(token(5)), ReadLevel::Latest] {
         assert_eq!(level.check_snapshot(&[exact.clone(), exact.clone()]), Ok(()));
@@ -80,10 +72,7 @@ fn only_an_exact_live_copy_holds_a_token() {
 fn one_partition_below_the_token_is_enough_to_wait() {
     let mut gate = ready();
     gate.positions = vec![Offset(5), Offset(7)];
-    let wants = |first, second| Token {
-        topic: TOPIC,
-        positions: vec![(Offset(first), None), (Offset(second), None)],
-    };
+    let wants = |first, second| token_at(&[(first, None), (second, None)]);
     assert!(gate.holds(&wants(5, 7)));
     assert!(!gate.holds(&wants(6, 7)) && !gate.holds(&wants(5, 8)));
 }
@@ -112,20 +101,13 @@ fn a_copy_exactly_as_old_as_accepted_is_read() {
 #[test]
 fn a_token_that_can_never_be_reached_is_an_error_not_a_wait() {
     let gate = ready();
-    let of_epoch = |position, epoch| Token {
-        topic: TOPIC,
-        positions: vec![(Offset(position), Some(Epoch(epoch)))],
-    };
-    let other = TopicId([2; 16]);
+    let of_epoch = |position, epoch| token_at(&[(position, Some(epoch))]);
     let cases = [
         (
-            Token { topic: other, ..token(5) },
-            Err(Rejection::TokenOfAnotherTopic { token: other, topic: TOPIC }),
+            Token { topic: OTHER_TOPIC, ..token(5) },
+            Err(Rejection::TokenOfAnotherTopic { token: OTHER_TOPIC, topic: TOPIC }),
         ),
-        (
-            Token { topic: TOPIC, positions: Vec::new() },
-            Err(Rejection::TokenMalformed { has: 0, partitions: 1 }),
-        ),
+        (token_at(&[]), Err(Rejection::TokenMalformed { has: 0, partitions: 1 })),
         (of_epoch(5, 1), Err(Rejection::TokenOfAnotherHistory)),
         (of_epoch(4, 1), Ok(())),
         (of_epoch(9, 3), Ok(())),
@@ -173,7 +155,7 @@ fn a_missed_deadline_names_the_stall_if_there_is_one() {
 
 #[test]
 fn the_token_of_a_write_asks_for_its_own_record_and_nothing_else() {
-    let revision = Revision { partition: Partition(1), offset: Offset(5) };
+    let revision = Revision { partition: P1, offset: Offset(5) };
     let token = Token::of_write(TOPIC, 3, revision);
     assert_eq!(token.positions, [0, 6, 0].map(|position| (Offset(position), None)));
 }

@@ -5,16 +5,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::lineage::EpochChain;
+use crate::fixtures::epochs;
 use crate::offset::Epoch;
 
 fn lineage(position: u64, epochs: &[(u32, u64)]) -> Lineage {
-    let mut lineage = Lineage::empty(0, 0);
-    lineage.position = Offset(position);
-    for (epoch, start) in epochs {
-        lineage.epochs.observe(Epoch(*epoch), Offset(*start));
-    }
-    lineage
+    Lineage::empty(0, 0).read_to(position).of_epochs(epochs)
 }
 
 fn parting(shared: u64, apart: u64) -> Parting {
@@ -41,8 +36,7 @@ fn another_history_parts_below_the_first_epoch_that_only_it_has() {
 fn without_epochs_only_the_old_copys_end_is_a_bound() {
     let new = lineage(300, &[(4, 40)]);
     assert_eq!(Parting::of(&lineage(100, &[]), &new), parting(0, 100));
-    let same = EpochChain::default();
-    assert_eq!(same.shared_with(&same), Offset::ZERO);
+    assert_eq!(epochs(&[]).shared_with(&epochs(&[])), Offset::ZERO);
 }
 
 fn at(offset: u64, value: &[u8]) -> Option<Record<'_>> {
@@ -100,8 +94,7 @@ impl Log {
     /// The lineage of a copy that has read all of it. `hidden`: how many records of an epoch's beginning compaction
     /// took, but never its last one.
     fn lineage(&self, hidden: &BTreeMap<Epoch, usize>) -> Lineage {
-        let mut lineage = Lineage::empty(0, 0);
-        lineage.position = Offset(u64::try_from(self.records.len()).unwrap());
+        let mut lineage = Lineage::empty(0, 0).read_to(u64::try_from(self.records.len()).unwrap());
         let mut left = hidden.clone();
         let last = self.records.len().saturating_sub(1);
         for (offset, (epoch, ..)) in self.records.iter().enumerate() {

@@ -26,17 +26,21 @@ mod writes;
 use super::*;
 use crate::batch::{Batch, BatchBuilder};
 use crate::clock::{Clock, Moment};
+use crate::fixtures::{
+    DAY_MS, G1, G2, G3, G4, OTHER_TOPIC, P0, P1, TOPIC, copy, corrupt, end, facts, intact,
+    kafka_error, records, token_at,
+};
+use crate::lineage::Lineage;
 use crate::log::LogCall;
-use crate::log::{KafkaError, LogCallKind, PartitionEnd};
+use crate::log::LogCallKind;
 use crate::offset::{Epoch, Offset};
 use crate::store::StoreCallKind;
 use crate::store::{Found, StoreCall};
 use crate::time::Now;
-use crate::topic::{PartitionFacts, TopicId, TopicPolicy};
+use crate::topic::TopicPolicy;
 
-pub(super) const P0: Partition = Partition(0);
-const G1: Generation = Generation(1);
-const TOPIC: TopicId = TopicId([1; 16]);
+const SECOND: Duration = Duration::from_secs(1);
+const JUST: Duration = Duration::from_millis(1);
 
 /// What a gap makes inexact is applied as it comes, also beside a READY copy.
 const GAPS_AT_ONCE: Limits = Limits { gap_wait_max: Duration::ZERO, ..Limits::PRODUCTION };
@@ -46,12 +50,6 @@ struct Driven {
     now: Now,
 }
 
-pub(super) fn facts() -> LogFacts {
-    let policy = TopicPolicy { delete_retention_ms: 86_400_000, ..TopicPolicy::safe(3) };
-    let partition = PartitionFacts { log_start: Offset(0), high_watermark: Offset(0), epoch: None };
-    LogFacts { cluster: "c".to_owned(), topic: TOPIC, policy, partitions: vec![partition] }
-}
-
 fn batch(from: u64, key: &[u8]) -> Batch {
     let mut builder = BatchBuilder::new(P0, 1, Offset(from));
     builder.push(Offset(from), None, Some(key), Some(b"v"));
@@ -59,8 +57,7 @@ fn batch(from: u64, key: &[u8]) -> Batch {
 }
 
 fn ends(high_watermark: u64, epoch: Option<u32>) -> LogEvent {
-    let (high_watermark, epoch) = (Offset(high_watermark), epoch.map(Epoch));
-    LogEvent::Ends(vec![Ok(PartitionEnd { high_watermark, epoch })])
+    LogEvent::Ends(vec![Ok(end(high_watermark, epoch))])
 }
 
 impl Driven {
@@ -189,7 +186,7 @@ fn a_recreated_topic_is_closed_without_a_flush() {
     driven.log(LogEvent::Fetched(batch(0, b"a")));
     driven.pass(Limits::PRODUCTION.flush_interval);
     driven.effects();
-    driven.log(LogEvent::TopicId(TopicId([2; 16])));
+    driven.log(LogEvent::TopicId(OTHER_TOPIC));
     let effects = driven.effects();
     assert!(!flushes(&effects), "{effects:?}");
     assert!(effects.contains(&Effect::Store(StoreCall::Close { generation: G1 })), "{effects:?}");

@@ -1,12 +1,8 @@
 //! What is waited for, and which snapshots may answer.
 
 use super::*;
-use crate::lineage::EpochChain;
-use crate::offset::Epoch;
-use crate::topic::TopicId;
+use crate::fixtures::{G1, TOPIC, epochs, token, token_at};
 
-const G1: Generation = Generation(1);
-const TOPIC: TopicId = TopicId([1; 16]);
 const NOW: Now = Now { mono: Duration::from_secs(1), wall_ms: 10_000 };
 const UNTIL: Duration = Duration::from_secs(3);
 
@@ -18,7 +14,7 @@ fn ready(position: u64) -> Arc<Gate> {
         live: true,
         topic: Some(TOPIC),
         positions: vec![Offset(position)],
-        epochs: Arc::new([EpochChain::default()]),
+        epochs: Arc::new([epochs(&[])]),
         exact: true,
         confirmed_at_ms: 9_000,
         ..Gate::closed()
@@ -27,11 +23,7 @@ fn ready(position: u64) -> Arc<Gate> {
 
 /// On disk the confirmation is four seconds old.
 fn snapshot(position: u64) -> Lineage {
-    Lineage { position: Offset(position), ..Lineage::empty(6_000, 0) }
-}
-
-fn token(position: u64) -> Token {
-    Token { topic: TOPIC, positions: vec![(Offset(position), None)] }
+    Lineage::empty(6_000, 0).read_to(position)
 }
 
 fn path(demand: impl Into<Demand>) -> ReadPath {
@@ -88,9 +80,8 @@ fn a_snapshot_behind_the_token_does_not_answer() {
 
 #[test]
 fn a_snapshot_of_another_history_than_the_tokens_is_refused() {
-    let of_epoch_1 = Token { topic: TOPIC, positions: vec![(Offset(5), Some(Epoch(1)))] };
-    let mut other = snapshot(9);
-    other.epochs.observe(Epoch(2), Offset(4));
+    let of_epoch_1 = token_at(&[(5, Some(1))]);
+    let other = snapshot(9).of_epochs(&[(2, 4)]);
     let latest = Demand { first: Some(of_epoch_1.clone()), ..ReadLevel::Latest.into() };
     for demand in [ReadLevel::AtLeast(of_epoch_1).into(), latest] {
         let mut path = path(demand);

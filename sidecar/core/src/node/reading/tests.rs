@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::reader::{Fetch, Reader};
 use crate::batch::{Batch, BatchBuilder};
 use crate::clock::{Clock, Moment};
+use crate::fixtures::{self, P0, facts};
 use crate::limits::Limits;
-use crate::lineage::{EpochChain, Lineage};
+use crate::lineage::Lineage;
 use crate::log::PartitionEnd;
-use crate::node::tests::{P0, facts};
 use crate::offset::{Epoch, Offset};
 use crate::time::Now;
 use crate::topic::TopicPolicy;
@@ -42,10 +42,7 @@ fn later(ms: u64) -> Moment {
 }
 
 fn lineage(position: u64, confirmed_at_ms: u64) -> Lineage {
-    let mut epochs = EpochChain::default();
-    epochs.observe(Epoch(1), Offset(0));
-    let position = Offset(position);
-    Lineage { position, epochs, ..Lineage::empty(confirmed_at_ms, RETENTION_MS) }
+    Lineage::empty(confirmed_at_ms, RETENTION_MS).read_to(position).of_epochs(&[(1, 0)])
 }
 
 /// At 5 of 9, confirmed when it started.
@@ -54,16 +51,12 @@ fn reader() -> Reader {
 }
 
 fn end(high_watermark: u64) -> PartitionEnd {
-    PartitionEnd { high_watermark: Offset(high_watermark), epoch: Some(Epoch(1)) }
+    fixtures::end(high_watermark, Some(1))
 }
 
 /// Records up to `to` (exclusive); `gap` leaves out the first.
 fn records(from: u64, to: u64, gap: bool) -> Batch {
-    let mut builder = BatchBuilder::new(P0, 1, Offset(from));
-    for offset in from + u64::from(gap)..to {
-        builder.push(Offset(offset), Some(Epoch(1)), Some(b"k"), Some(b"v"));
-    }
-    builder.finish(Offset(20))
+    fixtures::records(from, from + u64::from(gap)..to, Some(1), 20)
 }
 
 fn nothing_at_end(position: u64, epoch: u32) -> Batch {
@@ -127,11 +120,8 @@ fn a_gap_of_a_later_leader_than_the_one_that_confirmed_counts() {
     let accepted = |confirmed_by, records_of| {
         let mut reader = reader();
         let asked = later(1_000);
-        let end = PartitionEnd { high_watermark: Offset(5), epoch: Some(Epoch(confirmed_by)) };
-        reader.on_end(&end, asked);
-        let mut builder = BatchBuilder::new(P0, 1, Offset(5));
-        builder.push(Offset(6), Some(Epoch(records_of)), Some(b"k"), Some(b"v"));
-        let batch = builder.finish(Offset(20));
+        reader.on_end(&fixtures::end(5, Some(confirmed_by)), asked);
+        let batch = fixtures::records(5, [6], Some(records_of), 20);
         let (_, lineage) = reader.accept(batch, false, &facts().policy, asked, &Limits::PRODUCTION);
         lineage.exact_from
     };

@@ -2,14 +2,11 @@
 
 use super::*;
 use crate::gate::{Rejection, Until};
-use crate::store::FoundCopy;
-use crate::token::Token;
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
-fn token(position: u64, epoch: Option<u32>) -> Until {
-    let positions = vec![(Offset(position), epoch.map(Epoch))];
-    Until::AtLeast(Token { topic: TOPIC, positions })
+fn until(position: u64, epoch: Option<u32>) -> Until {
+    Until::AtLeast(token_at(&[(position, epoch)]))
 }
 
 fn reached(end: u64) -> Reply {
@@ -26,14 +23,14 @@ impl Driven {
 fn no_more_reads_wait_than_may_and_one_that_is_gone_makes_room() {
     let limits = Limits { awaits_max: 2, ..Limits::PRODUCTION };
     let mut driven = Driven::ready(facts(), limits);
-    driven.wait(1, token(5, None));
+    driven.wait(1, until(5, None));
     assert_eq!(driven.node.status().awaits, 1);
-    driven.wait(2, token(5, None));
+    driven.wait(2, until(5, None));
     assert_eq!(driven.replies(), []);
-    driven.wait(3, token(5, None));
+    driven.wait(3, until(5, None));
     assert_eq!(driven.replies(), [(3, Reply::Rejected(Rejection::Overloaded))]);
     driven.event(Event::Gone(RequestId(1)));
-    driven.wait(4, token(5, None));
+    driven.wait(4, until(5, None));
     assert_eq!(driven.replies(), []);
 }
 
@@ -75,7 +72,7 @@ fn a_wait_ends_when_its_time_is_up_and_the_node_wakes_for_it() {
     let mut driven = Driven::reading();
     // All questions are asked: none asks for a timer.
     driven.pass(Limits::PRODUCTION.ends_interval);
-    driven.wait(1, token(5, None));
+    driven.wait(1, until(5, None));
     assert_eq!(driven.node.next_timer(), Some(driven.now.mono + DEADLINE));
     driven.pass(DEADLINE - Duration::from_millis(1));
     assert_eq!(driven.replies(), []);
@@ -98,7 +95,7 @@ fn a_token_is_beyond_the_log_only_if_a_leader_of_its_time_says_so() {
         (6, None, Some(3), None),
     ] {
         let mut driven = Driven::reading();
-        driven.wait(1, token(7, token_epoch));
+        driven.wait(1, until(7, token_epoch));
         driven.log(ends(0, None));
         driven.pass(Limits::PRODUCTION.ends_interval);
         driven.effects();
@@ -111,10 +108,8 @@ fn a_token_is_beyond_the_log_only_if_a_leader_of_its_time_says_so() {
 #[test]
 fn a_token_waited_for_is_judged_again_by_what_the_copy_learns() {
     let mut driven = Driven::reading();
-    driven.wait(1, token(5, Some(1)));
-    let mut builder = BatchBuilder::new(P0, 1, Offset(0));
-    builder.push(Offset(0), Some(Epoch(2)), Some(b"k"), None);
-    driven.takes(builder.finish(Offset(1)));
+    driven.wait(1, until(5, Some(1)));
+    driven.takes(records(0, [0], Some(2), 1));
     let foreign = Reply::Rejected(Rejection::TokenOfAnotherHistory);
     assert_eq!(driven.replies(), [(1, foreign)], "epoch 1 ended at 0");
 }
@@ -122,36 +117,29 @@ fn a_token_waited_for_is_judged_again_by_what_the_copy_learns() {
 #[test]
 fn whoever_waits_is_told_when_the_node_drains_or_refuses() {
     let mut draining = Driven::reading();
-    draining.wait(1, token(5, None));
+    draining.wait(1, until(5, None));
     draining.event(Event::Command(RequestId(2), Command::Drain));
     assert_eq!(draining.replies()[0], (1, Reply::Rejected(Rejection::Draining)));
 
     let mut refusing = Driven::reading();
-    refusing.wait(1, token(5, None));
-    let mut unsafe_facts = facts();
-    unsafe_facts.policy.cleanup = "delete".to_owned();
-    refusing.log(LogEvent::Facts(unsafe_facts.clone()));
+    refusing.wait(1, until(5, None));
+    refusing.log(LogEvent::Facts(facts().deleting()));
     assert_eq!(refusing.replies(), [], "the copy is closed and judged again first");
     refusing.done(StoreCallKind::Close);
-    refusing.log(LogEvent::Facts(unsafe_facts));
-    let found = FoundCopy { current: None, building: None, next: G1 };
-    refusing.store(StoreEvent::Found(Found::Copy(found)));
+    refusing.log(LogEvent::Facts(facts().deleting()));
+    refusing.store(StoreEvent::Found(copy(None, None)));
     let replies = refusing.replies();
     let [(1, Reply::Rejected(Rejection::Refused(_)))] = replies[..] else { panic!("{replies:?}") };
 }
 
 #[test]
 fn a_position_reached_counts_only_once_the_copy_is_exact() {
-    let mut facts = facts();
-    facts.policy.log_append_time = false;
-    let mut driven = Driven::ready(facts, GAPS_AT_ONCE);
+    let mut driven = Driven::ready(facts().on_writers_clocks(), GAPS_AT_ONCE);
     driven.log(ends(0, None));
     driven.wait(1, Until::Latest(None));
     driven.log(ends(2, None));
     assert_eq!(driven.replies(), [], "the copy is at 0");
-    let mut holed = BatchBuilder::new(P0, 1, Offset(0));
-    holed.push(Offset(1), None, Some(b"k"), None);
-    for batch in [holed.finish(Offset(3)), batch(2, b"k")] {
+    for batch in [records(0, [1], None, 3), batch(2, b"k")] {
         assert_eq!(driven.replies(), []);
         driven.takes(batch);
     }
@@ -166,9 +154,7 @@ fn a_wait_lasts_over_a_rebuild_until_the_new_copy_is_in_use() {
     driven.log(ends(1, None));
     driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
     driven.done(StoreCallKind::Close);
-    let mut facts = facts();
-    facts.partitions[0].high_watermark = Offset(1);
-    driven.log(LogEvent::Facts(facts));
+    driven.log(LogEvent::Facts(facts().reaching(0, 1)));
     driven.store(StoreEvent::Found(Found::Nothing));
     driven.done(StoreCallKind::Create);
     driven.log(LogEvent::Assigned { partition: P0 });

@@ -4,15 +4,13 @@ use super::*;
 use crate::gate::Rejection;
 use crate::peer::{PeerCall, PeerEvent};
 use crate::phase::Refusal;
-use crate::store::{FoundCopy, StoreError, StoreErrorKind};
+use crate::store::{StoreError, StoreErrorKind};
 
 const CANCEL: RequestId = RequestId(1);
 const CONTINUE: RequestId = RequestId(2);
 
 fn five_to_read() -> LogFacts {
-    let mut facts = facts();
-    facts.partitions[0].high_watermark = Offset(5);
-    facts
+    facts().reaching(0, 5)
 }
 
 /// A rebuild of five records with a credit out.
@@ -64,12 +62,8 @@ impl Driven {
     /// Opened again, with a rebuild on the disk that has read so much.
     fn finds_unfinished(&mut self, position: u64) {
         self.log(LogEvent::Facts(five_to_read()));
-        let mut lineage = crate::lineage::Lineage::empty(self.now.wall_ms, 86_400_000);
-        lineage.position = Offset(position);
-        let state = crate::store::GenerationState::Intact(vec![lineage]);
-        let building = Some(crate::store::FoundGeneration { generation: G1, state });
-        let copy = FoundCopy { current: None, building, next: Generation(2) };
-        self.store(StoreEvent::Found(Found::Copy(copy)));
+        let lineage = Lineage::empty(self.now.wall_ms, DAY_MS).read_to(position);
+        self.store(StoreEvent::Found(copy(None, intact(G1, [lineage]))));
         self.effects();
     }
 }
@@ -147,7 +141,7 @@ fn cancelled_in_the_pause_after_a_disk_error_it_stays_so() {
 #[test]
 fn cancelled_while_it_is_closed_for_another_reason_it_stays_so() {
     let mut driven = restoring();
-    driven.log(LogEvent::TopicId(TopicId([9; 16])));
+    driven.log(LogEvent::TopicId(OTHER_TOPIC));
     driven.effects();
     assert_eq!(Driven::reply(&driven.cancel(), CANCEL), Some(Reply::Done));
     driven.done(StoreCallKind::Close);
@@ -211,10 +205,7 @@ fn another_refusal_comes_before_the_operators() {
 fn fetching(log_start: u64) -> Driven {
     let driven = Driven::new(Limits { peer_offsets_min: 5, ..Limits::PRODUCTION });
     let mut driven = Driven { node: driven.node.with_peers(), ..driven };
-    let mut facts = facts();
-    facts.partitions[0].log_start = Offset(log_start);
-    facts.partitions[0].high_watermark = Offset(log_start + 5);
-    driven.log(LogEvent::Facts(facts));
+    driven.log(LogEvent::Facts(facts().reaching(log_start, log_start + 5)));
     driven.effects();
     driven.store(StoreEvent::Found(Found::Nothing));
     let asks = |effect: &Effect| matches!(effect, Effect::Peer(PeerCall::Fetch { .. }));

@@ -1,8 +1,6 @@
 //! A wall clock that is wrong, or set while the process runs.
 
-use super::peers::{
-    G2, NOW_MS, RETENTION_MS, adopt, copy, fetched, intact, limits, log_of, with_peers,
-};
+use super::peers::{NOW_MS, RETENTION_MS, adopt, fetched, held, limits, log_of, with_peers};
 use super::*;
 use crate::phase::{Cause, Refusal};
 use crate::store::FoundGeneration;
@@ -34,7 +32,7 @@ fn a_clock_that_is_set_back_makes_no_peers_copy_young() {
     let trusted = RETENTION_MS - MARGIN_MS;
     for back_ms in [0, MARGIN_MS, trusted / 2, trusted, 5 * RETENTION_MS] {
         let taken = |age_ms| {
-            let driven = given(age_ms, back_ms.min(NOW_MS), intact(G1, 25, NOW_MS));
+            let driven = given(age_ms, back_ms.min(NOW_MS), held(G1, 25, NOW_MS));
             driven.node.shared.phase == Phase::Restoring(Cause::Unfinished)
         };
         assert!(taken(trusted - 1) && !taken(trusted), "set back by {back_ms} ms");
@@ -44,7 +42,7 @@ fn a_clock_that_is_set_back_makes_no_peers_copy_young() {
 /// What this node is given is read on until its own horizon, whatever the clock says.
 #[test]
 fn a_clock_that_is_set_back_costs_no_copy_that_is_read_into() {
-    let mut driven = given(0, 5 * RETENTION_MS, intact(G1, 25, NOW_MS));
+    let mut driven = given(0, 5 * RETENTION_MS, held(G1, 25, NOW_MS));
     assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
     driven.log(LogEvent::Assigned { partition: P0 });
     driven.now.wall_ms = 0;
@@ -57,7 +55,7 @@ fn a_clock_that_is_set_back_costs_no_copy_that_is_read_into() {
 #[test]
 fn a_copy_from_the_future_becomes_no_younger_by_waiting() {
     for (set_forward_ms, taken) in [(0, false), (3 * MARGIN_MS - 1, false), (3 * MARGIN_MS, true)] {
-        let mut driven = given(0, 0, intact(G1, 25, NOW_MS + 4 * MARGIN_MS));
+        let mut driven = given(0, 0, held(G1, 25, NOW_MS + 4 * MARGIN_MS));
         for _ in 0..4 {
             assert!(refuses(&driven), "{:?}", driven.node.shared.phase);
             driven.pass(Duration::from_millis(MARGIN_MS));

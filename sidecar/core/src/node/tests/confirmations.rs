@@ -2,15 +2,11 @@
 
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 /// Two partitions, so that one answer is not all of them, and a retention that asks for a write every five seconds.
 fn confirming() -> Driven {
-    let mut facts = facts();
-    facts.policy.delete_retention_ms = 100_000;
-    facts.partitions = vec![facts.partitions[0]; 2];
+    let facts = facts().of_partitions(2).retaining(100_000);
     let mut driven = Driven::rebuilding(facts, Limits::PRODUCTION);
-    for partition in [P0, Partition(1)] {
+    for partition in [P0, P1] {
         driven.log(LogEvent::Assigned { partition });
     }
     driven.log(LogEvent::TopicId(TOPIC));
@@ -22,8 +18,7 @@ fn confirming() -> Driven {
 
 impl Driven {
     fn answer_ends(&mut self) {
-        let end = PartitionEnd { high_watermark: Offset(0), epoch: None };
-        self.log(LogEvent::Ends(vec![Ok(end); 2]));
+        self.log(LogEvent::Ends(vec![Ok(end(0, None)); 2]));
         self.log(LogEvent::TopicId(TOPIC));
     }
 

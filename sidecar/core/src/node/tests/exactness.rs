@@ -1,57 +1,39 @@
 //! A copy that waits for an end of the log which the log then loses: it is rebuilt, and never READY as it is.
 
 use super::*;
-use crate::lineage::Lineage;
 use crate::log::Loss;
 use crate::phase::Cause;
 use crate::stall::StallKind;
-use crate::store::{FoundCopy, FoundGeneration, GenerationState};
 
 fn log(high_watermark: u64, epoch: u32) -> LogFacts {
-    let mut facts = facts();
-    facts.partitions[0].high_watermark = Offset(high_watermark);
-    facts.partitions[0].epoch = Some(Epoch(epoch));
-    facts
+    facts().reaching(0, high_watermark).led_by(epoch)
 }
 
-fn records(range: std::ops::Range<u64>, epoch: u32, bound: u64) -> Batch {
-    let mut builder = BatchBuilder::new(P0, 1, Offset(range.start));
-    for offset in range {
-        builder.push(Offset(offset), Some(Epoch(epoch)), Some(b"k"), Some(b"v"));
-    }
-    builder.finish(Offset(bound))
+fn unbroken(range: std::ops::Range<u64>, epoch: u32, bound: u64) -> Batch {
+    records(range.start, range, Some(epoch), bound)
 }
 
 /// A rebuild read up to 60. The leader of epoch 5, which ends at 120, had removed the record at 10 for a later one.
 fn holed() -> Driven {
     let mut driven = Driven::rebuilding(log(120, 5), Limits::PRODUCTION);
     driven.log(LogEvent::Assigned { partition: P0 });
-    let mut builder = BatchBuilder::new(P0, 1, Offset(0));
-    for offset in (0..10).chain(11..60) {
-        builder.push(Offset(offset), Some(Epoch(5)), Some(b"k"), Some(b"v"));
-    }
-    driven.takes(builder.finish(Offset(120)));
+    driven.takes(records(0, (0..10).chain(11..60), Some(5), 120));
     driven
 }
 
 impl Driven {
     fn decides(&mut self, facts: LogFacts, lineage: Option<Lineage>) -> Cause {
         self.log(LogEvent::Facts(facts));
-        let current = lineage.map(|lineage| FoundGeneration {
-            generation: G1,
-            state: GenerationState::Intact(vec![lineage]),
-        });
-        let found = FoundCopy { current, building: None, next: Generation(2) };
-        self.store(StoreEvent::Found(Found::Copy(found)));
+        let current = lineage.and_then(|lineage| intact(G1, [lineage]));
+        self.store(StoreEvent::Found(copy(current, None)));
         self.node.status().progress.expect("the copy was decided on").cause
     }
 }
 
 /// On disk: read to `position`, exact only from 120 on, as a leader of epoch 5 had told.
 fn waiting(driven: &Driven, position: u64) -> Lineage {
-    let empty = Lineage::empty(driven.now.wall_ms, 86_400_000);
-    let mut lineage = Lineage { position: Offset(position), exact_from: Offset(120), ..empty };
-    lineage.epochs.observe(Epoch(5), Offset(0));
+    let lineage = Lineage::empty(driven.now.wall_ms, DAY_MS).read_to(position);
+    let mut lineage = Lineage { exact_from: Offset(120), ..lineage.of_epochs(&[(5, 0)]) };
     lineage.ends.tell(Epoch(5), Offset(120));
     lineage
 }
@@ -77,7 +59,7 @@ fn the_leader_that_told_an_end_is_deposed_when_it_tells_less() {
 
 /// Reads records of epoch 6 from 110 on, where the leader of epoch 5 had told 120: that is asked for.
 fn doubts(driven: &mut Driven) {
-    driven.log(LogEvent::Fetched(records(110..130, 6, 130)));
+    driven.log(LogEvent::Fetched(unbroken(110..130, 6, 130)));
     let (at, epoch) = (Offset(120), Some(Epoch(5)));
     let asked = Effect::Log(LogCall::Assign { partition: P0, at, epoch });
     assert!(driven.effects().contains(&asked), "the leader knows whether it has what epoch 5 had");
@@ -87,7 +69,7 @@ fn doubts(driven: &mut Driven) {
 #[test]
 fn a_log_that_grew_again_has_lost_what_its_new_epoch_begins_below() {
     let mut driven = holed();
-    driven.takes(records(60..110, 5, 130));
+    driven.takes(unbroken(60..110, 5, 130));
     doubts(&mut driven);
     driven.log(LogEvent::Lost { partition: P0, loss: Loss::Diverged });
     driven.pass(Limits::PRODUCTION.retry_max);
@@ -97,9 +79,9 @@ fn a_log_that_grew_again_has_lost_what_its_new_epoch_begins_below() {
 #[test]
 fn an_end_in_doubt_that_the_log_has_is_read_on_to() {
     let mut driven = holed();
-    driven.takes(records(60..110, 5, 130));
+    driven.takes(unbroken(60..110, 5, 130));
     doubts(&mut driven);
-    driven.log(LogEvent::Fetched(records(120..130, 6, 130)));
+    driven.log(LogEvent::Fetched(unbroken(120..130, 6, 130)));
     let (at, epoch) = (Offset(110), Some(Epoch(5)));
     let reads_on = Effect::Log(LogCall::Assign { partition: P0, at, epoch });
     let effects = driven.effects();
@@ -107,13 +89,13 @@ fn an_end_in_doubt_that_the_log_has_is_read_on_to() {
     let applies = |effect: &Effect| matches!(effect, Effect::Store(StoreCall::Apply { .. }));
     assert!(!effects.iter().any(applies), "what lies between was not read");
     driven.log(LogEvent::Assigned { partition: P0 });
-    driven.takes(records(110..130, 6, 130));
+    driven.takes(unbroken(110..130, 6, 130));
 }
 
 #[test]
 fn a_leader_that_has_not_heard_of_the_epoch_that_told_an_end_is_asked_again() {
     let mut driven = holed();
-    driven.takes(records(60..110, 5, 130));
+    driven.takes(unbroken(60..110, 5, 130));
     doubts(&mut driven);
     driven.log(LogEvent::Lost { partition: P0, loss: Loss::UnknownEpoch });
     driven.pass(Limits::PRODUCTION.retry_max);
@@ -125,8 +107,8 @@ fn a_leader_that_has_not_heard_of_the_epoch_that_told_an_end_is_asked_again() {
 #[test]
 fn an_epoch_that_begins_where_a_gaps_end_was_is_a_clean_election() {
     let mut driven = holed();
-    driven.takes(records(60..120, 5, 130));
-    driven.takes(records(120..130, 6, 130));
+    driven.takes(unbroken(60..120, 5, 130));
+    driven.takes(unbroken(120..130, 6, 130));
     assert!(!matches!(driven.node.shared.phase, Phase::Opening), "{:?}", driven.node.shared.phase);
 }
 
@@ -149,11 +131,8 @@ fn a_gap_read_while_the_leader_changed_is_read_again() {
 
 #[test]
 fn each_gap_is_held_against_the_leader_that_was_known_when_it_was_asked_for() {
-    let holed = |range: std::ops::Range<u64>, bound| {
-        let mut builder = BatchBuilder::new(P0, 1, Offset(range.start));
-        builder.push(Offset(range.end - 1), Some(Epoch(5)), Some(b"k"), Some(b"v"));
-        builder.finish(Offset(bound))
-    };
+    let holed =
+        |range: std::ops::Range<u64>, bound| records(range.start, [range.end - 1], Some(5), bound);
     let mut driven = Driven::rebuilding(log(120, 5), Limits::PRODUCTION);
     driven.log(LogEvent::Assigned { partition: P0 });
     driven.log(ends(120, Some(6)));
@@ -188,12 +167,12 @@ fn a_copy_on_disk_that_finds_the_loss_while_it_reads_on_is_rebuilt() {
 #[test]
 fn a_gap_that_is_not_on_disk_is_not_held_against_the_disk() {
     let mut driven = holed();
-    driven.takes(records(60..110, 5, 130));
+    driven.takes(unbroken(60..110, 5, 130));
     doubts(&mut driven);
     driven.log(LogEvent::Lost { partition: P0, loss: Loss::Diverged });
     driven.pass(Limits::PRODUCTION.retry_max);
     driven.done(StoreCallKind::Close);
-    let before = Lineage::empty(driven.now.wall_ms, 86_400_000);
+    let before = Lineage::empty(driven.now.wall_ms, DAY_MS);
     assert_eq!(driven.decides(log(130, 6), Some(before)), Cause::Resume);
 }
 

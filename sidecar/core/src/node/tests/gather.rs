@@ -5,17 +5,12 @@ use crate::log::Loss;
 
 /// What others write with transactions to a topic that protects nothing.
 fn plain() -> Driven {
-    let mut facts = facts();
-    facts.policy.log_append_time = false;
-    facts.partitions[0].epoch = Some(Epoch(5));
-    Driven::ready(facts, Limits::PRODUCTION)
+    Driven::ready(facts().led_by(5).on_writers_clocks(), Limits::PRODUCTION)
 }
 
 /// A record at `to - 1`; what lies between `from` and it is missing.
 fn holed(from: u64, to: u64, epoch: u32, bound: u64) -> Batch {
-    let mut builder = BatchBuilder::new(P0, 1, Offset(from));
-    builder.push(Offset(to - 1), Some(Epoch(epoch)), Some(b"k"), Some(b"v"));
-    builder.finish(Offset(bound))
+    records(from, [to - 1], Some(epoch), bound)
 }
 
 fn applied(effects: Vec<Effect>) -> Vec<(std::ops::Range<u64>, bool)> {

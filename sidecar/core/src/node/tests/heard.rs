@@ -1,6 +1,6 @@
 //! What is written of a retention that was heard, and before what.
 
-use super::peers::{G2, NOW_MS, copy, intact, limits, log_of};
+use super::peers::{NOW_MS, held, limits, log_of};
 use super::*;
 use crate::phase::Cause;
 use crate::store::StoreErrorKind;
@@ -10,15 +10,11 @@ const LOWERED_MS: u64 = 25_000;
 const BEHIND_MS: u64 = NOW_MS - 50_000;
 
 fn with_retention(delete_retention_ms: u64) -> LogFacts {
-    let mut facts = log_of(0, 100);
-    facts.policy.delete_retention_ms = delete_retention_ms;
-    facts
+    log_of(0, 100).retaining(delete_retention_ms)
 }
 
 fn refusing(delete_retention_ms: u64) -> LogEvent {
-    let mut facts = with_retention(delete_retention_ms);
-    facts.policy.cleanup = "delete".to_owned();
-    LogEvent::Facts(facts)
+    LogEvent::Facts(with_retention(delete_retention_ms).deleting())
 }
 
 fn lowest(calls: &[StoreCall]) -> Vec<(Generation, u64)> {
@@ -61,7 +57,7 @@ fn what_a_refusing_node_hears_is_on_disk_before_it_waits_on() {
     let mut driven = Driven::new(limits());
     driven.log(refusing(100_000));
     driven.effects();
-    driven.store(StoreEvent::Found(copy(intact(G1, 90, BEHIND_MS), None)));
+    driven.store(StoreEvent::Found(copy(held(G1, 90, BEHIND_MS), None)));
     assert_eq!(driven.store_calls(), [], "nothing that the copy does not know");
     assert_eq!(driven.node.gate().generation, Some(G1));
 
@@ -86,7 +82,7 @@ fn what_a_refusing_node_hears_is_on_disk_before_it_waits_on() {
 #[test]
 fn both_generations_learn_it_before_either_is_judged() {
     let mut driven = Driven::new(limits());
-    let found = copy(intact(G1, 90, BEHIND_MS), intact(G2, 10, NOW_MS));
+    let found = copy(held(G1, 90, BEHIND_MS), held(G2, 10, NOW_MS));
     driven.finds(with_retention(LOWERED_MS), found);
     let effects = driven.recorded();
     let calls: Vec<_> = effects
@@ -104,7 +100,7 @@ fn both_generations_learn_it_before_either_is_judged() {
 fn what_could_not_be_written_is_written_when_the_copy_is_opened_again() {
     let mut driven = Driven::new(limits());
     driven.log(refusing(100_000));
-    driven.store(StoreEvent::Found(copy(intact(G1, 90, BEHIND_MS), None)));
+    driven.store(StoreEvent::Found(copy(held(G1, 90, BEHIND_MS), None)));
     driven.log(refusing(LOWERED_MS));
     driven.ended(StoreCallKind::Confirm, G1);
     driven.fails(StoreCallKind::Flush, StoreErrorKind::Full);
@@ -112,7 +108,7 @@ fn what_could_not_be_written_is_written_when_the_copy_is_opened_again() {
     driven.pass(limits().retry_max);
     driven.ended(StoreCallKind::Close, G1);
     driven.effects();
-    driven.finds(with_retention(100_000), copy(intact(G1, 90, BEHIND_MS), None));
+    driven.finds(with_retention(100_000), copy(held(G1, 90, BEHIND_MS), None));
     assert_eq!(lowest(&driven.store_calls()), [(G1, LOWERED_MS)]);
 }
 
@@ -120,13 +116,13 @@ fn what_could_not_be_written_is_written_when_the_copy_is_opened_again() {
 #[test]
 fn a_copy_that_turns_out_to_be_damaged_when_it_is_written_is_not_written_again() {
     let mut driven = Driven::new(limits());
-    driven.finds(with_retention(LOWERED_MS), copy(intact(G1, 90, NOW_MS), None));
+    driven.finds(with_retention(LOWERED_MS), copy(held(G1, 90, NOW_MS), None));
     assert_eq!(lowest(&driven.store_calls()), [(G1, LOWERED_MS)]);
     driven.fails(StoreCallKind::Confirm, StoreErrorKind::Corrupt);
     driven.pass(limits().retry_max);
     driven.ended(StoreCallKind::Close, G1);
     driven.effects();
-    driven.finds(with_retention(LOWERED_MS), copy(intact(G1, 90, NOW_MS), None));
+    driven.finds(with_retention(LOWERED_MS), copy(held(G1, 90, NOW_MS), None));
     let calls = driven.store_calls();
     assert!(matches!(calls[..], [StoreCall::Quarantine { generation: G1, .. }]), "{calls:?}");
 }
@@ -135,7 +131,7 @@ fn a_copy_that_turns_out_to_be_damaged_when_it_is_written_is_not_written_again()
 #[test]
 fn a_copy_that_is_kept_beside_its_rebuild_learns_it_too() {
     let mut driven = Driven::new(limits());
-    driven.finds(log_of(0, 100), copy(intact(G1, 90, NOW_MS), intact(G2, 10, NOW_MS)));
+    driven.finds(log_of(0, 100), copy(held(G1, 90, NOW_MS), held(G2, 10, NOW_MS)));
     assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
     driven.effects();
     driven.log(LogEvent::Facts(with_retention(90_000)));
@@ -143,7 +139,7 @@ fn a_copy_that_is_kept_beside_its_rebuild_learns_it_too() {
     assert_eq!(driven.store_calls(), closes);
     closes.iter().zip([G1, G2]).for_each(|(call, of)| driven.ended(call.kind(), of));
     driven.effects();
-    driven.finds(log_of(0, 100), copy(intact(G1, 90, NOW_MS), intact(G2, 10, NOW_MS)));
+    driven.finds(log_of(0, 100), copy(held(G1, 90, NOW_MS), held(G2, 10, NOW_MS)));
     let effects = driven.recorded();
     let calls = effects.into_iter().filter_map(|effect| match effect {
         Effect::Store(call) => Some(call),
@@ -157,9 +153,7 @@ fn a_copy_that_is_read_into_learns_it_with_a_flush_at_once() {
     let mut driven = Driven::ready(log_of(0, 0), limits());
     driven.log(LogEvent::Facts(log_of(0, 0)));
     assert_eq!(driven.store_calls(), []);
-    let mut lowered = log_of(0, 0);
-    lowered.policy.delete_retention_ms = 90_000;
-    driven.log(LogEvent::Facts(lowered));
+    driven.log(LogEvent::Facts(log_of(0, 0).retaining(90_000)));
     driven.log(LogEvent::TopicId(TOPIC));
     driven.log(LogEvent::TopicId(TOPIC));
     let calls = driven.store_calls();
@@ -174,12 +168,10 @@ fn a_copy_that_is_read_into_learns_it_with_a_flush_at_once() {
 fn a_copy_that_may_lack_tombstones_already_is_condemned_on_disk() {
     let trust_ms = u64::try_from(limits().policy_trust.as_millis()).unwrap();
     let mut driven = Driven::ready(log_of(0, 0), limits());
-    let mut lowered = log_of(0, 0);
-    lowered.policy.delete_retention_ms = trust_ms;
-    driven.log(LogEvent::Facts(lowered));
+    driven.log(LogEvent::Facts(log_of(0, 0).retaining(trust_ms)));
     driven.ended(StoreCallKind::Close, G1);
     driven.effects();
-    driven.finds(log_of(0, 100), copy(intact(G1, 0, NOW_MS), None));
+    driven.finds(log_of(0, 100), copy(held(G1, 0, NOW_MS), None));
     let calls = driven.store_calls();
     // What was heard is kept: it counts for a peer's copy, too.
     assert_eq!(lowest(&calls), [(G1, trust_ms)]);
@@ -206,9 +198,7 @@ fn a_gap_that_a_lag_protects_is_flushed_when_the_lag_is_known_to_be_the_same() {
         let mut driven = Driven::reading();
         driven.pass(Duration::from_secs(1));
         driven.log(ends(0, None));
-        let mut builder = BatchBuilder::new(P0, 1, Offset(0));
-        builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
-        driven.takes(builder.finish(Offset(9)));
+        driven.takes(records(0, [1], None, 9));
         driven.pass(Limits::PRODUCTION.flush_interval);
         assert!(!driven.flushed(), "the configuration of then is not known");
         driven.log(ends(9, None));

@@ -2,8 +2,6 @@
 
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 #[test]
 fn applied_data_is_flushed_when_it_is_old_and_not_before() {
     let interval = Limits::PRODUCTION.flush_interval;
@@ -59,9 +57,7 @@ fn a_flush_under_way_needs_no_timer() {
 
 #[test]
 fn a_restore_without_events_wakes_to_name_what_it_waits_for() {
-    let mut behind = facts();
-    behind.partitions[0].high_watermark = Offset(9);
-    let mut driven = Driven::rebuilding(behind, Limits::PRODUCTION);
+    let mut driven = Driven::rebuilding(facts().reaching(0, 9), Limits::PRODUCTION);
     driven.log(LogEvent::Assigned { partition: P0 });
     let stall_at = driven.now.mono + Limits::PRODUCTION.stall_after;
     driven.pass(SECOND);
@@ -102,23 +98,17 @@ fn an_answered_audit_is_not_repeated_before_its_interval() {
 /// Below its target a rebuild has confirmed nothing, however young its clock says it is.
 #[test]
 fn a_gap_counts_in_a_rebuild_and_not_in_a_copy_confirmed_a_moment_ago() {
-    let mut behind = facts();
-    behind.partitions[0].high_watermark = Offset(9);
-    let mut rebuild = Driven::rebuilding(behind, Limits::PRODUCTION);
+    let mut rebuild = Driven::rebuilding(facts().reaching(0, 9), Limits::PRODUCTION);
     rebuild.log(LogEvent::Assigned { partition: P0 });
     for (mut driven, exact_from) in [(rebuild, Offset(9)), (Driven::reading(), Offset(0))] {
-        let mut holed = BatchBuilder::new(P0, 1, Offset(0));
-        holed.push(Offset(1), None, Some(b"k"), None);
-        driven.takes(holed.finish(Offset(9)));
+        driven.takes(records(0, [1], None, 9));
         assert_eq!(driven.node.status().partitions[0].exact_from, exact_from);
     }
 }
 
 #[test]
 fn a_rebuild_is_used_once_all_of_it_was_read_and_flushed() {
-    let mut behind = facts();
-    behind.partitions[0].high_watermark = Offset(2);
-    let mut driven = Driven::rebuilding(behind, Limits::PRODUCTION);
+    let mut driven = Driven::rebuilding(facts().reaching(0, 2), Limits::PRODUCTION);
     driven.log(LogEvent::Assigned { partition: P0 });
     let activates = |driven: &mut Driven| {
         driven.effects().contains(&Effect::Store(StoreCall::Activate { generation: G1 }))
@@ -144,8 +134,7 @@ fn another_number_of_partitions_is_looked_into_at_once() {
     assert_eq!(driven.effects(), []);
     driven.log(LogEvent::PartitionCount(2));
     assert_eq!(driven.effects(), [Effect::Log(LogCall::Describe)]);
-    let facts = LogFacts { partitions: vec![facts().partitions[0]; 2], ..facts() };
-    driven.log(LogEvent::Facts(facts));
+    driven.log(LogEvent::Facts(facts().of_partitions(2)));
     assert!(driven.effects().contains(&Effect::Store(StoreCall::Close { generation: G1 })));
 }
 

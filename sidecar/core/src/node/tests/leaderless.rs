@@ -5,27 +5,19 @@ use crate::gate::{Rejection, Until};
 use crate::stall::StallKind;
 use crate::topic::TopicFacts;
 
-const P1: Partition = Partition(1);
 const DEADLINE: Duration = Duration::from_secs(2);
 
-fn two_partitions() -> LogFacts {
-    let facts = facts();
-    LogFacts { partitions: vec![facts.partitions[0]; 2], ..facts }
-}
-
 fn no_leader() -> KafkaError {
-    KafkaError { code: 5, name: "LEADER_NOT_AVAILABLE".to_owned(), not_persisted: false }
+    kafka_error(5, "LEADER_NOT_AVAILABLE")
 }
 
 /// Only partition 0 answers.
 fn one_end(high_watermark: u64) -> LogEvent {
-    let end = PartitionEnd { high_watermark: Offset(high_watermark), epoch: None };
-    LogEvent::Ends(vec![Ok(end), Err(no_leader())])
+    LogEvent::Ends(vec![Ok(end(high_watermark, None)), Err(no_leader())])
 }
 
 fn both_ends() -> LogEvent {
-    let end = PartitionEnd { high_watermark: Offset(0), epoch: None };
-    LogEvent::Ends(vec![Ok(end); 2])
+    LogEvent::Ends(vec![Ok(end(0, None)); 2])
 }
 
 fn leaderless(topic: TopicId, partitions: u32) -> LogEvent {
@@ -35,7 +27,7 @@ fn leaderless(topic: TopicId, partitions: u32) -> LogEvent {
 }
 
 fn ready() -> Driven {
-    Driven::ready(two_partitions(), Limits::PRODUCTION)
+    Driven::ready(facts().of_partitions(2), Limits::PRODUCTION)
 }
 
 impl Driven {
@@ -103,8 +95,7 @@ fn the_other_partitions_go_on_being_confirmed() {
 /// The topic's audit needs no leader: another topic of the name is noticed.
 #[test]
 fn a_topic_that_was_made_anew_is_noticed_though_a_leader_is_silent() {
-    for (topic, partitions, reads) in
-        [(TOPIC, 2, true), (TopicId([2; 16]), 2, false), (TOPIC, 3, false)]
+    for (topic, partitions, reads) in [(TOPIC, 2, true), (OTHER_TOPIC, 2, false), (TOPIC, 3, false)]
     {
         let mut driven = ready();
         driven.pass(Limits::PRODUCTION.describe_interval);
@@ -122,6 +113,6 @@ fn nothing_is_decided_about_a_copy_before_every_leader_has_answered() {
     let opens = |effect: &Effect| matches!(effect, Effect::Store(StoreCall::Open { .. }));
     assert!(!driven.effects().iter().any(opens));
     assert_eq!(driven.silences(), ["partition 1: LEADER_NOT_AVAILABLE (5)"]);
-    driven.log(LogEvent::Facts(two_partitions()));
+    driven.log(LogEvent::Facts(facts().of_partitions(2)));
     assert!(driven.effects().iter().any(opens), "it is asked again");
 }

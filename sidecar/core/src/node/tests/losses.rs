@@ -1,29 +1,20 @@
 //! A log that does not have the copy's position any more: when that is another history, and when it is not.
 
 use super::*;
-use crate::lineage::Lineage;
 use crate::log::Loss;
 use crate::phase::Cause;
 use crate::stall::StallKind;
-use crate::store::{FoundCopy, FoundGeneration, GenerationState};
 
 /// Never READY by itself: that would forget what was refused before.
-const ON_DISK: Offset = Offset(4);
-const END: Offset = Offset(5);
+const ON_DISK: u64 = 4;
+const END: u64 = 5;
 
 impl Driven {
     /// The copy on disk is opened and its position asked of the log.
     fn opens(&mut self) {
-        let mut facts = facts();
-        facts.partitions[0].high_watermark = END;
-        let retention_ms = facts.policy.delete_retention_ms;
-        self.log(LogEvent::Facts(facts));
-        let lineage = Lineage::empty(self.now.wall_ms, retention_ms);
-        let lineages = vec![Lineage { position: ON_DISK, ..lineage }];
-        let state = GenerationState::Intact(lineages);
-        let current = Some(FoundGeneration { generation: G1, state });
-        let found = FoundCopy { current, building: None, next: Generation(2) };
-        self.store(StoreEvent::Found(Found::Copy(found)));
+        self.log(LogEvent::Facts(facts().reaching(0, END)));
+        let lineage = Lineage::empty(self.now.wall_ms, DAY_MS).read_to(ON_DISK);
+        self.store(StoreEvent::Found(copy(intact(G1, [lineage]), None)));
     }
 
     fn waits_for(&self) -> Vec<StallKind> {
@@ -76,7 +67,7 @@ fn a_leader_that_does_not_know_the_copys_epoch_is_asked_again_and_nothing_is_clo
     driven.effects();
     for _ in 0..10 {
         driven.log(LogEvent::Lost { partition: P0, loss: Loss::UnknownEpoch });
-        driven.log(LogEvent::Ends(vec![Ok(PartitionEnd { high_watermark: END, epoch: None })]));
+        driven.log(ends(END, None));
         assert_eq!(driven.waits_for(), [StallKind::StaleLeader]);
         assert_eq!(driven.effects().iter().filter(|effect| assigns(effect)).count(), 0, "a pause");
         driven.pass(Limits::PRODUCTION.retry_max);
@@ -120,19 +111,15 @@ fn the_loss_of_an_older_assignment_is_not_this_ones() {
     assert_eq!(driven.effects(), []);
 }
 
-const REMADE: TopicId = TopicId([2; 16]);
-
 /// A topic of three partitions was made anew with one, and the copy of the old one was moved away meanwhile.
 fn with_fewer_partitions() -> Driven {
-    let mut three = facts();
-    three.partitions = vec![three.partitions[0]; 3];
-    let mut driven = Driven::rebuilding(three, Limits::PRODUCTION);
+    let mut driven = Driven::rebuilding(facts().of_partitions(3), Limits::PRODUCTION);
     for partition in Partition::all(3) {
         driven.log(LogEvent::Assigned { partition });
     }
-    driven.log(LogEvent::TopicId(REMADE));
+    driven.log(LogEvent::TopicId(OTHER_TOPIC));
     driven.done(StoreCallKind::Close);
-    let one = LogFacts { topic: REMADE, ..facts() };
+    let one = LogFacts { topic: OTHER_TOPIC, ..facts() };
     driven.log(LogEvent::Facts(one.clone()));
     driven.store(StoreEvent::Found(Found::Foreign { is: "its predecessor's".to_owned() }));
     driven.pass(Duration::from_secs(1));
@@ -170,11 +157,10 @@ fn an_assignment_of_a_partition_that_is_gone_is_answered() {
 #[test]
 fn ends_asked_for_before_the_copy_was_opened_say_nothing_of_it() {
     let mut driven = with_fewer_partitions();
-    let end = |epoch| PartitionEnd { high_watermark: Offset(9), epoch: Some(Epoch(epoch)) };
-    driven.log(LogEvent::Ends(vec![Ok(end(40)); 3]));
+    driven.log(LogEvent::Ends(vec![Ok(end(9, Some(40))); 3]));
     assert_eq!(driven.node.status().partitions[0].high_watermark, Offset(0));
     driven.pass(Duration::from_secs(1));
-    driven.log(LogEvent::Ends(vec![Ok(end(1))]));
+    driven.log(ends(9, Some(1)));
     assert_eq!(driven.node.status().stalls, vec![]);
     assert_eq!(driven.node.status().partitions[0].high_watermark, Offset(9));
 }

@@ -47,12 +47,7 @@ fn records_in_the_wrong_place_or_without_a_key_are_told_and_counted() {
 
 #[test]
 fn deleted_records_are_told_once_for_each_time_that_some_were() {
-    let starts_at = |log_start| {
-        let mut facts = facts();
-        facts.partitions[0].log_start = Offset(log_start);
-        facts.partitions[0].high_watermark = Offset(9);
-        LogEvent::Facts(facts)
-    };
+    let starts_at = |log_start| LogEvent::Facts(facts().reaching(log_start, 9));
     let told = |log_start| Notice::LogIncomplete { partition: P0, log_start: Offset(log_start) };
 
     let mut driven = Driven::reading();

@@ -1,19 +1,15 @@
 //! Where the log lost its beginning only peers help: they are asked again, and what one gave damaged is replaced.
 
-use super::peers::{
-    G2, G3, G4, NOW_MS, adopt, copy, fetch, fetch_after, fetched, intact, limits, log_of,
-    with_peers,
-};
+use super::peers::{NOW_MS, adopt, fetch, fetch_after, fetched, held, limits, log_of, with_peers};
 use super::*;
 use crate::peer::{PeerCall, PeerEvent};
 use crate::phase::{Cause, Refusal};
-use crate::store::{FoundGeneration, GenerationState};
 
 /// Nobody else can help. A refused node changes nothing on its disk until somebody has.
 #[test]
 fn where_the_log_is_incomplete_peers_are_asked_again_and_again() {
     let mut driven = with_peers(limits());
-    driven.finds(log_of(20, 30), copy(intact(G1, 31, NOW_MS), None));
+    driven.finds(log_of(20, 30), copy(held(G1, 31, NOW_MS), None));
     for _ in 0..3 {
         assert!(matches!(driven.node.shared.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
         assert_eq!(driven.node.gate().generation, Some(G1));
@@ -36,7 +32,7 @@ fn where_the_log_is_incomplete_peers_are_asked_again_and_again() {
     driven.ended(StoreCallKind::Quarantine, G1);
     assert_eq!(driven.store_calls(), [adopt(G2)]);
     driven.ended(StoreCallKind::Adopt, G2);
-    let given = intact(G2, 25, driven.now.wall_ms);
+    let given = held(G2, 25, driven.now.wall_ms);
     driven.finds(log_of(20, 30), copy(None, given));
     assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
 }
@@ -65,8 +61,7 @@ fn where_only_peers_help_a_damaged_copy_is_replaced_by_another_peers_after_growi
             assert_eq!(driven.store_calls(), [StoreCall::Remove { generation: before }]);
             driven.ended(StoreCallKind::Remove, before);
         }
-        let state = GenerationState::Corrupt("a block".to_owned());
-        driven.finds(log_of(20, 30), copy(None, Some(FoundGeneration { generation, state })));
+        driven.finds(log_of(20, 30), copy(None, corrupt(generation)));
         assert!(matches!(driven.node.shared.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
         suspects.retain(|suspect| *suspect != peer);
         suspects.push(peer);
@@ -105,8 +100,7 @@ fn copies_of_peers_that_are_damaged_in_use_are_replaced_three_times() {
         if generation != G1 && !kept {
             driven.ended(StoreCallKind::Remove, before);
         }
-        let state = GenerationState::Corrupt("a block".to_owned());
-        let damaged = Some(FoundGeneration { generation, state });
+        let damaged = corrupt(generation);
         let found = if in_use { copy(damaged, None) } else { copy(None, damaged) };
         driven.finds(log_of(20, 30), found);
         driven.pass(limits().peer_retry * 16);
@@ -130,7 +124,7 @@ fn after_a_copy_that_has_what_the_log_lost(in_use: bool) {
     driven.log(LogEvent::Facts(log_of(20, 30)));
     driven.log(LogEvent::Facts(log_of(20, 30)));
     driven.ended(StoreCallKind::Adopt, G1);
-    let lost = intact(G1, 31, NOW_MS);
+    let lost = held(G1, 31, NOW_MS);
     driven.finds(log_of(20, 30), if in_use { copy(lost, None) } else { copy(None, lost) });
     assert!(matches!(driven.node.shared.phase, Phase::Refused(Refusal::LogIncomplete { .. })));
     driven.effects();
@@ -162,7 +156,7 @@ fn fetches_in_ten_minutes(ahead_ms: u64) -> (u32, Phase) {
             match effect {
                 Effect::Peer(PeerCall::Fetch { generation, .. }) => {
                     fetches += 1;
-                    given = intact(generation, 25, driven.now.wall_ms + ahead_ms);
+                    given = held(generation, 25, driven.now.wall_ms + ahead_ms);
                     driven.peer(fetched(generation));
                 }
                 Effect::Log(LogCall::Describe) => driven.log(LogEvent::Facts(log_of(20, 30))),

@@ -1,28 +1,20 @@
 //! From what is found to what is read, and back: what is served meanwhile, removed, tried again.
 
 use super::*;
-use crate::lineage::EpochChain;
-use crate::lineage::Lineage;
 use crate::stall::StallKind;
-use crate::store::{FoundCopy, FoundGeneration, GenerationState, StoreError, StoreErrorKind};
+use crate::store::{FoundCopy, FoundGeneration, StoreError, StoreErrorKind};
 
-const G2: Generation = Generation(2);
-const G3: Generation = Generation(3);
 const NOW_MS: u64 = 1_000_000;
 const RETENTION_MS: u64 = 100_000;
 /// Behind the horizon of a copy with this retention.
 const OLD_MS: u64 = NOW_MS - 2 * RETENTION_MS;
 
 fn two_partitions() -> LogFacts {
-    let mut facts = facts();
-    facts.policy.delete_retention_ms = RETENTION_MS;
-    facts.partitions = vec![facts.partitions[0]; 2];
-    facts
+    facts().of_partitions(2).retaining(RETENTION_MS)
 }
 
-fn intact(generation: Generation, confirmed_at_ms: [u64; 2]) -> Option<FoundGeneration> {
-    let lineages = confirmed_at_ms.map(|at| Lineage::empty(at, RETENTION_MS));
-    Some(FoundGeneration { generation, state: GenerationState::Intact(lineages.to_vec()) })
+fn confirmed(generation: Generation, at_ms: [u64; 2]) -> Option<FoundGeneration> {
+    intact(generation, at_ms.map(|at_ms| Lineage::empty(at_ms, RETENTION_MS)))
 }
 
 fn opened(current: Option<FoundGeneration>, building: Option<FoundGeneration>) -> Driven {
@@ -65,7 +57,7 @@ impl Driven {
 
 #[test]
 fn a_copy_served_beside_its_rebuild_is_as_old_as_its_oldest_partition_and_goes_at_the_end() {
-    let mut driven = opened(intact(G1, [OLD_MS, OLD_MS - 7]), None);
+    let mut driven = opened(confirmed(G1, [OLD_MS, OLD_MS - 7]), None);
     driven.ended(StoreCallKind::Create, G3);
     let gate = driven.node.gate();
     assert_eq!((gate.generation, gate.confirmed_at_ms), (Some(G1), OLD_MS - 7));
@@ -75,7 +67,7 @@ fn a_copy_served_beside_its_rebuild_is_as_old_as_its_oldest_partition_and_goes_a
 
 #[test]
 fn an_unfinished_rebuild_goes_on_and_then_replaces_what_was_served() {
-    let mut driven = opened(intact(G1, [OLD_MS - 7, OLD_MS]), intact(G2, [NOW_MS; 2]));
+    let mut driven = opened(confirmed(G1, [OLD_MS - 7, OLD_MS]), confirmed(G2, [NOW_MS; 2]));
     assert_eq!(driven.store_calls(), [], "nothing to prepare");
     let gate = driven.node.gate();
     assert_eq!((gate.generation, gate.confirmed_at_ms), (Some(G1), OLD_MS - 7));
@@ -85,7 +77,7 @@ fn an_unfinished_rebuild_goes_on_and_then_replaces_what_was_served() {
 
 #[test]
 fn an_unfinished_rebuild_of_an_empty_node_removes_nothing() {
-    let mut driven = opened(None, intact(G2, [NOW_MS; 2]));
+    let mut driven = opened(None, confirmed(G2, [NOW_MS; 2]));
     driven.activated(G2);
     let removes = |call: &StoreCall| matches!(call, StoreCall::Remove { .. });
     assert!(!driven.store_calls().iter().any(removes));
@@ -94,9 +86,9 @@ fn an_unfinished_rebuild_of_an_empty_node_removes_nothing() {
 /// Closed without flushing: both forget what is not on disk before either is judged again.
 #[test]
 fn nothing_is_opened_again_before_every_generation_is_closed() {
-    let mut driven = opened(intact(G1, [OLD_MS; 2]), intact(G2, [NOW_MS; 2]));
+    let mut driven = opened(confirmed(G1, [OLD_MS; 2]), confirmed(G2, [NOW_MS; 2]));
     driven.effects();
-    driven.log(LogEvent::TopicId(TopicId([9; 16])));
+    driven.log(LogEvent::TopicId(OTHER_TOPIC));
     let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
     assert_eq!(driven.store_calls(), closes);
     driven.ended(StoreCallKind::Close, G1);
@@ -109,7 +101,7 @@ fn nothing_is_opened_again_before_every_generation_is_closed() {
 fn a_close_that_fails_has_closed_and_no_other_failure_has() {
     let mut driven = Driven::reading();
     driven.log(LogEvent::Fetched(batch(0, b"a")));
-    driven.log(LogEvent::TopicId(TopicId([9; 16])));
+    driven.log(LogEvent::TopicId(OTHER_TOPIC));
     driven.effects();
     driven.fails(StoreCallKind::Apply, StoreErrorKind::Io);
     assert!(!driven.effects().contains(&Effect::Log(LogCall::Describe)));
@@ -151,7 +143,7 @@ fn damage_counts_once_and_only_in_a_generation_that_is_open() {
 /// A copy answers reads while the store is prepared: what one of them meets then must not be forgotten with READY.
 #[test]
 fn damage_that_is_met_before_reading_begins_is_judged_before_anything_is_read() {
-    let mut driven = opened(intact(G1, [NOW_MS; 2]), intact(G2, [OLD_MS; 2]));
+    let mut driven = opened(confirmed(G1, [NOW_MS; 2]), confirmed(G2, [OLD_MS; 2]));
     assert_eq!(driven.store_calls(), [StoreCall::Remove { generation: G2 }]);
     driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
     assert_eq!(driven.store_calls(), [], "the disk answers first");
@@ -170,11 +162,8 @@ fn what_a_write_found_corrupt_is_not_read_again_though_it_opens() {
         driven.done(StoreCallKind::Close);
         driven.log(LogEvent::Facts(facts()));
         driven.effects();
-        let lineages = vec![Lineage::empty(NOW_MS, RETENTION_MS)];
-        let state = GenerationState::Intact(lineages);
-        let current = Some(FoundGeneration { generation: G1, state });
-        let found = FoundCopy { current, building: None, next: G2 };
-        driven.store(StoreEvent::Found(Found::Copy(found)));
+        let current = intact(G1, [Lineage::empty(NOW_MS, RETENTION_MS)]);
+        driven.store(StoreEvent::Found(copy(current, None)));
         let quarantines = |call: &StoreCall| matches!(call, StoreCall::Quarantine { .. });
         assert_eq!(!driven.store_calls().iter().any(quarantines), stays, "{kind}");
     }
@@ -182,7 +171,7 @@ fn what_a_write_found_corrupt_is_not_read_again_though_it_opens() {
 
 #[test]
 fn a_failing_removal_of_what_was_replaced_stops_nothing() {
-    let mut driven = opened(intact(G1, [OLD_MS; 2]), intact(G2, [NOW_MS; 2]));
+    let mut driven = opened(confirmed(G1, [OLD_MS; 2]), confirmed(G2, [NOW_MS; 2]));
     driven.activated(G2);
     driven.fails(StoreCallKind::Remove, StoreErrorKind::Io);
     assert_eq!(driven.node.shared.phase, Phase::Ready);
@@ -195,11 +184,7 @@ fn a_failing_removal_of_what_was_replaced_stops_nothing() {
 /// What one answer showed, every later one is held against: a copy may be too young to know it.
 #[test]
 fn a_leader_older_than_one_that_answered_before_is_waited_out() {
-    let answered_by = |epoch| {
-        let mut facts = facts();
-        facts.partitions[0].epoch = Some(Epoch(epoch));
-        LogEvent::Facts(facts)
-    };
+    let answered_by = |epoch| LogEvent::Facts(facts().led_by(epoch));
     let mut driven = Driven::new(Limits::PRODUCTION);
     driven.log(answered_by(3));
     driven.store(StoreEvent::Found(Found::Nothing));
@@ -219,17 +204,10 @@ fn a_leader_older_than_one_that_answered_before_is_waited_out() {
 /// It says nothing against the copy, and nobody else may answer for long.
 #[test]
 fn a_copy_answers_stale_reads_while_only_a_deposed_leader_answers() {
-    let epochs = EpochChain::from_starts(vec![(Epoch(2), Offset(0))]).unwrap();
-    let lineage = Lineage { position: Offset(1), epochs, ..Lineage::empty(900_000, 86_400_000) };
-    let state = GenerationState::Intact(vec![lineage]);
-    let current = Some(FoundGeneration { generation: G1, state });
-    let found =
-        || Found::Copy(FoundCopy { current: current.clone(), building: None, next: Generation(2) });
+    let lineage = Lineage::empty(900_000, DAY_MS).read_to(1).of_epochs(&[(2, 0)]);
     let mut driven = Driven::new(Limits::PRODUCTION);
-    let mut deposed = facts();
-    deposed.partitions[0].epoch = Some(Epoch(1));
-    driven.log(LogEvent::Facts(deposed));
-    driven.store(StoreEvent::Found(found()));
+    driven.log(LogEvent::Facts(facts().led_by(1)));
+    driven.store(StoreEvent::Found(copy(intact(G1, [lineage]), None)));
     let stalls = driven.node.status().stalls;
     assert_eq!(stalls.iter().map(|stall| stall.kind).collect::<Vec<_>>(), [StallKind::StaleLeader]);
     let gate = driven.node.gate();
@@ -243,7 +221,7 @@ fn facts_asked_for_before_the_copy_was_closed_are_asked_for_again() {
     let mut driven = Driven::reading();
     driven.pass(Limits::PRODUCTION.describe_interval);
     assert!(driven.effects().contains(&Effect::Log(LogCall::Describe)));
-    driven.log(LogEvent::TopicId(TopicId([9; 16])));
+    driven.log(LogEvent::TopicId(OTHER_TOPIC));
     driven.done(StoreCallKind::Close);
     driven.effects();
     driven.log(LogEvent::Facts(facts()));
@@ -254,17 +232,11 @@ fn facts_asked_for_before_the_copy_was_closed_are_asked_for_again() {
 
 #[test]
 fn a_refused_node_goes_on_with_what_it_found_unless_the_topic_is_another() {
-    let unsafe_topic = |topic| {
-        let mut facts = two_partitions();
-        facts.policy.cleanup = "delete".to_owned();
-        LogFacts { topic, ..facts }
-    };
+    let unsafe_topic = |topic| LogFacts { topic, ..two_partitions().deleting() };
     let refused = || {
         let mut driven = Driven::new(Limits::PRODUCTION);
         driven.log(LogEvent::Facts(unsafe_topic(TOPIC)));
-        let current = intact(G1, [NOW_MS; 2]);
-        let found = FoundCopy { current, building: None, next: G3 };
-        driven.store(StoreEvent::Found(Found::Copy(found)));
+        driven.store(StoreEvent::Found(copy(confirmed(G1, [NOW_MS; 2]), None)));
         driven.effects();
         driven
     };
@@ -274,7 +246,7 @@ fn a_refused_node_goes_on_with_what_it_found_unless_the_topic_is_another() {
     assert_eq!(mended.store_calls(), [], "nothing is opened again");
 
     let mut recreated = refused();
-    recreated.log(LogEvent::Facts(unsafe_topic(TopicId([2; 16]))));
+    recreated.log(LogEvent::Facts(unsafe_topic(OTHER_TOPIC)));
     assert_eq!(recreated.store_calls(), [StoreCall::Close { generation: G1 }]);
     assert!(
         matches!(recreated.node.shared.phase, Phase::Refused(_)),
@@ -285,20 +257,15 @@ fn a_refused_node_goes_on_with_what_it_found_unless_the_topic_is_another() {
 #[test]
 fn a_retention_that_was_lowered_while_a_node_refused_counts_when_it_is_raised_again() {
     let changed = |cleanup: &str, delete_retention_ms| {
-        let mut facts = two_partitions();
+        let mut facts = two_partitions().retaining(delete_retention_ms);
         facts.policy.cleanup = cleanup.to_owned();
-        facts.policy.delete_retention_ms = delete_retention_ms;
         LogEvent::Facts(facts)
     };
     for (lowered_ms, rebuilt) in [(RETENTION_MS, false), (RETENTION_MS / 4, true)] {
         let mut driven = Driven::new(Limits::PRODUCTION);
         driven.log(changed("delete", RETENTION_MS));
-        let current = intact(G1, [NOW_MS - RETENTION_MS / 2; 2]);
-        driven.store(StoreEvent::Found(Found::Copy(FoundCopy {
-            current,
-            building: None,
-            next: G2,
-        })));
+        let current = confirmed(G1, [NOW_MS - RETENTION_MS / 2; 2]);
+        driven.store(StoreEvent::Found(copy(current, None)));
         driven.log(changed("delete", lowered_ms));
         driven.recorded();
         driven.log(changed("compact", RETENTION_MS));
@@ -310,17 +277,13 @@ fn a_retention_that_was_lowered_while_a_node_refused_counts_when_it_is_raised_ag
 
 #[test]
 fn what_a_topics_predecessor_showed_is_not_held_against_it() {
-    let first_epochs = |topic, epoch| {
-        let mut facts = facts();
-        facts.partitions[0].epoch = Some(Epoch(epoch));
-        LogEvent::Facts(LogFacts { topic: TopicId(topic), ..facts })
-    };
+    let first_epochs = |topic, epoch| LogEvent::Facts(LogFacts { topic, ..facts().led_by(epoch) });
     let mut driven = Driven::new(Limits::PRODUCTION);
-    driven.log(first_epochs([1; 16], 8));
+    driven.log(first_epochs(TOPIC, 8));
     driven.store(StoreEvent::Found(Found::Nothing));
     driven.fails(StoreCallKind::Create, StoreErrorKind::Io);
     driven.pass(Limits::PRODUCTION.retry_max);
-    driven.log(first_epochs([2; 16], 0));
+    driven.log(first_epochs(OTHER_TOPIC, 0));
     driven.effects();
     driven.store(StoreEvent::Found(Found::Nothing));
     assert!(matches!(driven.store_calls()[..], [StoreCall::Create { .. }]));
@@ -328,14 +291,11 @@ fn what_a_topics_predecessor_showed_is_not_held_against_it() {
 
 #[test]
 fn a_topic_that_changes_under_a_reading_node_is_judged_again_and_one_that_does_not_is_read_on() {
-    let mut another = facts();
-    another.topic = TopicId([9; 16]);
-    let mut unsafe_policy = facts();
-    unsafe_policy.policy.cleanup = "delete".to_owned();
+    let another = LogFacts { topic: OTHER_TOPIC, ..facts() };
     for (facts, calls) in [
         (facts(), vec![]),
         (another, vec![StoreCall::Close { generation: G1 }]),
-        (unsafe_policy, vec![StoreCall::Close { generation: G1 }]),
+        (facts().deleting(), vec![StoreCall::Close { generation: G1 }]),
     ] {
         let mut driven = Driven::reading();
         driven.log(LogEvent::Facts(facts));

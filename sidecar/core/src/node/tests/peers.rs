@@ -1,15 +1,11 @@
 //! A copy from a peer: when one is asked for, what is done with it, what ends it.
 
 use super::*;
-use crate::lineage::{EpochChain, Lineage};
 use crate::peer::{PeerCall, PeerEvent, Transfer};
 use crate::phase::Cause;
 use crate::stall::StallKind;
-use crate::store::{FoundCopy, FoundGeneration, GenerationState, StoreErrorKind};
+use crate::store::{FoundGeneration, StoreErrorKind};
 
-pub(super) const G2: Generation = Generation(2);
-pub(super) const G3: Generation = Generation(3);
-pub(super) const G4: Generation = Generation(4);
 pub(super) const NOW_MS: u64 = 1_000_000;
 pub(super) const RETENTION_MS: u64 = 100_000;
 const OLD_MS: u64 = NOW_MS - 2 * RETENTION_MS;
@@ -19,25 +15,15 @@ pub(super) fn limits() -> Limits {
 }
 
 pub(super) fn log_of(log_start: u64, high_watermark: u64) -> LogFacts {
-    let mut facts = facts();
-    facts.policy.delete_retention_ms = RETENTION_MS;
-    let (log_start, high_watermark) = (Offset(log_start), Offset(high_watermark));
-    facts.partitions = vec![PartitionFacts { log_start, high_watermark, epoch: Some(Epoch(6)) }];
-    facts
+    facts().reaching(log_start, high_watermark).led_by(6).retaining(RETENTION_MS)
 }
 
-pub(super) fn intact(generation: Generation, position: u64, at: u64) -> Option<FoundGeneration> {
-    let mut epochs = EpochChain::default();
-    epochs.observe(Epoch(5), Offset::ZERO);
-    let lineage =
-        Lineage { position: Offset(position), epochs, ..Lineage::empty(at, RETENTION_MS) };
-    Some(FoundGeneration { generation, state: GenerationState::Intact(vec![lineage]) })
+pub(super) fn read_to(position: u64, confirmed_at_ms: u64) -> Lineage {
+    Lineage::empty(confirmed_at_ms, RETENTION_MS).read_to(position).of_epochs(&[(5, 0)])
 }
 
-pub(super) fn copy(current: Option<FoundGeneration>, building: Option<FoundGeneration>) -> Found {
-    let all = [&current, &building].into_iter().flatten();
-    let highest = all.map(|found| found.generation.0).max().unwrap_or(0);
-    Found::Copy(FoundCopy { current, building, next: Generation(highest + 1) })
+pub(super) fn held(generation: Generation, position: u64, at: u64) -> Option<FoundGeneration> {
+    intact(generation, [read_to(position, at)])
 }
 
 pub(super) fn fetch(generation: Generation) -> Effect {
@@ -93,18 +79,18 @@ impl Driven {
 /// It asks for what is to replace a copy past its horizon; the copy is g1, the unfinished rebuild g2.
 fn asked() -> Driven {
     let mut driven = with_peers(limits());
-    driven.finds(log_of(0, 100), copy(intact(G1, 90, OLD_MS), intact(G2, 10, OLD_MS)));
+    driven.finds(log_of(0, 100), copy(held(G1, 90, OLD_MS), held(G2, 10, OLD_MS)));
     assert!(driven.effects().contains(&fetch(G3)));
     driven
 }
 
 #[test]
 fn only_a_rebuild_of_a_log_that_is_worth_it_asks_and_only_configured_peers() {
-    let found = || copy(intact(G1, 30, OLD_MS), None);
+    let found = || copy(held(G1, 30, OLD_MS), None);
     let cases = [
         (with_peers(limits()), log_of(0, 50), found(), true),
         (with_peers(limits()), log_of(0, 49), copy(None, None), false),
-        (with_peers(limits()), log_of(0, 100), copy(intact(G1, 90, NOW_MS), None), false),
+        (with_peers(limits()), log_of(0, 100), copy(held(G1, 90, NOW_MS), None), false),
         (Driven::new(limits()), log_of(0, 100), found(), false),
     ];
     for (mut driven, facts, found, asks) in cases {
@@ -144,7 +130,7 @@ fn what_a_peer_gave_is_adopted_and_then_judged_like_anything_on_disk() {
     driven.ended(StoreCallKind::Remove, G2);
     assert_eq!(driven.store_calls(), [StoreCall::Close { generation: G1 }]);
     driven.ended(StoreCallKind::Close, G1);
-    driven.finds(log_of(0, 120), copy(intact(G1, 90, OLD_MS), intact(G3, 80, NOW_MS)));
+    driven.finds(log_of(0, 120), copy(held(G1, 90, OLD_MS), held(G3, 80, NOW_MS)));
     assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
     assert_eq!(driven.node.gate().generation, Some(G1), "it answers STALE reads");
     let status = driven.node.status();
@@ -160,7 +146,7 @@ fn what_a_peer_gave_and_is_past_its_horizon_is_discarded_and_the_log_is_read() {
     driven.ended(StoreCallKind::Remove, G2);
     driven.ended(StoreCallKind::Close, G1);
     driven.effects();
-    driven.finds(log_of(0, 100), copy(intact(G1, 90, OLD_MS), intact(G3, 80, OLD_MS)));
+    driven.finds(log_of(0, 100), copy(held(G1, 90, OLD_MS), held(G3, 80, OLD_MS)));
     assert_eq!(driven.store_calls(), [StoreCall::Remove { generation: G3 }]);
     driven.ended(StoreCallKind::Remove, G3);
     assert!(matches!(driven.store_calls()[..], [StoreCall::Create { generation: G4, .. }]));
@@ -195,7 +181,7 @@ fn a_peer_that_fails_is_not_asked_again_before_the_node_was_ready() {
 #[test]
 fn what_the_log_lost_is_set_aside_before_anybody_is_asked() {
     let mut driven = with_peers(limits());
-    driven.finds(log_of(0, 100), copy(intact(G1, 101, NOW_MS), None));
+    driven.finds(log_of(0, 100), copy(held(G1, 101, NOW_MS), None));
     let calls = driven.effects();
     let quarantines = |effect: &Effect| {
         matches!(effect, Effect::Store(StoreCall::Quarantine { generation: G1, .. }))
@@ -239,17 +225,11 @@ fn a_deposed_leaders_answer_decides_nothing_about_what_was_fetched() {
 #[test]
 fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it() {
     let lowered_ms = RETENTION_MS / 4;
-    let log = |delete_retention_ms| {
-        let mut facts = log_of(0, 100);
-        facts.policy.delete_retention_ms = delete_retention_ms;
-        facts
-    };
+    let log = |delete_retention_ms| log_of(0, 100).retaining(delete_retention_ms);
     let old = |retention_ms| {
-        let mut old = intact(G1, 90, OLD_MS);
-        if let Some(GenerationState::Intact(lineages)) = old.as_mut().map(|old| &mut old.state) {
-            lineages.iter_mut().for_each(|lineage| lineage.see_retention(retention_ms));
-        }
-        old
+        let mut old = read_to(90, OLD_MS);
+        old.see_retention(retention_ms);
+        intact(G1, [old])
     };
     // At the start, by the copy that it had, while the fetch lasts, by the giver.
     let heard_by = |who: usize| {
@@ -273,13 +253,9 @@ fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it()
         assert_eq!(driven.store_calls(), [adopt], "durable with it: {heard:?}");
         driven.ended(StoreCallKind::Adopt, G2);
         driven.ended(StoreCallKind::Close, G1);
-        let mut given = intact(G2, 80, NOW_MS - RETENTION_MS / 2);
-        if let Some(GenerationState::Intact(lineages)) =
-            given.as_mut().map(|given| &mut given.state)
-        {
-            lineages.iter_mut().for_each(|lineage| lineage.see_retention(delete_retention_ms_min));
-        }
-        driven.finds(log(RETENTION_MS), copy(old(RETENTION_MS), given));
+        let mut given = read_to(80, NOW_MS - RETENTION_MS / 2);
+        given.see_retention(delete_retention_ms_min);
+        driven.finds(log(RETENTION_MS), copy(old(RETENTION_MS), intact(G2, [given])));
         driven.recorded();
         let continues = driven.node.shared.phase == Phase::Restoring(Cause::Unfinished);
         assert_eq!(continues, judged, "{heard:?}: {:?}", driven.node.shared.phase);
@@ -289,25 +265,22 @@ fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it()
 #[test]
 fn what_was_heard_of_a_topic_that_is_no_more_says_nothing_about_its_successor() {
     let mut driven = with_peers(limits());
-    let mut before = log_of(0, 100);
-    (before.topic, before.policy.delete_retention_ms) = (TopicId([9; 16]), RETENTION_MS / 4);
-    driven.log(LogEvent::Facts(before));
+    let before = log_of(0, 100).retaining(RETENTION_MS / 4);
+    driven.log(LogEvent::Facts(LogFacts { topic: OTHER_TOPIC, ..before }));
     driven.store(StoreEvent::Found(Found::Foreign { is: "its predecessor's".to_owned() }));
     driven.finds(log_of(0, 100), Found::Nothing);
     driven.peer(fetched(G1));
     driven.log(LogEvent::Facts(log_of(0, 100)));
     driven.log(LogEvent::Facts(log_of(0, 100)));
     driven.ended(StoreCallKind::Adopt, G1);
-    driven.finds(log_of(0, 100), copy(None, intact(G1, 80, NOW_MS - RETENTION_MS / 2)));
+    driven.finds(log_of(0, 100), copy(None, held(G1, 80, NOW_MS - RETENTION_MS / 2)));
     assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
 }
 
 #[test]
 fn another_topic_or_an_unsafe_one_ends_a_fetch_and_is_judged_when_that_is_answered() {
-    let mut unsafe_policy = log_of(0, 100);
-    unsafe_policy.policy.cleanup = "delete".to_owned();
-    let another = LogFacts { topic: TopicId([9; 16]), ..log_of(0, 100) };
-    for (changed, comes) in [(unsafe_policy, false), (another, true)] {
+    let another = LogFacts { topic: OTHER_TOPIC, ..log_of(0, 100) };
+    for (changed, comes) in [(log_of(0, 100).deleting(), false), (another, true)] {
         let mut driven = asked();
         driven.log(LogEvent::Facts(changed.clone()));
         driven.log(LogEvent::Facts(changed));
@@ -328,7 +301,7 @@ fn a_topic_that_was_recreated_when_the_copy_is_here_is_not_given_it() {
     let mut driven = asked();
     driven.peer(fetched(G3));
     driven.effects();
-    driven.log(LogEvent::Facts(LogFacts { topic: TopicId([9; 16]), ..log_of(0, 100) }));
+    driven.log(LogEvent::Facts(LogFacts { topic: OTHER_TOPIC, ..log_of(0, 100) }));
     let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
     assert_eq!(driven.store_calls(), closes);
 }
@@ -393,8 +366,7 @@ fn what_the_log_said_before_the_copy_was_here_decides_nothing() {
 #[test]
 fn while_the_disk_is_at_work_the_log_is_not_asked() {
     let mut driven = with_peers(limits());
-    let state = GenerationState::Corrupt("a block".to_owned());
-    driven.finds(log_of(0, 100), copy(Some(FoundGeneration { generation: G1, state }), None));
+    driven.finds(log_of(0, 100), copy(corrupt(G1), None));
     let calls = driven.effects();
     assert!(matches!(calls[..], [.., Effect::Store(StoreCall::Quarantine { .. })]), "{calls:?}");
     driven.pass(Duration::from_secs(2));
@@ -406,10 +378,7 @@ fn while_the_disk_is_at_work_the_log_is_not_asked() {
 #[test]
 fn a_cancel_ends_what_is_put_aside_and_what_is_adopted() {
     let mut driven = with_peers(limits());
-    let state = || GenerationState::Corrupt("a block".to_owned());
-    let both = [G1, G2].map(|generation| Some(FoundGeneration { generation, state: state() }));
-    let [current, building] = both;
-    driven.finds(log_of(0, 100), copy(current, building));
+    driven.finds(log_of(0, 100), copy(corrupt(G1), corrupt(G2)));
     driven.effects();
     driven.event(Event::Command(RequestId(1), Command::Cancel));
     driven.ended(StoreCallKind::Quarantine, G1);
@@ -447,7 +416,7 @@ fn a_copy_from_a_peer_that_is_found_damaged_later_is_not_replaced_by_another_one
     driven.log(LogEvent::Facts(log_of(0, 0)));
     driven.log(LogEvent::Facts(log_of(0, 0)));
     driven.ended(StoreCallKind::Adopt, G1);
-    driven.finds(log_of(0, 0), copy(None, intact(G1, 0, NOW_MS)));
+    driven.finds(log_of(0, 0), copy(None, held(G1, 0, NOW_MS)));
     driven.log(LogEvent::Assigned { partition: P0 });
     driven.log(LogEvent::TopicId(TOPIC));
     driven.log(LogEvent::TopicId(TOPIC));
@@ -458,7 +427,7 @@ fn a_copy_from_a_peer_that_is_found_damaged_later_is_not_replaced_by_another_one
     driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
     driven.ended(StoreCallKind::Close, G1);
     driven.log(LogEvent::Facts(log_of(0, 0)));
-    driven.finds(log_of(0, 0), copy(intact(G1, 0, NOW_MS), None));
+    driven.finds(log_of(0, 0), copy(held(G1, 0, NOW_MS), None));
     driven.ended(StoreCallKind::Quarantine, G1);
     let calls = driven.store_calls();
     assert!(matches!(calls[..], [_, StoreCall::Create { generation: G2, .. }]), "{calls:?}");

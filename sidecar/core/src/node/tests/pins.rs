@@ -8,15 +8,9 @@ use crate::lineage::Lineage;
 use crate::token::Token;
 
 const DEADLINE: Duration = Duration::from_secs(2);
-const P1: Partition = Partition(1);
-
-fn at(positions: &[(u64, Option<u32>)]) -> Token {
-    let position = |(position, epoch): &(u64, Option<u32>)| (Offset(*position), epoch.map(Epoch));
-    Token { topic: TOPIC, positions: positions.iter().map(position).collect() }
-}
 
 /// Records `from..to` of one partition of `partitions`, all of them.
-fn records(partition: Partition, partitions: u32, from: u64, to: u64) -> Batch {
+fn unbroken(partition: Partition, partitions: u32, from: u64, to: u64) -> Batch {
     let mut keys = (0..).map(|number| format!("{number}").into_bytes());
     let belongs = |key: &Vec<u8>| crate::partitioner::partition_of(key, partitions) == partition;
     let key = keys.find(belongs).expect("murmur2 reaches every partition");
@@ -84,7 +78,7 @@ fn lineages_after(batch: Batch, limits: Limits, facts: LogFacts, pins: &[u64]) -
     let mut driven = Driven::ready(facts, limits);
     driven.log(ends(0, epoch));
     for (id, position) in (1..).zip(pins) {
-        driven.pin(id, at(&[(*position, None)]));
+        driven.pin(id, token_at(&[(*position, None)]));
     }
     driven.log(LogEvent::Fetched(batch));
     given(&driven.effects())
@@ -93,9 +87,9 @@ fn lineages_after(batch: Batch, limits: Limits, facts: LogFacts, pins: &[u64]) -
 #[test]
 fn the_batch_that_crosses_a_pin_is_split_there() {
     let mut driven = Driven::reading();
-    driven.pin(1, at(&[(2, None)]));
+    driven.pin(1, token_at(&[(2, None)]));
     assert_eq!(driven.told(), [], "nothing is there yet");
-    driven.log(LogEvent::Fetched(records(P0, 1, 0, 4)));
+    driven.log(LogEvent::Fetched(unbroken(P0, 1, 0, 4)));
     let effects = driven.effects();
     let given = given(&effects);
     let [Given::Apply(first, below), Given::Pin(1, P0), Given::Apply(whole, above)] = &given[..]
@@ -114,7 +108,7 @@ fn the_batch_that_crosses_a_pin_is_split_there() {
 
 #[test]
 fn several_pins_split_a_batch_into_more_pieces() {
-    let given = lineages_after(records(P0, 1, 0, 9), Limits::PRODUCTION, facts(), &[7, 3, 9, 3]);
+    let given = lineages_after(unbroken(P0, 1, 0, 9), Limits::PRODUCTION, facts(), &[7, 3, 9, 3]);
     let pins: Vec<_> = given
         .iter()
         .map(|given| match given {
@@ -172,13 +166,9 @@ fn a_split_batch_leaves_the_lineage_of_the_whole_one() {
 
 #[test]
 fn an_inexact_copy_is_not_pinned() {
-    let mut facts = facts();
-    facts.policy.log_append_time = false;
-    let mut driven = Driven::ready(facts, GAPS_AT_ONCE);
-    driven.pin(1, at(&[(2, None)]));
-    let mut holed = BatchBuilder::new(P0, 1, Offset(0));
-    holed.push(Offset(1), None, Some(b"k"), None);
-    driven.log(LogEvent::Fetched(holed.finish(Offset(3))));
+    let mut driven = Driven::ready(facts().on_writers_clocks(), GAPS_AT_ONCE);
+    driven.pin(1, token_at(&[(2, None)]));
+    driven.log(LogEvent::Fetched(records(0, [1], None, 3)));
     let catching_up = rejected(1, Rejection::NotReady(Phase::CatchingUp));
     assert!(driven.told().contains(&catching_up));
 }
@@ -186,9 +176,9 @@ fn an_inexact_copy_is_not_pinned() {
 #[test]
 fn a_pin_where_the_copy_is_now_needs_nothing_to_come() {
     let mut driven = Driven::reading();
-    driven.log(LogEvent::Fetched(records(P0, 1, 0, 3)));
+    driven.log(LogEvent::Fetched(unbroken(P0, 1, 0, 3)));
     driven.effects();
-    driven.pin(1, at(&[(3, None)]));
+    driven.pin(1, token_at(&[(3, None)]));
     assert_eq!(given(&driven.effects()), [Given::Pin(1, P0)], "behind the Apply under way");
     driven.applied(3);
     driven.pinned(1, P0);
@@ -198,9 +188,9 @@ fn a_pin_where_the_copy_is_now_needs_nothing_to_come() {
 #[test]
 fn what_the_copy_has_passed_is_refused_by_name() {
     let mut driven = Driven::reading();
-    driven.log(LogEvent::Fetched(records(P0, 1, 0, 3)));
+    driven.log(LogEvent::Fetched(unbroken(P0, 1, 0, 3)));
     driven.effects();
-    driven.pin(1, at(&[(2, None)]));
+    driven.pin(1, token_at(&[(2, None)]));
     let passed = Rejection::Passed { partition: P0, at: Offset(2), is: Offset(3) };
     assert_eq!(driven.told(), [rejected(1, passed)]);
     assert_eq!(driven.node.status().pins, 0);
@@ -210,27 +200,25 @@ fn what_the_copy_has_passed_is_refused_by_name() {
 fn a_position_that_does_not_come_ends_at_the_deadline() {
     let mut driven = Driven::reading();
     driven.pass(Limits::PRODUCTION.ends_interval);
-    driven.pin(1, at(&[(5, None)]));
+    driven.pin(1, token_at(&[(5, None)]));
     assert_eq!(driven.node.next_timer(), Some(driven.now.mono + DEADLINE));
     driven.pass(DEADLINE - Duration::from_millis(1));
     assert_eq!(driven.told(), []);
     driven.pass(Duration::from_millis(1));
     assert_eq!(driven.told(), [rejected(1, Rejection::Deadline { stall: None })]);
-    driven.log(LogEvent::Fetched(records(P0, 1, 0, 6)));
+    driven.log(LogEvent::Fetched(unbroken(P0, 1, 0, 6)));
     assert_eq!(applies(&driven.effects()), 1, "nobody wants 5 any more");
 }
 
 #[test]
 fn each_partition_is_pinned_when_it_is_there() {
-    let mut two = facts();
-    two.partitions.push(two.partitions[0]);
-    let mut driven = Driven::ready(two, Limits::PRODUCTION);
-    driven.pin(1, at(&[(0, None), (2, None)]));
+    let mut driven = Driven::ready(facts().of_partitions(2), Limits::PRODUCTION);
+    driven.pin(1, token_at(&[(0, None), (2, None)]));
     assert_eq!(given(&driven.effects()), [Given::Pin(1, P0)]);
     driven.pinned(1, P0);
-    driven.log(LogEvent::Fetched(records(P0, 2, 0, 4)));
+    driven.log(LogEvent::Fetched(unbroken(P0, 2, 0, 4)));
     assert_eq!(applies(&driven.effects()), 1, "what is pinned is not held up");
-    driven.log(LogEvent::Fetched(records(P1, 2, 0, 2)));
+    driven.log(LogEvent::Fetched(unbroken(P1, 2, 0, 2)));
     assert_eq!(given(&driven.effects())[1..], [Given::Pin(1, P1)]);
     driven.pinned(1, P1);
     assert!(driven.told().contains(&Effect::Reply(RequestId(1), Reply::Pinned)));
@@ -240,10 +228,10 @@ fn each_partition_is_pinned_when_it_is_there() {
 fn no_more_are_pinned_than_may_be_and_one_that_is_gone_makes_room() {
     let limits = Limits { pins_max: 2, ..Limits::PRODUCTION };
     let mut driven = Driven::ready(facts(), limits);
-    driven.pin(1, at(&[(0, None)]));
-    driven.pin(2, at(&[(5, None)]));
+    driven.pin(1, token_at(&[(0, None)]));
+    driven.pin(2, token_at(&[(5, None)]));
     driven.effects();
-    driven.pin(3, at(&[(0, None)]));
+    driven.pin(3, token_at(&[(0, None)]));
     assert_eq!(driven.told(), [rejected(3, Rejection::Overloaded)]);
     driven.event(Event::Gone(RequestId(2)));
     assert_eq!(given(&driven.effects()), [], "the store has nothing of it");
@@ -257,7 +245,7 @@ fn no_more_are_pinned_than_may_be_and_one_that_is_gone_makes_room() {
 #[test]
 fn a_pin_ends_with_its_lease() {
     let mut driven = Driven::reading();
-    driven.pin(1, at(&[(0, None)]));
+    driven.pin(1, token_at(&[(0, None)]));
     driven.pass(DEADLINE / 2);
     driven.pinned(1, P0);
     driven.effects();
@@ -276,14 +264,14 @@ fn a_pin_ends_with_its_lease() {
 #[test]
 fn whoever_waits_for_a_pin_is_told_when_the_node_drains_and_a_pin_lasts_until_it_closes() {
     let mut driven = Driven::reading();
-    driven.pin(1, at(&[(5, None)]));
-    driven.pin(2, at(&[(0, None)]));
+    driven.pin(1, token_at(&[(5, None)]));
+    driven.pin(2, token_at(&[(0, None)]));
     driven.pinned(2, P0);
     driven.effects();
     driven.event(Event::Command(RequestId(3), Command::Drain));
     let told = driven.told();
     assert_eq!(told[0], rejected(1, Rejection::Draining));
-    driven.pin(4, at(&[(0, None)]));
+    driven.pin(4, token_at(&[(0, None)]));
     assert!(driven.told().contains(&rejected(4, Rejection::Draining)));
     assert_eq!(
         told[1..],
@@ -299,7 +287,7 @@ fn whoever_waits_for_a_pin_does_not_wait_for_the_writes_that_a_drain_waits_for()
     let mut driven = Driven::reading();
     let change = Change { key: Bytes::from_static(b"k"), value: None };
     driven.event(Event::Command(RequestId(1), Command::Write(vec![change])));
-    driven.pin(2, at(&[(5, None)]));
+    driven.pin(2, token_at(&[(5, None)]));
     driven.effects();
     driven.event(Event::Command(RequestId(3), Command::Drain));
     assert_eq!(driven.told(), [rejected(2, Rejection::Draining)]);
@@ -308,8 +296,8 @@ fn whoever_waits_for_a_pin_does_not_wait_for_the_writes_that_a_drain_waits_for()
 #[test]
 fn a_pin_ends_when_its_copy_is_opened_anew() {
     let mut driven = Driven::reading();
-    driven.pin(1, at(&[(5, None)]));
-    driven.pin(2, at(&[(0, None)]));
+    driven.pin(1, token_at(&[(5, None)]));
+    driven.pin(2, token_at(&[(0, None)]));
     driven.effects();
     driven.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
     let told = driven.told();
@@ -324,7 +312,7 @@ fn a_pin_ends_when_its_copy_is_opened_anew() {
 #[test]
 fn a_store_that_cannot_pin_goes_on_with_everything_else() {
     let mut driven = Driven::reading();
-    driven.pin(1, at(&[(0, None)]));
+    driven.pin(1, token_at(&[(0, None)]));
     let error = crate::store::StoreError {
         kind: crate::store::StoreErrorKind::Io,
         detail: "g1 is not open".to_owned(),
@@ -338,18 +326,16 @@ fn a_store_that_cannot_pin_goes_on_with_everything_else() {
 #[test]
 fn a_token_that_this_copy_can_never_reach_is_refused_by_name() {
     let mut driven = Driven::reading();
-    let mut builder = BatchBuilder::new(P0, 1, Offset(0));
-    builder.push(Offset(0), Some(Epoch(2)), Some(b"k"), None);
-    driven.takes(builder.finish(Offset(1)));
+    driven.takes(records(0, [0], Some(2), 1));
     driven.effects();
-    driven.pin(1, at(&[(5, Some(1))]));
+    driven.pin(1, token_at(&[(5, Some(1))]));
     assert_eq!(driven.told(), [rejected(1, Rejection::TokenOfAnotherHistory)]);
-    driven.pin(2, Token { topic: TopicId([2; 16]), ..at(&[(1, None)]) });
-    let other = Rejection::TokenOfAnotherTopic { token: TopicId([2; 16]), topic: TOPIC };
+    driven.pin(2, Token { topic: OTHER_TOPIC, ..token_at(&[(1, None)]) });
+    let other = Rejection::TokenOfAnotherTopic { token: OTHER_TOPIC, topic: TOPIC };
     assert_eq!(driven.told(), [rejected(2, other)]);
-    driven.pin(3, at(&[(1, None), (1, None)]));
+    driven.pin(3, token_at(&[(1, None), (1, None)]));
     assert_eq!(driven.told(), [rejected(3, Rejection::TokenMalformed { has: 2, partitions: 1 })]);
-    driven.pin(4, at(&[(7, Some(3))]));
+    driven.pin(4, token_at(&[(7, Some(3))]));
     driven.log(ends(1, Some(3)));
     driven.pass(Limits::PRODUCTION.ends_interval);
     assert_eq!(driven.told(), []);
@@ -361,7 +347,7 @@ fn a_token_that_this_copy_can_never_reach_is_refused_by_name() {
 #[test]
 fn another_history_is_found_when_the_position_is_reached() {
     let mut driven = Driven::reading();
-    driven.pin(1, at(&[(2, Some(1))]));
+    driven.pin(1, token_at(&[(2, Some(1))]));
     let mut builder = BatchBuilder::new(P0, 1, Offset(0));
     builder.push(Offset(0), Some(Epoch(1)), Some(b"k"), None);
     builder.push(Offset(1), Some(Epoch(2)), Some(b"k"), None);
@@ -373,6 +359,6 @@ fn another_history_is_found_when_the_position_is_reached() {
 fn only_a_ready_node_pins() {
     let mut driven = Driven::rebuilding(facts(), Limits::PRODUCTION);
     driven.effects();
-    driven.pin(1, at(&[(0, None)]));
+    driven.pin(1, token_at(&[(0, None)]));
     assert_eq!(driven.told(), [rejected(1, Rejection::NotReady(Phase::CatchingUp))]);
 }

@@ -46,9 +46,7 @@ fn a_process_that_slept_asks_for_the_configuration_before_it_applies_anything() 
     assert_eq!(driven.applied_when_checked(), 1, "nothing has changed");
 
     let mut driven = woken(Duration::from_secs(3_600));
-    let mut lowered = facts();
-    lowered.policy.delete_retention_ms = 10_000;
-    driven.log(LogEvent::Facts(lowered));
+    driven.log(LogEvent::Facts(facts().retaining(10_000)));
     driven.log(LogEvent::TopicId(TOPIC));
     driven.event(Event::Timer);
     driven.log(LogEvent::TopicId(TOPIC));
@@ -79,8 +77,7 @@ fn at_the_tail_nothing_waits_and_far_behind_it_is_asked_for_in_time() {
     let mut driven = woken(TRUST - Duration::from_millis(1));
     assert_eq!(applies(&driven.effects()), 1);
 
-    let mut behind = facts();
-    behind.partitions[0].high_watermark = Offset(1_000);
+    let behind = facts().reaching(0, 1_000);
     let mut driven = Driven::rebuilding(behind.clone(), Limits::PRODUCTION);
     driven.log(LogEvent::Assigned { partition: P0 });
     for at in 0..100 {
@@ -99,8 +96,7 @@ fn at_the_tail_nothing_waits_and_far_behind_it_is_asked_for_in_time() {
 fn a_question_that_fails_is_not_asked_without_a_pause() {
     let mut driven = woken(Duration::from_secs(3_600));
     driven.effects();
-    let error =
-        KafkaError { code: -187, name: "_ALL_BROKERS_DOWN".to_owned(), not_persisted: false };
+    let error = kafka_error(-187, "_ALL_BROKERS_DOWN");
     driven.log(LogEvent::Failed { call: LogCallKind::Describe, error });
     assert_eq!(describes(&driven.effects()), 0);
     driven.pass(Limits::PRODUCTION.retry_max);
@@ -111,8 +107,7 @@ fn a_question_that_fails_is_not_asked_without_a_pause() {
 #[test]
 fn a_retention_that_becomes_shorter_than_answers_are_trusted_leaves_nothing_to_trust() {
     let mut driven = Driven::reading();
-    let mut lowered = facts();
-    lowered.policy.delete_retention_ms = u64::try_from(TRUST.as_millis()).unwrap();
+    let lowered = facts().retaining(u64::try_from(TRUST.as_millis()).unwrap());
     driven.pass(Limits::PRODUCTION.describe_interval);
     driven.log(ends(0, None));
     driven.effects();
@@ -132,12 +127,10 @@ fn gaps_that_a_lag_protected_count_when_it_was_lowered() {
     ];
     for (change, counts) in changes {
         let mut driven = Driven::reading();
-        let mut builder = BatchBuilder::new(P0, 1, Offset(0));
-        builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
         driven.log(ends(0, None));
         driven.pass(Limits::PRODUCTION.describe_interval - Duration::from_secs(1));
         driven.log(ends(0, None));
-        driven.takes(builder.finish(Offset(9)));
+        driven.takes(records(0, [1], None, 9));
         assert_eq!(driven.node.shared.phase, Phase::Ready, "its markers, as far as is known");
         driven.pass(Duration::from_secs(1));
         let mut changed = facts();

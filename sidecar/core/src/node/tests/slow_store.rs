@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::stall::StallKind;
-use crate::store::{FoundCopy, FoundGeneration, GenerationState};
 
-const JUST: Duration = Duration::from_millis(1);
 const STALL_AFTER: Duration = Limits::PRODUCTION.stall_after;
 
 impl Driven {
@@ -43,9 +41,7 @@ fn whatever_a_node_waits_for_on_its_way_to_reading() {
 
 #[test]
 fn a_restore_whose_batches_are_not_written() {
-    let mut behind = facts();
-    behind.partitions[0].high_watermark = Offset(9);
-    let mut driven = Driven::rebuilding(behind, Limits::PRODUCTION);
+    let mut driven = Driven::rebuilding(facts().reaching(0, 9), Limits::PRODUCTION);
     driven.log(LogEvent::Assigned { partition: P0 });
     driven.log(LogEvent::Fetched(batch(0, b"a")));
     driven.hangs("writing a batch");
@@ -56,9 +52,7 @@ fn a_restore_whose_batches_are_not_written() {
 /// Four slow answers take longer than a stall: it is the disk that takes the time, not the log, and it answers.
 #[test]
 fn a_disk_that_answers_slowly_is_no_stall() {
-    let mut behind = facts();
-    behind.partitions[0].high_watermark = Offset(9);
-    let mut driven = Driven::rebuilding(behind, Limits::PRODUCTION);
+    let mut driven = Driven::rebuilding(facts().reaching(0, 9), Limits::PRODUCTION);
     driven.log(LogEvent::Assigned { partition: P0 });
     for offset in 0..4 {
         driven.log(LogEvent::Fetched(batch(offset, b"a")));
@@ -82,7 +76,7 @@ fn a_ready_node_whose_batch_is_not_written() {
 #[test]
 fn a_copy_that_is_not_closed() {
     let mut driven = Driven::reading();
-    driven.log(LogEvent::TopicId(TopicId([2; 16])));
+    driven.log(LogEvent::TopicId(OTHER_TOPIC));
     driven.hangs("closing a generation");
     driven.done(StoreCallKind::Close);
     assert_eq!(driven.stall(), None);
@@ -92,9 +86,6 @@ fn a_copy_that_is_not_closed() {
 fn a_copy_that_is_not_put_aside() {
     let mut driven = Driven::new(Limits::PRODUCTION);
     driven.log(LogEvent::Facts(facts()));
-    let state = GenerationState::Corrupt("bits".to_owned());
-    let current = Some(FoundGeneration { generation: G1, state });
-    let copy = FoundCopy { current, building: None, next: Generation(2) };
-    driven.store(StoreEvent::Found(Found::Copy(copy)));
+    driven.store(StoreEvent::Found(copy(corrupt(G1), None)));
     driven.hangs("setting a generation aside");
 }

@@ -1,18 +1,13 @@
 //! Waiting gets a name when it is long, the right one, and loses it when it is over.
 
 use super::*;
-use crate::log::{KafkaError, LogCallKind};
 use crate::stall::StallKind;
 
-const SECOND: Duration = Duration::from_secs(1);
-const JUST: Duration = Duration::from_millis(1);
 const STALL_AFTER: Duration = Limits::PRODUCTION.stall_after;
 
 /// A rebuild that has five records to read.
 fn restoring() -> Driven {
-    let mut facts = facts();
-    facts.partitions[0].high_watermark = Offset(5);
-    let mut driven = Driven::rebuilding(facts, Limits::PRODUCTION);
+    let mut driven = Driven::rebuilding(facts().reaching(0, 5), Limits::PRODUCTION);
     driven.log(LogEvent::Assigned { partition: P0 });
     driven
 }
@@ -46,11 +41,7 @@ fn a_restore_that_nothing_comes_to_is_named_until_something_does() {
 #[test]
 fn a_wait_that_has_a_name_gets_no_second_one() {
     let mut driven = restoring();
-    driven.log(LogEvent::Trouble(KafkaError {
-        code: 29,
-        name: "TOPIC_AUTHORIZATION_FAILED".to_owned(),
-        not_persisted: false,
-    }));
+    driven.log(LogEvent::Trouble(kafka_error(29, "TOPIC_AUTHORIZATION_FAILED")));
     driven.pass(STALL_AFTER);
     assert_eq!(driven.stalls(), [StallKind::Authorisation]);
 }
@@ -94,11 +85,7 @@ fn an_end_that_has_just_moved_hides_nothing_yet() {
 fn a_damaged_batch_stops_mattering_only_when_everything_was_read() {
     let mut driven = Driven::reading();
     driven.log(ends(1, None));
-    driven.log(LogEvent::Trouble(KafkaError {
-        code: -199,
-        name: "_BAD_MSG".to_owned(),
-        not_persisted: false,
-    }));
+    driven.log(LogEvent::Trouble(kafka_error(-199, "_BAD_MSG")));
     driven.pass(SECOND);
     driven.log(ends(1, None));
     assert_eq!(driven.stalls(), [StallKind::PoisonBatch], "the record at 0 is not read");
@@ -135,7 +122,7 @@ fn a_question_that_fails_is_named_and_only_that_one_is_asked_again() {
         let mut driven = Driven::reading();
         driven.pass(Limits::PRODUCTION.describe_interval);
         driven.effects();
-        let error = KafkaError { code: -195, name: "_TRANSPORT".to_owned(), not_persisted: false };
+        let error = kafka_error(-195, "_TRANSPORT");
         driven.log(LogEvent::Failed { call: failed, error });
         assert_eq!(driven.stalls(), [StallKind::LogUnreachable]);
         driven.effects();
@@ -157,9 +144,7 @@ fn a_shorter_log_is_a_loss_only_if_a_later_leader_tells_of_it() {
     ] {
         let mut driven = Driven::reading();
         driven.log(ends(0, Some(4)));
-        let mut builder = BatchBuilder::new(P0, 1, Offset(0));
-        builder.push(Offset(0), Some(Epoch(4)), Some(b"k"), Some(b"v"));
-        driven.takes(builder.finish(Offset(1)));
+        driven.takes(records(0, [0], Some(4), 1));
         driven.pass(SECOND);
         driven.log(ends(end, epoch));
         assert_eq!(driven.stalls(), stalls, "{end} {epoch:?}");
@@ -171,16 +156,12 @@ fn a_shorter_log_is_a_loss_only_if_a_later_leader_tells_of_it() {
 /// markers are gaps, which by writers' clocks may be compaction's.
 #[test]
 fn overlapping_transactions_that_keep_a_copy_inexact_are_named() {
-    let mut topic = facts();
-    topic.policy.log_append_time = false;
-    let mut driven = Driven::ready(topic, GAPS_AT_ONCE);
+    let mut driven = Driven::ready(facts().on_writers_clocks(), GAPS_AT_ONCE);
     let since = driven.now.mono;
     let mut at = 0;
     while driven.now.mono < since + STALL_AFTER {
         assert_eq!(driven.stalls(), []);
-        let mut builder = BatchBuilder::new(P0, 1, Offset(at));
-        builder.push(Offset(at + 3), None, Some(b"k"), Some(b"v"));
-        driven.takes(builder.finish(Offset(at + 6)));
+        driven.takes(records(at, [at + 3], None, at + 6));
         assert_eq!(driven.node.shared.phase, Phase::CatchingUp);
         at += 4;
         driven.pass(SECOND);
@@ -196,12 +177,8 @@ fn overlapping_transactions_that_keep_a_copy_inexact_are_named() {
 
 #[test]
 fn a_copy_that_would_be_exact_if_more_came_wakes_for_its_name() {
-    let mut topic = facts();
-    topic.policy.log_append_time = false;
-    let mut driven = Driven::ready(topic, GAPS_AT_ONCE);
-    let mut builder = BatchBuilder::new(P0, 1, Offset(0));
-    builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
-    driven.takes(builder.finish(Offset(9)));
+    let mut driven = Driven::ready(facts().on_writers_clocks(), GAPS_AT_ONCE);
+    driven.takes(records(0, [1], None, 9));
     driven.log(ends(2, None));
     let due = driven.now.mono + STALL_AFTER;
     while driven.stalls().is_empty() {
@@ -217,12 +194,9 @@ fn a_copy_that_would_be_exact_if_more_came_wakes_for_its_name() {
 /// Reading on is no stall, however long it takes.
 #[test]
 fn a_copy_on_its_way_to_exactness_has_no_stall() {
-    let mut topic = facts();
-    topic.policy.log_append_time = false;
+    let topic = facts().on_writers_clocks();
     let mut driven = Driven::ready(topic.clone(), GAPS_AT_ONCE);
-    let mut builder = BatchBuilder::new(P0, 1, Offset(0));
-    builder.push(Offset(1), None, Some(b"k"), Some(b"v"));
-    driven.takes(builder.finish(Offset(9)));
+    driven.takes(records(0, [1], None, 9));
     for at in 2..9 {
         assert_eq!(driven.node.shared.phase, Phase::CatchingUp);
         driven.pass(SECOND);

@@ -4,8 +4,6 @@ use std::num::NonZeroU64;
 
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 fn rate(bytes: u64) -> Event {
     Event::RestoreRate(Some(NonZeroU64::new(bytes).unwrap()))
 }
@@ -19,9 +17,7 @@ fn hundred(from: u64) -> Batch {
 
 /// A rebuild of five records that may read so many bytes a second, with a credit out.
 fn restoring(bytes: u64) -> Driven {
-    let mut facts = facts();
-    facts.partitions[0].high_watermark = Offset(5);
-    let mut driven = Driven::rebuilding(facts, Limits::PRODUCTION);
+    let mut driven = Driven::rebuilding(facts().reaching(0, 5), Limits::PRODUCTION);
     driven.event(rate(bytes));
     driven.log(LogEvent::Assigned { partition: P0 });
     driven
@@ -93,13 +89,6 @@ fn a_ready_node_is_never_held_back() {
     }
 }
 
-/// By writers' clocks every gap may be compaction's.
-fn create_time() -> LogFacts {
-    let mut facts = facts();
-    facts.policy.log_append_time = false;
-    facts
-}
-
 /// One record behind a gap, read while the log's cleaner may have come nine offsets further.
 fn gap(at: u64) -> Batch {
     let mut builder = BatchBuilder::new(P0, 1, Offset(at));
@@ -110,7 +99,7 @@ fn gap(at: u64) -> Batch {
 /// What a READY node reads is no restore: a gap after an hour of it must not be paid for with hours.
 #[test]
 fn a_node_that_was_ready_owes_nothing() {
-    let mut driven = Driven::ready(create_time(), GAPS_AT_ONCE);
+    let mut driven = Driven::ready(facts().on_writers_clocks(), GAPS_AT_ONCE);
     driven.event(rate(100));
     for offset in 0..100 {
         driven.takes(hundred(offset));
@@ -126,9 +115,7 @@ fn a_node_that_was_ready_owes_nothing() {
 
 #[test]
 fn a_restore_owes_nothing_once_it_has_ended() {
-    let mut behind = create_time();
-    behind.partitions[0].high_watermark = Offset(1);
-    let mut driven = Driven::rebuilding(behind, GAPS_AT_ONCE);
+    let mut driven = Driven::rebuilding(facts().reaching(0, 1).on_writers_clocks(), GAPS_AT_ONCE);
     driven.event(rate(100));
     driven.log(LogEvent::Assigned { partition: P0 });
     driven.takes(hundred(0));

@@ -1,15 +1,12 @@
 //! The log is away: what is in use is served, and nothing of it changed, until somebody answers.
 
-use super::peers::{G2, G3, NOW_MS, copy, intact, log_of};
+use super::peers::{NOW_MS, held, log_of};
 use bytes::Bytes;
 
 use super::*;
 use crate::gate::{Admit, ReadLevel, Rejection};
-use crate::log::KafkaError;
 use crate::store::{FoundGeneration, GenerationState, Looked, StoreErrorKind};
-use crate::topic::{Identity, TopicId};
-
-const OTHER: TopicId = TopicId([9; 16]);
+use crate::topic::Identity;
 
 fn unheard() -> Driven {
     let mut driven = Driven::new(Limits::PRODUCTION);
@@ -22,14 +19,18 @@ fn unheard() -> Driven {
 }
 
 fn looked(found: Option<FoundGeneration>) -> StoreEvent {
-    let identity =
-        Identity { store: "s".to_owned(), cluster: "c".to_owned(), topic: OTHER, partitions: 1 };
+    let identity = Identity {
+        store: "s".to_owned(),
+        cluster: "c".to_owned(),
+        topic: OTHER_TOPIC,
+        partitions: 1,
+    };
     StoreEvent::Looked(found.map(|found| Looked { identity, found }))
 }
 
 fn served() -> Driven {
     let mut driven = unheard();
-    driven.store(looked(intact(G2, 7, NOW_MS)));
+    driven.store(looked(held(G2, 7, NOW_MS)));
     driven
 }
 
@@ -45,7 +46,7 @@ fn reads_that_are_content_with_any_copy_are_answered_and_nothing_else_is() {
     assert_eq!(driven.node.shared.phase, Phase::Opening);
     assert_eq!(driven.admits(ReadLevel::Stale), Ok(Admit::Now(G2)));
     let gate = driven.node.gate();
-    assert_eq!((gate.confirmed_at_ms, gate.topic), (NOW_MS, Some(OTHER)));
+    assert_eq!((gate.confirmed_at_ms, gate.topic), (NOW_MS, Some(OTHER_TOPIC)));
     for level in [ReadLevel::Local, ReadLevel::Latest] {
         assert_eq!(driven.admits(level), Err(Rejection::NotReady(Phase::Opening)));
     }
@@ -56,12 +57,8 @@ fn reads_that_are_content_with_any_copy_are_answered_and_nothing_else_is() {
 
 #[test]
 fn where_the_disk_has_nothing_in_use_nothing_is_served() {
-    let unusable = |state| Some(FoundGeneration { generation: G2, state });
-    for found in [
-        None,
-        unusable(GenerationState::Corrupt("a block".to_owned())),
-        unusable(GenerationState::UnknownFormat("9".to_owned())),
-    ] {
+    let state = GenerationState::UnknownFormat("9".to_owned());
+    for found in [None, corrupt(G2), Some(FoundGeneration { generation: G2, state })] {
         let mut driven = unheard();
         driven.store(looked(found));
         assert_eq!(driven.admits(ReadLevel::Stale), Err(Rejection::NotReady(Phase::Opening)));
@@ -75,15 +72,15 @@ fn the_first_answer_of_the_log_opens_it_anew() {
     for disk_first in [true, false] {
         let mut driven = unheard();
         if disk_first {
-            driven.store(looked(intact(G2, 7, NOW_MS)));
+            driven.store(looked(held(G2, 7, NOW_MS)));
         }
         driven.log(LogEvent::Facts(log_of(0, 10)));
         assert!(matches!(driven.store_calls()[..], [StoreCall::Open { .. }]));
         if !disk_first {
-            driven.store(looked(intact(G2, 7, NOW_MS)));
+            driven.store(looked(held(G2, 7, NOW_MS)));
         }
         assert_eq!(driven.admits(ReadLevel::Stale), Err(Rejection::NotReady(Phase::Opening)));
-        driven.store(StoreEvent::Found(copy(intact(G3, 10, NOW_MS), None)));
+        driven.store(StoreEvent::Found(copy(held(G3, 10, NOW_MS), None)));
         assert_eq!(driven.node.gate().topic, Some(TOPIC));
         assert_eq!(driven.node.shared.phase, Phase::Ready, "it is at the end of the log");
     }
@@ -92,7 +89,7 @@ fn the_first_answer_of_the_log_opens_it_anew() {
 #[test]
 fn a_log_that_answers_with_errors_alone_is_not_heard() {
     let mut driven = Driven::new(Limits::PRODUCTION);
-    let error = KafkaError { code: -195, name: "_TRANSPORT".to_owned(), not_persisted: false };
+    let error = kafka_error(-195, "_TRANSPORT");
     for _ in 0..30 {
         driven.log(LogEvent::Failed { call: LogCallKind::Describe, error: error.clone() });
         driven.pass(Duration::from_millis(100));
@@ -122,7 +119,7 @@ fn a_drain_closes_it_and_waits_for_the_disk_only() {
     let mut looking = unheard();
     looking.event(drain);
     assert_ne!(looking.node.shared.phase, Phase::Stopped);
-    looking.store(looked(intact(G2, 7, NOW_MS)));
+    looking.store(looked(held(G2, 7, NOW_MS)));
     looking.ended(StoreCallKind::Close, G2);
     assert_eq!(looking.node.shared.phase, Phase::Stopped);
 }
@@ -131,7 +128,7 @@ fn a_drain_closes_it_and_waits_for_the_disk_only() {
 #[test]
 fn a_drain_whose_time_is_up_asks_nothing_and_has_no_timer_for_it() {
     let mut looking = unheard();
-    let error = KafkaError { code: -195, name: "_TRANSPORT".to_owned(), not_persisted: false };
+    let error = kafka_error(-195, "_TRANSPORT");
     looking.log(LogEvent::Failed { call: LogCallKind::Describe, error });
     looking.event(Event::Command(RequestId(1), Command::Drain));
     looking.pass(Limits::PRODUCTION.drain_max + Limits::PRODUCTION.retry_max);

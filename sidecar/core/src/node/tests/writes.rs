@@ -11,8 +11,7 @@ use crate::partitioner::partition_of;
 const PARTITIONS: u32 = 3;
 
 fn three_partitions() -> LogFacts {
-    let facts = facts();
-    LogFacts { partitions: vec![facts.partitions[0]; 3], ..facts }
+    facts().of_partitions(3)
 }
 
 fn change(key: &'static str) -> Change {
@@ -139,7 +138,7 @@ fn a_write_is_answered_for_the_topic_that_it_was_sent_to() {
     driven.event(Event::Command(RequestId(1), Command::Write(vec![change])));
     driven.pass(Limits::PRODUCTION.describe_interval);
     let facts = three_partitions();
-    driven.log(LogEvent::Facts(LogFacts { topic: TopicId([2; 16]), ..facts }));
+    driven.log(LogEvent::Facts(LogFacts { topic: OTHER_TOPIC, ..facts }));
     driven.effects();
     let revision = Revision { partition: P0, offset: Offset(77) };
     driven.log(LogEvent::Appended { id: RequestId(1), results: vec![Ok(revision)] });
