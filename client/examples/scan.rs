@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     let address = env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:7400".to_owned());
     let store = Client::connect(&address).await?.store("");
 
-    // One snapshot, however long the rows take: writes in between are not in it.
+    // This is one snapshot, however long the rows take: writes in between are not in it.
     let mut rows = store.scan(Scan::prefix("number/")).await?;
     while let Some(row) = rows.next().await {
         let row = row?;

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
         answers.push((number, answer));
     }
 
-    // Whether the stream ended well; what became of each write is in its own answer.
+    // This tells whether the stream ended well; what became of each write is in its own answer.
     let ended = writer.finish().await;
     for (number, answer) in answers {
         match answer.await {

@@ -21,7 +21,8 @@ use crate::token::Token;
 /// What an operator asks for is answered without waiting for log or disk.
 const OPERATOR_DEADLINE: Duration = Duration::from_secs(5);
 
-/// A connection to one node, or several where many calls are open at the same time. Cheap to clone; clones share them.
+/// A connection to one node, or several where many calls are open at the same time. It is cheap to clone, and clones
+/// share the connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     connections: Connections,
@@ -49,7 +50,7 @@ impl Client {
         Store::new(self.clone(), name.into())
     }
 
-    /// The state of all stores of the node. Answered in every phase.
+    /// The state of all stores of the node. It is answered in every phase.
     ///
     /// # Errors
     ///
@@ -64,7 +65,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of [`Client::status`]; the stream ends with an error when the node does.
+    /// Those of [`Client::status`]; the stream ends with an error when the node does.
     pub async fn watch_status(
         &self,
         interval: Duration,
@@ -72,8 +73,8 @@ impl Client {
         StatusStream::open(self, String::new(), interval, Ok).await
     }
 
-    /// Has the node keep the store's copy exactly as it is at `at`, once it is there; waits `wait` at most, and never
-    /// longer than 60 s.
+    /// Has the node keep the store's copy exactly as it is at `at`, once the copy is there; waits `wait` at most, and
+    /// never longer than 60 s.
     ///
     /// # Errors
     ///
@@ -89,12 +90,12 @@ impl Client {
         Pinned::open(self, store.into(), at, wait).await
     }
 
-    /// Sets how many bytes of keys and values per second the restores of the node may read, all stores
-    /// together, until its process ends; none: as fast as they can.
+    /// Sets how many bytes of keys and values per second the restores of the node may read, all stores together, until
+    /// its process ends. `None`: as fast as they can.
     ///
     /// # Errors
     ///
-    /// As of [`Client::status`].
+    /// Those of [`Client::status`].
     pub async fn throttle(&self, bytes_per_second: Option<NonZeroU64>) -> Result<(), Error> {
         let bytes_per_second = bytes_per_second.map(NonZeroU64::get);
         let request = with_deadline(ThrottleRequest { bytes_per_second }, OPERATOR_DEADLINE);

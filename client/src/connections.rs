@@ -1,7 +1,7 @@
-//! The connections to one node: another one, when the calls that one takes at the same time are used up.
+//! The connections to one node: another one is made when those that are there have no place for more calls.
 //!
-//! A node takes so many calls through one connection, and a call beyond them would wait in this process, unsent and unseen,
-//! until one of them ends. Streams are calls that seldom end.
+//! A node takes a bounded number of calls through one connection, and a call beyond them would wait in this process,
+//! unsent and unseen, until one of them ends. Streams are calls that seldom end.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -15,22 +15,23 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tonic::transport::{Channel, Endpoint, Error};
 
-/// What a node takes at least: those that come when it has many connections already have no more.
+/// How many calls a node takes through one connection at least: one that comes when it has many connections already is
+/// given no more.
 const CALLS_MAX: usize = 128;
 
-/// A stream of writes takes as much of what a node has for one connection as thirty-two other calls. Half of that is left
-/// to the others.
+/// A stream of writes takes as much of what a node has for one connection as thirty-two other calls. Half of that is
+/// left to the others.
 const WRITES: usize = 8;
 const WRITES_PATH: &str = "/outrigger.v1.Store/Write";
 
-/// More than this, and the calls wait for each other after all: a node has places for others, too.
+/// With more connections calls wait for each other after all: a node keeps places for others, too.
 const CONNECTIONS_MAX: usize = 32;
 
 /// Clones are the same connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Connections {
     endpoint: Endpoint,
-    /// Held while one is chosen. Never empty.
+    /// The lock is held while a connection is chosen. There is always one.
     open: Arc<Mutex<Vec<Connection>>>,
 }
 
@@ -45,13 +46,14 @@ struct Connection {
 struct Open(Arc<AtomicUsize>, usize);
 
 impl Connections {
-    /// `first` is to `endpoint`, which the others will be made to as well.
+    /// `first` is a connection to `endpoint`, to which the others will be made as well.
     pub(crate) fn new(endpoint: Endpoint, first: Channel) -> Connections {
         let first = Connection { channel: first, calls: Arc::default() };
         Connections { endpoint, open: Arc::new(Mutex::new(vec![first])) }
     }
 
-    /// The first that has a place; else a new one, which connects with its first call.
+    /// The first connection that has a place; else a new one, which connects with its first call; else the one with the
+    /// fewest calls.
     fn choose(&self, weight: usize) -> (Channel, Open) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if !open.iter().any(Connection::has_a_place) && open.len() < CONNECTIONS_MAX {
@@ -87,7 +89,7 @@ impl Service<Request<Body>> for Connections {
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
 
-    /// Which connection it will be is decided by the call.
+    /// The call decides which connection it uses.
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -98,7 +100,7 @@ impl Service<Request<Body>> for Connections {
         Box::pin(async move {
             poll_fn(|context| channel.poll_ready(context)).await?;
             let answer = channel.call(request).await?;
-            // It ends with its answer's last byte, or when nobody wants the rest.
+            // The call ends with its answer's last byte, or when nobody wants the rest.
             let counted = move |body: Body| {
                 body.map_frame(move |frame| {
                     let _open = &call;

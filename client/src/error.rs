@@ -7,7 +7,7 @@ use std::time::Duration;
 use outrigger_proto::v1::{ErrorDetail, Reason};
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
-/// Why a call failed, and what is left of it.
+/// Why a call failed, and whether it may have had an effect.
 #[derive(Clone, Debug)]
 pub struct Error(Box<Facts>);
 
@@ -58,15 +58,15 @@ pub(crate) enum Effect {
 }
 
 impl Error {
-    /// What to do about it.
+    /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// Whether a write may have taken effect, or may still do so, although it failed.
     ///
-    /// `false` only when it is certain: nothing had been sent, or the node said so. Always `false`
-    /// for reads, which have no effect.
+    /// It is `false` only when that is certain: nothing had been sent, or the node said so. For
+    /// reads, which have no effect, it is always `false`.
     pub fn may_have_happened(&self) -> bool {
         self.0.may_have_happened
     }
@@ -104,7 +104,8 @@ impl Error {
         let kind = if caused_by::<TimeoutExpired>(&status) {
             ErrorKind::Deadline
         } else if caused_by::<tonic::transport::Error>(&status) {
-            // Also one that is found dead by its keepalive, whatever code a library has for that.
+            // This is also a connection that is found dead by its keepalive, whatever code a
+            // library has for that.
             ErrorKind::Broken
         } else {
             kind_of_code(status.code())
@@ -124,7 +125,7 @@ impl Error {
         Error::definite(ErrorKind::Unreachable, message)
     }
 
-    /// No connection for a call; nothing was sent.
+    /// There was no connection for a call, so nothing was sent.
     fn unreachable(cause: &(dyn StdError + 'static)) -> Error {
         Error::definite(ErrorKind::Unreachable, with_causes("cannot connect to the node", cause))
     }

@@ -42,7 +42,7 @@ mod writer;
 
 pub use client::Client;
 pub use error::{Error, ErrorKind};
-/// The protocol itself, generated code included. Outside of what this crate promises.
+/// The protocol itself, generated code included. It is outside of what this crate promises.
 pub use outrigger_proto as proto;
 pub use outrigger_proto::v1::{NodeStatus, Reason, Revision, StoreStatus};
 pub use pinned::Pinned;

@@ -18,7 +18,7 @@ use crate::token::Token;
 /// Summing or listing reads every row of a copy.
 const READ_DEADLINE: Duration = Duration::from_secs(300);
 
-/// A pinned copy. Dropped, the node keeps it no longer; 5 minutes are the most.
+/// A pinned copy. The node keeps it until this is dropped, and for 5 minutes at most.
 #[derive(Debug)]
 pub struct Pinned {
     asks: mpsc::Sender<VerifyRequest>,

@@ -13,14 +13,13 @@ use crate::token::Token;
 /// How fresh an answer must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Level {
-    /// Everything that this session has written and read; waits for it where the node is behind. The
-    /// default.
+    /// Everything that this session has written and read; the read waits for it where the node is behind. The default.
     #[default]
     Session,
-    /// The node's copy as it is, without waiting: may be older than what the session has seen.
+    /// The node's copy as it is, without waiting: it may be older than what the session has seen.
     Local,
-    /// Everything that was committed when the leaders of the log were asked, and everything that the
-    /// session has seen. As fresh as the leader that answers, so not linearizable.
+    /// Everything that was committed when the leaders of the log were asked, and everything that the session has seen.
+    /// It is as fresh as the leader that answers, so it is not linearizable.
     Latest,
     /// Whatever copy the node has, also while it restores or refuses. It is no part of the session: a
     /// later read may be older.
@@ -39,7 +38,7 @@ pub struct Read {
 /// A key's value and the record that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Any bytes, also none. Larger than a write may have, where another tool wrote it to the topic.
+    /// Any bytes, also none. They can be more than a write may have, where another tool wrote them to the topic.
     pub value: Bytes,
     /// The record that wrote it.
     pub revision: Revision,
@@ -50,7 +49,7 @@ pub struct Entry {
 pub struct CopyState {
     /// What it included.
     pub token: Token,
-    /// No write that was acknowledged longer ago is missing. Grows while Kafka does not answer.
+    /// No write that was acknowledged longer ago is missing. The age grows while Kafka does not answer.
     pub age: Duration,
     /// Whether it equals the log's state at the token; `false` only at [`Level::Stale`].
     pub exact: bool,
@@ -78,9 +77,9 @@ impl Level {
             level: level.into(),
             token: token.as_ref().map(v1::Token::from),
             max_staleness_ms: max_staleness.map(millis),
-            // Less than the deadline: the node then says what it waited for.
+            // It is less than the deadline, so that the node says what it waited for.
             wait_ms_max: Some(millis(deadline - deadline / 10)),
-            // As much as this library receives.
+            // This library receives as much.
             row_bytes_max: Some(u64::try_from(ROW_BYTES_MAX).expect("a size fits 64 bits")),
         }
     }

@@ -48,7 +48,7 @@ impl Scan {
         Scan::over(prefix.into(), End::OfPrefix)
     }
 
-    /// The keys from `start` on.
+    /// The keys from `start` (inclusive) on.
     pub fn starting_at(start: impl Into<Vec<u8>>) -> Scan {
         Scan::over(start.into(), End::Open)
     }
@@ -59,17 +59,17 @@ impl Scan {
         Scan::over(start.into(), End::Before(end.into()))
     }
 
-    /// At most this many rows. 0 is no limit.
+    /// Limits the scan to so many rows. 0 is no limit.
     pub fn limit(self, limit: u64) -> Scan {
         Scan { limit, ..self }
     }
 
-    /// Without the values.
+    /// Leaves out the values, which is cheaper.
     pub fn keys_only(self) -> Scan {
         Scan { keys_only: true, ..self }
     }
 
-    /// From the greatest key down; a limit then keeps the greatest.
+    /// Goes from the greatest key down; a limit then keeps the greatest.
     pub fn reverse(self) -> Scan {
         Scan { reverse: true, ..self }
     }
@@ -96,7 +96,7 @@ impl Scan {
             keys_only: self.keys_only,
             reverse: self.reverse,
             read: Some(read),
-            // What is larger than a message can be is told by name.
+            // A row that is larger than a message can be is refused by name.
             large_rows: LargeRows::Refuse.into(),
         })
     }
@@ -107,7 +107,7 @@ impl Scan {
 pub struct Row {
     /// The key.
     pub key: Bytes,
-    /// Empty in a scan of keys only.
+    /// The value; empty in a scan of keys only.
     pub value: Bytes,
     /// The record that wrote it.
     pub revision: Revision,
@@ -121,7 +121,7 @@ pub struct Rows {
     /// `None` when there is no more to come.
     batches: Option<Streaming<ScanResponse>>,
     deadline: Duration,
-    /// Runs only while we wait for the node, so that a slow caller does not use the time up.
+    /// This timer runs only while we wait for the node, so that a slow caller does not use the time up.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -134,7 +134,7 @@ impl Rows {
         deadline: Duration,
     ) -> Result<Rows, Error> {
         let mut rows = client.rows();
-        // No timeout in the request: it would be one for the whole scan.
+        // The request has no timeout: it would be one for the whole scan.
         let call = async {
             let mut batches = rows.scan(Request::new(request)).await?.into_inner();
             let first = batches.message().await?;

@@ -9,8 +9,8 @@ use crate::token::{AnotherTopic, Token};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Session {
-    /// Guards the merged token only. Held for one merge or copy, never over an await; no other lock
-    /// is taken under it.
+    /// Guards the merged token only. The lock is held for one merge or copy, never over an await;
+    /// no other lock is taken under it.
     token: Arc<Mutex<Option<Token>>>,
 }
 

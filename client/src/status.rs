@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// A digest reads every row of a copy.
 const DIGEST_DEADLINE: Duration = Duration::from_secs(600);
 
-/// One state after another, the present one first. Ends with an error when the node stops.
+/// One state after another, the present one first. It ends with an error when the node stops.
 #[derive(Debug)]
 pub struct StatusStream<T> {
     answers: Streaming<WatchStatusResponse>,

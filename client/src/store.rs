@@ -22,8 +22,8 @@ use crate::writer::Writer;
 /// copy that is behind.
 const READ_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Longer than the 10 s that a node waits for Kafka, so that the outcome is the node's to say, by
-/// name, and not a mere timeout.
+/// This is longer than the 10 s that a node waits for Kafka, so that the node says the outcome, by name, and it is not
+/// a mere timeout.
 const WRITE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// A handle on one store.
@@ -122,7 +122,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As of [`Store::get`].
+    /// Those of [`Store::get`].
     pub async fn read(&self, key: impl AsRef<[u8]>) -> Result<Read, Error> {
         let key = payload_key(key.as_ref())?;
         let request = GetRequest { store: self.name.clone(), key, read: Some(self.read_options()) };
@@ -162,7 +162,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As of [`Store::put`].
+    /// Those of [`Store::put`].
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Revision, Error> {
         let key = payload_key(key.as_ref())?;
         let request = DeleteRequest { store: self.name.clone(), key, wait_ms_max: None };
@@ -177,7 +177,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As of [`Store::get`], and [`Invalid`](crate::ErrorKind::Invalid) for a range that ends before it starts.
+    /// Those of [`Store::get`], and [`Invalid`](crate::ErrorKind::Invalid) for a range that ends before it starts.
     pub async fn scan(&self, scan: Scan) -> Result<Rows, Error> {
         let request = scan.request(self.name.clone(), self.read_options())?;
         Rows::open(&self.client, request, self.level, &self.session, self.read_deadline).await
@@ -188,13 +188,13 @@ impl Store {
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime.
+    /// When it is called outside of a Tokio runtime.
     pub fn writer(&self) -> Writer {
         let session = self.session.clone();
         Writer::open(self.client.rows(), self.name.clone(), session, self.write_deadline)
     }
 
-    /// The state of the store on this node. Answered in every phase.
+    /// The state of the store on this node. It is answered in every phase.
     ///
     /// # Errors
     ///
@@ -205,12 +205,12 @@ impl Store {
         self.status_of(false).await
     }
 
-    /// The state of the store on this node, with the digest of its copy when that is exact. Reads the whole
-    /// copy.
+    /// The state of the store on this node, with the digest of its copy when that is exact. The node reads the whole
+    /// copy for it.
     ///
     /// # Errors
     ///
-    /// As of [`Store::status`], but [`Deadline`](crate::ErrorKind::Deadline) after 10 minutes.
+    /// Those of [`Store::status`], but [`Deadline`](crate::ErrorKind::Deadline) after 10 minutes.
     pub async fn status_with_digest(&self) -> Result<StoreStatus, Error> {
         self.status_of(true).await
     }
@@ -220,7 +220,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As of [`Store::status`]; the stream ends with an error when the node does.
+    /// Those of [`Store::status`]; the stream ends with an error when the node does.
     pub async fn watch_status(
         &self,
         interval: Duration,
@@ -232,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Refused`](crate::ErrorKind::Refused) when none runs, else as of [`Store::status`], with the handle's
+    /// [`Refused`](crate::ErrorKind::Refused) when none runs, else those of [`Store::status`], with the handle's
     /// deadline for reads.
     pub async fn cancel_restore(&self) -> Result<(), Error> {
         let request = CancelRequest { store: self.name.clone() };
@@ -242,11 +242,11 @@ impl Store {
         Ok(())
     }
 
-    /// Lets a cancelled restore go on from what is on disk.
+    /// Lets a cancelled restore continue from what is on disk.
     ///
     /// # Errors
     ///
-    /// [`Refused`](crate::ErrorKind::Refused) when none was cancelled, else as of [`Store::status`], with the
+    /// [`Refused`](crate::ErrorKind::Refused) when none was cancelled, else those of [`Store::status`], with the
     /// handle's deadline for reads.
     pub async fn continue_restore(&self) -> Result<(), Error> {
         let request = ContinueRequest { store: self.name.clone() };
@@ -279,11 +279,12 @@ impl Store {
 pub(crate) fn payload(key: &[u8], value: &[u8]) -> Result<(Bytes, Bytes), Error> {
     let bytes = key.len() + value.len();
     if bytes > PAYLOAD_BYTES_MAX {
-        let (reason, what, bytes, bytes_max) = match key.len() > value.len() {
-            true => (Reason::KeyTooLarge, "key", key.len(), KEY_BYTES_MAX),
-            false => (Reason::ValueTooLarge, "value", value.len(), VALUE_BYTES_MAX),
+        let (reason, what, bytes, bytes_max) = if key.len() > value.len() {
+            (Reason::KeyTooLarge, "key", key.len(), KEY_BYTES_MAX)
+        } else {
+            (Reason::ValueTooLarge, "value", value.len(), VALUE_BYTES_MAX)
         };
-        // In the node's words: it would refuse what a request could carry already.
+        // The limit is the node's: it refuses even less than what a request can carry.
         let message = format!("the {what} has {bytes} bytes, and at most {bytes_max} are accepted");
         return Err(Error::invalid(reason, message));
     }

@@ -22,10 +22,10 @@ pub struct Token {
     positions: BTreeMap<u32, Position>,
 }
 
-/// Ordered by position first: the further of two is the greater.
+/// It is ordered by position first: the further of two is the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Position {
-    /// Exclusive.
+    /// Everything below this offset is included.
     position: u64,
     leader_epoch: Option<u32>,
 }
@@ -57,8 +57,8 @@ impl Token {
         self.topic_id
     }
 
-    /// The position in one partition, from 0 to 2^63 - 1, exclusive: everything below this offset is included.
-    /// 0 in a partition of which the session has seen nothing.
+    /// The position in one partition, from 0 to 2^63 - 1, exclusive: everything below this offset is included. It is 0
+    /// in a partition of which the session has seen nothing.
     pub fn position(&self, partition: u32) -> u64 {
         self.positions.get(&partition).map_or(0, |at| at.position)
     }
@@ -79,7 +79,7 @@ impl Token {
         Token::try_from(token)
     }
 
-    /// The smallest token that includes both; of another topic, this one stays as it is.
+    /// Makes this the smallest token that includes both; where the other is of another topic, this one stays as it is.
     pub(crate) fn merge(&mut self, other: Token) -> Result<(), AnotherTopic> {
         if other.topic_id != self.topic_id {
             return Err(AnotherTopic);

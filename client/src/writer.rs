@@ -30,12 +30,12 @@ use driver::Driver;
 use ledger::Ledger;
 use outgoing::Outgoing;
 
-/// A stream of writes to one store. Made by [`Store::writer`](crate::Store::writer).
+/// A stream of writes to one store, which [`Store::writer`](crate::Store::writer) makes.
 ///
 /// [`put`](Writer::put) and [`delete`](Writer::delete) wait for room and return a [`Pending`], which
 /// is the answer to come; having many open at once is what makes a stream fast. Writes reach the log
 /// in the order of the calls, for each key, and a failed one does not stop the next.
-/// Of a log that is slow there is less room: the calls wait, and the log has time for what it was given.
+/// While the log is slow there is less room: the calls wait, and the log has time for what it was given.
 ///
 /// When the stream itself ends, every open write fails, and so does every later one: make a new
 /// writer. The stream ends also when a write has waited for its answer longer than the handle's
@@ -50,7 +50,7 @@ pub struct Writer {
     driver: Option<JoinHandle<Result<(), Error>>>,
 }
 
-/// The answer to one write of a [`Writer`]. Dropping it does not cancel the write. Fails as
+/// The answer to one write of a [`Writer`]. Dropping it does not cancel the write. It fails as
 /// [`Store::put`](crate::Store::put) does.
 #[derive(Debug)]
 #[must_use = "a write can fail; await its answer"]
@@ -75,9 +75,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](crate::ErrorKind::Invalid) when no message can carry the key and value (together above
-    /// 4 MiB less 64 KiB), and [`Broken`](crate::ErrorKind::Broken) when the stream has ended. This write was not
-    /// sent then.
+    /// [`Invalid`](crate::ErrorKind::Invalid) when no message can carry the key and value (together above 4 MiB minus
+    /// 64 KiB), and [`Broken`](crate::ErrorKind::Broken) when the stream has ended. This write was not sent then.
     pub async fn put(
         &self,
         key: impl AsRef<[u8]>,
@@ -91,7 +90,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// As of [`Writer::put`].
+    /// Those of [`Writer::put`].
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Pending, Error> {
         let key = store::payload_key(key.as_ref())?;
         self.accept(WriteItem { key, action: Some(Action::Delete(Tombstone {})) }).await

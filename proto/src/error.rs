@@ -1,5 +1,5 @@
-//! How a failure travels: the status code of each reason, and an [`ErrorDetail`] in a status and
-//! out of it again (as a `google.rpc.ErrorInfo`). The only place on either side that knows it.
+//! How a failure travels: the status code of each reason, and an [`ErrorDetail`] in a status and out of it again (as a
+//! `google.rpc.ErrorInfo`). This is the only place on either side that knows it.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ const TEXT_BYTES_MAX: usize = 1024;
 /// Trailing metadata, for callers without a decoder of `google.rpc.ErrorInfo`: the reason's name.
 pub const REASON_METADATA: &str = "outrigger-reason";
 
-/// The same, whether a write may have happened: "true" or "false".
+/// Trailing metadata for the same callers: whether a write may have happened, "true" or "false".
 pub const MAY_HAVE_HAPPENED_METADATA: &str = "outrigger-may-have-happened";
 
 const MAY_HAVE_HAPPENED: &str = "may_have_happened";
@@ -58,7 +58,7 @@ impl Reason {
             Reason::Overloaded => Code::ResourceExhausted,
             Reason::DeadlineExceeded => Code::DeadlineExceeded,
             Reason::WriteDidNotHappen => Code::Aborted,
-            // Never UNAVAILABLE: proxies and service configurations repeat such calls by themselves.
+            // It is never UNAVAILABLE: proxies and service configurations repeat such calls by themselves.
             Reason::WriteUnknown => Code::Unknown,
             Reason::Authorisation => Code::PermissionDenied,
             Reason::StoreFailed => Code::Internal,
@@ -67,7 +67,7 @@ impl Reason {
 }
 
 impl ErrorDetail {
-    /// A failure without further facts. Definite, except for the one reason that means doubt.
+    /// A failure without further facts. It is definite, except for the one reason that means doubt.
     pub fn new(reason: Reason, message: impl Into<String>) -> ErrorDetail {
         ErrorDetail {
             reason: reason.into(),

@@ -14,9 +14,9 @@ pub const VALUE_BYTES_MAX: usize = 960 * KIB;
 /// The largest request message: what a server accepts, and what a client refuses to send.
 pub const REQUEST_BYTES_MAX: usize = 4 * MIB;
 
-/// The most bytes of keys and values that one request can carry: the rest is for the store's name, a
-/// token and framing. Well above the largest write, so that a value that is too large is still
-/// carried to the node and refused by name.
+/// The most bytes of keys and values that one request can carry: the rest is for the store's name, a token and framing.
+/// It is well above the largest write, so that a value that is too large is still carried to the node and refused by
+/// name.
 pub const PAYLOAD_BYTES_MAX: usize = REQUEST_BYTES_MAX - 64 * KIB;
 
 /// The largest response message: what a client accepts, and what a server refuses to send.
@@ -42,7 +42,8 @@ pub const BATCH_BYTES: usize = 256 * KIB;
 /// The most rows or items in one message of a stream.
 pub const BATCH_LEN_MAX: usize = 1_000;
 
-/// The most items of one message of a Write stream. A client that sends a batch when it is full has a sixteenth.
+/// The most items of one message of a Write stream. A client that sends a batch when it is full has a sixteenth of
+/// them.
 pub const ITEMS_MAX: usize = 16_000;
 
 /// What a chunk of a checkpoint holds, unless it ends its file.

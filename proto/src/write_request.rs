@@ -13,11 +13,11 @@ use crate::v1::WriteItem;
 /// The first message of a stream names the store of all; each holds items in the order in which they are written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WriteRequest {
-    /// As in a `PutRequest`; in later messages the same, or empty.
+    /// The store, as in a `PutRequest`; in later messages it is the same, or empty.
     pub store: String,
-    /// At most [`ITEMS_MAX`].
+    /// The items, at most [`ITEMS_MAX`].
     pub items: Vec<WriteItem>,
-    /// How long each of them waits for the log at most; as in a `PutRequest`.
+    /// How long each of them waits for the log at most, in milliseconds; as in a `PutRequest`.
     pub wait_ms_max: Option<u64>,
 }
 

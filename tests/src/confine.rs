@@ -22,7 +22,7 @@ pub struct MemoryGroup {
 }
 
 impl MemoryGroup {
-    /// An error where this machine has no such groups, or lets us make none.
+    /// Makes a group. An error where this machine has no such groups, or lets us make none.
     pub fn new(bytes_max: u64) -> Result<MemoryGroup> {
         let own = fs::read_to_string("/proc/self/cgroup")?;
         let mounts = fs::read_to_string("/proc/self/mounts")?;
@@ -37,7 +37,7 @@ impl MemoryGroup {
         Ok(group)
     }
 
-    /// Whoever writes its id there is in the group, and so is what it starts.
+    /// The file that lets in: a process that writes its id there is in the group, and so is what it starts.
     pub fn entrance(&self) -> PathBuf {
         self.directory.join("cgroup.procs")
     }
@@ -64,7 +64,8 @@ impl Drop for MemoryGroup {
     }
 }
 
-/// Where a group that bounds memory can be made, and its setting: below the one of this process, if that is visible.
+/// Where a group that bounds memory can be made, and its setting. It is below the group of this process, if that is
+/// visible.
 fn parent(own: &str, mounts: &str) -> Option<(PathBuf, &'static str)> {
     let mounted = |kind: &str, option: &str| {
         mounts.lines().find_map(|mount| {

@@ -36,13 +36,13 @@ pub struct Disk {
     dir: TempDir,
 }
 
-/// Dropped, it is thawed.
+/// The disk is thawed when this is dropped.
 pub struct Frozen<'a> {
     disk: &'a mut Disk,
 }
 
 impl Disk {
-    /// An error where this user or this machine mounts none.
+    /// Mounts a disk. An error where this user or this machine can mount none.
     pub fn new(bytes: u64) -> Result<Disk> {
         let dir = TempDir::new()?;
         let (image, place) = (dir.path().join("image"), dir.path().join("disk"));
@@ -84,7 +84,7 @@ impl Disk {
 }
 
 impl Frozen<'_> {
-    /// What waited goes on.
+    /// Lets what waited continue.
     pub fn thaw(self) {}
 }
 

@@ -23,7 +23,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// One writer per address; each has keys of its own.
+    /// Starts one writer per address; each has keys of its own.
     pub fn start(addresses: Vec<String>, keys: u64) -> Load {
         Load::start_paced(addresses, keys, Duration::ZERO)
     }
@@ -41,7 +41,7 @@ impl Load {
         Load { writers, stop }
     }
 
-    /// What all of them were told.
+    /// Stops all of them. Returns what they were told.
     pub async fn stop(self) -> Result<History> {
         self.stop.store(true, Ordering::Relaxed);
         let mut history = History::default();
@@ -215,7 +215,7 @@ impl Writes {
     }
 }
 
-/// So many records under keys of their own, which no compression makes much smaller.
+/// Writes so many records under keys of their own, which no compression makes much smaller.
 pub fn fill(topic: &Topic, records: usize, value_bytes: usize) -> Result<()> {
     let keys: Vec<String> = (0..records).map(|number| format!("filled {number}")).collect();
     let mut dice = Dice::at(0, "fill", 0, 0);
@@ -245,7 +245,7 @@ pub fn fold(topic: &Topic) -> Result<Rows> {
     Ok(rows)
 }
 
-/// Every node holds what its callers were told, all hold the same, and their digests say so.
+/// Checks that every node holds what its callers were told, that all hold the same, and that their digests say so.
 pub async fn judge(nodes: &[Node], history: &History) -> Result<()> {
     let mut digests = Vec::new();
     let mut contents = Vec::new();

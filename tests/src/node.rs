@@ -37,7 +37,7 @@ pub struct Node {
     file_bytes_max: Option<u64>,
     open_files_max: Option<u64>,
     memory: Option<Arc<MemoryGroup>>,
-    /// Of the next process, instead of a file.
+    /// Where the next process logs, instead of into a file.
     log: Option<OwnedFd>,
     process: Option<Child>,
     starts: usize,
@@ -75,7 +75,7 @@ impl Node {
         self
     }
 
-    /// `serve` finds this variable.
+    /// Sets this variable for `serve`.
     pub fn with_env(mut self, name: &str, value: &OsStr) -> Node {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
@@ -194,13 +194,12 @@ impl Node {
             bounds += &format!("echo $$ > '{}' && ", memory.entrance().display());
         }
         let binary = binary();
-        let mut command = match bounds.is_empty() {
-            true => self.host.command(&binary),
-            false => {
-                let mut shell = self.host.command("bash");
-                shell.arg("-c").arg(bounds + "exec \"$0\" \"$@\"").arg(&binary);
-                shell
-            }
+        let mut command = if bounds.is_empty() {
+            self.host.command(&binary)
+        } else {
+            let mut shell = self.host.command("bash");
+            shell.arg("-c").arg(bounds + "exec \"$0\" \"$@\"").arg(&binary);
+            shell
         };
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("serve").arg("--data").arg(self.data());
@@ -225,7 +224,7 @@ impl Node {
         end_of(command.spawn().context("starting outrigger")?)
     }
 
-    /// kill -9.
+    /// Kills the process (SIGKILL).
     pub fn kill(&mut self) -> Result<()> {
         let mut child = self.process.take().context("the node does not run")?;
         child.kill()?;
@@ -233,7 +232,7 @@ impl Node {
         Ok(())
     }
 
-    /// SIGTERM, and how the process ended.
+    /// Ends the process with SIGTERM. Returns how it ended.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.signal(libc::SIGTERM)?;
         let child = self.process.take().context("the node does not run")?;
@@ -248,7 +247,7 @@ impl Node {
         self.signal(libc::SIGCONT)
     }
 
-    /// The disk is lost.
+    /// Loses the disk.
     pub fn wipe(&self) -> Result<()> {
         ensure!(self.process.is_none(), "a running node's disk is not wiped");
         Ok(std::fs::remove_dir_all(self.data())?)

@@ -13,12 +13,12 @@ use crate::usage::Usage;
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// Killed when dropped.
+/// A process that is killed when this is dropped.
 pub struct Process {
     child: Child,
-    /// Closed by `end`.
+    /// `end` closes it.
     input: Option<ChildStdin>,
-    /// Of standard output and standard error, as they come.
+    /// Lines of standard output and standard error, as they come.
     lines: Receiver<String>,
     seen: Vec<String>,
 }
@@ -86,14 +86,14 @@ impl Process {
         }
     }
 
-    /// kill -9.
+    /// Kills the process (SIGKILL).
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Closes its input, waits for its end and gives everything it said.
+    /// Closes its input and waits for its end. Returns how it ended, and everything that it said.
     pub fn end(mut self, within: Duration) -> Result<(ExitStatus, String)> {
         drop(self.input.take());
         let deadline = Instant::now() + within;

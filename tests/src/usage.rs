@@ -49,7 +49,7 @@ fn cpu(stat: &str) -> Option<Duration> {
     let mut fields = fields.split_whitespace().skip(11);
     let user: u32 = fields.next()?.parse().ok()?;
     let system: u32 = fields.next()?.parse().ok()?;
-    // SAFETY: a question without pointers.
+    // SAFETY: it is a question without pointers.
     let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     let ticks_per_second = f64::from(u32::try_from(ticks_per_second).ok()?);
     Some(Duration::from_secs_f64((f64::from(user) + f64::from(system)) / ticks_per_second))

@@ -18,7 +18,7 @@ use crate::session::Session;
 pub(super) struct Driver {
     pub(super) ledger: Arc<Ledger>,
     pub(super) session: Session,
-    /// From the acceptance of a write to its answer.
+    /// The longest time from the acceptance of a write to its answer.
     pub(super) deadline: Duration,
 }
 
@@ -71,7 +71,7 @@ impl Driver {
         }
     }
 
-    /// The session learns of the writes before their waiters do: these may read at once.
+    /// Gives the answers to their waiters. The session learns of the writes first, for the waiters may read at once.
     fn settle(&self, answer: WriteResponse) -> Result<(), Error> {
         if answer.token.is_some() {
             self.session.observe(Effect::Write, answer.token)?;

@@ -25,9 +25,9 @@ type Answer = Result<Revision, Error>;
 
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// In bytes: of keys, values and [`WRITE_BYTES`] for each. Closed when the stream has ended.
+    /// In bytes: those of keys and values, and [`WRITE_BYTES`] for each write. It is closed when the stream has ended.
     room: Semaphore,
-    /// Held for one batch at most, never over an await; no other lock of ours is taken under it.
+    /// The lock is held for one batch at most, never over an await; no other lock of ours is taken under it.
     writes: Mutex<Writes>,
 }
 
@@ -40,7 +40,7 @@ struct Writes {
     answered: Instant,
     /// No more writes are accepted.
     closed: bool,
-    /// The stream, when it waits for a write to send.
+    /// What wakes the stream, when that waits for a write to send.
     idle: Option<Waker>,
 }
 
@@ -68,7 +68,7 @@ impl Ledger {
     /// Waits for room, first come, first served; then the write is open until it is answered.
     pub(super) async fn accept(&self, item: WriteItem) -> Result<oneshot::Receiver<Answer>, Error> {
         self.forget();
-        // What is larger will be refused by the node.
+        // The node will refuse what is larger.
         let room = (bytes(&item) + WRITE_BYTES).min(LEAST);
         let permits = u32::try_from(room).expect("a write is checked to fit a request");
         let permit = self.room.acquire_many(permits).await.map_err(|_| Error::never_sent())?;
@@ -85,7 +85,7 @@ impl Ledger {
         Ok(receiver)
     }
 
-    /// Begins anew with little, where nothing was answered for a while.
+    /// Begins anew with the least room where nothing was answered for a while.
     fn forget(&self) {
         let mut writes = self.lock();
         if writes.is_at_rest() && writes.answered.elapsed() > FORGOTTEN_AFTER {
@@ -94,7 +94,7 @@ impl Ledger {
         }
     }
 
-    /// No more writes are accepted. The stream ends when those it has are answered.
+    /// Accepts no more writes. The stream ends when those it has are answered.
     pub(super) fn close(&self) {
         self.lock().close();
     }
@@ -113,7 +113,7 @@ impl Ledger {
         }
     }
 
-    /// Nothing more can be sent: what was not did not happen.
+    /// Nothing more can be sent: what was not sent did not happen.
     pub(super) fn stop_sending(&self) {
         let unsent = {
             let mut writes = self.lock();
@@ -141,8 +141,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// The stream has ended, and this is what it means for the writes that were sent. Returns how
-    /// many writes were open. Ending it again changes nothing.
+    /// Ends the stream; `error` is what that means for the writes that were sent. Returns how many writes were open.
+    /// Ending it again changes nothing.
     pub(super) fn end(&self, error: &Error) -> usize {
         let (unsent, sent) = {
             let mut writes = self.lock();
@@ -179,14 +179,16 @@ impl Writes {
 
     /// Waking only schedules the stream's task; that runs after the lock is free.
     fn wake(&mut self) {
-        self.idle.take().into_iter().for_each(Waker::wake);
+        if let Some(stream) = self.idle.take() {
+            stream.wake();
+        }
     }
 
     fn is_at_rest(&self) -> bool {
         self.unsent.is_empty() && self.sent.is_empty()
     }
 
-    /// How much room there is when these are answered.
+    /// How much room becomes free when these are answered.
     fn free(&mut self, waiters: &[Waiter]) -> usize {
         self.answered = Instant::now();
         let Some(oldest) = waiters.first() else { return 0 };

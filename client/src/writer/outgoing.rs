@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// Goes out with the first message only.
+    /// The store's name, which goes out with the first message only.
     store: Option<String>,
     /// How long the node waits for the log: an answer of its own comes before our deadline.
     wait_ms_max: u64,

@@ -4,15 +4,15 @@
 //!  an answer took   up to 0.5 s    longer         2.5 s and more
 //!  the window       grows by it    stays          shrinks by it, to LEAST
 //! ```
-//! The log has a time for each write. What a slow one is given all at once does not fit into it, and the rest fails: a
-//! writer waits instead.
+//! The log has so much time for each write. What a slow log is given all at once is not done in that time, and the rest
+//! fails: a writer waits instead.
 
 use std::time::Duration;
 
-/// At most: enough to keep a node busy over a round trip; more would only wait in its memory.
+/// The most that may be open: enough to keep a node busy over a round trip; more would only wait in its memory.
 const MOST: usize = 8 << 20;
 
-/// At first, and however slow the log is: larger than any write that a node takes.
+/// What may be open at first, and however slow the log is: it is larger than any write that a node takes.
 pub(super) const LEAST: usize = 2 << 20;
 
 const QUICK: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ const SLOW: Duration = Duration::from_millis(2_500);
 /// What was seen longer ago than this says nothing about now.
 pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
 
-/// In bytes.
+/// How many bytes may be open.
 #[derive(Debug)]
 pub(super) struct Window {
     size: usize,
@@ -34,7 +34,7 @@ impl Window {
         Window { size: LEAST }
     }
 
-    /// Writes of so many bytes have their answers, after so long: how many bytes are free for others.
+    /// So many bytes of writes were answered after so long. Returns how many bytes are free for others.
     pub(super) fn answered(&mut self, bytes: usize, after: Duration) -> usize {
         let before = self.size;
         if after <= QUICK {

@@ -28,7 +28,8 @@ async fn the_nodes_word_decides_whether_a_write_may_have_happened() {
     }
 }
 
-/// A second time could undo what somebody else wrote in between: only the caller knows whether that does harm.
+/// To send it a second time could undo what somebody else wrote in between: only the caller knows whether that does
+/// harm.
 #[tokio::test]
 async fn a_write_in_doubt_is_sent_once() {
     let node = FakeNode::of_topic(1);
@@ -116,7 +117,7 @@ async fn a_write_on_a_connection_that_breaks_may_have_happened() {
         let store = store.clone();
         async move { store.put("!hang", "v").await }
     });
-    // Answered after the write on the same connection, so that one has arrived.
+    // It is answered after the write on the same connection, so that one has arrived.
     store.put("k", "v").await.expect("write");
     kill.send(()).expect("it waits for this");
     thread.join().expect("the runtime ends");

@@ -98,7 +98,7 @@ async fn a_stream_that_ends_leaves_doubt_only_for_what_was_sent() {
     let store = FakeNode::of_topic(1).client().await.store("s");
     let writer = store.with_write_deadline(Duration::from_millis(200)).writer();
     let mut answers = vec![writer.put("!hang", "v").await.expect("room")];
-    // More than the connection takes from a node that does not read, less than a new writer has room for.
+    // This is more than the connection takes from a node that does not read, and less than a new writer has room for.
     for number in 0..19u32 {
         answers.push(writer.put(number.to_be_bytes(), vec![7; 100_000]).await.expect("room"));
     }

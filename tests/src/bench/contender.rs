@@ -15,12 +15,13 @@ use crate::process::Process;
 
 const TURN_MAX: Duration = Duration::from_secs(600);
 
-/// Said by a contender that makes first what it is not measured by; it goes on when it is told to.
+/// What a contender says that has to prepare something that is not measured; it begins when it is told to.
 const PREPARED: &str = "prepared";
 const RESTORED: &str = "restored";
 
-/// For Java's contenders: a heap several times what either needs and no share of the machine's memory, and the collector
-/// with which Kafka Streams was quickest on two cores (4.4 s; with the default one 5.0 s, also with four times the heap).
+/// What Java's contenders get: a heap of several times what either needs, and no share of the machine's memory; and the
+/// collector with which Kafka Streams was quickest on two cores (4.4 s; with the default one 5.0 s, also with four
+/// times the heap).
 const FLAGS: [&str; 3] =
     ["-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
 
@@ -64,7 +65,7 @@ pub(super) fn ingest_turn(directory: &Path, records: u64, keys: u64) -> Result<T
     turn(&mut process, preparing).and_then(|turn| ended(process, turn))
 }
 
-/// The files of one directory from one process to another, which puts them into another.
+/// One process gives the files of a directory to another one, which puts them into another directory.
 pub(super) fn copy_turn(from: &Path, to: &Path) -> Result<Turn> {
     let text = |path: &Path| path.to_str().map(str::to_owned).context("a path of text");
     let mut giver = contender(&["give", &text(from)?])?;
@@ -97,7 +98,7 @@ fn ended(process: Process, turn: Turn) -> Result<Turn> {
 /// The argument by which the bench's own program becomes a contender.
 const CONTEND: &str = "contend";
 
-/// Does a contender's work when these are a contender's arguments; false when they are not.
+/// Does a contender's work when these are a contender's arguments. Returns false when they are not.
 pub fn contend(args: &[String]) -> Result<bool> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
@@ -124,7 +125,7 @@ pub fn contend(args: &[String]) -> Result<bool> {
     Ok(true)
 }
 
-/// Says so, and waits until this process was looked at.
+/// Says that everything is restored, and waits until this process was looked at.
 fn restored(took: Duration) -> Result<()> {
     println!("{RESTORED} {}", took.as_millis());
     stdin().read_to_end(&mut Vec::new())?;

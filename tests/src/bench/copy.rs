@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-/// As in the sidecar's chunks.
+/// The sidecar's chunks have as many.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// The tables of a generation, which do not change while they are there. What a checkpoint has beside them is small.
@@ -19,7 +19,7 @@ pub(super) fn tables(generation: &Path) -> Result<BTreeSet<PathBuf>> {
     paths.filter(|path| path.as_ref().map_or(true, table)).collect()
 }
 
-/// Makes links to them, and says how many bytes they have.
+/// Makes links to the tables. Returns how many bytes they have.
 pub(super) fn link_tables(generation: &Path, directory: &Path) -> Result<u64> {
     let mut bytes = 0;
     for path in tables(generation)? {
@@ -55,7 +55,7 @@ pub(super) fn give(directory: &Path, listening: impl FnOnce(u16)) -> Result<()> 
     Ok(())
 }
 
-/// From the connecting until every file is on disk, with its name.
+/// Takes the files. Returns the time from connecting until every file is on disk, with its name.
 pub(super) fn take(port: u16, directory: &Path) -> Result<Duration> {
     let began = Instant::now();
     let mut socket =

@@ -13,15 +13,15 @@ use super::{READY_MAX, ROUNDS, median};
 use crate::kafka::{Cluster, Topic, TopicSpec};
 use crate::node::Node;
 
-/// Either restore takes some twenty seconds with it.
+/// At this rate either restore takes some twenty seconds.
 const RATE: &str = "1MiB";
 
 const UNCLEANED: u64 = 200_000;
 
-/// Each key about five times, of which the cleaner leaves one.
+/// Records that have each key about five times, of which the cleaner leaves one.
 const OVERWRITTEN: u64 = 300_000;
 const OVERWRITTEN_KEYS: u64 = 60_000;
-/// Behind them, each key once.
+/// Records behind them, which have each key once.
 const HEAD: u64 = 120_000;
 
 const SAMPLES_APART: Duration = Duration::from_millis(250);
@@ -97,7 +97,7 @@ async fn turn(cluster: &Cluster, topic: &Topic) -> Result<(f64, Duration)> {
     }
 }
 
-/// Relative to what was left in truth; what was not told is wrong by all of it.
+/// The errors relative to the time that was left in truth; where no time was told, all of it is the error.
 fn errors(samples: &[Sample], began: Instant, ready: Instant) -> Result<Vec<f64>> {
     let took = (ready - began).as_secs_f64();
     let counts = |sample: &&Sample| (sample.at - began).as_secs_f64() >= COUNTS_FROM * took;

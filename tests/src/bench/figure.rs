@@ -39,7 +39,7 @@ enum Figure {
 }
 
 impl Figure {
-    /// In the order in which they are measured.
+    /// All of them, in the order in which they are measured.
     const ALL: [Figure; 11] = [
         Figure::Restore,
         Figure::Peer,
@@ -80,7 +80,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Names and options as they are on the command line, in any order.
+    /// Reads names and options as they are on the command line, in any order.
     pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked> {
         let mut named = Vec::new();
         let (mut large, mut growth_millions) = (false, None);
@@ -96,9 +96,8 @@ impl Asked {
             }
         }
         let mut figures = Figure::ALL.to_vec();
-        figures.retain(|figure| match named.is_empty() {
-            true => *figure != Figure::Growth,
-            false => named.contains(figure),
+        figures.retain(|figure| {
+            if named.is_empty() { *figure != Figure::Growth } else { named.contains(figure) }
         });
         let growth = figures.contains(&Figure::Growth);
         ensure!(growth_millions.is_none() || growth, "--records is for growth\n{USAGE}");

@@ -15,10 +15,11 @@ pub(super) const MILLIONS_MAX: u64 = 20;
 const MILLION: u64 = 1_000_000;
 const STEPS_MILLIONS: [u64; 5] = [1, 2, 5, 10, MILLIONS_MAX];
 
-/// Of which each is read at once.
+/// Writes of the node's own, of which each is read at once.
 const WRITES: u64 = 20;
 
-/// As many different keys for each record of the whole topic as in the restore of 2 M records.
+/// The whole topic has as many different keys for each record as that of the restore of 2 M
+/// records.
 const KEYS_PER_MILLION: u64 = 432_500;
 
 pub(super) async fn run(cluster: &Cluster, millions_max: u64) -> Result<()> {

@@ -9,7 +9,7 @@ use super::per_second;
 use super::stores::{all_ready, node};
 use crate::kafka::{Cluster, TopicSpec};
 
-/// What a start leaves to be done is done.
+/// By then everything is done that a start leaves to be done.
 const SETTLES: Duration = Duration::from_secs(10);
 const WATCHED: Duration = Duration::from_secs(60);
 const STORES: [usize; 2] = [1, 10];

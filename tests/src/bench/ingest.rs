@@ -1,4 +1,5 @@
-//! What RocksDB alone does with the rows that a restore leaves: sorted already, one file, taken in as it is.
+//! What RocksDB alone does with the rows that a restore leaves: they are sorted already, in one file, which is taken in
+//! as it is.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use rocksdb::{
 
 use super::records::Records;
 
-/// In memory, in the order and the form in which the sidecar stores them.
+/// The rows, in memory, in the order and the form in which the sidecar stores them.
 pub(super) struct Rows(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Rows {
@@ -53,7 +54,7 @@ impl Rows {
     }
 }
 
-/// Those of the sidecar that cost time while a file is written.
+/// Those settings of the sidecar that cost time while a file is written.
 fn options() -> Options {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_size(16 * 1_024);

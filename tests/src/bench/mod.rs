@@ -29,16 +29,16 @@ use outrigger_client::proto::v1::Phase;
 
 use crate::node::Node;
 
-/// What is compared, in the order of the turns.
+/// How often everything that is compared has its turn.
 const ROUNDS: usize = 3;
 
-/// However large the state: an end for a run that hangs, no bound on a figure.
+/// It ends a run that hangs, however large the state, and is no bound on a figure.
 const READY_MAX: Duration = Duration::from_secs(1_800);
 
-/// Finer than what is measured, and little work for the node.
+/// This is finer than what is measured, and little work for the node.
 const READY_POLL: Duration = Duration::from_millis(10);
 
-/// The middle one: a noisy neighbour spoils one turn, not the figure.
+/// The median: a noisy neighbour spoils one turn, not the figure.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -59,7 +59,8 @@ fn report(name: &str, ours: f64, raw_name: &str, raw: f64, unit: &str, ratio: f6
     );
 }
 
-/// From the start of the node's process to READY, with everything below `end`.
+/// Starts the node. Returns the time from the start of its process to READY, with everything below
+/// `end`.
 async fn start_to_ready(node: &mut Node, end: u64) -> Result<Duration> {
     let began = Instant::now();
     node.start().await?;

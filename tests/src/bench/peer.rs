@@ -17,12 +17,12 @@ use crate::kafka::{Cluster, Topic};
 use crate::node::{Node, STORE};
 
 const KEYS: u64 = 2_000_000;
-/// Each key is written once and overwritten five times, as it falls.
+/// On average each key is written once and overwritten five times.
 const RECORDS: u64 = 6 * KEYS;
-/// Of keys and values, none overwritten: what starting and opening costs is little of it.
+/// Bytes of keys and values, of which none is overwritten: starting and opening take little of the time.
 const LARGE_BYTES: u64 = 1_000_000_000;
 
-/// Nothing compacts any more when the files stay the same for so long.
+/// When the files stay the same for so long, nothing compacts any more.
 const QUIET: Duration = Duration::from_secs(3);
 const QUIET_POLL: Duration = Duration::from_millis(100);
 
@@ -106,7 +106,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Also what it takes of the giver's CPU.
+    /// Restores from the giver. Returns the turn, and what it took of the giver's CPU.
     async fn restore(&mut self, rows: usize) -> Result<(Turn, Duration)> {
         let directory = TempDir::new()?;
         let taker = Node::new(directory.path(), "taker", &self.bootstrap, &self.topic)?;
@@ -128,7 +128,7 @@ struct Lines {
     ours: Line,
     copying: Line,
     mib: Vec<f64>,
-    /// Of the giver's CPU, seconds.
+    /// What the turns took of the giver's CPU, in seconds.
     given: Vec<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! From a write on one node to its row on another, against what a raw producer and a raw consumer need.
+//! The time from a write on one node to its row on another, against what a raw producer and a raw consumer need.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ fn micros(took: Duration) -> f64 {
     took.as_secs_f64() * 1e6
 }
 
-/// One record at a time.
+/// A raw producer and a raw consumer, for one record at a time.
 struct Raw {
     topic: String,
     producer: ThreadedProducer<DefaultProducerContext>,

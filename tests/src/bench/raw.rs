@@ -1,4 +1,4 @@
-//! The fastest that librdkafka reads: batches from one partition's queue, nothing done with them.
+//! The fastest that librdkafka reads: batches from one partition's queue, with which nothing is done.
 
 use std::ffi::CString;
 use std::ptr;
@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 const BATCH: usize = 10_000;
 const READ_MAX: Duration = Duration::from_secs(120);
 
-/// Reads partition 0 of `topic` from 0 to `end` and says how long that took, from before the client was made.
+/// Reads partition 0 of `topic` from 0 to `end`. Returns how long that took, from before the client was made.
 pub(super) fn consume(bootstrap: &str, topic: &str, end: u64) -> Result<Duration> {
     let began = Instant::now();
     let consumer: BaseConsumer = ClientConfig::new()

@@ -8,20 +8,20 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
-/// Key and value.
+/// Bytes of key and value.
 pub(super) const RECORD_BYTES: u64 = 16 + 100;
 
 const FLUSH_MAX: Duration = Duration::from_secs(120);
 
-/// Records of one topic, by their offsets.
+/// The records of one topic: what each has follows from its offset.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Records {
-    /// As many different keys at most, each as likely as the others.
+    /// How many different keys there are at most, each as likely as the others.
     pub(super) keys: u64,
 }
 
 impl Records {
-    /// No key twice, or next to none.
+    /// Records of which no two, or hardly any, have the same key.
     pub(super) const DISTINCT: Records = Records { keys: 1 << 44 };
 
     pub(super) fn key_number(self, offset: u64) -> u64 {

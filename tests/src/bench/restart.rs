@@ -8,11 +8,11 @@ use super::{ROUNDS, float, median, start_to_ready};
 use crate::kafka::{Cluster, TopicSpec};
 use crate::node::Node;
 
-/// Of keys and values.
+/// Bytes of keys and values.
 const SIZES: [u64; 2] = [100_000_000, 1_000_000_000];
 const LARGE: u64 = 5_000_000_000;
 
-/// Written while the node is away.
+/// Records that are written while the node is away.
 const LAG: u64 = 1_000;
 
 pub(super) async fn run(cluster: &Cluster, large: bool) -> Result<()> {
@@ -27,7 +27,7 @@ pub(super) async fn run(cluster: &Cluster, large: bool) -> Result<()> {
         records.fill(&cluster.bootstrap(), topic.name(), end..grown)?;
         end = grown;
         start_to_ready(&mut node, end).await?;
-        // Everything is flushed by a drain: what a kill loses from here on is what is written from here on.
+        // A drain flushes everything: a kill can lose only what is written from here on.
         node.stop()?;
         start_to_ready(&mut node, end).await?;
         let mut times = Vec::new();

@@ -15,7 +15,7 @@ use crate::node::Node;
 const RECORDS: u64 = 2_000_000;
 const KEYS: u64 = 865_000;
 
-/// Fewer for a peer that would take minutes for each turn.
+/// Fewer records, for a contender that would take minutes for each turn.
 const FEW: u64 = 100_000;
 
 const HOW: &str = "Each in a process of its own, from its start until it holds everything, which is checked afterwards.
@@ -51,7 +51,7 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Nothing in it is compacted while it is measured.
+/// Makes a topic in which nothing is compacted while it is measured.
 pub(super) fn topic(cluster: &Cluster, records: Records, count: u64) -> Result<Topic> {
     let spec = TopicSpec::store().set("min.compaction.lag.ms", "86400000");
     let topic = cluster.topic("bench-restore", spec)?;
@@ -68,7 +68,7 @@ pub(super) fn peer(class: &str, bootstrap: &str, topic: &Topic, keys: usize) -> 
     java_turn(class, &[bootstrap, topic.name(), &keys.to_string()], directory.path())
 }
 
-/// Also the resident memory when it is done, MiB.
+/// Returns the turn, and the resident memory in MiB when it is done.
 pub(super) async fn own_turn(
     cluster: &Cluster,
     topic: &Topic,

@@ -45,7 +45,7 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// From process start until every store is READY.
+/// The time from process start until every store is READY, and what the process took.
 async fn restore(cluster: &Cluster, topics: &[Topic]) -> Result<(Duration, Usage)> {
     let directory = TempDir::new()?;
     let mut node = node(directory.path(), &cluster.bootstrap(), topics)?;
@@ -55,7 +55,7 @@ async fn restore(cluster: &Cluster, topics: &[Topic]) -> Result<(Duration, Usage
     Ok((began.elapsed(), node.usage()?))
 }
 
-/// With a store for each topic, not started.
+/// Makes a node with a store for each topic, and does not start it.
 pub(super) fn node(directory: &Path, bootstrap: &str, topics: &[Topic]) -> Result<Node> {
     let mut file = format!("bootstrap = \"{bootstrap}\"\n");
     for (number, topic) in topics.iter().enumerate() {

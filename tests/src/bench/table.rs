@@ -14,7 +14,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// A turn of it restores as many records.
+    /// Each of its turns restores so many records.
     pub(super) fn new(name: &'static str, records: u64) -> Line {
         Line { name, records, turns: Vec::new() }
     }
@@ -23,7 +23,7 @@ impl Line {
         self.turns.push(turn);
     }
 
-    /// How much faster this is than `other`, in the rounds' middle.
+    /// How many times as fast as `other` this is: the median of the rounds.
     pub(super) fn to(&self, other: &Line) -> f64 {
         median(self.rates().zip(other.rates()).map(|(own, other)| own / other).collect())
     }
@@ -37,7 +37,7 @@ impl Line {
     }
 }
 
-/// Ratios are of the turns of one round each.
+/// Prints the lines, with ratios of the turns of one round each.
 pub(super) fn print(lines: &[Line], ours: &Line) {
     println!(
         "{:<44} {:>11} {:>8} {:>9} {:>7} {:>8}",

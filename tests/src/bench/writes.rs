@@ -37,7 +37,7 @@ impl ProducerContext for Count {
 
 pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     let topic = cluster.topic("bench-writes", TopicSpec::store())?;
-    // Its own, or the node would read what the raw producer writes meanwhile.
+    // The raw producer has a topic of its own, or the node would read what it writes meanwhile.
     let raw_topic = cluster.topic("bench-writes-raw", TopicSpec::store())?;
     let dir = TempDir::new()?;
     let mut node = Node::new(dir.path(), "node", &cluster.bootstrap(), topic.name())?;
@@ -65,7 +65,7 @@ fn produce(bootstrap: &str, topic: &str) -> Result<Duration> {
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("compression.type", "lz4")
-        // Its best rate; with 0 its batches are small.
+        // With this it has its best rate; with 0 its batches are small.
         .set("linger.ms", "5")
         .create_with_context(count.clone())?;
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Figures of the main job against raw clients and other systems, side by side in one run. `./x bench`;
+//! Figures of the main job against raw clients and other systems, side by side in one run. `./x bench` runs it, and
 //! docs/figures.md quotes it.
 
 #![forbid(unsafe_code)]
@@ -9,7 +9,7 @@ use anyhow::Result;
 use outrigger_tests::bench::{self, Asked, USAGE};
 use outrigger_tests::kafka::Cluster;
 
-/// As in the sidecar: librdkafka and RocksDB allocate through it too.
+/// The sidecar has the same one: librdkafka and RocksDB allocate through it too.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

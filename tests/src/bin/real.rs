@@ -1,4 +1,4 @@
-//! Simulated plans on real processes and three real brokers. `./x test-real`.
+//! Simulated plans on real processes and three real brokers. `./x test-real` runs it.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ const USAGE: &str = "Usage: ./x test-real [-j N] [SEEDS | PLAN.json ...]
 const PLANS: usize = 36;
 const SIDE_BY_SIDE: usize = 3;
 
-/// As in the sidecar: librdkafka allocates through it too.
+/// The sidecar has the same one: librdkafka allocates through it too.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -83,7 +83,7 @@ fn breaks(plan: &Plan) -> bool {
     !Script::of(plan, true).troubles.is_empty()
 }
 
-/// Called by its seed, as what is kept of its failure is.
+/// A plan from a file. It is called by its seed, as what is kept of its failure is.
 fn file(path: &Path) -> Result<Named> {
     let json = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let plan = Plan::parse(&json).with_context(|| path.display().to_string())?;

@@ -1,4 +1,4 @@
-//! Writers, restarts and changing weather on a real Kafka for a long time. `./x soak`.
+//! Writers, restarts and changing weather on a real Kafka for a long time. `./x soak` runs it.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use outrigger_tests::soak::{self, Asked, USAGE};
 
-/// As in the sidecar: librdkafka allocates through it too.
+/// The sidecar has the same one: librdkafka allocates through it too.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -64,7 +64,8 @@ fn name(common: &str) -> Result<X509Name> {
     Ok(name.build())
 }
 
-/// Not signed yet. It has begun a minute ago: clocks are read one after the other.
+/// A certificate that is not signed yet. It has begun a minute ago, so that no clock takes it for
+/// one of the future.
 fn draft(
     subject: &X509Name,
     issuer: &X509Name,
@@ -75,7 +76,7 @@ fn draft(
     let life = i64::try_from(life.as_secs())?;
     let mut certificate = X509::builder()?;
     certificate.set_version(2)?;
-    // Each has its own.
+    // Each certificate has a number of its own.
     let mut serial = [0; 16];
     openssl::rand::rand_bytes(&mut serial)?;
     let serial = BigNum::from_slice(&serial)?;

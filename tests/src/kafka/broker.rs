@@ -42,7 +42,7 @@ struct Outside {
 
 enum Way {
     Proxy(Proxy),
-    /// The broker says of itself that it is there.
+    /// The address that the broker tells of itself.
     Misnamed(String),
 }
 
@@ -63,7 +63,7 @@ impl Broker {
         })
     }
 
-    /// Before it is configured.
+    /// Gives it a way in through a proxy. To be called before it is configured.
     pub(super) fn behind_proxy(mut self) -> Result<Broker> {
         let port = ports::free()?;
         let proxy = Proxy::before((self.host.address, port).into())?;
@@ -71,14 +71,14 @@ impl Broker {
         Ok(self)
     }
 
-    /// Before it is configured: whoever comes from outside is told to go to `address`.
+    /// Gives it a way in by which it tells clients to go to `address`. To be called before it is configured.
     pub(super) fn misnamed(mut self, address: &str) -> Result<Broker> {
         let port = ports::free()?;
         self.outside = Some(Outside { port, way: Way::Misnamed(address.to_owned()) });
         Ok(self)
     }
 
-    /// Before it is configured.
+    /// Gives it ways in for clients that say who they are. To be called before it is configured.
     pub(super) fn secured(mut self) -> Result<Broker> {
         self.secured = Some(Secured::new()?);
         Ok(self)
@@ -98,7 +98,7 @@ impl Broker {
         }
     }
 
-    /// Where it is met by whoever comes from outside.
+    /// The address that whoever comes from outside uses.
     pub(super) fn outside(&self) -> Option<String> {
         let Outside { port, way } = self.outside.as_ref()?;
         Some(match way {
@@ -184,7 +184,7 @@ impl Broker {
         Ok(())
     }
 
-    /// An error with the end of its log when its process has ended by itself.
+    /// Returns an error with the end of its log when its process has ended by itself.
     pub(super) fn check_alive(&mut self) -> Result<()> {
         let Some(process) = &mut self.process else {
             return Ok(());
@@ -205,7 +205,7 @@ impl Broker {
         Ok(())
     }
 
-    /// SIGTERM, which hands its leaderships over; SIGKILL when that takes too long.
+    /// Ends the process with SIGTERM, which hands its leaderships over, or with SIGKILL when that takes too long.
     pub(super) fn stop(&mut self) -> Result<()> {
         self.signal(libc::SIGTERM)?;
         let deadline = Instant::now() + STOP_MAX;
@@ -259,7 +259,7 @@ impl Broker {
         Ok(())
     }
 
-    /// The partition is again what it was when it was kept.
+    /// Makes the partition again what it was when it was kept.
     pub(super) fn put_back(&self, topic: &str, partition: Partition) -> Result<()> {
         self.wipe(topic, partition)?;
         let (kept, to) = (self.kept(topic, partition), self.partition(topic, partition)?);

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::read::Isolation;
 
-/// One question to a broker; who waits for longer asks again.
+/// The longest time for one question to a broker; who waits longer asks again.
 pub(super) const ASK_MAX: Duration = Duration::from_secs(5);
 
 /// After this a request to a broker that does not answer, a paused one for instance, is sent elsewhere;
@@ -40,7 +40,7 @@ pub(super) fn consumer(bootstrap: &str, isolation: Isolation) -> Result<BaseCons
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "10")
-        // Never joined: librdkafka wants the name of one before it assigns.
+        // The group is never joined: librdkafka wants the name of one before it assigns.
         .set("group.id", "outrigger-tests")
         .set("isolation.level", isolation.name())
         .create()

@@ -38,7 +38,7 @@ enum Ways {
     AlsoSecured,
 }
 
-/// Brokers are numbered from 1. Field order is drop order: brokers, then what would end them otherwise.
+/// Brokers are numbered from 1. Fields are dropped in this order: brokers, then what would end them otherwise.
 pub struct Cluster {
     brokers: Vec<Broker>,
     java: Java,
@@ -67,8 +67,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The same on this machine, with a second way to each broker: clients that come by [`Cluster::outside`] go through the
-    /// proxies in all that they do, and nobody else does.
+    /// The same on this machine, with a second way to each broker: clients that come by [`Cluster::outside`] go through
+    /// the proxies in all that they do, and nobody else does.
     pub fn start_behind_proxies(brokers: usize, overrides: &[(&str, &str)]) -> Result<Cluster> {
         let mut cluster =
             Cluster::make(&vec![Host::local(); brokers], Ways::AlsoThroughProxies, overrides)?;
@@ -83,7 +83,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// One broker that asks who somebody is and what they may.
+    /// One broker that asks who somebody is and what they may do.
     pub(super) fn start_one_secured() -> Result<Cluster> {
         let mut cluster = Cluster::make(&[Host::local()], Ways::AlsoSecured, &[])?;
         cluster.start_all()?;
@@ -134,14 +134,16 @@ impl Cluster {
         self.brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",")
     }
 
-    /// To be used instead of [`Cluster::bootstrap`] by whoever is to come from outside.
+    /// The addresses to be used instead of [`Cluster::bootstrap`] by whoever is to come from outside.
     pub fn outside(&self) -> String {
         self.brokers.iter().filter_map(Broker::outside).collect::<Vec<_>>().join(",")
     }
 
-    /// Between the brokers and whoever comes from outside.
+    /// Sets the weather between the brokers and whoever comes from outside.
     pub fn set_weather(&self, weather: Weather) {
-        self.proxies().for_each(|proxy| proxy.set(weather));
+        for proxy in self.proxies() {
+            proxy.set(weather);
+        }
     }
 
     /// How many requests have come from outside.
@@ -153,7 +155,7 @@ impl Cluster {
         self.brokers.iter().filter_map(Broker::proxy)
     }
 
-    /// Removed with everything in it when this process ends, however it does.
+    /// The directory of the cluster. It is removed with everything in it when this process ends, however it does.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -200,7 +202,7 @@ impl Cluster {
         Topic::create(&self.bootstrap(), name, spec.replicated_up_to(self.brokers.len()))
     }
 
-    /// SIGKILL: the broker is gone when this returns, the controller learns of it seconds later.
+    /// Kills the broker (SIGKILL). It is gone when this returns; the controller learns of it seconds later.
     pub fn kill(&mut self, broker: usize) -> Result<()> {
         let index = self.index(broker)?;
         self.brokers[index].kill().context("killing a broker")?;
@@ -211,7 +213,7 @@ impl Cluster {
         (1..=self.brokers()).try_for_each(|broker| self.kill(broker))
     }
 
-    /// SIGTERM, and its end awaited.
+    /// Ends the broker with SIGTERM, and waits for its end.
     pub fn stop(&mut self, broker: usize) -> Result<()> {
         let index = self.index(broker)?;
         self.brokers[index].stop()?;
@@ -252,13 +254,13 @@ impl Cluster {
         self.await_ready()
     }
 
-    /// SIGSTOP: connections stay open and nothing answers.
+    /// Pauses the broker (SIGSTOP): connections stay open and nothing answers.
     pub fn pause(&self, broker: usize) -> Result<()> {
         let index = self.index(broker)?;
         self.brokers[index].pause()
     }
 
-    /// SIGCONT.
+    /// Resumes the broker (SIGCONT).
     pub fn resume(&self, broker: usize) -> Result<()> {
         let index = self.index(broker)?;
         self.brokers[index].resume()
@@ -313,7 +315,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Every running broker is asked itself: one that just returned is in the others' lists from before.
+    /// Waits until all running brokers serve. Every one is asked itself: one that just returned is in the others' lists
+    /// from before.
     fn await_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_MAX;
         let serving = self.brokers.iter().filter(|broker| broker.should_serve()).count();

@@ -1,8 +1,8 @@
 //! A real Kafka for tests, from its published jars: brokers as child processes of the test, and raw access
 //! to topics that knows nothing of Outrigger's own log adapter.
 //!
-//! It promises that nothing outlives the test process, however that ends, and that every wait has a
-//! deadline and says what it waited for. Blocking: call it from a plain test or from `spawn_blocking`.
+//! It promises that nothing outlives the test process, however that ends, and that every wait has a deadline and says
+//! what it waited for. It blocks: call it from a plain test or from `spawn_blocking`.
 //!
 //! A test that only needs topics takes [`Cluster::shared`]; one that breaks brokers starts its own cluster.
 

@@ -18,9 +18,9 @@ const READ_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// Up to the high watermark, undecided and aborted records too.
+    /// Records up to the high watermark, undecided and aborted ones too.
     Uncommitted,
-    /// Up to the last stable offset, committed records only.
+    /// Committed records up to the last stable offset.
     Committed,
 }
 

@@ -1,4 +1,4 @@
-//! A broker that asks who somebody is and what they may: TLS, SASL and ACLs beside the harness's own plain way in.
+//! A broker that asks who somebody is and what they may do: TLS, SASL and ACLs beside the harness's own plain way in.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use super::cluster::Cluster;
 use super::java;
 use super::ports;
 
-/// Of the broker's key and of every user.
+/// The password of the broker's key and of every user.
 const PASSWORD: &str = "outrigger";
 
 /// How long an OAUTHBEARER session lasts before the broker wants a new token.
@@ -74,7 +74,8 @@ impl Cluster {
         Cluster::start_one_secured()
     }
 
-    /// The test process's own secured broker, started by whoever asks first. Its tests use topics and users of their own.
+    /// The test process's own secured broker, started by whoever asks first. Its tests use topics and users of their
+    /// own.
     pub fn secured() -> Result<&'static Cluster> {
         SECURED
             .get_or_init(|| Cluster::start_secured().map_err(|error| format!("{error:#}")))
@@ -125,7 +126,7 @@ impl Cluster {
         self.acl(["--remove", "--allow-principal"], user, topic, operations)
     }
 
-    /// Takes them from `user` whatever else it has: who may read or write a topic may also describe it.
+    /// Takes these operations from `user` whatever else it has: who may read or write a topic may also describe it.
     pub fn deny(&self, user: &str, topic: &str, operations: &[&str]) -> Result<()> {
         self.acl(["--add", "--deny-principal"], user, topic, operations)
     }
@@ -202,7 +203,8 @@ pub(super) fn settings(key: &Path) -> Vec<(String, String)> {
     settings
 }
 
-/// A key with a certificate for 127.0.0.1 that it signed itself, and that certificate beside it for those who are to trust it.
+/// Makes a key with a certificate for 127.0.0.1 that it signed itself, and that certificate beside it for those who are
+/// to trust it.
 pub(super) fn make_key(directory: &Path) -> Result<PathBuf> {
     let key = directory.join("broker.p12");
     let store = key.display().to_string();
@@ -221,7 +223,7 @@ pub(super) fn make_key(directory: &Path) -> Result<PathBuf> {
     Ok(key)
 }
 
-/// It comes with every Java.
+/// Runs a tool that comes with every Java.
 fn keytool(arguments: &[&str], more: impl FnOnce(&mut Command)) -> Result<()> {
     let mut command = Command::new(java::program().with_file_name("keytool"));
     command.args(arguments).stdin(Stdio::null());

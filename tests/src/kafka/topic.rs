@@ -67,7 +67,7 @@ impl TopicSpec {
         TopicSpec { replicas, ..self }
     }
 
-    /// As many replicas as asked for and possible, and two in sync where there can be two.
+    /// The same with as many replicas as asked for and possible, and two in sync where there can be two.
     pub(super) fn replicated_up_to(mut self, brokers: usize) -> TopicSpec {
         self.replicas = self.replicas.min(brokers);
         let in_sync = self.replicas.min(2).to_string();
@@ -134,7 +134,7 @@ impl Topic {
         self.settle("is gone", |topic| topic.leader_now(Partition(0)).is_none())
     }
 
-    /// One partition more; what this says of the topic stays.
+    /// Adds one partition; what this says of the topic stays.
     pub fn add_partition(&self) -> Result<()> {
         let admin = client::admin(&self.bootstrap)?;
         let count = usize::try_from(self.spec.partitions + 1).expect("usize holds 32 bits");
@@ -145,7 +145,8 @@ impl Topic {
         self.settle("has one partition more", |topic| topic.leader_now(added).is_some())
     }
 
-    /// Changes one setting; brokers follow within moments. Kafka's old call replaces all of them, so the topic must have been made here.
+    /// Changes one setting; brokers follow within moments. Kafka's old call replaces all settings, so the topic must
+    /// have been made here.
     pub fn alter(&mut self, key: &str, value: &str) -> Result<()> {
         let changed = self.spec.clone().set(key, value);
         self.configure(&changed)?;
@@ -219,7 +220,7 @@ impl Topic {
         })
     }
 
-    /// As Kafka answers at once; none also where there is no such topic.
+    /// The broker that leads, as Kafka answers at once; none also where there is no such topic.
     pub fn leader_now(&self, partition: Partition) -> Option<usize> {
         usize::try_from(self.ask(partition, MetadataPartition::leader)?).ok()
     }

@@ -12,8 +12,8 @@ use super::write::{self, Acks};
 
 const CALL_MAX: Duration = Duration::from_secs(30);
 
-/// Dropped without an end it stays open, as that of a client that died: until `timeout` has passed and the
-/// coordinator has looked (every 10 s), or somebody begins one with the same id.
+/// A transaction that is dropped without an end stays open, as that of a client that died: until `timeout` has passed
+/// and the coordinator has looked (every 10 s), or somebody begins one with the same id.
 #[must_use = "a transaction that is dropped stays open"]
 pub struct Transaction {
     producer: ThreadedProducer<Acks>,
@@ -38,7 +38,7 @@ impl Topic {
 }
 
 impl Transaction {
-    /// In the log when this returns, decided or not.
+    /// Puts a record, which is in the log when this returns, decided or not.
     pub fn put(&self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<Offset> {
         let offsets =
             write::send_all(&self.producer, &self.topic, [(partition, Some(key), value)])?;

@@ -58,13 +58,13 @@ pub(super) fn producer(bootstrap: &str) -> Result<ThreadedProducer<Acks>> {
 }
 
 impl Topic {
-    /// One record, acknowledged by all replicas in sync; no value is a tombstone.
+    /// Puts one record, and waits until all in-sync replicas have it; no value is a tombstone.
     pub fn put(&self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<Offset> {
         let offsets = self.put_all([(partition, key, value)])?;
         Ok(offsets[0])
     }
 
-    /// Many records at once; their offsets in the order given.
+    /// Puts many records at once. Returns their offsets in the order given.
     pub fn put_all<'a>(
         &self,
         records: impl IntoIterator<Item = (Partition, &'a [u8], Option<&'a [u8]>)>,
@@ -74,7 +74,7 @@ impl Topic {
         send_all(&self.producer, &self.name, records)
     }
 
-    /// A record without a key, which no Outrigger writes and a compacted topic refuses.
+    /// Puts a record without a key, which no Outrigger writes and a compacted topic refuses.
     pub fn put_keyless(&self, partition: Partition, value: Option<&[u8]>) -> Result<Offset> {
         let offsets = send_all(&self.producer, &self.name, [(partition, None, value)])?;
         Ok(offsets[0])

@@ -11,10 +11,10 @@ use crate::kafka::{Cluster, Topic, TopicSpec};
 
 pub const BROKERS: usize = 3;
 
-/// As many as a plan may have.
+/// A plan may have as many.
 const NODES_MAX: usize = 7;
 
-/// The session is short, and everything that a lost broker leaves waiting gives up soon after it.
+/// A broker's session is short, and everything that a lost broker leaves waiting gives up soon after it.
 const OVERRIDES: [(&str, &str); 5] = [
     ("broker.session.timeout.ms", "3000"),
     ("controller.quorum.fetch.timeout.ms", "2000"),
@@ -24,17 +24,17 @@ const OVERRIDES: [(&str, &str); 5] = [
 ];
 
 pub struct Bed {
-    /// Broken by one plan at a time. No other lock is taken under it.
+    /// One plan at a time breaks it. No other lock is taken under it.
     cluster: Mutex<Cluster>,
     bootstrap: String,
     brokers: Vec<Host>,
     places: Vec<Vec<Host>>,
-    /// Last: what runs on its hosts ends first.
+    /// It is the last field: what runs on its hosts ends first.
     network: Result<Arc<Network>, String>,
 }
 
 impl Bed {
-    /// For so many plans side by side.
+    /// Makes a bed for so many plans side by side.
     pub fn make(places: usize) -> Result<Bed> {
         let network = Network::lay(BROKERS + places * NODES_MAX);
         let network = network.map(Arc::new).map_err(|error| format!("{error:#}"));
@@ -97,7 +97,7 @@ impl Bed {
         self.cluster().topic(name, spec).context("creating the plan's topic")
     }
 
-    /// All brokers run and serve.
+    /// Makes all brokers run and serve.
     pub(super) fn heal(&self) -> Result<()> {
         let mut cluster = self.cluster();
         for broker in 1..=BROKERS {

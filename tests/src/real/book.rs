@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use outrigger_client::{Store, Token};
 use outrigger_sim::history::{Call, History, StaleLeader, Told};
 
-/// What an old leader was still asked is answered within this of its return.
+/// What an old leader was still asked is answered within this time after its return.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct Book {
-    /// Guards everything that must be one step: what a session has seen is noted as it is told. Never held over an
-    /// await; no other lock is taken under it.
+    /// Guards everything that must be one step: what a session has seen is noted as it is told. The lock is never held
+    /// over an await; no other lock is taken under it.
     pages: Mutex<Pages>,
     began: Instant,
 }
@@ -31,7 +31,7 @@ struct Pages {
 /// The session of one of the plan's clients.
 struct Session {
     number: u32,
-    /// Remembers what was seen; asked for nothing else.
+    /// It remembers what was seen, and is asked for nothing else.
     seen: Option<Store>,
 }
 
@@ -63,7 +63,7 @@ impl Book {
         nanoseconds(self.began.elapsed())
     }
 
-    /// `store` continues the client's session from here on; `calls` are made of what that has seen.
+    /// Notes calls. `store` continues the client's session from here on; `calls` are made of what that has seen.
     pub(super) fn ask(
         &self,
         (operation, client, node): (u32, u32, usize),
@@ -84,7 +84,7 @@ impl Book {
             .collect()
     }
 
-    /// A call outside of any session.
+    /// Notes a call outside of any session.
     pub(super) fn ask_alone(&self, operation: u32, node: usize, call: Call) -> Asked {
         let mut pages = self.pages();
         let session = pages.next_session;
@@ -105,7 +105,7 @@ impl Book {
         Asked { operation: pages.history.invoke(session, node, call, self.now()), session }
     }
 
-    /// The answer, and what the client has seen with it.
+    /// Notes the answer, and what the client has seen with it.
     pub(super) fn tell(&self, asked: &Asked, told: Told, client: u32, seen: Option<Token>) {
         let mut pages = self.pages();
         let session = pages.session(client);
@@ -124,14 +124,14 @@ impl Book {
         pages.history.complete(asked.operation, now, told);
     }
 
-    /// What the client's session has seen is refused for good.
+    /// Ends the client's session: what it has seen is refused for good.
     pub(super) fn lose_session(&self, client: u32) {
         let mut pages = self.pages();
         pages.sessions.remove(&client);
         pages.lost_sessions += 1;
     }
 
-    /// Some leader did not know that it was none from `began` until now.
+    /// Notes that some leader did not know that it was none from `began` until now.
     pub(super) fn stale_leader(&self, began: Duration) {
         let until = nanoseconds(self.began.elapsed() + STALE_AFTER);
         self.pages().stale.push((nanoseconds(began), until));

@@ -1,4 +1,4 @@
-//! What is done to brokers and to the wires between them. Blocking.
+//! What is done to brokers and to the wires between them. The calls block.
 
 use anyhow::{Context, Result};
 use outrigger_core::offset::Partition;
@@ -12,7 +12,7 @@ use crate::kafka::Topic;
 pub struct Cut(Vec<(Host, Host)>);
 
 impl Bed {
-    /// Whether there was a process to kill.
+    /// Kills the broker. Returns whether there was a process to kill.
     pub(super) fn kill_broker(&self, broker: usize) -> Result<bool> {
         let mut cluster = self.cluster();
         let runs = cluster.is_running(broker)?;
@@ -59,7 +59,7 @@ impl Bed {
         Ok(())
     }
 
-    /// The leader is cut off from the other brokers, and `nodes` from these too: they reach nobody else.
+    /// Cuts off the leader from the other brokers, and `nodes` from these too: they reach nobody but the leader.
     pub fn isolate_leader(
         &self,
         topic: &Topic,

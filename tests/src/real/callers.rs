@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::book::{Asked, Book};
 use crate::node::STORE;
 
-/// Longer than a node waits for Kafka: the outcome is the node's to say.
+/// This is longer than a node waits for Kafka, so that the node says the outcome.
 const WRITE_MAX: Duration = Duration::from_secs(12);
 
 const READ_MIN: Duration = Duration::from_millis(300);
@@ -45,7 +45,7 @@ impl Callers {
         Callers { book, partitions, nodes: urls.into_iter().map(way).collect() }
     }
 
-    /// Does one operation to its end. Whether it could be asked at all.
+    /// Does one operation to its end. Returns whether it could be asked at all.
     pub(super) async fn operate(&self, operation: &Operation) -> bool {
         let Some(node) = operation.act.node() else { return false };
         let Some(client) = self.nodes[node].client().await else { return false };
@@ -124,14 +124,14 @@ impl Under<'_> {
         self.book.tell(asked, told, self.client, self.store.token());
     }
 
-    /// Its reads ask for a copy that is no older.
+    /// Makes its reads ask for a copy that is no older.
     fn at_most(self, max_staleness_ms: Option<u64>) -> Self {
         let Some(ms) = max_staleness_ms else { return self };
         let store = self.store.clone().with_max_staleness(Duration::from_millis(ms));
         Under { store, ..self }
     }
 
-    /// All rows without a key.
+    /// Reads one key, or all rows without a key.
     async fn read(
         self,
         operation: &Operation,
@@ -209,7 +209,7 @@ pub(super) fn key(number: u32) -> String {
     format!("k{number}")
 }
 
-/// No other write of the plan has it.
+/// A value that no other write of the plan has.
 pub(super) fn value(operation: u32, place: usize) -> String {
     format!("v{operation}.{place}")
 }

@@ -10,7 +10,7 @@ use outrigger_sim::plan::Plan;
 
 const PLAN: &str = "plan.json";
 
-/// `directory` holds a folder per node with its logs.
+/// Keeps all of it below `kept`. `directory` holds a folder per node with its logs.
 pub(super) fn keep(
     kept: &Path,
     plan: &Plan,
@@ -41,7 +41,7 @@ pub(super) fn keep(
     Ok(())
 }
 
-/// The one command to run it again.
+/// The command that runs it again.
 pub(super) fn again(kept: &Path) -> String {
     format!("to run it again: ./x test-real {}", kept.join(PLAN).display())
 }

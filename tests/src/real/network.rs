@@ -31,7 +31,8 @@ static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 pub struct Network {
     hosts: Vec<Host>,
-    /// How often each pair is cut apart at present. Held while the cut is made; no other lock is taken under it.
+    /// How often each pair is cut apart at present. The lock is held while the cut is made; no other lock is taken
+    /// under it.
     cuts: Mutex<BTreeMap<(Ipv4Addr, Ipv4Addr), u32>>,
     remover: Child,
 }
@@ -78,7 +79,7 @@ impl Network {
         Ok(())
     }
 
-    /// Named to the remover first: what is half made is removed too.
+    /// Makes a namespace. It is named to the remover first: what is half made is removed too.
     fn namespace(&mut self, name: &str) -> Result<()> {
         let pipe = self.remover.stdin.as_mut().expect("stdin is piped and only taken on drop");
         writeln!(pipe, "{name}").context("naming a namespace to its remover")?;

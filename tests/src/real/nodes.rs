@@ -20,7 +20,7 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// Made, not started.
+    /// Makes the nodes, and starts none.
     pub(super) fn make(bed: &Bed, place: usize, count: usize, topic: &str) -> Result<Nodes> {
         let directory =
             tempfile::Builder::new().prefix("nodes-").tempdir_in(bed.cluster().directory())?;
@@ -42,7 +42,7 @@ impl Nodes {
         &self.hosts[node]
     }
 
-    /// Of nodes and their logs, until this is dropped.
+    /// The directory of nodes and their logs, which is there until this is dropped.
     pub(super) fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -66,17 +66,18 @@ impl Nodes {
         Ok(())
     }
 
-    /// Runs and is not paused.
+    /// Makes the node run, where it is down or paused.
     pub(super) async fn start(&self, number: usize) -> Result<()> {
         let mut node = self.lock(number).await;
         alive(&mut node, number)?;
-        match node.is_running() {
-            true => node.resume(),
-            false => node.start().await.with_context(|| format!("starting node {number}")),
+        if node.is_running() {
+            node.resume()
+        } else {
+            node.start().await.with_context(|| format!("starting node {number}"))
         }
     }
 
-    /// kill -9. Whether there was a process to kill.
+    /// Kills the node (SIGKILL). Returns whether there was a process to kill.
     pub(super) async fn kill(&self, number: usize) -> Result<bool> {
         let mut node = self.lock(number).await;
         kill(&mut node, number)
@@ -96,7 +97,7 @@ impl Nodes {
         if node.is_running() { node.resume() } else { Ok(()) }
     }
 
-    /// SIGTERM, to a process that is awake.
+    /// Drains the node: its process is awake, and gets SIGTERM. Returns whether there was a process.
     pub(super) async fn drain(&self, number: usize) -> Result<bool> {
         let mut node = self.lock(number).await;
         alive(&mut node, number)?;
@@ -109,7 +110,7 @@ impl Nodes {
         Ok(true)
     }
 
-    /// Dies and loses its disk.
+    /// Kills the node and removes its disk.
     pub(super) async fn wipe(&self, number: usize) -> Result<bool> {
         let mut node = self.lock(number).await;
         kill(&mut node, number)?;
@@ -117,7 +118,8 @@ impl Nodes {
         Ok(true)
     }
 
-    /// Dies, has its disk copied, and goes on; the copy is what it finds later.
+    /// Kills the node, copies its disk, and starts it again; the copy is what it finds later. Returns whether there was
+    /// a disk.
     pub(super) async fn copy_disk(&self, number: usize, fault: usize) -> Result<bool> {
         let mut node = self.lock(number).await;
         let ran = kill(&mut node, number)?;
@@ -143,7 +145,7 @@ impl Nodes {
         self.directory.path().join(format!("old-{number}-{fault}"))
     }
 
-    /// Kills and restarts it for so long.
+    /// Kills and restarts the node again and again, until `until`.
     pub(super) async fn crash_loop(
         &self,
         number: usize,
@@ -191,11 +193,10 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
-        match entry.file_type()?.is_dir() {
-            true => copy(&from, &to)?,
-            false => {
-                fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
-            }
+        if entry.file_type()?.is_dir() {
+            copy(&from, &to)?;
+        } else {
+            fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
         }
     }
     Ok(())

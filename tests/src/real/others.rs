@@ -1,4 +1,4 @@
-//! Other tools on the topic: raw records, transactions, and what makes the cleaner come by. Blocking.
+//! Other tools on the topic: raw records, transactions, and what makes the cleaner come by. The calls block.
 //!
 //! Whatever a tool writes is in the history as its own operation, outside of any session.
 
@@ -16,16 +16,16 @@ use super::book::Book;
 use super::callers::{key, value};
 use crate::kafka::{Topic, Transaction};
 
-/// Of a transaction that nobody ends; longer than a plan's.
+/// The timeout of a transaction that nobody ends; it is longer than a transaction of a plan lasts.
 const TRANSACTION_MAX: Duration = Duration::from_secs(25);
 
-/// How often the end of a transaction is tried for.
+/// How often it is tried to end a transaction.
 const TRIES: usize = 3;
 
 pub(super) struct Others {
     pub(super) topic: Topic,
     pub(super) book: Arc<Book>,
-    /// Their number as callers: behind the nodes'.
+    /// Their number as callers: it follows those of the nodes.
     pub(super) node: usize,
 }
 
@@ -44,7 +44,7 @@ impl Others {
                 ForeignKey::Delete(number) => {
                     self.record(operation, of(number), &key(*number), None);
                 }
-                // The only partition is everybody's.
+                // With one partition, no record is in the wrong one.
                 ForeignKey::Misplaced(number) if self.topic.partitions() == 1 => {
                     self.record(operation, of(number), &key(*number), Some(&new));
                 }
@@ -63,14 +63,14 @@ impl Others {
         self.book.tell_alone(&asked, told);
     }
 
-    /// Not in the history: whoever shows it shows what nobody wrote.
+    /// Puts a record where its key does not belong. It is not in the history: whoever shows it shows what nobody wrote.
     fn misplace(&self, partition: Partition, key: &str, value: &str) {
         let next = Partition((partition.0 + 1) % self.topic.partitions());
         // It may land or not: it must not be seen either way.
         drop(self.topic.put(next, key.as_bytes(), Some(value.as_bytes())));
     }
 
-    /// A transaction of puts. An error when it could not begin, and nothing was written.
+    /// Makes a transaction of puts. An error when it could not begin, and nothing was written.
     pub(super) fn transact(
         &self,
         operation: u32,
@@ -113,7 +113,7 @@ impl Others {
         Ok(())
     }
 
-    /// Whatever is open under this id is decided when this returns.
+    /// Decides whatever is open under this id.
     fn fence(&self, id: &str) -> Result<()> {
         let mut ended = Ok(());
         for _ in 0..TRIES {
@@ -125,7 +125,8 @@ impl Others {
         ended.with_context(|| format!("ending transaction {id}"))
     }
 
-    /// Closes segments: a deletion of nothing in each partition after the last is old enough.
+    /// Closes segments: a tombstone in each partition, of a key that nobody has, does it once the segment is old
+    /// enough.
     pub(super) fn compact(&self) -> Result<()> {
         for partition in Partition::all(self.topic.partitions()) {
             let filler = self.topic.filler_key(partition)?;

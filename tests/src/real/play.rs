@@ -27,7 +27,7 @@ pub struct Played {
     pub name: String,
     pub nodes: usize,
     pub partitions: u32,
-    /// By what the caller was told.
+    /// How many answers there were, by what the caller was told.
     pub answers: Answers,
     /// Faults that took place, by name.
     pub done: BTreeMap<&'static str, usize>,
@@ -56,7 +56,7 @@ struct Play {
     nodes: Nodes,
     callers: Callers,
     others: Arc<Others>,
-    /// Guards counters; held for one addition.
+    /// Guards counters; the lock is held for one addition.
     counts: Mutex<Counts>,
 }
 
@@ -128,7 +128,7 @@ impl Play {
         }
     }
 
-    /// How many records the cleaner has removed.
+    /// Plays everything. Returns how many records the cleaner has removed.
     async fn disturb_and_judge(self: &Arc<Self>) -> Result<usize> {
         let mut operations = JoinSet::new();
         for &(at, index) in &self.script.operations {
@@ -193,7 +193,7 @@ impl Play {
         self.remedy(remedy, began).await.with_context(|| format!("after {}", deed.name()))
     }
 
-    /// None where there was nothing to break.
+    /// Begins a fault. None where there was nothing to break.
     async fn begin(
         &self,
         deed: &Deed,
@@ -303,11 +303,11 @@ enum Remedy {
     MountOld(usize, usize),
     StartBroker(usize),
     Wake(Vec<usize>),
-    /// True: an old leader was behind the cut.
+    /// The flag is true when an old leader was behind the cut.
     Mend(Cut, bool),
 }
 
-/// All of them to their ends, and the first error.
+/// Waits for the ends of all of them. Returns the first error.
 async fn all(mut tasks: JoinSet<Result<()>>) -> Result<()> {
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {

@@ -13,27 +13,27 @@ use crate::kafka::TopicSpec;
 /// Real time of a plan's operations and faults.
 pub const WINDOW: Duration = Duration::from_secs(8);
 
-/// Longer than a broker's session: before that nothing moves away from a broker that is silent.
+/// This is longer than a broker's session: before its end nothing moves away from a broker that is silent.
 const SILENT_MIN: Duration = Duration::from_millis(4_500);
 
 const NODE_MAX: Duration = Duration::from_secs(6);
 const BROKER_MAX: Duration = Duration::from_secs(8);
 
-/// A broker's Java takes as long to come back; two of three away are an outage, which is a fault of its own.
+/// A broker's Java takes as long to come back. Two of three brokers away are an outage, which is a fault of its own.
 const BROKER_BACK: Duration = Duration::from_secs(3);
 
-/// Between two rounds of a crash loop: less, and the process is killed before it is a node.
+/// The least time between two rounds of a crash loop: with less the process is killed before it is a node.
 const LOOP_MIN: Duration = Duration::from_millis(400);
 
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// Index in the plan's operations, and when.
+    /// When, and the index in the plan's operations.
     pub operations: Vec<(Duration, usize)>,
     pub troubles: Vec<Trouble>,
     pub left_out: LeftOut,
 }
 
-/// How often, by name.
+/// How often something was left out, by name.
 pub type LeftOut = BTreeMap<String, usize>;
 
 /// A fault as it is done.
@@ -132,7 +132,7 @@ impl Deed {
 }
 
 impl Script {
-    /// `cuts`: whether there is a network that can be cut.
+    /// The script of a plan. `cuts`: whether there is a network that can be cut.
     pub fn of(plan: &Plan, cuts: bool) -> Script {
         let mut script =
             Script { operations: Vec::new(), troubles: Vec::new(), left_out: LeftOut::new() };
@@ -167,7 +167,9 @@ impl Script {
         if let Act::Foreign { records } = &operation.act {
             let keyless = records.iter().filter(|record| **record == ForeignKey::Keyless).count();
             // The broker refuses a record without a key on a compacted topic.
-            (0..keyless).for_each(|_| self.leave_out("record without a key".to_owned()));
+            for _ in 0..keyless {
+                self.leave_out("record without a key".to_owned());
+            }
             if keyless == records.len() {
                 return;
             }
@@ -221,10 +223,13 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
         FaultKind::WipeDisk { node } => Deed::WipeDisk { node: *node },
         FaultKind::CutOff { node } => Deed::CutOffNode { node: *node },
         FaultKind::Clean => Deed::Compact,
-        FaultKind::StopBroker { unflushed_lost: 0, broker, clean } => match clean {
-            true => Deed::StopBroker { broker: real(broker) },
-            false => Deed::KillBroker { broker: real(broker) },
-        },
+        FaultKind::StopBroker { unflushed_lost: 0, broker, clean } => {
+            if *clean {
+                Deed::StopBroker { broker: real(broker) }
+            } else {
+                Deed::KillBroker { broker: real(broker) }
+            }
+        }
         FaultKind::LagBroker { broker } => Deed::PauseBroker { broker: real(broker) },
         // A host is reached by all clients of a node, or by none.
         FaultKind::IsolateBroker { broker, nodes, reach: Reach::Whole } => Deed::IsolateLeader {
@@ -232,8 +237,8 @@ fn deed(plan: &Plan, what: &FaultKind) -> Option<Deed> {
             nodes: nodes.iter().map(|node| usize::try_from(*node).expect("small")).collect(),
         },
         FaultKind::Outage => Deed::Outage,
-        // Needs power that fails, a disk that rots, clocks that jump, answers that are chosen, restores that take long,
-        // nodes with peers.
+        // These need power that fails, a disk that rots, clocks that jump, answers that are chosen, restores that take
+        // long, or nodes with peers.
         FaultKind::StopBroker { .. }
         | FaultKind::IsolateBroker { .. }
         | FaultKind::SlowLog { .. }
@@ -273,14 +278,12 @@ fn word(what: &FaultKind) -> String {
     text.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// The plan's topic as far as a real one can be it: segments close by time, for the smallest is 1 MiB.
+/// The plan's topic as far as a real one can be like it: segments close by time, for the smallest is 1 MiB.
 pub fn topic(plan: &Plan, breaks_brokers: bool) -> TopicSpec {
     let policy = &plan.setting.policy;
     // Cleaners of replicas are not coordinated: where leaders move, a tombstone must outlive the move.
-    let retention_ms = match breaks_brokers {
-        true => 15_000,
-        false => policy.delete_retention_ms.clamp(3_000, 15_000),
-    };
+    let retention_ms =
+        if breaks_brokers { 15_000 } else { policy.delete_retention_ms.clamp(3_000, 15_000) };
     let lag_ms = policy.min_compaction_lag_ms.min(retention_ms);
     let segment_ms = pressed(plan, plan.setting.kafka.segment_ms).as_millis().clamp(500, 2_000);
     let time = if policy.log_append_time { "LogAppendTime" } else { "CreateTime" };

@@ -19,10 +19,10 @@ use crate::load;
 /// Recovery of brokers, a rebuild, a horizon: everything that healing may take.
 const BACK_MAX: Duration = Duration::from_secs(90);
 
-/// Then the end is asked for again: it may have moved.
+/// After this time the end is asked for again: it may have moved.
 const TRY_MAX: Duration = Duration::from_secs(3);
 
-/// How many records the cleaner has removed; an error with everything that is wrong.
+/// Returns how many records the cleaner has removed, or an error with everything that is wrong.
 pub(super) async fn judge(nodes: &Nodes, others: &Others, book: &Book) -> Result<usize> {
     let topic = &others.topic;
     let mut contents = contents(nodes, topic).await?;
@@ -32,7 +32,7 @@ pub(super) async fn judge(nodes: &Nodes, others: &Others, book: &Book) -> Result
         wrong.push(format!("node {number} and the log: {}", difference(rows, &folded)));
     }
     wrong.extend(digests(nodes).await?);
-    // The same finding once per different copy.
+    // Equal copies make one finding, not several.
     contents.dedup();
     let (history, _) = book.close();
     let licence =
@@ -43,7 +43,7 @@ pub(super) async fn judge(nodes: &Nodes, others: &Others, book: &Book) -> Result
     block_in_place(|| cleaned(topic, &history)).context("counting what was cleaned")
 }
 
-/// What each node serves at the end of the log: when it is asked for again, it is still the end.
+/// What each node serves at the end of the log: when that is asked for again, it is still the end.
 async fn contents(nodes: &Nodes, topic: &Topic) -> Result<Vec<Rows>> {
     let deadline = Instant::now() + BACK_MAX;
     loop {

@@ -8,13 +8,13 @@ use crate::weather::Weather;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// So long.
+    /// The weather at a place, for so long.
     Weather(Place, Weather, Duration),
-    /// kill -9, and a start.
+    /// The node is killed (SIGKILL) and started.
     Kill(Restarted),
-    /// SIGTERM, and a start.
+    /// The node is ended with SIGTERM and started.
     Stop(Restarted),
-    /// kill -9, a lost disk, and a start.
+    /// The node is killed, loses its disk, and is started.
     Wipe(Restarted),
     /// The broker that leads is suspended until another one does.
     ChangeLeader,
@@ -27,7 +27,7 @@ pub(super) enum Place {
     Peers,
 }
 
-/// The first node is never restarted.
+/// A node that is restarted: the first one never is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Restarted {
     Second,

@@ -1,18 +1,18 @@
-//! Whether a process takes ever more. The rule: the median of the last quarter of its life is at most that of the second
-//! quarter and a tenth of it, and a little that a single event may leave. The first quarter fills caches.
+//! Whether a process takes ever more. The rule: the median of the last quarter of its life is at most that of the
+//! second quarter and a tenth of it, and a little that a single event may leave. The first quarter fills caches.
 
 use anyhow::{Result, ensure};
 
 use crate::usage::Usage;
 
-/// In MiB, descriptors and threads.
+/// What a single event may leave: in MiB, descriptors and threads.
 const LITTLE: [f64; 3] = [8.0, 12.0, 4.0];
 const NAMES: [&str; 3] = ["MiB resident", "descriptors", "threads"];
 
-/// Fewer tell nothing.
+/// Fewer samples tell nothing.
 const SAMPLES_MIN: usize = 16;
 
-/// Of one process.
+/// The samples of one process.
 #[derive(Debug, Default)]
 pub(super) struct Series {
     samples: Vec<[f64; 3]>,
@@ -24,7 +24,7 @@ impl Series {
         self.samples.push([usage.resident_mib, descriptors, f64::from(usage.threads)]);
     }
 
-    /// A line for each; an error with those that grew.
+    /// Returns a line for each; an error with those that grew.
     pub(super) fn judge(&self) -> Result<Vec<String>> {
         let quarter = self.samples.len() / 4;
         ensure!(self.samples.len() >= SAMPLES_MIN, "{} samples are too few", self.samples.len());

@@ -1,6 +1,6 @@
-//! Hours of a site in minutes: three nodes, callers that never stop, restarts, lost disks, elections and changing weather,
-//! drawn from a seed. Judged by the history oracles, by copies that equal the log, and by what the node that never
-//! restarts takes of its machine, which must be flat at the end. `./x soak`.
+//! Hours of a site in minutes: three nodes, callers that never stop, restarts, lost disks, elections and changing
+//! weather, drawn from a seed. It is judged by the history oracles, by copies that equal the log, and by what the node
+//! that never restarts takes of its machine, which must be flat at the end. `./x soak` runs it.
 
 mod events;
 mod flat;
@@ -21,7 +21,7 @@ pub const USAGE: &str = "Usage: ./x soak [MINUTES] [--seed N]
 const MINUTES: u64 = 30;
 const MINUTES_MAX: u64 = 1_440;
 
-/// Shorter, there are no quarters to compare.
+/// In a shorter run there are no quarters to compare.
 const MINUTES_MIN: u64 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,17 +23,17 @@ const BROKERS: usize = 3;
 const PARTITIONS: u32 = 2;
 const P0: Partition = Partition(0);
 
-/// Enough that a node which lost its disk asks a peer.
+/// There are so many records that a node which lost its disk asks a peer.
 const RECORDS: usize = 12_000;
 const VALUE_BYTES: usize = 500;
 
 const KEYS: u64 = 200;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// After an event everybody is back without help.
+/// After an event everybody is back within this time, without help.
 const BACK_MAX: Duration = Duration::from_secs(90);
 
-/// In clear weather between two events.
+/// How long the weather is clear between two events.
 const CALM: Duration = Duration::from_secs(3);
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
 
@@ -41,10 +41,10 @@ pub(super) struct Site {
     cluster: Cluster,
     topic: Topic,
     nodes: Vec<Node>,
-    /// Before each node: one for its callers, one for its peers.
+    /// The proxies before each node: one for its callers, one for its peers.
     callers: Vec<Proxy>,
     peers: Vec<Proxy>,
-    /// Of the node that is never restarted. Held for one addition.
+    /// The samples of the node that is never restarted. The lock is held for one addition.
     series: Arc<Mutex<Series>>,
     sampling: JoinHandle<Result<()>>,
     _directory: TempDir,
@@ -80,7 +80,7 @@ impl Site {
         Load::start_paced(self.callers.iter().map(Proxy::url).collect(), KEYS, PAUSE)
     }
 
-    /// What happens, its end, and how long it then takes until all are back.
+    /// Lets the event happen and end. Returns how long it then takes until all are back.
     pub(super) async fn meet(&mut self, event: Event) -> Result<Duration> {
         match event {
             Event::Weather(place, weather, lasts) => {
@@ -114,8 +114,16 @@ impl Site {
     fn set(&self, place: Place, weather: Weather) {
         match place {
             Place::Brokers => self.cluster.set_weather(weather),
-            Place::Callers => self.callers.iter().for_each(|proxy| proxy.set(weather)),
-            Place::Peers => self.peers.iter().for_each(|proxy| proxy.set(weather)),
+            Place::Callers => {
+                for proxy in &self.callers {
+                    proxy.set(weather);
+                }
+            }
+            Place::Peers => {
+                for proxy in &self.peers {
+                    proxy.set(weather);
+                }
+            }
         }
     }
 
@@ -128,7 +136,7 @@ impl Site {
         changed
     }
 
-    /// All are READY with what the log has now.
+    /// Waits until all are READY with what the log has now.
     async fn back(&self) -> Result<()> {
         let ends = |partition| Ok(self.topic.ends(partition)?.1);
         let ends: Vec<Offset> =
@@ -149,12 +157,14 @@ impl Site {
         Ok(())
     }
 
-    /// What the node that never restarted took, and that it grew no more.
+    /// Prints what the node that never restarted took, and checks that it grew no more.
     pub(super) fn flat(&self) -> Result<()> {
         ensure!(!self.sampling.is_finished(), "the first node's process could not be looked at");
         self.sampling.abort();
         let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        series.judge()?.iter().for_each(|line| println!("the first node, {line}"));
+        for line in series.judge()? {
+            println!("the first node, {line}");
+        }
         for (number, node) in self.nodes.iter().enumerate() {
             println!("node {} at the end: {:?}", number + 1, Usage::of(node.process()?)?);
         }
@@ -183,7 +193,7 @@ fn nodes(cluster: &Cluster, topic: &Topic, directory: &TempDir) -> Result<Behind
     Ok((nodes, callers, peers))
 }
 
-/// Until this is aborted, or the process is gone.
+/// Takes samples until this is aborted, or the process is gone.
 async fn sample(process: u32, series: Arc<Mutex<Series>>) -> Result<()> {
     loop {
         let usage = Usage::of(process)?;

@@ -1,7 +1,8 @@
 //! What a process writes, puts on disk, renames and removes, in that order: what a power cut would leave.
 //!
-//! A kill takes nothing that was written, so that no test of processes alone would miss a sync. A library that is loaded
-//! before the C library tells every such call; a tracer would need a right that containers do not give, and change the timing.
+//! A kill takes nothing that was written, so that no test of processes alone would miss a sync. A library that is
+//! loaded before the C library tells every such call; a tracer would need a right that containers do not give, and
+//! change the timing.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub struct Event {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// The file has so many bytes now. What was written, where it is short.
+    /// The file has so many bytes now. `text` is what was written, where that is short.
     Wrote {
         bytes: u64,
         text: String,
@@ -36,7 +37,7 @@ pub enum Deed {
     Synced {
         bytes: u64,
     },
-    /// Told before it is done.
+    /// It is told before it is done.
     Renames {
         to: PathBuf,
     },
@@ -44,7 +45,8 @@ pub enum Deed {
 }
 
 impl Told {
-    /// Builds the library in `dir`; a process that has [`environment`](Told::environment) tells of what is below `below`.
+    /// Builds the library in `dir`; a process that has [`environment`](Told::environment) tells of what is below
+    /// `below`.
     pub fn build(dir: &Path, below: &Path) -> Result<Told> {
         let dir = dir.canonicalize()?;
         let (library, lines) = (dir.join("tell.so"), dir.join("told"));
@@ -56,7 +58,7 @@ impl Told {
     }
 
     pub fn environment(&self) -> [(&'static str, OsString); 3] {
-        // Not what only begins with the same name.
+        // The slash at its end leaves out what only begins with the same name.
         let below = self.below.join("");
         [
             ("LD_PRELOAD", self.library.clone().into()),
@@ -65,7 +67,7 @@ impl Told {
         ]
     }
 
-    /// Everything until now, in its order.
+    /// Everything that was told until now, in its order.
     pub fn events(&self) -> Result<Vec<Event>> {
         let text = std::fs::read_to_string(&self.lines).context("it told nothing")?;
         text.lines().map(|line| event(line).with_context(|| line.to_owned())).collect()

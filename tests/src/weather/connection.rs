@@ -21,7 +21,7 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Chunks under way in one direction: what a network holds of a connection.
 const CHUNKS_MAX: usize = 64;
 
-/// In so many pieces a throttled second is carried.
+/// What is carried in a throttled second comes in so many pieces.
 const PIECES_PER_SECOND: u32 = 20;
 const MADE_UP_MAX: Duration = Duration::from_millis(100);
 
@@ -37,13 +37,13 @@ enum Direction {
 
 /// What has become of a connection so far.
 struct Wire {
-    /// By direction: it has lost a byte.
+    /// Whether the direction has lost a byte.
     ask_lost: AtomicBool,
     answer_lost: AtomicBool,
     carried_bytes: AtomicU64,
-    /// When the last byte came by. Held for a look or a change.
+    /// When the last byte came by. The lock is held for a look or a change.
     active: Mutex<Instant>,
-    /// Held for one addition.
+    /// The lock is held for one addition.
     requests: Mutex<Requests>,
     requests_of_all: Arc<AtomicU64>,
 }
@@ -54,7 +54,7 @@ enum End {
     InOrder,
     Closed,
     Reset,
-    /// For the server only.
+    /// It ends for the server only.
     HalfOpen,
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn carry(mut caller: TcpStream, mut way: Way) {
     let Ok(mut server) = TcpStream::connect(way.server).await else {
         return reset(&caller);
     };
-    // Where this fails the connection is as good without it.
+    // Where this fails, the connection is as good without it.
     caller.set_nodelay(true).ok();
     server.set_nodelay(true).ok();
     match until_end(&mut caller, &mut server, way).await {
@@ -105,7 +105,7 @@ async fn until_end(caller: &mut TcpStream, server: &mut TcpStream, way: Way) -> 
     }
 }
 
-/// Weather that ends connections ends those that were there before it.
+/// Waits for weather that ends connections, which ends those that were there before it.
 async fn blow(mut weather: watch::Receiver<Weather>) -> End {
     loop {
         if weather.changed().await.is_err() {
@@ -128,7 +128,7 @@ async fn blow(mut weather: watch::Receiver<Weather>) -> End {
 }
 
 fn reset(socket: &TcpStream) {
-    // Where this fails it is closed in order, which a test of a reset notices.
+    // Where this fails, it is closed in order, which a test of a reset notices.
     socket.set_zero_linger().ok();
 }
 
@@ -152,7 +152,7 @@ async fn direction(
         loop {
             let count = from.read(&mut chunk).await?;
             let came = (Instant::now(), chunk[..count].to_vec());
-            // Fails only when nobody takes it, and then this ends too.
+            // This fails only when nobody takes it, and then this ends too.
             if chunks.send(came).await.is_err() || count == 0 {
                 return pending::<io::Result<()>>().await;
             }
@@ -187,7 +187,7 @@ async fn direction(
     }
 }
 
-/// Waits until the weather lets go on what came at `came`, and tells the weather of that moment.
+/// Waits until the weather lets pass what came at `came`. Returns the weather of that moment.
 async fn passage(came: Instant, mut weather: watch::Receiver<Weather>) -> Weather {
     loop {
         let now = *weather.borrow_and_update();
@@ -220,7 +220,7 @@ async fn passage(came: Instant, mut weather: watch::Receiver<Weather>) -> Weathe
     }
 }
 
-/// `room` is when a throttled direction has room again.
+/// Sends the bytes. `room` is when a throttled direction has room again.
 async fn send(
     to: &mut WriteHalf<'_>,
     bytes: &[u8],
@@ -258,7 +258,7 @@ impl Wire {
         self.requests_of_all.fetch_add(begun, Ordering::Relaxed);
     }
 
-    /// How many of so many bytes; none are the end of the direction.
+    /// How many of so many bytes arrive. No bytes are the end of the direction.
     fn arrives(&self, direction: Direction, weather: Weather, bytes: usize) -> usize {
         let quiet = {
             let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);

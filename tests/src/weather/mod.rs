@@ -25,7 +25,7 @@ pub enum Weather {
     Clear,
     /// Every byte arrives so much later, in both directions.
     Delay(Duration),
-    /// So many bytes a second, in each direction of each connection.
+    /// So many bytes pass in a second, in each direction of each connection.
     Throttle { bytes_per_second: u32 },
     /// Packets are lost and sent again: nothing arrives now, and everything when this is over.
     Hold,

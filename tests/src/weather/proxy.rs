@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::{Weather, air, connection};
 use crate::kafka::free_port;
 
-/// Ends with its connections when it is dropped.
+/// A proxy ends with its connections when it is dropped.
 pub struct Proxy {
     port: u16,
     weather: watch::Sender<Weather>,
@@ -29,7 +29,7 @@ pub(super) struct Way {
 }
 
 impl Proxy {
-    /// In clear weather, on a free port of 127.0.0.1. Nobody needs to listen at `server` yet.
+    /// Opens a proxy in clear weather, on a free port of 127.0.0.1. Nobody needs to listen at `server` yet.
     pub fn before(server: SocketAddr) -> Result<Proxy> {
         let port = free_port()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -46,7 +46,7 @@ impl Proxy {
         self.port
     }
 
-    /// `host:port`.
+    /// The address as `host:port`.
     pub fn address(&self) -> String {
         format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
     }
@@ -60,7 +60,7 @@ impl Proxy {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// From now on, for connections that are there too.
+    /// Sets the weather from now on, for connections that are there too.
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }

@@ -2,11 +2,11 @@
 
 const LENGTH_BYTES: usize = 4;
 
-/// Of one connection.
+/// What came through one connection.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     length: Vec<u8>,
-    /// Of the message under way.
+    /// How many bytes of the message under way are to come.
     left: usize,
 }
 

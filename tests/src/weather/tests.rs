@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::{Proxy, Weather};
 
-/// Of what must come.
+/// What must come comes within this time.
 const COMES_MAX: Duration = Duration::from_secs(10);
 
-/// Of what must not.
+/// What must not come is waited for so long.
 const NEVER: Duration = Duration::from_millis(150);
 
 /// Sends back what it gets, and counts bytes and ended connections.
@@ -65,7 +65,7 @@ impl Place {
         socket
     }
 
-    /// One that has carried something.
+    /// A connection that has carried something.
     fn connected(&self) -> TcpStream {
         let mut socket = self.connect();
         comes_back(&mut socket, b"hello");
@@ -85,7 +85,7 @@ fn comes(socket: &mut TcpStream, what: &[u8]) {
     assert_eq!(back, what);
 }
 
-/// Neither a byte nor an end.
+/// Checks that neither a byte nor an end comes.
 fn nothing_comes(socket: &mut TcpStream) {
     socket.set_read_timeout(Some(NEVER)).unwrap();
     let error = socket.read(&mut [0]).unwrap_err();

@@ -83,7 +83,7 @@ impl Node {
         Node::start_on(dir, stores, Patience::PRODUCTION, |logs| Box::new(logs)).await
     }
 
-    /// On the log that `over` makes of the stores' topics.
+    /// Starts a node on the log that `over` makes of the stores' topics.
     async fn start_on(
         dir: &Path,
         stores: &[(&str, &EmbeddedLog)],

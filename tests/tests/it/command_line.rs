@@ -91,7 +91,7 @@ fn what_works_on_a_disk_says_that_there_is_nothing_instead_of_nothing() -> Resul
     Ok(())
 }
 
-/// Somebody set it, perhaps long ago and elsewhere.
+/// Somebody set the variable, perhaps long ago and elsewhere.
 #[test]
 fn what_the_environment_says_wrong_is_told_with_its_variable_and_no_secret() -> Result<()> {
     let dir = TempDir::new()?;
@@ -117,7 +117,7 @@ fn what_the_environment_says_wrong_is_told_with_its_variable_and_no_secret() -> 
     Ok(())
 }
 
-/// The settings of `serve`, for what works beside it.
+/// Commands beside `serve` take its settings.
 #[test]
 fn what_works_on_a_disk_takes_the_file_of_the_node() -> Result<()> {
     let dir = TempDir::new()?;

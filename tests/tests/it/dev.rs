@@ -1,6 +1,6 @@
 //! `outrigger dev` and `outrigger demo` as a newcomer runs them: the built binary, its prompt, its output.
 //!
-//! On several threads: a client's connection ends by itself only while its runtime runs, and a node that
+//! The tests have several threads: a client's connection ends by itself only while its runtime runs, and a node that
 //! ends in order waits for it.
 
 use std::collections::BTreeMap;
@@ -21,10 +21,10 @@ struct Dev {
 }
 
 impl Dev {
-    /// Of a cluster whose nodes are all READY.
+    /// Starts a cluster, and waits until its nodes are all READY.
     fn start(data: &Path) -> Result<Dev> {
         let data = data.to_str().context("a path of this test is text")?;
-        // Where the preferred ports are taken others are found, so tests need not agree on them.
+        // Where the preferred ports are taken, others are found, so tests need not agree on them.
         let mut process = Process::outrigger(&["dev", "--data", data])?;
         let mut urls = Vec::new();
         for number in 1..=NODES {
@@ -40,7 +40,7 @@ impl Dev {
         parts.into_iter().try_for_each(|part| self.process.line_with(&[part], SOON).map(drop))
     }
 
-    /// What the prompt answers.
+    /// Gives the prompt an order, and waits for its answer.
     fn order(&mut self, order: &str, answer: &[&str]) -> Result<()> {
         self.process.say(order)?;
         self.process.line_with(answer, SOON).map(drop)

@@ -27,7 +27,7 @@ pub(crate) fn config(bootstrap: &str) -> KafkaConfig {
 }
 
 impl LogClient {
-    /// With the first facts asked for, as every node does before anything else.
+    /// Starts a client that has asked for the first facts, as every node does before anything else.
     pub(crate) fn start(bootstrap: &str, topic: &str) -> LogClient {
         let (sender, events) = mpsc::channel();
         let sink = Arc::new(move |store, event| {
@@ -62,7 +62,7 @@ impl LogClient {
         }
     }
 
-    /// Asked again while it fails: a topic may be too young to have a leader.
+    /// Asks for the facts, and again while that fails: a topic may be too young to have a leader.
     pub(crate) fn describe(&self) -> LogFacts {
         let until = Instant::now() + PATIENCE;
         loop {

@@ -13,8 +13,8 @@ use outrigger_tests::kafka::{Cluster, Isolation, Topic, TopicSpec, Transaction};
 
 use crate::log_client::LogClient;
 
-/// Of the single broker that many cases kill; and a compacted topic refuses records without a key, so no
-/// other tool can write one.
+/// Abilities that are missing with a single broker, for many cases kill one; and a compacted topic refuses records
+/// without a key, so no other tool can write one.
 const LACKING: [Ability; 2] = [Ability::Keyless, Ability::Brokers];
 const BROKER: usize = 1;
 /// What a broken harness says.
@@ -202,7 +202,7 @@ fn passes(cluster: &mut Cluster, case: &Case) -> bool {
     outcome.is_ok()
 }
 
-/// One after the other: some of them kill brokers.
+/// Runs the cases one after the other: some of them kill brokers.
 fn conforms<'a>(cluster: &mut Cluster, cases: impl Iterator<Item = &'a Case>) {
     let failed: Vec<_> =
         cases.filter(|case| !passes(cluster, case)).map(|case| case.name).collect();

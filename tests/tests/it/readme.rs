@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 const README: &str = include_str!("../../../README.md");
 
-/// Nothing of it waits longer by itself.
+/// Nothing of the script waits longer by itself.
 const SECONDS_MAX: &str = "150";
 
 /// The last of the lines to be pasted below a heading.
@@ -20,7 +20,7 @@ fn pasted(heading: &str) -> Result<&'static str> {
     Ok(block.split("```").next().unwrap_or_default())
 }
 
-/// Only addresses and directories are others: a test must not meet what runs on this machine.
+/// Only addresses and directories are replaced: a test must not meet what runs on this machine.
 #[test]
 fn three_nodes_on_a_real_kafka_come_up_and_read_what_one_of_them_wrote() -> Result<()> {
     let cluster = Cluster::shared()?;

@@ -1,4 +1,4 @@
-//! A handful of simulated plans on real processes; `./x test-real` plays dozens. And that a cut is one.
+//! A handful of simulated plans on real processes; `./x test-real` plays dozens. Another test shows that a cut is one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use outrigger_tests::real::bed::Bed;
 use outrigger_tests::real::script::Script;
 use outrigger_tests::real::suite::{self, Named};
 
-/// Of each the first plan that has all of these, whatever else it has.
+/// For each of these the first plan is played that has all of it, whatever else it has.
 const WANTED: [&[&str]; 4] = [
     &["wiped disk", "kill -9 of a node"],
     &["old disk"],
@@ -20,7 +20,7 @@ const WANTED: [&[&str]; 4] = [
     &["kill -9 of a broker", ISOLATED],
 ];
 
-/// Done where there is a network to cut.
+/// It is done where there is a network to cut.
 const ISOLATED: &str = "isolated leader";
 
 const P0: Partition = Partition(0);
@@ -41,7 +41,7 @@ fn plans_of_the_simulator_hold_on_real_brokers_processes_and_disks() -> Result<(
     Ok(())
 }
 
-/// Plans that break brokers are slow: only those that must.
+/// The first plan that has all of these. Plans that break brokers are slow: one is taken only where brokers must break.
 fn first_with(names: &[&str]) -> Named {
     let breaks = names.contains(&ISOLATED);
     let has_all = |plan: &Plan| {

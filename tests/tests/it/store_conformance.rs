@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 const OURS: &str = "nobody else touches the test's directory";
 
-/// With so little memory that loads are written in many runs.
+/// There is so little memory that loads are written in many runs.
 pub(crate) fn shared() -> Arc<Shared> {
     Arc::new(Shared::new(Resources {
         block_cache_bytes: 8 << 20,
@@ -35,7 +35,7 @@ pub(crate) fn shared() -> Arc<Shared> {
 
 struct OnDisk {
     root: TempDir,
-    /// Each crash goes on with a copy of its own.
+    /// Each crash continues with a copy of its own.
     crashes: u32,
     store: Option<RocksStore>,
     shared: Arc<Shared>,
@@ -85,7 +85,7 @@ impl OnDisk {
             }
             StoreCall::Activate { generation } => {
                 self.crash();
-                // Torn, as it is before it is synced.
+                // It is torn, as it is before it is synced.
                 let half = &generation.to_string()[..1];
                 fs::write(self.store_dir().join("CURRENT.new"), half)
             }
@@ -107,7 +107,7 @@ impl OnDisk {
         self.root.path().join("kept")
     }
 
-    /// A copy on disk of its own; none where there is no volume yet.
+    /// Copies what is on disk; nothing where there is no volume yet.
     fn copy_volume(&self, from: &Path, to: &Path) {
         assert!(self.store.is_none(), "the volume of a running store is not exchanged");
         if to.exists() {
@@ -211,11 +211,13 @@ impl StoreUnderTest for OnDisk {
 fn overwrite_middle(path: &Path) -> io::Result<()> {
     let mut bytes = fs::read(path)?;
     let middle = bytes.len() / 3;
-    bytes[middle..middle + 16].iter_mut().for_each(|byte| *byte ^= 0xa5);
+    for byte in &mut bytes[middle..middle + 16] {
+        *byte ^= 0xa5;
+    }
     fs::write(path, bytes)
 }
 
-/// Copies at one moment: again until nothing (a compaction, say) changed under the copying hands.
+/// Copies everything as it is at one moment: again until nothing (a compaction, say) changed meanwhile.
 fn copy_as_it_is(from: &Path, to: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -242,12 +244,11 @@ fn sizes(root: &Path) -> BTreeMap<PathBuf, u64> {
         let Ok(entries) = fs::read_dir(&directory) else { continue };
         for entry in entries.flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
-            match metadata.is_dir() {
-                true => directories.push(entry.path()),
-                false => {
-                    let path = entry.path().strip_prefix(root).expect("it is below").to_owned();
-                    sizes.insert(path, metadata.len());
-                }
+            if metadata.is_dir() {
+                directories.push(entry.path());
+            } else {
+                let path = entry.path().strip_prefix(root).expect("it is below").to_owned();
+                sizes.insert(path, metadata.len());
             }
         }
     }

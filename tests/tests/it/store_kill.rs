@@ -128,7 +128,7 @@ fn apply(
     done(store, StoreCall::Apply { generation, batch, lineage: lineage.clone() });
 }
 
-/// The lineages of an intact generation, whose contents are what they say.
+/// Checks that an intact generation has the contents that its lineages say. Returns these.
 fn check(
     store: &RocksStore,
     keys: &Keys,
@@ -153,7 +153,7 @@ fn check(
     lineages.clone()
 }
 
-/// Runs `test` of this binary on `data` and kills it after it said `lines` lines. All it ever said.
+/// Runs `test` of this binary on `data` and kills it after it said `lines` lines. Returns all that it ever said.
 fn run_and_kill(test: &str, data: &Path, lines: u64) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().expect(CHILD))
         .args(["--exact", &format!("store_kill::{test}"), "--ignored", "--nocapture"])
@@ -180,7 +180,7 @@ fn run_and_kill(test: &str, data: &Path, lines: u64) -> Vec<String> {
     said
 }
 
-/// Begins a line of its own: the test harness leaves its own unfinished.
+/// Begins a line of its own: the test harness leaves that line unfinished which it began.
 fn say(text: &str) {
     println!("\n> {text}");
 }

@@ -12,7 +12,8 @@ use crate::kafka::Topic;
 
 const CALLS: u64 = 2_000;
 
-/// In turns, each against the same record that a raw producer hands to the same broker.
+/// Measures our calls and a raw producer in turns; the producer hands the same record to the same
+/// broker.
 pub(super) async fn run(ours: &Server, raw_topic: &Topic) -> Result<()> {
     let (mut raw, mut put, mut get, mut empty) = (vec![], vec![], vec![], vec![]);
     for number in 0..CALLS {

@@ -17,7 +17,7 @@ const CALLERS: u64 = 64;
 pub(super) struct Server {
     pub(super) channel: Channel,
     pub(super) process: u32,
-    /// Kafka's; etcd keeps its log itself.
+    /// The process of Kafka's broker; etcd keeps its log itself.
     pub(super) broker: Option<u32>,
 }
 
@@ -69,14 +69,15 @@ impl Line {
         median(self.costs.iter().map(of).collect())
     }
 
-    /// How much more of the server's CPU this takes than `other`, in the rounds' middle.
+    /// How many times as much of the server's CPU this takes as `other`: the median of the rounds.
     fn to(&self, other: &Line) -> f64 {
         let pairs = self.costs.iter().zip(&other.costs);
         median(pairs.map(|(own, other)| own.server_us / other.server_us).collect())
     }
 }
 
-/// Ratios are of the turns of one round each. `lines` begin with ours, and those with the empty call.
+/// Prints the lines, with ratios of the turns of one round each. `lines` begin with ours, and those with the empty
+/// call.
 pub(super) fn print(lines: &[Line]) {
     println!(
         "{:<44} {:>10} {:>10} {:>10} {:>8}",

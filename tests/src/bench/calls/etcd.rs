@@ -1,4 +1,4 @@
-//! etcd beside ours: what an application would otherwise keep such state in. One node, as Debian packages it.
+//! etcd beside ours: what an application would otherwise keep such state in. It is one node, as Debian packages it.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,15 +15,15 @@ use crate::process::Process;
 const STARTED_MAX: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
-/// The one method that writes, and the one that reads. Its log is synced before an answer; Kafka's is not.
+/// The call that writes. etcd syncs its log before it answers; Kafka does not.
 pub(super) const PUT: Call = Call::new("/etcdserverpb.KV/Put", |number| {
     encoded(&PutRequest { key: key(number), value: value() })
 });
-/// From the node's own state, like our LOCAL.
+/// A read of the node's own state, like our LOCAL.
 pub(super) const SERIALIZABLE: Call = Call::new("/etcdserverpb.KV/Range", |number| {
     encoded(&RangeRequest { key: key(number), serializable: true })
 });
-/// As the leader knows it, like our LATEST.
+/// A read of what the leader knows, like our LATEST.
 pub(super) const LINEARIZABLE: Call = Call::new("/etcdserverpb.KV/Range", |number| {
     encoded(&RangeRequest { key: key(number), serializable: false })
 });
@@ -45,14 +45,14 @@ struct PutRequest {
     value: Bytes,
 }
 
-/// Killed when dropped.
+/// etcd's process, which is killed when this is dropped.
 pub(super) struct Etcd {
     pub(super) channel: Channel,
     pub(super) process: Process,
 }
 
 impl Etcd {
-    /// None where it is not installed.
+    /// Starts it. None where it is not installed.
     pub(super) async fn start(directory: &Path) -> Result<Option<Etcd>> {
         if Command::new("etcd").arg("--version").output().is_err() {
             return Ok(None);
@@ -77,7 +77,7 @@ impl Etcd {
         Ok(Some(Etcd { channel, process }))
     }
 
-    /// As it names itself.
+    /// The version, as it names itself.
     pub(super) fn version() -> Result<String> {
         let output = Command::new("etcd").arg("--version").output().context("asking etcd")?;
         let text = String::from_utf8_lossy(&output.stdout);

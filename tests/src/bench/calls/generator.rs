@@ -1,5 +1,5 @@
-//! Who calls: the same for every server, so that only the servers differ. What is sent is encoded before, what comes
-//! back is counted and dropped.
+//! Who calls: the same for every server, so that only the servers differ. What is sent is encoded before, and what
+//! comes back is counted and dropped.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ impl Call {
         Call { path, request }
     }
 
-    /// Call number `number`, and how long it took.
+    /// Makes the call of this number. Returns how long it took.
     pub(super) async fn once(&self, channel: &Channel, number: u64) -> Result<Duration> {
         let began = Instant::now();
         let mut client = Grpc::new(channel.clone());
@@ -39,7 +39,8 @@ impl Call {
         Ok(began.elapsed())
     }
 
-    /// `calls` calls of `callers` callers on one connection, each with one call at a time.
+    /// Makes so many calls by so many callers on one connection, each with one call at a time. Returns how long all
+    /// took.
     pub(super) async fn many(
         &self,
         channel: &Channel,

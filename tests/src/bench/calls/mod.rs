@@ -1,5 +1,5 @@
-//! What one call costs: CPU of the server and of the broker behind it, with etcd's beside it, all called by one generator;
-//! and how long one takes alone.
+//! What one call costs: CPU of the server and of the broker behind it, with etcd's beside it, all called by one
+//! generator; and how long one takes alone.
 
 mod alone;
 mod cost;
@@ -20,7 +20,7 @@ use super::ROUNDS;
 use crate::kafka::{Cluster, TopicSpec};
 use crate::node::{Node, STORE};
 
-/// The emptiest that our server answers.
+/// The emptiest call that our server answers.
 const EMPTY: Call = Call::new("/grpc.health.v1.Health/Check", |_| {
     encoded(&HealthCheckRequest { service: String::new() })
 });
@@ -39,7 +39,7 @@ const GET_LATEST: Call =
 
 pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     let topic = cluster.topic("bench-calls", TopicSpec::store())?;
-    // Its own, or the node would read what the raw producer writes meanwhile.
+    // The raw producer has a topic of its own, or the node would read what it writes meanwhile.
     let raw_topic = cluster.topic("bench-calls-raw", TopicSpec::store())?;
     let directory = TempDir::new()?;
     let mut node = Node::new(directory.path(), "node", &cluster.bootstrap(), topic.name())?;
@@ -94,7 +94,7 @@ fn get(number: u64, level: v1::Level) -> Vec<u8> {
     encoded(&GetRequest { store: STORE.to_owned(), key: key(number), read: Some(options) })
 }
 
-/// What the generator reads is there: it does not look at answers itself.
+/// Checks that what the generator reads is there: it does not look at answers itself.
 async fn check(node: &Node) -> Result<()> {
     let store = node.store().await?.with_level(Level::Latest);
     let first = String::from_utf8(key(0).to_vec()).context("keys are text")?;

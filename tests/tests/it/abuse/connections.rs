@@ -14,7 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::{MINUTE, POLL, in_time, metric, run, until_metric};
 
-/// More than an address takes at a time.
+/// These are more than an address takes at a time.
 const SILENT: usize = 1_024;
 
 struct Alone {
@@ -51,7 +51,7 @@ impl Alone {
     }
 }
 
-/// A process may have 1,024 files at first.
+/// Lets this process have more files: it may have 1,024 at first.
 fn allow_files() -> Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls only read and write the struct, which outlives them.
@@ -113,7 +113,7 @@ fn silent_connections_hold_nobody_up_and_are_cut() -> Result<()> {
     })
 }
 
-/// So many an address takes at a time.
+/// An address takes so many at a time.
 const PLACES: usize = 256;
 
 #[test]

@@ -16,25 +16,25 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{rows, run};
 
-/// Less than a write waits for the log by itself; and so long that what an answer has to reach its caller, a twentieth of it,
-/// is enough on a machine that does much else.
+/// This is less than a write waits for the log by itself, and so long that what an answer has to reach its caller, a
+/// twentieth of it, is enough on a machine that does much else.
 const DEADLINE: Duration = Duration::from_secs(9);
 
-/// With the call's deadline.
+/// A request with the call's deadline.
 fn late<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(DEADLINE);
     request
 }
 
-/// What is there when the deadline of a call ends that begins now; then its caller gives up. An answer that has come is taken
-/// also where this process was not run in time to see it.
+/// The answer that is there when the deadline of a call ends that begins now; then its caller gives up. An answer that
+/// has come is taken also where this process was not run in time to see it.
 async fn before_its_deadline<T>(what: &str, answer: impl Future<Output = T>) -> Result<T> {
     let answer = tokio::time::timeout(DEADLINE, answer).await;
     answer.with_context(|| format!("{what}: not answered before its deadline"))
 }
 
-/// Every kind of call that waits for something that does not come.
+/// Here is every kind of call that waits for something that does not come.
 #[test]
 fn every_call_that_is_late_is_answered_with_details_before_its_deadline() -> Result<()> {
     run(async {
@@ -85,7 +85,7 @@ async fn writes(node: &Node) -> Result<Late> {
     let item = WriteItem { key: "w".into(), action: Some(Action::Put("v".into())) };
     let store = STORE.to_owned();
     let items = WriteRequest { store, items: vec![item], ..WriteRequest::default() };
-    // A caller that has more to write later.
+    // Its caller has more to write later.
     let stream = tokio_stream::once(items).chain(tokio_stream::pending());
     let mut clients = [rows(node).await?, rows(node).await?, rows(node).await?];
     let [one, two, three] = &mut clients;

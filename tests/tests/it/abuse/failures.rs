@@ -97,7 +97,7 @@ fn table() -> Vec<(&'static str, Bytes, &'static str, u64)> {
     ]
 }
 
-/// By reason.
+/// What the node has counted, by reason.
 fn counts(port: u16) -> Result<Counts> {
     let text = scraped(port)?;
     let failures =

@@ -18,7 +18,7 @@ use super::{MINUTE, POLL, in_time, rows, run};
 
 const CONNECTIONS: usize = 12;
 
-/// On each connection.
+/// Puts on each connection.
 const PUTS: usize = 4;
 const PROBES: usize = 100;
 const SCANS: usize = 80;
@@ -89,7 +89,7 @@ fn large() -> PutRequest {
     PutRequest { key: "large".into(), value: vec![7; 100_000].into(), ..PutRequest::default() }
 }
 
-/// A probe at once, and a large write soon.
+/// Checks that a probe is served at once, and a large write soon.
 async fn is_served(node: &Node) -> Result<()> {
     let channel = Channel::from_shared(node.url())?.connect().await?;
     let probe = HealthCheckRequest { service: "liveness".to_owned() };

@@ -1,4 +1,5 @@
-//! HTTP/2 by hand, for no library lets its caller keep a window closed, send half of a message or take back what it asked.
+//! HTTP/2 by hand, for no library lets its caller keep a window closed, send half of a message or take back what it
+//! asked.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -22,9 +23,9 @@ const CANCEL: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
     Whole,
-    /// More is to come, and does not.
+    /// A part: more is to come, and does not.
     Half,
-    /// All, and that it is not wanted any more.
+    /// All of it, and that it is not wanted any more.
     TakenBack,
 }
 
@@ -65,7 +66,7 @@ impl Calls {
         Ok(connection)
     }
 
-    /// The same to a node that may well have enough of it.
+    /// The same to a node that may well close the connection before it has all.
     pub(super) fn send_what_is_taken(self, node: &Node) -> Result<TcpStream> {
         let mut connection = connect(node)?;
         connection.write_all(&self.bytes).unwrap_or_default();
@@ -79,7 +80,7 @@ fn connect(node: &Node) -> Result<TcpStream> {
     Ok(connection)
 }
 
-/// As gRPC frames it.
+/// The message as gRPC frames it.
 pub(super) fn message(message: &[u8]) -> Result<Vec<u8>> {
     Ok([&announced(u32::try_from(message.len())?), message].concat())
 }

@@ -13,14 +13,14 @@ use super::run;
 
 const MIB: usize = 1024 * 1024;
 
-/// Of the container.
+/// The memory of the container.
 const BYTES_MAX: usize = 512 * MIB;
-/// Half of it: the default.
+/// Half of it, which is the default.
 const MEMORY: &str = "256MiB";
 
 const PARTITIONS: u32 = 64;
 
-/// More than the container has, so that whatever is not bounded shows.
+/// The log has more than the container, so that whatever is not bounded shows.
 const LOG_BYTES: usize = 640 * MIB;
 
 /// Records that are sent before their acknowledgements are waited for.
@@ -36,7 +36,7 @@ fn a_restore_of_usual_records_fits() -> Result<()> {
     restores_within("little-memory-usual", 4 * 1024, &[])
 }
 
-/// Held back, so that all that may be fetched ahead is.
+/// It is held back, so that all is fetched ahead that may be.
 #[test]
 fn a_restore_that_is_slow_fits() -> Result<()> {
     restores_within("little-memory-slow", 100, &["--restore-rate", "40MiB"])
@@ -70,10 +70,10 @@ fn restores_within(name: &str, value_bytes: usize, settings: &[&str]) -> Result<
     })
 }
 
-/// How many there are, each with a key of its own.
+/// Writes records, each with a key of its own. Returns how many there are.
 fn fill(topic: &Topic, value_bytes: usize) -> Result<usize> {
     let (records, round) = (LOG_BYTES / value_bytes, (ROUND_BYTES / value_bytes).max(1));
-    // Something that does not compress.
+    // This does not compress.
     let noise: Vec<u8> = (0..ROUND_BYTES).map(|at| noise(at).to_le_bytes()[0]).collect();
     for first in (0..records).step_by(round) {
         let keys: Vec<[u8; 16]> = (first..first + round).map(key).collect();

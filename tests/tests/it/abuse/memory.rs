@@ -66,7 +66,7 @@ fn answers_that_nobody_takes_are_bounded() -> Result<()> {
         let get = GetRequest { key: "large".into(), ..GetRequest::default() }.encode_to_vec();
         let closed: Vec<TcpStream> = (0..CONNECTIONS)
             .map(|number| {
-                // Of some not one byte can be sent, of others one of each answer.
+                // On some connections not one byte of an answer can be sent, on others one byte of each.
                 let mut calls = Calls::new(u8::try_from(number % 2)?)?;
                 for _ in 0..GETS {
                     calls.open("/outrigger.v1.Store/Get", &message(&get)?, Sent::Whole)?;
@@ -80,7 +80,7 @@ fn answers_that_nobody_takes_are_bounded() -> Result<()> {
     })
 }
 
-/// On the wire a WriteRequest, without what bounds ours.
+/// A WriteRequest on the wire, without what bounds ours.
 #[derive(Clone, PartialEq, Message)]
 struct Items {
     #[prost(bytes = "vec", repeated, tag = "2")]

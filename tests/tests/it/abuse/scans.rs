@@ -13,7 +13,7 @@ use tonic::Streaming;
 
 use super::{MINUTE, POLL, in_time, rows, run};
 
-/// Of the topic; a node that was away for longer rebuilds.
+/// How long the topic keeps tombstones; a node that was away for longer rebuilds.
 const TOMBSTONES: Duration = Duration::from_secs(5);
 
 #[test]
@@ -53,8 +53,8 @@ fn a_scan_that_nobody_reads_does_not_keep_the_store_from_coming_back() -> Result
 /// A node lets so many be open through one address.
 const SCANS_MAX: usize = 64;
 
-/// How long one may be open that nobody reads; with what a loaded machine takes more, and before its connection is given up
-/// for it, after 90 s.
+/// How long a scan may be open that nobody reads. It is noticed within the second time: a loaded machine takes longer,
+/// and after 90 s its connection would be given up for it.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 const IDLE_NOTICED_MAX: Duration = Duration::from_secs(80);
 
@@ -85,7 +85,7 @@ fn scans_that_nobody_reads_give_their_places_back_and_say_why() -> Result<()> {
             tokio::time::sleep(POLL).await;
         }
         ensure!(began.elapsed() >= IDLE_MAX, "too early for whoever reads slowly");
-        // Which of them ended first nobody knows; one that was not cut yet goes on when it is read.
+        // Nobody knows which of them ended first; one that was not cut yet continues when it is read.
         let mut cut = None;
         while cut.is_none() {
             let scan = idle.pop().with_context(|| format!("none was cut:\n{}", node.log()))?;
@@ -99,7 +99,7 @@ fn scans_that_nobody_reads_give_their_places_back_and_say_why() -> Result<()> {
     })
 }
 
-/// More than any window and channel on the way to a caller holds.
+/// Writes more than any window and channel on the way to a caller holds.
 async fn fill(node: &Node) -> Result<()> {
     let store = node.store().await?;
     let (writer, value) = (store.writer(), "v".repeat(1_000));
@@ -107,7 +107,7 @@ async fn fill(node: &Node) -> Result<()> {
         drop(writer.put(format!("{number:06}"), &value).await?);
     }
     writer.finish().await?;
-    // Acknowledged, they are in the log; scans are of the copy.
+    // What was acknowledged is in the log, and scans read the copy: this read waits for it.
     ensure!(store.get("019999").await?.is_some(), "this session wrote it");
     Ok(())
 }

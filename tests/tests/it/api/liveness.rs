@@ -17,7 +17,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use super::operator::{channel, health};
 use super::{Logs, Node, in_time, policy, topic};
 
-/// Looks that are too many for any real piece of work here, soon enough for a test.
+/// A patience of more looks than any real piece of work takes here, which ends soon enough for a test.
 fn impatient() -> Patience {
     Patience {
         look_every: Duration::from_millis(20),
@@ -37,7 +37,7 @@ async fn until(channel: &Channel, liveness: ServingStatus) {
     .await;
 }
 
-/// Hangs in every call, on the core thread, while somebody holds it.
+/// A log that hangs in every call, on the core thread, while somebody holds it.
 struct Held {
     logs: Logs,
     hold: Arc<tokio::sync::Mutex<()>>,
@@ -71,7 +71,7 @@ async fn a_core_that_hangs_is_not_live_until_it_goes_on() {
     until(&probe, ServingStatus::Serving).await;
 }
 
-/// Keeps appends to itself until it is told to pass them on.
+/// A log that keeps appends to itself until it is told to pass them on.
 struct Silent {
     logs: Arc<Logs>,
     kept: Arc<Mutex<Vec<(StoreIndex, LogCall)>>>,
@@ -115,7 +115,7 @@ async fn a_node_whose_writes_nobody_answers_is_not_live_until_they_are() {
     until(&probe, ServingStatus::Serving).await;
 }
 
-/// Whoever reads the store's IDENTITY waits until somebody writes to it: a disk that hangs.
+/// Makes a disk that hangs: whoever reads the store's IDENTITY waits until somebody writes to it.
 fn hang_disk(node: &Path, store: &str) -> PathBuf {
     let directory = node.join("data").join(store);
     std::fs::create_dir_all(&directory).expect("a directory");

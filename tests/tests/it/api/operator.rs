@@ -146,7 +146,7 @@ async fn health_tells_liveness_and_readiness_apart() {
     assert_eq!(health(&refusing, "outrigger.v1.Store").await, Ok(ServingStatus::NotServing));
 }
 
-/// What Python's grpcio-reflection and older tools speak.
+/// Python's grpcio-reflection and older tools speak it.
 #[tokio::test(flavor = "multi_thread")]
 async fn reflection_answers_in_its_older_version_too() {
     use tonic_reflection::pb::v1alpha as old;

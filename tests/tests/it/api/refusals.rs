@@ -1,4 +1,4 @@
-//! Every refusal has our details: also of what never becomes a call, as a caller without our library meets it.
+//! Every refusal has our details, also that of what never becomes a call, as a caller without our library meets it.
 
 use bytes::Bytes;
 use outrigger_proto::limits::REQUEST_BYTES_MAX;
@@ -17,7 +17,7 @@ use tonic::{Request, Status};
 
 use super::{One, in_time};
 
-/// Sends any bytes as a message, and takes any for one.
+/// A codec that sends any bytes as a message, and takes any for one.
 #[derive(Clone, Default)]
 struct Raw;
 
@@ -61,7 +61,7 @@ impl Decoder for Raw {
     }
 }
 
-/// A call of any method with these messages, to its end.
+/// Makes a call of any method with these messages. Returns how many answers came until its end.
 pub(crate) async fn call(
     channel: &Channel,
     method: &str,
@@ -80,7 +80,7 @@ pub(crate) async fn call(
     Ok(count)
 }
 
-/// What was refused, with everything that a caller needs, as details and as plain text.
+/// The reason of a refusal, which has everything that a caller needs, as details and as plain text.
 fn told(what: &str, result: Result<usize, Status>) -> Reason {
     let status = result.expect_err(what);
     let detail = ErrorDetail::from_status(&status);
@@ -214,7 +214,7 @@ async fn every_method_refuses_an_unknown_store_or_a_wrong_setting_with_details()
         let refused = call(&channel, &format!("outrigger.v1.{method}"), vec![message.into()]).await;
         assert_eq!(told(method, refused), reason, "{method}");
     }
-    // The connection was refused nothing.
+    // The connection can still be used.
     let written = one.node.rows().await.put(put("k")).await.expect("a write");
     let PutResponse { revision, .. } = written.into_inner();
     assert_eq!(revision.expect("a revision").offset, 0, "nothing else reached the log");

@@ -124,7 +124,7 @@ async fn a_scan_is_one_snapshot_however_long_it_takes() {
     assert_eq!(count, ROWS);
 }
 
-/// More than the windows of a connection hold, so that a scan is still under way.
+/// Writes more than the windows of a connection hold, so that a scan is still under way.
 async fn fill(store: &Store, rows: usize, value: &str) {
     let writer = store.writer();
     let value = value.repeat(600);
@@ -158,7 +158,7 @@ async fn a_plain_stub_is_told_which_row_it_cannot_receive() {
     for (key, value) in [("a", "1".into()), ("large", large), ("z", "2".into())] {
         append(&one.log, key.into(), value);
     }
-    // As a generated client is without any setting: it receives 4 MiB.
+    // A generated client without any setting receives 4 MiB.
     let mut stub = StoreClient::connect(one.node.http.clone()).await.expect("the node listens");
     let latest = |row_bytes_max| ReadOptions {
         row_bytes_max,

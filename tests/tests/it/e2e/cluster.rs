@@ -60,14 +60,14 @@ fn what_was_acknowledged_survives_killed_nodes_wiped_disks_and_a_killed_broker()
     })
 }
 
-/// A record of the present end is compacted away: the cleaner has worked up to there.
+/// Waits until a record of the present end is compacted away: the cleaner has worked up to there.
 async fn compacted(topic: &Topic) -> Result<()> {
     let first = topic.put(P0, b"outrigger-filler-marker", Some(b"1"))?;
     topic.put(P0, b"outrigger-filler-marker", None)?;
     tokio::task::block_in_place(|| topic.await_compacted(P0, first))
 }
 
-/// So many more records are in the node's copy.
+/// Waits until so many more records are in the node's copy.
 async fn written(node: &Node, more: u64) -> Result<()> {
     let position = |status: &outrigger_client::StoreStatus| {
         status.partitions.iter().map(|partition| partition.position).sum::<u64>()

@@ -1,4 +1,5 @@
-//! One of three partitions loses its leader: its keys' writes and newest reads fail by name, and everything else goes on.
+//! One of three partitions loses its leader: its keys' writes and newest reads fail by name, and everything else works
+//! as before.
 
 use std::time::Duration;
 

@@ -57,7 +57,7 @@ impl Lossy {
     }
 }
 
-/// Of g1, once the file is there: each key with what the line says of it.
+/// What the log lost of g1, once the file is there: each key with what the line says of it.
 async fn lost(node: &Node) -> Result<BTreeMap<String, Value>> {
     let path = node.data().join(STORE).join("lost-g1.jsonl");
     let written = |_: &outrigger_client::StoreStatus| path.is_file();
@@ -78,7 +78,7 @@ fn line(loss: &str, key: &str, old: Value, new: Value) -> (String, Value) {
     (key.to_owned(), line)
 }
 
-/// What the ten rows are that a lossy node begins with.
+/// What the file has of the ten rows that a lossy node begins with.
 fn the_ten() -> BTreeMap<String, Value> {
     let old = |offset: u64| json!({ "offset": offset, "value": "1" });
     let row = |number| line("certain", &format!("old {number}"), old(number), Value::Null);

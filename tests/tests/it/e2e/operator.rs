@@ -21,11 +21,11 @@ const POLL: Duration = Duration::from_millis(500);
 const KEYS: u64 = 4_000;
 const VALUE_BYTES: usize = 1_000;
 
-/// A restore of what `fill` writes takes 16 s with it.
+/// At this rate a restore of what `fill` writes takes 16 s.
 const RATE: &str = "256KiB";
 const RATE_BYTES: u64 = 256 << 10;
 
-/// 4 MB in as many records as keys.
+/// Writes 4 MB in as many records as keys.
 fn fill(place: &Place) -> Result<()> {
     let keys: Vec<_> = (0..KEYS).map(|number| format!("{number:06}")).collect();
     let value = [b'v'; VALUE_BYTES];
@@ -163,7 +163,7 @@ pub(super) fn past_horizon(node: &Node) -> Result<()> {
     }
 }
 
-/// Away for longer than tombstones live, so that it rebuilds beside its old copy.
+/// The node is away for longer than tombstones live, so that it rebuilds beside its old copy.
 #[test]
 fn the_old_copy_answers_stale_reads_while_its_rebuild_is_cancelled() -> Result<()> {
     run(async {

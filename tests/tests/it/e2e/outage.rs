@@ -94,7 +94,8 @@ fn a_node_that_starts_before_kafka_says_so_and_comes_up_with_it() -> Result<()> 
     })
 }
 
-/// Ended in order or killed: what is on the disk answers whoever is content with it, and only them.
+/// Whether the node ended in order or was killed, what is on the disk answers whoever is content with it, and only
+/// them.
 #[test]
 fn a_copy_answers_stale_reads_while_kafka_is_away_at_the_start_and_the_rest_is_refused_by_name()
 -> Result<()> {
@@ -111,9 +112,10 @@ fn a_copy_answers_stale_reads_while_kafka_is_away_at_the_start_and_the_rest_is_r
         })
         .await?;
         for killed in [false, true] {
-            match killed {
-                true => node.kill()?,
-                false => drop(node.stop()?),
+            if killed {
+                node.kill()?;
+            } else {
+                node.stop()?;
             }
             cluster.kill_all()?;
             node.start().await?;
@@ -165,7 +167,7 @@ async fn refuses_the_rest(node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// The socket is there before Kafka is asked, which is waited for: a signal meets a start at any moment.
+/// The test waits for the socket, which is there before Kafka is asked: a signal meets a start at any moment.
 #[test]
 fn a_node_told_to_end_while_it_starts_ends_in_order_and_leaves_no_socket() -> Result<()> {
     let dir = TempDir::new()?;
@@ -187,7 +189,7 @@ fn a_node_told_to_end_while_it_starts_ends_in_order_and_leaves_no_socket() -> Re
     Ok(())
 }
 
-/// Connecting fails at once where nobody listens.
+/// An address at which nobody listens: connecting fails at once.
 const NOBODY: &str = "127.0.0.1:1";
 
 /// What a client has to tell before anybody listens to it must not make it deaf: the order of the two is a race, so

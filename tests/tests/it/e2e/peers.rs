@@ -17,7 +17,7 @@ use super::{MINUTE, Place, durable, has_stall, refused, run};
 
 const P0: Partition = Partition(0);
 
-/// Enough for a peer to be asked (`Limits::peer_offsets_min`).
+/// So many records are enough for a peer to be asked (`Limits::peer_offsets_min`).
 const RECORDS: u64 = 12_000;
 const KEYS: u64 = 10_000;
 const MIB: u64 = 1 << 20;
@@ -28,7 +28,7 @@ pub(super) const SECRET: &str = "of-all-nodes-of-the-test";
 pub(super) const SLOW: [&str; 2] = ["--peer-rate", "1MiB"];
 
 impl Place {
-    /// Some 10 MB that do not shrink, with overwritten and deleted keys.
+    /// Writes some 10 MB that do not shrink, with overwritten and deleted keys.
     pub(super) fn fill(&self) -> Result<()> {
         let keys: Vec<String> =
             (0..RECORDS).map(|offset| format!("key {}", offset % KEYS)).collect();
@@ -106,7 +106,7 @@ fn transfer(status: &StoreStatus) -> Option<&PeerTransfer> {
     status.restore.as_ref()?.from_peer.as_ref()
 }
 
-/// So much of the copy has come, and not all.
+/// Waits until so much of the copy has come, and not all.
 async fn midway(node: &Node, bytes: u64) -> Result<()> {
     let came =
         |status: &StoreStatus| transfer(status).is_some_and(|transfer| transfer.bytes >= bytes);
@@ -116,7 +116,7 @@ async fn midway(node: &Node, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// At the log's end.
+/// The digest at the log's end.
 async fn digest(node: &Node, end: Offset) -> Result<Digest> {
     let position =
         |status: &StoreStatus| status.partitions.first().map_or(0, |first| first.position);
@@ -133,7 +133,7 @@ async fn same(place: &Place, one: &Node, other: &Node) -> Result<()> {
     Ok(())
 }
 
-/// It read on from a peer's copy, and not the log from its start.
+/// Checks that it read on from a peer's copy, and not the log from its start.
 fn came_from(node: &Node, giver: &Node) -> Result<()> {
     let gave = told(node, "a peer gave its copy")?;
     ensure!(gave.len() == 1 && gave[0]["peer"] == giver.url(), "{gave:?}\n{}", node.log());
@@ -143,7 +143,7 @@ fn came_from(node: &Node, giver: &Node) -> Result<()> {
     Ok(())
 }
 
-/// It asked a peer, which gave nothing because of this, and read the log.
+/// Checks that it asked a peer, which gave nothing because of this, and read the log.
 fn fell_back(node: &Node, because: &str) -> Result<()> {
     let failed = told(node, "no peer gave a copy")?;
     let why = failed.first().context("it is told")?["why"].as_str().unwrap_or_default().to_owned();
@@ -154,7 +154,8 @@ fn fell_back(node: &Node, because: &str) -> Result<()> {
     Ok(())
 }
 
-/// Status and a refused write have the reason why no peer gave its copy, what to do about it, and no secret.
+/// Checks that Status and a refused write have the reason why no peer gave its copy, what to do about it, and no
+/// secret.
 async fn says_why(node: &Node, because: &str) -> Result<()> {
     let refused = node.store().await?.put("k", "v").await.err().context("a refusal")?.to_string();
     let text = String::from_utf8(node.ask("status", &[])?.stdout)?;
@@ -166,7 +167,7 @@ async fn says_why(node: &Node, because: &str) -> Result<()> {
     Ok(())
 }
 
-/// A byte in the middle of each of its files of rows becomes another one.
+/// Changes a byte in the middle of each of its files of rows.
 fn rot(node: &Node) -> Result<()> {
     for entry in fs::read_dir(node.data().join(STORE).join("g1"))? {
         let path = entry?.path();
@@ -180,7 +181,7 @@ fn rot(node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// What is in the store's directory under such names.
+/// What is in the store's directory under names that begin so.
 fn left(node: &Node, prefix: &str) -> Result<Vec<String>> {
     let names = fs::read_dir(node.data().join(STORE))?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
@@ -316,7 +317,7 @@ fn a_peer_of_another_topic_is_not_taken() -> Result<()> {
     })
 }
 
-/// It accepts connections, as a process that is paused or a proxy with nothing behind it does.
+/// The peer accepts connections, as a process that is paused or a proxy with nothing behind it does.
 #[test]
 fn a_peer_that_says_nothing_is_named_and_left_for_the_log() -> Result<()> {
     run(async {
@@ -394,7 +395,7 @@ fn where_the_log_lost_its_beginning_a_peer_helps_and_nothing_else() -> Result<()
     })
 }
 
-/// Its peer does not know of it: nobody has read there.
+/// The peer does not know that its copy is rotten: nobody has read there.
 #[test]
 fn a_rotten_copy_from_one_peer_is_replaced_by_another_peers() -> Result<()> {
     run(async {
@@ -408,7 +409,7 @@ fn a_rotten_copy_from_one_peer_is_replaced_by_another_peers() -> Result<()> {
         let mut taker = place.peer("taker", &["--peers", &peers])?;
         taker.start().await?;
         taker.until_ready().await?;
-        // Whoever did not meet the damage while it restored meets it now.
+        // Where the node did not meet the damage while it restored, it meets it now.
         let _met = rows(&taker).await;
         same(&place, &sound, &taker).await?;
         let gave = told(&taker, "a peer gave its copy")?;

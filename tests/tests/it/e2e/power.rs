@@ -1,5 +1,6 @@
-//! A power cut takes whatever was written and not put on disk. A node that takes a peer's copy tells all that it writes, syncs and
-//! renames: at every rename, what then has its name is on disk, and so is what it says of other files.
+//! A power cut takes whatever was written and not put on disk. A node that takes a peer's copy tells all that it
+//! writes, syncs and renames: at every rename, what then has its name is on disk, and so is what it says of other
+//! files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -32,7 +33,7 @@ fn what_has_its_name_is_on_disk_first_and_so_is_the_name() -> Result<()> {
         for event in told.events()? {
             disk.see(&event).with_context(|| format!("{event:?}"))?;
         }
-        // All that names others was met, or this proves nothing.
+        // Everything that names others was met, or this proves nothing.
         for name in ["IDENTITY", "OWNER", "TRANSFER", "POSITION", "CURRENT", "g1"] {
             ensure!(disk.renamed.contains(OsStr::new(name)), "{name}: {:?}", disk.renamed);
         }
@@ -44,7 +45,7 @@ fn what_has_its_name_is_on_disk_first_and_so_is_the_name() -> Result<()> {
 #[derive(Default)]
 struct Disk {
     files: BTreeMap<PathBuf, File>,
-    /// By thread: the directory of what it renamed last, until it is synced.
+    /// For each thread the directory of what it renamed last, until that is synced.
     unsynced: BTreeMap<u32, PathBuf>,
     /// Names that something of ours was given.
     renamed: BTreeSet<std::ffi::OsString>,
@@ -63,7 +64,7 @@ impl Disk {
         match deed {
             Deed::Wrote { bytes, text } => {
                 let file = self.files.entry(path.clone()).or_default();
-                // What was on disk may be another now.
+                // What was on disk may have been overwritten.
                 (file.bytes, file.on_disk) = (*bytes, file.on_disk.min(bytes.saturating_sub(1)));
                 file.text.clone_from(text);
             }
@@ -119,7 +120,7 @@ impl Disk {
         Ok(())
     }
 
-    /// POSITION says how many bytes of the files beside it a crash leaves.
+    /// Checks POSITION, which says how many bytes of the files beside it a crash leaves.
     fn position_is_true(&self, position: &Path) -> Result<()> {
         let said = &self.files.get(position).context("it was written")?.text;
         let said: u64 = said.split(' ').next().context("a number")?.parse()?;
@@ -134,7 +135,7 @@ impl Disk {
     }
 }
 
-/// What RocksDB tells of itself, for people.
+/// Whether it is RocksDB's own log, for people.
 fn is_log(path: &Path) -> bool {
     path.file_name().is_some_and(|name| is(name, "LOG"))
 }

@@ -34,7 +34,7 @@ fn command_in(text: &str, command: &str) -> Result<String> {
     named.map(str::to_owned).with_context(|| format!("{command} in {text}"))
 }
 
-/// As somebody does it who reads the message.
+/// Runs a command as somebody does who reads the message.
 fn pasted(command: &str) -> Result<Output> {
     let binary = outrigger_tests::node::binary();
     let directory = binary.parent().context("a program is in a directory")?;
@@ -230,12 +230,12 @@ fn a_full_disk_is_named_and_nothing_is_lost() -> Result<()> {
         for number in 0..80_u64 {
             let mut value = value.clone();
             value[..8].copy_from_slice(&number.to_le_bytes());
-            // Not compressible: the files must reach the limit.
-            value.iter_mut().enumerate().skip(8).for_each(|(at, byte)| {
+            // This does not compress: the files must reach the limit.
+            for (at, byte) in value.iter_mut().enumerate().skip(8) {
                 let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
                     ^ u64::try_from(at).unwrap_or(0);
                 *byte = mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9).to_le_bytes()[7];
-            });
+            }
             place.topic.put(P0, format!("key {number}").as_bytes(), Some(&value))?;
         }
         let mut node = place.node("one")?;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{MINUTE, POLL, run};
 use crate::abuse::until_metric;
 
-/// Long enough to be looked at twice, and to be renewed in two steps.
+/// A certificate lives long enough to be looked at twice, and to be renewed in two steps.
 const LIFE: Duration = Duration::from_secs(45);
 
 const ENDS: &str =
@@ -56,7 +56,7 @@ impl Shown {
         Ok(shown)
     }
 
-    /// Replaced at once, as those who renew do.
+    /// Replaces a file at once, as those who renew do.
     fn put(&self, file: &str, bytes: &[u8]) -> Result<()> {
         let new = self.directory.join("new");
         fs::write(&new, bytes)?;
@@ -83,7 +83,7 @@ fn a_renewed_certificate_is_taken_without_a_restart_and_one_that_ended_is_named(
         let load = Load::start_paced(vec![renewed.node.url(); 4], 50, Duration::from_millis(5));
         until_metric(renewed.metrics, ENDS, |ends| ends > 0.0).await?;
 
-        // Half of it is no pair, and is not used.
+        // Half of it is no pair, and it is not used.
         let (certificate, key) = cluster.issue("renewed", MINUTE * 60)?;
         renewed.put("certificate.pem", &certificate)?;
         renewed.until_log("files of TLS for Kafka have changed and are not used").await?;
@@ -116,7 +116,7 @@ fn a_renewed_certificate_is_taken_without_a_restart_and_one_that_ended_is_named(
     })
 }
 
-/// Nobody renewed it.
+/// Waits until the certificate that nobody renewed is named.
 async fn named(left: &Shown) -> Result<()> {
     let names = |text: &str| {
         text.contains("ssl.certificate.location: CN=left, expired on") && text.contains("renew")

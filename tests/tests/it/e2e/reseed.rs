@@ -117,7 +117,7 @@ fn only_a_safe_and_empty_topic_is_written_into() -> Result<()> {
     })
 }
 
-/// Rows, each of a kilobyte: enough to be met in the middle.
+/// Rows of a kilobyte each: they are enough for a reseed to be met in its middle.
 const MANY: usize = 60_000;
 
 #[test]

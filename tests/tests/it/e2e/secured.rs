@@ -48,7 +48,7 @@ impl Place {
     }
 }
 
-/// The stall of an authorisation that names this right.
+/// Whether there is a stall of an authorisation that names this right.
 fn wants(status: &StoreStatus, right: &str) -> bool {
     let kind = StallKind::Authorisation;
     status.stalls.iter().any(|stall| stall.kind() == kind && stall.detail.contains(right))

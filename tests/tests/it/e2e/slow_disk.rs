@@ -1,4 +1,4 @@
-//! A disk that hangs: named, nobody is told to restart anything, and all goes on by itself when it answers again.
+//! A disk that hangs is named, nobody is told to restart anything, and all continues by itself when it answers again.
 
 use std::os::unix::fs::symlink;
 use std::time::Instant;
@@ -97,7 +97,7 @@ fn a_disk_that_hangs_is_named_at_start_at_work_and_at_the_end_and_waited_for() -
     })
 }
 
-/// Before there is anybody who could answer a call.
+/// The disk hangs before there is anybody who could answer a call.
 async fn at_start(disk: &mut Disk, node: &mut Node) -> Result<()> {
     let frozen = disk.freeze()?;
     node.spawn()?;
@@ -125,7 +125,7 @@ async fn while_it_opens(disk: &mut Disk, node: &mut Node, cluster: &mut Cluster)
     Ok(())
 }
 
-/// Its first flush hangs, and what comes is applied behind it.
+/// The node's first flush hangs, and what comes is applied behind it.
 async fn at_work(disk: &mut Disk, node: &Node) -> Result<()> {
     let frozen = disk.freeze()?;
     let second = node.store().await?.put("second", "2").await.context("the log takes it")?;

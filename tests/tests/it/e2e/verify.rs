@@ -210,8 +210,8 @@ fn tamper(node: &Node) -> Result<()> {
     })
 }
 
-/// Partition 0 of a stopped node's copy. As the sidecar stores rows: a prefix before the key, the offset before the
-/// value, no write-ahead log.
+/// Partition 0 of a stopped node's copy. Rows are as the sidecar stores them: a prefix before the key, the offset
+/// before the value, no write-ahead log.
 struct Altered {
     db: DB,
     unlogged: WriteOptions,

@@ -7,7 +7,7 @@ use outrigger_tests::kafka::TopicSpec;
 use super::{MINUTE, Place, run, text};
 use crate::e2e::has_stall;
 
-/// Each has a file of its own on disk.
+/// Each partition has a file of its own on disk.
 const PARTITIONS: u32 = 120;
 const OPEN_FILES_MAX: u64 = 130;
 

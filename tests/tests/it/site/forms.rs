@@ -12,7 +12,7 @@ use outrigger_tests::node::Node;
 use super::{Place, run, text};
 use crate::e2e::interop::kcat;
 
-/// As a schema registry keeps it, and what else has a backslash.
+/// A row as a schema registry keeps it, and others with a backslash.
 const EXPORTED: [(&str, &str); 4] = [
     (r#"{"keytype":"SCHEMA","subject":"s","version":1}"#, r#"{"schema":"{\"type\":\"string\"}"}"#),
     ("path", r"C:\new\table"),
@@ -105,12 +105,10 @@ fn what_scan_prints_in_a_form_is_loaded_in_it_to_the_same_rows() -> Result<()> {
             let loaded = load(&other, "scanned", &scanned.stdout, form)?;
             ensure!(loaded.status.success(), "{}", text(&loaded));
             let found = values(&other).await?;
-            match form == ["--raw"] {
-                true => ensure!(
-                    !found.is_empty() && all.iter().take(found.len()).eq(&found),
-                    "{found:?}"
-                ),
-                false => ensure!(all == found, "{form:?}: {found:?}"),
+            if form == ["--raw"] {
+                ensure!(!found.is_empty() && all.iter().take(found.len()).eq(&found), "{found:?}");
+            } else {
+                ensure!(all == found, "{form:?}: {found:?}");
             }
         }
         Ok(())

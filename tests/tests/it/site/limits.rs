@@ -42,7 +42,7 @@ fn small_records_are_acknowledged_whatever_the_topic_takes() -> Result<()> {
     })
 }
 
-/// What is on its way when the limit is lowered is refused; it tells the node, at the latest.
+/// What is on its way when the limit is lowered is refused; that tells the node, at the latest.
 #[test]
 fn a_limit_that_is_lowered_under_a_running_node_is_kept_to_after_one_refusal() -> Result<()> {
     run(async {

@@ -24,7 +24,7 @@ use crate::e2e::{MINUTE, Place, run};
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// Until it is so.
+/// Waits until it is so.
 async fn until(what: &str, so: impl Fn() -> bool) -> Result<()> {
     let deadline = std::time::Instant::now() + MINUTE;
     while !so() {
@@ -52,7 +52,7 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Both of what it said.
+/// What it said, on standard output and on standard error.
 fn text(output: &Output) -> String {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     said(&output.stdout) + &said(&output.stderr)

@@ -18,7 +18,7 @@ use crate::e2e::has_stall;
 
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// In flight when their leader stops answering.
+/// Writes that are under way when their leader stops answering.
 const AT_ONCE: usize = 20;
 
 #[test]
@@ -59,7 +59,7 @@ fn a_leader_that_hangs_and_a_topic_that_is_deleted_cost_the_other_store_no_write
 const PATIENT: [(&str, &str); 2] =
     [("broker.session.timeout.ms", "300000"), ("replica.lag.time.max.ms", "300000")];
 
-/// One connection to the leader of both: a broker answers what came through it in order.
+/// Both have one connection to their leader: a broker answers what came through it in order.
 #[test]
 fn a_replica_that_hangs_costs_only_the_store_whose_topic_waits_for_it() -> Result<()> {
     run(async {
@@ -136,7 +136,7 @@ async fn until_written(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// A topic by whose leader it is: Kafka chooses.
+/// A topic whose leader is the wanted one: Kafka chooses, so this tries again.
 fn led(cluster: &Cluster, spec: &TopicSpec, wanted: impl Fn(usize) -> bool) -> Result<Topic> {
     for _ in 0..20 {
         let topic = cluster.topic("calm", spec.clone())?;

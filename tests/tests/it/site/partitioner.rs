@@ -12,7 +12,7 @@ use crate::e2e::interop::kcat;
 
 const KEYS: usize = 100;
 
-/// They are acknowledged, and nothing happens.
+/// Their deletes are acknowledged, and nothing happens.
 #[test]
 fn deletes_that_another_partitioner_puts_elsewhere_are_told_and_counted() -> Result<()> {
     run(async {

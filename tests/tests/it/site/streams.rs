@@ -7,7 +7,7 @@ use outrigger_tests::node::STORE;
 
 use super::{MINUTE, Place, run};
 
-/// More than a node takes through one connection, and less than through one address.
+/// These are more than a node takes through one connection, and fewer than through one address.
 const STREAMS: usize = 100;
 
 #[test]

@@ -52,7 +52,7 @@ fn readers_beside_transactions_on_a_plain_topic_are_refused_nothing() -> Result<
     })
 }
 
-/// One record each, a moment apart, as a tool that copies another topic exactly once.
+/// Writes one record in each transaction, a moment apart, as a tool that copies another topic exactly once.
 fn write(transaction: Transaction) -> JoinHandle<Result<()>> {
     std::thread::spawn(move || {
         for number in 0..COUNT {

@@ -14,7 +14,7 @@ use super::{MINUTE, Place, run, text, until};
 
 const NOWHERE: &str = "nowhere.invalid:9092";
 
-/// Status and doctor say all of `words`; the node is not READY.
+/// Checks that Status and doctor say all of `words`, and that the doctor finds something bad.
 async fn told(node: &mut Node, words: &[&str]) -> Result<()> {
     node.start().await?;
     let says = |status: &StoreStatus| {
@@ -63,7 +63,7 @@ fn no_tls_to_a_listener_with_it_is_named_with_the_setting() -> Result<()> {
     })
 }
 
-/// What it speaks inside of TLS does not matter: nobody gets there.
+/// A listener of TLS. What it speaks inside does not matter: nobody gets there.
 async fn tls_listener(dir: &Path, port: u16) -> Result<Process> {
     let (key, certificate) = (dir.join("key.pem"), dir.join("certificate.pem"));
     let mut openssl = Command::new("openssl");

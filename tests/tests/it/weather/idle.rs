@@ -9,15 +9,16 @@ use outrigger_tests::node::{Node, STORE};
 use outrigger_tests::weather::{Proxy, Weather};
 use tempfile::TempDir;
 
-/// Of the firewall.
+/// The firewall forgets a connection after this time.
 const IDLE: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_secs(3);
 
-/// Between two questions to a broker that others could be asked as well.
+/// The firewall forgets after this time: it passes between two questions to a broker in whose place others could be
+/// asked.
 const SELDOM: Duration = Duration::from_millis(4_800);
 const WATCHED: Duration = Duration::from_secs(40);
 
-/// Well below the 10 s for which a node tries to write: one attempt must not take them all.
+/// This is well below the 10 s for which a node tries to write: one attempt must not take them all.
 const WRITE_MAX: Duration = Duration::from_secs(7);
 
 #[test]
@@ -44,7 +45,8 @@ fn a_write_after_a_quiet_time_is_acknowledged_although_the_way_to_kafka_was_forg
     })
 }
 
-/// Several brokers, of which some are asked seldom: no question of a read may go into a connection that was forgotten.
+/// There are several brokers, of which some are asked seldom: no question of a read may go into a connection that was
+/// forgotten.
 #[test]
 fn reads_of_the_latest_go_on_although_ways_to_brokers_are_forgotten() -> Result<()> {
     super::run(async {

@@ -16,15 +16,16 @@ use tokio::task::block_in_place;
 /// Where the weather is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Between Kafka and all nodes but the first.
+    /// The way between Kafka and all nodes but the first.
     Brokers,
-    /// Between the second node and its callers.
+    /// The way between the second node and its callers.
     Callers,
-    /// Between the third node, which has lost its disk, and the first, which could give it a copy.
+    /// The way between the third node, which has lost its disk, and the first, which could give it
+    /// a copy.
     Peers,
 }
 
-/// While the weather lasts.
+/// What is expected while the weather lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     /// Whoever is in it does its work, if slowly.
@@ -33,10 +34,10 @@ pub(super) enum Expected {
     Stalls,
 }
 
-/// From the end of the weather, or its beginning where things work in it.
+/// It is counted from the end of the weather, or from its beginning where things work in it.
 const SOON: Duration = Duration::from_secs(60);
 
-/// An answer that a caller in bad weather waits for.
+/// A caller in bad weather waits so long for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 const PARTITIONS: u32 = 2;
@@ -44,7 +45,7 @@ const P0: Partition = Partition(0);
 const KEYS: u64 = 40;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Enough for a peer to be asked.
+/// So many records are enough for a peer to be asked.
 const RECORDS: usize = 12_000;
 const VALUE_BYTES: usize = 500;
 
@@ -52,7 +53,7 @@ struct Scene<'a> {
     cluster: &'a Cluster,
     topic: Topic,
     place: Place,
-    /// Of callers or of peers.
+    /// The proxy of callers or of peers.
     proxy: Proxy,
     nodes: Vec<Node>,
     _directory: TempDir,
@@ -98,7 +99,7 @@ pub(super) async fn play(
 }
 
 impl<'a> Scene<'a> {
-    /// All nodes are READY in clear weather.
+    /// Starts all nodes, and waits until they are READY in clear weather.
     async fn begin(cluster: &'a Cluster, place: Place) -> Result<Scene<'a>> {
         let topic = cluster.topic("weather", TopicSpec::store().partitions(PARTITIONS))?;
         block_in_place(|| load::fill(&topic, RECORDS, VALUE_BYTES))?;
@@ -147,7 +148,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Everything that happens while the weather lasts.
+    /// Does everything that happens while the weather lasts.
     async fn through(&mut self, steady: &Store, expected: Expected) -> Result<()> {
         match (self.place, expected) {
             (Place::Brokers, Expected::Works) => {
@@ -178,7 +179,7 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// The leader of a partition is suspended until there is another one, where there can be.
+    /// Suspends the leader of a partition until there is another one, where there can be.
     fn change_leader(&self) -> Result<()> {
         if self.cluster.brokers() == 1 {
             return Ok(());
@@ -190,7 +191,7 @@ impl<'a> Scene<'a> {
         changed
     }
 
-    /// READY, with everything that the log had when this was asked.
+    /// Waits until the node is READY, with everything that the log had when this was asked.
     async fn keeps_up(&self, node: usize) -> Result<()> {
         let ends = self.ends()?;
         self.nodes[node].until("keeps up", SOON, |status| is_at(status, &ends)).await?;
@@ -203,7 +204,7 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// Everybody is back without help. How long that took.
+    /// Waits until everybody is back without help. Returns how long that took.
     async fn come_back(&self, steady: &Store) -> Result<Duration> {
         let began = Instant::now();
         for node in 0..self.nodes.len() {
@@ -213,7 +214,7 @@ impl<'a> Scene<'a> {
         Ok(began.elapsed())
     }
 
-    /// Nobody writes any more: all have read everything.
+    /// Waits until all have read everything: nobody writes any more.
     async fn at_the_end(&self) -> Result<()> {
         for node in 0..self.nodes.len() {
             self.keeps_up(node).await.with_context(|| format!("node {node}, at the end"))?;
@@ -227,7 +228,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// By one and the same handle, which is not made anew.
+/// Writes by one and the same handle, which is not made anew.
 async fn written(store: &Store, value: &str) -> Result<()> {
     let deadline = Instant::now() + SOON;
     while let Err(error) = store.put("steady", value).await {

@@ -14,7 +14,7 @@ const BYTES_PER_SECOND: u32 = 350_000;
 const RECORDS: usize = 80_000;
 const VALUE_BYTES: usize = 1_000;
 
-/// The first answer holds a megabyte of each of eight partitions: twenty-four seconds.
+/// The first answer holds a megabyte of each of eight partitions, which takes twenty-four seconds.
 const READ_MAX: Duration = Duration::from_secs(50);
 
 /// Answers of megabytes take longer than anybody would wait for a broker that says nothing.

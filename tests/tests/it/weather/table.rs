@@ -1,8 +1,9 @@
-//! Each weather at each place: what must go on in it, what must have a name meanwhile, and what must be true afterwards.
+//! Each weather at each place: what must work in it, what must have a name meanwhile, and what must be true afterwards.
 //!
-//! Three nodes and a log, and callers that write and read all the time. In the weather a node is killed and started again
-//! and another one loses its disk. When it clears everything comes back by itself, and the history oracles judge what
-//! callers were told, against copies that equal the log. With `--nocapture` a line for each cell tells what it took.
+//! Three nodes and a log, and callers that write and read all the time. In the weather a node is killed and started
+//! again and another one loses its disk. When it clears everything comes back by itself, and the history oracles judge
+//! what callers were told, against copies that equal the log. With `--nocapture` a line for each cell tells what it
+//! took.
 
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use super::run;
 use super::scene::Expected::{self, Stalls, Works};
 use super::scene::{Place, play};
 
-// Weather, what is to be expected while it lasts between a node and its brokers, between a caller and its node, and how often
-// it is played. Between peers everything works in any weather: a copy that does not come from a peer comes from the log.
+// Weather, what is to be expected while it lasts between a node and its brokers, between a caller and its node, and how
+// often it is played. Between peers everything works in any weather: a copy that does not come from a peer comes from
+// the log.
 const TABLE: [Row; 10] = [
     row(Weather::Delay(Duration::from_millis(100)), Works, Works, Always),
     row(Weather::Throttle { bytes_per_second: 2_000_000 }, Works, Works, Always),
@@ -30,7 +32,7 @@ const TABLE: [Row; 10] = [
     row(Weather::Forget { idle: Duration::from_secs(2) }, Works, Works, Always),
 ];
 
-/// Those of a changing leader.
+/// The rows that are played while a leader changes.
 const ELECTIONS: [usize; 3] = [4, 5, 9];
 
 struct Row {
@@ -40,11 +42,11 @@ struct Row {
     played: Played,
 }
 
-/// In which rounds.
+/// In which rounds a row is played.
 enum Played {
-    /// In `./x test`.
+    /// It is played in `./x test`.
     Always,
-    /// In `./x weather`.
+    /// It is played in `./x weather`.
     Seldom,
 }
 
@@ -53,7 +55,7 @@ const fn row(weather: Weather, at_brokers: Expected, at_callers: Expected, playe
 }
 
 impl Row {
-    /// `OUTRIGGER_WEATHER` names those that are played: by how their names begin, or `all`.
+    /// Whether it is played: `OUTRIGGER_WEATHER` names those that are, by how their names begin, or is `all`.
     fn is_asked_for(&self) -> bool {
         let name = format!("{:?}", self.weather);
         match (std::env::var("OUTRIGGER_WEATHER").as_deref(), &self.played) {
@@ -80,7 +82,7 @@ fn between_peers() -> Result<()> {
     each(Cluster::shared()?, Place::Peers, |_| Expected::Works)
 }
 
-/// Three brokers, and in each weather the leader of a partition changes.
+/// There are three brokers, and in each weather the leader of a partition changes.
 #[test]
 fn between_nodes_and_brokers_while_a_leader_changes() -> Result<()> {
     let cluster = Cluster::start_behind_proxies(3, &[])?;
