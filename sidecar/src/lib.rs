@@ -3,6 +3,7 @@
 // What calls C says so, with the reason, where its module is declared.
 #![deny(unsafe_code)]
 
+pub mod access;
 mod advice;
 pub mod cli;
 pub mod config;

@@ -23,6 +23,7 @@ use super::method::Method;
 use super::refusals;
 use super::request::Request;
 use super::room::{Held, Share};
+use crate::access::Caller;
 use crate::telemetry::metrics;
 
 /// Bytes of an answer that count as a part of its call: most answers, and all that tell what came of a single write.
@@ -33,6 +34,7 @@ pub(super) struct Calls {
     routes: Routes,
     activity: Arc<Activity>,
     share: Share,
+    caller: Caller,
 }
 
 /// A call until the first word of its answer.
@@ -77,8 +79,13 @@ struct Unsent {
 }
 
 impl Calls {
-    pub(super) fn new(routes: Routes, activity: Arc<Activity>, share: Share) -> Calls {
-        Calls { routes, activity, share }
+    pub(super) fn new(
+        routes: Routes,
+        activity: Arc<Activity>,
+        share: Share,
+        caller: Caller,
+    ) -> Calls {
+        Calls { routes, activity, share, caller }
     }
 }
 
@@ -98,6 +105,7 @@ impl Service<hyper::Request<Incoming>> for Calls {
             let late = CallDeadline::in_headers(request.headers()).answer_within();
             let late = late.map(|within| Box::pin(tokio::time::sleep(within)));
             let mut request = request.map(|body| Request::new(body, method, share.clone()));
+            request.extensions_mut().insert(self.caller.clone());
             if method.streams() {
                 request.extensions_mut().insert(share.clone());
             }

@@ -18,6 +18,7 @@ use super::call::Calls;
 use super::connection::{self, Closed, Windows};
 use super::room::Room;
 use super::seldom::Seldom;
+use crate::access::Caller;
 use crate::telemetry::metrics;
 
 /// Connections at the same time through each address: callers of one never take the places of the other. More wait
@@ -45,6 +46,12 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 
+/// A connection that has no place yet.
+struct Accepted {
+    socket: Box<dyn Socket>,
+    caller: Caller,
+}
+
 /// Who is connected through one listener.
 struct Places {
     listener: &'static str,
@@ -63,8 +70,8 @@ pub(super) async fn serve(listener: Listener, routes: Routes, ending: Cancellati
     let mut places = Places::new(listener.name());
     let mut waiting = None;
     loop {
-        if let Some(socket) = waiting.take() {
-            waiting = places.seat(socket, &routes, &ending);
+        if let Some(accepted) = waiting.take() {
+            waiting = places.seat(accepted, &routes, &ending);
         }
         let placed = waiting.is_none();
         let news = places.news_at();
@@ -73,7 +80,7 @@ pub(super) async fn serve(listener: Listener, routes: Routes, ending: Cancellati
             () = ending.cancelled() => break,
             Some(closed) = places.connections.join_next_with_id() => places.vacate(closed),
             accepted = listener.accept(), if placed => match accepted {
-                Ok(socket) => waiting = Some(socket),
+                Ok(accepted) => waiting = Some(accepted),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -115,16 +122,17 @@ impl Places {
     /// Gives the connection back while there is no place for it, and makes room for it.
     fn seat(
         &mut self,
-        socket: Box<dyn Socket>,
+        accepted: Accepted,
         routes: &Routes,
         ending: &CancellationToken,
-    ) -> Option<Box<dyn Socket>> {
+    ) -> Option<Accepted> {
         if self.activities.len() >= CONNECTIONS_MAX {
             self.make_way();
-            return Some(socket);
+            return Some(accepted);
         }
+        let Accepted { socket, caller } = accepted;
         let activity = Arc::new(Activity::new());
-        let calls = Calls::new(routes.clone(), activity.clone(), self.room.share());
+        let calls = Calls::new(routes.clone(), activity.clone(), self.room.share(), caller);
         let wide = self.wide.len() < WIDE_MAX;
         let windows = if wide { Windows::WIDE } else { Windows::NARROW };
         let served = connection::serve(socket, windows, calls, activity.clone(), ending.clone());
@@ -211,17 +219,18 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> io::Result<Box<dyn Socket>> {
+    async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Listener::Tcp(listener) => {
-                let (socket, _caller) = listener.accept().await?;
+                let (socket, _address) = listener.accept().await?;
                 // Answers are small and awaited: waiting for more to send with them only delays them.
                 socket.set_nodelay(true)?;
-                Ok(Box::new(socket))
+                Ok(Accepted { socket: Box::new(socket), caller: Caller::default() })
             }
             Listener::Unix(listener) => {
-                let (socket, _caller) = listener.accept().await?;
-                Ok(Box::new(socket))
+                let (socket, _address) = listener.accept().await?;
+                let caller = Caller::user(socket.peer_cred()?.uid());
+                Ok(Accepted { socket: Box::new(socket), caller })
             }
         }
     }

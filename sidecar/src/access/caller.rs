@@ -1,0 +1,28 @@
+//! Who is on the other side of one connection, as far as the connection itself tells.
+
+use std::sync::Arc;
+
+/// Whom a connection comes from. A clone is cheap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The user whose process connected, where the kernel tells: over a Unix socket.
+    pub uid: Option<u32>,
+    /// What the certificate names that was proven with the connection; empty without one.
+    pub names: Arc<[CertificateName]>,
+}
+
+/// A name of a certificate. The kinds are apart: `dns:orders.example` is a URI too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// A URI, as the certificate has it.
+    Uri(String),
+    /// A DNS name, in lower case.
+    Dns(String),
+}
+
+impl Caller {
+    /// Returns the caller of a Unix socket.
+    pub fn user(uid: u32) -> Caller {
+        Caller { uid: Some(uid), ..Caller::default() }
+    }
+}
