@@ -28,6 +28,8 @@ pub struct Batch {
     pub keyless: u32,
     /// The newest leader epoch that the whole fetch told, whatever was split off.
     newest: Option<Epoch>,
+    /// A record is of an earlier leader epoch than one before it.
+    falls: bool,
     arena: Vec<u8>,
     records: Vec<RecordRef>,
 }
@@ -74,6 +76,13 @@ impl Batch {
     /// The newest epoch that the fetch told: a leader of it, or of a later one, answered.
     pub(crate) fn leader(&self) -> Option<Epoch> {
         self.newest
+    }
+
+    /// It is of another history than what was read up to a record of `before`, or than a part of itself: leader epochs
+    /// never fall along a log.
+    pub(crate) fn falls_below(&self, before: Option<Epoch>) -> bool {
+        let first = self.epochs.first().map(|(epoch, _)| *epoch);
+        self.falls || first.is_some() && first < before
     }
 
     /// The position after the last record below `offset`, or the start of `range`; it is lower than that where a record
@@ -149,6 +158,7 @@ impl Batch {
             misplaced: self.misplaced + behind.misplaced,
             keyless: self.keyless + behind.keyless,
             newest: self.newest.max(behind.newest),
+            falls: self.falls || behind.falls,
             arena: [self.arena, behind.arena].concat(),
             records: self
                 .records
@@ -187,6 +197,7 @@ impl BatchBuilder {
             misplaced: 0,
             keyless: 0,
             newest: None,
+            falls: false,
             arena: Vec::new(),
             records: Vec::new(),
         };
@@ -245,9 +256,9 @@ impl BatchBuilder {
         let end = self.batch.range.end;
         assert!(offset >= end, "the log went back from {end} to {offset}");
         self.batch.gap |= offset > end;
-        if let Some(epoch) = epoch
-            && self.batch.epochs.last().is_none_or(|(last, _)| *last < epoch)
-        {
+        let Some(epoch) = epoch else { return };
+        self.batch.falls |= Some(epoch) < self.batch.newest;
+        if self.batch.newest < Some(epoch) {
             self.batch.epochs.push((epoch, offset));
             self.batch.newest = Some(epoch);
         }
@@ -304,6 +315,21 @@ mod tests {
             (batch.misplaced, batch.keyless, batch.records().len(), batch.gap),
             (1, 1, 0, false)
         );
+    }
+
+    #[test]
+    fn epochs_that_fall_are_of_two_histories() {
+        let batch = |epochs: &[u32]| {
+            let mut builder = builder();
+            for (offset, epoch) in (10..).map(Offset).zip(epochs) {
+                builder.push(offset, Some(Epoch(*epoch)), Some(b"a"), None);
+            }
+            builder.finish(Offset(20))
+        };
+        let falls = |epochs: &[u32], before| batch(epochs).falls_below(before);
+        assert!(falls(&[2, 3, 1], None) && falls(&[2, 3, 2, 4], None));
+        assert!(falls(&[1, 3], Some(Epoch(2))));
+        assert!(!falls(&[2, 3], Some(Epoch(2))) && !falls(&[], Some(Epoch(2))));
     }
 
     /// 10 to 12 are records, 13 and 14 are missing, 15 is one, 16 to 19 are missing before the end.

@@ -58,6 +58,16 @@ impl Lineage {
         self.ends.doubted(&self.epochs, batch)
     }
 
+    /// `batch`, which was read from here on or further on, is of another history: it has records of an epoch that had
+    /// ended before them where this copy comes from. A log may end the copy's newest epoch at or behind its position without
+    /// having a record of it (KIP-320 compares ends alone), where it lost them to a leader that had others there.
+    pub(crate) fn contradicts(&self, batch: &Batch) -> bool {
+        let ends = batch.epochs.iter().skip(1).map(|(_, next)| *next).chain([batch.range.end]);
+        let mut epochs = batch.epochs.iter().zip(ends);
+        // A pin may have ended the copy in a hole, of the epoch behind that. On another replica there may be records in it.
+        epochs.any(|((epoch, _), end)| !self.epochs.allows(*epoch, batch.unbroken_to(end)))
+    }
+
     /// Notes the topic's delete.retention.ms as it is now.
     pub fn see_retention(&mut self, delete_retention_ms: u64) {
         self.delete_retention_ms_min = self.delete_retention_ms_min.min(delete_retention_ms);
@@ -313,6 +323,30 @@ mod tests {
         assert!(doubts(&[&unbroken[..8], &[(8, 3)]].concat()));
         assert!(doubts(&[&unbroken[..8], &[(9, 3)]].concat()), "it may begin at 8");
         assert!(doubts(&[(12, 3)]) && !doubts(&[(12, 2)]));
+    }
+
+    #[test]
+    fn records_of_an_epoch_that_had_ended_are_of_another_history() {
+        let mut copy = Lineage { position: Offset(4), ..Lineage::empty(0, 0) };
+        copy.epochs.observe(Epoch(1), Offset(0));
+        copy.epochs.observe(Epoch(2), Offset(3));
+        let contradicts = |copy: &Lineage, offsets: &[(u64, u32)]| {
+            let mut builder = BatchBuilder::new(Partition(0), 1, copy.position);
+            for (offset, epoch) in offsets {
+                builder.push(Offset(*offset), Some(Epoch(*epoch)), Some(b"k"), None);
+            }
+            copy.contradicts(&builder.at_end(Offset(9), None))
+        };
+        assert!(contradicts(&copy, &[(4, 1)]) && contradicts(&copy, &[(6, 1), (7, 3)]));
+        assert!(!contradicts(&copy, &[(4, 2)]) && !contradicts(&copy, &[(6, 3)]));
+        assert!(!contradicts(&copy, &[]));
+        // A pin ended it in a hole before the first record of its epoch.
+        copy.epochs.observe(Epoch(3), Offset(6));
+        assert!(
+            !contradicts(&copy, &[(4, 2), (5, 2), (6, 3)])
+                && !contradicts(&copy, &[(5, 2), (8, 4)])
+        );
+        assert!(contradicts(&copy, &[(4, 2), (6, 2), (7, 4)]));
     }
 
     #[test]

@@ -315,6 +315,14 @@ impl Reader {
         true
     }
 
+    /// What was read is of another history than the copy that it continues: whether that is said of the copy on disk, too.
+    pub(super) fn contradicted(&self, batch: &Batch) -> Option<Durable> {
+        let copied = self.fetched.contradicts(batch);
+        let gathered = self.gathered.as_ref().and_then(|gathered| gathered.batch.leader());
+        let durable = copied && self.durable == self.fetched.position;
+        (copied || batch.falls_below(gathered)).then_some(Durable(durable))
+    }
+
     /// The position that it reads from, or the end that it asks for.
     pub(super) fn asked_for(&self) -> Offset {
         let read = self.gathered.as_ref().map(|gathered| gathered.batch.range.end);

@@ -35,6 +35,9 @@ impl Reading {
             return Ok(());
         }
         reader.fetch = Fetch::Idle;
+        if let Some(durable) = reader.contradicted(&batch) {
+            return self.contradicted(shared, batch.partition, durable);
+        }
         let proven = reader.prove();
         self.progress_at = now;
         shared.forget_refused(batch.partition);
@@ -134,6 +137,21 @@ impl Reading {
                 return Ok(());
             }
         }
+        shared.notice(Notice::PositionLost { partition, position });
+        Err(Leave::Lose)
+    }
+
+    /// The log let the reader begin here, and what it has here shows another history.
+    fn contradicted(
+        &mut self,
+        shared: &mut Shared,
+        partition: Partition,
+        Durable(durable): Durable,
+    ) -> Stays {
+        if durable {
+            shared.evidence.diverged.insert((self.generation, partition));
+        }
+        let position = self.reader(partition).fetched().position;
         shared.notice(Notice::PositionLost { partition, position });
         Err(Leave::Lose)
     }

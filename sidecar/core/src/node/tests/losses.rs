@@ -1,6 +1,7 @@
 //! A log that does not have the copy's position any more: when that is another history, and when it is not.
 
 use super::*;
+use crate::lineage::EpochChain;
 use crate::log::Loss;
 use crate::phase::Cause;
 use crate::stall::StallKind;
@@ -12,8 +13,13 @@ const END: u64 = 5;
 impl Driven {
     /// The copy on disk is opened and its position asked of the log.
     fn opens(&mut self) {
+        self.opens_with(EpochChain::default());
+    }
+
+    fn opens_with(&mut self, epochs: EpochChain) {
         self.log(LogEvent::Facts(facts().reaching(0, END)));
         let lineage = Lineage::empty(self.now.wall_ms, DAY_MS).read_to(ON_DISK);
+        let lineage = Lineage { epochs, ..lineage };
         self.store(StoreEvent::Found(copy(intact(G1, [lineage]), None)));
     }
 
@@ -23,7 +29,11 @@ impl Driven {
 
     /// The log refuses the position; the node pauses, closes and opens again. What it does then.
     fn refused(&mut self, loss: Loss) -> Cause {
-        self.log(LogEvent::Lost { partition: P0, loss });
+        self.loses_by(LogEvent::Lost { partition: P0, loss })
+    }
+
+    fn loses_by(&mut self, event: LogEvent) -> Cause {
+        self.log(event);
         self.pass(Limits::PRODUCTION.retry_max);
         self.done(StoreCallKind::Close);
         self.opens();
@@ -163,4 +173,49 @@ fn ends_asked_for_before_the_copy_was_opened_say_nothing_of_it() {
     driven.log(ends(9, Some(1)));
     assert_eq!(driven.node.status().stalls, vec![]);
     assert_eq!(driven.node.status().partitions[0].high_watermark, Offset(9));
+}
+
+fn read(from: u64, epochs: &[u32]) -> LogEvent {
+    let mut builder = BatchBuilder::new(P0, 1, Offset(from));
+    for (offset, epoch) in (from..).map(Offset).zip(epochs) {
+        builder.push(offset, Some(Epoch(*epoch)), Some(b"k"), Some(b"v"));
+    }
+    LogEvent::Fetched(builder.finish(Offset(9)))
+}
+
+/// It was read in epochs 1 and 2. A log that lost the second, and had more of the first instead, ends that at or behind
+/// the copy's position, and so lets it be read on.
+fn resumed_in_the_second_epoch() -> Driven {
+    let starts = vec![(Epoch(1), Offset(0)), (Epoch(2), Offset(2))];
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.opens_with(EpochChain::from_starts(starts).unwrap());
+    driven.log(LogEvent::Assigned { partition: P0 });
+    driven.effects();
+    driven
+}
+
+#[test]
+fn records_of_an_epoch_that_had_ended_are_of_another_history() {
+    for epochs in [&[1][..], &[1, 3]] {
+        let mut driven = resumed_in_the_second_epoch();
+        driven.log(read(4, epochs));
+        assert_eq!(applies(&driven.effects()), 0);
+        assert_eq!(resumed_in_the_second_epoch().loses_by(read(4, epochs)), Cause::Diverged);
+    }
+    for epochs in [&[2][..], &[3], &[2, 4]] {
+        let mut driven = resumed_in_the_second_epoch();
+        driven.log(read(4, epochs));
+        assert_eq!(applies(&driven.effects()), 1, "{epochs:?}");
+    }
+}
+
+/// What was read since the copy was opened, or within one batch, may be all that the log lost.
+#[test]
+fn an_epoch_that_ended_after_what_is_on_disk_condemns_only_what_is_not() {
+    let mut driven = resumed_in_the_second_epoch();
+    driven.log(read(4, &[3]));
+    assert_eq!(driven.loses_by(read(5, &[2, 4])), Cause::Resume);
+    let mut driven = resumed_in_the_second_epoch();
+    assert_eq!(driven.loses_by(read(4, &[3, 2])), Cause::Resume);
+    assert_eq!(applies(&driven.effects()), 0);
 }
