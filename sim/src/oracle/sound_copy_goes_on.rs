@@ -4,7 +4,9 @@
 //! It judges where nothing speaks against what was found: sound files of this topic, a log that lost nothing and still has
 //! what comes next, clocks that differ by less than the margin, tombstones that live for much longer than the process was away, and a copy that
 //! knows an epoch: without one it cannot tell a deposed leader from one that lost records. A process whose clock was ahead
-//! when it began takes all others for old once that is set right, for it cannot know that it was wrong before.
+//! when it began takes all others for old once that is set right, for it cannot know that it was wrong before. A date that
+//! its clock showed twice, ahead for a time and then again, is of the first time: what confirmed a peer's copy may have been
+//! ahead with it, as all are that ask one server for the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,8 +30,19 @@ pub(super) struct Rebuilds {
     adopted: BTreeSet<usize>,
     /// What a process found when it looked first, until it has decided.
     found: BTreeMap<usize, Vec<Copied>>,
+    /// What the wall clock of a process has shown.
+    shown: BTreeMap<usize, Vec<Shown>>,
     /// Smallest delete.retention.ms that a process was told, or that what a peer's copy is to replace has seen.
     heard_ms: BTreeMap<usize, u64>,
+}
+
+/// What a clock showed from one setting to the next.
+#[derive(Clone, Copy)]
+struct Shown {
+    from_ms: u64,
+    to_ms: u64,
+    /// How far it was ahead of time.
+    ahead_ms: i64,
 }
 
 struct Copied {
@@ -37,8 +50,8 @@ struct Copied {
     in_use: bool,
     /// Records below these are on disk.
     positions: Vec<Offset>,
-    /// The oldest and the youngest of its partitions' confirmations. A peer's clock may have been wrong at one of them.
-    confirmed_at_ms: (u64, u64),
+    /// When its partitions were confirmed. A peer's clock may have been wrong at one of them.
+    confirmed_at_ms: Vec<u64>,
     /// When the process found it, by the node's wall clock.
     found_at_ms: u64,
     retention_ms: u64,
@@ -50,6 +63,7 @@ impl Oracle for Rebuilds {
     }
 
     fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
+        self.show(node, world);
         match event {
             Event::Log(LogEvent::Facts(facts)) => {
                 self.hear(node, facts.policy.delete_retention_ms);
@@ -102,6 +116,8 @@ impl Oracle for Rebuilds {
         self.adopted.remove(&node);
         self.found.remove(&node);
         self.heard_ms.remove(&node);
+        self.shown.remove(&node);
+        self.show(node, world);
     }
 
     fn crashed(&mut self, node: usize, _world: &World) -> Result<(), Wrong> {
@@ -118,6 +134,24 @@ impl Rebuilds {
     fn hear(&mut self, node: usize, retention_ms: u64) {
         let heard_ms = self.heard_ms.entry(node).or_insert(u64::MAX);
         *heard_ms = retention_ms.min(*heard_ms);
+    }
+
+    /// The node looks at its clock.
+    fn show(&mut self, node: usize, world: &World) {
+        let (wall_ms, true_ms) = (world.now_of(node).wall_ms, world.now.wall_ms);
+        let ahead_ms = signed(wall_ms) - signed(true_ms);
+        let shown = self.shown.entry(node).or_default();
+        match shown.last_mut().filter(|shown| shown.ahead_ms == ahead_ms) {
+            Some(shown) => shown.to_ms = wall_ms,
+            None => shown.push(Shown { from_ms: wall_ms, to_ms: wall_ms, ahead_ms }),
+        }
+    }
+
+    /// The true time at which the node's clock showed this first.
+    fn first_shown_ms(&self, node: usize, wall_ms: u64) -> u64 {
+        let shown = self.shown.get(&node).into_iter().flatten();
+        let at = shown.filter_map(|shown| shown.when(wall_ms));
+        at.min().unwrap_or(wall_ms).min(wall_ms)
     }
 
     fn stored(&mut self, node: usize, event: &StoreEvent, world: &World) {
@@ -147,7 +181,12 @@ impl Rebuilds {
         let found = self.found.remove(&node).unwrap_or_default();
         let heard_ms = self.heard_ms.get(&node).copied().unwrap_or(u64::MAX);
         let believes = !self.ahead.contains(&node);
-        match found.iter().find(|found| believes && found.may_go_on(node, heard_ms, world)) {
+        let may_go_on = |found: &&Copied| {
+            let confirmed_at_ms = found.confirmed_at_ms.iter();
+            let first_ms = confirmed_at_ms.map(|at_ms| self.first_shown_ms(node, *at_ms)).min();
+            believes && found.may_go_on(node, first_ms.unwrap_or(0), heard_ms, world)
+        };
+        match found.iter().find(may_go_on) {
             Some(Copied { generation, positions, .. }) => {
                 let what = format!("{what}, although {generation} could go on at {positions:?}");
                 Err(Wrong::of(node, what))
@@ -155,6 +194,22 @@ impl Rebuilds {
             None => Ok(()),
         }
     }
+}
+
+impl Shown {
+    /// Two clocks are not read at one moment.
+    const SLACK_MS: u64 = 100;
+
+    /// The true time at which it showed this, if it did.
+    fn when(self, wall_ms: u64) -> Option<u64> {
+        let shown = self.from_ms.saturating_sub(Self::SLACK_MS)..=self.to_ms + Self::SLACK_MS;
+        let then_ms = wall_ms.checked_add_signed(-self.ahead_ms)?;
+        shown.contains(&wall_ms).then_some(then_ms)
+    }
+}
+
+fn signed(wall_ms: u64) -> i64 {
+    i64::try_from(wall_ms).expect("a date of these centuries")
 }
 
 fn is_ahead(node: usize, world: &World) -> bool {
@@ -175,27 +230,27 @@ fn found(node: usize, world: &World) -> impl Iterator<Item = Copied> {
         let begun = lineages().any(|lineage| lineage.position > Offset::ZERO);
         let judges = lineages()
             .all(|lineage| lineage.position == Offset::ZERO || lineage.epochs.latest().is_some());
-        let confirmed = || lineages().map(|lineage| lineage.confirmed_at_ms);
         let seen_ms = lineages().map(|lineage| lineage.delete_retention_ms_min);
         (begun && judges && world.disk_is_its_own(node)).then(|| Copied {
             generation: stored.generation,
             in_use: stored.current,
             positions: lineages().map(|lineage| lineage.position).collect(),
             found_at_ms: world.now_of(node).wall_ms,
-            confirmed_at_ms: (confirmed().min().unwrap_or(0), confirmed().max().unwrap_or(0)),
+            confirmed_at_ms: lineages().map(|lineage| lineage.confirmed_at_ms).collect(),
             retention_ms: seen_ms.min().unwrap_or(0),
         })
     })
 }
 
 impl Copied {
-    fn may_go_on(&self, node: usize, heard_ms: u64, world: &World) -> bool {
+    /// `first_ms`: the true time at which the node's clock showed one of its confirmations first.
+    fn may_go_on(&self, node: usize, first_ms: u64, heard_ms: u64, world: &World) -> bool {
         let policy = world.log.policy();
         let retention_ms = self.retention_ms.min(heard_ms).min(policy.delete_retention_ms);
-        let (oldest, youngest) = self.confirmed_at_ms;
+        let youngest = self.confirmed_at_ms.iter().copied().max().unwrap_or(0);
         let (now_ms, there_ms) = (world.now.wall_ms, world.now_of(node).wall_ms);
         let margin_ms = world.limits().margin_ms(retention_ms);
-        let young = |wall_ms: u64| wall_ms.saturating_sub(oldest) < retention_ms / 2;
+        let young = |wall_ms: u64| wall_ms.saturating_sub(first_ms) < retention_ms / 2;
         let mut places = Partition::all(world.reference.count()).zip(&self.positions);
         young(now_ms)
             && young(there_ms)

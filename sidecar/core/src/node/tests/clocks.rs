@@ -67,3 +67,29 @@ fn a_copy_from_the_future_becomes_no_younger_by_waiting() {
         assert_eq!(!refuses(&driven), taken, "{:?}", driven.node.shared.phase);
     }
 }
+
+/// One that is ahead for a time may have been set by what set the peer's clock, too: a date that it showed then is of then,
+/// also where both show it once more. That costs a copy which a peer confirmed just now.
+#[test]
+fn a_date_that_a_clock_showed_while_it_was_ahead_makes_no_peers_copy_young() {
+    let ahead = Duration::from_millis(RETENTION_MS);
+    let taken = |confirmed_ago_ms: u64| {
+        let mut driven = with_peers(limits());
+        driven.finds(log_of(20, 30), Found::Nothing);
+        driven.now.wall_ms += RETENTION_MS;
+        driven.pass(Duration::from_millis(1));
+        driven.pass(Duration::from_millis(MARGIN_MS));
+        driven.now.wall_ms -= RETENTION_MS;
+        driven.pass(ahead);
+        driven.peer(fetched(G1));
+        for _ in 0..2 {
+            driven.log(LogEvent::Facts(log_of(20, 30)));
+        }
+        driven.ended(StoreCallKind::Adopt, G1);
+        let confirmed_at_ms = driven.now.wall_ms - confirmed_ago_ms;
+        driven.finds(log_of(20, 30), copy(None, held(G1, 25, confirmed_at_ms)));
+        driven.node.shared.phase == Phase::Restoring(Cause::Unfinished)
+    };
+    assert!(!taken(0) && !taken(MARGIN_MS));
+    assert!(taken(2 * MARGIN_MS), "that it showed once");
+}
