@@ -17,10 +17,11 @@ use super::secured::Secured;
 use crate::host::Host;
 use crate::weather::Proxy;
 
-const STOP_MAX: Duration = Duration::from_secs(15);
-
 /// How much of a broker's log an error shows.
 const LAST_LINES: usize = 15;
+
+/// What a broker says goes here.
+const LOG: &str = "broker.log";
 
 pub(super) struct Broker {
     pub(super) id: usize,
@@ -32,6 +33,18 @@ pub(super) struct Broker {
     home: PathBuf,
     process: Option<Child>,
     paused: AtomicBool,
+}
+
+/// Where a broker listens.
+pub(super) struct Ports {
+    pub(super) broker: u16,
+    pub(super) controller: u16,
+}
+
+impl Ports {
+    pub(super) fn free() -> Result<Ports> {
+        Ok(Ports { broker: ports::free()?, controller: ports::free()? })
+    }
 }
 
 /// A second way in, which is told to clients that come by it. Brokers talk to each other by the first.
@@ -47,14 +60,17 @@ enum Way {
 }
 
 impl Broker {
-    pub(super) fn new(id: usize, host: Host, cluster: &Path) -> Result<Broker> {
+    /// A broker that begins with what the directory of `cluster` has of it, but for what it said then.
+    pub(super) fn new(id: usize, host: Host, cluster: &Path, ports: Ports) -> Result<Broker> {
         let home = cluster.join(format!("broker-{id}"));
-        fs::create_dir(&home).with_context(|| format!("creating {}", home.display()))?;
+        fs::create_dir_all(&home).with_context(|| format!("creating {}", home.display()))?;
+        File::create(home.join(LOG)).with_context(|| format!("writing to {}", home.display()))?;
+        let Ports { broker: port, controller: controller_port } = ports;
         Ok(Broker {
             id,
             host,
-            port: ports::free()?,
-            controller_port: ports::free()?,
+            port,
+            controller_port,
             outside: None,
             secured: None,
             home,
@@ -160,10 +176,10 @@ impl Broker {
         fs::write(self.properties(), text).context("writing server.properties")
     }
 
-    /// Begins to format the storage; several brokers do it side by side.
+    /// Begins to format the storage where it is not yet; several brokers do it side by side.
     pub(super) fn format(&self, java: &Java, cluster_id: &str) -> Result<Child> {
         java.command(&self.host, "kafka.tools.StorageTool")
-            .args(["format", "--cluster-id", cluster_id, "--config"])
+            .args(["format", "--ignore-formatted", "--cluster-id", cluster_id, "--config"])
             .arg(self.properties())
             .stdout(self.log()?)
             .stderr(self.log()?)
@@ -186,13 +202,21 @@ impl Broker {
 
     /// Returns an error with the end of its log when its process has ended by itself.
     pub(super) fn check_alive(&mut self) -> Result<()> {
+        self.ended()?.map_or(Ok(()), |how| bail!("{how}"))
+    }
+
+    /// Tells once how its process has ended by itself, and what it said last.
+    pub(super) fn ended(&mut self) -> Result<Option<String>> {
         let Some(process) = &mut self.process else {
-            return Ok(());
+            return Ok(None);
         };
-        match process.try_wait().context("looking at a broker")? {
-            None => Ok(()),
-            Some(status) => bail!("broker {} ended with {status}:\n{}", self.id, self.last_lines()),
-        }
+        let Some(status) = process.try_wait().context("looking at a broker")? else {
+            return Ok(None);
+        };
+        let pid = process.id();
+        self.process = None;
+        let said = self.last_lines();
+        Ok(Some(format!("broker {} with pid {pid} ended with {status}:\n{said}", self.id)))
     }
 
     pub(super) fn kill(&mut self) -> io::Result<()> {
@@ -205,10 +229,13 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends the process with SIGTERM, which hands its leaderships over, or with SIGKILL when that takes too long.
-    pub(super) fn stop(&mut self) -> Result<()> {
-        self.signal(libc::SIGTERM)?;
-        let deadline = Instant::now() + STOP_MAX;
+    /// Begins its end with SIGTERM, which hands its leaderships over.
+    pub(super) fn terminate(&self) -> Result<()> {
+        self.signal(libc::SIGTERM)
+    }
+
+    /// Waits until its process has ended. At the deadline it is killed (SIGKILL).
+    pub(super) fn await_end(&mut self, deadline: Instant) -> Result<()> {
         while let Some(process) = &mut self.process {
             if process.try_wait().context("waiting for a broker to stop")?.is_some() {
                 self.process = None;
@@ -276,7 +303,7 @@ impl Broker {
     }
 
     pub(super) fn last_lines(&self) -> String {
-        let text = match fs::read(self.home.join("broker.log")) {
+        let text = match fs::read(self.home.join(LOG)) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => return format!("its log cannot be read: {error}"),
         };
@@ -289,7 +316,7 @@ impl Broker {
     }
 
     fn log(&self) -> Result<Stdio> {
-        let path = self.home.join("broker.log");
+        let path = self.home.join(LOG);
         let file = File::options().create(true).append(true).open(&path);
         Ok(file.with_context(|| format!("opening {}", path.display()))?.into())
     }

@@ -1,4 +1,6 @@
-//! Brokers that form one Kafka, and the ways to break and mend them.
+//! Brokers that form one Kafka.
+
+mod breaks;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,24 +11,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use outrigger_core::offset::Partition;
-use tempfile::TempDir;
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::authority::Authority;
-use super::broker::Broker;
+use super::broker::{Broker, Ports};
 use super::client;
 use super::java::Java;
 use super::leash::Leash;
+use super::place::Place;
 use super::secured;
 use super::topic::{Topic, TopicSpec};
 use crate::host::Host;
 use crate::weather::{Proxy, Weather};
 
 const READY_MAX: Duration = Duration::from_secs(120);
+const READY_POLL: Duration = Duration::from_millis(50);
 
 static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
-static CLUSTERS: AtomicU32 = AtomicU32::new(0);
 static TOPICS: AtomicU32 = AtomicU32::new(0);
 
 /// How brokers can be reached.
@@ -43,7 +44,7 @@ pub struct Cluster {
     brokers: Vec<Broker>,
     java: Java,
     leash: Leash,
-    directory: TempDir,
+    place: Place,
 }
 
 impl Cluster {
@@ -102,13 +103,11 @@ impl Cluster {
     }
 
     fn make(hosts: &[Host], ways: Ways, overrides: &[(&str, &str)]) -> Result<Cluster> {
-        let directory = tempfile::Builder::new().prefix("outrigger-kafka-").tempdir()?;
-        let java = Java::find()?;
-        let leash = Leash::hold(directory.path())?;
+        let place = Place::temporary()?;
         let brokers = (1..)
             .zip(hosts)
             .map(|(id, host)| {
-                let broker = Broker::new(id, host.clone(), directory.path())?;
+                let broker = Broker::new(id, host.clone(), place.path(), Ports::free()?)?;
                 match ways {
                     Ways::Direct => Ok(broker),
                     Ways::AlsoThroughProxies => broker.behind_proxy(),
@@ -117,7 +116,7 @@ impl Cluster {
                 }
             })
             .collect::<Result<Vec<_>>>()?;
-        let cluster = Cluster { brokers, java, leash, directory };
+        let cluster = Cluster::of(place, brokers)?;
         let mut settings = settings(cluster.brokers.len(), overrides);
         match ways {
             Ways::Direct | Ways::AlsoThroughProxies | Ways::AlsoMisnamed(_) => {}
@@ -128,6 +127,22 @@ impl Cluster {
         }
         cluster.format(&settings)?;
         Ok(cluster)
+    }
+
+    /// Brokers on this machine with the data that `place` has, not started yet.
+    pub(super) fn at(place: Place, ports: impl IntoIterator<Item = Ports>) -> Result<Cluster> {
+        let brokers = (1..)
+            .zip(ports)
+            .map(|(id, ports)| Broker::new(id, Host::local(), place.path(), ports))
+            .collect::<Result<Vec<_>>>()?;
+        let cluster = Cluster::of(place, brokers)?;
+        cluster.format(&settings(cluster.brokers.len(), &[]))?;
+        Ok(cluster)
+    }
+
+    fn of(place: Place, brokers: Vec<Broker>) -> Result<Cluster> {
+        let (java, leash) = (Java::find()?, Leash::hold(place.temporary_path())?);
+        Ok(Cluster { brokers, java, leash, place })
     }
 
     pub fn bootstrap(&self) -> String {
@@ -155,9 +170,23 @@ impl Cluster {
         self.brokers.iter().filter_map(Broker::proxy)
     }
 
-    /// The directory of the cluster. It is removed with everything in it when this process ends, however it does.
+    /// The directory of the cluster. Of tests it is removed with everything in it when this process ends, however it does.
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.place.path()
+    }
+
+    /// Whether what it has is there for a later run.
+    pub(super) fn is_kept(&self) -> bool {
+        self.place.temporary_path().is_none()
+    }
+
+    /// The version of Kafka that its brokers run, when the jars tell it.
+    pub(super) fn version(&self) -> Option<String> {
+        self.java.version()
+    }
+
+    pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
+        self.brokers.iter().filter_map(Broker::pid)
     }
 
     pub fn brokers(&self) -> usize {
@@ -202,21 +231,11 @@ impl Cluster {
         Topic::create(&self.bootstrap(), name, spec.replicated_up_to(self.brokers.len()))
     }
 
-    /// Kills the broker (SIGKILL). It is gone when this returns; the controller learns of it seconds later.
-    pub fn kill(&mut self, broker: usize) -> Result<()> {
-        let index = self.index(broker)?;
-        self.brokers[index].kill().context("killing a broker")?;
-        self.name_to_leash()
-    }
-
-    pub fn kill_all(&mut self) -> Result<()> {
-        (1..=self.brokers()).try_for_each(|broker| self.kill(broker))
-    }
-
-    /// Ends the broker with SIGTERM, and waits for its end.
-    pub fn stop(&mut self, broker: usize) -> Result<()> {
-        let index = self.index(broker)?;
-        self.brokers[index].stop()?;
+    /// Ends all brokers at once with SIGTERM, and kills those that have not ended by the deadline.
+    pub(super) fn stop_all(&mut self, deadline: Instant) -> Result<()> {
+        let running = self.brokers.iter().filter(|broker| broker.pid().is_some());
+        running.into_iter().try_for_each(Broker::terminate)?;
+        self.brokers.iter_mut().try_for_each(|broker| broker.await_end(deadline))?;
         self.name_to_leash()
     }
 
@@ -246,44 +265,18 @@ impl Cluster {
 
     /// Starts every broker that is down and waits until all serve.
     pub fn start_all(&mut self) -> Result<()> {
+        self.spawn_all()?;
+        self.await_ready()
+    }
+
+    /// Starts every broker that is down and does not wait for them.
+    pub(super) fn spawn_all(&mut self) -> Result<()> {
         for index in 0..self.brokers.len() {
             if self.brokers[index].pid().is_none() {
                 self.spawn(index)?;
             }
         }
-        self.await_ready()
-    }
-
-    /// Pauses the broker (SIGSTOP): connections stay open and nothing answers.
-    pub fn pause(&self, broker: usize) -> Result<()> {
-        let index = self.index(broker)?;
-        self.brokers[index].pause()
-    }
-
-    /// Resumes the broker (SIGCONT).
-    pub fn resume(&self, broker: usize) -> Result<()> {
-        let index = self.index(broker)?;
-        self.brokers[index].resume()
-    }
-
-    /// Loses a partition's log on a broker that is down; on a single broker the topic is empty afterwards.
-    pub fn wipe_partition(&self, broker: usize, topic: &str, partition: Partition) -> Result<()> {
-        self.brokers[self.index(broker)?].wipe(topic, partition)
-    }
-
-    /// Keeps a partition's log as it is now, on a broker that is down.
-    pub fn keep_partition(&self, broker: usize, topic: &str, partition: Partition) -> Result<()> {
-        self.brokers[self.index(broker)?].keep(topic, partition)
-    }
-
-    /// Loses what a partition's log got since it was kept, on a broker that is down.
-    pub fn put_partition_back(
-        &self,
-        broker: usize,
-        topic: &str,
-        partition: Partition,
-    ) -> Result<()> {
-        self.brokers[self.index(broker)?].put_back(topic, partition)
+        Ok(())
     }
 
     fn index(&self, broker: usize) -> Result<usize> {
@@ -302,11 +295,10 @@ impl Cluster {
 
     fn format(&self, settings: &[(String, String)]) -> Result<()> {
         let voters = self.brokers.iter().map(Broker::voter).collect::<Vec<_>>().join(",");
-        let id = unique_id();
         let mut formatting = Vec::new();
         for broker in &self.brokers {
             broker.configure(&voters, settings)?;
-            formatting.push((broker, broker.format(&self.java, &id)?));
+            formatting.push((broker, broker.format(&self.java, &self.place.cluster_id)?));
         }
         for (broker, mut child) in formatting {
             let status = child.wait().context("waiting for a format")?;
@@ -315,30 +307,37 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until all running brokers serve. Every one is asked itself: one that just returned is in the others' lists
-    /// from before.
+    /// Waits until all running brokers serve.
     fn await_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_MAX;
-        let serving = self.brokers.iter().filter(|broker| broker.should_serve()).count();
-        for index in 0..self.brokers.len() {
-            let broker = &mut self.brokers[index];
-            while broker.should_serve() && client::brokers_seen_by(&broker.address()) < serving {
-                broker.check_alive()?;
-                if Instant::now() >= deadline {
-                    let log = broker.last_lines();
-                    bail!("broker {} is not ready after {READY_MAX:?}:\n{log}", broker.id);
-                }
-                thread::sleep(Duration::from_millis(50));
-            }
+        while !self.is_ready(deadline)? {
+            thread::sleep(READY_POLL);
         }
         Ok(())
     }
-}
 
-/// 16 bytes in the URL's base 64, whose last character holds two bits only.
-fn unique_id() -> String {
-    let number = CLUSTERS.fetch_add(1, Ordering::Relaxed);
-    format!("T{:010}x{number:09}A", process::id())
+    /// Whether all running brokers serve. Every one is asked itself: one that just returned is in the others' lists from
+    /// before. It is an error when one of them has ended, or is not ready at the deadline.
+    pub(super) fn is_ready(&mut self, deadline: Instant) -> Result<bool> {
+        let serving = self.brokers.iter().filter(|broker| broker.should_serve()).count();
+        for broker in self.brokers.iter_mut().filter(|broker| broker.should_serve()) {
+            if client::brokers_seen_by(&broker.address()) < serving {
+                broker.check_alive()?;
+                let log = broker.last_lines();
+                ensure!(Instant::now() < deadline, "broker {} is not ready:\n{log}", broker.id);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Tells once of each broker how it has ended by itself.
+    pub(super) fn ended(&mut self) -> Result<Vec<String>> {
+        let ended: Vec<Option<String>> =
+            self.brokers.iter_mut().map(Broker::ended).collect::<Result<_>>()?;
+        self.name_to_leash()?;
+        Ok(ended.into_iter().flatten().collect())
+    }
 }
 
 /// Small internal topics, quick failure detection, and a cleaner that looks twice a second.

@@ -1,8 +1,8 @@
 //! The Java that runs Kafka and the jars it runs, as `./x setup kafka` left them.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use anyhow::{Result, ensure};
 
@@ -26,6 +26,16 @@ impl Java {
         let mut command = host.command(&self.program);
         command.args(FLAGS).arg("-cp").arg(&self.class_path).arg(class).stdin(Stdio::null());
         command
+    }
+
+    /// The version of the jars, as their names tell it.
+    pub(super) fn version(&self) -> Option<String> {
+        let lib = self.class_path.strip_suffix("/*")?;
+        fs::read_dir(lib).ok()?.flatten().find_map(|jar| {
+            let name = jar.file_name();
+            let version = name.to_str()?.strip_prefix("kafka-clients-")?.strip_suffix(".jar")?;
+            Some(version.to_owned())
+        })
     }
 
     /// A shell script that runs `class` with its own arguments.

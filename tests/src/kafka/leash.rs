@@ -1,5 +1,5 @@
 //! Ends brokers whose test process is gone: a small shell holds the other end of a pipe, and when that
-//! closes, by whatever death, it kills the processes last named and removes the directory.
+//! closes, by whatever death, it kills the processes last named and removes the directory, unless it is kept.
 //!
 //! A static cluster is never dropped and a killed test runs no destructor; this works for both.
 
@@ -14,17 +14,17 @@ const SCRIPT: &str = "trap '' INT TERM HUP
 pids=
 while read -r line; do pids=$line; done
 [ -z \"$pids\" ] || kill -9 $pids
-rm -rf \"$1\"";
+[ -z \"$1\" ] || rm -rf \"$1\"";
 
 pub(super) struct Leash {
     shell: Child,
 }
 
 impl Leash {
-    pub(super) fn hold(directory: &Path) -> Result<Leash> {
+    pub(super) fn hold(directory: Option<&Path>) -> Result<Leash> {
         let shell = Command::new("sh")
             .args(["-c", SCRIPT, "leash"])
-            .arg(directory)
+            .arg(directory.unwrap_or(Path::new("")))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

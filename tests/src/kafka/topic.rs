@@ -84,7 +84,8 @@ pub struct Topic {
 }
 
 impl Topic {
-    pub(super) fn create(bootstrap: &str, name: &str, spec: TopicSpec) -> Result<Topic> {
+    /// A new topic of a Kafka that somebody else has started.
+    pub fn create(bootstrap: &str, name: &str, spec: TopicSpec) -> Result<Topic> {
         let producer = write::producer(bootstrap)?;
         let topic =
             Topic { bootstrap: bootstrap.to_owned(), name: name.to_owned(), producer, spec };

@@ -13,6 +13,7 @@ mod log_conformance;
 mod readme;
 mod real;
 mod site;
+mod starter;
 mod store_conformance;
 mod store_full;
 mod store_kill;
