@@ -16,13 +16,27 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 
-pub(crate) fn endpoint(address: &str) -> Result<Endpoint, Error> {
-    let checked = match address.split_once("://") {
-        Some(("unix", path)) => check_path(path),
-        Some(("http", authority)) => check_authority(authority),
-        Some(("https", _)) => Err("TLS is not spoken to a sidecar".to_owned()),
-        Some((scheme, _)) => Err(format!("the scheme {scheme:?} is not known")),
-        None => Err("it has no scheme".to_owned()),
+/// What is spoken to a node at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    Plain,
+    Tls,
+}
+
+pub(crate) fn endpoint(address: &str, spoken: Spoken) -> Result<Endpoint, Error> {
+    let checked = match (address.split_once("://"), spoken) {
+        (Some(("unix", path)), Spoken::Plain) => check_path(path),
+        (Some(("http", authority)), Spoken::Plain) | (Some(("https", authority)), Spoken::Tls) => {
+            check_authority(authority)
+        }
+        (Some(("https", _)), Spoken::Plain) => {
+            Err("for TLS it must be said whom to trust: the authorities of the node".to_owned())
+        }
+        (Some(("http" | "unix", _)), Spoken::Tls) => {
+            Err("TLS is spoken to https://host:port only".to_owned())
+        }
+        (Some((scheme, _)), _) => Err(format!("the scheme {scheme:?} is not known")),
+        (None, _) => Err("it has no scheme".to_owned()),
     };
     let endpoint =
         checked.and_then(|()| Endpoint::from_shared(address.to_owned()).map_err(|e| e.to_string()));
@@ -79,7 +93,7 @@ mod tests {
             "unix:///run/outrigger/notes.sock",
             "unix:///with space/näme.sock",
         ] {
-            endpoint(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+            endpoint(address, Spoken::Plain).unwrap_or_else(|error| panic!("{address}: {error}"));
         }
     }
 
@@ -90,7 +104,7 @@ mod tests {
             ("127.0.0.1:7400", "no scheme"),
             ("/run/outrigger.sock", "no scheme"),
             ("unix:/run/outrigger.sock", "no scheme"),
-            ("https://127.0.0.1:7400", "TLS"),
+            ("https://127.0.0.1:7400", "whom to trust"),
             ("kafka://127.0.0.1:9092", "\"kafka\" is not known"),
             ("unix://", "missing"),
             ("unix://run/outrigger.sock", "not absolute"),
@@ -103,12 +117,22 @@ mod tests {
             ("http://127.0.0.1:7400?a=b", "nothing may follow"),
             ("http://a host:7400", "http"),
         ] {
-            let error = endpoint(address).expect_err(address);
+            let error = endpoint(address, Spoken::Plain).expect_err(address);
             assert_eq!(error.kind(), ErrorKind::Address, "{address}");
             assert!(!error.may_have_happened());
             let text = error.to_string();
             assert!(text.contains(fault), "{address}: {text}");
             assert!(text.contains("unix:///run/outrigger.sock"), "{address}: {text}");
+        }
+    }
+
+    #[test]
+    fn tls_has_a_scheme_of_its_own() {
+        endpoint("https://127.0.0.1:7400", Spoken::Tls).unwrap();
+        for address in ["http://127.0.0.1:7400", "unix:///run/outrigger/notes.sock"] {
+            let error = endpoint(address, Spoken::Tls).expect_err(address);
+            assert_eq!(error.kind(), ErrorKind::Address, "{address}");
+            assert!(error.to_string().contains("https://"), "{error}");
         }
     }
 }

@@ -10,12 +10,13 @@ use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::{NodeStatus, StatusRequest, ThrottleRequest};
 use tonic::{Request, Response, Status};
 
-use crate::address;
+use crate::address::{self, Spoken};
 use crate::connections::Connections;
 use crate::error::{Effect, Error};
 use crate::pinned::Pinned;
 use crate::status::{self, StatusStream};
 use crate::store::Store;
+use crate::tls::{Tls, TlsConnector};
 use crate::token::Token;
 
 /// What an operator asks for is answered without waiting for log or disk.
@@ -39,9 +40,31 @@ impl Client {
     /// [`Address`](crate::ErrorKind::Address) when this is no address of a node, and
     /// [`Unreachable`](crate::ErrorKind::Unreachable) when nobody answers there within 2 s.
     pub async fn connect(address: &str) -> Result<Client, Error> {
-        let endpoint = address::endpoint(address)?;
-        let channel = endpoint.connect().await.map_err(|error| Error::no_node(address, &error))?;
-        Ok(Client { connections: Connections::new(endpoint, channel) })
+        Client::begin(address, Spoken::Plain, None).await
+    }
+
+    /// Connects to the node at `https://host:port`, which must be one that `tls` trusts. Everything else is as of
+    /// [`Client::connect`].
+    ///
+    /// # Errors
+    ///
+    /// [`Address`](crate::ErrorKind::Address) when this is no address of a node that speaks TLS or `tls` cannot be used,
+    /// and [`Unreachable`](crate::ErrorKind::Unreachable) when nobody answers there within 2 s, or somebody who is not
+    /// trusted. A node that turns this caller's certificate away says so to the first call.
+    pub async fn connect_tls(address: &str, tls: &Tls) -> Result<Client, Error> {
+        tls.check().map_err(|error| Error::tls(&error))?;
+        Client::begin(address, Spoken::Tls, Some(tls.connector())).await
+    }
+
+    async fn begin(
+        address: &str,
+        spoken: Spoken,
+        tls: Option<TlsConnector>,
+    ) -> Result<Client, Error> {
+        let endpoint = address::endpoint(address, spoken)?;
+        let connections = Connections::begin(endpoint, tls).await;
+        let connections = connections.map_err(|error| Error::no_node(address, &error))?;
+        Ok(Client { connections })
     }
 
     /// A handle on one store, with a session of its own. The name may be empty when the node has only

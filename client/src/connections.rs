@@ -15,6 +15,8 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tonic::transport::{Channel, Endpoint, Error};
 
+use crate::tls::TlsConnector;
+
 /// How many calls a node takes through one connection at least: one that comes when it has many connections already is
 /// given no more.
 const CALLS_MAX: usize = 128;
@@ -31,6 +33,8 @@ const CONNECTIONS_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub(crate) struct Connections {
     endpoint: Endpoint,
+    /// What connects where TLS is spoken.
+    tls: Option<TlsConnector>,
     /// The lock is held while a connection is chosen. There is always one.
     open: Arc<Mutex<Vec<Connection>>>,
 }
@@ -46,10 +50,17 @@ struct Connection {
 struct Open(Arc<AtomicUsize>, usize);
 
 impl Connections {
-    /// `first` is a connection to `endpoint`, to which the others will be made as well.
-    pub(crate) fn new(endpoint: Endpoint, first: Channel) -> Connections {
-        let first = Connection { channel: first, calls: Arc::default() };
-        Connections { endpoint, open: Arc::new(Mutex::new(vec![first])) }
+    /// Makes the first connection to `endpoint`, to which the others will be made as well.
+    pub(crate) async fn begin(
+        endpoint: Endpoint,
+        tls: Option<TlsConnector>,
+    ) -> Result<Connections, Error> {
+        let channel = match &tls {
+            Some(tls) => endpoint.connect_with_connector(tls.clone()).await?,
+            None => endpoint.connect().await?,
+        };
+        let first = Connection { channel, calls: Arc::default() };
+        Ok(Connections { endpoint, tls, open: Arc::new(Mutex::new(vec![first])) })
     }
 
     /// The first connection that has a place; else a new one, which connects with its first call; else the one with the
@@ -57,7 +68,10 @@ impl Connections {
     fn choose(&self, weight: usize) -> (Channel, Open) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if !open.iter().any(Connection::has_a_place) && open.len() < CONNECTIONS_MAX {
-            let channel = self.endpoint.connect_lazy();
+            let channel = match &self.tls {
+                Some(tls) => self.endpoint.connect_with_connector_lazy(tls.clone()),
+                None => self.endpoint.connect_lazy(),
+            };
             open.push(Connection { channel, calls: Arc::default() });
         }
         let chosen = open.iter().find(|connection| connection.has_a_place());

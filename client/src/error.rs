@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::tls::TlsError;
 use outrigger_proto::v1::{ErrorDetail, Reason};
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
@@ -23,7 +24,7 @@ struct Facts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The address of the node is not one: correct it.
+    /// The address of the node is not one, or what TLS needs beside it cannot be used: correct it.
     Address,
     /// There was no connection, so nothing was sent: try again, or another node.
     Unreachable,
@@ -164,9 +165,14 @@ impl Error {
     pub(crate) fn address(address: &str, fault: &str) -> Error {
         let message = format!(
             "{address:?} is not the address of a node: {fault}; \
-             write http://127.0.0.1:7400 or unix:///run/outrigger.sock"
+             write http://127.0.0.1:7400, unix:///run/outrigger.sock, or for TLS https://127.0.0.1:7400"
         );
         Error::definite(ErrorKind::Address, message)
+    }
+
+    /// Files of TLS cannot be used; nothing was connected to.
+    pub(crate) fn tls(fault: &TlsError) -> Error {
+        Error::definite(ErrorKind::Address, format!("TLS: {fault}"))
     }
 
     fn new(kind: ErrorKind, effect: Effect, detail: ErrorDetail) -> Error {

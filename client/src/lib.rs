@@ -37,6 +37,7 @@ mod scan;
 mod session;
 mod status;
 mod store;
+mod tls;
 mod token;
 mod writer;
 
@@ -50,6 +51,7 @@ pub use read::{CopyState, Entry, Level, Read};
 pub use scan::{Row, Rows, Scan};
 pub use status::StatusStream;
 pub use store::Store;
+pub use tls::{Tls, TlsConnection, TlsConnector, TlsError};
 pub use token::{InvalidToken, Token};
 pub use writer::{Pending, Writer};
 

@@ -32,6 +32,7 @@ mod scratch;
 pub mod serve;
 mod survey;
 pub mod telemetry;
+pub mod tls;
 mod vital;
 pub mod watchdog;
 mod words;

@@ -1,5 +1,6 @@
 //! What the integration tests and benches share.
 
+pub mod authority;
 pub mod bench;
 pub mod confine;
 pub mod disk;

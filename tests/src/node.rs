@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use outrigger_client::proto::v1::Phase;
-use outrigger_client::{Client, Store, StoreStatus};
+use outrigger_client::{Client, Store, StoreStatus, Tls};
 
 use crate::confine::MemoryGroup;
 use crate::host::Host;
@@ -37,6 +37,8 @@ pub struct Node {
     file_bytes_max: Option<u64>,
     open_files_max: Option<u64>,
     memory: Option<Arc<MemoryGroup>>,
+    /// Whom its callers trust, and who they are, where it speaks TLS.
+    tls: Option<Tls>,
     /// Where the next process logs, instead of into a file.
     log: Option<OwnedFd>,
     process: Option<Child>,
@@ -64,6 +66,7 @@ impl Node {
             file_bytes_max: None,
             open_files_max: None,
             memory: None,
+            tls: None,
             log: None,
             process: None,
             starts: 0,
@@ -79,6 +82,11 @@ impl Node {
     pub fn with_env(mut self, name: &str, value: &OsStr) -> Node {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Has everybody here call it so. Its settings must say the same.
+    pub fn called_by(&mut self, tls: Option<Tls>) {
+        self.tls = tls;
     }
 
     pub fn on(mut self, host: Host) -> Node {
@@ -111,7 +119,16 @@ impl Node {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address())
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address())
+    }
+
+    /// A new connection to it.
+    pub async fn client(&self) -> Result<Client, outrigger_client::Error> {
+        match &self.tls {
+            Some(tls) => Client::connect_tls(&self.url(), tls).await,
+            None => Client::connect(&self.url()).await,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -131,7 +148,7 @@ impl Node {
     pub async fn start(&mut self) -> Result<()> {
         self.spawn()?;
         let deadline = Instant::now() + STARTED_MAX;
-        while Client::connect(&self.url()).await.is_err() {
+        while self.client().await.is_err() {
             if let Some(status) = self.process_mut()?.try_wait()? {
                 bail!("the node ended at once with {status}:\n{}", self.log());
             }
@@ -277,7 +294,7 @@ impl Node {
 
     /// A new session with this node.
     pub async fn store(&self) -> Result<Store> {
-        Ok(Client::connect(&self.url()).await?.store(STORE))
+        Ok(self.client().await?.store(STORE))
     }
 
     pub async fn status(&self) -> Result<StoreStatus> {

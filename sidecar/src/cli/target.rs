@@ -7,12 +7,13 @@ use clap::ValueEnum;
 use outrigger_client::proto::v1;
 use outrigger_client::{Client, InvalidToken, Level, Revision, Store, Token};
 
+use super::connect::Connect;
 use super::failure::Failure;
 use crate::config::parse_duration;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Target {
-    /// The node: http://HOST:PORT or unix:///PATH
+    /// The node: http://HOST:PORT, https://HOST:PORT or unix:///PATH
     #[arg(
         long,
         env = "OUTRIGGER_SERVER",
@@ -20,6 +21,9 @@ pub(super) struct Target {
         default_value = "http://127.0.0.1:7400"
     )]
     server: String,
+
+    #[command(flatten)]
+    connect: Connect,
 
     /// The store; may be left out when the node has only one
     #[arg(
@@ -38,7 +42,8 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) async fn client(&self) -> Result<Client, Failure> {
-        Client::connect(&self.server).await.map_err(Failure::Read)
+        self.connect.check(&self.server)?;
+        self.connect.client(&self.server).await.map_err(Failure::Read)
     }
 
     /// Returns a handle on the store. Where nobody answers at the address, that is told now: nothing was sent yet.

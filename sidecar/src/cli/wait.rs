@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use outrigger_client::proto::v1::Phase;
-use outrigger_client::{Client, Error as CallError, ErrorKind, StoreStatus};
+use outrigger_client::{Error as CallError, ErrorKind, StoreStatus};
 
+use super::connect::Connect;
 use super::failure::{Failure, full};
 use super::output::Output;
 use super::status::text;
@@ -19,7 +20,7 @@ use crate::exit::Exit;
 /// when a store refuses, which only a person can end.
 #[derive(Debug, clap::Args)]
 pub(super) struct WaitArgs {
-    /// The node: http://HOST:PORT or unix:///PATH; may be repeated, for several
+    /// The node: http://HOST:PORT, https://HOST:PORT or unix:///PATH; may be repeated, for several
     #[arg(
         long = "server",
         env = "OUTRIGGER_SERVER",
@@ -27,6 +28,8 @@ pub(super) struct WaitArgs {
         default_value = "http://127.0.0.1:7400"
     )]
     servers: Vec<String>,
+    #[command(flatten)]
+    connect: Connect,
     /// The store [default: all of a node]
     #[arg(long, env = "OUTRIGGER_STORE", value_name = "NAME")]
     store: Option<String>,
@@ -61,6 +64,7 @@ const LOOK_MAX: Duration = Duration::from_secs(2);
 /// One node, and what was told of it last.
 struct Awaited {
     server: String,
+    connect: Connect,
     told: Option<Seen>,
 }
 
@@ -100,10 +104,11 @@ impl WaitError {
 }
 
 pub(super) async fn run(args: WaitArgs) -> Result<Exit, Failure> {
-    let WaitArgs { servers, store, wanted, timeout } = args;
+    let WaitArgs { servers, connect, store, wanted, timeout } = args;
+    servers.iter().try_for_each(|server| connect.check(server))?;
     let deadline = Instant::now() + timeout;
     for server in servers {
-        let mut awaited = Awaited { server, told: None };
+        let mut awaited = Awaited { server, connect: connect.clone(), told: None };
         awaited.until(store.as_deref(), wanted, deadline, timeout).await?;
     }
     Ok(Exit::Success)
@@ -143,7 +148,7 @@ impl Awaited {
     }
 
     async fn stores(&self, store: Option<&str>) -> Result<Vec<StoreStatus>, CallError> {
-        let client = Client::connect(&self.server).await?;
+        let client = self.connect.client(&self.server).await?;
         match store {
             Some(store) => Ok(vec![client.store(store).status().await?]),
             None => Ok(client.status().await?.stores),

@@ -16,6 +16,7 @@ mod resolve;
 mod settings;
 mod socket;
 mod stores;
+mod tls;
 mod units;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use crate::kafka::KafkaConfig;
 use crate::peer::PeerConfig;
 use crate::telemetry::LogConfig;
+use crate::tls::TlsFiles;
 
 pub use self::names::{StoreName, TopicName};
 pub use self::problem::{ConfigError, Problem};
@@ -46,6 +48,10 @@ pub struct ServeConfig {
     pub listen: Option<SocketAddr>,
     /// gRPC over a Unix socket.
     pub socket: Option<SocketConfig>,
+    /// TLS of [`ServeConfig::listen`]; none: it speaks plain text.
+    pub tls: Option<TlsFiles>,
+    /// gRPC for other nodes; none: they ask where everybody calls.
+    pub peer_listen: Option<PeerListen>,
     /// The Prometheus endpoint.
     pub metrics: Option<SocketAddr>,
     /// Bytes for the block cache and for what restores hold.
@@ -62,6 +68,14 @@ pub struct ServeConfig {
     pub stores: Vec<StoreConfig>,
     /// What is allowed and probably not wanted, each as a sentence to be logged once.
     pub warnings: Vec<String>,
+}
+
+/// Where other nodes ask for copies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerListen {
+    pub address: SocketAddr,
+    /// None: it speaks plain text.
+    pub tls: Option<TlsFiles>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

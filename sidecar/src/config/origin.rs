@@ -82,7 +82,7 @@ impl Place {
 }
 
 impl Settings {
-    pub(super) fn given(&self) -> [(&'static str, Option<String>); 14] {
+    pub(super) fn given(&self) -> [(&'static str, Option<String>); 19] {
         let [data, bootstrap] = self.place.given();
         [
             data,
@@ -91,9 +91,14 @@ impl Settings {
             ("socket", text(&self.socket)),
             ("socket_mode", self.socket_mode.clone()),
             ("socket_group", self.socket_group.clone()),
+            ("tls_certificate", text(&self.tls_certificate)),
+            ("tls_key", text(&self.tls_key)),
+            ("tls_client_ca", text(&self.tls_client_ca)),
             ("metrics", self.metrics.clone()),
             ("memory", self.memory.clone()),
             ("restore_rate", self.restore_rate.clone()),
+            ("peer_listen", self.peer_listen.clone()),
+            ("peer_ca", text(&self.peer_ca)),
             ("peers", self.peers.as_ref().map(|peers| peers.join(","))),
             ("peer_secret_file", text(&self.peer_secret_file)),
             ("peer_rate", self.peer_rate.clone()),
@@ -145,6 +150,11 @@ fn about(problem: &Problem) -> Option<About<'_>> {
         | Problem::SocketGroupUnreadable { .. }
         | Problem::SocketGroupForbidden { .. }
         | Problem::SocketGroupShutOut => top("socket_group"),
+        Problem::TlsMissing { setting, .. } | Problem::TlsWithoutListen { setting } => top(setting),
+        Problem::Tls(error) => top(error.setting()),
+        Problem::PeerCaUnused | Problem::PeerCa(_) => top("peer_ca"),
+        Problem::PeerCaMissing { .. } => top("peers"),
+        Problem::PeerListenTwice { .. } => top("peer_listen"),
         Problem::DrainDelay { .. } => top("drain_delay"),
         Problem::Memory { .. } | Problem::MemoryTooSmall { .. } => top("memory"),
         Problem::RestoreRate(_) => top("restore_rate"),

@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use outrigger_client::Tls;
+
 use super::kafka::without_user;
 use super::problem::Problem;
 use super::settings::Settings;
@@ -14,16 +16,30 @@ use crate::peer::{PeerAddress, PeerConfig, RATE_MIN, Secret};
 /// longer than for its log.
 pub(super) const PEERS_MAX: usize = 16;
 
-pub(super) fn resolve(settings: &Settings, problems: &mut Vec<Problem>) -> PeerConfig {
+/// `tls`: towards peers.
+pub(super) fn resolve(
+    settings: &Settings,
+    tls: Option<Tls>,
+    problems: &mut Vec<Problem>,
+) -> PeerConfig {
     let Settings { peers, peer_secret_file, peer_rate, .. } = settings;
     let config = PeerConfig {
         addresses: addresses(peers.as_deref().unwrap_or_default(), problems),
         secret: peer_secret_file.as_deref().and_then(|path| secret(path, problems)),
+        tls,
         rate: peer_rate.as_deref().and_then(|rate| self::rate(rate, problems)),
     };
     if peer_secret_file.is_none() {
-        let given = [("peers", peers.is_some()), ("peer_rate", peer_rate.is_some())];
-        let alone = given.into_iter().filter(|(_, given)| *given);
+        let certified = settings.peer_ca.is_some();
+        let plain = config.addresses.iter().any(|peer| !peer.speaks_tls());
+        // Without a secret a copy is given only where certificates are asked for.
+        let listens = settings.peer_listen.as_deref().is_some_and(|listen| listen != "off");
+        let alone = [
+            ("peers", peers.is_some() && (!certified || plain)),
+            ("peer_rate", peer_rate.is_some() && !(certified && listens)),
+            ("peer_listen", listens && !certified),
+        ];
+        let alone = alone.into_iter().filter(|(_, alone)| *alone);
         problems.extend(alone.map(|(setting, _)| Problem::PeerSecretMissing { setting }));
     }
     config

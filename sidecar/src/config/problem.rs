@@ -12,6 +12,7 @@ use super::peers::PEERS_MAX;
 use super::stores::{PARTITIONS_MAX, REPLICATION_MAX, STORES_MAX};
 use super::units::RateError;
 use crate::peer::{AddressError, RATE_MIN, SecretError};
+use crate::tls::TlsError;
 
 /// All problems of one configuration.
 #[derive(Debug)]
@@ -90,6 +91,27 @@ pub enum Problem {
     #[error("socket_group: the socket's mode lets no group connect: give --socket-mode 0660 too")]
     SocketGroupShutOut,
     #[error(
+        "{missing}: {setting} is given and this is not: give a certificate and its key, both or none"
+    )]
+    TlsMissing { setting: &'static str, missing: &'static str },
+    #[error(
+        "{setting}: `listen` is off, and a socket speaks no TLS: give --listen an address, or leave it out"
+    )]
+    TlsWithoutListen { setting: &'static str },
+    #[error(
+        "peer_ca: there is nobody whose certificate it could be about: give --peer-listen, or --peers with https://, or \
+         leave it out"
+    )]
+    PeerCaUnused,
+    #[error("peers: {peer} speaks TLS: give --peer-ca with the authorities that vouch for peers")]
+    PeerCaMissing { peer: String },
+    #[error("peer_ca: {0}")]
+    PeerCa(outrigger_client::TlsError),
+    #[error("peer_listen: {address} is taken by `{other}`: give another port")]
+    PeerListenTwice { address: std::net::SocketAddr, other: &'static str },
+    #[error(transparent)]
+    Tls(TlsError),
+    #[error(
         "drain_delay: `{value}` is not a duration: give a whole number with its unit, such as 5s or 2m, or `off`"
     )]
     DrainDelay { value: String },
@@ -111,7 +133,10 @@ pub enum Problem {
     TooManyPeers { count: usize },
     #[error("peers: `{peer}` is given twice: remove one of them")]
     PeerTwice { peer: String },
-    #[error("{setting}: it needs the secret of the peers: give --peer-secret-file too")]
+    #[error(
+        "{setting}: peers cannot be told from anybody else: give --peer-secret-file, or TLS with --peer-listen, \
+         --peer-ca and https:// for every peer"
+    )]
     PeerSecretMissing { setting: &'static str },
     #[error("peer_secret_file: {}: {error}", .path.display())]
     PeerSecret { path: PathBuf, error: SecretError },

@@ -13,7 +13,7 @@ use super::origin::Origins;
 use super::problem::{ConfigError, Problem};
 use super::settings::{DiskArgs, File, OfflineArgs, Place, ReadFile, ServeArgs, Settings};
 use super::units::{parse_duration, parse_rate, parse_size};
-use super::{MEMORY_MIN_BYTES, ServeConfig, kafka, peers, socket, stores};
+use super::{MEMORY_MIN_BYTES, ServeConfig, kafka, peers, socket, stores, tls};
 use crate::kafka::KafkaConfig;
 use crate::telemetry::{LogConfig, LogFormat};
 
@@ -69,13 +69,16 @@ impl ServeArgs {
         let origins = Origins::new(self.config.as_deref(), lines, &file, given);
         let settings = self.settings.over(&file);
         let bootstrap = brokers(settings.place.bootstrap.as_deref(), &mut problems);
+        let listen = settings.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
+        let listen = address("listen", listen, &mut problems);
+        let peer_listen = settings.peer_listen.as_deref().unwrap_or("off");
+        let peer_listen = address("peer_listen", peer_listen, &mut problems);
+        let tls = tls::resolve(&settings, listen, peer_listen, &mut problems);
         let config = ServeConfig {
             data: data(settings.place.data.clone(), &mut problems),
-            listen: address(
-                "listen",
-                settings.listen.as_deref().unwrap_or(LISTEN_DEFAULT),
-                &mut problems,
-            ),
+            listen,
+            tls: tls.callers,
+            peer_listen: tls.peer_listen,
             metrics: address(
                 "metrics",
                 settings.metrics.as_deref().unwrap_or(METRICS_DEFAULT),
@@ -85,7 +88,7 @@ impl ServeArgs {
             memory_bytes: memory(settings.memory.as_deref(), &mut problems),
             restore_rate: restore_rate(settings.restore_rate.as_deref(), &mut problems),
             ready_lag_max: settings.ready_lag_max,
-            peer: peers::resolve(&settings, &mut problems),
+            peer: peers::resolve(&settings, tls.peers, &mut problems),
             drain_delay: drain_delay(settings.drain_delay.as_deref(), &mut problems),
             log: log(&settings, &mut problems),
             kafka: KafkaConfig {
@@ -247,6 +250,12 @@ fn check_endpoints(config: &ServeConfig, listen: Option<&str>, problems: &mut Ve
         && config.listen == Some(address)
     {
         problems.push(Problem::MetricsOnListen { address });
+    }
+    let address = config.peer_listen.as_ref().map(|peers| peers.address);
+    if let Some(address) = address.filter(|address| address.port() != 0) {
+        let others = [("listen", config.listen), ("metrics", config.metrics)];
+        let taken = others.into_iter().find(|(_, other)| *other == Some(address));
+        problems.extend(taken.map(|(other, _)| Problem::PeerListenTwice { address, other }));
     }
 }
 

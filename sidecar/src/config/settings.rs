@@ -116,6 +116,19 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_SOCKET_GROUP", value_name = "GROUP")]
     pub(super) socket_group: Option<String>,
 
+    /// Speak TLS at --listen, with this certificate and those that vouch for it (PEM); a renewed file is taken without a
+    /// restart
+    #[arg(long, env = "OUTRIGGER_TLS_CERTIFICATE", value_name = "FILE")]
+    pub(super) tls_certificate: Option<PathBuf>,
+
+    /// Its private key (PEM, without a password)
+    #[arg(long, env = "OUTRIGGER_TLS_KEY", value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
+
+    /// Serve only callers at --listen who show a certificate that an authority of this file vouches for (PEM)
+    #[arg(long, env = "OUTRIGGER_TLS_CLIENT_CA", value_name = "FILE")]
+    pub(super) tls_client_ca: Option<PathBuf>,
+
     /// Address of the Prometheus endpoint, such as 127.0.0.1:7401 [default: off]
     #[arg(long, env = "OUTRIGGER_METRICS", value_name = "IP:PORT")]
     pub(super) metrics: Option<String>,
@@ -134,8 +147,17 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_READY_LAG_MAX", value_name = "OFFSETS")]
     pub(super) ready_lag_max: Option<u64>,
 
+    /// Address where other nodes ask for copies, and nobody else for anything, or `off` [default: they ask at --listen]
+    #[arg(long, env = "OUTRIGGER_PEER_LISTEN", value_name = "IP:PORT")]
+    pub(super) peer_listen: Option<String>,
+
+    /// Authorities that vouch for other nodes (PEM): whoever asks at --peer-listen must show a certificate of them, and
+    /// so must a peer at https://; this node shows its own
+    #[arg(long, env = "OUTRIGGER_PEER_CA", value_name = "FILE")]
+    pub(super) peer_ca: Option<PathBuf>,
+
     /// Other nodes of the same stores, asked for a copy before a whole log is read, several separated by commas:
-    /// http://HOST:PORT as they listen; this node may be among them
+    /// http://HOST:PORT or https://HOST:PORT as they listen to peers; this node may be among them
     #[arg(long, env = "OUTRIGGER_PEERS", value_name = "URL,…", value_delimiter = ',')]
     pub(super) peers: Option<Vec<String>>,
 
@@ -197,10 +219,15 @@ pub(super) struct File {
     socket: Option<PathBuf>,
     socket_mode: Option<String>,
     socket_group: Option<String>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    tls_client_ca: Option<PathBuf>,
     metrics: Option<String>,
     memory: Option<String>,
     restore_rate: Option<String>,
     ready_lag_max: Option<u64>,
+    peer_listen: Option<String>,
+    peer_ca: Option<PathBuf>,
     peers: Option<Vec<String>>,
     peer_secret_file: Option<PathBuf>,
     peer_rate: Option<String>,
@@ -246,6 +273,9 @@ impl Settings {
         let Settings { peers, peer_secret_file, peer_rate, socket_mode, socket_group, .. } = self;
         (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
         (*socket_mode, *socket_group) = (None, None);
+        let Settings { tls_certificate, tls_key, tls_client_ca, peer_listen, peer_ca, .. } = self;
+        (*tls_certificate, *tls_key, *tls_client_ca) = (None, None, None);
+        (*peer_listen, *peer_ca) = (None, None);
     }
 
     /// Returns these settings, and the file's where these say nothing.
@@ -256,10 +286,15 @@ impl Settings {
             socket: self.socket.or_else(|| file.socket.clone()),
             socket_mode: self.socket_mode.or_else(|| file.socket_mode.clone()),
             socket_group: self.socket_group.or_else(|| file.socket_group.clone()),
+            tls_certificate: self.tls_certificate.or_else(|| file.tls_certificate.clone()),
+            tls_key: self.tls_key.or_else(|| file.tls_key.clone()),
+            tls_client_ca: self.tls_client_ca.or_else(|| file.tls_client_ca.clone()),
             metrics: self.metrics.or_else(|| file.metrics.clone()),
             memory: self.memory.or_else(|| file.memory.clone()),
             restore_rate: self.restore_rate.or_else(|| file.restore_rate.clone()),
             ready_lag_max: self.ready_lag_max.or(file.ready_lag_max),
+            peer_listen: self.peer_listen.or_else(|| file.peer_listen.clone()),
+            peer_ca: self.peer_ca.or_else(|| file.peer_ca.clone()),
             peers: self.peers.or_else(|| file.peers.clone()),
             peer_secret_file: self.peer_secret_file.or_else(|| file.peer_secret_file.clone()),
             peer_rate: self.peer_rate.or_else(|| file.peer_rate.clone()),
@@ -293,6 +328,9 @@ impl File {
         let File { peers, peer_secret_file, peer_rate, socket_mode, socket_group, .. } = self;
         (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
         (*socket_mode, *socket_group) = (None, None);
+        let File { tls_certificate, tls_key, tls_client_ca, peer_listen, peer_ca, .. } = self;
+        (*tls_certificate, *tls_key, *tls_client_ca) = (None, None, None);
+        (*peer_listen, *peer_ca) = (None, None);
     }
 
     fn take(top: &mut Section<'_>) -> File {
@@ -303,10 +341,15 @@ impl File {
             socket: top.path("socket"),
             socket_mode: top.text("socket_mode"),
             socket_group: top.text("socket_group"),
+            tls_certificate: top.path("tls_certificate"),
+            tls_key: top.path("tls_key"),
+            tls_client_ca: top.path("tls_client_ca"),
             metrics: top.text("metrics"),
             memory: top.text("memory"),
             restore_rate: top.text("restore_rate"),
             ready_lag_max: top.number("ready_lag_max"),
+            peer_listen: top.text("peer_listen"),
+            peer_ca: top.path("peer_ca"),
             peers: top.texts("peers"),
             peer_secret_file: top.path("peer_secret_file"),
             peer_rate: top.text("peer_rate"),

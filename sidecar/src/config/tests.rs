@@ -167,7 +167,7 @@ fn a_value_that_is_wrong_is_told_with_its_line_and_what_was_meant() {
         "- bootstrap: `b` is not a broker's address: give HOST:PORT, several separated by commas (o.toml:2)\n",
         "or `off` (o.toml:3)\n",
         "such as 256MiB or 1GiB (o.toml:4)\n",
-        "give --peer-secret-file too (o.toml:5)\n",
+        "https:// for every peer (o.toml:5)\n",
         "- kafka: sasl.passwrd: librdkafka has no setting of this name: did you mean `sasl.password`? (o.toml:8)\n",
         ": did you mean `security.protocol`? (o.toml:9)\n",
         "- kafka: security.protocol: Invalid value",
@@ -627,7 +627,7 @@ fn peers_their_secret_and_the_rate_are_taken_from_flags_and_file() {
 fn what_is_no_peer_is_refused_by_name() {
     let (_file, path) = secret(SECRET);
     let problem = |peers: &str| problem(&["--peers", peers, "--peer-secret-file", &path], MINIMAL);
-    for bad in ["", "b", "b:7400", "https://b:7400", "http://b", "http://b:7400/x"] {
+    for bad in ["", "b", "b:7400", "https://b", "http://b", "http://b:7400/x"] {
         let text = problem(bad);
         assert!(text.starts_with(&format!("peers: `{bad}` is not a peer")), "{text}");
         assert!(text.contains("http://10.0.0.2:7400"), "{text}");
@@ -655,7 +655,7 @@ fn a_node_beside_another_reads_the_log_and_asks_no_peer() {
 fn peers_without_a_secret_are_refused() {
     for (setting, value) in [("peers", "http://b:1"), ("peer_rate", "50MiB")] {
         let text = problem(&[&format!("--{}", setting.replace('_', "-")), value], MINIMAL);
-        assert!(text.starts_with(&format!("{setting}: it needs the secret")), "{text}");
+        assert!(text.starts_with(&format!("{setting}: peers cannot be told from")), "{text}");
         assert!(text.contains("--peer-secret-file"), "{text}");
     }
 }

@@ -68,7 +68,10 @@ impl ClusterError {
                     Exit::Unavailable
                 }
                 NodeError::Threads(_) => Exit::TryAgain,
-                NodeError::Running | NodeError::NotRunning => Exit::Internal,
+                // These nodes speak no TLS.
+                NodeError::Claim(ClaimError::Tls(_))
+                | NodeError::Running
+                | NodeError::NotRunning => Exit::Internal,
             },
         }
     }

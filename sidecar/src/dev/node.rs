@@ -151,6 +151,8 @@ impl Node {
             resources,
             restore_rate: None,
             listen: Some(listen),
+            tls: None,
+            peer_listen: None,
             socket: None,
             ready_lag_max: None,
             sampler: None,

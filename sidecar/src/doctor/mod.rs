@@ -26,7 +26,7 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
     for warning in &config.warnings {
         findings.warn(warning.clone(), "correct the configuration, if this is not meant");
     }
-    certificates::examine(&config.kafka, &mut findings);
+    certificates::examine(config, &mut findings);
     // Kafka is asked before the disk: what is held there would keep a node from starting while Kafka does not answer.
     let facts = survey::describe(config)?;
     let stores = config.stores.iter().zip(facts);

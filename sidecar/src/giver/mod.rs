@@ -33,7 +33,7 @@ const RESUME_MAX: Duration = Duration::from_secs(120);
 const AGE_MAX: Duration = Duration::from_secs(600);
 
 pub struct Giver {
-    secret: Secret,
+    secret: Option<Secret>,
     pace: Pace,
     stores: Vec<Arc<Store>>,
     /// How many leases are given; it is counted under no other lock.
@@ -103,11 +103,11 @@ pub struct Chunk {
 }
 
 impl Giver {
-    /// A giver of these stores; none without a secret.
+    /// A giver of these stores; none where peers cannot be told from anybody else.
     pub fn new(config: &PeerConfig, stores: Vec<StoreHandle>) -> Option<Giver> {
         let store = |handle| Arc::new(Store { handle, held: Mutex::new(None) });
-        Some(Giver {
-            secret: config.secret.clone()?,
+        config.knows_peers().then(|| Giver {
+            secret: config.secret.clone(),
             pace: Pace::new(config.rate),
             stores: stores.into_iter().map(store).collect(),
             takers: Arc::default(),
@@ -115,9 +115,11 @@ impl Giver {
         })
     }
 
-    /// Whether this value of the header `authorization` has the secret.
-    pub fn allows(&self, authorization: &[u8]) -> bool {
-        self.secret.allows(authorization)
+    /// Whether a caller with this header `authorization` may have copies. Where nodes share no secret, none but them gets
+    /// through to the listener.
+    pub fn allows(&self, authorization: Option<&[u8]>) -> bool {
+        let Some(secret) = &self.secret else { return true };
+        authorization.is_some_and(|said| secret.allows(said))
     }
 
     /// How long to wait before `bytes` are given.

@@ -79,13 +79,13 @@ struct Unsent {
 }
 
 impl Calls {
-    pub(super) fn new(
-        routes: Routes,
-        activity: Arc<Activity>,
-        share: Share,
-        caller: Caller,
-    ) -> Calls {
-        Calls { routes, activity, share, caller }
+    pub(super) fn new(routes: Routes, activity: Arc<Activity>, share: Share) -> Calls {
+        Calls { routes, activity, share, caller: Caller::default() }
+    }
+
+    /// The same calls, of somebody who is known.
+    pub(super) fn of(self, caller: Caller) -> Calls {
+        Calls { caller, ..self }
     }
 }
 

@@ -1,10 +1,12 @@
 //! One connection: HTTP/2 on a socket, from its preface to its end, which is in order wherever somebody may wait.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +14,8 @@ use super::activity::{Activity, Use, WornOut};
 use super::call::Calls;
 use super::listen::Socket;
 use super::together::Together;
+use crate::access::Caller;
+use crate::tls::{Shown, TlsServer};
 
 /// What a caller may send ahead of us and ask for at the same time, in bytes and calls. All of it is memory that a
 /// caller may simply take, so that only the first connections have much.
@@ -52,19 +56,29 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// cut off.
 const LEAVE_MAX: Duration = Duration::from_millis(250);
 
+/// How often the wall clock is looked at for the end of a caller's certificate.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
+
 /// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
     /// Its caller ended it, or the node ends.
     Ended,
     WornOut(WornOut),
     /// Another one needed its place.
     Displaced,
+    /// No TLS came of it, and why.
+    Handshake(String),
+    /// The certificate that its caller showed has ended.
+    Expired,
 }
 
 impl Closed {
+    /// The name of a connection whose handshake came to nothing.
+    pub(super) const HANDSHAKE: &str = "handshake";
+
     /// What it is called where it was our choice.
-    pub(super) fn name(self) -> Option<&'static str> {
+    pub(super) fn name(&self) -> Option<&'static str> {
         match self {
             Closed::Ended => None,
             Closed::WornOut(WornOut::Silent) => Some("silent"),
@@ -72,30 +86,57 @@ impl Closed {
             Closed::WornOut(WornOut::Old) => Some("old"),
             Closed::WornOut(WornOut::Stuck) => Some("stuck"),
             Closed::Displaced => Some("displaced"),
+            Closed::Handshake(_) => Some(Closed::HANDSHAKE),
+            Closed::Expired => Some("expired"),
         }
     }
 }
 
+/// A connection that was accepted, before the first word of HTTP/2.
+pub(super) enum Begun {
+    Plain(Box<dyn Socket>, Caller),
+    /// The handshake comes first.
+    Tls(TcpStream, TlsServer),
+}
+
 pub(super) async fn serve(
-    socket: Box<dyn Socket>,
+    begun: Begun,
     windows: Windows,
     calls: Calls,
     activity: Arc<Activity>,
     ending: CancellationToken,
 ) -> Closed {
+    let ends = async {
+        tokio::select! {
+            biased;
+            () = ending.cancelled() => Closed::Ended,
+            () = activity.told_to_leave() => Closed::Displaced,
+            why = activity.worn_out() => Closed::WornOut(why),
+        }
+    };
+    let mut ends = std::pin::pin!(ends);
+    let (socket, Shown { caller, ends: certificate_ends }) = tokio::select! {
+        biased;
+        shaken = begun.shake() => match shaken {
+            Ok(shaken) => shaken,
+            Err(error) => return Closed::Handshake(error.to_string()),
+        },
+        why = &mut ends => return why,
+    };
+    let calls = calls.of(caller);
     let connection = http2(windows).serve_connection(TokioIo::new(Together::new(socket)), calls);
     let mut connection = std::pin::pin!(connection);
     let why = tokio::select! {
         biased;
         // However its caller ended it, that is nobody's news.
         _ended = &mut connection => return Closed::Ended,
-        () = ending.cancelled() => Closed::Ended,
-        () = activity.told_to_leave() => Closed::Displaced,
-        why = activity.worn_out() => Closed::WornOut(why),
+        why = &mut ends => why,
+        () = until(certificate_ends) => Closed::Expired,
     };
     let taken_leave_of = match why {
         // Nobody is there, or somebody who does not listen.
-        Closed::WornOut(WornOut::Silent | WornOut::Stuck) => false,
+        Closed::WornOut(WornOut::Silent | WornOut::Stuck) | Closed::Handshake(_) => false,
+        Closed::Expired => true,
         Closed::Ended | Closed::Displaced | Closed::WornOut(WornOut::Idle | WornOut::Old) => {
             activity.used(Instant::now()) != Use::NoCallYet
         }
@@ -106,9 +147,31 @@ pub(super) async fn serve(
             biased;
             _ended = &mut connection => {}
             () = activity.quiet_for(LEAVE_MAX) => {}
+            // Its calls are those of nobody who is known any more.
+            () = tokio::time::sleep(LEAVE_MAX), if why == Closed::Expired => {}
         }
     }
     why
+}
+
+impl Begun {
+    async fn shake(self) -> io::Result<(Box<dyn Socket>, Shown)> {
+        match self {
+            Begun::Plain(socket, caller) => Ok((socket, Shown { caller, ends: None })),
+            Begun::Tls(socket, server) => {
+                let (stream, shown) = server.accept(socket).await?;
+                Ok((Box::new(stream), shown))
+            }
+        }
+    }
+}
+
+/// Waits until the wall clock shows this; for ever without it. The clock may be set meanwhile.
+async fn until(end: Option<SystemTime>) {
+    let Some(end) = end else { return std::future::pending().await };
+    while let Ok(left) = end.duration_since(SystemTime::now()) {
+        tokio::time::sleep(left.min(CLOCK_EVERY)).await;
+    }
 }
 
 fn http2(windows: Windows) -> http2::Builder<TokioExecutor> {

@@ -15,11 +15,12 @@ use tonic::service::Routes;
 
 use super::activity::Activity;
 use super::call::Calls;
-use super::connection::{self, Closed, Windows};
+use super::connection::{self, Begun, Closed, Windows};
 use super::room::Room;
 use super::seldom::Seldom;
 use crate::access::Caller;
 use crate::telemetry::metrics;
+use crate::tls::TlsServer;
 
 /// Connections at the same time through each address: callers of one never take the places of the other. More wait
 /// to be accepted, and push out those that make no calls.
@@ -39,18 +40,20 @@ const NEWS_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub enum Listener {
     Tcp(TcpListener),
+    Tls(TcpListener, TlsServer),
     Unix(UnixListener),
+}
+
+/// Whom a listener is for, as metrics and the log name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    Callers,
+    Peers,
 }
 
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
-
-/// A connection that has no place yet.
-struct Accepted {
-    socket: Box<dyn Socket>,
-    caller: Caller,
-}
 
 /// Who is connected through one listener.
 struct Places {
@@ -63,15 +66,22 @@ struct Places {
     full: Seldom,
     /// How often this node closed connections, by why.
     closed: BTreeMap<&'static str, Seldom>,
+    /// Why the last handshake came to nothing.
+    handshake: String,
 }
 
 /// Serves until `ending`, and then until the last call is answered. Dropped, it cuts all connections.
-pub(super) async fn serve(listener: Listener, routes: Routes, ending: CancellationToken) {
-    let mut places = Places::new(listener.name());
+pub(super) async fn serve(
+    listener: Listener,
+    whom: For,
+    routes: Routes,
+    ending: CancellationToken,
+) {
+    let mut places = Places::new(listener.name(whom));
     let mut waiting = None;
     loop {
-        if let Some(accepted) = waiting.take() {
-            waiting = places.seat(accepted, &routes, &ending);
+        if let Some(begun) = waiting.take() {
+            waiting = places.seat(begun, &routes, &ending);
         }
         let placed = waiting.is_none();
         let news = places.news_at();
@@ -80,7 +90,7 @@ pub(super) async fn serve(listener: Listener, routes: Routes, ending: Cancellati
             () = ending.cancelled() => break,
             Some(closed) = places.connections.join_next_with_id() => places.vacate(closed),
             accepted = listener.accept(), if placed => match accepted {
-                Ok(accepted) => waiting = Some(accepted),
+                Ok(begun) => waiting = Some(begun),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -116,26 +126,21 @@ impl Places {
             room: Room::new(),
             full: Seldom::new(NEWS_EVERY),
             closed: BTreeMap::new(),
+            handshake: String::new(),
         }
     }
 
     /// Gives the connection back while there is no place for it, and makes room for it.
-    fn seat(
-        &mut self,
-        accepted: Accepted,
-        routes: &Routes,
-        ending: &CancellationToken,
-    ) -> Option<Accepted> {
+    fn seat(&mut self, begun: Begun, routes: &Routes, ending: &CancellationToken) -> Option<Begun> {
         if self.activities.len() >= CONNECTIONS_MAX {
             self.make_way();
-            return Some(accepted);
+            return Some(begun);
         }
-        let Accepted { socket, caller } = accepted;
         let activity = Arc::new(Activity::new());
-        let calls = Calls::new(routes.clone(), activity.clone(), self.room.share(), caller);
+        let calls = Calls::new(routes.clone(), activity.clone(), self.room.share());
         let wide = self.wide.len() < WIDE_MAX;
         let windows = if wide { Windows::WIDE } else { Windows::NARROW };
-        let served = connection::serve(socket, windows, calls, activity.clone(), ending.clone());
+        let served = connection::serve(begun, windows, calls, activity.clone(), ending.clone());
         let id = self.connections.spawn(served).id();
         if wide {
             self.wide.insert(id);
@@ -179,6 +184,9 @@ impl Places {
         self.wide.remove(&id);
         metrics::connections(self.listener, self.activities.len());
         let Some(name) = why.name() else { return };
+        if let Closed::Handshake(why) = why {
+            self.handshake = why;
+        }
         metrics::connection_closed(self.listener, name);
         let news = self.closed.entry(name).or_insert_with(|| Seldom::new(NEWS_EVERY));
         if let Some(times) = news.now(Instant::now()) {
@@ -201,36 +209,51 @@ impl Places {
     }
 
     fn tell(&self, why: &'static str, times: u64) {
+        if why == Closed::HANDSHAKE {
+            tracing::warn!(
+                listener = self.listener,
+                failed = times,
+                last = self.handshake,
+                "handshakes of TLS came to nothing: check what those callers trust, and the certificates that they show"
+            );
+            return;
+        }
         tracing::warn!(
             listener = self.listener,
             why,
             closed = times,
             connections = self.activities.len(),
-            "connections that make no calls, or take no answers, are closed"
+            "connections that make no calls, take no answers, or whose caller's certificate has ended, are closed"
         );
     }
 }
 
 impl Listener {
-    fn name(&self) -> &'static str {
-        match self {
-            Listener::Tcp(_) => "tcp",
-            Listener::Unix(_) => "socket",
+    fn name(&self, whom: For) -> &'static str {
+        match (self, whom) {
+            (_, For::Peers) => "peers",
+            (Listener::Tcp(_) | Listener::Tls(..), For::Callers) => "tcp",
+            (Listener::Unix(_), For::Callers) => "socket",
         }
     }
 
-    async fn accept(&self) -> io::Result<Accepted> {
+    async fn accept(&self) -> io::Result<Begun> {
+        // Answers are small and awaited: waiting for more to send with them only delays them.
         match self {
             Listener::Tcp(listener) => {
                 let (socket, _address) = listener.accept().await?;
-                // Answers are small and awaited: waiting for more to send with them only delays them.
                 socket.set_nodelay(true)?;
-                Ok(Accepted { socket: Box::new(socket), caller: Caller::default() })
+                Ok(Begun::Plain(Box::new(socket), Caller::default()))
+            }
+            Listener::Tls(listener, server) => {
+                let (socket, _address) = listener.accept().await?;
+                socket.set_nodelay(true)?;
+                Ok(Begun::Tls(socket, server.clone()))
             }
             Listener::Unix(listener) => {
                 let (socket, _address) = listener.accept().await?;
                 let caller = Caller::user(socket.peer_cred()?.uid());
-                Ok(Accepted { socket: Box::new(socket), caller })
+                Ok(Begun::Plain(Box::new(socket), caller))
             }
         }
     }

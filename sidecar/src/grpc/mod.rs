@@ -58,6 +58,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tower::util::MapResponseLayer;
 
 use self::health::Health;
+use self::listen::For;
 use self::peer::Peers;
 use self::service::Service;
 use self::stores::Stores;
@@ -74,6 +75,8 @@ const GRACE: Duration = Duration::from_secs(12);
 
 pub struct Server {
     pub listeners: Vec<Listener>,
+    /// Where other nodes ask for copies, and nobody else for anything. None: they ask where everybody does.
+    pub peer_listener: Option<Listener>,
     /// The stores, whose names are different.
     pub stores: Vec<StoreHandle>,
     pub throttle: RestoreThrottle,
@@ -104,13 +107,19 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     }
     let reporter = HealthReporter::new();
     let peers = server.giver.map(|giver| Peers::new(giver, &service));
-    let routes = routes(&service, peers.clone(), reporter.clone())?;
+    let everywhere = peers.clone().filter(|_| server.peer_listener.is_none());
+    let routes = routes(&service, everywhere, reporter.clone())?;
+    let for_peers = server.peer_listener.zip(peers.clone());
     let Server { ready_lag_max, hung, leaving, .. } = server;
     let health = Health::named(reporter, stores, ready_lag_max, hung, leaving).await;
 
     let mut listening = JoinSet::new();
     for listener in server.listeners {
-        listening.spawn(listen::serve(listener, routes.clone(), ending.clone()));
+        listening.spawn(listen::serve(listener, For::Callers, routes.clone(), ending.clone()));
+    }
+    if let Some((listener, peers)) = for_peers {
+        let routes = Routes::new(peer_server(peers)).prepare();
+        listening.spawn(listen::serve(listener, For::Peers, routes, ending.clone()));
     }
     let expiring = async {
         if let Some(peers) = &peers {

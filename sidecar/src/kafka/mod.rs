@@ -49,7 +49,7 @@ use crate::log::{Log, LogSink, Wake};
 use crate::vital::{self, Pulse, Work};
 use crate::watchdog::{Watched, Worker};
 
-pub use self::certificates::{Certificate, CertificateError, Validity, certificates, unfit};
+pub use self::certificates::{certificates, unfit};
 pub use self::config::{KafkaConfig, KafkaStartError};
 pub use self::create::{CreateTopicError, Created, TopicSettings, create_topic};
 pub use self::placement::{Placement, PlacementError, placement};

@@ -63,7 +63,7 @@ fn damaged() -> Said {
 
 async fn take(data: &Path, addresses: Vec<PeerAddress>) -> Result<String, TakeError> {
     let secret = Some(Secret::new("of-all-nodes-of-the-test").unwrap());
-    let taker = Taker::new(&PeerConfig { addresses, secret, rate: None }, data).unwrap();
+    let taker = Taker::new(&PeerConfig { addresses, secret, tls: None, rate: None }, data).unwrap();
     let wanted = Wanted { generation: Generation(1), identity: wanted(), suspects: vec![] };
     let taken = taker.take(wanted, Arc::new(|_| {}), &CancellationToken::new()).await;
     taken.map(|taken| taken.peer)

@@ -21,6 +21,8 @@ mod transfer;
 
 use std::num::NonZeroU64;
 
+use outrigger_client::Tls;
+
 pub use address::{AddressError, PeerAddress};
 pub use secret::{Secret, SecretError};
 pub use taker::{Report, TakeError, Taken, Taker, Wanted};
@@ -37,15 +39,23 @@ pub const RATE_MIN: u64 = 1 << 20;
 pub struct PeerConfig {
     /// Peers that are asked for a copy, in this order. A node may be its own peer: it is never READY when it asks.
     pub addresses: Vec<PeerAddress>,
-    /// What all nodes of a store know. Without it nothing is given and nobody is asked.
+    /// What all nodes of a store know.
     pub secret: Option<Secret>,
+    /// Which certificates peers have, and the one that this node shows them. Without it and without a secret nothing is
+    /// given and nobody is asked.
+    pub tls: Option<Tls>,
     /// Bytes a second that this node gives, to all takers together; [`RATE_MIN`] at least. None: as fast as it can.
     pub rate: Option<NonZeroU64>,
 }
 
 impl PeerConfig {
+    /// Whether a peer can be told from anybody else.
+    pub fn knows_peers(&self) -> bool {
+        self.secret.is_some() || self.tls.is_some()
+    }
+
     /// Whether somebody is asked for a copy where that helps.
     pub fn asks(&self) -> bool {
-        self.secret.is_some() && !self.addresses.is_empty()
+        self.knows_peers() && !self.addresses.is_empty()
     }
 }

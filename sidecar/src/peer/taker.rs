@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use outrigger_client::TlsConnector;
 use outrigger_core::offset::Generation;
 use outrigger_core::peer::Transfer;
 use outrigger_core::store::StoreError;
@@ -31,7 +32,9 @@ pub struct Taker(Arc<Taking>);
 
 struct Taking {
     addresses: Vec<PeerAddress>,
-    secret: Secret,
+    secret: Option<Secret>,
+    /// What connects to peers that speak TLS.
+    tls: Option<TlsConnector>,
     data: PathBuf,
 }
 
@@ -84,9 +87,12 @@ fn reasons(peers: &[(String, String)]) -> String {
 impl Taker {
     /// A taker; none when nobody is to be asked. `data` is the data directory, locked by this process.
     pub fn new(config: &PeerConfig, data: &Path) -> Option<Taker> {
-        let secret = config.secret.clone().filter(|_| config.asks())?;
-        let addresses = config.addresses.clone();
-        Some(Taker(Arc::new(Taking { addresses, secret, data: data.to_owned() })))
+        if !config.asks() {
+            return None;
+        }
+        let PeerConfig { addresses, secret, tls, .. } = config.clone();
+        let tls = tls.map(|tls| tls.connector());
+        Some(Taker(Arc::new(Taking { addresses, secret, tls, data: data.to_owned() })))
     }
 
     /// Takes a copy to where `StoreCall::Adopt` finds it. Returns what it is, and which peer gave it. What came stays
@@ -105,7 +111,8 @@ impl Taker {
             incoming.take_if(|incoming| incoming.manifest().peer != name);
             let ask = Ask {
                 peer,
-                secret: &self.0.secret,
+                secret: self.0.secret.as_ref(),
+                tls: self.0.tls.as_ref(),
                 identity: &wanted.identity,
                 directory: &directory,
                 cancel,
@@ -196,7 +203,7 @@ async fn insist(
         let more = incoming.as_ref().map(Incoming::bytes) > before;
         let broke_off = match &error {
             TransferError::Status(_) | TransferError::Silent(_) => more,
-            TransferError::Connect => reconnects > 0,
+            TransferError::Connect(_) => reconnects > 0,
             TransferError::Land(IncomingError::Damaged { .. }) => more,
             TransferError::Cancelled
             | TransferError::Manifest(_)

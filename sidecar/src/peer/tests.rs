@@ -51,6 +51,7 @@ impl Node {
         let config = PeerConfig {
             addresses: vec![],
             secret: Some(Secret::new(SECRET).unwrap()),
+            tls: None,
             rate: rate.and_then(NonZeroU64::new),
         };
         let stop = CancellationToken::new();
@@ -94,6 +95,7 @@ async fn serve(
     let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = PeerAddress::parse(&format!("http://{}", tcp.local_addr().unwrap())).unwrap();
     let server = Server {
+        peer_listener: None,
         listeners: vec![Listener::Tcp(tcp)],
         stores: runtime.handles(),
         throttle: runtime.throttle(),
@@ -127,7 +129,8 @@ async fn write(store: &StoreHandle, rows: usize) {
 }
 
 fn taker(data: &Path, secret: &str, addresses: Vec<PeerAddress>) -> Taker {
-    let config = PeerConfig { addresses, secret: Some(Secret::new(secret).unwrap()), rate: None };
+    let config =
+        PeerConfig { addresses, secret: Some(Secret::new(secret).unwrap()), tls: None, rate: None };
     Taker::new(&config, data).unwrap()
 }
 
@@ -310,8 +313,12 @@ async fn a_peer_that_ends_midway_is_left_within_bounded_time_and_says_so() {
 #[tokio::test]
 async fn a_checkpoint_that_lost_a_file_is_given_to_nobody_else() {
     let node = Node::start(1, None).await;
-    let config =
-        PeerConfig { addresses: vec![], secret: Some(Secret::new(SECRET).unwrap()), rate: None };
+    let config = PeerConfig {
+        addresses: vec![],
+        secret: Some(Secret::new(SECRET).unwrap()),
+        tls: None,
+        rate: None,
+    };
     let giver = Giver::new(&config, vec![node.store.clone()]).unwrap();
     let mut lease = giver.lease("notes", None).unwrap();
     let broken = lease.id().to_owned();
@@ -334,8 +341,12 @@ async fn a_checkpoint_that_lost_a_file_is_given_to_nobody_else() {
 async fn a_checkpoint_of_a_copy_that_was_replaced_is_given_to_nobody_not_even_to_who_has_some_of_it()
  {
     let node = Node::start(2, None).await;
-    let config =
-        PeerConfig { addresses: vec![], secret: Some(Secret::new(SECRET).unwrap()), rate: None };
+    let config = PeerConfig {
+        addresses: vec![],
+        secret: Some(Secret::new(SECRET).unwrap()),
+        tls: None,
+        rate: None,
+    };
     let giver = Giver::new(&config, vec![node.store.clone()]).unwrap();
     let lease = giver.lease("notes", None).unwrap();
     let (replaced, generation) = (lease.id().to_owned(), lease.checkpoint().generation());
@@ -396,8 +407,12 @@ async fn a_node_without_a_secret_and_one_without_the_store_say_so() {
 #[tokio::test]
 async fn takers_share_a_checkpoint_and_a_node_that_is_not_ready_gives_none() {
     let node = Node::start(2, None).await;
-    let config =
-        PeerConfig { addresses: vec![], secret: Some(Secret::new(SECRET).unwrap()), rate: None };
+    let config = PeerConfig {
+        addresses: vec![],
+        secret: Some(Secret::new(SECRET).unwrap()),
+        tls: None,
+        rate: None,
+    };
     let giver = Giver::new(&config, vec![node.store.clone()]).unwrap();
     let one = giver.lease("notes", None).unwrap();
     let other = giver.lease("notes", None).unwrap();

@@ -1,8 +1,10 @@
 //! One stream of one peer: it is asked for, checked, and written to the disk on a thread of its own meanwhile.
 
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
+use outrigger_client::TlsConnector;
 use outrigger_core::topic::Identity;
 use outrigger_proto::limits::{CHECKPOINT_MESSAGE_BYTES_MAX, CHUNK_BYTES};
 use outrigger_proto::peer::v1::checkpoint_response::Part;
@@ -48,7 +50,8 @@ const QUEUE_CHUNKS: usize = 8;
 /// What is asked of a peer.
 pub(super) struct Ask<'a> {
     pub(super) peer: &'a PeerAddress,
-    pub(super) secret: &'a Secret,
+    pub(super) secret: Option<&'a Secret>,
+    pub(super) tls: Option<&'a TlsConnector>,
     pub(super) identity: &'a Identity,
     /// The directory that it is put into.
     pub(super) directory: &'a Path,
@@ -59,8 +62,8 @@ pub(super) struct Ask<'a> {
 pub(super) enum TransferError {
     #[error("called off")]
     Cancelled,
-    #[error("it cannot be reached")]
-    Connect,
+    #[error("it cannot be reached ({0})")]
+    Connect(String),
     #[error("no answer within {0:?}")]
     Silent(Duration),
     #[error("{}", refusal(.0))]
@@ -73,9 +76,17 @@ pub(super) enum TransferError {
     Land(#[from] IncomingError),
 }
 
+/// The last cause: those before it say only that there is no connection.
+fn why(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => why(cause),
+        None => error.to_string(),
+    }
+}
+
 fn refusal(status: &Status) -> String {
     match status.code() {
-        Code::Unimplemented => "it gives no copies: it runs without a peer secret".to_owned(),
+        Code::Unimplemented => "it gives no copies at this address: it runs without a peer secret, or listens to peers elsewhere".to_owned(),
         code => format!("{code:?}: {}", told(status.message())),
     }
 }
@@ -129,8 +140,14 @@ impl Ask<'_> {
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
             .max_frame_size(FRAME_BYTES);
-        let connected = self.within(CONNECT_MAX, endpoint.connect()).await?;
-        let channel = connected.map_err(|_| TransferError::Connect)?;
+        let connecting = async {
+            match self.tls.filter(|_| self.peer.speaks_tls()) {
+                Some(tls) => endpoint.connect_with_connector(tls.clone()).await,
+                None => endpoint.connect().await,
+            }
+        };
+        let connected = self.within(CONNECT_MAX, connecting).await?;
+        let channel = connected.map_err(|error| TransferError::Connect(why(&error)))?;
         Ok(PeerClient::new(channel).max_decoding_message_size(CHECKPOINT_MESSAGE_BYTES_MAX))
     }
 
@@ -142,8 +159,10 @@ impl Ask<'_> {
         });
         let store = self.identity.store.clone();
         let mut request = Request::new(CheckpointRequest { store, resume });
-        let value = self.secret.authorization().parse().expect("a secret is visible ASCII");
-        request.metadata_mut().insert("authorization", value);
+        if let Some(secret) = self.secret {
+            let value = secret.authorization().parse().expect("a secret is visible ASCII");
+            request.metadata_mut().insert("authorization", value);
+        }
         request
     }
 

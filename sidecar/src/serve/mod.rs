@@ -125,6 +125,8 @@ impl ServeError {
         match self {
             ServeError::Claim(ClaimError::Data(_)) => Exit::DataDirectory,
             ServeError::Claim(ClaimError::Listen(_)) => Exit::Unavailable,
+            // They were of use a moment ago.
+            ServeError::Claim(ClaimError::Tls(_)) => Exit::Config,
             ServeError::Kafka(KafkaStartError::Thread(_)) | ServeError::System(_) => Exit::TryAgain,
             ServeError::Kafka(
                 KafkaStartError::Property(_)
@@ -157,6 +159,8 @@ pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
         resources,
         restore_rate: config.restore_rate,
         listen: config.listen,
+        tls: config.tls.clone(),
+        peer_listen: config.peer_listen.clone(),
         socket: config.socket.clone(),
         ready_lag_max: config.ready_lag_max,
         sampler: Some(kafka::sampler(config.kafka.clone())),
@@ -170,6 +174,7 @@ fn announce(config: &ServeConfig, sidecar: &Sidecar) {
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         listen = sidecar.address().map(tracing::field::display),
+        tls = config.tls.is_some(),
         socket = config.socket.as_ref().map(|socket| tracing::field::display(socket.path.display())),
         data = %config.data.display(),
         kafka = config.kafka.bootstrap,

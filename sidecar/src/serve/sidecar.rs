@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::{self, ListenError, SocketFile};
 use super::observer;
-use crate::config::SocketConfig;
+use crate::config::{PeerListen, SocketConfig};
 use crate::giver::Giver;
 use crate::grpc::{self, Listener};
 use crate::log::Log;
@@ -19,6 +19,7 @@ use crate::peer::{PeerConfig, Taker};
 use crate::restore_time::Sampler;
 use crate::rocks::{DataDir, DataDirError, Resources};
 use crate::runtime::{Drained, Inbox, Runtime, RuntimeConfig, StoreHandle, StoreSpec};
+use crate::tls::{Renewal, TlsError, TlsFiles, TlsServer};
 use crate::watchdog::Patience;
 
 #[derive(Clone)]
@@ -31,6 +32,10 @@ pub struct SidecarConfig {
     /// Bytes per second that restores may read at first, all stores together; none: as fast as they can.
     pub restore_rate: Option<NonZeroU64>,
     pub listen: Option<SocketAddr>,
+    /// TLS of `listen`; none: it speaks plain text.
+    pub tls: Option<TlsFiles>,
+    /// Where other nodes ask for copies; none: where everybody calls.
+    pub peer_listen: Option<PeerListen>,
     pub socket: Option<SocketConfig>,
     pub ready_lag_max: Option<u64>,
     /// Without one nobody can tell how long a restore takes.
@@ -44,6 +49,8 @@ pub struct Claims {
     config: SidecarConfig,
     data: DataDir,
     listeners: Vec<Listener>,
+    peer_listener: Option<Listener>,
+    renewals: Vec<Renewal>,
     address: Option<SocketAddr>,
     socket: Option<SocketFile>,
 }
@@ -61,33 +68,41 @@ pub enum ClaimError {
     Data(#[from] DataDirError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
-/// The tasks that answer requests and feed the metrics.
+/// The tasks that answer requests, feed the metrics and look at files.
 struct Server {
     /// Cancelled to say that the node is going; it serves as before.
     leaving: CancellationToken,
     /// Cancelled to accept nothing more, end the streams and answer what is under way.
     stop: CancellationToken,
     grpc: JoinHandle<Result<(), grpc::ServeError>>,
-    observers: [JoinHandle<()>; 2],
+    observers: Vec<JoinHandle<()>>,
 }
 
 impl Claims {
     pub async fn take(config: SidecarConfig) -> Result<Claims, ClaimError> {
         let data = lock(config.data.clone()).await?;
-        let tcp = match config.listen {
-            Some(address) => Some(listen::tcp(address).await?),
+        let mut renewals = Vec::new();
+        let (tcp, address) = match config.listen {
+            Some(address) => listener(address, &config.tls, &mut renewals).await.map(Some)?,
+            None => None,
+        }
+        .unzip();
+        let peer_listener = match &config.peer_listen {
+            Some(PeerListen { address, tls }) => {
+                Some(listener(*address, tls, &mut renewals).await?.0)
+            }
             None => None,
         };
         let (unix, socket) = match &config.socket {
             Some(socket) => Some(listen::unix(socket).await?).unzip(),
             None => (None, None),
         };
-        let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
-        let listeners =
-            tcp.map(Listener::Tcp).into_iter().chain(unix.map(Listener::Unix)).collect();
-        Ok(Claims { config, data, listeners, address, socket })
+        let listeners = tcp.into_iter().chain(unix.map(Listener::Unix)).collect();
+        Ok(Claims { config, data, listeners, peer_listener, renewals, address, socket })
     }
 
     /// Gives everything back, and leaves it as it was found.
@@ -102,7 +117,7 @@ impl Claims {
     ///
     /// It must be called on a tokio runtime.
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
-        let Claims { config, data, listeners, address, socket } = self;
+        let Claims { config, data, listeners, peer_listener, renewals, address, socket } = self;
         let (ready_lag_max, sampler, peer) = (config.ready_lag_max, config.sampler, config.peer);
         let SidecarConfig { stores, limits, resources, restore_rate, patience, .. } = config;
         let taker = Taker::new(&peer, data.path());
@@ -110,10 +125,13 @@ impl Claims {
         let config = RuntimeConfig { stores, limits, resources, restore_rate, taker, patience };
         let runtime = Runtime::start(config, data, inbox, log)?;
         let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
-        let observers = [tokio::spawn(observer::run(runtime.handles())), tokio::spawn(on_disk)];
+        let observing = tokio::spawn(observer::run(runtime.handles()));
+        let renewing = renewals.into_iter().map(|renewal| tokio::spawn(renewal.run()));
+        let observers = [observing, tokio::spawn(on_disk)].into_iter().chain(renewing).collect();
         let giver = Giver::new(&peer, runtime.handles());
         let server = grpc::Server {
             listeners,
+            peer_listener,
             stores: runtime.handles(),
             throttle: runtime.throttle(),
             sampler,
@@ -126,6 +144,25 @@ impl Claims {
         let server = Server { leaving, stop, grpc, observers };
         Ok(Sidecar { runtime, address, socket, server })
     }
+}
+
+/// Listens at an address, with what its files of TLS hold, if there are any.
+async fn listener(
+    address: SocketAddr,
+    tls: &Option<TlsFiles>,
+    renewals: &mut Vec<Renewal>,
+) -> Result<(Listener, SocketAddr), ClaimError> {
+    let tls = tls.clone().map(TlsServer::read).transpose()?;
+    let tcp = listen::tcp(address).await?;
+    // The system chooses a port that was left to it.
+    let address = tcp.local_addr().unwrap_or(address);
+    Ok(match tls {
+        Some((server, renewal)) => {
+            renewals.push(renewal);
+            (Listener::Tls(tcp, server), address)
+        }
+        None => (Listener::Tcp(tcp), address),
+    })
 }
 
 /// Locks the data directory. A disk that hangs is named: nobody answers a call that could.

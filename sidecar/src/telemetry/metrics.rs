@@ -62,12 +62,14 @@ metrics! {
     PEER_GIVEN = "outrigger_peer_bytes_given_total", Counter, Bytes, "bytes of copies that peers were given";
     PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked for a copy without the peers' secret";
     CONNECTIONS = "outrigger_connections", Gauge, Count, "callers' connections that are open, by listener";
-    CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, stuck, displaced";
+    CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, stuck, displaced, handshake, expired";
     LOG_LINES_DROPPED = "outrigger_log_lines_dropped_total", Counter, Count, "lines of the log that were not written: nobody read standard error, or not fast enough";
     ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
     LOST_ROWS = "outrigger_lost_rows", Gauge, Count, "keys in the files that tell what the log lost";
     POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
     CERTIFICATE = "outrigger_kafka_certificate_expiry_timestamp_seconds", Gauge, Seconds, "when what this setting of [kafka] names ends, by setting, since the Unix epoch: of its own certificates the first, of authorities the last";
+    TLS_CERTIFICATE = "outrigger_tls_certificate_expiry_timestamp_seconds", Gauge, Seconds, "when what this setting of TLS names ends, by setting, since the Unix epoch: of its own certificates the first, of authorities the last";
+    TLS_REFUSED = "outrigger_tls_files_refused", Gauge, Count, "1 while the files of TLS of a listener are of no use and what they were before is used, else 0";
     HUNG = "outrigger_hung", Gauge, Count, "1 for a thread or a store's writes that do not go on, else 0: liveness goes by it";
 }
 
@@ -113,6 +115,18 @@ pub fn refused_to_peer() {
 /// Sets whether a thread, or a store's oldest write, hangs.
 pub fn hung(work: &str, hangs: bool) {
     gauge!(HUNG, "work" => work.to_owned()).set(one_if(hangs));
+}
+
+/// Sets when what a setting of this node's own TLS names ends, in seconds since the Unix epoch.
+pub fn tls_certificate(setting: &'static str, ends: i64) {
+    // No certificate ends before 1970.
+    let ends = u64::try_from(ends).unwrap_or_default();
+    gauge!(TLS_CERTIFICATE, "setting" => setting).set(float(ends));
+}
+
+/// Sets whether the files of TLS of a listener are of no use.
+pub fn tls_refused(listen: &'static str, refused: bool) {
+    gauge!(TLS_REFUSED, "listen" => listen).set(one_if(refused));
 }
 
 /// Sets when the certificate of a setting ends, in seconds since the Unix epoch.

@@ -13,7 +13,6 @@ use std::{process, thread};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::authority::Authority;
 use super::broker::{Broker, Ports};
 use super::client;
 use super::java::Java;
@@ -121,7 +120,7 @@ impl Cluster {
         match ways {
             Ways::Direct | Ways::AlsoThroughProxies | Ways::AlsoMisnamed(_) => {}
             Ways::AlsoSecured => {
-                Authority::make(cluster.directory())?;
+                secured::make_authority(cluster.directory())?;
                 settings.extend(secured::settings(&secured::make_key(cluster.directory())?));
             }
         }

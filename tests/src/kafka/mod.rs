@@ -6,7 +6,6 @@
 //!
 //! A test that only needs topics takes [`Cluster::shared`]; one that breaks brokers starts its own cluster.
 
-mod authority;
 mod broker;
 mod client;
 mod cluster;

@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::authority::{Authority, CLIENTS};
 use super::cluster::Cluster;
 use super::java;
 use super::ports;
+use crate::authority::{Authority, Pair};
+
+/// Who vouches for clients, which a broker trusts: certificate and key, in its cluster's directory.
+const CLIENTS: &str = "clients.pem";
+const CLIENTS_KEY: &str = "clients.key";
 
 /// The password of the broker's key and of every user.
 const PASSWORD: &str = "outrigger";
@@ -106,7 +110,11 @@ impl Cluster {
 
     /// A certificate for `CN=name` that ends after `life`, and its key, both in PEM.
     pub fn issue(&self, name: &str, life: Duration) -> Result<(Vec<u8>, Vec<u8>)> {
-        Authority::read(self.directory())?.issue(name, life)
+        let (certificate, key) = clients(self.directory());
+        let authority = Authority::read(&certificate, &key);
+        let authority = authority.context("this cluster is not secured")?;
+        let Pair { certificate, key } = authority.issue(name, &[], life)?;
+        Ok((certificate, key))
     }
 
     pub fn add_user(&self, user: &str) -> Result<()> {
@@ -161,6 +169,16 @@ impl Cluster {
         ensure!(output.status.success(), "{class}: {out}{err}");
         Ok(())
     }
+}
+
+fn clients(directory: &Path) -> (PathBuf, PathBuf) {
+    (directory.join(CLIENTS), directory.join(CLIENTS_KEY))
+}
+
+/// Makes those who vouch for clients.
+pub(super) fn make_authority(directory: &Path) -> Result<()> {
+    let (certificate, key) = clients(directory);
+    Authority::new("authority")?.save(&certificate, &key)
 }
 
 /// What the broker must be told, once its key and the clients' authority are there.

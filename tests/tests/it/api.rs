@@ -109,6 +109,8 @@ impl Node {
             },
             restore_rate: None,
             listen: Some(([127, 0, 0, 1], 0).into()),
+            tls: None,
+            peer_listen: None,
             socket: Some(SocketConfig::private(socket.clone())),
             ready_lag_max: None,
             sampler: None,

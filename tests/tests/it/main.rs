@@ -5,6 +5,7 @@ mod api;
 mod command_line;
 mod dev;
 mod e2e;
+mod edge;
 mod embedded_conformance;
 mod kafka;
 mod kafka_log;

@@ -16,6 +16,7 @@ use outrigger_client::{Client, InvalidToken, Pinned, Revision, Token};
 use outrigger_core::digest::BUCKETS;
 
 use self::differ::Keys;
+use super::connect::Connect;
 use super::failure::{Failure, exit_of_call, full};
 use super::output::Output;
 use crate::config::{ServeArgs, parse_duration};
@@ -32,9 +33,12 @@ const KEYS_NAMED_MAX: usize = 20;
 /// --from-log it takes the settings of `serve` for Kafka
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
-    /// A node, as http://HOST:PORT or unix:///PATH; repeat it for each that is to be compared
+    /// A node, as http://HOST:PORT, https://HOST:PORT or unix:///PATH; repeat it for each that is to be compared
     #[arg(long = "server", value_name = "URL", required = true)]
     servers: Vec<String>,
+
+    #[command(flatten)]
+    connect: Connect,
 
     /// How long to look for a position at which all nodes can be compared
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
@@ -94,14 +98,15 @@ impl VerifyError {
 }
 
 pub(super) async fn run(args: VerifyArgs) -> Result<Exit, Failure> {
-    let VerifyArgs { servers, timeout, from_log, serve } = args;
+    let VerifyArgs { servers, connect, timeout, from_log, serve } = args;
     if servers.len() + usize::from(from_log) < 2 {
         let message = "give at least two nodes, each with --server, or one and --from-log";
         return Err(Failure::Usage(message.to_owned()));
     }
+    servers.iter().try_for_each(|server| connect.check(server))?;
     let mut copies = Vec::new();
     for server in &servers {
-        let client = Client::connect(server).await.map_err(|error| node_failed(server, error))?;
+        let client = connect.client(server).await.map_err(|error| node_failed(server, error))?;
         copies.push(Copy { name: server.clone(), client });
     }
     let store = serve.store().to_owned();

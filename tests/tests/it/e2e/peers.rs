@@ -29,7 +29,7 @@ pub(super) const SLOW: [&str; 2] = ["--peer-rate", "1MiB"];
 
 impl Place {
     /// Writes some 10 MB that do not shrink, with overwritten and deleted keys.
-    pub(super) fn fill(&self) -> Result<()> {
+    pub(crate) fn fill(&self) -> Result<()> {
         let keys: Vec<String> =
             (0..RECORDS).map(|offset| format!("key {}", offset % KEYS)).collect();
         let values: Vec<Vec<u8>> = (0..RECORDS).map(noise).collect();

@@ -34,7 +34,7 @@ async fn until(what: &str, so: impl Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-async fn until_logged(node: &Node, line: &str) -> Result<()> {
+pub(crate) async fn until_logged(node: &Node, line: &str) -> Result<()> {
     until(line, || node.log().contains(line)).await
 }
 

@@ -1,0 +1,4 @@
+//! Who reaches a node, and as whom: real processes behind TLS.
+
+mod peers;
+mod tls;

@@ -1,0 +1,118 @@
+//! Nodes that know each other by certificates: an address of their own, and copies for nobody else.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use outrigger_client::{Client, Tls};
+use outrigger_tests::authority::Authority;
+use outrigger_tests::kafka::TopicSpec;
+use outrigger_tests::node::{Node, free_port};
+
+use crate::abuse::until_metric;
+use crate::e2e::{Place, run};
+use crate::site::until_logged;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+const HANDSHAKES: &str = "outrigger_connections_closed_total{listener=\"peers\",why=\"handshake\"}";
+
+/// A READY node that gives to peers, and whatever another one needs.
+struct Site {
+    place: Place,
+    nodes: Authority,
+    giver: Node,
+    peer_port: u16,
+    metrics: u16,
+}
+
+impl Site {
+    async fn ready(name: &str) -> Result<Site> {
+        let (place, nodes) = (Place::new(name, TopicSpec::store())?, Authority::new("nodes")?);
+        place.fill()?;
+        let giver = place.node("giver")?;
+        let (peer_port, metrics) = (free_port()?, free_port()?);
+        let mut site = Site { place, nodes, giver, peer_port, metrics };
+        std::fs::write(site.path("nodes.pem"), site.nodes.pem()?)?;
+        let giver = site.node("giver", &site.nodes)?;
+        site.giver = giver.with_args(&[
+            "--peer-listen",
+            &format!("127.0.0.1:{}", site.peer_port),
+            "--metrics",
+            &format!("127.0.0.1:{}", site.metrics),
+        ]);
+        site.giver.start().await?;
+        site.giver.until_ready().await?;
+        Ok(site)
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.place.dir.path().join(file).display().to_string()
+    }
+
+    fn peer_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.peer_port)
+    }
+
+    /// A node whose certificate is of this authority, not started.
+    fn node(&self, name: &str, authority: &Authority) -> Result<Node> {
+        let pair = authority.issue(name, &["127.0.0.1"], DAY)?;
+        let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+        std::fs::write(self.path(&certificate), pair.certificate)?;
+        std::fs::write(self.path(&key), pair.key)?;
+        std::fs::write(self.path(&format!("{name}-ca.pem")), authority.pem()?)?;
+        let mut node = self.place.node(name)?.with_args(&[
+            "--tls-certificate",
+            &self.path(&certificate),
+            "--tls-key",
+            &self.path(&key),
+            "--peer-ca",
+            &self.path("nodes.pem"),
+        ]);
+        node.called_by(Some(Tls::trusting(self.path(&format!("{name}-ca.pem")))));
+        Ok(node)
+    }
+}
+
+#[test]
+fn a_wiped_node_takes_its_copy_from_a_peer_that_it_knows_by_certificate() -> Result<()> {
+    run(async {
+        let site = Site::ready("tls-peers").await?;
+        let mut taker = site.node("taker", &site.nodes)?.with_args(&["--peers", &site.peer_url()]);
+        taker.start().await?;
+        taker.until_ready().await?;
+        until_logged(&taker, "a peer gave its copy").await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn nobody_else_is_given_a_copy() -> Result<()> {
+    run(async {
+        let site = Site::ready("tls-no-peers").await?;
+
+        // Another authority's nodes.
+        let others = Authority::new("others")?;
+        let mut stranger =
+            site.node("stranger", &others)?.with_args(&["--peers", &site.peer_url()]);
+        stranger.start().await?;
+        stranger.until_ready().await?;
+        until_logged(&stranger, "no peer gave a copy").await?;
+        until_metric(site.metrics, HANDSHAKES, |failed| failed >= 1.0).await?;
+
+        // A node that asks where everybody calls.
+        let url = site.giver.url();
+        let mut mistaken = site.node("mistaken", &site.nodes)?.with_args(&["--peers", &url]);
+        mistaken.start().await?;
+        mistaken.until_ready().await?;
+        until_logged(&mistaken, "it gives no copies at this address").await?;
+
+        // A caller, where only nodes ask, and only for copies.
+        let (certificate, key) = (site.path("giver.pem"), site.path("giver.key"));
+        let node = Tls::trusting(site.path("nodes.pem")).with_identity(certificate, key);
+        let client = Client::connect_tls(&site.peer_url(), &node).await?;
+        let refused = client.status().await.err();
+        let told = refused.map(|error| error.to_string()).unwrap_or_default();
+        ensure!(told.contains("does not know this service"), "{told:?}");
+        Ok(())
+    })
+}
