@@ -208,6 +208,16 @@ pub enum GenerationState {
     Corrupt(String),
 }
 
+impl Found {
+    /// What CURRENT names; an unfinished rebuild is always a newer one.
+    pub(crate) fn in_use(&self) -> Option<&FoundGeneration> {
+        match self {
+            Found::Copy(copy) => copy.current.as_ref(),
+            Found::Nothing | Found::Foreign { .. } => None,
+        }
+    }
+}
+
 impl FoundCopy {
     /// Forgets a generation that was set aside or removed since.
     pub(crate) fn forget(&mut self, gone: Generation) {

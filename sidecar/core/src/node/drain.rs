@@ -1,27 +1,11 @@
 //! The orderly end: nothing new, what is under way ends, everything applied is flushed.
 
-use std::time::Duration;
-
 use crate::gate::Rejection;
 use crate::offset::RequestId;
 
-use super::shared::Shared;
+use super::shared::Drain;
 use super::stage::{Ease, Leave, Next, Stage};
 use super::{Node, Reply};
-
-#[derive(Debug)]
-pub(super) struct Drain {
-    /// Everybody who asked for it.
-    pub(super) ids: Vec<RequestId>,
-    /// Monotonic: whatever is not done by then is left to the next start, which is as safe.
-    pub(super) until: Duration,
-}
-
-impl Shared {
-    pub(super) fn drain_is_due(&self) -> bool {
-        self.drain.as_ref().is_some_and(|drain| drain.until <= self.now.mono)
-    }
-}
 
 impl Node {
     pub(super) fn begin_drain(&mut self, id: RequestId) {

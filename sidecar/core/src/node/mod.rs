@@ -18,35 +18,16 @@
 //! |---|---|
 //! | an event comes | here: by the stage, or by what it concerns whatever the stage is |
 //! | one stage follows another | `stage`, by what its handlers return |
-//! | a copy is judged | [`decide`](crate::decide), called by `decided`, which carries the plan out |
-//! | records go from the log to the store | `reading` |
+//! | a copy is judged | [`decide`](crate::decide), called by `stage::decided`, which carries the plan out |
+//! | records go from the log to the store | `stage::reading` |
 //! | the phase, and what readers see | follow from the stage: `stage`, and `publish` here |
 
-mod ask;
-mod asking;
-mod awaits;
 mod cancel;
-mod closing;
-mod decided;
 mod drain;
 mod event;
-mod fetching;
-mod heard;
-mod opening;
-mod peers;
-mod preparing;
-mod reading;
-mod recording;
 mod shared;
 mod stage;
-mod stalls;
 mod status;
-mod stopped;
-mod suspended;
-mod throttle;
-mod unanswered;
-mod waiting;
-mod write;
 
 #[cfg(test)]
 mod tests;
@@ -65,12 +46,10 @@ use crate::time::Now;
 use crate::token::Token;
 use crate::topic::{LogFacts, TopicFacts, TopicId};
 
-use asking::Asking;
 pub use event::{Change, Command, Effect, Event, Notice, Outcome, PolicyWarning, Reply};
-use reading::Reading;
 use shared::Shared;
-use stage::{Next, Stage, Stays};
-pub use stalls::Stall;
+pub use shared::Stall;
+use stage::{Next, Reading, Stage, Stays};
 pub use status::{PartitionStatus, Progress, Source, Status};
 
 #[derive(Debug)]
@@ -83,7 +62,7 @@ impl Node {
     /// A node of `store`; drain its first effects with `poll`.
     pub fn new(store: String, limits: Limits, now: Now) -> Node {
         let shared = Shared::new(store, limits, now);
-        let stage = Stage::Asking(Asking::new(shared.now));
+        let stage = Stage::asking(&shared);
         let mut node = Node { shared, stage };
         node.advance();
         node
@@ -259,7 +238,7 @@ impl Node {
             return self.on_facts(facts);
         }
         self.shared.describe.failed(self.shared.now, &self.shared.limits);
-        let detail = reading::silence(partition, error);
+        let detail = stage::silence(partition, error);
         self.shared.begin_stall(StallKind::LeaderUnavailable, detail);
         Next::Stay
     }
@@ -268,9 +247,8 @@ impl Node {
         let number = self.shared.ends.asked();
         let interval = self.shared.limits.ends_interval;
         let asked = self.shared.ends.answered(self.shared.now, interval);
-        let silent = reading::silent(ends);
-        let details: Vec<_> =
-            silent.iter().map(|(at, error)| reading::silence(*at, error)).collect();
+        let silent = stage::silent(ends);
+        let details: Vec<_> = silent.iter().map(|(at, error)| stage::silence(*at, error)).collect();
         if let Stage::Reading(reading) = &mut self.stage {
             reading.leaderless = silent;
         }

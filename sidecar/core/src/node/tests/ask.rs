@@ -1,7 +1,7 @@
 //! The rhythm of questions: one at a time, neither forgotten nor hammered.
 
 use super::*;
-use crate::node::ask::Ask;
+use crate::node::shared::Ask;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

@@ -1,0 +1,447 @@
+//! One generation being filled or kept up with the log: every partition's reader and what they share.
+//!
+//! ```text
+//! credit -> LogEvent::Fetched -> take -> gather -> apply -> split at pins -> StoreCall::Apply
+//!                                  |       |          |
+//!                                  |       |          +- reopens where a tombstone may be missing
+//!                                  |       +------------ waits until a READY copy is exact behind it
+//!                                  +-------------------- waits while nothing may be applied
+//! ```
+//!
+//! Nothing may be applied while the topic's configuration is not known (`policy`), while the topic's id is asked for
+//! before a flush and until what that finds is settled, and from the flush that ends a rebuild until that is in use
+//! ([`Reading::holds_back`]).
+
+mod assign;
+mod gather;
+mod keep_up;
+mod leaderless;
+mod pins;
+mod policy;
+mod reader;
+mod take;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::dates::Dates;
+use crate::gate::Gate;
+use crate::limits::Limits;
+use crate::lineage::Lineage;
+use crate::log::{KafkaError, PartitionEnd};
+use crate::offset::{Generation, Offset, Partition};
+use crate::phase::{Cause, Phase};
+use crate::stall::StallKind;
+use crate::store::{StoreCallKind, StoreError};
+use crate::topic::{Identity, LogFacts, PartitionFacts};
+
+use super::handlers::{Ease, Handlers, Leave, Next, Shown};
+use crate::node::shared::{News, Served, Shared};
+use crate::node::status::{PartitionStatus, Progress, Source};
+pub(in crate::node) use leaderless::{silence, silent};
+use pins::Pins;
+use reader::{Fetch, Reader};
+
+#[derive(Debug)]
+pub(in crate::node) struct Reading {
+    pub(in crate::node) identity: Identity,
+    pub(in crate::node) generation: Generation,
+    cause: Cause,
+    usage: Usage,
+    readers: Vec<Reader>,
+    /// Every target was reached once; lag alone does not end READY.
+    reached: bool,
+    durability: Durability,
+    /// Confirmations sent to the store and not answered: the next ones wait for them.
+    confirming: usize,
+    unflushed_bytes: usize,
+    /// Monotonic: since when something applied is not flushed.
+    unflushed_since: Option<Duration>,
+    started: Moment,
+    records: u64,
+    bytes: u64,
+    /// Monotonic: when a batch last came or was applied, or the restore began.
+    progress_at: Duration,
+    /// Partitions whose leaders did not answer the last question for the ends.
+    pub(in crate::node) leaderless: Vec<(Partition, KafkaError)>,
+    /// How far the log was known to reach when the outstanding question for the ends was asked; empty: that was before this
+    /// copy was opened.
+    reached_at_ask: Vec<Offset>,
+    pub(in crate::node) pins: Pins,
+    /// What `assess` found last.
+    phase: Phase,
+    /// While everything is read and yet not exact.
+    inexact: Option<Inexact>,
+}
+
+#[derive(Debug)]
+struct Inexact {
+    /// Monotonic.
+    since: Duration,
+    /// From where each partition would have been exact then.
+    from: Vec<Offset>,
+}
+
+/// What a plan reads into.
+#[derive(Debug)]
+pub(in crate::node) struct Start {
+    pub(in crate::node) identity: Identity,
+    pub(in crate::node) generation: Generation,
+    /// Indexed by partition.
+    pub(in crate::node) lineages: Vec<Lineage>,
+    pub(in crate::node) cause: Cause,
+    pub(in crate::node) usage: Usage,
+}
+
+/// Whether CURRENT names the generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::node) enum Usage {
+    Active,
+    Building(Beside),
+    /// A rebuild that is complete and durable, while CURRENT is written.
+    Activating(Beside),
+}
+
+/// What is kept beside a rebuild.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::node) struct Beside {
+    /// Answers STALE reads meanwhile.
+    pub(in crate::node) served: Option<Served>,
+    /// Goes once the rebuild is in use.
+    pub(in crate::node) replaced: Option<Generation>,
+}
+
+/// Nothing becomes durable before the topic's id was asked for after its fetch and found unchanged.
+/// While a check that a flush waits for is under way, nothing is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Durability {
+    Idle,
+    /// Wanted: the next check holds new batches back.
+    Wanted,
+    Checking,
+    /// The topic is the same; who told the ends of this copy's gaps is asked before they are flushed, and whether those
+    /// that did not count are still protected.
+    Settling,
+    /// These positions are durable when the flush is answered.
+    Flushing(Vec<Offset>),
+}
+
+impl Reading {
+    /// `facts` answer a question asked at `asked`: their high watermarks are the targets.
+    pub(in crate::node) fn new(
+        start: Start,
+        facts: &LogFacts,
+        asked: Moment,
+        dates: &Dates,
+    ) -> Reading {
+        let Start { identity, generation, lineages, cause, usage } = start;
+        let partitions = (0..).map(Partition).zip(lineages).zip(&facts.partitions);
+        let readers = partitions
+            .map(|((partition, lineage), facts)| {
+                let PartitionFacts { high_watermark, epoch, .. } = *facts;
+                let end = PartitionEnd { high_watermark, epoch };
+                let confirmed = dates.moment(generation, lineage.confirmed_at_ms);
+                Reader::new(partition, lineage, confirmed, end, asked)
+            })
+            .collect();
+        Reading {
+            identity,
+            generation,
+            cause,
+            usage,
+            readers,
+            reached: false,
+            durability: Durability::Idle,
+            confirming: 0,
+            unflushed_bytes: 0,
+            unflushed_since: None,
+            started: dates.now(),
+            records: 0,
+            bytes: 0,
+            progress_at: dates.now().mono,
+            leaderless: Vec::new(),
+            reached_at_ask: Vec::new(),
+            pins: Pins::default(),
+            phase: Phase::Restoring(cause),
+            inexact: None,
+        }
+    }
+
+    fn reader(&mut self, partition: Partition) -> &mut Reader {
+        &mut self.readers[partition.index()]
+    }
+
+    /// None of a partition that is gone: the log may still speak of it when the topic was made anew with fewer.
+    fn reader_if(&mut self, partition: Partition) -> Option<&mut Reader> {
+        self.readers.get_mut(partition.index())
+    }
+
+    fn note_targets(&mut self) {
+        self.reached |= self.readers.iter().all(Reader::reached_target);
+    }
+
+    /// Whether nothing may be applied: while a flush is prepared; from the flush that ends a rebuild until that is in use, for
+    /// what is not durable is not put into use; and, once much is not flushed, while the topic's id cannot be asked for, for
+    /// the store would make durable what it cannot keep in memory.
+    fn holds_back(&self, limits: &Limits) -> bool {
+        match (&self.durability, &self.usage) {
+            (Durability::Checking | Durability::Settling, _) | (_, Usage::Activating(_)) => true,
+            (Durability::Flushing(_), _) => self.is_rebuilt(),
+            (Durability::Wanted, _) => self.unflushed_bytes >= 2 * limits.flush_bytes_max,
+            (Durability::Idle, _) => false,
+        }
+    }
+
+    fn exact(&self) -> bool {
+        self.readers.iter().all(|reader| reader.applied().exact())
+    }
+
+    fn note_exactness(&mut self, now: Duration) {
+        if !self.reached || self.exact() {
+            self.inexact = None;
+        } else if self.inexact.is_none() {
+            let from = self.readers.iter().map(|reader| reader.applied().exact_from).collect();
+            self.inexact = Some(Inexact { since: now, from });
+        }
+    }
+
+    /// A partition that met another gap before it had read what would have made it exact, and since when that goes on.
+    fn inexact(&self) -> Option<(&Reader, Duration)> {
+        let Inexact { since, from } = self.inexact.as_ref()?;
+        let goes_on = |(reader, from): &(&Reader, &Offset)| {
+            !reader.applied().exact() && reader.applied().position >= **from
+        };
+        let (reader, _) = self.readers.iter().zip(from).find(goes_on)?;
+        Some((reader, *since))
+    }
+
+    /// A partition that met the end below what is known to be committed: where, and since when that is known.
+    fn hidden(&self) -> Option<(Partition, (Offset, Duration))> {
+        self.readers.iter().find_map(|reader| Some((reader.partition, reader.hidden()?)))
+    }
+
+    /// A partition to which records are to come, and up to where: the target, or what would make it exact.
+    fn awaits_records(&self) -> Option<(&Reader, Offset)> {
+        let awaits = |reader: &Reader| match reader.reached_target() {
+            false => reader.target,
+            true => reader.applied().exact_from,
+        };
+        let awaiting = self.readers.iter().map(|reader| (reader, awaits(reader)));
+        awaiting.into_iter().find(|(reader, until)| reader.applied().position < *until)
+    }
+
+    fn confirmed_at_ms(&self) -> u64 {
+        self.readers.iter().map(|reader| reader.applied().confirmed_at_ms).min().unwrap_or(0)
+    }
+
+    fn unsaved(&self) -> bool {
+        self.readers.iter().any(Reader::unsaved)
+    }
+
+    fn is_settling(&self) -> bool {
+        self.durability == Durability::Settling
+    }
+
+    fn settled(&self) -> bool {
+        self.readers.iter().all(Reader::settled)
+    }
+
+    fn all_durable(&self) -> bool {
+        let durable = |reader: &Reader| reader.durable() == reader.fetched().position;
+        self.readers.iter().all(|reader| durable(reader) && !reader.unsaved())
+    }
+
+    /// Fully read and exact, but CURRENT does not name it yet.
+    fn is_rebuilt(&self) -> bool {
+        self.reached && self.exact() && matches!(self.usage, Usage::Building(_))
+    }
+
+    fn wants_flush(&self, now: Moment, limits: &Limits) -> bool {
+        let old = |since: Duration| now.mono >= since + limits.flush_interval;
+        // A rebuild is written by the store as it comes; a flush only makes it wait.
+        let much = self.usage == Usage::Active && self.unflushed_bytes >= limits.flush_bytes_max;
+        self.durability == Durability::Idle
+            && (much
+                || self.unflushed_since.is_some_and(old)
+                || self.is_rebuilt()
+                || self.unsaved())
+    }
+
+    #[cfg(test)]
+    pub(in crate::node) fn ages(&self, now: Moment) -> Vec<Duration> {
+        self.readers.iter().map(|reader| reader.age(now)).collect()
+    }
+
+    pub(in crate::node) fn assert_ordered(&self) {
+        for reader in &self.readers {
+            reader.assert_ordered();
+        }
+    }
+
+    /// How long batches may still be applied unless the end is confirmed before.
+    pub(in crate::node) fn horizon_in(&self, shared: &Shared) -> Option<Duration> {
+        let horizon = |reader: &Reader| reader.horizon_in(shared.now, &shared.limits);
+        self.readers.iter().map(horizon).min()
+    }
+
+    /// `facts`: the newest that the log told.
+    pub(in crate::node) fn statuses(&self, facts: &LogFacts) -> Vec<PartitionStatus> {
+        let status = |(reader, facts): (&Reader, &PartitionFacts)| PartitionStatus {
+            applied: reader.applied().position,
+            durable: reader.durable(),
+            target: reader.target,
+            log_start: facts.log_start,
+            high_watermark: reader
+                .end_known()
+                .max(facts.high_watermark)
+                .max(reader.applied().position),
+            exact_from: reader.applied().exact_from,
+            epoch: reader.applied().epochs.latest(),
+        };
+        self.readers.iter().zip(&facts.partitions).map(status).collect()
+    }
+}
+
+impl Handlers for Reading {
+    fn phase(&self) -> Phase {
+        self.phase.clone()
+    }
+
+    fn served(&self) -> Option<Served> {
+        match &self.usage {
+            Usage::Active => Some(Served {
+                generation: self.generation,
+                confirmed_at_ms: self.confirmed_at_ms(),
+            }),
+            Usage::Building(beside) | Usage::Activating(beside) => beside.served,
+        }
+    }
+
+    fn shown(&self, gate: &Gate) -> Shown {
+        let applied = || self.readers.iter().map(Reader::applied);
+        let chains = || applied().map(|lineage| &lineage.epochs);
+        // What is published already is kept as long as it says the same.
+        let epochs = match chains().eq(gate.epochs.iter()) {
+            true => gate.epochs.clone(),
+            false => chains().cloned().collect::<Arc<[_]>>(),
+        };
+        let retentions = self.readers.iter().map(|reader| reader.fetched().delete_retention_ms_min);
+        Shown {
+            live: self.usage == Usage::Active,
+            exact: self.exact(),
+            topic: None,
+            positions: applied().map(|lineage| lineage.position).collect(),
+            epochs,
+            delete_retention_ms_min: retentions.min().unwrap_or(u64::MAX),
+        }
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(Progress {
+            cause: self.cause,
+            started: self.started.mono,
+            records: self.records,
+            bytes: self.bytes,
+            source: Source::Log,
+        })
+    }
+
+    fn leaderless(&self) -> &[(Partition, KafkaError)] {
+        &self.leaderless
+    }
+
+    fn timer(&self, shared: &Shared) -> Option<Duration> {
+        let asks = [shared.describe.timer(), shared.ends.timer(), shared.topic_id.timer()];
+        asks.into_iter().chain([self.due(shared), self.pins.timer()]).flatten().min()
+    }
+
+    /// Its partitions are assigned.
+    fn begin(&mut self, shared: &mut Shared) -> Next {
+        shared.end_stale_leader();
+        shared.end_stalls(|kind| {
+            matches!(kind, StallKind::StoreFull | StallKind::StoreFailed | StallKind::Inexact)
+        });
+        shared.describe.rest(shared.now, shared.limits.describe_interval);
+        shared.ends.hurry();
+        shared.topic_id.hurry();
+        Next::Stay
+    }
+
+    fn advance(&mut self, shared: &mut Shared) -> Next {
+        self.keep_up(shared).into()
+    }
+
+    fn assess(&mut self, shared: &Shared) {
+        self.note_targets();
+        self.phase = match (self.reached, self.exact() && self.usage == Usage::Active) {
+            (false, _) => Phase::Restoring(self.cause),
+            (true, false) => Phase::CatchingUp,
+            (true, true) => Phase::Ready,
+        };
+        self.note_exactness(shared.now.mono);
+    }
+
+    /// Gives the credits that a restore's rate held back: nothing else may wake the node for them.
+    fn on_ready(&mut self, shared: &mut Shared) {
+        self.give_credits(shared);
+    }
+
+    fn end(&mut self, shared: &mut Shared) {
+        self.pins.end(shared);
+    }
+
+    fn ease(&mut self, _: &mut Shared) -> Ease {
+        if self.all_durable() { Ease::Idle } else { Ease::Unflushed }
+    }
+
+    fn on_facts(&mut self, shared: &mut Shared, news: &News) -> Next {
+        self.audit(shared, news).into()
+    }
+
+    fn on_done(&mut self, shared: &mut Shared, call: StoreCallKind, _: Generation) -> Next {
+        let stays = match call {
+            StoreCallKind::Flush => self.on_flushed(shared),
+            StoreCallKind::Activate => self.on_activated(shared),
+            StoreCallKind::Confirm => {
+                self.confirming -= 1;
+                Ok(())
+            }
+            StoreCallKind::Open
+            | StoreCallKind::Look
+            | StoreCallKind::Create
+            | StoreCallKind::Adopt
+            | StoreCallKind::Apply
+            | StoreCallKind::Quarantine
+            | StoreCallKind::Remove
+            | StoreCallKind::Close
+            | StoreCallKind::Pin
+            | StoreCallKind::Unpin => Ok(()),
+        };
+        stays.into()
+    }
+
+    fn on_store_failed(
+        &mut self,
+        shared: &mut Shared,
+        call: StoreCallKind,
+        error: &StoreError,
+    ) -> Next {
+        if call == StoreCallKind::Remove {
+            // It is what a rebuild replaced; the next opening removes it.
+            return Next::Stay;
+        }
+        shared.disk_failed(error, Some(self.generation));
+        Next::Leave(Leave::Suspend)
+    }
+
+    fn on_damaged(&mut self, _: Generation, _: &str) -> Next {
+        Next::Leave(Leave::Reopen)
+    }
+
+    fn on_cancel(&mut self, _: &mut Shared) -> Next {
+        Next::Leave(Leave::Reopen)
+    }
+}
