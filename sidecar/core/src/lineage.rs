@@ -328,8 +328,7 @@ mod tests {
     #[test]
     fn records_of_an_epoch_that_had_ended_are_of_another_history() {
         let mut copy = Lineage { position: Offset(4), ..Lineage::empty(0, 0) };
-        copy.epochs.observe(Epoch(1), Offset(0));
-        copy.epochs.observe(Epoch(2), Offset(3));
+        copy.epochs = epochs(&[(1, 0), (2, 3)]);
         let contradicts = |copy: &Lineage, offsets: &[(u64, u32)]| {
             let mut builder = BatchBuilder::new(Partition(0), 1, copy.position);
             for (offset, epoch) in offsets {

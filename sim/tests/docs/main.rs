@@ -3,6 +3,7 @@
 //! Whatever can be judged by text alone is judged here. What needs the sidecar's own types (settings, metrics, stalls,
 //! exit codes) is judged in its own tests.
 
+mod circles;
 mod commands;
 mod faults;
 mod format;

@@ -27,7 +27,7 @@ use super::*;
 use crate::batch::{Batch, BatchBuilder};
 use crate::clock::{Clock, Moment};
 use crate::fixtures::{
-    DAY_MS, G1, G2, G3, G4, OTHER_TOPIC, P0, P1, TOPIC, copy, corrupt, end, facts, intact,
+    DAY_MS, G1, G2, G3, G4, OTHER_TOPIC, P0, P1, TOPIC, copy, corrupt, end, epochs, facts, intact,
     kafka_error, records, token_at,
 };
 use crate::lineage::Lineage;

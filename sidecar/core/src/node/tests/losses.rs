@@ -13,7 +13,7 @@ const END: u64 = 5;
 impl Driven {
     /// The copy on disk is opened and its position asked of the log.
     fn opens(&mut self) {
-        self.opens_with(EpochChain::default());
+        self.opens_with(epochs(&[]));
     }
 
     fn opens_with(&mut self, epochs: EpochChain) {
@@ -186,9 +186,8 @@ fn read(from: u64, epochs: &[u32]) -> LogEvent {
 /// It was read in epochs 1 and 2. A log that lost the second, and had more of the first instead, ends that at or behind
 /// the copy's position, and so lets it be read on.
 fn resumed_in_the_second_epoch() -> Driven {
-    let starts = vec![(Epoch(1), Offset(0)), (Epoch(2), Offset(2))];
     let mut driven = Driven::new(Limits::PRODUCTION);
-    driven.opens_with(EpochChain::from_starts(starts).unwrap());
+    driven.opens_with(epochs(&[(1, 0), (2, 2)]));
     driven.log(LogEvent::Assigned { partition: P0 });
     driven.effects();
     driven

@@ -11,63 +11,12 @@
 use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::clock::Moment;
-use crate::limits::Limits;
-use crate::offset::{Epoch, Partition};
+use crate::offset::Partition;
 use crate::phase::Phase;
-use crate::topic::TopicPolicy;
 
 use super::{Reader, Reading};
 use crate::node::shared::Shared;
 use crate::node::stage::handlers::Stays;
-
-#[derive(Debug)]
-pub(super) struct Gathered {
-    pub(super) batch: Batch,
-    /// Monotonic: when its first part came.
-    since: Duration,
-}
-
-impl Reader {
-    /// Keeps the batch, or gives what is to be applied now.
-    fn gather(
-        &mut self,
-        batch: Batch,
-        policy: &TopicPolicy,
-        now: Moment,
-        bytes_max: u32,
-        limits: &Limits,
-    ) -> [Option<Batch>; 2] {
-        let before = self.gathered.take();
-        let bytes = before.as_ref().map_or(0, |before| before.batch.bytes()) + batch.bytes();
-        let fits = u32::try_from(bytes).is_ok_and(|bytes| bytes <= bytes_max);
-        // It may not wait until a tombstone may be missing from it, either.
-        let fits = fits && self.horizon_in(now, limits) > 2 * limits.gap_wait_max;
-        let same = |before: &Gathered| batch.leader() <= self.told_by(&before.batch);
-        let (batch, since) = match before {
-            Some(before) if !fits || !same(&before) => return [Some(before.batch), Some(batch)],
-            Some(before) => (before.batch.join(batch), before.since),
-            None => (batch, now.mono),
-        };
-        let shows = !batch.gap
-            || batch.clean_bound <= batch.range.end
-            || !self.gap_counts(&batch, policy, now, limits);
-        if shows || !fits {
-            return [None, Some(batch)];
-        }
-        self.gathered = Some(Gathered { batch, since });
-        [None, None]
-    }
-
-    /// What comes next, while a leader of `known` leads, may be a later one's than what is gathered.
-    pub(super) fn mixes(&self, known: Option<Epoch>) -> bool {
-        self.gathered.is_some() && self.leader_at_credit() < known
-    }
-
-    fn ungather(&mut self) -> Option<Batch> {
-        self.gathered.take().map(|gathered| gathered.batch)
-    }
-}
 
 impl Reading {
     /// Gives a batch to the store, unless reads would be refused for it: then it may wait for those that follow.
@@ -120,19 +69,12 @@ impl Reading {
     pub(super) fn gathered_timer(&self, shared: &Shared) -> Option<Duration> {
         let shown =
             self.readers.iter().filter(|reader| self.knows_policy(shared, reader.partition));
-        let at = shown.filter_map(|reader| shows_at(reader, &shared.limits)).min();
+        let at = shown.filter_map(|reader| reader.shows_at(&shared.limits)).min();
         at.filter(|_| !self.holds_back(&shared.limits))
     }
 }
 
 fn is_due(reader: &Reader, shared: &Shared) -> bool {
     reader.mixes(shared.epoch_known(reader.partition))
-        || shows_at(reader, &shared.limits).is_some_and(|at| at <= shared.now.mono)
-}
-
-/// When (monotonic) what is gathered is shown at the latest. What came behind it while nothing may be applied is
-/// looked at first.
-fn shows_at(reader: &Reader, limits: &Limits) -> Option<Duration> {
-    let gathered = reader.gathered.as_ref().filter(|_| !reader.holds())?;
-    Some(gathered.since + limits.gap_wait_max)
+        || reader.shows_at(&shared.limits).is_some_and(|at| at <= shared.now.mono)
 }

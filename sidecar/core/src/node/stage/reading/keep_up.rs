@@ -215,52 +215,6 @@ impl Reading {
         }
     }
 
-    fn name_stalls(&self, shared: &mut Shared) {
-        let (now, after) = (shared.now.mono, shared.limits.stall_after);
-        let long = |since: Duration| now.saturating_sub(since) >= after;
-        let idle = long(self.progress_at);
-        match self.hidden() {
-            // After a quiet time the end moves before the records come: that alone hides nothing.
-            Some((partition, (offset, since))) if idle && long(since) => {
-                let detail =
-                    format!("partition {partition}: a transaction is open at offset {offset}");
-                shared.begin_stall(StallKind::OpenTransaction, detail);
-            }
-            Some(_) => {}
-            None => shared.end_stalls(|kind| kind == StallKind::OpenTransaction),
-        }
-        self.name_inexactness(shared);
-        // What is hidden gets its name from the next ends.
-        if let Some((reader, until)) = self.awaits_records()
-            && idle
-            && self.hidden().is_none()
-            && !shared.stalls.any()
-        {
-            let (partition, position) = (reader.partition, reader.applied().position);
-            let detail =
-                format!("partition {partition}: nothing arrives at position {position} of {until}");
-            shared.begin_stall(StallKind::NoProgress, detail);
-        }
-    }
-
-    /// A copy whose gaps may be compaction's waits until it has read what the leader had when they were read. Where
-    /// other writers' transactions overlap that is always ahead: their open records count, and hide what follows.
-    /// The last stable offset of that fetch would do, and be reached; but librdkafka keeps it to itself.
-    fn name_inexactness(&self, shared: &mut Shared) {
-        let Some((reader, since)) = self.inexact() else {
-            return shared.end_stalls(|kind| kind == StallKind::Inexact);
-        };
-        let (partition, position, from) =
-            (reader.partition, reader.applied().position, reader.applied().exact_from);
-        let long = shared.now.mono >= since + shared.limits.stall_after;
-        if long && !shared.stalls.any_beside(StallKind::Inexact) {
-            let detail = format!(
-                "partition {partition}: read to {position}, and exact only from {from}: gaps go on"
-            );
-            shared.begin_stall(StallKind::Inexact, detail);
-        }
-    }
-
     /// When (monotonic) something is due beside the questions.
     pub(super) fn due(&self, shared: &Shared) -> Option<Duration> {
         let flush = self.unflushed_since.filter(|_| self.durability == Durability::Idle);

@@ -14,6 +14,7 @@
 
 mod assign;
 mod gather;
+mod handlers;
 mod keep_up;
 mod leaderless;
 mod pins;
@@ -22,28 +23,25 @@ mod reader;
 mod take;
 #[cfg(test)]
 mod tests;
+mod waits;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::dates::Dates;
-use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::lineage::Lineage;
 use crate::log::{KafkaError, PartitionEnd};
 use crate::offset::{Generation, Offset, Partition};
 use crate::phase::{Cause, Phase};
-use crate::stall::StallKind;
-use crate::store::{StoreCallKind, StoreError};
 use crate::topic::{Identity, LogFacts, PartitionFacts};
 
-use super::handlers::{Ease, Handlers, Leave, Next, Shown};
-use crate::node::shared::{News, Served, Shared};
-use crate::node::status::{PartitionStatus, Progress, Source};
+use crate::node::shared::{Served, Shared};
+use crate::node::status::PartitionStatus;
 pub(in crate::node) use leaderless::{silence, silent};
 use pins::Pins;
 use reader::{Fetch, Reader};
+use waits::Inexact;
 
 #[derive(Debug)]
 pub(in crate::node) struct Reading {
@@ -75,14 +73,6 @@ pub(in crate::node) struct Reading {
     phase: Phase,
     /// While everything is read and yet not exact.
     inexact: Option<Inexact>,
-}
-
-#[derive(Debug)]
-struct Inexact {
-    /// Monotonic.
-    since: Duration,
-    /// From where each partition would have been exact then.
-    from: Vec<Offset>,
 }
 
 /// What a plan reads into.
@@ -199,40 +189,6 @@ impl Reading {
         self.readers.iter().all(|reader| reader.applied().exact())
     }
 
-    fn note_exactness(&mut self, now: Duration) {
-        if !self.reached || self.exact() {
-            self.inexact = None;
-        } else if self.inexact.is_none() {
-            let from = self.readers.iter().map(|reader| reader.applied().exact_from).collect();
-            self.inexact = Some(Inexact { since: now, from });
-        }
-    }
-
-    /// A partition that met another gap before it had read what would have made it exact, and since when that goes on.
-    fn inexact(&self) -> Option<(&Reader, Duration)> {
-        let Inexact { since, from } = self.inexact.as_ref()?;
-        let goes_on = |(reader, from): &(&Reader, &Offset)| {
-            !reader.applied().exact() && reader.applied().position >= **from
-        };
-        let (reader, _) = self.readers.iter().zip(from).find(goes_on)?;
-        Some((reader, *since))
-    }
-
-    /// A partition that met the end below what is known to be committed: where, and since when that is known.
-    fn hidden(&self) -> Option<(Partition, (Offset, Duration))> {
-        self.readers.iter().find_map(|reader| Some((reader.partition, reader.hidden()?)))
-    }
-
-    /// A partition to which records are to come, and up to where: the target, or what would make it exact.
-    fn awaits_records(&self) -> Option<(&Reader, Offset)> {
-        let awaits = |reader: &Reader| match reader.reached_target() {
-            false => reader.target,
-            true => reader.applied().exact_from,
-        };
-        let awaiting = self.readers.iter().map(|reader| (reader, awaits(reader)));
-        awaiting.into_iter().find(|(reader, until)| reader.applied().position < *until)
-    }
-
     fn confirmed_at_ms(&self) -> u64 {
         self.readers.iter().map(|reader| reader.applied().confirmed_at_ms).min().unwrap_or(0)
     }
@@ -302,146 +258,5 @@ impl Reading {
             epoch: reader.applied().epochs.latest(),
         };
         self.readers.iter().zip(&facts.partitions).map(status).collect()
-    }
-}
-
-impl Handlers for Reading {
-    fn phase(&self) -> Phase {
-        self.phase.clone()
-    }
-
-    fn served(&self) -> Option<Served> {
-        match &self.usage {
-            Usage::Active => Some(Served {
-                generation: self.generation,
-                confirmed_at_ms: self.confirmed_at_ms(),
-            }),
-            Usage::Building(beside) | Usage::Activating(beside) => beside.served,
-        }
-    }
-
-    fn shown(&self, gate: &Gate) -> Shown {
-        let applied = || self.readers.iter().map(Reader::applied);
-        let chains = || applied().map(|lineage| &lineage.epochs);
-        // What is published already is kept as long as it says the same.
-        let epochs = match chains().eq(gate.epochs.iter()) {
-            true => gate.epochs.clone(),
-            false => chains().cloned().collect::<Arc<[_]>>(),
-        };
-        let retentions = self.readers.iter().map(|reader| reader.fetched().delete_retention_ms_min);
-        Shown {
-            live: self.usage == Usage::Active,
-            exact: self.exact(),
-            topic: None,
-            positions: applied().map(|lineage| lineage.position).collect(),
-            epochs,
-            delete_retention_ms_min: retentions.min().unwrap_or(u64::MAX),
-        }
-    }
-
-    fn progress(&self) -> Option<Progress> {
-        Some(Progress {
-            cause: self.cause,
-            started: self.started.mono,
-            records: self.records,
-            bytes: self.bytes,
-            source: Source::Log,
-        })
-    }
-
-    fn leaderless(&self) -> &[(Partition, KafkaError)] {
-        &self.leaderless
-    }
-
-    fn timer(&self, shared: &Shared) -> Option<Duration> {
-        let asks = [shared.describe.timer(), shared.ends.timer(), shared.topic_id.timer()];
-        asks.into_iter().chain([self.due(shared), self.pins.timer()]).flatten().min()
-    }
-
-    /// Its partitions are assigned.
-    fn begin(&mut self, shared: &mut Shared) -> Next {
-        shared.end_stale_leader();
-        shared.end_stalls(|kind| {
-            matches!(kind, StallKind::StoreFull | StallKind::StoreFailed | StallKind::Inexact)
-        });
-        shared.describe.rest(shared.now, shared.limits.describe_interval);
-        shared.ends.hurry();
-        shared.topic_id.hurry();
-        Next::Stay
-    }
-
-    fn advance(&mut self, shared: &mut Shared) -> Next {
-        self.keep_up(shared).into()
-    }
-
-    fn assess(&mut self, shared: &Shared) {
-        self.note_targets();
-        self.phase = match (self.reached, self.exact() && self.usage == Usage::Active) {
-            (false, _) => Phase::Restoring(self.cause),
-            (true, false) => Phase::CatchingUp,
-            (true, true) => Phase::Ready,
-        };
-        self.note_exactness(shared.now.mono);
-    }
-
-    /// Gives the credits that a restore's rate held back: nothing else may wake the node for them.
-    fn on_ready(&mut self, shared: &mut Shared) {
-        self.give_credits(shared);
-    }
-
-    fn end(&mut self, shared: &mut Shared) {
-        self.pins.end(shared);
-    }
-
-    fn ease(&mut self, _: &mut Shared) -> Ease {
-        if self.all_durable() { Ease::Idle } else { Ease::Unflushed }
-    }
-
-    fn on_facts(&mut self, shared: &mut Shared, news: &News) -> Next {
-        self.audit(shared, news).into()
-    }
-
-    fn on_done(&mut self, shared: &mut Shared, call: StoreCallKind, _: Generation) -> Next {
-        let stays = match call {
-            StoreCallKind::Flush => self.on_flushed(shared),
-            StoreCallKind::Activate => self.on_activated(shared),
-            StoreCallKind::Confirm => {
-                self.confirming -= 1;
-                Ok(())
-            }
-            StoreCallKind::Open
-            | StoreCallKind::Look
-            | StoreCallKind::Create
-            | StoreCallKind::Adopt
-            | StoreCallKind::Apply
-            | StoreCallKind::Quarantine
-            | StoreCallKind::Remove
-            | StoreCallKind::Close
-            | StoreCallKind::Pin
-            | StoreCallKind::Unpin => Ok(()),
-        };
-        stays.into()
-    }
-
-    fn on_store_failed(
-        &mut self,
-        shared: &mut Shared,
-        call: StoreCallKind,
-        error: &StoreError,
-    ) -> Next {
-        if call == StoreCallKind::Remove {
-            // It is what a rebuild replaced; the next opening removes it.
-            return Next::Stay;
-        }
-        shared.disk_failed(error, Some(self.generation));
-        Next::Leave(Leave::Suspend)
-    }
-
-    fn on_damaged(&mut self, _: Generation, _: &str) -> Next {
-        Next::Leave(Leave::Reopen)
-    }
-
-    fn on_cancel(&mut self, _: &mut Shared) -> Next {
-        Next::Leave(Leave::Reopen)
     }
 }
