@@ -86,6 +86,7 @@ impl Seen {
             let known = known.and_then(EpochChain::latest);
             let newer = batch.epochs.last().is_some_and(|(epoch, _)| Some(*epoch) > known);
             self.asked |= newer && !self.ready;
+            self.asked |= self.may_be_contradicted(world);
         }
         match event {
             Event::Store(StoreEvent::Found(found)) => self.open(found),
@@ -145,6 +146,12 @@ impl Seen {
         }
     }
 
+    /// A log that lost nothing and is the same topic ends nowhere below what it gave, and tells no earlier epoch behind it.
+    fn may_be_contradicted(&self, world: &World) -> bool {
+        let another = self.facts.as_ref().is_none_or(|facts| facts.topic != world.log.topic());
+        another || !world.losses.is_empty()
+    }
+
     fn open(&mut self, found: &Found) {
         (self.asked, self.confirmed) = (false, None);
         (self.gaps, self.gap_applied) = (VecDeque::new(), None);
@@ -196,9 +203,7 @@ impl Seen {
             self.confirmed = Some(self.ends_asked);
             self.confirmed_by = ends.iter().map(epoch).collect();
         }
-        // A log that lost nothing and is the same topic ends nowhere below what it gave.
-        let another = self.facts.as_ref().is_none_or(|facts| facts.topic != world.log.topic());
-        self.asked |= another || !world.losses.is_empty();
+        self.asked |= self.may_be_contradicted(world);
         // A copy that waits for the end of a gap cannot tell whether the old leader or the new one told it.
         self.leaders.resize(ends.len(), None);
         for (leader, end) in self.leaders.iter_mut().zip(ends) {

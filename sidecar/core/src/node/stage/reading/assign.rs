@@ -79,7 +79,8 @@ impl Reading {
         Err(Leave::Lose)
     }
 
-    /// The log let the reader begin here, and what it has here shows another history.
+    /// The log let the reader begin here, and what it has here shows another history, or another topic: the log is asked
+    /// which when the copy is opened anew.
     pub(super) fn contradicted(
         &mut self,
         shared: &mut Shared,
