@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cache;
 pub mod canaries;
 pub mod cli;
 mod columns;
@@ -13,6 +14,7 @@ pub mod dice;
 pub mod failures;
 pub mod history;
 pub mod marks;
+pub mod mutants;
 pub mod oracle;
 pub mod plan;
 pub mod reference;

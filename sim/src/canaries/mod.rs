@@ -12,7 +12,7 @@ pub mod shell;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -23,10 +23,15 @@ use canary::Canary;
 use play::Outcome;
 use scratch::{Part, Scratch};
 
+use crate::cache;
+
 /// What the simulator is built from.
 const PART: Part =
     Part { paths: &["sidecar/core", "sim"], members: r#"["sidecar/core", "sim/model", "sim"]"# };
 const BUILD: [&str; 6] = ["build", "--offline", "--quiet", "--package", "outrigger-sim", "--bins"];
+
+/// Copies and builds outlive a run, so that the next one is incremental.
+const CACHE: &str = "canaries";
 
 /// A canary that expects this oracle is seen by marks that are never hit any more.
 const COVERAGE: &str = "O20";
@@ -71,11 +76,11 @@ enum Verdict {
 
 /// True when every canary was caught by the oracle that its header names.
 pub fn run(options: &Options) -> Result<bool> {
-    let workspace = workspace()?;
+    let workspace = cache::workspace()?;
     let dir = options.dir.clone().unwrap_or_else(|| workspace.join("sim/canaries"));
     let canaries = patch::load(&dir, &options.only, Canary::of)?;
-    let cache = cache(workspace);
-    let _lock = lock(&cache)?;
+    let cache = cache::folder(workspace, CACHE);
+    let _lock = cache::lock(&cache)?;
     let jobs = options.jobs.clamp(1, canaries.len());
     let scratches: Vec<Scratch> = (0..jobs)
         .map(|job| Scratch::of(workspace, &cache.join(job.to_string()), PART))
@@ -87,26 +92,6 @@ pub fn run(options: &Options) -> Result<bool> {
     let tried = bench.try_all(&scratches, canaries);
     table::print(&tried);
     Ok(tried.iter().all(|tried| matches!(tried.verdict, Verdict::Caught { .. })))
-}
-
-fn workspace() -> Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("sim is in a workspace")
-}
-
-/// Copies and builds outlive a run, so that the next one is incremental.
-fn cache(workspace: &Path) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target.unwrap_or_else(|| workspace.join("target")).join("canaries")
-}
-
-fn lock(cache: &Path) -> Result<File> {
-    fs::create_dir_all(cache)?;
-    let file = File::create(cache.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!("canaries run already in {}", cache.display()),
-        Err(TryLockError::Error(error)) => Err(error.into()),
-    }
 }
 
 /// Fails if anything is found without a bug in the largest number of seeds that any canary is given. Returns the marks

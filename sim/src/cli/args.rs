@@ -37,6 +37,15 @@ pub(super) enum Command {
     Plan { seed: u64 },
     /// Brings known bugs back one by one: each must be caught.
     Canaries(Canaries),
+    /// Has cargo-mutants break the deciding code in one place at a time: some test must notice each.
+    ///
+    /// What is caught in a file stays caught while that file stays the same: a run that was interrupted goes on, and after
+    /// a change only that file's mutants and survivors are judged again.
+    Mutants {
+        /// For cargo-mutants: `--re PATTERN` picks some.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Lists the oracles: what each holds a run against, and the exit code when it does not.
     Oracles,
     /// Plays the same plans in two processes and compares their traces byte for byte.

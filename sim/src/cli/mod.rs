@@ -14,7 +14,7 @@ use clap::Parser;
 
 use args::{Args, Canaries, Command};
 
-use crate::canaries;
+use crate::{canaries, mutants};
 
 /// Wrong arguments, or a file that cannot be read.
 const USAGE: u8 = 2;
@@ -29,6 +29,7 @@ pub fn main() -> ExitCode {
         Command::Explain { plan } => shrink::explain(&plan),
         Command::Plans { dir } => plans::regress(&dir),
         Command::Canaries(args) => canaries(args),
+        Command::Mutants { arguments } => mutants::run(&arguments).map(code),
         Command::Oracles => report::oracles(),
         Command::Meta { seeds } => meta::run(seeds),
     };
@@ -45,5 +46,9 @@ fn canaries(args: Canaries) -> anyhow::Result<ExitCode> {
     } else {
         canaries::run(&canaries::Options { only, keep, jobs, dir })?
     };
-    Ok(if caught { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(code(caught))
+}
+
+fn code(all_are_caught: bool) -> ExitCode {
+    if all_are_caught { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

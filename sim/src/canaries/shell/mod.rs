@@ -19,6 +19,8 @@ use super::patch;
 use super::scratch::{Part, Scratch};
 use canary::{Canary, Suite, Test};
 
+use crate::cache;
+
 /// The whole workspace, with what its tests read of the rest.
 const PART: Part = Part {
     paths: &[".cargo", "README.md", "docs", "proto", "client", "sidecar", "sim", "tests"],
@@ -53,11 +55,11 @@ enum Verdict {
 
 /// True when every canary was caught by the test that its header names, with the words that it names.
 pub fn run(options: &Options) -> Result<bool> {
-    let workspace = super::workspace()?;
+    let workspace = cache::workspace()?;
     let dir = options.dir.clone().unwrap_or_else(|| workspace.join("tests/canaries"));
     let canaries = patch::load(&dir, &options.only, Canary::of)?;
-    let cache = super::cache(workspace).join("shell");
-    let _lock = super::lock(&cache)?;
+    let cache = cache::folder(workspace, super::CACHE).join("shell");
+    let _lock = cache::lock(&cache)?;
     let scratch = Scratch::of(workspace, &cache, PART)?;
     let logs = cache.join("logs");
     fs::create_dir_all(&logs)?;
