@@ -9,6 +9,9 @@ use outrigger_proto::v1::admin_client::AdminClient;
 use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::{NodeStatus, StatusRequest, ThrottleRequest};
 use tonic::{Request, Response, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::address::{self, Spoken};
 use crate::connections::Connections;
@@ -71,6 +74,20 @@ impl Client {
     /// one store. Nothing is sent: a name that the node does not know fails the first call.
     pub fn store(&self, name: impl Into<String>) -> Store {
         Store::new(self.clone(), name.into())
+    }
+
+    /// Whether a service of the node's health is serving: `startup` (every store has been READY once), `readiness` (every
+    /// store is), `liveness` (its work goes on), or `outrigger.v1.Store/<store>`, the readiness of one store.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Client::status`], and [`Invalid`](crate::ErrorKind::Invalid) for a service that the node does not know.
+    pub async fn is_serving(&self, service: &str) -> Result<bool, Error> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let request = with_deadline(request, OPERATOR_DEADLINE);
+        let mut health = HealthClient::new(self.connections.clone());
+        let answer = answer(Effect::None, OPERATOR_DEADLINE, health.check(request)).await?;
+        Ok(answer.status() == ServingStatus::Serving)
     }
 
     /// The state of all stores of the node. It is answered in every phase.

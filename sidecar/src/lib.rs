@@ -24,6 +24,7 @@ pub mod log;
 mod mutation;
 pub mod peer;
 pub mod plan;
+pub mod probes;
 pub mod reseed;
 pub mod restore_time;
 pub mod rocks;

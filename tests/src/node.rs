@@ -249,6 +249,11 @@ impl Node {
         Ok(())
     }
 
+    /// Sends SIGTERM, and does not wait for anything.
+    pub fn terminate(&mut self) -> Result<()> {
+        self.signal(libc::SIGTERM)
+    }
+
     /// Ends the process with SIGTERM. Returns how it ended.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.signal(libc::SIGTERM)?;

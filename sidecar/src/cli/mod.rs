@@ -14,6 +14,7 @@ mod load;
 mod operate;
 mod output;
 mod plan;
+mod probe;
 mod quarantine;
 mod reseed;
 mod reset;
@@ -62,6 +63,7 @@ enum Command {
     Load(load::LoadArgs),
     Status(status::StatusArgs),
     Wait(wait::WaitArgs),
+    Probe(probe::ProbeArgs),
     Verify(Box<verify::VerifyArgs>),
     Throttle(operate::ThrottleArgs),
     Cancel(operate::CancelArgs),
@@ -99,6 +101,7 @@ impl Cli {
             Command::Load(args) => load::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Wait(args) => wait::run(args).await,
+            Command::Probe(args) => probe::run(args).await,
             Command::Verify(args) => verify::run(*args).await,
             Command::Throttle(args) => operate::throttle(args).await,
             Command::Cancel(args) => operate::cancel(args).await,

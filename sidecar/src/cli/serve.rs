@@ -1,8 +1,11 @@
 //! `serve`: a node until a signal ends it.
 
+use tokio::sync::watch;
+
 use super::failure::Failure;
 use crate::config::ServeArgs;
 use crate::exit::Exit;
+use crate::probes::Probes;
 use crate::serve::Signals;
 use crate::{serve, telemetry};
 
@@ -14,6 +17,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let _endpoint = config.metrics.map(telemetry::start_metrics).transpose()?;
-    Ok(serve::run(config, signals).await?)
+    let (probes, told) = watch::channel(Probes::starting());
+    let start = |address| telemetry::start_metrics(address, told);
+    let _endpoint = config.metrics.map(start).transpose()?;
+    Ok(serve::run(config, probes, signals).await?)
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::embedded::EmbeddedLog;
 use crate::index::StoreIndex;
 use crate::peer::PeerConfig;
+use crate::probes::Probes;
 use crate::runtime::{Inbox, LogHome, StoreHandle, StoreSpec, TopicNews};
 use crate::serve::{ClaimError, Claims, ListenError, Memory, Sidecar, SidecarConfig};
 use crate::watchdog::Patience;
@@ -157,6 +158,7 @@ impl Node {
             ready_lag_max: None,
             sampler: None,
             peer: PeerConfig::default(),
+            probes: Probes::untold(),
             patience: Patience::PRODUCTION,
         })
         .await

@@ -5,8 +5,11 @@
 //! | (empty), `liveness`, `outrigger.v1.Admin` | the process answers and its work goes on: no thread hangs, no write is overdue. Restart it only when this fails |
 //! | `readiness`, `outrigger.v1.Store` | every store is READY, near enough to the end of the log, and the node is not about to drain |
 //! | `outrigger.v1.Store/<name>` | this store is |
+//! | `startup` | every store has been READY since the process began |
+//!
+//! The same is told as [`Probes`], with reasons, to whoever asks over HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_core::node::Status;
 use outrigger_core::phase::Phase;
@@ -19,10 +22,14 @@ use tonic_health::server::HealthReporter;
 use super::changes::{Changes, Closed};
 use super::state;
 use super::stores::{Store, Stores};
+use crate::probes::{Probes, Telling};
 use crate::watchdog::Hung;
 
 const LIVE: [&str; 3] = ["", "liveness", admin_server::SERVICE_NAME];
 const READY: [&str; 2] = ["readiness", store_server::SERVICE_NAME];
+const STARTED: [&str; 1] = ["startup"];
+
+const LEAVING: &str = "the node is about to stop";
 
 pub(super) struct Health {
     reporter: HealthReporter,
@@ -32,6 +39,9 @@ pub(super) struct Health {
     hung: watch::Receiver<Hung>,
     /// Once cancelled, nobody new should come, while those who are here are served.
     leaving: CancellationToken,
+    /// Every store has been READY, not necessarily all at the same time.
+    started: BTreeSet<String>,
+    probes: Telling,
     /// What was last told of each service: watchers hear of every call, even of one that changes nothing.
     told: BTreeMap<String, ServingStatus>,
 }
@@ -44,9 +54,11 @@ impl Health {
         ready_lag_max: Option<u64>,
         hung: watch::Receiver<Hung>,
         leaving: CancellationToken,
+        probes: Telling,
     ) -> Health {
-        let told = BTreeMap::new();
-        let mut health = Health { reporter, stores, ready_lag_max, hung, leaving, told };
+        let (started, told) = (BTreeSet::new(), BTreeMap::new());
+        let mut health =
+            Health { reporter, stores, ready_lag_max, hung, leaving, started, probes, told };
         health.report().await;
         health
     }
@@ -74,21 +86,48 @@ impl Health {
     }
 
     async fn report(&mut self) {
-        let left = self.leaving.is_cancelled();
-        let live = self.hung.borrow().is_empty();
-        for service in LIVE {
-            self.set(service, live).await;
+        let judged = self.judge();
+        for (services, against) in [
+            (&LIVE[..], &judged.not_live),
+            (&READY[..], &judged.not_ready),
+            (&STARTED[..], &judged.not_started),
+        ] {
+            for service in services {
+                self.set(service, against.is_empty()).await;
+            }
         }
-        let ready = |store: &Store| !left && is_ready(&store.handle.status(), self.ready_lag_max);
+        let left = self.leaving.is_cancelled();
+        let ready = |store: &Store| !left && unready(store, self.ready_lag_max).is_none();
         let stores: Vec<_> =
             self.stores.all().iter().map(|store| (service_of(store), ready(store))).collect();
-        let all_ready = stores.iter().all(|(_, ready)| *ready);
         for (service, ready) in stores {
             self.set(&service, ready).await;
         }
-        for service in READY {
-            self.set(service, all_ready).await;
+        self.tell(judged);
+    }
+
+    fn judge(&mut self) -> Probes {
+        let hung = self.hung.borrow().iter().map(|work| format!("{work} does not go on")).collect();
+        let leaving = self.leaving.is_cancelled().then(|| LEAVING.to_owned());
+        let stores = self.stores.all();
+        let unready = stores.iter().filter_map(|store| unready(store, self.ready_lag_max));
+        for store in stores.iter().filter(|store| store.handle.status().phase == Phase::Ready) {
+            self.started.insert(store.handle.name().to_owned());
         }
+        let not_started = stores.iter().filter(|store| !self.started.contains(store.handle.name()));
+        Probes {
+            not_live: hung,
+            not_ready: leaving.into_iter().chain(unready).collect(),
+            not_started: not_started.map(|store| waits_for(&store.handle.status())).collect(),
+        }
+    }
+
+    fn tell(&self, judged: Probes) {
+        self.probes.send_if_modified(|told| {
+            let is_news = *told != judged;
+            *told = judged;
+            is_news
+        });
     }
 
     async fn set(&mut self, service: &str, serving: bool) {
@@ -99,8 +138,12 @@ impl Health {
     }
 
     async fn end(&mut self) {
+        // Over HTTP the node lives to its end: nobody is to restart it while it drains.
+        let stopping = vec![LEAVING.to_owned()];
+        self.probes.send_modify(|told| told.not_ready = stopping);
         let stores: Vec<_> = self.stores.all().iter().map(service_of).collect();
-        for service in stores.iter().map(String::as_str).chain(READY).chain(LIVE) {
+        let all = stores.iter().map(String::as_str).chain(READY).chain(STARTED).chain(LIVE);
+        for service in all {
             self.set(service, false).await;
             // This ends the streams of its watchers, which would otherwise hold up the server's own end.
             self.reporter.clear_service_status(service).await;
@@ -112,11 +155,31 @@ fn service_of(store: &Store) -> String {
     format!("{}/{}", store_server::SERVICE_NAME, store.handle.name())
 }
 
-/// Whether a copy is ready enough. READY says that it has everything from the start of its restore on; `lag_max` asks
-/// for more: that it is at most so many offsets behind the end that was last heard of.
-fn is_ready(status: &Status, lag_max: Option<u64>) -> bool {
-    let near = lag_max.is_none_or(|lag_max| state::lag(status).is_some_and(|lag| lag <= lag_max));
-    status.phase == Phase::Ready && near
+fn unready(store: &Store, lag_max: Option<u64>) -> Option<String> {
+    why_unready(&store.handle.status(), lag_max)
+}
+
+/// Returns why a copy is not ready enough; none: it is. READY says that it has everything from the start of its restore
+/// on; `lag_max` asks for more: that it is at most so many offsets behind the end that was last heard of.
+fn why_unready(status: &Status, lag_max: Option<u64>) -> Option<String> {
+    if status.phase != Phase::Ready {
+        return Some(waits_for(status));
+    }
+    let lag_max = lag_max?;
+    match state::lag(status) {
+        Some(lag) if lag <= lag_max => None,
+        Some(lag) => Some(format!(
+            "{} is {lag} offsets behind the end of the log, and ready_lag_max is {lag_max}",
+            status.store
+        )),
+        None => Some(format!("the end of the log of {} is not known", status.store)),
+    }
+}
+
+fn waits_for(status: &Status) -> String {
+    let stalls: Vec<_> = status.stalls.iter().map(|stall| stall.kind.name()).collect();
+    let held = if stalls.is_empty() { String::new() } else { format!(" ({})", stalls.join(", ")) };
+    format!("{} is {}{held}", status.store, status.phase)
 }
 
 #[cfg(test)]
@@ -135,8 +198,9 @@ mod tests {
         let service = HealthService::from_health_reporter(reporter.clone());
         let (_hangs, hung) = watch::channel(Hung::default());
         let (stores, leaving) = (Stores::new(vec![]), CancellationToken::new());
-        let _health = Health::named(reporter, stores, None, hung, leaving).await;
-        for name in LIVE.into_iter().chain(READY) {
+        let probes = watch::Sender::new(Probes::starting());
+        let _health = Health::named(reporter, stores, None, hung, leaving, probes).await;
+        for name in LIVE.into_iter().chain(READY).chain(STARTED) {
             let asked = Request::new(HealthCheckRequest { service: name.to_owned() });
             let heard = Probed::check(&service, asked).await;
             assert!(heard.is_ok(), "{name:?}: {heard:?}");
@@ -145,18 +209,21 @@ mod tests {
 
     #[test]
     fn only_a_ready_store_is_ready() {
-        assert!(is_ready(&ready(), None));
+        assert_eq!(why_unready(&ready(), None), None);
         for phase in [Phase::Opening, Phase::CatchingUp, Phase::Stopped] {
-            assert!(!is_ready(&Status { phase, ..ready() }, None));
+            let why = why_unready(&Status { phase: phase.clone(), ..ready() }, None);
+            assert_eq!(why, Some(format!("notes is {phase}")));
         }
     }
 
     #[test]
     fn lag_counts_over_all_partitions_when_a_bound_is_set() {
         let behind_by_forty = ready();
-        assert!(is_ready(&behind_by_forty, Some(40)));
-        assert!(!is_ready(&behind_by_forty, Some(39)));
+        assert_eq!(why_unready(&behind_by_forty, Some(40)), None);
+        assert!(
+            why_unready(&behind_by_forty, Some(39)).is_some_and(|why| why.contains("40 offsets"))
+        );
         let unknown = Status { partitions: vec![], ..ready() };
-        assert!(!is_ready(&unknown, Some(1_000)));
+        assert!(why_unready(&unknown, Some(1_000)).is_some());
     }
 }

@@ -63,6 +63,7 @@ use self::peer::Peers;
 use self::service::Service;
 use self::stores::Stores;
 use crate::giver::Giver;
+use crate::probes::Telling;
 use crate::restore_time::{Measurer, Sampler};
 use crate::runtime::{RestoreThrottle, StoreHandle};
 use crate::watchdog::Hung;
@@ -88,6 +89,8 @@ pub struct Server {
     pub giver: Option<Giver>,
     /// What hangs. While something does, the process is not live.
     pub hung: Receiver<Hung>,
+    /// Where the answers to probes are told.
+    pub probes: Telling,
     /// Once cancelled, nothing is ready, and everything is served as before.
     pub leaving: CancellationToken,
 }
@@ -110,8 +113,8 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let everywhere = peers.clone().filter(|_| server.peer_listener.is_none());
     let routes = routes(&service, everywhere, reporter.clone())?;
     let for_peers = server.peer_listener.zip(peers.clone());
-    let Server { ready_lag_max, hung, leaving, .. } = server;
-    let health = Health::named(reporter, stores, ready_lag_max, hung, leaving).await;
+    let Server { ready_lag_max, hung, leaving, probes, .. } = server;
+    let health = Health::named(reporter, stores, ready_lag_max, hung, leaving, probes).await;
 
     let mut listening = JoinSet::new();
     for listener in server.listeners {

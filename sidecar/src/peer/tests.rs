@@ -19,6 +19,7 @@ use super::*;
 use crate::embedded::EmbeddedLog;
 use crate::giver::{GiveError, Giver};
 use crate::grpc::{self, Listener, Server};
+use crate::probes::Probes;
 use crate::rocks::{Resources, RocksStore, Shared};
 use crate::runtime::tests::{log, ready, runtime};
 use crate::runtime::{Runtime, StoreHandle};
@@ -103,6 +104,7 @@ async fn serve(
         ready_lag_max: None,
         giver,
         hung: runtime.hung(),
+        probes: Probes::untold(),
         leaving: CancellationToken::new(),
     };
     (address, tokio::spawn(grpc::serve(server, stop.clone())))

@@ -6,6 +6,7 @@
 
 mod absence;
 mod listen;
+mod manager;
 mod memory;
 mod observer;
 mod sidecar;
@@ -19,8 +20,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::ServeConfig;
 use crate::exit::Exit;
 use crate::kafka::{self, KafkaLog, KafkaStartError};
+use crate::probes::Telling;
 use crate::runtime::{Drained, Inbox, LogHome, StoreSpec, TopicNews};
 use crate::watchdog::Patience;
+
+use self::manager::Manager;
 
 pub(crate) use absence::{look as other_cluster, unreached};
 pub(crate) use memory::Memory;
@@ -41,9 +45,14 @@ pub enum ServeError {
 }
 
 /// Runs until a signal ends it; the signal may have come before this was called.
-pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exit, ServeError> {
+pub(crate) async fn run(
+    config: ServeConfig,
+    probes: Telling,
+    mut signals: Signals,
+) -> Result<Exit, ServeError> {
     config.kafka.check()?;
-    let claimed = sidecar_config(&config);
+    let told = probes.subscribe();
+    let claimed = sidecar_config(&config, probes);
     let news: Vec<TopicNews> = claimed.stores.iter().map(|store| store.news.clone()).collect();
     let claims = tokio::select! {
         biased;
@@ -73,7 +82,9 @@ pub(crate) async fn run(config: ServeConfig, mut signals: Signals) -> Result<Exi
     let mut sidecar = claims.start(inbox, Box::new(log)).map_err(ServeError::System)?;
     let _watches = absence::watch(&config, sidecar.handles(), &news);
     announce(&config, &sidecar);
+    let manager = Manager::serving(told);
     let failed = until_the_drain(&mut sidecar, &mut signals, config.drain_delay).await;
+    manager.stopping();
     tokio::select! {
         biased;
         name = signals.next() => tracing::warn!(signal = name, "ended at once: what was not flushed is read again"),
@@ -144,7 +155,7 @@ fn memory(config: &ServeConfig) -> Memory {
     Memory::shared(config.memory_bytes, config.stores.len())
 }
 
-pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
+pub(crate) fn sidecar_config(config: &ServeConfig, probes: Telling) -> SidecarConfig {
     let stores = config.stores.iter().map(|store| StoreSpec {
         name: store.name.as_str().to_owned(),
         topic: store.topic.as_str().to_owned(),
@@ -165,6 +176,7 @@ pub(crate) fn sidecar_config(config: &ServeConfig) -> SidecarConfig {
         ready_lag_max: config.ready_lag_max,
         sampler: Some(kafka::sampler(config.kafka.clone())),
         peer: config.peer.clone(),
+        probes,
         patience: Patience::PRODUCTION,
     }
 }

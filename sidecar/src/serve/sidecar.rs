@@ -16,6 +16,7 @@ use crate::giver::Giver;
 use crate::grpc::{self, Listener};
 use crate::log::Log;
 use crate::peer::{PeerConfig, Taker};
+use crate::probes::Telling;
 use crate::restore_time::Sampler;
 use crate::rocks::{DataDir, DataDirError, Resources};
 use crate::runtime::{Drained, Inbox, Runtime, RuntimeConfig, StoreHandle, StoreSpec};
@@ -41,6 +42,8 @@ pub struct SidecarConfig {
     /// Without one nobody can tell how long a restore takes.
     pub sampler: Option<Sampler>,
     pub peer: PeerConfig,
+    /// Where the answers to probes are told.
+    pub probes: Telling,
     pub patience: Patience,
 }
 
@@ -119,6 +122,7 @@ impl Claims {
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, peer_listener, renewals, address, socket } = self;
         let (ready_lag_max, sampler, peer) = (config.ready_lag_max, config.sampler, config.peer);
+        let probes = config.probes;
         let SidecarConfig { stores, limits, resources, restore_rate, patience, .. } = config;
         let taker = Taker::new(&peer, data.path());
         let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
@@ -138,6 +142,7 @@ impl Claims {
             ready_lag_max,
             giver,
             hung: runtime.hung(),
+            probes,
             leaving: leaving.clone(),
         };
         let grpc = tokio::spawn(grpc::serve(server, stop.clone()));

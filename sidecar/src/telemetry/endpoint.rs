@@ -1,4 +1,5 @@
-//! The Prometheus endpoint: one page, and nothing at any other path.
+//! The endpoint for whoever watches over the node: a page of metrics for Prometheus, and a page for each probe, in plain
+//! HTTP, for that is all that an orchestrator speaks. No page holds data of the stores.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,6 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::probes::{Probe, Told};
+
 /// The path at which Prometheus looks when it is not told otherwise.
 const PATH: &str = "/metrics";
 
@@ -37,6 +40,13 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// The pause after a failed accept: without descriptors or memory it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What is there to be read.
+#[derive(Clone)]
+struct Pages {
+    metrics: PrometheusHandle,
+    probes: Told,
+}
+
 /// The endpoint; it ends when this is dropped.
 #[derive(Debug)]
 #[must_use = "the endpoint ends with this value"]
@@ -51,8 +61,12 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl MetricsEndpoint {
-    pub(super) fn start(listener: TcpListener, pages: PrometheusHandle) -> MetricsEndpoint {
-        let serving = tokio::spawn(serve(listener, pages.clone()));
+    pub(super) fn start(
+        listener: TcpListener,
+        pages: PrometheusHandle,
+        probes: Told,
+    ) -> MetricsEndpoint {
+        let serving = tokio::spawn(serve(listener, Pages { metrics: pages.clone(), probes }));
         let upkeep = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(UPKEEP);
             loop {
@@ -72,7 +86,7 @@ impl Drop for MetricsEndpoint {
     }
 }
 
-async fn serve(listener: TcpListener, pages: PrometheusHandle) {
+async fn serve(listener: TcpListener, pages: Pages) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -95,9 +109,9 @@ async fn serve(listener: TcpListener, pages: PrometheusHandle) {
     }
 }
 
-async fn answer(stream: TcpStream, pages: PrometheusHandle) {
+async fn answer(stream: TcpStream, pages: Pages) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond(request.method(), request.uri().path(), || pages.render());
+        let response = pages.respond(request.method(), request.uri().path());
         async move { Ok::<_, Infallible>(response) }
     });
     let mut http = http1::Builder::new();
@@ -106,20 +120,34 @@ async fn answer(stream: TcpStream, pages: PrometheusHandle) {
     http.serve_connection(TokioIo::new(stream), service).await.ok();
 }
 
-fn respond(method: &Method, path: &str, page: impl FnOnce() -> String) -> Response<Full<Bytes>> {
-    match (path, method) {
-        (PATH, &Method::GET | &Method::HEAD) => {
-            response(StatusCode::OK, (CONTENT_TYPE, PAGE), page())
+impl Pages {
+    fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let probe = Probe::ALL.into_iter().find(|probe| probe.path() == path);
+        if path != PATH && probe.is_none() {
+            let words = format!(
+                "nothing is here: the metrics are at {PATH}, answers to probes at {}\n",
+                Probe::ALL.map(Probe::path).join(", ")
+            );
+            return response(StatusCode::NOT_FOUND, (CONTENT_TYPE, WORDS), words);
         }
-        (PATH, _) => {
+        if !matches!(*method, Method::GET | Method::HEAD) {
             let allowed = (ALLOW, HeaderValue::from_static("GET, HEAD"));
-            response(StatusCode::METHOD_NOT_ALLOWED, allowed, "GET it\n".to_owned())
+            return response(StatusCode::METHOD_NOT_ALLOWED, allowed, "GET it\n".to_owned());
         }
-        (_, _) => {
-            let words = format!("nothing is here: the metrics are at {PATH}\n");
-            response(StatusCode::NOT_FOUND, (CONTENT_TYPE, WORDS), words)
+        match probe {
+            None => response(StatusCode::OK, (CONTENT_TYPE, PAGE), self.metrics.render()),
+            Some(probe) => told(self.probes.borrow().against(probe)),
         }
     }
+}
+
+fn told(against: &[String]) -> Response<Full<Bytes>> {
+    if against.is_empty() {
+        return response(StatusCode::OK, (CONTENT_TYPE, WORDS), "yes\n".to_owned());
+    }
+    let lines = std::iter::once("no").chain(against.iter().map(String::as_str));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+    response(StatusCode::SERVICE_UNAVAILABLE, (CONTENT_TYPE, WORDS), text)
 }
 
 fn response(
@@ -137,17 +165,42 @@ fn response(
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::watch;
 
     use super::*;
+    use crate::probes::Probes;
+
+    fn pages(probes: Probes) -> Pages {
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        Pages { metrics, probes: watch::channel(probes).1 }
+    }
 
     #[test]
-    fn only_the_page_is_there_and_only_to_be_read() {
-        let status = |method, path| respond(&method, path, || "page".to_owned()).status().as_u16();
+    fn only_the_pages_are_there_and_only_to_be_read() {
+        let pages = pages(Probes::starting());
+        let status = |method, path| pages.respond(&method, path).status().as_u16();
         assert_eq!(status(Method::GET, "/metrics"), 200);
         assert_eq!(status(Method::HEAD, "/metrics"), 200);
         assert_eq!(status(Method::POST, "/metrics"), 405);
-        for path in ["/", "/metrics/", "/metric", "/health", "/metrics/x"] {
+        assert_eq!(status(Method::POST, "/live"), 405);
+        for path in ["/", "/metrics/", "/metric", "/health", "/metrics/x", "/live/"] {
             assert_eq!(status(Method::GET, path), 404, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_probe_has_its_own_answer() {
+        let why = |why: &str| vec![why.to_owned()];
+        let yes = Probes { not_live: vec![], not_ready: vec![], not_started: vec![] };
+        for (probes, answers) in [
+            (yes.clone(), [200, 200, 200]),
+            (Probes { not_started: why("a"), ..yes.clone() }, [503, 200, 200]),
+            (Probes { not_ready: why("a"), ..yes.clone() }, [200, 503, 200]),
+            (Probes { not_live: why("a"), ..yes }, [200, 200, 503]),
+        ] {
+            let pages = pages(probes);
+            let status = |probe: Probe| pages.respond(&Method::GET, probe.path()).status().as_u16();
+            assert_eq!(Probe::ALL.map(status), answers);
         }
     }
 
@@ -156,7 +209,8 @@ mod tests {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let pages = PrometheusBuilder::new().build_recorder().handle();
-        let _endpoint = MetricsEndpoint::start(listener, pages);
+        let (_telling, told) = watch::channel(Probes::starting());
+        let _endpoint = MetricsEndpoint::start(listener, pages, told);
         let mut stream = TcpStream::connect(address).await.unwrap();
         for (path, close, status) in
             [("/metrics", "", "200"), ("/x", "connection: close\r\n", "404")]

@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use crate::probes::Told;
+
 pub use self::endpoint::MetricsEndpoint;
 pub(crate) use self::logging::last_words;
 pub use self::logging::{LogConfig, LogError, LogFormat, Logging, lines_dropped, start_logging};
@@ -26,10 +28,10 @@ pub enum MetricsError {
     Install { detail: String },
 }
 
-/// Serves metrics on `address`. The port is bound before this returns.
+/// Serves metrics and the answers to probes on `address`. The port is bound before this returns.
 ///
 /// It must be called on a tokio runtime, once in a process.
-pub fn start_metrics(address: SocketAddr) -> Result<MetricsEndpoint, MetricsError> {
+pub fn start_metrics(address: SocketAddr, probes: Told) -> Result<MetricsEndpoint, MetricsError> {
     let listener = endpoint::bind(address)
         .map_err(|error| MetricsError::Listen { address, detail: error.to_string() })?;
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -37,5 +39,5 @@ pub fn start_metrics(address: SocketAddr) -> Result<MetricsEndpoint, MetricsErro
     ::metrics::set_global_recorder(recorder)
         .map_err(|error| MetricsError::Install { detail: error.to_string() })?;
     metrics::describe();
-    Ok(MetricsEndpoint::start(listener, pages))
+    Ok(MetricsEndpoint::start(listener, pages, probes))
 }

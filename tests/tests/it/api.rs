@@ -21,6 +21,7 @@ use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use outrigger::index::StoreIndex;
 use outrigger::log::Log;
 use outrigger::peer::PeerConfig;
+use outrigger::probes::Probes;
 use outrigger::rocks::Resources;
 use outrigger::runtime::{Inbox, LogHome, StoreSpec, TopicNews};
 use outrigger::serve::{Claims, Sidecar, SidecarConfig};
@@ -115,6 +116,7 @@ impl Node {
             ready_lag_max: None,
             sampler: None,
             peer: PeerConfig::default(),
+            probes: Probes::untold(),
             patience,
         };
         let claims = Claims::take(config).await.expect("nobody else is here");

@@ -11,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::config::{ServeArgs, ServeConfig};
 use crate::exit::Exit;
 use crate::kafka::KafkaLog;
+use crate::probes::Probes;
 use crate::runtime::Inbox;
 use crate::scratch::Scratch;
 use crate::serve::{Claims, ServeError, Sidecar, Signals, sidecar_config};
@@ -51,7 +52,8 @@ pub(super) async fn compare_with(
 
 async fn start(config: &ServeConfig) -> Result<Sidecar, Failure> {
     config.kafka.check()?;
-    let claims = Claims::take(sidecar_config(config)).await.map_err(ServeError::from)?;
+    let claims =
+        Claims::take(sidecar_config(config, Probes::untold())).await.map_err(ServeError::from)?;
     let (inbox, sink) = Inbox::new();
     let topics = [config.stores[0].topic.as_str().to_owned()];
     let log = KafkaLog::start(&config.kafka, &topics, sink)?;

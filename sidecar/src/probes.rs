@@ -1,0 +1,72 @@
+//! What a probe hears: whether the node lives, is ready, has started; and if not, why not.
+
+use tokio::sync::watch;
+
+/// What an orchestrator asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Every store has been READY since the process began: whoever needs the node may begin.
+    Started,
+    /// Calls may come.
+    Ready,
+    /// Work goes on. Restart the process only when this fails.
+    Live,
+}
+
+/// The answers, kept up to date by whoever serves the stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probes {
+    /// Why the node does not live, a sentence each; empty while it does.
+    pub not_live: Vec<String>,
+    /// Why it is not ready.
+    pub not_ready: Vec<String>,
+    /// Why it has not started.
+    pub not_started: Vec<String>,
+}
+
+pub type Telling = watch::Sender<Probes>;
+pub type Told = watch::Receiver<Probes>;
+
+impl Probe {
+    pub const ALL: [Probe; 3] = [Probe::Started, Probe::Ready, Probe::Live];
+
+    /// Returns its path over HTTP.
+    pub fn path(self) -> &'static str {
+        match self {
+            Probe::Started => "/started",
+            Probe::Ready => "/ready",
+            Probe::Live => "/live",
+        }
+    }
+
+    /// Returns the service of gRPC's health that answers it.
+    pub fn service(self) -> &'static str {
+        match self {
+            Probe::Started => "startup",
+            Probe::Ready => "readiness",
+            Probe::Live => "liveness",
+        }
+    }
+}
+
+impl Probes {
+    /// Returns where the answers of a node are told that nobody probes.
+    pub fn untold() -> Telling {
+        watch::Sender::new(Probes::starting())
+    }
+
+    /// The answers before anything is served.
+    pub fn starting() -> Probes {
+        let waits = vec!["the node begins".to_owned()];
+        Probes { not_live: Vec::new(), not_ready: waits.clone(), not_started: waits }
+    }
+
+    /// Returns why the answer is no; nothing: it is yes.
+    pub fn against(&self, probe: Probe) -> &[String] {
+        match probe {
+            Probe::Started => &self.not_started,
+            Probe::Ready => &self.not_ready,
+            Probe::Live => &self.not_live,
+        }
+    }
+}
