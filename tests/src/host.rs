@@ -17,6 +17,11 @@ impl Host {
         Host { address: Ipv4Addr::LOCALHOST, namespace: None }
     }
 
+    /// This machine at another of its addresses: all that begin with 127 are.
+    pub fn also_local(last: u8) -> Host {
+        Host { address: Ipv4Addr::new(127, 0, 0, last), namespace: None }
+    }
+
     /// Runs a program there. The process is the program itself: `ip` becomes it.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         match &self.namespace {

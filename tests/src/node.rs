@@ -37,6 +37,8 @@ pub struct Node {
     file_bytes_max: Option<u64>,
     open_files_max: Option<u64>,
     memory: Option<Arc<MemoryGroup>>,
+    /// What it reads instead of `/etc/hosts`.
+    hosts: Option<PathBuf>,
     /// Whom its callers trust, and who they are, where it speaks TLS.
     tls: Option<Tls>,
     /// Where the next process logs, instead of into a file.
@@ -66,6 +68,7 @@ impl Node {
             file_bytes_max: None,
             open_files_max: None,
             memory: None,
+            hosts: None,
             tls: None,
             log: None,
             process: None,
@@ -87,6 +90,17 @@ impl Node {
     /// Has everybody here call it so. Its settings must say the same.
     pub fn called_by(&mut self, tls: Option<Tls>) {
         self.tls = tls;
+    }
+
+    /// The next process reads this file instead of `/etc/hosts`, which takes root.
+    pub fn know_hosts(&mut self, file: PathBuf) {
+        self.hosts = Some(file);
+    }
+
+    /// The same port as another node, which is on another host.
+    pub fn at(mut self, port: u16) -> Node {
+        self.port = port;
+        self
     }
 
     pub fn on(mut self, host: Host) -> Node {
@@ -210,11 +224,18 @@ impl Node {
         if let Some(memory) = &self.memory {
             bounds += &format!("echo $$ > '{}' && ", memory.entrance().display());
         }
+        if let Some(hosts) = &self.hosts {
+            bounds += &format!("mount --bind '{}' /etc/hosts && ", hosts.display());
+        }
         let binary = binary();
         let mut command = if bounds.is_empty() {
             self.host.command(&binary)
         } else {
-            let mut shell = self.host.command("bash");
+            let mut shell =
+                self.host.command(if self.hosts.is_some() { "unshare" } else { "bash" });
+            if self.hosts.is_some() {
+                shell.args(["--mount", "bash"]);
+            }
             shell.arg("-c").arg(bounds + "exec \"$0\" \"$@\"").arg(&binary);
             shell
         };

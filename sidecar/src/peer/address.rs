@@ -2,6 +2,7 @@
 //! says, or `--listen` where it has no other.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use tonic::codegen::http::Uri;
 
@@ -35,6 +36,41 @@ impl PeerAddress {
     pub(super) fn uri(&self) -> Uri {
         self.0.clone()
     }
+
+    /// Its host, without the brackets of IPv6.
+    pub(super) fn host(&self) -> &str {
+        self.0.host().expect("it was parsed with a host").trim_matches(['[', ']'])
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.0.port_u16().expect("it was parsed with a port")
+    }
+
+    /// Returns the same at one of the addresses that its name has.
+    fn at(&self, address: SocketAddr) -> PeerAddress {
+        let scheme = self.0.scheme_str().expect("it was parsed with a scheme");
+        PeerAddress::parse(&format!("{scheme}://{address}")).expect("it has a host and a port")
+    }
+}
+
+/// Where to ask for a copy: one process, which has this name where it has to prove it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) address: PeerAddress,
+    /// The host as it was configured.
+    pub(super) name: String,
+}
+
+impl Place {
+    /// Returns the places of a name that has these addresses now. A name of several is as many nodes: a headless service
+    /// of Kubernetes, say. One of a single address, or of none, is asked by its name.
+    pub(super) fn all(named: &PeerAddress, addresses: &[SocketAddr]) -> Vec<Place> {
+        let place = |address| Place { address, name: named.host().to_owned() };
+        match addresses {
+            [] | [_] => vec![place(named.clone())],
+            several => several.iter().map(|address| place(named.at(*address))).collect(),
+        }
+    }
 }
 
 impl fmt::Display for PeerAddress {
@@ -48,6 +84,21 @@ impl fmt::Display for PeerAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_several_addresses_is_as_many_nodes_and_keeps_its_name() {
+        let addresses = ["10.0.0.1:7402", "[fd00::2]:7402"].map(|text| text.parse().unwrap());
+        let named = PeerAddress::parse("https://peers.shop.svc:7402").unwrap();
+        let places = Place::all(&named, &addresses);
+        let texts: Vec<_> = places.iter().map(|place| place.address.to_string()).collect();
+        assert_eq!(texts, ["https://10.0.0.1:7402", "https://[fd00::2]:7402"]);
+        assert!(places.iter().all(|place| place.name == "peers.shop.svc"));
+        for few in [&addresses[..1], &[]] {
+            let places = Place::all(&named, few);
+            let name = named.host().to_owned();
+            assert_eq!(places, [Place { address: named.clone(), name }]);
+        }
+    }
 
     #[test]
     fn a_peer_is_a_host_and_a_port() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outrigger_client::TlsConnector;
+use outrigger_client::Tls;
 use outrigger_core::offset::Generation;
 use outrigger_core::peer::Transfer;
 use outrigger_core::store::StoreError;
@@ -13,7 +13,7 @@ use outrigger_core::topic::Identity;
 use tokio_util::sync::CancellationToken;
 
 use super::PeerConfig;
-use super::address::PeerAddress;
+use super::address::{PeerAddress, Place};
 use super::incoming::{Incoming, IncomingError};
 use super::manifest::Manifest;
 use super::secret::Secret;
@@ -24,6 +24,13 @@ use crate::rocks;
 const RECONNECTS_MAX: u32 = 5;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long the lookup of one name may take.
+const LOOKUP_MAX: Duration = Duration::from_secs(5);
+
+/// Nodes that are asked in turn at most, however many addresses the names have: a node would wait for silent ones longer
+/// than for its log.
+const PLACES_MAX: usize = 16;
+
 const REPORT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A clone is a reference.
@@ -33,8 +40,8 @@ pub struct Taker(Arc<Taking>);
 struct Taking {
     addresses: Vec<PeerAddress>,
     secret: Option<Secret>,
-    /// What connects to peers that speak TLS.
-    tls: Option<TlsConnector>,
+    /// Whom of the peers to trust that speak TLS.
+    tls: Option<Tls>,
     data: PathBuf,
 }
 
@@ -91,7 +98,6 @@ impl Taker {
             return None;
         }
         let PeerConfig { addresses, secret, tls, .. } = config.clone();
-        let tls = tls.map(|tls| tls.connector());
         Some(Taker(Arc::new(Taking { addresses, secret, tls, data: data.to_owned() })))
     }
 
@@ -106,13 +112,15 @@ impl Taker {
         let (directory, mut incoming) = self.earlier(wanted.clone(), cancel.clone()).await?;
         let was_whole = incoming.as_ref().is_some_and(Incoming::is_whole);
         let mut reasons = Vec::new();
-        for peer in self.in_turn(&wanted.suspects, incoming.as_ref()) {
+        let places = in_turn(self.places().await, &wanted.suspects, incoming.as_ref());
+        for Place { address: peer, name: host } in &places {
             let name = peer.to_string();
+            let tls = self.0.tls.as_ref().map(|tls| tls.clone().with_server_name(host).connector());
             incoming.take_if(|incoming| incoming.manifest().peer != name);
             let ask = Ask {
                 peer,
                 secret: self.0.secret.as_ref(),
-                tls: self.0.tls.as_ref(),
+                tls: tls.as_ref(),
                 identity: &wanted.identity,
                 directory: &directory,
                 cancel,
@@ -170,18 +178,35 @@ impl Taker {
         looked.await.expect("looking at the disk does not panic")
     }
 
-    /// The peers in the order in which they are asked: suspects last, and among the others first the one that has given
-    /// something already.
-    fn in_turn(&self, suspects: &[String], incoming: Option<&Incoming>) -> Vec<&PeerAddress> {
-        let begun = incoming.map(|incoming| incoming.manifest().peer.as_str());
-        let mut peers: Vec<&PeerAddress> = self.0.addresses.iter().collect();
-        peers.sort_by_cached_key(|peer| {
-            let name = peer.to_string();
-            let suspect = suspects.iter().position(|suspect| *suspect == name);
-            (suspect, begun != Some(&name))
-        });
-        peers
+    /// Where the peers are now. Names are looked up each time: nodes come and go behind them.
+    async fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        for named in &self.0.addresses {
+            let looking = tokio::net::lookup_host((named.host(), named.port()));
+            let found = tokio::time::timeout(LOOKUP_MAX, looking).await;
+            // Whoever is asked by a name that has no address says why that fails.
+            let found = found.ok().and_then(Result::ok).into_iter().flatten();
+            for place in Place::all(named, &found.collect::<Vec<_>>()) {
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+        }
+        places.truncate(PLACES_MAX);
+        places
     }
+}
+
+/// The places in the order in which they are asked: suspects last, and among the others first the one that has given
+/// something already.
+fn in_turn(mut places: Vec<Place>, suspects: &[String], incoming: Option<&Incoming>) -> Vec<Place> {
+    let begun = incoming.map(|incoming| incoming.manifest().peer.as_str());
+    places.sort_by_cached_key(|place| {
+        let name = place.address.to_string();
+        let suspect = suspects.iter().position(|suspect| *suspect == name);
+        (suspect, begun != Some(&name))
+    });
+    places
 }
 
 /// Asks one peer, again when its stream breaks off.

@@ -10,7 +10,7 @@ mod leaderless;
 mod losses;
 mod operator;
 mod outage;
-mod peers;
+pub(crate) mod peers;
 mod plan;
 mod power;
 mod refusals;

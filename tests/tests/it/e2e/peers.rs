@@ -22,7 +22,7 @@ const RECORDS: u64 = 12_000;
 const KEYS: u64 = 10_000;
 const MIB: u64 = 1 << 20;
 
-pub(super) const SECRET: &str = "of-all-nodes-of-the-test";
+pub(crate) const SECRET: &str = "of-all-nodes-of-the-test";
 
 /// At this rate a copy of [`fill`]'s rows takes ten seconds.
 pub(super) const SLOW: [&str; 2] = ["--peer-rate", "1MiB"];
@@ -39,7 +39,7 @@ impl Place {
         Ok(())
     }
 
-    pub(super) fn secret(&self, name: &str, text: &str) -> Result<PathBuf> {
+    pub(crate) fn secret(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.dir.path().join(name);
         fs::write(&path, text)?;
         Ok(path)

@@ -5,12 +5,14 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use outrigger_client::{Client, Tls};
 use outrigger_tests::authority::Authority;
+use outrigger_tests::host::Host;
 use outrigger_tests::kafka::TopicSpec;
 use outrigger_tests::node::{Node, free_port};
 
 use crate::abuse::until_metric;
+use crate::e2e::peers::SECRET;
 use crate::e2e::{Place, run};
-use crate::site::until_logged;
+use crate::site::{is_root, until_logged};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -81,6 +83,34 @@ fn a_wiped_node_takes_its_copy_from_a_peer_that_it_knows_by_certificate() -> Res
         taker.start().await?;
         taker.until_ready().await?;
         until_logged(&taker, "a peer gave its copy").await?;
+        Ok(())
+    })
+}
+
+/// Behind one name are the node itself, which has nothing, and one that has all.
+#[test]
+fn a_name_stands_for_all_nodes_that_it_has_addresses_of() -> Result<()> {
+    if !is_root() {
+        eprintln!("skipped: only root gives a process another /etc/hosts");
+        return Ok(());
+    }
+    run(async {
+        let place = Place::new("peers-by-name", TopicSpec::store())?;
+        place.fill()?;
+        let (secret, hosts) = (place.secret("secret", SECRET)?, place.dir.path().join("hosts"));
+        std::fs::write(&hosts, "127.0.0.2 nodes.test\n127.0.0.3 nodes.test\n")?;
+        let secret = ["--peer-secret-file", &secret.display().to_string()];
+        let mut giver = place.node("giver")?.on(Host::also_local(3)).with_args(&secret);
+        giver.start().await?;
+        giver.until_ready().await?;
+        let port = giver.address().port();
+        let mut taker = place.node("taker")?.on(Host::also_local(2)).at(port).with_args(&secret);
+        taker = taker.with_args(&["--peers", &format!("http://nodes.test:{port}")]);
+        taker.know_hosts(hosts);
+        taker.start().await?;
+        taker.until_ready().await?;
+        until_logged(&taker, "a peer gave its copy").await?;
+        until_logged(&taker, &giver.url()).await?;
         Ok(())
     })
 }
