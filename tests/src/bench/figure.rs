@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
-    calls, catch_up, eta, growth, idle, peer, propagation, restart, restore, stores, writes,
+    calls, catch_up, eta, growth, idle, peer, propagation, restart, restore, stores, tls, writes,
 };
 use crate::kafka::Cluster;
 
@@ -12,6 +12,7 @@ pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
   peer          an empty node beside a READY one against Kafka Streams and the copying of the same files
   writes        the Write stream against a raw producer
   calls         CPU of a Put and a Get, with etcd's beside it, and how long one takes alone
+  tls           calls, a stream of writes and a restore from a peer, with TLS and without
   restart       kill -9 and a small lag: process start to READY, by size of the state
   propagation   from a write on one node to its row on another, against a raw producer and consumer
   catch-up      a million records that were written while the node was stopped
@@ -29,6 +30,7 @@ enum Figure {
     Peer,
     Writes,
     Calls,
+    Tls,
     Restart,
     Propagation,
     CatchUp,
@@ -40,11 +42,12 @@ enum Figure {
 
 impl Figure {
     /// All of them, in the order in which they are measured.
-    const ALL: [Figure; 11] = [
+    const ALL: [Figure; 12] = [
         Figure::Restore,
         Figure::Peer,
         Figure::Writes,
         Figure::Calls,
+        Figure::Tls,
         Figure::Restart,
         Figure::Propagation,
         Figure::CatchUp,
@@ -60,6 +63,7 @@ impl Figure {
             Figure::Peer => "peer",
             Figure::Writes => "writes",
             Figure::Calls => "calls",
+            Figure::Tls => "tls",
             Figure::Restart => "restart",
             Figure::Propagation => "propagation",
             Figure::CatchUp => "catch-up",
@@ -127,6 +131,7 @@ pub async fn run(asked: &Asked, cluster: &Cluster) -> Result<()> {
             Figure::Peer => peer::run(cluster).await,
             Figure::Writes => writes::run(cluster).await,
             Figure::Calls => calls::run(cluster).await,
+            Figure::Tls => tls::run(cluster).await,
             Figure::Restart => restart::run(cluster, asked.large).await,
             Figure::Propagation => propagation::run(cluster).await,
             Figure::CatchUp => catch_up::run(cluster).await,

@@ -17,6 +17,7 @@ mod restart;
 mod restore;
 mod stores;
 mod table;
+mod tls;
 mod writes;
 
 pub use contender::contend;

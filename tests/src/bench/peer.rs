@@ -12,6 +12,7 @@ use super::contender::{Turn, copy_turn};
 use super::records::{RECORD_BYTES, Records};
 use super::restore::{count_rows, keys, own_turn, peer, topic};
 use super::table::{self, Line};
+use super::tls::Certificates;
 use super::{READY_MAX, ROUNDS, copy, float, median, start_to_ready};
 use crate::kafka::{Cluster, Topic};
 use crate::node::{Node, STORE};
@@ -62,24 +63,39 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
 }
 
 /// A READY node that gives, and what one beside it needs.
-struct Pair {
-    giver: Node,
+pub(super) struct Pair {
+    pub(super) giver: Node,
     bootstrap: String,
     topic: String,
     records: u64,
     secret: PathBuf,
+    /// What both speak TLS with, and where the giver listens to peers.
+    tls: Option<(Certificates, u16)>,
     place: TempDir,
 }
 
 impl Pair {
     async fn start(cluster: &Cluster, topic: &Topic, records: u64) -> Result<Pair> {
+        Pair::start_over(cluster, topic, records, None).await
+    }
+
+    pub(super) async fn start_over(
+        cluster: &Cluster,
+        topic: &Topic,
+        records: u64,
+        tls: Option<(Certificates, u16)>,
+    ) -> Result<Pair> {
         let (bootstrap, topic) = (cluster.bootstrap(), topic.name().to_owned());
         let place = TempDir::new()?;
         let secret = place.path().join("secret");
         fs::write(&secret, "of-all-nodes-of-the-bench")?;
         let giver = Node::new(place.path(), "giver", &bootstrap, &topic)?;
-        let giver = giver.with_args(&["--peer-secret-file", text(&secret)?]);
-        let mut pair = Pair { giver, bootstrap, topic, records, secret, place };
+        let mut giver = giver.with_args(&["--peer-secret-file", text(&secret)?]);
+        if let Some((certificates, port)) = &tls {
+            giver = certificates.applied(giver, "--peer-ca");
+            giver = giver.with_args(&["--peer-listen", &format!("127.0.0.1:{port}")]);
+        }
+        let mut pair = Pair { giver, bootstrap, topic, records, secret, tls, place };
         start_to_ready(&mut pair.giver, records).await?;
         let on_disk =
             |status: &outrigger_client::StoreStatus| status.partitions[0].durable >= records;
@@ -107,11 +123,18 @@ impl Pair {
     }
 
     /// Restores from the giver. Returns the turn, and what it took of the giver's CPU.
-    async fn restore(&mut self, rows: usize) -> Result<(Turn, Duration)> {
+    pub(super) async fn restore(&mut self, rows: usize) -> Result<(Turn, Duration)> {
         let directory = TempDir::new()?;
         let taker = Node::new(directory.path(), "taker", &self.bootstrap, &self.topic)?;
         let mut taker = taker.with_args(&["--peer-secret-file", text(&self.secret)?]);
-        taker = taker.with_args(&["--peers", &self.giver.url()]);
+        let url = match &self.tls {
+            None => self.giver.url(),
+            Some((certificates, port)) => {
+                taker = certificates.applied(taker, "--peer-ca");
+                format!("https://127.0.0.1:{port}")
+            }
+        };
+        taker = taker.with_args(&["--peers", &url]);
         let before = self.giver.usage()?.cpu;
         let took = start_to_ready(&mut taker, self.records).await?;
         let given = self.giver.usage()?.cpu.saturating_sub(before);

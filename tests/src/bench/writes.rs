@@ -17,7 +17,7 @@ use super::{ROUNDS, median, per_second, report};
 use crate::kafka::{Cluster, TopicSpec};
 use crate::node::Node;
 
-const STREAMED: u64 = 300_000;
+pub(super) const STREAMED: u64 = 300_000;
 const IN_FLIGHT: usize = 50_000;
 
 #[derive(Clone, Default)]
@@ -83,7 +83,8 @@ fn produce(bootstrap: &str, topic: &str) -> Result<Duration> {
     Ok(began.elapsed())
 }
 
-async fn stream(store: &Store) -> Result<Duration> {
+/// Writes so many records through one stream, and waits for all answers.
+pub(super) async fn stream(store: &Store) -> Result<Duration> {
     let began = Instant::now();
     let writer = store.writer();
     let mut answers = VecDeque::new();

@@ -14,15 +14,15 @@ const CALLERS: u64 = 64;
 
 /// A server, and what it has behind it.
 #[derive(Clone)]
-pub(super) struct Server {
-    pub(super) channel: Channel,
-    pub(super) process: u32,
+pub(in crate::bench) struct Server {
+    pub(in crate::bench) channel: Channel,
+    pub(in crate::bench) process: u32,
     /// The process of Kafka's broker; etcd keeps its log itself.
-    pub(super) broker: Option<u32>,
+    pub(in crate::bench) broker: Option<u32>,
 }
 
 /// One kind of call, with what its turns have cost.
-pub(super) struct Line {
+pub(in crate::bench) struct Line {
     name: &'static str,
     server: Server,
     call: Call,
@@ -43,16 +43,16 @@ impl Server {
 }
 
 impl Line {
-    pub(super) fn new(name: &'static str, server: &Server, call: Call) -> Line {
+    pub(in crate::bench) fn new(name: &'static str, server: &Server, call: Call) -> Line {
         Line { name, server: server.clone(), call, costs: Vec::new() }
     }
 
-    pub(super) async fn warm_up(&self) -> Result<()> {
+    pub(in crate::bench) async fn warm_up(&self) -> Result<()> {
         self.call.many(&self.server.channel, CALLS, CALLERS).await?;
         Ok(())
     }
 
-    pub(super) async fn turn(&mut self) -> Result<()> {
+    pub(in crate::bench) async fn turn(&mut self) -> Result<()> {
         let [server, broker] = self.server.cpu()?;
         let took = self.call.many(&self.server.channel, CALLS, CALLERS).await?;
         let [server_after, broker_after] = self.server.cpu()?;
@@ -65,12 +65,21 @@ impl Line {
         Ok(())
     }
 
+    pub(in crate::bench) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The CPU of the server for one call, in microseconds.
+    pub(in crate::bench) fn server_us(&self) -> f64 {
+        self.median(|cost| cost.server_us)
+    }
+
     fn median(&self, of: impl Fn(&Cost) -> f64) -> f64 {
         median(self.costs.iter().map(of).collect())
     }
 
     /// How many times as much of the server's CPU this takes as `other`: the median of the rounds.
-    fn to(&self, other: &Line) -> f64 {
+    pub(in crate::bench) fn to(&self, other: &Line) -> f64 {
         let pairs = self.costs.iter().zip(&other.costs);
         median(pairs.map(|(own, other)| own.server_us / other.server_us).collect())
     }

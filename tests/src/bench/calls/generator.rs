@@ -19,7 +19,7 @@ const VALUE: [u8; 100] = [b'v'; 100];
 
 /// One method of one server, with a request for each number.
 #[derive(Clone, Copy)]
-pub(super) struct Call {
+pub(in crate::bench) struct Call {
     path: &'static str,
     request: fn(u64) -> Vec<u8>,
 }

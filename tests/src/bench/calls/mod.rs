@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 
-use self::cost::{Line, Server};
+pub(super) use self::cost::{Line, Server};
 use self::etcd::Etcd;
 use self::generator::{Call, encoded, key, value};
 use super::ROUNDS;
@@ -24,7 +24,7 @@ use crate::node::{Node, STORE};
 const EMPTY: Call = Call::new("/grpc.health.v1.Health/Check", |_| {
     encoded(&HealthCheckRequest { service: String::new() })
 });
-const PUT: Call = Call::new("/outrigger.v1.Store/Put", |number| {
+pub(super) const PUT: Call = Call::new("/outrigger.v1.Store/Put", |number| {
     encoded(&PutRequest {
         store: STORE.to_owned(),
         key: key(number),
@@ -32,7 +32,7 @@ const PUT: Call = Call::new("/outrigger.v1.Store/Put", |number| {
         wait_ms_max: None,
     })
 });
-const GET_LOCAL: Call =
+pub(super) const GET_LOCAL: Call =
     Call::new("/outrigger.v1.Store/Get", |number| get(number, v1::Level::Local));
 const GET_LATEST: Call =
     Call::new("/outrigger.v1.Store/Get", |number| get(number, v1::Level::Latest));
