@@ -14,6 +14,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::address::{self, Spoken};
+use crate::bearer;
 use crate::connections::Connections;
 use crate::error::{Effect, Error};
 use crate::pinned::Pinned;
@@ -68,6 +69,18 @@ impl Client {
         let connections = Connections::begin(endpoint, tls).await;
         let connections = connections.map_err(|error| Error::no_node(address, &error))?;
         Ok(Client { connections })
+    }
+
+    /// Sends a bearer token with every call from now on, on this client, its clones and their stores; `None`: no more.
+    /// Streams that are open keep the one that they began with. A node asks for one where its rules say so.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) when it is not of visible ASCII characters alone, or longer than 1,024.
+    pub fn set_bearer_token(&self, token: Option<&str>) -> Result<(), Error> {
+        let header = token.map(bearer::header).transpose()?;
+        self.connections.authorise(header);
+        Ok(())
     }
 
     /// A handle on one store, with a session of its own. The name may be empty when the node has only

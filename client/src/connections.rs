@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 use http_body_util::BodyExt;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::codegen::http::{Request, Response};
+use tonic::codegen::http::header::AUTHORIZATION;
+use tonic::codegen::http::{HeaderValue, Request, Response};
 use tonic::transport::{Channel, Endpoint, Error};
 
 use crate::tls::TlsConnector;
@@ -37,6 +38,8 @@ pub(crate) struct Connections {
     tls: Option<TlsConnector>,
     /// The lock is held while a connection is chosen. There is always one.
     open: Arc<Mutex<Vec<Connection>>>,
+    /// What calls say of their caller. The lock is held while it is copied.
+    authorization: Arc<Mutex<Option<HeaderValue>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +63,13 @@ impl Connections {
             None => endpoint.connect().await?,
         };
         let first = Connection { channel, calls: Arc::default() };
-        Ok(Connections { endpoint, tls, open: Arc::new(Mutex::new(vec![first])) })
+        let open = Arc::new(Mutex::new(vec![first]));
+        Ok(Connections { endpoint, tls, open, authorization: Arc::default() })
+    }
+
+    /// Sets the header `authorization` of the calls that begin from now on.
+    pub(crate) fn authorise(&self, header: Option<HeaderValue>) {
+        *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = header;
     }
 
     /// The first connection that has a place; else a new one, which connects with its first call; else the one with the
@@ -108,7 +117,11 @@ impl Service<Request<Body>> for Connections {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let said = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(said) = said {
+            request.headers_mut().insert(AUTHORIZATION, said);
+        }
         let weight = if request.uri().path() == WRITES_PATH { WRITES } else { 1 };
         let (mut channel, call) = self.choose(weight);
         Box::pin(async move {

@@ -243,6 +243,8 @@ fn kind_of_reason(reason: Reason) -> Option<ErrorKind> {
         | Reason::RefusedLogIncomplete
         | Reason::RefusedCancelled
         | Reason::WrongPhase
+        | Reason::Unauthenticated
+        | Reason::NotAllowed
         | Reason::Authorisation => ErrorKind::Refused,
         Reason::WriteDidNotHappen => ErrorKind::NotWritten,
         Reason::WriteUnknown => ErrorKind::Unknown,

@@ -28,6 +28,7 @@
 #![deny(missing_docs)]
 
 mod address;
+mod bearer;
 mod client;
 mod connections;
 mod error;

@@ -60,7 +60,8 @@ impl Reason {
             Reason::WriteDidNotHappen => Code::Aborted,
             // It is never UNAVAILABLE: proxies and service configurations repeat such calls by themselves.
             Reason::WriteUnknown => Code::Unknown,
-            Reason::Authorisation => Code::PermissionDenied,
+            Reason::Unauthenticated => Code::Unauthenticated,
+            Reason::NotAllowed | Reason::Authorisation => Code::PermissionDenied,
             Reason::StoreFailed => Code::Internal,
         }
     }

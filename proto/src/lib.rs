@@ -4,6 +4,9 @@
 
 mod error;
 pub mod limits;
+mod rpc {
+    include!(concat!(env!("OUT_DIR"), "/rpc.rs"));
+}
 mod write_request;
 
 /// The package `outrigger.v1`: messages, and the modules `store_client`, `store_server`, `admin_client`
@@ -23,6 +26,7 @@ pub mod peer {
 }
 
 pub use error::{ERROR_DOMAIN, MAY_HAVE_HAPPENED_METADATA, REASON_METADATA};
+pub use rpc::Rpc;
 
 /// The encoded `FileDescriptorSet` of both packages, comments included: for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("outrigger");
@@ -34,7 +38,7 @@ mod tests {
     use prost::Message;
     use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-    use super::FILE_DESCRIPTOR_SET;
+    use super::{FILE_DESCRIPTOR_SET, Rpc};
 
     fn contract() -> Vec<FileDescriptorProto> {
         let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("a descriptor set");
@@ -119,5 +123,24 @@ mod tests {
         let expected =
             [("outrigger.peer.v1", "Peer"), ("outrigger.v1", "Admin"), ("outrigger.v1", "Store")];
         assert_eq!(names, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn every_call_of_the_contract_is_one_of_all() {
+        let mut paths = BTreeSet::new();
+        for file in contract() {
+            for service in &file.service {
+                for method in &service.method {
+                    let service = format!("{}.{}", file.package(), service.name());
+                    paths.insert(format!("/{service}/{}", method.name()));
+                }
+            }
+        }
+        let all: BTreeSet<_> = Rpc::ALL.into_iter().map(|rpc| rpc.path().to_owned()).collect();
+        assert_eq!((all, Rpc::ALL.len()), (paths.clone(), paths.len()));
+        assert!(Rpc::ALL.into_iter().all(|rpc| Rpc::of(rpc.path()) == Some(rpc)));
+        for other in ["", "/", "/grpc.health.v1.Health/Check", "/outrigger.v1.Store/get"] {
+            assert_eq!(Rpc::of(other), None, "{other}");
+        }
     }
 }

@@ -69,7 +69,9 @@ impl Exit {
             Exit::InputOutput => "reading or writing failed, here or on the node's disk",
             Exit::TryAgain => "not now: nothing was written, the same command may be repeated",
             Exit::Unknown => "not known whether a write happened: read before writing again",
-            Exit::Forbidden => "Kafka or the operating system does not allow it",
+            Exit::Forbidden => {
+                "Kafka, the operating system or the node's rules of access do not allow it"
+            }
             Exit::Config => "wrong configuration: nothing was opened",
         }
     }

@@ -1,6 +1,9 @@
 //! Who is on the other side of one connection, as far as the connection itself tells.
 
+use std::fmt;
 use std::sync::Arc;
+
+use crate::escape::escape;
 
 /// Whom a connection comes from. A clone is cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,5 +27,14 @@ impl Caller {
     /// Returns the caller of a Unix socket.
     pub fn user(uid: u32) -> Caller {
         Caller { uid: Some(uid), ..Caller::default() }
+    }
+}
+
+impl fmt::Display for CertificateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CertificateName::Uri(uri) => f.write_str(&escape(uri.as_bytes())),
+            CertificateName::Dns(name) => write!(f, "dns:{}", escape(name.as_bytes())),
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! How a command reaches nodes: whom it trusts over TLS, and the certificate that it shows.
+//! How a command reaches nodes: whom it trusts over TLS, and the certificate or the token that it shows.
 
 use std::path::PathBuf;
 
 use outrigger_client::{Client, Error as CallError, Tls};
 
+use super::bearer::Bearer;
 use super::failure::Failure;
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -23,6 +24,10 @@ pub(super) struct Connect {
     /// Name that a node's certificate must have [default: the host of its URL]
     #[arg(long, env = "OUTRIGGER_SERVER_NAME", value_name = "NAME")]
     server_name: Option<String>,
+
+    /// File with the bearer token to call with, and nothing else, for a node whose rules ask for one
+    #[arg(long, env = "OUTRIGGER_TOKEN_FILE", value_name = "FILE", value_parser = Bearer::read)]
+    token_file: Option<Bearer>,
 }
 
 impl Connect {
@@ -37,10 +42,12 @@ impl Connect {
     }
 
     pub(super) async fn client(&self, server: &str) -> Result<Client, CallError> {
-        match self.tls().filter(|_| server.starts_with("https://")) {
-            Some(tls) => Client::connect_tls(server, &tls).await,
-            None => Client::connect(server).await,
-        }
+        let client = match self.tls().filter(|_| server.starts_with("https://")) {
+            Some(tls) => Client::connect_tls(server, &tls).await?,
+            None => Client::connect(server).await?,
+        };
+        client.set_bearer_token(self.token_file.as_ref().map(Bearer::token))?;
+        Ok(client)
     }
 
     fn tls(&self) -> Option<Tls> {

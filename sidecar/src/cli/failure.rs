@@ -136,7 +136,9 @@ pub(super) fn exit_of_call(error: &CallError) -> Exit {
         return Exit::Unknown;
     }
     match (error.reason(), error.kind()) {
-        (Some(Reason::Authorisation), _) => Exit::Forbidden,
+        (Some(Reason::Authorisation | Reason::Unauthenticated | Reason::NotAllowed), _) => {
+            Exit::Forbidden
+        }
         (Some(Reason::StoreFailed), _) => Exit::InputOutput,
         (_, ErrorKind::Address) => Exit::Usage,
         (_, ErrorKind::Unreachable | ErrorKind::Broken) => Exit::Unavailable,

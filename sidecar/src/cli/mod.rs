@@ -3,6 +3,7 @@
 //! A command is an `Args` and an async `run` that returns what the process exits with. Client
 //! commands know a node only through `outrigger-client`, as every application does.
 
+mod bearer;
 mod connect;
 mod demo;
 mod dev;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use outrigger_client::proto::v1::Phase;
-use outrigger_client::{Error as CallError, ErrorKind, StoreStatus};
+use outrigger_client::{Error as CallError, ErrorKind, Reason, StoreStatus};
 
 use super::connect::Connect;
 use super::failure::{Failure, full};
@@ -214,6 +214,7 @@ fn is_in(store: &StoreStatus) -> String {
 /// Whether the same would be answered for ever.
 fn is_final(error: &CallError) -> bool {
     matches!(error.kind(), ErrorKind::Address | ErrorKind::Invalid)
+        || matches!(error.reason(), Some(Reason::Unauthenticated | Reason::NotAllowed))
 }
 
 impl fmt::Display for Seen {

@@ -4,6 +4,7 @@ use clap::{Args as _, Command};
 
 use super::file::Wrong;
 use super::settings::{ReadFile, ServeArgs};
+use crate::access::Right;
 use crate::documented::{assert_rows, page};
 
 /// Settings that are flags only: they say where the file is, and what the only store is without one.
@@ -24,7 +25,9 @@ fn flags() -> Vec<(String, Option<String>)> {
 
 #[test]
 fn every_setting_has_a_row() {
-    assert_rows("Settings", flags().into_iter().map(|(name, _)| name));
+    // Rules are tables of the file.
+    let names = flags().into_iter().map(|(name, _)| name).chain(["access".to_owned()]);
+    assert_rows("Settings", names);
 }
 
 /// The page says this of them all.
@@ -48,11 +51,19 @@ fn every_key_of_the_file_is_a_setting_with_a_row_and_every_other_setting_is_a_ke
     let mut known: Vec<_> = known.expect("it is unknown").into_iter().map(str::to_owned).collect();
     let mut flags: Vec<_> = flags().into_iter().map(|(name, _)| name).collect();
     flags.retain(|name| name == "store" || !NOT_IN_THE_FILE.contains(&name.as_str()));
+    // Rules have no flag: they are tables.
+    flags.push("access".to_owned());
     known.sort();
     flags.sort();
     assert_eq!(known, flags);
     let page = page();
     for key in ["name", "topic", "create", "partitions", "replication"] {
         assert!(page.contains(&format!("`{key}`")), "docs/operating.md lacks {key} of [[store]]");
+    }
+    for key in ["who", "store", "prefix", "may"] {
+        assert!(page.contains(&format!("`{key}`")), "docs/operating.md lacks {key} of [[access]]");
+    }
+    for right in Right::ALL {
+        assert!(page.contains(&format!("`{right}`")), "docs/operating.md lacks the right {right}");
     }
 }

@@ -40,6 +40,7 @@ pub enum Wrong {
 pub enum Place {
     Top,
     Store,
+    Access,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,8 @@ pub enum Expected {
     Truth,
     Scalar,
     Table,
-    Tables,
+    /// Of this name.
+    Tables(&'static str),
 }
 
 /// A table of the file, from which the keys are taken that there can be.
@@ -191,26 +193,43 @@ impl<'a> Section<'a> {
         key: &'static str,
         read: impl Fn(&mut Section<'_>) -> Option<T>,
     ) -> Vec<T> {
-        let tables = self.value(key, Expected::Tables, |value| {
+        let (stores, lines) = self.tables(key, Place::Store, read);
+        self.lines.stores = lines;
+        stores
+    }
+
+    /// Takes tables of one name, with the lines of those that could be read.
+    pub(super) fn tables<T>(
+        &mut self,
+        key: &'static str,
+        place: Place,
+        read: impl Fn(&mut Section<'_>) -> Option<T>,
+    ) -> (Vec<T>, Vec<BTreeMap<String, usize>>) {
+        let tables = self.value(key, Expected::Tables(key), |value| {
             let tables = value.as_array()?.iter();
             tables.map(|table| Some((table.get_ref().as_table()?, table.span().start))).collect()
         });
         let tables: Vec<_> = tables.unwrap_or_default();
-        let mut stores = Vec::new();
+        let (mut taken, mut lines_taken) = (Vec::new(), Vec::new());
         for (table, at) in tables {
-            let mut section = Section::new(self.source, table, Place::Store, at);
-            let store = read(&mut section);
+            let mut section = Section::new(self.source, table, place, at);
+            let each = read(&mut section);
             let Faults { mut faults, lines, .. } = section.end();
             self.faults.append(&mut faults);
-            match store {
-                Some(store) => {
-                    stores.push(store);
-                    self.lines.stores.push(lines.top);
+            match each {
+                Some(each) => {
+                    taken.push(each);
+                    lines_taken.push(lines.top);
                 }
                 None => self.unusable.push(key),
             }
         }
-        stores
+        (taken, lines_taken)
+    }
+
+    /// The line at which it begins.
+    pub(super) fn line(&self) -> usize {
+        line(self.source, self.at)
     }
 
     /// Takes a text that must be there.
@@ -220,6 +239,15 @@ impl<'a> Section<'a> {
             self.missing.push(key);
         }
         text
+    }
+
+    /// Takes a list of texts that must be there.
+    pub(super) fn needed_texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let texts = self.texts(key);
+        if texts.is_none() && !self.gives(key) {
+            self.missing.push(key);
+        }
+        texts
     }
 
     fn gives(&self, key: &str) -> bool {
@@ -288,6 +316,7 @@ impl fmt::Display for Place {
         f.write_str(match self {
             Place::Top => "",
             Place::Store => " of a store",
+            Place::Access => " of a rule of access",
         })
     }
 }
@@ -295,13 +324,13 @@ impl fmt::Display for Place {
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Expected::Tables(name) => return write!(f, "tables, each under its own [[{name}]]"),
             Expected::Text => "text in quotes",
             Expected::Texts => "a list of texts, [\"…\", \"…\"]",
             Expected::Number => "a whole number from 0 on, without quotes",
             Expected::Truth => "true or false, without quotes",
             Expected::Scalar => "text in quotes, a whole number or a truth value",
             Expected::Table => "a table, [kafka]",
-            Expected::Tables => "tables, each under its own [[store]]",
         })
     }
 }
@@ -318,7 +347,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn remedy(alike: Option<&str>, known: &[&str]) -> String {
+pub(super) fn remedy(alike: Option<&str>, known: &[&str]) -> String {
     match alike {
         Some(alike) => format!("did you mean `{alike}`?"),
         None => format!("what else there is: {}", listed(known)),

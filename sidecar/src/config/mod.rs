@@ -4,6 +4,7 @@
 //! into a list of everything that is wrong. Nothing is opened, bound or created meanwhile: a
 //! `ServeConfig` is only data. The order of precedence is flag, then environment, then file.
 
+mod access;
 #[cfg(test)]
 mod documented_tests;
 mod file;
@@ -22,8 +23,10 @@ mod units;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::Access;
 use crate::kafka::KafkaConfig;
 use crate::peer::PeerConfig;
 use crate::telemetry::LogConfig;
@@ -61,6 +64,8 @@ pub struct ServeConfig {
     /// Readiness (not READY itself) needs a lag of at most so many offsets.
     pub ready_lag_max: Option<u64>,
     pub peer: PeerConfig,
+    /// Who may do what; none: nobody is asked who it is, and everybody may do everything.
+    pub access: Option<Arc<Access>>,
     /// The time from the first signal on until the drain begins.
     pub drain_delay: Duration,
     pub log: LogConfig,

@@ -37,11 +37,19 @@ fn tells_the_secret(told: &str) -> bool {
     (0..=SECRET.len() - SECRET_PART_BYTES).any(|at| told.contains(part(at)))
 }
 
+const RULES: &str = "
+[[access]]
+who = ['uid:1000', 'spiffe://td/ns/shop/*', 'dns:orders.example', 'token:reports', 'anyone']
+store = 'notes'
+prefix = 'user/'
+may = ['read', 'write']
+";
+
 /// Makes a file that has every setting of the example and of the paragraphs around it.
 fn whole() -> String {
     format!(
         "ready_lag_max = 10\nlog = 'info'\npeers = ['http://10.0.0.1:7400']\npeer_secret_file = '/nonexistent'\n\
-         peer_rate = '50MiB'\n{}",
+         peer_rate = '50MiB'\ntokens_file = '/nonexistent'\n{}{RULES}",
         example()
     )
 }

@@ -44,7 +44,11 @@ impl Origins {
 
     /// Returns the problems; every one that is about a value with where the value is.
     pub(super) fn tell(&self, problems: Vec<Problem>) -> Vec<Problem> {
-        let told = |problem: Problem| match about(&problem).and_then(|about| self.of(&about)) {
+        let origin = |problem: &Problem| match problem {
+            Problem::Access { line, .. } => Some(format!("{}:{line}", self.file)),
+            other => self.of(&about(other)?),
+        };
+        let told = |problem: Problem| match origin(&problem) {
             Some(origin) => Problem::Said { problem: Box::new(problem), origin },
             None => problem,
         };
@@ -82,7 +86,7 @@ impl Place {
 }
 
 impl Settings {
-    pub(super) fn given(&self) -> [(&'static str, Option<String>); 19] {
+    pub(super) fn given(&self) -> [(&'static str, Option<String>); 20] {
         let [data, bootstrap] = self.place.given();
         [
             data,
@@ -102,6 +106,7 @@ impl Settings {
             ("peers", self.peers.as_ref().map(|peers| peers.join(","))),
             ("peer_secret_file", text(&self.peer_secret_file)),
             ("peer_rate", self.peer_rate.clone()),
+            ("tokens_file", text(&self.tokens_file)),
             ("drain_delay", self.drain_delay.clone()),
             ("log", self.log.clone()),
         ]
@@ -131,6 +136,7 @@ fn about(problem: &Problem) -> Option<About<'_>> {
         | Problem::BootstrapMissing
         | Problem::NotOneStore { .. }
         | Problem::NoStore
+        | Problem::Access { .. }
         | Problem::WhichStore { .. }
         | Problem::TooManyStores { .. } => None,
         Problem::DataEmpty => top("data"),
@@ -164,6 +170,7 @@ fn about(problem: &Problem) -> Option<About<'_>> {
         }
         Problem::PeerSecretMissing { setting } => top(setting),
         Problem::PeerSecret { .. } => top("peer_secret_file"),
+        Problem::Tokens { .. } => top("tokens_file"),
         Problem::PeerRate { .. } | Problem::PeerRateTooSmall { .. } => top("peer_rate"),
         Problem::StoresTwice { .. } => top("store"),
         Problem::StoreFlagAlone { flag } => top(flag.trim_start_matches('-')),

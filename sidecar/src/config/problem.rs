@@ -5,12 +5,14 @@ use std::io;
 use std::path::PathBuf;
 
 use super::MEMORY_MIN_BYTES;
+use super::access::AccessFault;
 use super::file::FileFault;
 use super::kafka::BadProperty;
 use super::names::NameError;
 use super::peers::PEERS_MAX;
 use super::stores::{PARTITIONS_MAX, REPLICATION_MAX, STORES_MAX};
 use super::units::RateError;
+use crate::access::TokensError;
 use crate::peer::{AddressError, RATE_MIN, SecretError};
 use crate::tls::TlsError;
 
@@ -140,6 +142,10 @@ pub enum Problem {
     PeerSecretMissing { setting: &'static str },
     #[error("peer_secret_file: {}: {error}", .path.display())]
     PeerSecret { path: PathBuf, error: SecretError },
+    #[error("access: {fault}")]
+    Access { line: usize, fault: AccessFault },
+    #[error("tokens_file: {}: {error}", .path.display())]
+    Tokens { path: PathBuf, error: TokensError },
     #[error(
         "peer_rate: `{value}` is not a size: give what to send in a second with its unit, such as 50MiB"
     )]

@@ -13,7 +13,7 @@ use super::origin::Origins;
 use super::problem::{ConfigError, Problem};
 use super::settings::{DiskArgs, File, OfflineArgs, Place, ReadFile, ServeArgs, Settings};
 use super::units::{parse_duration, parse_rate, parse_size};
-use super::{MEMORY_MIN_BYTES, ServeConfig, kafka, peers, socket, stores, tls};
+use super::{MEMORY_MIN_BYTES, ServeConfig, access, kafka, peers, socket, stores, tls};
 use crate::kafka::KafkaConfig;
 use crate::telemetry::{LogConfig, LogFormat};
 
@@ -96,15 +96,15 @@ impl ServeArgs {
                 properties: kafka::properties(file.kafka, &self.kafka, &mut problems),
             },
             stores: stores::resolve(self.single, file.store, &mut problems),
+            access: None,
             warnings: Vec::new(),
         };
+        let access = access::resolve(&file.access, &config.stores, &settings, &mut problems);
+        let config = ServeConfig { access, ..config };
         check_endpoints(&config, settings.listen.as_deref(), &mut problems);
         problems.retain(|problem| problem.missing().is_none_or(|key| !unusable.contains(&key)));
         match problems.is_empty() {
-            true => Ok(ServeConfig {
-                warnings: warnings(&config, settings.peer_secret_file.as_deref()),
-                ..config
-            }),
+            true => Ok(ServeConfig { warnings: warnings(&config, &settings), ..config }),
             false => Err(ConfigError { problems: origins.tell(problems) }),
         }
     }
@@ -259,7 +259,8 @@ fn check_endpoints(config: &ServeConfig, listen: Option<&str>, problems: &mut Ve
     }
 }
 
-fn warnings(config: &ServeConfig, secret_file: Option<&Path>) -> Vec<String> {
+fn warnings(config: &ServeConfig, settings: &Settings) -> Vec<String> {
+    let secret_file = settings.peer_secret_file.as_deref();
     let open = |what: &str, address: Option<SocketAddr>| {
         let address = address.filter(|address| !address.ip().is_loopback())?;
         Some(format!(
@@ -280,7 +281,9 @@ fn warnings(config: &ServeConfig, secret_file: Option<&Path>) -> Vec<String> {
     });
     let open = [open("listen", config.listen), open("metrics", config.metrics)];
     let unverified = kafka::unverified(&config.kafka.properties);
-    open.into_iter().chain([everybody, readable, unverified]).flatten().collect()
+    let access = access::warnings(config.access.as_deref(), settings.tokens_file.as_deref());
+    let others = open.into_iter().chain([everybody, readable, unverified]).flatten();
+    others.chain(access).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 
 use super::StoreName;
-use super::file::{self, Faults, FileFault, Lines, Section};
+use super::file::{self, Faults, FileFault, Lines, Place as Where, Section};
 use super::problem::Problem;
 use crate::telemetry::LogFormat;
 
@@ -171,6 +171,11 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_PEER_RATE", value_name = "SIZE")]
     pub(super) peer_rate: Option<String>,
 
+    /// File with the bearer tokens of callers that the tables `[[access]]` name as `token:NAME`: one NAME TOKEN a line,
+    /// mode 0600; looked at again every second
+    #[arg(long, env = "OUTRIGGER_TOKENS_FILE", value_name = "FILE")]
+    pub(super) tokens_file: Option<PathBuf>,
+
     /// After the first SIGTERM, how long reads and writes are still taken before the drain begins, such as 5s, or `off`:
     /// for an application that writes its last state when it is stopped together with the node [default: off]
     #[arg(long, env = "OUTRIGGER_DRAIN_DELAY", value_name = "DURATION")]
@@ -231,11 +236,13 @@ pub(super) struct File {
     peers: Option<Vec<String>>,
     peer_secret_file: Option<PathBuf>,
     peer_rate: Option<String>,
+    tokens_file: Option<PathBuf>,
     drain_delay: Option<String>,
     log: Option<String>,
     log_format: Option<LogFormat>,
     pub(super) kafka: BTreeMap<String, String>,
     pub(super) store: Vec<StoreTable>,
+    pub(super) access: Vec<AccessTable>,
 }
 
 #[derive(Clone, Debug)]
@@ -245,6 +252,16 @@ pub(super) struct StoreTable {
     pub(super) create: bool,
     pub(super) partitions: Option<u32>,
     pub(super) replication: Option<u32>,
+}
+
+/// Who may do what, as it is written.
+#[derive(Clone, Debug)]
+pub(super) struct AccessTable {
+    pub(super) line: usize,
+    pub(super) who: Vec<String>,
+    pub(super) store: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) may: Vec<String>,
 }
 
 /// A file as it was read, with what is wrong with it.
@@ -270,9 +287,10 @@ impl Place {
 impl Settings {
     /// Makes it as if nobody had said anything about other nodes, or about who may connect.
     pub(super) fn forget_others(&mut self) {
-        let Settings { peers, peer_secret_file, peer_rate, socket_mode, socket_group, .. } = self;
+        let Settings { peers, peer_secret_file, peer_rate, .. } = self;
         (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
-        (*socket_mode, *socket_group) = (None, None);
+        let Settings { socket_mode, socket_group, tokens_file, .. } = self;
+        (*socket_mode, *socket_group, *tokens_file) = (None, None, None);
         let Settings { tls_certificate, tls_key, tls_client_ca, peer_listen, peer_ca, .. } = self;
         (*tls_certificate, *tls_key, *tls_client_ca) = (None, None, None);
         (*peer_listen, *peer_ca) = (None, None);
@@ -298,6 +316,7 @@ impl Settings {
             peers: self.peers.or_else(|| file.peers.clone()),
             peer_secret_file: self.peer_secret_file.or_else(|| file.peer_secret_file.clone()),
             peer_rate: self.peer_rate.or_else(|| file.peer_rate.clone()),
+            tokens_file: self.tokens_file.or_else(|| file.tokens_file.clone()),
             drain_delay: self.drain_delay.or_else(|| file.drain_delay.clone()),
             log: self.log.or_else(|| file.log.clone()),
             log_format: self.log_format.or(file.log_format),
@@ -325,9 +344,11 @@ impl File {
 
     /// Makes it as if the file said nothing about other nodes, or about who may connect.
     pub(super) fn forget_others(&mut self) {
-        let File { peers, peer_secret_file, peer_rate, socket_mode, socket_group, .. } = self;
+        let File { peers, peer_secret_file, peer_rate, .. } = self;
         (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
-        (*socket_mode, *socket_group) = (None, None);
+        let File { socket_mode, socket_group, tokens_file, access, .. } = self;
+        (*socket_mode, *socket_group, *tokens_file) = (None, None, None);
+        access.clear();
         let File { tls_certificate, tls_key, tls_client_ca, peer_listen, peer_ca, .. } = self;
         (*tls_certificate, *tls_key, *tls_client_ca) = (None, None, None);
         (*peer_listen, *peer_ca) = (None, None);
@@ -353,11 +374,13 @@ impl File {
             peers: top.texts("peers"),
             peer_secret_file: top.path("peer_secret_file"),
             peer_rate: top.text("peer_rate"),
+            tokens_file: top.path("tokens_file"),
             drain_delay: top.text("drain_delay"),
             log: top.text("log"),
             log_format: top.choice("log_format", &LogFormat::NAMES),
             kafka: top.settings("kafka"),
             store: top.stores("store", StoreTable::take),
+            access: top.tables("access", Where::Access, AccessTable::take).0,
         }
     }
 }
@@ -369,5 +392,13 @@ impl StoreTable {
         let replication = table.number("replication");
         let name = table.needed_text("name")?;
         Some(StoreTable { name, topic, create, partitions, replication })
+    }
+}
+
+impl AccessTable {
+    fn take(table: &mut Section<'_>) -> Option<AccessTable> {
+        let (store, prefix) = (table.text("store"), table.text("prefix"));
+        let (who, may) = (table.needed_texts("who"), table.needed_texts("may"));
+        Some(AccessTable { line: table.line(), who: who?, store, prefix, may: may? })
     }
 }

@@ -642,12 +642,15 @@ fn what_is_no_peer_is_refused_by_name() {
 #[test]
 fn a_node_beside_another_reads_the_log_and_asks_no_peer() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let peers = "peers = ['http://a:1']\npeer_secret_file = '/nonexistent/secret'\n";
-    std::fs::write(file.path(), format!("{peers}{MINIMAL}")).unwrap();
+    let peers = "peers = ['http://a:1']\npeer_secret_file = '/nonexistent/secret'\n\
+                 tokens_file = '/nonexistent/tokens'\n";
+    let rule = "[[access]]\nwho = ['uid:1']\nmay = ['read']\n";
+    std::fs::write(file.path(), format!("{peers}{MINIMAL}\n{rule}")).unwrap();
     let flags = ["outrigger", "--config", file.path().to_str().unwrap(), "--peers", "http://b:2"];
     let line = Line::try_parse_from(flags).unwrap();
     let beside = line.serve.resolve_beside("/beside".into(), "/tmp/socket".into()).unwrap();
     assert!(!beside.peer.asks() && beside.peer.secret.is_none());
+    assert!(beside.access.is_none(), "whoever started it may ask it everything");
     assert_eq!(beside.data, PathBuf::from("/beside"));
 }
 

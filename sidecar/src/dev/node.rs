@@ -158,6 +158,7 @@ impl Node {
             ready_lag_max: None,
             sampler: None,
             peer: PeerConfig::default(),
+            access: None,
             probes: Probes::untold(),
             patience: Patience::PRODUCTION,
         })

@@ -2,6 +2,7 @@
 //!
 //! A line says good, warn or bad, and what to do. Nothing is changed, and a node may run on the same data directory.
 
+mod access;
 mod certificates;
 mod findings;
 #[expect(unsafe_code, reason = "the limit on open files is asked of C")]
@@ -26,6 +27,7 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
     for warning in &config.warnings {
         findings.warn(warning.clone(), "correct the configuration, if this is not meant");
     }
+    access::examine(config, &mut findings);
     certificates::examine(config, &mut findings);
     // Kafka is asked before the disk: what is held there would keep a node from starting while Kafka does not answer.
     let facts = survey::describe(config)?;

@@ -12,12 +12,14 @@ use hyper::service::Service;
 use hyper::{HeaderMap, Response};
 use outrigger_proto::v1::ErrorDetail;
 use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 use tonic::codegen::Service as Handlers;
 use tonic::service::Routes;
 
 use super::activity::{Activity, OpenCall};
 use super::deadline::CallDeadline;
+use super::door::{Asker, Door};
 use super::error;
 use super::method::Method;
 use super::refusals;
@@ -35,14 +37,15 @@ pub(super) struct Calls {
     activity: Arc<Activity>,
     share: Share,
     caller: Caller,
+    door: Door,
 }
 
 /// A call until the first word of its answer.
 pub(super) struct Call {
     method: Method,
     share: Share,
-    /// None: there is no room for it.
-    running: Option<Running>,
+    /// Or why it does not run.
+    running: Result<Running, ErrorDetail>,
     open: Option<Arc<OpenCall>>,
 }
 
@@ -50,6 +53,8 @@ struct Running {
     answer: Handled,
     /// When our answer must come.
     late: Option<Pin<Box<Sleep>>>,
+    /// Of a stream: ready when the token is taken away that it came with.
+    revoked: Option<Revoked>,
 }
 
 /// An answer. The call is open until the last of its bytes is sent, or given up.
@@ -63,11 +68,15 @@ pub(super) struct Answer {
     waits: Option<(Waiting, Bytes)>,
     /// When our end of it must come, where it is a stream.
     late: Option<Pin<Box<Sleep>>>,
-    /// An error was told: the answer found no room, or the deadline came before its end.
+    /// Ready when it must end, because its token was taken away.
+    revoked: Option<Revoked>,
+    /// An error was told: the answer found no room, its deadline or the end of its token came before its end.
     over: bool,
 }
 
 type Handled = <Routes as Handlers<hyper::Request<Request<Incoming>>>>::Future;
+
+type Revoked = Pin<Box<WaitForCancellationFutureOwned>>;
 
 type Waiting = Pin<Box<dyn Future<Output = Held> + Send>>;
 
@@ -79,8 +88,8 @@ struct Unsent {
 }
 
 impl Calls {
-    pub(super) fn new(routes: Routes, activity: Arc<Activity>, share: Share) -> Calls {
-        Calls { routes, activity, share, caller: Caller::default() }
+    pub(super) fn new(routes: Routes, activity: Arc<Activity>, share: Share, door: Door) -> Calls {
+        Calls { routes, activity, share, caller: Caller::default(), door }
     }
 
     /// The same calls, of somebody who is known.
@@ -99,20 +108,34 @@ impl Service<hyper::Request<Incoming>> for Calls {
         let held = share.try_call(method.call_cost());
         // Whoever asks how this node is must hear it even when the node has much to do.
         let held = held.or_else(|| (method == Method::Probe).then(|| share.try_probe()).flatten());
-        let admitted = held.is_some();
+        let has_room = held.is_some();
         let open = Some(Arc::new(self.activity.call(held)));
-        let running = admitted.then(|| {
-            let late = CallDeadline::in_headers(request.headers()).answer_within();
-            let late = late.map(|within| Box::pin(tokio::time::sleep(within)));
-            let mut request = request.map(|body| Request::new(body, method, share.clone()));
-            request.extensions_mut().insert(self.caller.clone());
-            if method.streams() {
-                request.extensions_mut().insert(share.clone());
-            }
-            // The routes are always ready: they are a table of handlers.
-            Running { answer: self.routes.clone().call(request), late }
-        });
+        let running = match has_room {
+            true => self
+                .door
+                .admit(request.uri().path(), &self.caller, request.headers())
+                .map(|asker| self.run(request, method, asker)),
+            false => Err(error::overloaded("calls")),
+        };
         Call { method, share, running, open }
+    }
+}
+
+impl Calls {
+    fn run(&self, request: hyper::Request<Incoming>, method: Method, asker: Asker) -> Running {
+        let late = CallDeadline::in_headers(request.headers()).answer_within();
+        let late = late.map(|within| Box::pin(tokio::time::sleep(within)));
+        let revoked = asker.revoked().filter(|_| method.streams());
+        let revoked = revoked.map(|revoked| Box::pin(revoked.cancelled_owned()));
+        let mut request = request.map(|body| Request::new(body, method, self.share.clone()));
+        if asker.is_asked() {
+            request.extensions_mut().insert(asker);
+        }
+        if method.streams() {
+            request.extensions_mut().insert(self.share.clone());
+        }
+        // The routes are always ready: they are a table of handlers.
+        Running { answer: self.routes.clone().call(request), late, revoked }
     }
 }
 
@@ -122,7 +145,7 @@ impl Future for Call {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let method = self.method;
         let answer = match &mut self.running {
-            Some(Running { answer, late }) => match Pin::new(answer).poll(context) {
+            Ok(Running { answer, late, .. }) => match Pin::new(answer).poll(context) {
                 Poll::Ready(Ok(answer)) => refusals::unknown_with_details(answer),
                 Poll::Ready(Err(never)) => match never {},
                 Poll::Pending => {
@@ -131,16 +154,28 @@ impl Future for Call {
                     failed(error::late(method))
                 }
             },
-            None => failed(error::overloaded("calls")),
+            Err(detail) => failed(detail.clone()),
         };
         let open = self.open.take().expect("a call is not polled after its answer");
         let share = self.share.clone();
-        let late = self.running.take().and_then(|running| running.late);
+        let (late, revoked) = match &mut self.running {
+            Ok(running) => (running.late.take(), running.revoked.take()),
+            Err(_) => (None, None),
+        };
         let late = late.filter(|_| method.streams());
         count(answer.headers());
         Poll::Ready(Ok(answer.map(|body| {
-            let mut answer =
-                Answer { body, method, share, open, next: None, waits: None, late, over: false };
+            let mut answer = Answer {
+                body,
+                method,
+                share,
+                open,
+                next: None,
+                waits: None,
+                late,
+                revoked,
+                over: false,
+            };
             answer.make(context);
             answer
         })))
@@ -231,6 +266,11 @@ impl Body for Answer {
             && late.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(Some(Ok(answer.failed(error::late(answer.method)))));
+        }
+        if let Some(revoked) = &mut answer.revoked
+            && revoked.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Some(Ok(answer.failed(error::token_revoked(answer.method)))));
         }
         if answer.waits.is_none() {
             let frame = match ready!(Pin::new(&mut answer.body).poll_frame(context)) {

@@ -3,6 +3,8 @@
 //! Every text says what happened, with the facts, and what to do. "Did not happen" is said only where it is
 //! proven; the core has the proof, and this file passes it on.
 
+mod caller;
+
 use std::time::Duration;
 
 use outrigger_core::gate::Rejection;
@@ -20,6 +22,8 @@ use super::method::Method;
 use crate::escape::escape;
 use crate::runtime::{Circumstances, Told};
 use crate::telemetry::metrics;
+
+pub(super) use self::caller::{not_allowed, not_let_in, token_revoked};
 
 /// Kafka's `MSG_SIZE_TOO_LARGE` and `RECORD_LIST_TOO_LARGE`.
 const RECORD_TOO_LARGE: [i32; 2] = [10, 18];

@@ -16,6 +16,7 @@ use tonic::service::Routes;
 use super::activity::Activity;
 use super::call::Calls;
 use super::connection::{self, Begun, Closed, Windows};
+use super::door::Door;
 use super::room::Room;
 use super::seldom::Seldom;
 use crate::access::Caller;
@@ -58,6 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 /// Who is connected through one listener.
 struct Places {
     listener: &'static str,
+    door: Door,
     connections: JoinSet<Closed>,
     activities: BTreeMap<Id, Arc<Activity>>,
     /// Connections with wide windows.
@@ -75,9 +77,10 @@ pub(super) async fn serve(
     listener: Listener,
     whom: For,
     routes: Routes,
+    door: Door,
     ending: CancellationToken,
 ) {
-    let mut places = Places::new(listener.name(whom));
+    let mut places = Places::new(listener.name(whom), door);
     let mut waiting = None;
     loop {
         if let Some(begun) = waiting.take() {
@@ -117,9 +120,10 @@ async fn until(at: Option<Instant>) {
 }
 
 impl Places {
-    fn new(listener: &'static str) -> Places {
+    fn new(listener: &'static str, door: Door) -> Places {
         Places {
             listener,
+            door,
             connections: JoinSet::new(),
             activities: BTreeMap::new(),
             wide: BTreeSet::new(),
@@ -137,7 +141,8 @@ impl Places {
             return Some(begun);
         }
         let activity = Arc::new(Activity::new());
-        let calls = Calls::new(routes.clone(), activity.clone(), self.room.share());
+        let share = self.room.share();
+        let calls = Calls::new(routes.clone(), activity.clone(), share, self.door.clone());
         let wide = self.wide.len() < WIDE_MAX;
         let windows = if wide { Windows::WIDE } else { Windows::NARROW };
         let served = connection::serve(begun, windows, calls, activity.clone(), ending.clone());

@@ -1,6 +1,9 @@
 //! What is known of a call before its message is read: its path says what it asks for.
 
 use hyper::Uri;
+use outrigger_proto::Rpc;
+
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// Bytes that a request of calls other than writes may have: a key, a range, a token. Lists of small things grow when
 /// they are decoded.
@@ -37,17 +40,22 @@ pub(super) enum Method {
 
 impl Method {
     pub(super) fn of(uri: &Uri) -> Method {
-        match uri.path() {
-            "/outrigger.v1.Store/Get" => Method::Read,
-            "/outrigger.v1.Store/Put" | "/outrigger.v1.Store/Delete" => Method::Write,
-            "/outrigger.v1.Store/Write" => Method::Writes,
-            "/outrigger.v1.Store/Scan" | "/outrigger.v1.Admin/WatchStatus" => Method::Stream,
-            "/outrigger.v1.Admin/Verify" => Method::Verify,
-            "/outrigger.v1.Admin/Throttle"
-            | "/outrigger.v1.Admin/Cancel"
-            | "/outrigger.v1.Admin/Continue" => Method::Operate,
-            "/grpc.health.v1.Health/Check" => Method::Probe,
-            _ => Method::Other,
+        match Rpc::of(uri.path()) {
+            Some(rpc) => Method::of_rpc(rpc),
+            None if uri.path() == HEALTH => Method::Probe,
+            None => Method::Other,
+        }
+    }
+
+    fn of_rpc(rpc: Rpc) -> Method {
+        match rpc {
+            Rpc::Get => Method::Read,
+            Rpc::Put | Rpc::Delete => Method::Write,
+            Rpc::Write => Method::Writes,
+            Rpc::Scan | Rpc::WatchStatus => Method::Stream,
+            Rpc::Verify => Method::Verify,
+            Rpc::Throttle | Rpc::Cancel | Rpc::Continue => Method::Operate,
+            Rpc::Status | Rpc::Checkpoint => Method::Other,
         }
     }
 

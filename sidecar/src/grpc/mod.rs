@@ -14,6 +14,7 @@ mod convert;
 mod cursor;
 mod deadline;
 mod digest;
+mod door;
 mod error;
 #[cfg(test)]
 mod fuzz;
@@ -57,11 +58,13 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::util::MapResponseLayer;
 
+use self::door::Door;
 use self::health::Health;
 use self::listen::For;
 use self::peer::Peers;
 use self::service::Service;
 use self::stores::Stores;
+use crate::access::Access;
 use crate::giver::Giver;
 use crate::probes::Telling;
 use crate::restore_time::{Measurer, Sampler};
@@ -85,6 +88,8 @@ pub struct Server {
     pub sampler: Option<Sampler>,
     /// The largest lag of a store that health reports as ready; none: any.
     pub ready_lag_max: Option<u64>,
+    /// Who may do what; none: nobody is asked who it is.
+    pub access: Option<Arc<Access>>,
     /// What gives copies to other nodes, when they may have them.
     pub giver: Option<Giver>,
     /// What hangs. While something does, the process is not live.
@@ -104,7 +109,8 @@ pub struct ServeError(#[from] tonic_reflection::server::Error);
 pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeError> {
     let ending = stop.child_token();
     let stores = Stores::new(server.stores);
-    let service = Service::new(stores.clone(), server.throttle, ending.clone());
+    let door = Door::new(server.access);
+    let service = Service::new(stores.clone(), server.throttle, door.clone(), ending.clone());
     if let Some(sampler) = server.sampler {
         measure(&service, sampler);
     }
@@ -118,18 +124,21 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
 
     let mut listening = JoinSet::new();
     for listener in server.listeners {
-        listening.spawn(listen::serve(listener, For::Callers, routes.clone(), ending.clone()));
+        let (routes, door) = (routes.clone(), door.clone());
+        listening.spawn(listen::serve(listener, For::Callers, routes, door, ending.clone()));
     }
     if let Some((listener, peers)) = for_peers {
         let routes = Routes::new(peer_server(peers)).prepare();
-        listening.spawn(listen::serve(listener, For::Peers, routes, ending.clone()));
+        listening.spawn(listen::serve(listener, For::Peers, routes, door.clone(), ending.clone()));
     }
     let expiring = async {
         if let Some(peers) = &peers {
             peers.expire().await;
         }
     };
-    tokio::join!(within_grace(listening, &ending), health.follow(ending.clone()), expiring);
+    let tokens = door.follow_tokens(ending.clone());
+    let health = health.follow(ending.clone());
+    tokio::join!(within_grace(listening, &ending), health, expiring, tokens);
     service.tasks.close();
     service.tasks.wait().await;
     Ok(())

@@ -2,21 +2,30 @@
 
 use std::num::NonZeroU64;
 
+use outrigger_proto::Rpc;
 use outrigger_proto::v1::{
     CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, ErrorDetail, ThrottleRequest,
     ThrottleResponse,
 };
 
+use super::door::Asker;
 use super::error;
+use super::service::Service;
 use super::stores::Stores;
-use crate::runtime::RestoreThrottle;
+use crate::access::Keys;
 
 pub(super) async fn throttle(
-    throttle: &RestoreThrottle,
+    service: &Service,
+    asker: &Asker,
     request: ThrottleRequest,
 ) -> Result<ThrottleResponse, ErrorDetail> {
+    // It is of all stores together.
+    let stores = service.stores.all().iter();
+    stores
+        .map(|store| store.handle.name())
+        .try_for_each(|name| asker.may(Rpc::Throttle, name, Keys::All))?;
     let rate = rate(request)?;
-    throttle.set(rate).await.map_err(|rejection| error::of_rejection(&rejection))?;
+    service.throttle.set(rate).await.map_err(|rejection| error::of_rejection(&rejection))?;
     match rate {
         Some(rate) => tracing::info!(bytes_per_second = rate, "an operator throttles restores"),
         None => tracing::info!("an operator ends the throttling of restores"),
@@ -26,18 +35,22 @@ pub(super) async fn throttle(
 
 pub(super) async fn cancel(
     stores: &Stores,
+    asker: &Asker,
     request: CancelRequest,
 ) -> Result<CancelResponse, ErrorDetail> {
     let store = stores.one(&request.store)?;
+    asker.may(Rpc::Cancel, store.handle.name(), Keys::All)?;
     store.handle.cancel().await.map_err(|rejection| error::of_rejection(&rejection))?;
     Ok(CancelResponse {})
 }
 
 pub(super) async fn go_on(
     stores: &Stores,
+    asker: &Asker,
     request: ContinueRequest,
 ) -> Result<ContinueResponse, ErrorDetail> {
     let store = stores.one(&request.store)?;
+    asker.may(Rpc::Continue, store.handle.name(), Keys::All)?;
     store.handle.continue_restore().await.map_err(|rejection| error::of_rejection(&rejection))?;
     Ok(ContinueResponse {})
 }

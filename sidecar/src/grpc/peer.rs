@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use outrigger_proto::Rpc;
 use outrigger_proto::peer::v1::checkpoint_response::Part as Content;
 use outrigger_proto::peer::v1::peer_server::Peer;
 use outrigger_proto::peer::v1::{
@@ -17,7 +18,9 @@ use tonic::{Code, Request, Response, Status};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::answers::{Answers, Part};
+use super::door::Door;
 use super::service::Service;
+use crate::access::Keys;
 use crate::giver::{Chunk, GiveError, Giver, Lease};
 use crate::rocks::FORMAT;
 use crate::telemetry;
@@ -37,6 +40,7 @@ const REFUSALS_TOLD_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct Peers {
     giver: Arc<Giver>,
+    door: Door,
     ending: CancellationToken,
     tasks: TaskTracker,
     refusals: Arc<Refusals>,
@@ -66,7 +70,8 @@ impl Refusals {
 impl Peers {
     pub(super) fn new(giver: Giver, service: &Service) -> Peers {
         let (ending, tasks) = (service.ending.clone(), service.tasks.clone());
-        Peers { giver: Arc::new(giver), ending, tasks, refusals: Arc::default() }
+        let door = service.door.clone();
+        Peers { giver: Arc::new(giver), door, ending, tasks, refusals: Arc::default() }
     }
 
     /// Ends old leases until the node ends.
@@ -102,6 +107,8 @@ impl Peer for Peers {
                 "the peer secret is another: give all nodes of the store the same",
             ));
         }
+        let asker = self.door.asker(request.extensions());
+        asker.may(Rpc::Checkpoint, &request.get_ref().store, Keys::All)?;
         let (sender, answers) = Answers::channel(AHEAD, &self.ending);
         let outlet = Outlet {
             giver: self.giver.clone(),

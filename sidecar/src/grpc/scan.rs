@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use outrigger_proto::Rpc;
 use outrigger_proto::v1::{CopyState, ErrorDetail, ScanRequest, ScanResponse};
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -19,10 +20,12 @@ use tonic::Status;
 use super::answers::{Answers, Part};
 use super::cursor::{Cursor, CursorFailure, Selection};
 use super::deadline::CallDeadline;
+use super::door::Asker;
 use super::read::{self, Origin};
 use super::room::Share;
 use super::service::Service;
 use super::{convert, error};
+use crate::access::Keys;
 
 /// Batches read ahead of the caller: one is on its way while the next is read.
 const BATCHES_AHEAD: usize = 1;
@@ -32,13 +35,17 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 
 pub(super) async fn scan(
     service: &Service,
+    asker: &Asker,
     request: ScanRequest,
     deadline: CallDeadline,
     share: &Share,
 ) -> Result<Answers<ScanResponse>, ErrorDetail> {
     let store = service.stores.one(&request.store)?;
+    let range = convert::range(request.keys)?;
+    let keys = Keys::Range { start: &range.start, end: range.end.as_deref() };
+    asker.may(Rpc::Scan, store.handle.name(), keys)?;
     let selection = Selection {
-        range: convert::range(request.keys)?,
+        range,
         reverse: request.reverse,
         keys_only: request.keys_only,
         rows_max: (request.limit > 0).then_some(request.limit),

@@ -17,6 +17,7 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::answers::Answers;
 use super::deadline::CallDeadline;
+use super::door::Door;
 use super::replies::Replies;
 use super::room::Share;
 use super::stores::Stores;
@@ -31,6 +32,7 @@ const DIGESTS_MAX: usize = 1;
 pub(super) struct Service {
     pub(super) stores: Stores,
     pub(super) throttle: RestoreThrottle,
+    pub(super) door: Door,
     digests: Arc<Semaphore>,
     /// Cancelled when the node stops: streams end.
     pub(super) ending: CancellationToken,
@@ -42,11 +44,13 @@ impl Service {
     pub(super) fn new(
         stores: Stores,
         throttle: RestoreThrottle,
+        door: Door,
         ending: CancellationToken,
     ) -> Service {
         Service {
             stores,
             throttle,
+            door,
             digests: Arc::new(Semaphore::new(DIGESTS_MAX)),
             ending,
             tasks: TaskTracker::new(),
@@ -70,13 +74,15 @@ impl Store for Service {
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
-        let answer = get::get(&self.stores, request.into_inner(), deadline).await;
+        let asker = self.door.asker(request.extensions());
+        let answer = get::get(&self.stores, &asker, request.into_inner(), deadline).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
-        let answer = write::put(&self.stores, request.into_inner(), deadline).await;
+        let asker = self.door.asker(request.extensions());
+        let answer = write::put(&self.stores, &asker, request.into_inner(), deadline).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
@@ -85,7 +91,8 @@ impl Store for Service {
         request: Request<DeleteRequest>,
     ) -> Result<Response<DeleteResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
-        let answer = write::delete(&self.stores, request.into_inner(), deadline).await;
+        let asker = self.door.asker(request.extensions());
+        let answer = write::delete(&self.stores, &asker, request.into_inner(), deadline).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
@@ -95,7 +102,8 @@ impl Store for Service {
     ) -> Result<Response<Self::ScanStream>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         let share = share(request.extensions());
-        let answer = scan::scan(self, request.into_inner(), deadline, &share).await;
+        let asker = self.door.asker(request.extensions());
+        let answer = scan::scan(self, &asker, request.into_inner(), deadline, &share).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
@@ -104,7 +112,8 @@ impl Store for Service {
         request: Request<Streaming<WriteRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
         let share = share(request.extensions());
-        Ok(Response::new(write_stream::open(self, request.into_inner(), share)))
+        let asker = self.door.asker(request.extensions());
+        Ok(Response::new(write_stream::open(self, asker, request.into_inner(), share)))
     }
 }
 
@@ -117,7 +126,8 @@ impl Admin for Service {
         &self,
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
-        let answer = watch::status(self, request.into_inner()).await;
+        let asker = self.door.asker(request.extensions());
+        let answer = watch::status(self, &asker, request.into_inner()).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
@@ -125,7 +135,8 @@ impl Admin for Service {
         &self,
         request: Request<WatchStatusRequest>,
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
-        let answer = watch::watch(self, request.into_inner());
+        let asker = self.door.asker(request.extensions());
+        let answer = watch::watch(self, &asker, request.into_inner());
         answer.map(Response::new).map_err(Status::from)
     }
 
@@ -134,14 +145,16 @@ impl Admin for Service {
         request: Request<Streaming<VerifyRequest>>,
     ) -> Result<Response<Self::VerifyStream>, Status> {
         let deadline = CallDeadline::of(request.metadata());
-        Ok(Response::new(verify::open(self, request.into_inner(), deadline)))
+        let asker = self.door.asker(request.extensions());
+        Ok(Response::new(verify::open(self, asker, request.into_inner(), deadline)))
     }
 
     async fn throttle(
         &self,
         request: Request<ThrottleRequest>,
     ) -> Result<Response<ThrottleResponse>, Status> {
-        let answer = operate::throttle(&self.throttle, request.into_inner()).await;
+        let asker = self.door.asker(request.extensions());
+        let answer = operate::throttle(self, &asker, request.into_inner()).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
@@ -149,7 +162,8 @@ impl Admin for Service {
         &self,
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelResponse>, Status> {
-        let answer = operate::cancel(&self.stores, request.into_inner()).await;
+        let asker = self.door.asker(request.extensions());
+        let answer = operate::cancel(&self.stores, &asker, request.into_inner()).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
@@ -157,7 +171,8 @@ impl Admin for Service {
         &self,
         request: Request<ContinueRequest>,
     ) -> Result<Response<ContinueResponse>, Status> {
-        let answer = operate::go_on(&self.stores, request.into_inner()).await;
+        let asker = self.door.asker(request.extensions());
+        let answer = operate::go_on(&self.stores, &asker, request.into_inner()).await;
         answer.map(Response::new).map_err(Status::from)
     }
 }

@@ -9,6 +9,7 @@ use outrigger_core::digest::{BUCKETS, Buckets, bucket_of, row_hash};
 use outrigger_core::offset::Revision;
 use outrigger_core::store::{Scan, View};
 use outrigger_core::token::Token;
+use outrigger_proto::Rpc;
 use outrigger_proto::limits::{BATCH_BYTES, BATCH_LEN_MAX};
 use outrigger_proto::v1::verify_request::Ask;
 use outrigger_proto::v1::verify_response::Answer;
@@ -22,9 +23,11 @@ use tonic::{Status, Streaming};
 use super::answers::{Answers, Part};
 use super::deadline::CallDeadline;
 use super::digest::read_on;
+use super::door::Asker;
 use super::read::Origin;
 use super::service::Service;
 use super::{convert, error};
+use crate::access::Keys;
 use crate::runtime::{self, StoreHandle};
 
 /// Buckets whose rows are asked for at once.
@@ -35,11 +38,12 @@ const ROW_BYTES: usize = 48;
 
 pub(super) fn open(
     service: &Service,
+    asker: Asker,
     requests: Streaming<VerifyRequest>,
     deadline: CallDeadline,
 ) -> Answers<VerifyResponse> {
     let (parts, answers) = Answers::channel(1, &service.ending);
-    let comparison = Comparison { service: service.clone(), requests, deadline };
+    let comparison = Comparison { service: service.clone(), asker, requests, deadline };
     let ending = service.ending.clone();
     service.tasks.spawn(async move { ending.run_until_cancelled(run(comparison, parts)).await });
     answers
@@ -57,6 +61,7 @@ async fn run(mut comparison: Comparison, parts: mpsc::Sender<Part<VerifyResponse
 
 struct Comparison {
     service: Service,
+    asker: Asker,
     requests: Streaming<VerifyRequest>,
     deadline: CallDeadline,
 }
@@ -109,6 +114,7 @@ impl Comparison {
 
     async fn pin(&self, request: PinRequest) -> Result<(Pinned, PinnedCopy), ErrorDetail> {
         let store = self.service.stores.one(&request.store)?.handle.clone();
+        self.asker.may(Rpc::Verify, store.name(), Keys::All)?;
         let at = request.at.ok_or_else(|| {
             error::invalid_request("a pin needs a position", "give the token to pin at")
         })?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outrigger_proto::Rpc;
 use outrigger_proto::v1::{
     ErrorDetail, NodeStatus, StatusRequest, StatusResponse, WatchStatusRequest, WatchStatusResponse,
 };
@@ -9,9 +10,11 @@ use tokio::sync::mpsc;
 
 use super::answers::{Answers, Part};
 use super::changes::{Changes, Closed};
+use super::door::Asker;
 use super::service::Service;
 use super::stores::{Store, Stores};
 use super::{digest, state};
+use crate::access::Keys;
 use crate::runtime::clock;
 
 const INTERVAL_DEFAULT_MS: u32 = 1_000;
@@ -19,9 +22,14 @@ const INTERVAL_MIN_MS: u32 = 100;
 
 pub(super) async fn status(
     service: &Service,
+    asker: &Asker,
     request: StatusRequest,
 ) -> Result<StatusResponse, ErrorDetail> {
     let stores = service.stores.named(&request.store)?;
+    may_see(asker, Rpc::Status, stores)?;
+    if request.with_digest {
+        stores.iter().try_for_each(|store| asker.may_sum_up(store.handle.name()))?;
+    }
     let mut node = node_status(stores);
     if request.with_digest {
         for (status, store) in node.stores.iter_mut().zip(stores) {
@@ -33,9 +41,12 @@ pub(super) async fn status(
 
 pub(super) fn watch(
     service: &Service,
+    asker: &Asker,
     request: WatchStatusRequest,
 ) -> Result<Answers<WatchStatusResponse>, ErrorDetail> {
-    let changes = Changes::of(service.stores.named(&request.store)?);
+    let stores = service.stores.named(&request.store)?;
+    may_see(asker, Rpc::WatchStatus, stores)?;
+    let changes = Changes::of(stores);
     let (parts, answers) = Answers::channel(1, &service.ending);
     let watch = Watch {
         stores: service.stores.clone(),
@@ -47,6 +58,11 @@ pub(super) fn watch(
     let ending = service.ending.clone();
     service.tasks.spawn(async move { ending.run_until_cancelled(watch.send()).await });
     Ok(answers)
+}
+
+/// Whether the caller may see all of them: what it may not see is refused, never left out.
+fn may_see(asker: &Asker, rpc: Rpc, stores: &[Store]) -> Result<(), ErrorDetail> {
+    stores.iter().try_for_each(|store| asker.may(rpc, store.handle.name(), Keys::All))
 }
 
 struct Watch {

@@ -5,22 +5,27 @@ use std::time::Duration;
 use outrigger_core::node::{Change, Outcome};
 use outrigger_core::offset::Revision;
 use outrigger_core::partitioner::partition_of;
+use outrigger_proto::Rpc;
 use outrigger_proto::v1::{
     self, DeleteRequest, DeleteResponse, ErrorDetail, PutRequest, PutResponse,
 };
 
 use super::bounded::BoundedWrite;
 use super::deadline::CallDeadline;
+use super::door::Asker;
 use super::stores::Stores;
 use super::{convert, error};
+use crate::access::Keys;
 use crate::runtime::StoreHandle;
 
 pub(super) async fn put(
     stores: &Stores,
+    asker: &Asker,
     request: PutRequest,
     deadline: CallDeadline,
 ) -> Result<PutResponse, ErrorDetail> {
     let store = &stores.one(&request.store)?.handle;
+    asker.may(Rpc::Put, store.name(), Keys::One(&request.key))?;
     let wait_max = convert::write_wait(request.wait_ms_max, deadline)?;
     let change = convert::put(request.key, request.value, store.limits())?;
     let (revision, token) = write(store, change, wait_max).await?;
@@ -29,10 +34,12 @@ pub(super) async fn put(
 
 pub(super) async fn delete(
     stores: &Stores,
+    asker: &Asker,
     request: DeleteRequest,
     deadline: CallDeadline,
 ) -> Result<DeleteResponse, ErrorDetail> {
     let store = &stores.one(&request.store)?.handle;
+    asker.may(Rpc::Delete, store.name(), Keys::One(&request.key))?;
     let wait_max = convert::write_wait(request.wait_ms_max, deadline)?;
     let change = convert::delete(request.key, store.limits())?;
     let (revision, token) = write(store, change, wait_max).await?;

@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use outrigger_proto::Rpc;
 use outrigger_proto::limits::BATCH_LEN_MAX;
 use outrigger_proto::v1::{ErrorDetail, WriteItem, WriteRequest};
 use tokio::sync::mpsc;
@@ -19,11 +20,13 @@ use tonic::{Status, Streaming};
 
 use super::bounded::BoundedWrite;
 use super::deadline::CallDeadline;
+use super::door::Asker;
 use super::replies::{Flight, InFlight, Replies};
 use super::room::Share;
 use super::service::Service;
 use super::stores::Stores;
 use super::{convert, error};
+use crate::access::Keys;
 use crate::runtime::StoreHandle;
 
 /// Writes of one stream that wait for the log. Their bytes are bounded by admission; this bounds their number.
@@ -33,10 +36,16 @@ const FLIGHTS_MAX: usize = 256;
 const ITEM_BYTES: usize = 128;
 const FAILED_BYTES: usize = 512;
 
-pub(super) fn open(service: &Service, requests: Streaming<WriteRequest>, share: Share) -> Replies {
+pub(super) fn open(
+    service: &Service,
+    asker: Asker,
+    requests: Streaming<WriteRequest>,
+    share: Share,
+) -> Replies {
     let (flights, in_flight) = mpsc::channel(FLIGHTS_MAX);
     let intake = Intake {
         stores: service.stores.clone(),
+        asker,
         requests,
         share,
         store: None,
@@ -49,6 +58,7 @@ pub(super) fn open(service: &Service, requests: Streaming<WriteRequest>, share: 
 
 struct Intake {
     stores: Stores,
+    asker: Asker,
     requests: Streaming<WriteRequest>,
     share: Share,
     /// The store of the whole stream, once the first message named it.
@@ -121,6 +131,7 @@ impl Intake {
             return Err(error::invalid_request(message, "open one stream for each store"));
         }
         let store = self.stores.one(name)?.handle.clone();
+        self.asker.may_begin(Rpc::Write, store.name())?;
         self.store = Some(store.clone());
         Ok(store)
     }
@@ -134,7 +145,8 @@ impl Intake {
         let mut changes = Vec::with_capacity(items.size_hint().0);
         let mut failed = Vec::new();
         for (index, item) in items.enumerate() {
-            match convert::change(item, store.limits()) {
+            let allowed = self.asker.may(Rpc::Write, store.name(), Keys::One(&item.key));
+            match allowed.and_then(|()| convert::change(item, store.limits())) {
                 Ok(change) => changes.push(change),
                 Err(detail) => failed.push((index, detail)),
             }

@@ -102,6 +102,7 @@ async fn serve(
         throttle: runtime.throttle(),
         sampler: None,
         ready_lag_max: None,
+        access: None,
         giver,
         hung: runtime.hung(),
         probes: Probes::untold(),

@@ -176,6 +176,7 @@ pub(crate) fn sidecar_config(config: &ServeConfig, probes: Telling) -> SidecarCo
         ready_lag_max: config.ready_lag_max,
         sampler: Some(kafka::sampler(config.kafka.clone())),
         peer: config.peer.clone(),
+        access: config.access.clone(),
         probes,
         patience: Patience::PRODUCTION,
     }

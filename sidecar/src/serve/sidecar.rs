@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use outrigger_core::limits::Limits;
 use tokio::task::JoinHandle;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::listen::{self, ListenError, SocketFile};
 use super::observer;
+use crate::access::Access;
 use crate::config::{PeerListen, SocketConfig};
 use crate::giver::Giver;
 use crate::grpc::{self, Listener};
@@ -42,6 +44,8 @@ pub struct SidecarConfig {
     /// Without one nobody can tell how long a restore takes.
     pub sampler: Option<Sampler>,
     pub peer: PeerConfig,
+    /// Who may do what; none: nobody is asked who it is.
+    pub access: Option<Arc<Access>>,
     /// Where the answers to probes are told.
     pub probes: Telling,
     pub patience: Patience,
@@ -123,7 +127,8 @@ impl Claims {
         let Claims { config, data, listeners, peer_listener, renewals, address, socket } = self;
         let (ready_lag_max, sampler, peer) = (config.ready_lag_max, config.sampler, config.peer);
         let probes = config.probes;
-        let SidecarConfig { stores, limits, resources, restore_rate, patience, .. } = config;
+        let SidecarConfig { stores, access, limits, resources, restore_rate, patience, .. } =
+            config;
         let taker = Taker::new(&peer, data.path());
         let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
         let config = RuntimeConfig { stores, limits, resources, restore_rate, taker, patience };
@@ -140,6 +145,7 @@ impl Claims {
             throttle: runtime.throttle(),
             sampler,
             ready_lag_max,
+            access,
             giver,
             hung: runtime.hung(),
             probes,

@@ -61,6 +61,7 @@ metrics! {
     PEER_TAKEN = "outrigger_peer_bytes_taken_total", Counter, Bytes, "bytes of copies that came from peers";
     PEER_GIVEN = "outrigger_peer_bytes_given_total", Counter, Bytes, "bytes of copies that peers were given";
     PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked for a copy without the peers' secret";
+    TOKENS_UNFIT = "outrigger_tokens_file_unfit", Gauge, Count, "1 while tokens_file cannot be used, and the tokens that it had last are good, else 0";
     CONNECTIONS = "outrigger_connections", Gauge, Count, "callers' connections that are open, by listener";
     CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, stuck, displaced, handshake, expired";
     LOG_LINES_DROPPED = "outrigger_log_lines_dropped_total", Counter, Count, "lines of the log that were not written: nobody read standard error, or not fast enough";
@@ -110,6 +111,11 @@ pub fn given_to_peers(store: &str, bytes: usize) {
 /// Counts somebody who asked for a copy and may have none.
 pub fn refused_to_peer() {
     counter!(PEER_REFUSED).increment(1);
+}
+
+/// Sets whether the file of tokens cannot be used.
+pub fn tokens_unfit(unfit: bool) {
+    gauge!(TOKENS_UNFIT).set(one_if(unfit));
 }
 
 /// Sets whether a thread, or a store's oldest write, hangs.
@@ -412,6 +418,7 @@ mod tests {
             given_to_peers("s", 5);
             given_to_peers("s", 6);
             refused_to_peer();
+            tokens_unfit(true);
             hung("core", true);
             log_lines_dropped(7);
             connections("tcp", 2);

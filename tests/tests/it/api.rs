@@ -116,6 +116,7 @@ impl Node {
             ready_lag_max: None,
             sampler: None,
             peer: PeerConfig::default(),
+            access: None,
             probes: Probes::untold(),
             patience,
         };

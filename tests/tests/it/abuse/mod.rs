@@ -28,7 +28,7 @@ fn run(test: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(test)
 }
 
-async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> Result<T> {
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(MINUTE, future).await.with_context(|| format!("{what}: not in time"))
 }
 

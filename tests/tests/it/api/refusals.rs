@@ -19,7 +19,7 @@ use super::{One, in_time};
 
 /// A codec that sends any bytes as a message, and takes any for one.
 #[derive(Clone, Default)]
-struct Raw;
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;

@@ -1,5 +1,8 @@
-//! Who reaches a node, and as whom: real processes behind TLS.
+//! Who reaches a node, and as whom: real processes, behind TLS and with rules.
 
+mod access;
 mod peers;
 mod probes;
+mod revoked;
+mod rules;
 mod tls;

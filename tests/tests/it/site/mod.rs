@@ -22,7 +22,7 @@ use outrigger_tests::node::Node;
 
 use crate::e2e::{MINUTE, Place, run};
 
-const POLL: Duration = Duration::from_millis(50);
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// Waits until it is so.
 async fn until(what: &str, so: impl Fn() -> bool) -> Result<()> {
@@ -53,7 +53,7 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// What it said, on standard output and on standard error.
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     said(&output.stdout) + &said(&output.stderr)
 }

@@ -1,0 +1,187 @@
+//! Who is let in, and for what: the decisions of `access`, in the words of the protocol and seldom in the log.
+//!
+//! A call is let in when it begins ([`Door::admit`], for all calls in one place); what it is about is asked where that is
+//! known, of the [`Asker`] that goes with it. Where there are no rules both cost nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+use outrigger_proto::Rpc;
+use outrigger_proto::v1::ErrorDetail;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::Extensions;
+
+use super::error;
+use super::seldom::Seldom;
+use crate::access::{self, Access, Caller, Denied, Keys, Look, NotAllowed, Right};
+use crate::telemetry::metrics;
+
+/// How often the file of tokens is looked at. What changed is taken at the second look that finds it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The same news is not logged again before this: strangers must not fill the log.
+const NEWS_EVERY: Duration = Duration::from_secs(10);
+
+/// A clone is a reference.
+#[derive(Clone)]
+pub(super) struct Door(Option<Arc<Guard>>);
+
+struct Guard {
+    access: Arc<Access>,
+    news: News,
+}
+
+/// When it was told last. No other lock is taken while one of these is held.
+struct News {
+    strangers: Mutex<Seldom>,
+    not_allowed: Mutex<Seldom>,
+}
+
+/// Who asks in one call. A clone is a few references.
+#[derive(Clone)]
+pub(super) struct Asker(Option<Admitted>);
+
+#[derive(Clone)]
+struct Admitted {
+    guard: Arc<Guard>,
+    asker: access::Asker,
+}
+
+impl Door {
+    pub(super) fn new(access: Option<Arc<Access>>) -> Door {
+        let news = || Mutex::new(Seldom::new(NEWS_EVERY));
+        Door(access.map(|access| {
+            let news = News { strangers: news(), not_allowed: news() };
+            Arc::new(Guard { access, news })
+        }))
+    }
+
+    /// Lets a call in, or says why not. Calls of other services, which tell nothing of a store, are open to everybody.
+    pub(super) fn admit(
+        &self,
+        path: &str,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Asker, ErrorDetail> {
+        let Some(guard) = &self.0 else { return Ok(Asker::NOT_ASKED) };
+        let Some(rpc) = Rpc::of(path) else { return Ok(Asker::NOT_ASKED) };
+        let authorization = headers.get(AUTHORIZATION).map(|said| said.as_bytes());
+        match guard.access.admit(rpc, caller, authorization) {
+            Ok(asker) => Ok(Asker(Some(Admitted { guard: guard.clone(), asker }))),
+            Err(denied) => Err(guard.stranger(rpc, &denied)),
+        }
+    }
+
+    /// Returns who asks, from what [`Door::admit`] returned and its call carries.
+    pub(super) fn asker(&self, of_call: &Extensions) -> Asker {
+        match &self.0 {
+            None => Asker::NOT_ASKED,
+            Some(_) => {
+                of_call.get::<Asker>().cloned().expect("every call that was let in has its asker")
+            }
+        }
+    }
+
+    /// Looks at the file of tokens, until `ending`.
+    pub(super) async fn follow_tokens(&self, ending: CancellationToken) {
+        let guard = self.0.as_ref().filter(|guard| guard.access.tokens.is_some());
+        let Some(guard) = guard else { return };
+        metrics::tokens_unfit(false);
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        while ending.run_until_cancelled(ticks.tick()).await.is_some() {
+            let access = guard.access.clone();
+            let look =
+                tokio::task::spawn_blocking(move || access.tokens.as_ref().map(|it| it.look()));
+            if let Some(look) = look.await.expect("reading a file does not panic") {
+                tell(&guard.access, look);
+            }
+        }
+    }
+}
+
+fn tell(access: &Access, look: Look) {
+    let file =
+        access.tokens.as_ref().map(|tokens| tracing::field::display(tokens.path().display()));
+    match look {
+        Look::Same => metrics::tokens_unfit(false),
+        Look::Changing => {}
+        Look::Changed { tokens, revoked } => {
+            metrics::tokens_unfit(false);
+            tracing::info!(
+                file,
+                tokens,
+                revoked = revoked.join(","),
+                "the tokens of callers changed"
+            );
+        }
+        Look::Unfit { error, first } => {
+            metrics::tokens_unfit(true);
+            if first {
+                tracing::warn!(file, %error, "the file of tokens cannot be used: those that it had last are good");
+            }
+        }
+    }
+}
+
+impl Guard {
+    fn stranger(&self, rpc: Rpc, denied: &Denied) -> ErrorDetail {
+        if let Some(times) = now(&self.news.strangers) {
+            tracing::warn!(call = rpc.path(), why = %denied, times, "a caller was not let in");
+        }
+        error::not_let_in(denied)
+    }
+
+    fn not_allowed(&self, not_allowed: &NotAllowed) -> ErrorDetail {
+        if let Some(times) = now(&self.news.not_allowed) {
+            tracing::warn!(why = %not_allowed, times, "a caller asked for what it may not");
+        }
+        error::not_allowed(not_allowed)
+    }
+}
+
+/// Counts that it happened. Returns how often, when it is to be told.
+fn now(news: &Mutex<Seldom>) -> Option<u64> {
+    news.lock().unwrap_or_else(PoisonError::into_inner).now(Instant::now())
+}
+
+impl Asker {
+    /// Somebody who is asked nothing.
+    pub(super) const NOT_ASKED: Asker = Asker(None);
+
+    pub(super) fn is_asked(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Returns what is cancelled when the token is taken away that came with the call.
+    pub(super) fn revoked(&self) -> Option<CancellationToken> {
+        Some(self.0.as_ref()?.asker.token()?.revoked().clone())
+    }
+
+    /// Whether a call may be about `store` and all of `keys`.
+    pub(super) fn may(&self, rpc: Rpc, store: &str, keys: Keys<'_>) -> Result<(), ErrorDetail> {
+        let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };
+        asker.check(rpc, store, keys).map_err(|not_allowed| guard.not_allowed(&not_allowed))
+    }
+
+    /// Whether a call may be about some keys of `store`, which are not known yet.
+    pub(super) fn may_begin(&self, rpc: Rpc, store: &str) -> Result<(), ErrorDetail> {
+        let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };
+        match asker.check(rpc, store, Keys::All) {
+            Err(not_allowed) if not_allowed.prefixes.is_empty() => {
+                Err(guard.not_allowed(&not_allowed))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether it may learn what sums up a whole store: who may read it all, and its operators.
+    pub(super) fn may_sum_up(&self, store: &str) -> Result<(), ErrorDetail> {
+        let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };
+        let whole = |right| asker.check_right(right, store, Keys::All);
+        let allowed = whole(Right::Admin).or_else(|_no_operator| whole(Right::Read));
+        allowed.map_err(|not_allowed| guard.not_allowed(&not_allowed))
+    }
+}
