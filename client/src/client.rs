@@ -113,6 +113,16 @@ impl Client {
         status::node(self, StatusRequest::default()).await
     }
 
+    /// The state of the node with one store: whoever may see no other asks for it by name.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Client::status`], and [`Invalid`](crate::ErrorKind::Invalid) for a store that the node does not have.
+    pub async fn status_of(&self, store: &str) -> Result<NodeStatus, Error> {
+        let request = StatusRequest { store: store.to_owned(), with_digest: false };
+        status::node(self, request).await
+    }
+
     /// The state of all stores of the node, now and after each change, at most once per `interval`, which
     /// counts in whole milliseconds.
     ///
@@ -124,6 +134,19 @@ impl Client {
         interval: Duration,
     ) -> Result<StatusStream<NodeStatus>, Error> {
         StatusStream::open(self, String::new(), interval, Ok).await
+    }
+
+    /// The same with one store: whoever may see no other asks for it by name.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Client::status_of`]; the stream ends with an error when the node does.
+    pub async fn watch_status_of(
+        &self,
+        store: &str,
+        interval: Duration,
+    ) -> Result<StatusStream<NodeStatus>, Error> {
+        StatusStream::open(self, store.to_owned(), interval, Ok).await
     }
 
     /// Has the node keep the store's copy exactly as it is at `at`, once the copy is there; waits `wait` at most, and

@@ -46,7 +46,7 @@ pub struct TlsError(Fault);
 
 #[derive(Debug, thiserror::Error)]
 enum Fault {
-    #[error("{} cannot be read ({error}): create it, or give another path", .path.display())]
+    #[error("{} cannot be read ({error}): create it, let this user read it, or give another path", .path.display())]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{} is no certificate: give one in PEM (BEGIN CERTIFICATE)", .path.display())]
     NoCertificate { path: PathBuf },

@@ -242,6 +242,10 @@ impl Node {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("serve").arg("--data").arg(self.data());
         command.arg("--listen").arg(self.address().to_string()).args(&self.args);
+        if !self.host.address.is_loopback() {
+            // The network of a test is its own.
+            command.arg("--insecure");
+        }
         command
     }
 

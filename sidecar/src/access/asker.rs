@@ -124,7 +124,7 @@ impl fmt::Display for Asker {
         let token = self.token.as_ref().map(|token| format!("token:{}", token.name()));
         let all: Vec<_> = uid.into_iter().chain(names).chain(token).collect();
         match all.is_empty() {
-            true => f.write_str("a caller who has neither a user, a certificate nor a token"),
+            true => f.write_str("a caller who has neither a user, a certificate with a URI or a DNS name, nor a token"),
             false => f.write_str(&all.join(" ")),
         }
     }

@@ -65,8 +65,10 @@ impl Rules {
         })
     }
 
+    /// Whether it may do something with the store as a caller. A node that takes copies sees nothing else of it.
     pub(super) fn allow_any(&self, identities: &Identities<'_>, store: &str) -> bool {
-        self.0.iter().any(|rule| rule.is_of(store) && rule.names(identities))
+        let of_callers = |rule: &Rule| rule.may.iter().any(|right| *right != Right::Peer);
+        self.0.iter().any(|rule| rule.is_of(store) && of_callers(rule) && rule.names(identities))
     }
 
     /// Returns the prefixes for which it is allowed.

@@ -1,7 +1,9 @@
 //! How a command reaches nodes: whom it trusts over TLS, and the certificate or the token that it shows.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use hyper::Uri;
 use outrigger_client::{Client, Error as CallError, Tls};
 
 use super::bearer::Bearer;
@@ -30,12 +32,27 @@ pub(super) struct Connect {
     token_file: Option<Bearer>,
 }
 
+/// Whether a URL leads to this machine.
+fn is_local(server: &str) -> bool {
+    let host = server.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    host.is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
 impl Connect {
     /// Refuses an address that cannot be connected to with what was given, before anything is tried.
     pub(super) fn check(&self, server: &str) -> Result<(), Failure> {
         if server.starts_with("https://") && self.ca.is_none() {
             let text =
                 format!("{server} speaks TLS: give --ca with the authorities that vouch for it");
+            return Err(Failure::Usage(text));
+        }
+        if self.token_file.is_some() && server.starts_with("http://") && !is_local(server) {
+            let text = format!(
+                "the token would travel to {server} in plain text: give --server https://... and --ca"
+            );
             return Err(Failure::Usage(text));
         }
         Ok(())

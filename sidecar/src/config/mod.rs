@@ -7,6 +7,7 @@
 mod access;
 #[cfg(test)]
 mod documented_tests;
+mod exposure;
 mod file;
 mod kafka;
 mod names;

@@ -16,6 +16,21 @@ use crate::access::TokensError;
 use crate::peer::{AddressError, RATE_MIN, SecretError};
 use crate::tls::TlsError;
 
+/// What is missing at an address that other machines reach.
+fn open(address: std::net::SocketAddr, tls: bool, rules: bool) -> String {
+    let certificate = "--tls-certificate and --tls-key";
+    let table = "[[access]] tables in the file, which say who may do what";
+    let missing = match (tls, rules) {
+        (false, true) => certificate.to_owned(),
+        (true, _) => table.to_owned(),
+        (false, false) => format!("{certificate}, and {table}"),
+    };
+    format!(
+        "whoever reaches {address} from another machine could read and write everything: give {missing}; or --insecure, if \
+         the network is trusted; or listen on 127.0.0.1 or a --socket"
+    )
+}
+
 /// All problems of one configuration.
 #[derive(Debug)]
 pub struct ConfigError {
@@ -109,6 +124,13 @@ pub enum Problem {
     PeerCaMissing { peer: String },
     #[error("peer_ca: {0}")]
     PeerCa(outrigger_client::TlsError),
+    #[error("listen: {}", open(*.address, *.tls, *.rules))]
+    OpenListen { address: std::net::SocketAddr, tls: bool, rules: bool },
+    #[error(
+        "peer_listen: {address} can be reached from other machines, and copies and the secret would travel in plain text: \
+         give --tls-certificate and --tls-key, or --insecure if the network is your nodes' alone"
+    )]
+    OpenPeerListen { address: std::net::SocketAddr },
     #[error("peer_listen: {address} is taken by `{other}`: give another port")]
     PeerListenTwice { address: std::net::SocketAddr, other: &'static str },
     #[error(transparent)]

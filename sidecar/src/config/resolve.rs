@@ -13,7 +13,7 @@ use super::origin::Origins;
 use super::problem::{ConfigError, Problem};
 use super::settings::{DiskArgs, File, OfflineArgs, Place, ReadFile, ServeArgs, Settings};
 use super::units::{parse_duration, parse_rate, parse_size};
-use super::{MEMORY_MIN_BYTES, ServeConfig, access, kafka, peers, socket, stores, tls};
+use super::{MEMORY_MIN_BYTES, ServeConfig, access, exposure, kafka, peers, socket, stores, tls};
 use crate::kafka::KafkaConfig;
 use crate::telemetry::{LogConfig, LogFormat};
 
@@ -69,7 +69,9 @@ impl ServeArgs {
         let origins = Origins::new(self.config.as_deref(), lines, &file, given);
         let settings = self.settings.over(&file);
         let bootstrap = brokers(settings.place.bootstrap.as_deref(), &mut problems);
-        let listen = settings.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
+        // A socket protects nothing where the same is served to every user of the machine beside it.
+        let default = if settings.socket.is_some() { "off" } else { LISTEN_DEFAULT };
+        let listen = settings.listen.as_deref().unwrap_or(default);
         let listen = address("listen", listen, &mut problems);
         let peer_listen = settings.peer_listen.as_deref().unwrap_or("off");
         let peer_listen = address("peer_listen", peer_listen, &mut problems);
@@ -102,6 +104,7 @@ impl ServeArgs {
         let access = access::resolve(&file.access, &config.stores, &settings, &mut problems);
         let config = ServeConfig { access, ..config };
         check_endpoints(&config, settings.listen.as_deref(), &mut problems);
+        exposure::check(&config, settings.insecure.unwrap_or_default(), &mut problems);
         problems.retain(|problem| problem.missing().is_none_or(|key| !unusable.contains(&key)));
         match problems.is_empty() {
             true => Ok(ServeConfig { warnings: warnings(&config, &settings), ..config }),
@@ -261,29 +264,27 @@ fn check_endpoints(config: &ServeConfig, listen: Option<&str>, problems: &mut Ve
 
 fn warnings(config: &ServeConfig, settings: &Settings) -> Vec<String> {
     let secret_file = settings.peer_secret_file.as_deref();
-    let open = |what: &str, address: Option<SocketAddr>| {
-        let address = address.filter(|address| !address.ip().is_loopback())?;
-        Some(format!(
-            "{what} {address} can be reached from other machines, without encryption or authentication: \
-             protect it with a firewall or a proxy"
-        ))
-    };
     let readable = config.peer.secret.as_ref().filter(|_| peers::others_may_read(secret_file));
     let readable = readable.map(|_| {
         "peer_secret_file: every user of this machine can read it: take the right from them (chmod 600)"
             .to_owned()
     });
-    let everybody = config.socket.as_ref().filter(|socket| socket.others_may_connect());
+    let unruled = config.socket.as_ref().filter(|_| config.access.is_none());
+    let everybody = unruled.filter(|socket| socket.others_may_connect());
     let everybody = everybody.map(|_| {
         "socket_mode: every user of this machine may read and write the stores, where the socket's directory lets them \
          pass: a mode of 0660 and a `socket_group` let in some"
             .to_owned()
     });
-    let open = [open("listen", config.listen), open("metrics", config.metrics)];
+    let keys = settings.tls_key.as_deref().filter(|key| peers::others_may_read(Some(key)));
+    let keys = keys.map(|_| {
+        "tls_key: every user of this machine can read it: take the right from them (chmod 600)"
+            .to_owned()
+    });
     let unverified = kafka::unverified(&config.kafka.properties);
     let access = access::warnings(config.access.as_deref(), settings.tokens_file.as_deref());
-    let others = open.into_iter().chain([everybody, readable, unverified]).flatten();
-    others.chain(access).collect()
+    let others = [everybody, readable, keys, unverified].into_iter().flatten();
+    exposure::warnings(config).chain(others).chain(access).collect()
 }
 
 #[cfg(test)]

@@ -100,11 +100,11 @@ pub(super) struct Settings {
     #[command(flatten)]
     pub(super) place: Place,
 
-    /// Address of the gRPC server, or `off` [default: 127.0.0.1:7400]
+    /// Address of the gRPC server, or `off` [default: 127.0.0.1:7400, or off with a --socket]
     #[arg(long, env = "OUTRIGGER_LISTEN", value_name = "IP:PORT")]
     pub(super) listen: Option<String>,
 
-    /// Also serve gRPC on this Unix socket
+    /// Serve gRPC on this Unix socket
     #[arg(long, env = "OUTRIGGER_SOCKET", value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
 
@@ -115,6 +115,17 @@ pub(super) struct Settings {
     /// Group that the socket is given to, by name or number [default: the node's]
     #[arg(long, env = "OUTRIGGER_SOCKET_GROUP", value_name = "GROUP")]
     pub(super) socket_group: Option<String>,
+
+    /// Listen where other machines reach it, without TLS or without saying who may do what
+    #[arg(
+        long,
+        env = "OUTRIGGER_INSECURE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(super) insecure: Option<bool>,
 
     /// Speak TLS at --listen, with this certificate and those that vouch for it (PEM); a renewed file is taken without a
     /// restart
@@ -224,6 +235,7 @@ pub(super) struct File {
     socket: Option<PathBuf>,
     socket_mode: Option<String>,
     socket_group: Option<String>,
+    insecure: Option<bool>,
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     tls_client_ca: Option<PathBuf>,
@@ -304,6 +316,7 @@ impl Settings {
             socket: self.socket.or_else(|| file.socket.clone()),
             socket_mode: self.socket_mode.or_else(|| file.socket_mode.clone()),
             socket_group: self.socket_group.or_else(|| file.socket_group.clone()),
+            insecure: self.insecure.or(file.insecure),
             tls_certificate: self.tls_certificate.or_else(|| file.tls_certificate.clone()),
             tls_key: self.tls_key.or_else(|| file.tls_key.clone()),
             tls_client_ca: self.tls_client_ca.or_else(|| file.tls_client_ca.clone()),
@@ -362,6 +375,7 @@ impl File {
             socket: top.path("socket"),
             socket_mode: top.text("socket_mode"),
             socket_group: top.text("socket_group"),
+            insecure: top.truth("insecure"),
             tls_certificate: top.path("tls_certificate"),
             tls_key: top.path("tls_key"),
             tls_client_ca: top.path("tls_client_ca"),

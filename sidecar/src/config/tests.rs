@@ -301,11 +301,41 @@ fn one_address_cannot_serve_two_things() {
 }
 
 #[test]
-fn an_open_address_is_allowed_and_warned_about() {
-    let warnings =
-        resolve(&["--listen", "0.0.0.0:7400", "--metrics", "[::]:1"], MINIMAL).unwrap().warnings;
-    assert!(warnings[0].starts_with("listen 0.0.0.0:7400"), "{warnings:?}");
-    assert!(warnings[1].starts_with("metrics [::]:1"), "{warnings:?}");
+fn an_open_address_needs_tls_and_rules_or_the_word_that_it_is_meant() {
+    let open = ["--listen", "0.0.0.0:7400", "--metrics", "[::]:1"];
+    let told = problem(&open, MINIMAL);
+    assert!(told.starts_with("listen: whoever reaches 0.0.0.0:7400"), "{told}");
+    for missing in ["--tls-certificate", "[[access]]", "--insecure"] {
+        assert!(told.contains(missing), "{missing}: {told}");
+    }
+    let rules = format!("{MINIMAL}[[access]]\nwho = ['uid:0']\nmay = ['read']\n");
+    let told = problem(&open, &rules);
+    assert!(told.contains("give --tls-certificate and --tls-key; or"), "{told}");
+    let (_file, secret) = secret(SECRET);
+    let peers = ["--peer-listen", "10.0.0.1:1", "--peer-secret-file", &secret];
+    let told = problem(&peers, MINIMAL);
+    assert!(told.starts_with("peer_listen: 10.0.0.1:1 can be reached"), "{told}");
+
+    let meant = [&open[..], &peers, &["--insecure"]].concat();
+    let warnings = resolve(&meant, MINIMAL).unwrap().warnings;
+    let begins = ["listen 0.0.0.0:7400", "peer_listen 10.0.0.1:1", "metrics [::]:1"];
+    assert!(
+        warnings.iter().zip(begins).all(|(text, begin)| text.starts_with(begin)),
+        "{warnings:?}"
+    );
+    let in_the_file = format!("insecure = true\n{MINIMAL}");
+    assert!(resolve(&open, &in_the_file).is_ok());
+    assert!(resolve(&[&open[..], &["--insecure=false"]].concat(), &in_the_file).is_err());
+}
+
+#[test]
+fn beside_a_socket_nothing_listens_that_nobody_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s").display().to_string();
+    assert_eq!(resolve(&["--socket", &socket], MINIMAL).unwrap().listen, None);
+    let both = resolve(&["--socket", &socket, "--listen", "127.0.0.1:1"], MINIMAL).unwrap();
+    assert!(both.listen.is_some() && both.socket.is_some());
+    assert!(resolve(&[], MINIMAL).unwrap().listen.is_some());
 }
 
 #[test]

@@ -67,9 +67,10 @@ pub(super) fn resolve(
 
 /// Tells of what is given and would be used by nobody.
 fn check_use(settings: &Settings, problems: &mut Vec<Problem>) {
-    let Settings { listen, tls_certificate, tls_key, tls_client_ca, .. } = settings;
+    let Settings { listen, socket, tls_certificate, tls_key, tls_client_ca, .. } = settings;
     let Settings { peer_listen, peer_ca, peers, .. } = settings;
-    let off = listen.as_deref() == Some("off");
+    // Beside a socket nothing listens that nobody asked for.
+    let off = listen.as_deref().map_or(socket.is_some(), |listen| listen == "off");
     let https = |peer: &String| PeerAddress::parse(peer.trim()).is_ok_and(|peer| peer.speaks_tls());
     let asks = peers.iter().flatten().any(https);
     let unused = [

@@ -147,8 +147,11 @@ pub(super) async fn serve(
             biased;
             _ended = &mut connection => {}
             () = activity.quiet_for(LEAVE_MAX) => {}
-            // Its calls are those of nobody who is known any more.
-            () = tokio::time::sleep(LEAVE_MAX), if why == Closed::Expired => {}
+            // Its calls are those of nobody who is known any more, also where it was to end for another reason.
+            () = async {
+                until(certificate_ends).await;
+                tokio::time::sleep(LEAVE_MAX).await;
+            } => {}
         }
     }
     why

@@ -163,6 +163,10 @@ impl Asker {
     /// Whether a call may be about `store` and all of `keys`.
     pub(super) fn may(&self, rpc: Rpc, store: &str, keys: Keys<'_>) -> Result<(), ErrorDetail> {
         let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };
+        // A stream may have more to say than its caller takes answers: it is asked at each item.
+        if asker.token().is_some_and(|token| token.revoked().is_cancelled()) {
+            return Err(error::not_let_in(&Denied::UnknownToken));
+        }
         asker.check(rpc, store, keys).map_err(|not_allowed| guard.not_allowed(&not_allowed))
     }
 

@@ -82,6 +82,11 @@ impl Health {
                 Some(Err(Closed)) | None => break,
             }
         }
+        if !ending.is_cancelled() {
+            // Whoever looks at the work has ended before it.
+            let nobody = vec!["nobody looks whether the work goes on".to_owned()];
+            self.probes.send_modify(|told| told.not_live = nobody);
+        }
         self.end().await;
     }
 

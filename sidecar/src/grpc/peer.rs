@@ -21,6 +21,7 @@ use super::answers::{Answers, Part};
 use super::door::Door;
 use super::service::Service;
 use crate::access::Keys;
+use crate::escape::escape;
 use crate::giver::{Chunk, GiveError, Giver, Lease};
 use crate::rocks::FORMAT;
 use crate::telemetry;
@@ -30,6 +31,9 @@ const AHEAD: usize = 4;
 
 /// How long a taker may take nothing: one that hangs must not keep a checkpoint for ever.
 const TAKE_MAX: Duration = Duration::from_secs(60);
+
+/// Characters of a store's name; one that is longer is no store's.
+const STORE_TOLD_MAX: usize = 256;
 
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -108,7 +112,9 @@ impl Peer for Peers {
             ));
         }
         let asker = self.door.asker(request.extensions());
-        asker.may(Rpc::Checkpoint, &request.get_ref().store, Keys::All)?;
+        // It is quoted where it is refused.
+        let store: String = request.get_ref().store.chars().take(STORE_TOLD_MAX).collect();
+        asker.may(Rpc::Checkpoint, &escape(store.as_bytes()), Keys::All)?;
         let (sender, answers) = Answers::channel(AHEAD, &self.ending);
         let outlet = Outlet {
             giver: self.giver.clone(),

@@ -112,7 +112,10 @@ impl Taker {
         let (directory, mut incoming) = self.earlier(wanted.clone(), cancel.clone()).await?;
         let was_whole = incoming.as_ref().is_some_and(Incoming::is_whole);
         let mut reasons = Vec::new();
-        let places = in_turn(self.places().await, &wanted.suspects, incoming.as_ref());
+        // Names may be looked up for long, where nobody answers for them.
+        let places = cancel.run_until_cancelled(self.places()).await;
+        let places = places.ok_or(TakeError::Cancelled)?;
+        let places = in_turn(places, &wanted.suspects, incoming.as_ref());
         for Place { address: peer, name: host } in &places {
             let name = peer.to_string();
             let tls = self.0.tls.as_ref().map(|tls| tls.clone().with_server_name(host).connector());

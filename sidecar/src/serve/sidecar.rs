@@ -126,7 +126,7 @@ impl Claims {
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, peer_listener, renewals, address, socket } = self;
         let (ready_lag_max, sampler, peer) = (config.ready_lag_max, config.sampler, config.peer);
-        let probes = config.probes;
+        let (probes, peer_listen) = (config.probes, config.peer_listen);
         let SidecarConfig { stores, access, limits, resources, restore_rate, patience, .. } =
             config;
         let taker = Taker::new(&peer, data.path());
@@ -137,7 +137,11 @@ impl Claims {
         let observing = tokio::spawn(observer::run(runtime.handles()));
         let renewing = renewals.into_iter().map(|renewal| tokio::spawn(renewal.run()));
         let observers = [observing, tokio::spawn(on_disk)].into_iter().chain(renewing).collect();
-        let giver = Giver::new(&peer, runtime.handles());
+        // Whoever gets through to this listener is a node; elsewhere only the secret tells nodes from others.
+        let certified = peer_listen.as_ref().and_then(|peers| peers.tls.as_ref());
+        let certified = certified.is_some_and(|tls| tls.client_ca.is_some());
+        let gives = certified || peer.secret.is_some();
+        let giver = Giver::new(&peer, runtime.handles()).filter(|_| gives);
         let server = grpc::Server {
             listeners,
             peer_listener,

@@ -1,10 +1,10 @@
 //! The endpoint for whoever watches over the node: a page of metrics for Prometheus, and a page for each probe, in plain
 //! HTTP, for that is all that an orchestrator speaks. No page holds data of the stores.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as Socket};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,8 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::probes::{Probe, Told};
 
@@ -28,11 +27,15 @@ const PATH: &str = "/metrics";
 const PAGE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 const WORDS: HeaderValue = HeaderValue::from_static("text/plain");
 
-/// Connections at the same time. Whoever scrapes keeps one or two; what is more waits to be accepted.
+/// Connections at the same time. Whoever scrapes or probes keeps one or two; one more ends the oldest, for a probe that
+/// is not answered has the node restarted.
 const CONNECTIONS_MAX: usize = 32;
 
 /// How long a connection may be silent, before a request and between two: it must not hold its place for ever.
 const SILENT_MAX: Duration = Duration::from_secs(90);
+
+/// How long a connection may last, whatever it does: one that takes no answers is not silent.
+const AGE_MAX: Duration = Duration::from_secs(600);
 
 /// The interval of the recorder's upkeep, which samples of histograms wait for.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -87,19 +90,25 @@ impl Drop for MetricsEndpoint {
 }
 
 async fn serve(listener: TcpListener, pages: Pages) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // They end with this; the oldest comes first.
     let mut connections = JoinSet::new();
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
-        // Those that are over are forgotten.
-        while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _peer)) => {
-                let pages = pages.clone();
-                connections.spawn(async move {
-                    answer(stream, pages).await;
-                    drop(place);
-                });
+                // Those that are over are forgotten.
+                while connections.try_join_next().is_some() {}
+                open.retain(|connection| !connection.is_finished());
+                if open.len() >= CONNECTIONS_MAX
+                    && let Some(oldest) = open.pop_front()
+                {
+                    oldest.abort();
+                }
+                let answering = tokio::time::timeout(AGE_MAX, answer(stream, pages.clone()));
+                open.push_back(connections.spawn(async move {
+                    // Whoever needs longer comes again.
+                    answering.await.ok();
+                }));
             }
             Err(error) => {
                 tracing::debug!(%error, "a connection for metrics was not accepted");
@@ -224,6 +233,25 @@ mod tests {
                 skip_headers(&mut stream).await;
             }
         }
+    }
+
+    /// A probe that is not answered has the node restarted.
+    #[tokio::test]
+    async fn whoever_keeps_places_and_asks_nothing_keeps_nobody_out() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let pages = PrometheusBuilder::new().build_recorder().handle();
+        let (_telling, told) = watch::channel(Probes::starting());
+        let _endpoint = MetricsEndpoint::start(listener, pages, told);
+        let mut silent = Vec::new();
+        for _ in 0..2 * CONNECTIONS_MAX {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start[9..], b"200");
     }
 
     /// Reads to the end of the headers: the empty page has no body.

@@ -58,7 +58,7 @@ impl Listen {
 /// Why no TLS can be made of files. What to do is said with it.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("{setting}: {} cannot be read ({error}): create it, or give another path", .path.display())]
+    #[error("{setting}: {} cannot be read ({error}): create it, let this user read it, or give another path", .path.display())]
     Unreadable { setting: &'static str, path: PathBuf, error: io::Error },
     #[error("{setting}: {} is no certificate: give one in PEM (BEGIN CERTIFICATE)", .path.display())]
     NoCertificate { setting: &'static str, path: PathBuf },

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use openssl::x509::X509;
@@ -20,6 +20,9 @@ use crate::telemetry::metrics;
 
 /// How often the files are looked at: whoever renews them does that long before the old ones end.
 const FILES_EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is told that a certificate ends soon.
+const EXPIRY_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Clones share it.
 #[derive(Clone, Debug)]
@@ -49,6 +52,8 @@ pub struct Renewal {
     wrong: Option<String>,
     /// It was told that they are of no use.
     told: bool,
+    /// When it was told last when they end.
+    expiry_told: Instant,
 }
 
 impl TlsServer {
@@ -57,7 +62,13 @@ impl TlsServer {
         let taken = files.read()?;
         let config = ArcSwap::from_pointee(files.server(&taken)?);
         let server = TlsServer(Arc::new(Shared { files, config }));
-        let renewal = Renewal { server: server.clone(), taken, wrong: None, told: false };
+        let renewal = Renewal {
+            server: server.clone(),
+            taken,
+            wrong: None,
+            told: false,
+            expiry_told: Instant::now(),
+        };
         Ok((server, renewal))
     }
 
@@ -68,7 +79,7 @@ impl TlsServer {
     ) -> io::Result<(TlsStream<S>, Shown)> {
         let stream = TlsAcceptor::from(self.0.config.load_full()).accept(socket).await?;
         let chain = stream.get_ref().1.peer_certificates();
-        let shown = chain.and_then(<[_]>::first).map(shown).unwrap_or_default();
+        let shown = chain.and_then(<[_]>::first).map(shown).transpose()?.unwrap_or_default();
         Ok((stream, shown))
     }
 }
@@ -91,7 +102,14 @@ impl Renewal {
 
     fn look(&mut self) {
         match self.renewed() {
-            Ok(None) => self.all_is_well(),
+            Ok(None) => {
+                self.all_is_well();
+                // Whoever renews nothing is to hear of it while the node runs on.
+                if self.expiry_told.elapsed() >= EXPIRY_EVERY {
+                    self.expiry_told = Instant::now();
+                    tell_expiry(&self.server.0.files);
+                }
+            }
             Ok(Some((contents, config))) => {
                 self.server.0.config.store(Arc::new(config));
                 self.taken = contents;
@@ -125,7 +143,9 @@ impl Renewal {
 
     /// It is told when it is the same at two looks: files that are replaced one after the other are wrong in between.
     fn is_wrong(&mut self, wrong: String) {
-        if !self.told && self.wrong.as_ref() == Some(&wrong) {
+        let again = self.wrong.as_ref() == Some(&wrong);
+        self.told &= again;
+        if again && !self.told {
             self.told = true;
             metrics::tls_refused(self.server.0.files.listen.setting(), true);
             tracing::warn!(
@@ -156,20 +176,21 @@ fn warn_of(certificate: &Certificate) {
     }
 }
 
-/// What a certificate that was checked says. One that cannot be read has no names, and so no rights.
-fn shown(certificate: &CertificateDer<'_>) -> Shown {
-    let Ok(x509) = X509::from_der(certificate) else { return Shown::default() };
+/// What a certificate that was checked says. Of one that cannot be read nobody knows when it ends.
+fn shown(certificate: &CertificateDer<'_>) -> io::Result<Shown> {
+    let x509 = X509::from_der(certificate)?;
     let names = x509.subject_alt_names().into_iter().flatten();
     let names = names.filter_map(|name| {
         let dns = name.dnsname().map(|name| CertificateName::Dns(name.to_lowercase()));
         name.uri().map(|uri| CertificateName::Uri(uri.to_owned())).or(dns)
     });
-    let ends = Certificate::of("", &x509).ok().and_then(|read| u64::try_from(read.ends()).ok());
-    Shown {
+    let ends = Certificate::of("", &x509)?.ends();
+    let ends = u64::try_from(ends).map_err(io::Error::other)?;
+    Ok(Shown {
         caller: Caller { uid: None, names: names.collect() },
         // It holds for the whole of its last second (RFC 5280, section 4.1.2.5).
-        ends: ends.map(|ends| SystemTime::UNIX_EPOCH + Duration::from_secs(ends + 1)),
-    }
+        ends: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(ends + 1)),
+    })
 }
 
 #[cfg(test)]

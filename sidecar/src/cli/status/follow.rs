@@ -10,7 +10,7 @@ use outrigger_client::proto::v1::Phase;
 use outrigger_client::{Client, Error as CallError, ErrorKind, NodeStatus, StoreStatus};
 use terminal_size::{Width, terminal_size_of};
 
-use super::{FOLLOW_INTERVAL, json, select, text};
+use super::{FOLLOW_INTERVAL, json, look, text};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::target::Target;
@@ -60,18 +60,19 @@ async fn first(target: &Target, view: &mut View) -> Result<Client, Failure> {
 
 async fn answer(target: &Target) -> Result<Client, Failure> {
     let client = target.client().await?;
-    let mut node = client.status().await.map_err(Failure::Read)?;
-    select(&client, &mut node, target.name()).await?;
+    look(&client, target.name()).await?;
     Ok(client)
 }
 
 /// Shows every change until the node stops.
 async fn follow(client: &Client, name: Option<&str>, view: &mut View) -> Result<(), Failure> {
-    let mut changes = client.watch_status(FOLLOW_INTERVAL).await.map_err(Failure::Read)?;
+    let changes = match name {
+        Some(name) => client.watch_status_of(name, FOLLOW_INTERVAL).await,
+        None => client.watch_status(FOLLOW_INTERVAL).await,
+    };
+    let mut changes = changes.map_err(Failure::Read)?;
     while let Some(change) = changes.next().await {
-        let mut node = change.map_err(Failure::Read)?;
-        node.stores.retain(|store| name.is_none_or(|name| store.store == name));
-        view.show(&node)?;
+        view.show(&change.map_err(Failure::Read)?)?;
     }
     Ok(())
 }

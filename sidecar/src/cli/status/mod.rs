@@ -41,8 +41,7 @@ pub(super) async fn run(args: StatusArgs) -> Result<Exit, Failure> {
 }
 
 async fn once(client: &Client, args: &StatusArgs) -> Result<Exit, Failure> {
-    let mut node = client.status().await.map_err(Failure::Read)?;
-    select(client, &mut node, args.target.name()).await?;
+    let mut node = look(client, args.target.name()).await?;
     if args.digest {
         for store in &mut node.stores {
             let with_digest = client.store(&store.store).status_with_digest().await;
@@ -58,12 +57,13 @@ async fn once(client: &Client, args: &StatusArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// Leaves only the store that was asked for; an unknown one fails as the node says it.
-async fn select(client: &Client, node: &mut NodeStatus, name: Option<&str>) -> Result<(), Failure> {
-    let Some(name) = name else { return Ok(()) };
-    let store = client.store(name).status().await.map_err(Failure::Read)?;
-    node.stores = vec![store];
-    Ok(())
+/// Asks for the store that is named, or for all: a caller may have rights on the one alone.
+async fn look(client: &Client, name: Option<&str>) -> Result<NodeStatus, Failure> {
+    let asked = match name {
+        Some(name) => client.status_of(name).await,
+        None => client.status().await,
+    };
+    asked.map_err(Failure::Read)
 }
 
 /// Returns the phase's name, such as `READY`; a number, when it is a phase that this version does not know.

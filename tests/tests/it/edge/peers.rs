@@ -136,6 +136,13 @@ fn nobody_else_is_given_a_copy() -> Result<()> {
         mistaken.until_ready().await?;
         until_logged(&mistaken, "it gives no copies at this address").await?;
 
+        // One that trusts peers, listens to none, and has no secret: who asks it cannot be told from anybody else.
+        let mistaken_url = mistaken.url();
+        let mut last = site.node("last", &site.nodes)?.with_args(&["--peers", &mistaken_url]);
+        last.start().await?;
+        last.until_ready().await?;
+        until_logged(&last, "it gives no copies at this address").await?;
+
         // A caller, where only nodes ask, and only for copies.
         let (certificate, key) = (site.path("giver.pem"), site.path("giver.key"));
         let node = Tls::trusting(site.path("nodes.pem")).with_identity(certificate, key);
