@@ -67,5 +67,8 @@ crate_pages() {
 # Builds each crate from its package alone, the client against the package of the protocol: `cargo publish` does the same
 # before it uploads. Of a release the tree is clean; here it need not be.
 crate_packages() {
+  # Cargo unpacks and builds a package once for each version, and until a release this one changes under its version.
+  rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/outrigger-proto-* \
+    "$CARGO_TARGET_DIR"/debug/.fingerprint/outrigger-proto-*
   cargo package --locked --quiet --allow-dirty "${PUBLISHED[@]/#/--package=}"
 }
