@@ -164,6 +164,10 @@ fn every_call_is_for_whom_its_right_is_given() -> Result<()> {
             let answer = ask(&socket, bearer).await;
             match needs(rpc) {
                 Needs::Right(Right::Peer) => assert_let_in(&case, &answer)?,
+                // Its message is of a store that nobody has, so that it ends by itself.
+                Needs::Any if rpc == Rpc::WatchStatus => {
+                    assert_refused(&case, answer, Reason::UnknownStore)?;
+                }
                 // A node that takes copies sees nothing else.
                 Needs::Any | Needs::Right(_) => {
                     assert_refused(&case, answer, Reason::NotAllowed)?;
