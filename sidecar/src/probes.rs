@@ -3,13 +3,13 @@
 use tokio::sync::watch;
 
 /// What an orchestrator asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Probe {
-    /// Every store has been READY since the process began: whoever needs the node may begin.
+    /// Every store has been READY since the process began
     Started,
-    /// Calls may come.
+    /// Every store is READY, and the node is not about to stop
     Ready,
-    /// Work goes on. Restart the process only when this fails.
+    /// Its work goes on
     Live,
 }
 

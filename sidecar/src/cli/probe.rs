@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
-
 use super::failure::Failure;
 use super::output::Output;
 use super::status::text;
@@ -18,20 +16,10 @@ use crate::probes::Probe;
 #[derive(Debug, clap::Args)]
 pub(super) struct ProbeArgs {
     #[arg(value_enum)]
-    probe: Asked,
+    probe: Probe,
 
     #[command(flatten)]
     target: Target,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Asked {
-    /// Every store has been READY since the process began
-    Started,
-    /// Every store is READY, and the node is not about to stop
-    Ready,
-    /// Its work goes on
-    Live,
 }
 
 /// How long the reason may take, once the answer is no.
@@ -39,8 +27,7 @@ const REASON_MAX: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(args: ProbeArgs) -> Result<Exit, Failure> {
     let client = args.target.client().await?;
-    let probe = args.probe.probe();
-    if client.is_serving(probe.service()).await.map_err(Failure::Read)? {
+    if client.is_serving(args.probe.service()).await.map_err(Failure::Read)? {
         return Ok(Exit::Success);
     }
     let mut out = Output::open();
@@ -53,14 +40,4 @@ pub(super) async fn run(args: ProbeArgs) -> Result<Exit, Failure> {
     }
     out.flush().map_err(Failure::Output)?;
     Ok(Exit::Negative)
-}
-
-impl Asked {
-    fn probe(self) -> Probe {
-        match self {
-            Asked::Started => Probe::Started,
-            Asked::Ready => Probe::Ready,
-            Asked::Live => Probe::Live,
-        }
-    }
 }

@@ -51,10 +51,10 @@ impl ServeArgs {
         self.settings.listen = Some("off".to_owned());
         self.settings.metrics = Some("off".to_owned());
         self.settings.socket = Some(socket);
-        self.settings.forget_others();
         let mut read = read(self.config.as_deref())?;
-        read.file.forget_others();
-        let mut config = self.resolve_over(read)?;
+        // Rules are the file's alone.
+        read.file.access.clear();
+        let mut config = self.resolve_with(read, Settings::forget_others)?;
         config.stores.retain(|store| name.is_empty() || store.name.as_str() == name);
         match config.stores.len() {
             1 => Ok(config),
@@ -63,11 +63,21 @@ impl ServeArgs {
     }
 
     fn resolve_over(self, read: ReadFile) -> Result<ServeConfig, ConfigError> {
+        self.resolve_with(read, |_as_they_are| {})
+    }
+
+    /// `adjust` has the last word on the settings, wherever they were said.
+    fn resolve_with(
+        self,
+        read: ReadFile,
+        adjust: impl FnOnce(&mut Settings),
+    ) -> Result<ServeConfig, ConfigError> {
         let mut problems = problems_of(self.config.as_deref(), &read);
         let ReadFile { file, unusable, lines, .. } = read;
         let given = self.settings.given().into_iter().chain(self.single.given());
         let origins = Origins::new(self.config.as_deref(), lines, &file, given);
-        let settings = self.settings.over(&file);
+        let mut settings = self.settings.over(&file);
+        adjust(&mut settings);
         let bootstrap = brokers(settings.place.bootstrap.as_deref(), &mut problems);
         // A socket protects nothing where the same is served to every user of the machine beside it.
         let default = if settings.socket.is_some() { "off" } else { LISTEN_DEFAULT };

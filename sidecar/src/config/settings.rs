@@ -355,18 +355,6 @@ impl File {
         self.data.as_ref()
     }
 
-    /// Makes it as if the file said nothing about other nodes, or about who may connect.
-    pub(super) fn forget_others(&mut self) {
-        let File { peers, peer_secret_file, peer_rate, .. } = self;
-        (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
-        let File { socket_mode, socket_group, tokens_file, access, .. } = self;
-        (*socket_mode, *socket_group, *tokens_file) = (None, None, None);
-        access.clear();
-        let File { tls_certificate, tls_key, tls_client_ca, peer_listen, peer_ca, .. } = self;
-        (*tls_certificate, *tls_key, *tls_client_ca) = (None, None, None);
-        (*peer_listen, *peer_ca) = (None, None);
-    }
-
     fn take(top: &mut Section<'_>) -> File {
         File {
             data: top.path("data"),

@@ -91,7 +91,10 @@ impl Health {
     }
 
     async fn report(&mut self) {
-        let judged = self.judge();
+        let leaving = self.leaving.is_cancelled();
+        let unready = |store: &Store| (service_of(store), unready(store, self.ready_lag_max));
+        let stores: Vec<_> = self.stores.all().iter().map(unready).collect();
+        let judged = self.judge(leaving, stores.iter().filter_map(|(_, why)| why.clone()));
         for (services, against) in [
             (&LIVE[..], &judged.not_live),
             (&READY[..], &judged.not_ready),
@@ -101,21 +104,16 @@ impl Health {
                 self.set(service, against.is_empty()).await;
             }
         }
-        let left = self.leaving.is_cancelled();
-        let ready = |store: &Store| !left && unready(store, self.ready_lag_max).is_none();
-        let stores: Vec<_> =
-            self.stores.all().iter().map(|store| (service_of(store), ready(store))).collect();
-        for (service, ready) in stores {
-            self.set(&service, ready).await;
+        for (service, why) in stores {
+            self.set(&service, !leaving && why.is_none()).await;
         }
         self.tell(judged);
     }
 
-    fn judge(&mut self) -> Probes {
+    fn judge(&mut self, leaving: bool, unready: impl Iterator<Item = String>) -> Probes {
         let hung = self.hung.borrow().iter().map(|work| format!("{work} does not go on")).collect();
-        let leaving = self.leaving.is_cancelled().then(|| LEAVING.to_owned());
+        let leaving = leaving.then(|| LEAVING.to_owned());
         let stores = self.stores.all();
-        let unready = stores.iter().filter_map(|store| unready(store, self.ready_lag_max));
         for store in stores.iter().filter(|store| store.handle.status().phase == Phase::Ready) {
             self.started.insert(store.handle.name().to_owned());
         }
