@@ -175,6 +175,7 @@ fn a_renewed_pair_is_for_new_connections_and_no_stream_is_dropped() -> Result<()
         site.refuses(&site.caller("caller"), "UnknownIssuer").await?;
         site.put("nodes.pem", &others.pem()?)?;
         let rows = site.node.store().await?;
+        rows.resume(store.token().context("the stream has written")?)?;
         ensure!(rows.get("k30").await?.is_some(), "what the stream has written is there");
         // The stream's own connection is the first one still.
         write(10).await?;
