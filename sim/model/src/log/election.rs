@@ -64,7 +64,6 @@ impl PartitionLog {
         let replica = self.replicas.get_mut(&broker).expect("only a replica leads");
         replica.elect(self.epoch);
         replica.maimed = false;
-        self.term_start = replica.log_end;
         self.committed = self.committed.min(replica.log_end);
         self.forget_progress();
     }

@@ -27,6 +27,11 @@ impl EpochCache {
         self.starts.last().map(|(epoch, _)| *epoch)
     }
 
+    /// Where the newest term began.
+    pub(super) fn latest_start(&self) -> Option<Offset> {
+        self.starts.last().map(|(_, start)| *start)
+    }
+
     /// A term begins at `end`, as its leader or as the first batch of it tells. A term that wrote
     /// nothing leaves no trace in the cache.
     pub(super) fn begin(&mut self, epoch: Epoch, end: Offset) {

@@ -31,7 +31,8 @@ impl PartitionLog {
     /// Who, when it fetches, has everything committed and has seen this term's begin comes back
     /// (`Partition.isFollowerInSync`), and gets its time anew.
     pub(super) fn expand_in_sync(&mut self, leader: BrokerId, broker: BrokerId, now: Duration) {
-        let caught_up = self.replicas[&leader].high_watermark.max(self.term_start);
+        let log = &self.replicas[&leader];
+        let caught_up = log.high_watermark.max(log.term_start());
         let follower = self.followers.get_mut(&broker).expect("every replica has an entry");
         if follower.known_end.is_some_and(|end| end >= caught_up) && self.in_sync.insert(broker) {
             follower.behind_since = follower.behind_since.map(|_| now);

@@ -26,8 +26,6 @@ pub(super) struct PartitionLog {
     cut_off: BTreeMap<BrokerId, Option<BTreeSet<(u32, Role)>>>,
     /// The epoch of the newest term.
     pub(super) epoch: Epoch,
-    /// Where the leader's log ended when its term began.
-    pub(super) term_start: Offset,
     /// No clean election may lose anything below this: a leader's high watermark, lowered by what was lost since.
     pub(super) committed: Offset,
     /// The highest high watermark that readers may have seen, of the log as it was told.
@@ -68,7 +66,6 @@ impl PartitionLog {
             followers: BTreeMap::new(),
             cut_off: BTreeMap::new(),
             epoch: Epoch(0),
-            term_start: Offset::ZERO,
             committed: Offset::ZERO,
             exposed: Offset::ZERO,
             acknowledged: Offset::ZERO,

@@ -55,6 +55,17 @@ impl Replica {
         self.epochs.latest().expect("a leader has a term")
     }
 
+    /// Where its log ended when that term began.
+    pub(super) fn term_start(&self) -> Offset {
+        self.epochs.latest_start().expect("a leader has a term")
+    }
+
+    /// Whether it knows, as the leader of that term, that its high watermark is as high as the leaders' before it (KIP-207).
+    /// A leader that was deposed meanwhile goes by the same.
+    pub(super) fn knows_its_end(&self) -> bool {
+        self.high_watermark >= self.term_start()
+    }
+
     pub(super) fn limits(&self) -> SegmentLimits {
         self.limits
     }

@@ -76,9 +76,8 @@ impl Topic {
     ) -> Vec<Result<T, Untold>> {
         let ask = |log: &PartitionLog| {
             let client = (client, Role::Asks);
-            let answering = log.answering(client, brokers).ok_or(Untold::NoLeader)?;
-            let known = answering.stale || answering.replica.high_watermark >= log.term_start;
-            if known { Ok(answer(answering.replica)) } else { Err(Untold::NotKnown) }
+            let replica = log.answering(client, brokers).ok_or(Untold::NoLeader)?.replica;
+            if replica.knows_its_end() { Ok(answer(replica)) } else { Err(Untold::NotKnown) }
         };
         self.partitions.iter().map(ask).collect()
     }

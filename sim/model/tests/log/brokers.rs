@@ -150,6 +150,30 @@ fn a_new_leader_tells_no_end_before_it_knows_what_is_committed() {
     }
 }
 
+/// It goes by its own term, like any leader, so what it tells is never less than what an earlier one told.
+#[test]
+fn a_leader_that_is_deposed_before_it_knows_what_is_committed_tells_no_end() {
+    let mut world = written();
+    world.call(1, writes(1, &["it"]));
+    world.advance(ROUND * 5 / 2);
+    assert!(outcome(&mut world, Duration::ZERO).unwrap().is_ok());
+    world.model.elect(P0);
+    assert_eq!(world.model.high_watermark(P0), Offset(5), "it has not heard of the last round");
+    let leader = world.model.leader(P0).expect("it was elected");
+    world.model.isolate_broker(leader, [1]);
+    world.advance(FENCED);
+    assert_ne!(world.model.leader(P0), Some(leader));
+    world.call(2, LogCall::Ends);
+    assert!(matches!(world.next_event(2, SOON), Some(LogEvent::Ends(_))));
+    for call in [LogCall::Ends, LogCall::Describe] {
+        world.call(1, call.clone());
+        let Some(LogEvent::Failed { error, .. }) = world.next_event(1, SOON * 6) else {
+            panic!("{call:?} was answered (KIP-207)");
+        };
+        assert_eq!(error.name, "OFFSET_NOT_AVAILABLE");
+    }
+}
+
 #[test]
 fn a_follower_that_lags_leaves_the_in_sync_set_and_comes_back() {
     let mut world = written();
