@@ -1,14 +1,16 @@
 //! O12: while nobody answers for the log, a sound copy that is in use answers STALE reads.
 //!
-//! What a node that sleeps, or whose disk does not answer or failed, does not serve is not held against it.
+//! What a node that sleeps, or whose disk does not answer or failed, does not serve is not held against it. Nor is a copy
+//! in which its process has met damage, whatever state its files are in: that copy is set aside as soon as the log answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use outrigger_core::log::LogEvent;
 use outrigger_core::node::{Effect, Event, Notice};
+use outrigger_core::offset::Generation;
 use outrigger_core::phase::Phase;
-use outrigger_core::store::StoreEvent;
+use outrigger_core::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent};
 
 use super::{Oracle, OracleId, Wrong};
 use crate::world::World;
@@ -24,8 +26,10 @@ pub(super) struct Unheard {
 #[derive(Default)]
 struct Waits {
     opening: bool,
-    /// Calls that the disk has not answered.
-    calls: u32,
+    /// Calls that the disk has not answered, with the generation that each writes to.
+    calls: VecDeque<(StoreCallKind, Option<Generation>)>,
+    /// Generations of which the disk or a read has told this process that they are damaged.
+    damaged: BTreeSet<Generation>,
     /// Simulated time at which the log or the disk last told something that changes what is to be done.
     since: Duration,
 }
@@ -65,26 +69,46 @@ impl Waits {
     fn handled(&mut self, event: &Event, now: Duration) {
         match event {
             Event::Store(event) => {
-                self.calls = self.calls.saturating_sub(1);
+                self.answered(event);
                 if !matches!(event, StoreEvent::Looked(_)) {
                     self.since = now;
                 }
             }
+            Event::Damaged { generation, .. } => drop(self.damaged.insert(*generation)),
             Event::Log(LogEvent::Facts(_)) => self.since = now,
             Event::Log(_)
             | Event::Peer(_)
             | Event::Command(..)
             | Event::Gone(_)
             | Event::Withdraw(_)
-            | Event::Damaged { .. }
             | Event::RestoreRate(_)
             | Event::Timer => {}
         }
     }
 
+    fn answered(&mut self, event: &StoreEvent) {
+        let oldest = self.calls.iter().position(|(call, _)| *call == event.answers());
+        let writes_to = oldest.and_then(|oldest| self.calls.remove(oldest)?.1);
+        match event {
+            StoreEvent::Failed { error, .. } if error.kind == StoreErrorKind::Corrupt => {
+                self.damaged.extend(writes_to);
+            }
+            StoreEvent::Done {
+                call: StoreCallKind::Quarantine | StoreCallKind::Remove,
+                generation,
+            } => drop(self.damaged.remove(generation)),
+            StoreEvent::Failed { .. }
+            | StoreEvent::Done { .. }
+            | StoreEvent::Found(_)
+            | StoreEvent::Looked(_)
+            | StoreEvent::Applied { .. }
+            | StoreEvent::Pinned { .. } => {}
+        }
+    }
+
     fn effect(&mut self, effect: &Effect, now: Duration) {
         match effect {
-            Effect::Store(_) => self.calls += 1,
+            Effect::Store(call) => self.calls.push_back((call.kind(), writes_to(call))),
             Effect::Notice(Notice::Phase(phase)) => {
                 (self.opening, self.since) = (*phase == Phase::Opening, now);
             }
@@ -97,13 +121,34 @@ impl Waits {
         let waited = world.elapsed().saturating_sub(self.since.max(world.woke(node)));
         let (disk, gate) = (world.disk(node), world.node(node).gate());
         let is_own = disk.identity().is_some_and(|identity| identity.store == "store");
-        let sound = || disk.generations().any(|stored| stored.current && stored.sound);
+        let sound = || {
+            let mut in_use = disk.generations().filter(|stored| stored.current && stored.sound);
+            in_use.any(|stored| !self.damaged.contains(&stored.generation))
+        };
         self.opening
-            && self.calls == 0
+            && self.calls.is_empty()
             && waited > limit
             && gate.phase == Phase::Opening
             && gate.generation.is_none()
             && is_own
             && sound()
+    }
+}
+
+fn writes_to(call: &StoreCall) -> Option<Generation> {
+    match call {
+        StoreCall::Apply { generation, .. }
+        | StoreCall::Confirm { generation, .. }
+        | StoreCall::Flush { generation }
+        | StoreCall::Activate { generation } => Some(*generation),
+        StoreCall::Open { .. }
+        | StoreCall::Look { .. }
+        | StoreCall::Create { .. }
+        | StoreCall::Adopt { .. }
+        | StoreCall::Quarantine { .. }
+        | StoreCall::Remove { .. }
+        | StoreCall::Close { .. }
+        | StoreCall::Pin { .. }
+        | StoreCall::Unpin { .. } => None,
     }
 }

@@ -107,6 +107,27 @@ fn a_disk_that_fails_is_asked_again() {
     assert_eq!(driven.store_calls(), [StoreCall::Look { store: "s".to_owned() }]);
 }
 
+/// Its files may open all the same: the process that met the damage knows better.
+#[test]
+fn a_copy_that_was_found_damaged_is_not_served() {
+    let mut read = Driven::reading();
+    read.event(Event::Damaged { generation: G1, detail: "a block".to_owned() });
+    let mut flushed = Driven::reading();
+    flushed.takes(batch(0, b"a"));
+    flushed.pass(Limits::PRODUCTION.flush_interval);
+    assert!(flushed.flushed());
+    flushed.fails(StoreCallKind::Flush, StoreErrorKind::Corrupt);
+    flushed.pass(Limits::PRODUCTION.retry_max);
+    for mut driven in [read, flushed] {
+        driven.ended(StoreCallKind::Close, G1);
+        driven.effects();
+        driven.pass(Limits::PRODUCTION.unheard_after);
+        assert_eq!(driven.store_calls(), [StoreCall::Look { store: "s".to_owned() }]);
+        driven.store(looked(held(G1, 1, NOW_MS)));
+        assert_eq!(driven.admits(ReadLevel::Stale), Err(Rejection::NotReady(Phase::Opening)));
+    }
+}
+
 #[test]
 fn a_drain_closes_it_and_waits_for_the_disk_only() {
     let drain = Event::Command(RequestId(1), Command::Drain);
