@@ -115,6 +115,28 @@ impl Run<'_> {
         lowered.chain([self.plan.setting.policy.delete_retention_ms]).min().unwrap_or(u64::MAX)
     }
 
+    /// The jump of a clock that nobody could tell from a slow day: by less than hours.
+    fn near_jump(&self, index: usize) -> Option<(usize, i64)> {
+        match self.plan.faults[index].what {
+            FaultKind::Clock { node, jump_ms } if jump_ms.unsigned_abs() < HOURS_MS => {
+                Some((node, jump_ms))
+            }
+            _ => None,
+        }
+    }
+
+    /// A copy that a node gives has the dates of that node's clock, also long after both clocks are right again: where the
+    /// giver's was ahead of the taker's by more than the margin, it looks young when tombstones that it lacks are gone.
+    fn sets_peers_apart(&self, index: usize) -> bool {
+        let Some((node, jump_ms)) = self.near_jump(index) else { return false };
+        let before = (0..index).filter_map(|index| self.near_jump(index));
+        let against =
+            before.filter(|(of, other_ms)| *of != node && (*other_ms < 0) != (jump_ms < 0));
+        let apart_ms = against.map(|(_, other_ms)| other_ms.unsigned_abs()).max().unwrap_or(0);
+        self.plan.setting.peers.is_some()
+            && jump_ms.unsigned_abs() + apart_ms >= self.shortest_retention_ms() / 12
+    }
+
     /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells one that
     /// ends how long it was away, or one that opens its copy anew that a retention was lowered for a time. Nothing
     /// tells one either that sleeps all that time, or hears of no broker. So these do not meet.
@@ -134,7 +156,7 @@ impl Run<'_> {
         }) {
             return true;
         }
-        if lowers(what) && self.peers_cannot_know(fault) {
+        if lowers(what) && self.peers_cannot_know(fault) || self.sets_peers_apart(index) {
             return true;
         }
         let Some(node) = what.node() else {
