@@ -1,9 +1,11 @@
 //! Much is under way at once.
 
+use std::num::NonZeroU64;
+
 use super::{KEYS, MANY, Scene};
 use crate::plan::faults::{Disk, FaultKind};
 use crate::plan::operations::{Act, Level};
-use crate::plan::setting::Policy;
+use crate::plan::setting::{Policy, Setting};
 
 /// Keys are replaced and cleaned while a node reads through them for the first time (K12, D5).
 pub(super) fn race(scene: &mut Scene<'_>) {
@@ -144,4 +146,26 @@ pub(super) fn cancelled(scene: &mut Scene<'_>) {
         after_ms += lasts_ms;
     }
     scene.everybody_reads(after_ms + 1_000, Level::Local);
+}
+
+/// While restores may read next to nothing, a READY node reads a lot, and then its disk fails: for what it has to read again
+/// it waits no longer than for that alone (P9, D8).
+pub(super) fn indebted(scene: &mut Scene<'_>) {
+    /// Longer than anything may hold up a node without a name.
+    const LASTS_MS: u64 = 115_000;
+    let node = scene.node();
+    let Setting { limits, latencies, .. } = scene.setting;
+    let round_ms = (latencies.log_call_us + latencies.log_answer_us + latencies.disk_us) / 1_000;
+    let settled = 1_000 + 3 * limits.ends_ms + 2 * limits.flush_ms;
+    let read = settled + 2_000 + 80 * round_ms;
+    scene.lasts(read + LASTS_MS + 1_000);
+    scene.puts(0, KEYS);
+    let what = FaultKind::RestoreRate { node, bytes_per_second: NonZeroU64::MIN };
+    scene.fault(settled, read + LASTS_MS - settled, what);
+    for key in MANY {
+        scene.puts(settled + 10, [key]);
+    }
+    scene.fault(read, 0, FaultKind::DiskError { node, call: Disk::Apply, corrupt: false });
+    scene.puts(read + 10, KEYS);
+    scene.everybody_reads(read + LASTS_MS, Level::AtLeast);
 }

@@ -75,7 +75,7 @@ fn kinds(license: License) -> Vec<Kind> {
 
 /// Scenes for one canary each, with the licenses that they need and the percentage of its runs that have them.
 /// Each is drawn at a place of its own: a new one changes no other run.
-const RARE: [(&[License], u64, Kind); 10] = [
+const RARE: [(&[License], u64, Kind); 11] = [
     (&[License::NoLoss, License::MayLose, License::MayDiverge], 15, away::raised),
     (&[License::MayLose], 15, lost::unfinished),
     (&[License::MayLose], 30, lost::overtaken),
@@ -86,6 +86,7 @@ const RARE: [(&[License], u64, Kind); 10] = [
     (&[License::NoLoss, License::MayDiverge], 25, away::unprotected),
     (&[License::NoLoss, License::MayDiverge], 15, away::forgotten),
     (&[License::NoLoss, License::MayDiverge], 40, leaders::confirmed),
+    (&[License::NoLoss, License::MayLose, License::MayDiverge], 10, busy::indebted),
 ];
 
 /// Where nodes give each other copies.
