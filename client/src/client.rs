@@ -7,7 +7,7 @@ use std::time::Duration;
 use outrigger_proto::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use outrigger_proto::v1::admin_client::AdminClient;
 use outrigger_proto::v1::store_client::StoreClient;
-use outrigger_proto::v1::{NodeStatus, StatusRequest, ThrottleRequest};
+use outrigger_proto::v1::{NodeStatus, ReleaseRequest, StatusRequest, ThrottleRequest};
 use tonic::{Request, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -31,6 +31,15 @@ const OPERATOR_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Client {
     connections: Connections,
+}
+
+/// What a node does that was told that its application is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// It was told to stop, and drains now.
+    Draining,
+    /// It serves as before, and remembers it.
+    Remembered,
 }
 
 impl Client {
@@ -178,6 +187,20 @@ impl Client {
         let mut admin = self.admin();
         answer(Effect::None, OPERATOR_DEADLINE, admin.throttle(request)).await?;
         Ok(())
+    }
+
+    /// Says that the application beside the node is done, so that the node does not wait for its last calls: one that was
+    /// told to stop, and serves on for its drain delay, drains at once. One that was not serves as before, and skips that
+    /// delay when it is told to stop, unless it is read or written again before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::status`].
+    pub async fn release(&self) -> Result<Released, Error> {
+        let request = with_deadline(ReleaseRequest {}, OPERATOR_DEADLINE);
+        let mut admin = self.admin();
+        let answer = answer(Effect::None, OPERATOR_DEADLINE, admin.release(request)).await?;
+        Ok(if answer.stopping { Released::Draining } else { Released::Remembered })
     }
 
     pub(crate) fn rows(&self) -> StoreClient<Connections> {

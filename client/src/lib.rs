@@ -42,7 +42,7 @@ mod tls;
 mod token;
 mod writer;
 
-pub use client::Client;
+pub use client::{Client, Released};
 pub use error::{Error, ErrorKind};
 /// The protocol itself, generated code included. It is outside of what this crate promises.
 pub use outrigger_proto as proto;

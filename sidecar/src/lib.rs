@@ -25,6 +25,7 @@ mod mutation;
 pub mod peer;
 pub mod plan;
 pub mod probes;
+pub mod release;
 pub mod reseed;
 pub mod restore_time;
 pub mod rocks;

@@ -331,6 +331,13 @@ impl Admin for FakeNode {
     ) -> Result<Response<ContinueResponse>, Status> {
         Err(Status::unimplemented("no restore to go on with"))
     }
+
+    async fn release(
+        &self,
+        _request: Request<ReleaseRequest>,
+    ) -> Result<Response<ReleaseResponse>, Status> {
+        Ok(Response::new(ReleaseResponse { stopping: true }))
+    }
 }
 
 fn node_status(store: &str, phase: Phase, digest: Option<Digest>) -> NodeStatus {

@@ -30,7 +30,8 @@ pub enum Needs {
 pub fn needs(rpc: Rpc) -> Needs {
     match rpc {
         Rpc::Get | Rpc::Scan | Rpc::Verify => Needs::Right(Right::Read),
-        Rpc::Put | Rpc::Delete | Rpc::Write => Needs::Right(Right::Write),
+        // An application that writes is whom a node waits for.
+        Rpc::Put | Rpc::Delete | Rpc::Write | Rpc::Release => Needs::Right(Right::Write),
         Rpc::Throttle | Rpc::Cancel | Rpc::Continue => Needs::Right(Right::Admin),
         Rpc::Checkpoint => Needs::Right(Right::Peer),
         Rpc::Status | Rpc::WatchStatus => Needs::Any,

@@ -69,6 +69,7 @@ enum Command {
     Throttle(operate::ThrottleArgs),
     Cancel(operate::CancelArgs),
     Continue(operate::ContinueArgs),
+    Release(operate::ReleaseArgs),
     Dev(dev::DevArgs),
     Demo(demo::DemoArgs),
     Completions(shell::CompletionsArgs),
@@ -107,6 +108,7 @@ impl Cli {
             Command::Throttle(args) => operate::throttle(args).await,
             Command::Cancel(args) => operate::cancel(args).await,
             Command::Continue(args) => operate::go_on(args).await,
+            Command::Release(args) => operate::release(args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Completions(args) => shell::completions(&args),
@@ -286,6 +288,7 @@ mod tests {
             "outrigger throttle off",
             "outrigger cancel --store s",
             "outrigger continue --store s",
+            "outrigger release --server unix:///s",
         ];
         for line in lines {
             assert!(read(line).is_ok(), "{line}");

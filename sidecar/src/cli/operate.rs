@@ -1,8 +1,9 @@
-//! `throttle`, `cancel`, `continue`: what an operator does to a running restore.
+//! `throttle`, `cancel`, `continue`: what an operator does to a running restore. `release`: an application that is done.
 
 use std::num::NonZeroU64;
 
 use indicatif::HumanBytes;
+use outrigger_client::Released;
 
 use super::failure::Failure;
 use super::output::Output;
@@ -43,6 +44,16 @@ pub(super) struct ContinueArgs {
     target: Target,
 }
 
+/// Tells a node that the application beside it is done, so that it does not wait for more calls when it is told to stop
+///
+/// A node that was told to stop, and serves on for its drain delay, drains at once. Any other node serves as before; the
+/// release is forgotten when it is read or written again.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReleaseArgs {
+    #[command(flatten)]
+    target: Target,
+}
+
 pub(super) async fn throttle(args: ThrottleArgs) -> Result<Exit, Failure> {
     let Rate(rate) = args.rate;
     args.target.client().await?.throttle(rate).await.map_err(Failure::Read)?;
@@ -61,6 +72,16 @@ pub(super) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
 pub(super) async fn go_on(args: ContinueArgs) -> Result<Exit, Failure> {
     args.target.store().await?.continue_restore().await.map_err(Failure::Read)?;
     say("the restore goes on from what is on disk")
+}
+
+pub(super) async fn release(args: ReleaseArgs) -> Result<Exit, Failure> {
+    let told = match args.target.client().await?.release().await.map_err(Failure::Read)? {
+        Released::Draining => "the node was told to stop, and drains now",
+        Released::Remembered => {
+            "the node serves as before, and drains without its drain delay when it is told to stop"
+        }
+    };
+    say(told)
 }
 
 fn say(line: &str) -> Result<Exit, Failure> {

@@ -181,6 +181,23 @@ impl Asker {
         }
     }
 
+    /// The same for one of `stores`, whichever it is.
+    pub(super) fn may_begin_one<'a>(
+        &self,
+        rpc: Rpc,
+        stores: impl Iterator<Item = &'a str>,
+    ) -> Result<(), ErrorDetail> {
+        let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };
+        let mut refused = Ok(());
+        for store in stores {
+            match asker.check(rpc, store, Keys::All) {
+                Err(not_allowed) if not_allowed.prefixes.is_empty() => refused = Err(not_allowed),
+                Ok(()) | Err(_) => return Ok(()),
+            }
+        }
+        refused.map_err(|not_allowed| guard.not_allowed(&not_allowed))
+    }
+
     /// Whether it may learn what sums up a whole store: who may read it all, and its operators.
     pub(super) fn may_sum_up(&self, store: &str) -> Result<(), ErrorDetail> {
         let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };

@@ -30,7 +30,7 @@ pub(super) enum Method {
     Stream,
     /// A stream of questions and answers.
     Verify,
-    /// Throttle, cancel and continue, which operators call.
+    /// Throttle, cancel, continue and release, which are about the node and seldom called.
     Operate,
     /// Health: it must be answered when nothing else is.
     Probe,
@@ -54,7 +54,7 @@ impl Method {
             Rpc::Write => Method::Writes,
             Rpc::Scan | Rpc::WatchStatus => Method::Stream,
             Rpc::Verify => Method::Verify,
-            Rpc::Throttle | Rpc::Cancel | Rpc::Continue => Method::Operate,
+            Rpc::Throttle | Rpc::Cancel | Rpc::Continue | Rpc::Release => Method::Operate,
             Rpc::Status | Rpc::Checkpoint => Method::Other,
         }
     }

@@ -67,6 +67,7 @@ use self::stores::Stores;
 use crate::access::Access;
 use crate::giver::Giver;
 use crate::probes::Telling;
+use crate::release::Release;
 use crate::restore_time::{Measurer, Sampler};
 use crate::runtime::{RestoreThrottle, StoreHandle};
 use crate::watchdog::Hung;
@@ -98,6 +99,8 @@ pub struct Server {
     pub probes: Telling,
     /// Once cancelled, nothing is ready, and everything is served as before.
     pub leaving: CancellationToken,
+    /// Where the application says that it is done.
+    pub release: Release,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +113,14 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let ending = stop.child_token();
     let stores = Stores::new(server.stores);
     let door = Door::new(server.access);
-    let service = Service::new(stores.clone(), server.throttle, door.clone(), ending.clone());
+    let service = Service::new(
+        stores.clone(),
+        server.throttle,
+        door.clone(),
+        server.release,
+        server.leaving.clone(),
+        ending.clone(),
+    );
     if let Some(sampler) = server.sampler {
         measure(&service, sampler);
     }

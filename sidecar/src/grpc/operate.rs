@@ -1,11 +1,11 @@
-//! What an operator does to a running restore.
+//! What is asked of a node as a whole: by operators who look after its restores, and by an application that is done.
 
 use std::num::NonZeroU64;
 
 use outrigger_proto::Rpc;
 use outrigger_proto::v1::{
-    CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, ErrorDetail, ThrottleRequest,
-    ThrottleResponse,
+    CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, ErrorDetail, ReleaseResponse,
+    ThrottleRequest, ThrottleResponse,
 };
 
 use super::door::Asker;
@@ -53,6 +53,15 @@ pub(super) async fn go_on(
     asker.may(Rpc::Continue, store.handle.name(), Keys::All)?;
     store.handle.continue_restore().await.map_err(|rejection| error::of_rejection(&rejection))?;
     Ok(ContinueResponse {})
+}
+
+pub(super) fn release(service: &Service, asker: &Asker) -> Result<ReleaseResponse, ErrorDetail> {
+    let stores = service.stores.all().iter().map(|store| store.handle.name());
+    asker.may_begin_one(Rpc::Release, stores)?;
+    service.release.give();
+    let stopping = service.leaving.is_cancelled();
+    tracing::info!(stopping, "the application is done");
+    Ok(ReleaseResponse { stopping })
 }
 
 fn rate(request: ThrottleRequest) -> Result<Option<NonZeroU64>, ErrorDetail> {

@@ -6,9 +6,10 @@ use outrigger_proto::v1::admin_server::Admin;
 use outrigger_proto::v1::store_server::Store;
 use outrigger_proto::v1::{
     CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, DeleteRequest,
-    DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ScanRequest, ScanResponse,
-    StatusRequest, StatusResponse, ThrottleRequest, ThrottleResponse, VerifyRequest,
-    VerifyResponse, WatchStatusRequest, WatchStatusResponse, WriteRequest,
+    DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ReleaseRequest,
+    ReleaseResponse, ScanRequest, ScanResponse, StatusRequest, StatusResponse, ThrottleRequest,
+    ThrottleResponse, VerifyRequest, VerifyResponse, WatchStatusRequest, WatchStatusResponse,
+    WriteRequest,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use super::replies::Replies;
 use super::room::Share;
 use super::stores::Stores;
 use super::{get, operate, scan, verify, watch, write, write_stream};
+use crate::release::Release;
 use crate::runtime::RestoreThrottle;
 
 /// Digests that are made at the same time: two would only take turns on the disk.
@@ -33,6 +35,9 @@ pub(super) struct Service {
     pub(super) stores: Stores,
     pub(super) throttle: RestoreThrottle,
     pub(super) door: Door,
+    pub(super) release: Release,
+    /// Cancelled when the node was told to stop and serves on for a while.
+    pub(super) leaving: CancellationToken,
     digests: Arc<Semaphore>,
     /// Cancelled when the node stops: streams end.
     pub(super) ending: CancellationToken,
@@ -45,12 +50,16 @@ impl Service {
         stores: Stores,
         throttle: RestoreThrottle,
         door: Door,
+        release: Release,
+        leaving: CancellationToken,
         ending: CancellationToken,
     ) -> Service {
         Service {
             stores,
             throttle,
             door,
+            release,
+            leaving,
             digests: Arc::new(Semaphore::new(DIGESTS_MAX)),
             ending,
             tasks: TaskTracker::new(),
@@ -73,6 +82,7 @@ impl Store for Service {
     type WriteStream = Replies;
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        self.release.take_back();
         let deadline = CallDeadline::of(request.metadata());
         let asker = self.door.asker(request.extensions());
         let answer = get::get(&self.stores, &asker, request.into_inner(), deadline).await;
@@ -80,6 +90,7 @@ impl Store for Service {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        self.release.take_back();
         let deadline = CallDeadline::of(request.metadata());
         let asker = self.door.asker(request.extensions());
         let answer = write::put(&self.stores, &asker, request.into_inner(), deadline).await;
@@ -90,6 +101,7 @@ impl Store for Service {
         &self,
         request: Request<DeleteRequest>,
     ) -> Result<Response<DeleteResponse>, Status> {
+        self.release.take_back();
         let deadline = CallDeadline::of(request.metadata());
         let asker = self.door.asker(request.extensions());
         let answer = write::delete(&self.stores, &asker, request.into_inner(), deadline).await;
@@ -100,6 +112,7 @@ impl Store for Service {
         &self,
         request: Request<ScanRequest>,
     ) -> Result<Response<Self::ScanStream>, Status> {
+        self.release.take_back();
         let deadline = CallDeadline::of(request.metadata());
         let share = share(request.extensions());
         let asker = self.door.asker(request.extensions());
@@ -111,6 +124,7 @@ impl Store for Service {
         &self,
         request: Request<Streaming<WriteRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
+        self.release.take_back();
         let share = share(request.extensions());
         let asker = self.door.asker(request.extensions());
         Ok(Response::new(write_stream::open(self, asker, request.into_inner(), share)))
@@ -174,5 +188,13 @@ impl Admin for Service {
         let asker = self.door.asker(request.extensions());
         let answer = operate::go_on(&self.stores, &asker, request.into_inner()).await;
         answer.map(Response::new).map_err(Status::from)
+    }
+
+    async fn release(
+        &self,
+        request: Request<ReleaseRequest>,
+    ) -> Result<Response<ReleaseResponse>, Status> {
+        let asker = self.door.asker(request.extensions());
+        operate::release(self, &asker).map(Response::new).map_err(Status::from)
     }
 }

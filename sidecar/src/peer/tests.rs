@@ -20,6 +20,7 @@ use crate::embedded::EmbeddedLog;
 use crate::giver::{GiveError, Giver};
 use crate::grpc::{self, Listener, Server};
 use crate::probes::Probes;
+use crate::release::Release;
 use crate::rocks::{Resources, RocksStore, Shared};
 use crate::runtime::tests::{log, ready, runtime};
 use crate::runtime::{Runtime, StoreHandle};
@@ -107,6 +108,7 @@ async fn serve(
         hung: runtime.hung(),
         probes: Probes::untold(),
         leaving: CancellationToken::new(),
+        release: Release::default(),
     };
     (address, tokio::spawn(grpc::serve(server, stop.clone())))
 }

@@ -112,12 +112,14 @@ async fn until_the_drain(
         tracing::info!(
             signal,
             seconds,
-            "serving on for the drain delay; a second signal begins the drain"
+            "serving on for the drain delay; `outrigger release` or a second signal begins the drain"
         );
         sidecar.leave();
+        let release = sidecar.release();
         tokio::select! {
             biased;
             name = signals.next() => tracing::info!(signal = name, "the drain delay is cut short"),
+            () = release.given() => tracing::info!("the application is done: the drain delay ends"),
             why = sidecar.failed() => return Some(why),
             () = tokio::time::sleep(delay) => {}
         }

@@ -19,6 +19,7 @@ use crate::grpc::{self, Listener};
 use crate::log::Log;
 use crate::peer::{PeerConfig, Taker};
 use crate::probes::Telling;
+use crate::release::Release;
 use crate::restore_time::Sampler;
 use crate::rocks::{DataDir, DataDirError, Resources};
 use crate::runtime::{Drained, Inbox, Runtime, RuntimeConfig, StoreHandle, StoreSpec};
@@ -67,6 +68,7 @@ pub struct Sidecar {
     address: Option<SocketAddr>,
     socket: Option<SocketFile>,
     server: Server,
+    release: Release,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +135,7 @@ impl Claims {
         let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
         let config = RuntimeConfig { stores, limits, resources, restore_rate, taker, patience };
         let runtime = Runtime::start(config, data, inbox, log)?;
+        let release = Release::default();
         let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
         let observing = tokio::spawn(observer::run(runtime.handles()));
         let renewing = renewals.into_iter().map(|renewal| tokio::spawn(renewal.run()));
@@ -154,10 +157,11 @@ impl Claims {
             hung: runtime.hung(),
             probes,
             leaving: leaving.clone(),
+            release: release.clone(),
         };
         let grpc = tokio::spawn(grpc::serve(server, stop.clone()));
         let server = Server { leaving, stop, grpc, observers };
-        Ok(Sidecar { runtime, address, socket, server })
+        Ok(Sidecar { runtime, address, socket, server, release })
     }
 }
 
@@ -218,6 +222,11 @@ impl Sidecar {
     /// Ends readiness; calls are served as before.
     pub fn leave(&self) {
         self.server.leaving.cancel();
+    }
+
+    /// Returns where the application says that it is done.
+    pub fn release(&self) -> Release {
+        self.release.clone()
     }
 
     /// Takes nothing new, answers what is under way, flushes and ends. Its time is bounded.

@@ -94,7 +94,7 @@ fn told(what: &str, result: Result<usize, Status>) -> Reason {
     detail.reason()
 }
 
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 12] = [
     "outrigger.v1.Store/Get",
     "outrigger.v1.Store/Put",
     "outrigger.v1.Store/Delete",
@@ -106,6 +106,7 @@ const METHODS: [&str; 11] = [
     "outrigger.v1.Admin/Throttle",
     "outrigger.v1.Admin/Cancel",
     "outrigger.v1.Admin/Continue",
+    "outrigger.v1.Admin/Release",
 ];
 
 async fn channel(one: &One) -> Channel {

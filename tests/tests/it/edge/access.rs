@@ -16,8 +16,8 @@ use outrigger_proto::v1::write_item::Action;
 use outrigger_proto::v1::write_reply::Outcome;
 use outrigger_proto::v1::{
     CancelRequest, ContinueRequest, DeleteRequest, ErrorDetail, GetRequest, KeyRange, PinRequest,
-    PutRequest, Reason, ScanRequest, StatusRequest, ThrottleRequest, Token, VerifyRequest,
-    WatchStatusRequest, WriteItem, WriteRequest, store_client::StoreClient,
+    PutRequest, Reason, ReleaseRequest, ScanRequest, StatusRequest, ThrottleRequest, Token,
+    VerifyRequest, WatchStatusRequest, WriteItem, WriteRequest, store_client::StoreClient,
 };
 use outrigger_tests::node::{STORE, binary};
 use prost::Message;
@@ -66,7 +66,8 @@ impl Which {
     fn is_inside(self, rpc: Rpc) -> bool {
         match self {
             Which::Inside | Which::Equal => rpc != Rpc::Verify,
-            Which::Outside | Which::Beyond | Which::All => false,
+            // It names no keys, and is for whoever may write any.
+            Which::Outside | Which::Beyond | Which::All => rpc == Rpc::Release,
         }
     }
 }
@@ -98,6 +99,7 @@ fn message(rpc: Rpc, which: Which) -> Bytes {
         Rpc::Throttle => ThrottleRequest { bytes_per_second: None }.encode_to_vec(),
         Rpc::Cancel => CancelRequest { store }.encode_to_vec(),
         Rpc::Continue => ContinueRequest { store }.encode_to_vec(),
+        Rpc::Release => ReleaseRequest {}.encode_to_vec(),
         Rpc::Checkpoint => CheckpointRequest { store, resume: None }.encode_to_vec(),
     };
     bytes.into()

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use outrigger_client::Released;
 use outrigger_tests::kafka::TopicSpec;
 use outrigger_tests::node::{Node, binary};
 use outrigger_tests::process::Process;
@@ -49,6 +50,69 @@ fn an_application_that_is_stopped_together_with_its_node_can_write_its_last_stat
         node.until_ready().await?;
         let last = node.store().await?.get("last").await?;
         ensure!(last.is_some_and(|row| &row.value[..] == b"state"), "it is not there");
+        Ok(())
+    })
+}
+
+/// What an application does that says when it is done.
+const JOB: &str = r#"
+    trap 'kill %1; "$0" put last state --store state --server "$1"; exec "$0" release --server "$1"' TERM
+    sleep 60 & echo up; wait
+"#;
+
+#[test]
+fn an_application_that_is_done_ends_the_drain_delay_of_its_node() -> Result<()> {
+    run(async {
+        let place = Place::new("released", TopicSpec::store())?;
+        let mut node = place.node("one")?.with_args(&["--drain-delay", "1h"]);
+        node.start().await?;
+        node.until_ready().await?;
+        let mut bash = Command::new("bash");
+        bash.args(["-c", JOB]).arg(binary()).arg(node.url());
+        let mut application = Process::start(bash)?;
+        application.line_with(&["up"], MINUTE)?;
+
+        terminate(node.process()?)?;
+        until_logged(&node, SERVES_ON).await?;
+        terminate(application.id())?;
+        let (ended, said) = application.end(MINUTE)?;
+        ensure!(ended.success() && said.contains("drains now"), "{said}\n{}", node.log());
+        ended_in_order(&mut node).await?;
+        ensure!(node.log().contains("the drain delay ends"), "{}", node.log());
+
+        node.kill()?;
+        node.start().await?;
+        node.until_ready().await?;
+        let last = node.store().await?.get("last").await?;
+        ensure!(last.is_some_and(|row| &row.value[..] == b"state"), "it is not there");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_release_stops_no_node_and_is_remembered_until_somebody_calls() -> Result<()> {
+    run(async {
+        let place = Place::new("released-early", TopicSpec::store())?;
+        let mut node = place.node("one")?.with_args(&["--drain-delay", "1h"]);
+        node.start().await?;
+        node.until_ready().await?;
+        let store = node.store().await?;
+        ensure!(node.client().await?.release().await? == Released::Remembered);
+        ensure!(health(&node, "readiness").await? == ServingStatus::Serving, "it serves on");
+        // The application was started again.
+        store.put("k", "v").await?;
+        node.terminate()?;
+        until_logged(&node, SERVES_ON).await?;
+        store.put("k", "w").await?;
+        ensure!(node.client().await?.release().await? == Released::Draining);
+        ended_in_order(&mut node).await?;
+
+        node.kill()?;
+        node.start().await?;
+        node.until_ready().await?;
+        ensure!(node.client().await?.release().await? == Released::Remembered);
+        node.terminate()?;
+        ended_in_order(&mut node).await?;
         Ok(())
     })
 }
