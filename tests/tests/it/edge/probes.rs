@@ -12,10 +12,10 @@ use outrigger_tests::node::{Node, free_port};
 
 use crate::e2e::{MINUTE, Place, run};
 
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 
 /// The status and the body of a page.
-fn page(port: u16, path: &str) -> Result<(u16, String)> {
+pub(super) fn page(port: u16, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(MINUTE))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n")?;
