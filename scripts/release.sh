@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The binary as it is published. Sourced by ./x; .github/workflows/release.yml runs it on each platform.
+# The binary as it is published, and its image. Sourced by ./x; .github/workflows/release.yml runs it on each platform.
 
 # What any glibc system has. Whatever else a binary asks for would be missing on the machine that it is taken to.
 RELEASE_LIBRARIES='ld-linux-x86-64.so.2 ld-linux-aarch64.so.1 libc.so.6 libm.so.6 libgcc_s.so.1 libstdc++.so.6'
@@ -10,14 +10,15 @@ release_needs() {
 
 release() {
   local name version binary out
-  version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+  version=$(workspace_version)
   [[ ${RELEASE_TAG:-v$version} == "v$version" ]] || fail "the tag is $RELEASE_TAG, Cargo.toml has version $version"
   setup_build
   provide release_needs
+  provide image_needs
   native cargo build --release --locked --package outrigger
   name="outrigger-$version-$(rustc --version --verbose | sed -n 's/^host: //p')"
   out=$CARGO_TARGET_DIR/dist
-  rm -rf "${out:?}/$name" "$out/$name".tar.gz*
+  rm -rf "${out:?}/$name" "$out/$name".tar.gz* "$out/$name".oci.tar*
   mkdir -p "$out/$name"
   binary=$out/$name/outrigger
   strip -o "$binary" "$CARGO_TARGET_DIR/release/outrigger"
@@ -25,7 +26,19 @@ release() {
   cp -r README.md CHANGELOG.md SECURITY.md LICENSE docs "$out/$name/"
   (cd "$out" && tar --owner=0 --group=0 -czf "$name.tar.gz" "$name" && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
   unpacks_and_runs "$out/$name.tar.gz" "$version"
+  image_is_packed "$binary" "$out" "$name"
   say "$out/$name.tar.gz, $(($(wc -c <"$out/$name.tar.gz") >> 20)) MiB; glibc $(newest_glibc "$binary") or newer"
+}
+
+# image_is_packed <stripped binary> <directory> <name>: the layout in one file, as it travels.
+image_is_packed() {
+  local layout
+  layout=$(mktemp -d)
+  image_of "$1" "$layout/image"
+  python3 scripts/image.py judge "$layout/image"
+  tar --sort=name --mtime=@0 --owner=0 --group=0 -cf "$2/$3.oci.tar" -C "$layout/image" .
+  (cd "$2" && sha256sum "$3.oci.tar" >"$3.oci.tar.sha256")
+  rm -rf "$layout"
 }
 
 asks_for_little() {
