@@ -145,7 +145,7 @@ impl Setting {
     }
 
     /// The time after which a question to the log is answered.
-    pub(super) fn answer_ms(&self) -> u64 {
+    pub(crate) fn answer_ms(&self) -> u64 {
         2 * (self.latencies.log_call_us + self.latencies.log_answer_us) / 1_000 + 200
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Run;
-use crate::plan::{Fault, FaultKind};
+use crate::plan::{Fault, FaultKind, NodeLimits, PeerFault};
 use crate::world::START;
 
 /// A clock that is off by as much is off by more than any run takes: no age looks right.
@@ -115,26 +115,44 @@ impl Run<'_> {
         lowered.chain([self.plan.setting.policy.delete_retention_ms]).min().unwrap_or(u64::MAX)
     }
 
-    /// The jump of a clock that nobody could tell from a slow day: by less than hours.
-    fn near_jump(&self, index: usize) -> Option<(usize, i64)> {
-        match self.plan.faults[index].what {
-            FaultKind::Clock { node, jump_ms } if jump_ms.unsigned_abs() < HOURS_MS => {
-                Some((node, jump_ms))
+    /// Whether a clock is wrong by more than clocks may differ, and by less than makes no age look right.
+    fn is_far(&self, what: &FaultKind) -> bool {
+        match what {
+            FaultKind::Clock { jump_ms, .. } => {
+                (self.shortest_retention_ms() / 12..HOURS_MS).contains(&jump_ms.unsigned_abs())
             }
-            _ => None,
+            _ => false,
         }
     }
 
-    /// A copy that a node gives has the dates of that node's clock, also long after both clocks are right again: where the
-    /// giver's was ahead of the taker's by more than the margin, it looks young when tombstones that it lacks are gone.
-    fn sets_peers_apart(&self, index: usize) -> bool {
-        let Some((node, jump_ms)) = self.near_jump(index) else { return false };
-        let before = (0..index).filter_map(|index| self.near_jump(index));
-        let against =
-            before.filter(|(of, other_ms)| *of != node && (*other_ms < 0) != (jump_ms < 0));
-        let apart_ms = against.map(|(_, other_ms)| other_ms.unsigned_abs()).max().unwrap_or(0);
-        self.plan.setting.peers.is_some()
-            && jump_ms.unsigned_abs() + apart_ms >= self.shortest_retention_ms() / 12
+    /// What is on somebody's disk at that time may have dates of a clock that is so far ahead, or was: one that is set right
+    /// confirms its copy anew, and soon has that on disk.
+    fn dates_ahead(&self, at_ms: u64, whose: impl Fn(usize) -> bool) -> bool {
+        let NodeLimits { ends_ms, flush_ms, .. } = self.plan.setting.limits;
+        let redated_ms = 2 * (ends_ms + flush_ms) + self.plan.setting.answer_ms();
+        self.plan.faults.iter().any(|clock| {
+            let FaultKind::Clock { node, jump_ms } = clock.what else { return false };
+            let until_ms = self.end_ms(clock) + redated_ms;
+            let dates = (clock.at_ms..until_ms).contains(&at_ms);
+            whose(node) && jump_ms > 0 && self.is_far(&clock.what) && dates
+        })
+    }
+
+    /// A copy has the dates of its giver's clock. Where that was ahead, one that is on its way for long looks young when
+    /// tombstones that it lacks are gone.
+    fn gives_ahead(&self, fault: &Fault) -> bool {
+        match fault.what {
+            FaultKind::Peer { node, how: PeerFault::Old } => {
+                self.dates_ahead(fault.at_ms, |giver| giver != node)
+            }
+            FaultKind::Clock { jump_ms, .. } => {
+                self.plan.setting.peers.as_ref().is_some_and(|peers| {
+                    let long = peers.takes_up_to_ms >= self.shortest_retention_ms() * 3 / 4;
+                    long && jump_ms > 0 && self.is_far(&fault.what)
+                })
+            }
+            _ => false,
+        }
     }
 
     /// Only a process that goes on notices a wall clock that went back by more than the margin: nothing tells one that
@@ -156,7 +174,7 @@ impl Run<'_> {
         }) {
             return true;
         }
-        if lowers(what) && self.peers_cannot_know(fault) || self.sets_peers_apart(index) {
+        if lowers(what) && self.peers_cannot_know(fault) || self.gives_ahead(fault) {
             return true;
         }
         let Some(node) = what.node() else {
@@ -169,13 +187,7 @@ impl Run<'_> {
                 || unprotects && !self.all_sleep()
                 || hears_nothing(what) && self.actives().any(lowers);
         };
-        let retention_ms = self.shortest_retention_ms();
-        let far = |what: &FaultKind| match what {
-            FaultKind::Clock { jump_ms, .. } => {
-                (retention_ms / 12..HOURS_MS).contains(&jump_ms.unsigned_abs())
-            }
-            _ => false,
-        };
+        let far = |what: &FaultKind| self.is_far(what);
         let mut lowered = self.active_faults().filter(|active| lowers(&active.what));
         let unheard =
             self.lowered_unheard() && lowered.clone().any(|lowered| !self.is_heard(fault, lowered));
@@ -202,7 +214,8 @@ impl Run<'_> {
         if far(what) {
             !self.world.is_running(node) || its.any(|active| restarts(active) || far(active))
         } else {
-            restarts(what) && its.any(far)
+            let dated = keeps_a_copy(what) && self.dates_ahead(fault.at_ms, |its| its == node);
+            restarts(what) && (its.any(far) || dated)
         }
     }
 }

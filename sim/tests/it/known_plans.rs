@@ -10,6 +10,13 @@ use outrigger_sim::trace::Trace;
 
 const SEEDS: u64 = 200;
 
+/// Regression plans of which so many faults are left out of the run, for they would prove nothing.
+const LEFT_OUT: [(&str, u64); 2] = [
+    // This is what it holds.
+    ("clocks-of-peers-apart", 1),
+    ("retention-seen-while-refused", 4),
+];
+
 #[test]
 fn what_once_failed_passes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
@@ -20,8 +27,15 @@ fn what_once_failed_passes() {
             continue;
         }
         let plan = Plan::parse(&fs::read_to_string(&path).unwrap()).unwrap();
-        let violation = run(&plan, &Trace::default()).violation;
+        let outcome = run(&plan, &Trace::default());
+        let violation = outcome.violation;
         assert!(violation.is_none(), "{}: {}", path.display(), violation.unwrap());
+        // A rule that leaves faults out may leave out what a plan is there for.
+        let begun: u64 = outcome.faults.values().sum();
+        let named = |(plan, _): &&(&str, u64)| path.file_stem().is_some_and(|stem| stem == *plan);
+        let left_out = LEFT_OUT.iter().find(named).map_or(0, |(_, faults)| *faults);
+        let planned = u64::try_from(plan.faults.len()).unwrap();
+        assert_eq!(begun + left_out, planned, "{}: faults that happen", path.display());
         played += 1;
     }
     assert!(played > 0, "no plans in {}", folder.display());
