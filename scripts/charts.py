@@ -8,6 +8,7 @@ It runs in a Python that has `kubernetes-validate`, which brings the schemas and
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from pathlib import Path
 import kubernetes_validate
 import yaml
 
-DEPLOY = Path(__file__).parent.parent / "deploy"
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
 # The first has native sidecars by default.
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 # Custom resources, which Kubernetes has no schemas of.
@@ -92,6 +94,16 @@ def validate(name, document):
             kubernetes_validate.validate(document, version, strict=True)
         except kubernetes_validate.ValidationError as error:
             fail(f"{name}: {kind} of Kubernetes {version}: {error.message} at {list(error.path)}")
+
+
+def versions_agree(charts, nodes):
+    """A release of the binary is one of the charts, and they start it."""
+    version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    for chart in charts.glob("*/Chart.yaml"):
+        told = yaml.safe_load(chart.read_text())
+        expect(f"{chart.parent.name} is {version}, like the binary", told["version"] == told["appVersion"] == version)
+    tags = {node["image"].rsplit(":", 1)[1] for node in nodes if "@" not in node["image"]}
+    expect(f"images of {tags} are {version}", tags == {version})
 
 
 class Pods:
@@ -230,7 +242,8 @@ def main():
         charts = Path(directory) / "helm"
         shutil.copytree(DEPLOY / "helm", charts)
         out = rendered(asked, charts)
-    pods = {name: Pods(name, all_documents) for name, all_documents in out.items()}
+        pods = {name: Pods(name, all_documents) for name, all_documents in out.items()}
+        versions_agree(charts, [each.node for each in pods.values()])
     for name, all_documents in out.items():
         for document in all_documents:
             validate(name, document)
