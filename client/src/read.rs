@@ -53,6 +53,9 @@ pub struct CopyState {
     pub age: Duration,
     /// Whether it equals the log's state at the token; `false` only at [`Level::Stale`].
     pub exact: bool,
+    /// The address of the peer whose copy it was; `None`: the copy of the node that was asked. A node whose copy is
+    /// not READY yet may forward reads, though never at [`Level::Stale`].
+    pub given_by: Option<String>,
 }
 
 impl Level {
@@ -98,7 +101,9 @@ impl Level {
             Level::Stale => &outside,
         }
         .observe(Effect::None, copy.token)?;
-        Ok(CopyState { token, age: Duration::from_millis(copy.age_ms), exact: copy.exact })
+        let given_by = Some(copy.given_by).filter(|peer| !peer.is_empty());
+        let age = Duration::from_millis(copy.age_ms);
+        Ok(CopyState { token, age, exact: copy.exact, given_by })
     }
 }
 

@@ -15,6 +15,7 @@ mod documented;
 pub mod embedded;
 mod escape;
 pub mod exit;
+pub mod forward;
 pub mod giver;
 pub mod grpc;
 pub mod index;

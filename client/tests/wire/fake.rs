@@ -100,7 +100,7 @@ impl FakeNode {
     fn read(&self, options: Option<ReadOptions>) -> CopyState {
         let mut state = self.state();
         state.reads.extend(options);
-        CopyState { token: Some(state.token()), age_ms: 12, exact: true }
+        CopyState { token: Some(state.token()), age_ms: 12, exact: true, given_by: String::new() }
     }
 
     async fn reply(&self, item: WriteItem) -> Result<WriteReply, Status> {

@@ -21,6 +21,7 @@ pub mod deposed;
 pub mod digest;
 #[cfg(test)]
 mod fixtures;
+pub mod forward;
 pub mod gate;
 pub mod limits;
 pub mod lineage;

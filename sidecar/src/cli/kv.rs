@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
-use outrigger_client::Revision;
 use outrigger_client::proto::limits::{PAYLOAD_BYTES_MAX, VALUE_BYTES_MAX};
+use outrigger_client::{CopyState, Revision};
 
 use super::failure::Failure;
 use super::output::Output;
@@ -55,7 +55,9 @@ pub(super) async fn put(args: PutArgs) -> Result<Exit, Failure> {
 
 pub(super) async fn get(args: GetArgs) -> Result<Exit, Failure> {
     let store = args.freshness.store(&args.target).await?;
-    let Some(entry) = store.get(args.key.into_vec()).await.map_err(Failure::Read)? else {
+    let read = store.read(args.key.into_vec()).await.map_err(Failure::Read)?;
+    tell_who_answered(&read.copy);
+    let Some(entry) = read.entry else {
         eprintln!("outrigger: the key does not exist");
         return Ok(Exit::Negative);
     };
@@ -70,6 +72,13 @@ pub(super) async fn delete(args: DeleteArgs) -> Result<Exit, Failure> {
     let store = args.target.store().await?;
     let revision = store.delete(args.key.into_vec()).await.map_err(Failure::Write)?;
     print_revision(revision)
+}
+
+/// Says so where it was not the node that was asked.
+pub(super) fn tell_who_answered(copy: &CopyState) {
+    if let Some(peer) = &copy.given_by {
+        eprintln!("outrigger: the node's own copy is not READY: its peer {peer} answers");
+    }
 }
 
 fn standard_input() -> Result<Vec<u8>, Failure> {

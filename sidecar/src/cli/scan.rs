@@ -8,6 +8,7 @@ use outrigger_client::Scan;
 
 use super::failure::Failure;
 use super::form::Form;
+use super::kv::tell_who_answered;
 use super::output::Output;
 use super::target::{Freshness, Target};
 use crate::exit::Exit;
@@ -50,6 +51,7 @@ pub(super) async fn run(args: ScanArgs) -> Result<Exit, Failure> {
     let store = args.freshness.clone().store(&args.target).await?;
     let (keys_only, form) = (args.keys_only, Form::of(args.raw, args.json));
     let mut rows = store.scan(args.into_scan()).await.map_err(Failure::Read)?;
+    tell_who_answered(rows.copy());
     let mut out = Output::open();
     while let Some(row) = rows.next().await {
         let row = match row {

@@ -27,6 +27,7 @@ pub(super) fn resolve(
         addresses: addresses(peers.as_deref().unwrap_or_default(), problems),
         secret: peer_secret_file.as_deref().and_then(|path| secret(path, problems)),
         tls,
+        forward_reads: settings.forward_reads.unwrap_or(true),
         rate: peer_rate.as_deref().and_then(|rate| self::rate(rate, problems)),
     };
     if peer_secret_file.is_none() {

@@ -177,6 +177,17 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_PEER_SECRET_FILE", value_name = "FILE")]
     pub(super) peer_secret_file: Option<PathBuf>,
 
+    /// Ask peers for the answers to reads until the own copy is READY; `false` refuses such reads [default: true]
+    #[arg(
+        long,
+        env = "OUTRIGGER_FORWARD_READS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(super) forward_reads: Option<bool>,
+
     /// How much a second this node gives to its peers, all together, such as 50MiB; at least 1MiB
     /// [default: as fast as it goes]
     #[arg(long, env = "OUTRIGGER_PEER_RATE", value_name = "SIZE")]
@@ -247,6 +258,7 @@ pub(super) struct File {
     peer_ca: Option<PathBuf>,
     peers: Option<Vec<String>>,
     peer_secret_file: Option<PathBuf>,
+    forward_reads: Option<bool>,
     peer_rate: Option<String>,
     tokens_file: Option<PathBuf>,
     drain_delay: Option<String>,
@@ -299,8 +311,8 @@ impl Place {
 impl Settings {
     /// Makes it as if nobody had said anything about other nodes, or about who may connect.
     pub(super) fn forget_others(&mut self) {
-        let Settings { peers, peer_secret_file, peer_rate, .. } = self;
-        (*peers, *peer_secret_file, *peer_rate) = (None, None, None);
+        let Settings { peers, peer_secret_file, peer_rate, forward_reads, .. } = self;
+        (*peers, *peer_secret_file, *peer_rate, *forward_reads) = (None, None, None, None);
         let Settings { socket_mode, socket_group, tokens_file, .. } = self;
         (*socket_mode, *socket_group, *tokens_file) = (None, None, None);
         let Settings { tls_certificate, tls_key, tls_client_ca, peer_listen, peer_ca, .. } = self;
@@ -328,6 +340,7 @@ impl Settings {
             peer_ca: self.peer_ca.or_else(|| file.peer_ca.clone()),
             peers: self.peers.or_else(|| file.peers.clone()),
             peer_secret_file: self.peer_secret_file.or_else(|| file.peer_secret_file.clone()),
+            forward_reads: self.forward_reads.or(file.forward_reads),
             peer_rate: self.peer_rate.or_else(|| file.peer_rate.clone()),
             tokens_file: self.tokens_file.or_else(|| file.tokens_file.clone()),
             drain_delay: self.drain_delay.or_else(|| file.drain_delay.clone()),
@@ -375,6 +388,7 @@ impl File {
             peer_ca: top.path("peer_ca"),
             peers: top.texts("peers"),
             peer_secret_file: top.path("peer_secret_file"),
+            forward_reads: top.truth("forward_reads"),
             peer_rate: top.text("peer_rate"),
             tokens_file: top.path("tokens_file"),
             drain_delay: top.text("drain_delay"),

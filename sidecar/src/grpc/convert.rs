@@ -42,16 +42,17 @@ pub(super) struct Range {
 
 /// Checks what a read asks for. `key`: the only one that is read; none: all keys may be.
 pub(super) fn read(
-    options: Option<ReadOptions>,
+    options: Option<&ReadOptions>,
     key: Option<&[u8]>,
     gate: &Gate,
 ) -> Result<Read, ErrorDetail> {
-    let options = options.unwrap_or_default();
+    let none = ReadOptions::default();
+    let options = options.unwrap_or(&none);
     let level = v1::Level::try_from(options.level).map_err(|_| {
         let message = format!("the level {} is not known to this node", options.level);
         error::invalid_request(message, "use one of the levels of outrigger.v1, or a newer node")
     })?;
-    let token = options.token.map(|token| core_token(token, gate)).transpose()?;
+    let token = options.token.as_ref().map(|token| core_token(token, gate)).transpose()?;
     let (first, level) = match (level, token) {
         (v1::Level::Stale, None) => (None, ReadLevel::Stale),
         (v1::Level::Unspecified | v1::Level::Local, None) => (None, ReadLevel::Local),
@@ -75,7 +76,7 @@ pub(super) fn read(
 }
 
 /// Returns a token as the store's topic understands it: one position for each partition.
-pub(super) fn core_token(token: v1::Token, gate: &Gate) -> Result<Token, ErrorDetail> {
+pub(super) fn core_token(token: &v1::Token, gate: &Gate) -> Result<Token, ErrorDetail> {
     let topic = TopicId(<[u8; 16]>::try_from(&token.topic_id[..]).map_err(|_| {
         error::token_invalid(format!(
             "the token's topic id has {} bytes, not 16",
@@ -290,7 +291,7 @@ mod tests {
         ];
         for (options, first, level) in table {
             let Read { demand, .. } =
-                read(options.clone(), None, &gate(2)).expect("a right request");
+                read(options.as_ref(), None, &gate(2)).expect("a right request");
             assert_eq!((demand.first, demand.level), (first, level), "{options:?}");
         }
     }
@@ -300,16 +301,16 @@ mod tests {
         let token = Some(wire_token(&[7; 16], &[]));
         for level in [Level::Unspecified, Level::Local, Level::Stale] {
             assert_eq!(
-                reason(read(options(level, token.clone()), None, &gate(1))),
+                reason(read(options(level, token.clone()).as_ref(), None, &gate(1))),
                 Reason::InvalidRequest
             );
         }
         assert_eq!(
-            reason(read(options(Level::AtLeast, None), None, &gate(1))),
+            reason(read(options(Level::AtLeast, None).as_ref(), None, &gate(1))),
             Reason::InvalidRequest
         );
         let later = ReadOptions { level: 99, ..ReadOptions::default() };
-        assert_eq!(reason(read(Some(later), None, &gate(1))), Reason::InvalidRequest);
+        assert_eq!(reason(read(Some(&later), None, &gate(1))), Reason::InvalidRequest);
     }
 
     #[test]
@@ -325,7 +326,7 @@ mod tests {
         ];
         for (token, expected) in table {
             assert_eq!(
-                reason(read(options(Level::AtLeast, Some(token.clone())), None, &gate(2))),
+                reason(read(options(Level::AtLeast, Some(token.clone())).as_ref(), None, &gate(2))),
                 expected,
                 "{token:?}"
             );
@@ -336,7 +337,8 @@ mod tests {
     fn before_the_topic_is_known_a_token_waits_for_the_gates_word() {
         let token = wire_token(&[7; 16], &[(u32::MAX, 1, None)]);
         let Read { demand, .. } =
-            read(options(Level::AtLeast, Some(token)), None, &Gate::closed()).expect("well formed");
+            read(options(Level::AtLeast, Some(token)).as_ref(), None, &Gate::closed())
+                .expect("well formed");
         assert_eq!(demand.level, ReadLevel::AtLeast(Token { topic: TOPIC, positions: Vec::new() }));
     }
 
@@ -345,7 +347,7 @@ mod tests {
         let positions =
             vec![(Offset(5), Some(Epoch(2))), (Offset::ZERO, None), (Offset(POSITION_MAX), None)];
         let before = Token { topic: TOPIC, positions };
-        assert_eq!(core_token(token(&before), &gate(3)), Ok(before));
+        assert_eq!(core_token(&token(&before), &gate(3)), Ok(before));
     }
 
     #[test]

@@ -21,10 +21,10 @@ pub(super) async fn of(
 ) -> Result<Option<v1::Digest>, ErrorDetail> {
     let _one_at_a_time = service.whole_copy().await;
     let options = ReadOptions { level: Level::Stale.into(), ..ReadOptions::default() };
-    let snapshot = match read::open(store, Some(options), None, CallDeadline::NONE).await {
+    let snapshot = match read::open(store, Some(&options), None, CallDeadline::NONE).await {
         Ok(snapshot) if snapshot.copy.exact => snapshot,
         Ok(_inexact) => return Ok(None),
-        Err(detail) if detail.reason() == Reason::StoreFailed => return Err(detail),
+        Err(missed) if missed.detail.reason() == Reason::StoreFailed => return Err(missed.detail),
         Err(_no_copy) => return Ok(None),
     };
     let Snapshot { view, copy, origin } = snapshot;

@@ -83,7 +83,7 @@ fn assert_clear(detail: &ErrorDetail) {
 
 fn judge_token(token: v1::Token) {
     for gate in gates() {
-        match convert::core_token(token.clone(), &gate) {
+        match convert::core_token(&token, &gate) {
             Ok(taken) => assert_comes_back(&taken, &gate),
             Err(detail) => assert_clear(&detail),
         }
@@ -91,13 +91,13 @@ fn judge_token(token: v1::Token) {
 }
 
 fn assert_comes_back(token: &Token, gate: &Gate) {
-    assert_eq!(convert::core_token(convert::token(token), gate).as_ref(), Ok(token));
+    assert_eq!(convert::core_token(&convert::token(token), gate).as_ref(), Ok(token));
 }
 
 fn judge_read(options: Option<ReadOptions>) {
     assert!(convert::row_bytes_max(options.as_ref()) <= ROW_BYTES_MAX);
     for gate in gates() {
-        match convert::read(options.clone(), None, &gate) {
+        match convert::read(options.as_ref(), None, &gate) {
             Ok(read) => {
                 let asked = options.clone().unwrap_or_default();
                 assert_eq!(read.demand.staleness_ms_max, asked.max_staleness_ms);

@@ -1,4 +1,4 @@
-//! Get: one key from one snapshot.
+//! Get: one key from one snapshot, or from a peer's while the own copy is not READY.
 
 use bytes::Bytes;
 use outrigger_proto::Rpc;
@@ -7,25 +7,39 @@ use outrigger_proto::v1::{ErrorDetail, GetRequest, GetResponse, Value};
 use super::cursor::LargeRow;
 use super::deadline::CallDeadline;
 use super::door::Asker;
-use super::read::{self, Snapshot};
-use super::stores::Stores;
-use super::{convert, error};
+use super::read::{self, Missed, Snapshot};
+use super::service::Service;
+use super::{convert, error, forward};
 use crate::access::Keys;
+use crate::runtime::StoreHandle;
 
 pub(super) async fn get(
-    stores: &Stores,
+    service: &Service,
     asker: &Asker,
     request: GetRequest,
     deadline: CallDeadline,
 ) -> Result<GetResponse, ErrorDetail> {
-    let store = stores.one(&request.store)?;
-    asker.may(Rpc::Get, store.handle.name(), Keys::One(&request.key))?;
-    let bytes_max = convert::row_bytes_max(request.read.as_ref());
+    let store = &service.stores.one(&request.store)?.handle;
+    asker.may(Rpc::Get, store.name(), Keys::One(&request.key))?;
+    match from_own_copy(store, &request, deadline).await {
+        Ok(answer) => Ok(answer),
+        // It is boxed: a future is moved with all that it may hold, and most reads are answered here.
+        Err(missed) => Box::pin(forward::get(service, store, request, missed)).await,
+    }
+}
+
+pub(super) async fn from_own_copy(
+    store: &StoreHandle,
+    request: &GetRequest,
+    deadline: CallDeadline,
+) -> Result<GetResponse, Missed> {
+    let GetRequest { store: _, key, read } = request;
+    let bytes_max = convert::row_bytes_max(read.as_ref());
     let Snapshot { view, copy, origin } =
-        read::open(&store.handle, request.read, Some(&request.key), deadline).await?;
-    let row = view.row(request.key.clone()).await.map_err(|error| origin.failed(&error))?;
+        read::open(store, read.as_ref(), Some(key), deadline).await?;
+    let row = view.row(key.clone()).await.map_err(|error| origin.failed(&error))?;
     if let Some(row) = &row {
-        LargeRow::check(&request.key, row.value.len(), row.revision, bytes_max)
+        LargeRow::check(key, row.value.len(), row.revision, bytes_max)
             .map_err(|large| error::row_too_large(&large))?;
     }
     let found = row.map(|row| Value {

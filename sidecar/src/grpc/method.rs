@@ -20,13 +20,13 @@ const WRITES_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
-    /// Get.
+    /// Get, also one that another node has forwarded.
     Read,
     /// Put, Delete.
     Write,
     /// A stream of writes.
     Writes,
-    /// Scan, WatchStatus: they answer until there is no more to tell.
+    /// Scan, also a forwarded one, and WatchStatus: they answer until there is no more to tell.
     Stream,
     /// A stream of questions and answers.
     Verify,
@@ -49,10 +49,10 @@ impl Method {
 
     fn of_rpc(rpc: Rpc) -> Method {
         match rpc {
-            Rpc::Get => Method::Read,
+            Rpc::Get | Rpc::ForwardGet => Method::Read,
             Rpc::Put | Rpc::Delete => Method::Write,
             Rpc::Write => Method::Writes,
-            Rpc::Scan | Rpc::WatchStatus => Method::Stream,
+            Rpc::Scan | Rpc::WatchStatus | Rpc::ForwardScan => Method::Stream,
             Rpc::Verify => Method::Verify,
             Rpc::Throttle | Rpc::Cancel | Rpc::Continue | Rpc::Release => Method::Operate,
             Rpc::Status | Rpc::Checkpoint => Method::Other,

@@ -16,6 +16,8 @@ mod deadline;
 mod digest;
 mod door;
 mod error;
+mod forward;
+mod forwarded;
 #[cfg(test)]
 mod fuzz;
 mod get;
@@ -65,6 +67,7 @@ use self::peer::Peers;
 use self::service::Service;
 use self::stores::Stores;
 use crate::access::Access;
+use crate::forward::Forwarder;
 use crate::giver::Giver;
 use crate::probes::Telling;
 use crate::release::Release;
@@ -93,6 +96,8 @@ pub struct Server {
     pub access: Option<Arc<Access>>,
     /// What gives copies to other nodes, when they may have them.
     pub giver: Option<Giver>,
+    /// What asks other nodes for what a copy that is not READY cannot answer.
+    pub forwarder: Option<Forwarder>,
     /// What hangs. While something does, the process is not live.
     pub hung: Receiver<Hung>,
     /// Where the answers to probes are told.
@@ -117,6 +122,7 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
         stores.clone(),
         server.throttle,
         door.clone(),
+        server.forwarder,
         server.release,
         server.leaving.clone(),
         ending.clone(),

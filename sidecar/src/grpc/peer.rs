@@ -1,4 +1,5 @@
-//! The service for other nodes: who may ask, and a checkpoint as a stream that the taker's pace holds back.
+//! The service for other nodes: who may ask, a checkpoint as a stream that the taker's pace holds back, and the reads that
+//! they forward, which are answered from the own copy or not at all.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use outrigger_proto::peer::v1::checkpoint_response::Part as Content;
 use outrigger_proto::peer::v1::peer_server::Peer;
 use outrigger_proto::peer::v1::{
     CheckpointChunk, CheckpointFile, CheckpointHeader, CheckpointRequest, CheckpointResponse,
-    CopyIdentity,
+    CopyIdentity, ForwardGetRequest, ForwardGetResponse, ForwardScanRequest, ForwardScanResponse,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -18,8 +19,10 @@ use tonic::{Code, Request, Response, Status};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::answers::{Answers, Part};
+use super::deadline::CallDeadline;
 use super::door::Door;
-use super::service::Service;
+use super::forwarded;
+use super::service::{Service, share};
 use crate::access::Keys;
 use crate::escape::escape;
 use crate::giver::{Chunk, GiveError, Giver, Lease};
@@ -44,6 +47,7 @@ const REFUSALS_TOLD_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct Peers {
     giver: Arc<Giver>,
+    service: Service,
     door: Door,
     ending: CancellationToken,
     tasks: TaskTracker,
@@ -64,8 +68,8 @@ impl Refusals {
         if told.is_none_or(|told| told.elapsed() >= REFUSALS_TOLD_INTERVAL) {
             *told = Some(Instant::now());
             tracing::warn!(
-                "somebody asked for a copy with a wrong peer secret, or with none: refused. Told once a minute at \
-                 most, the metrics count them"
+                "somebody asked as a peer with a wrong secret, or with none: refused. Told once a minute at most, the \
+                 metrics count them"
             );
         }
     }
@@ -74,8 +78,24 @@ impl Refusals {
 impl Peers {
     pub(super) fn new(giver: Giver, service: &Service) -> Peers {
         let (ending, tasks) = (service.ending.clone(), service.tasks.clone());
-        let door = service.door.clone();
-        Peers { giver: Arc::new(giver), door, ending, tasks, refusals: Arc::default() }
+        let (door, service) = (service.door.clone(), service.clone());
+        Peers { giver: Arc::new(giver), service, door, ending, tasks, refusals: Arc::default() }
+    }
+
+    /// Lets nodes in: they have the secret, where there is one, and the right to it, where there are rules.
+    fn let_in<T>(&self, rpc: Rpc, request: &Request<T>, store: &str) -> Result<(), Status> {
+        let said = request.metadata().get("authorization");
+        if !self.giver.allows(said.map(|said| said.as_bytes())) {
+            self.refusals.tell();
+            return Err(Status::permission_denied(
+                "the peer secret is another: give all nodes of the store the same",
+            ));
+        }
+        let asker = self.door.asker(request.extensions());
+        // It is quoted where it is refused.
+        let store: String = store.chars().take(STORE_TOLD_MAX).collect();
+        asker.may(rpc, &escape(store.as_bytes()), Keys::All)?;
+        Ok(())
     }
 
     /// Ends old leases until the node ends.
@@ -99,22 +119,13 @@ impl Peers {
 #[tonic::async_trait]
 impl Peer for Peers {
     type CheckpointStream = Answers<CheckpointResponse>;
+    type ForwardScanStream = Answers<ForwardScanResponse>;
 
     async fn checkpoint(
         &self,
         request: Request<CheckpointRequest>,
     ) -> Result<Response<Self::CheckpointStream>, Status> {
-        let said = request.metadata().get("authorization");
-        if !self.giver.allows(said.map(|said| said.as_bytes())) {
-            self.refusals.tell();
-            return Err(Status::permission_denied(
-                "the peer secret is another: give all nodes of the store the same",
-            ));
-        }
-        let asker = self.door.asker(request.extensions());
-        // It is quoted where it is refused.
-        let store: String = request.get_ref().store.chars().take(STORE_TOLD_MAX).collect();
-        asker.may(Rpc::Checkpoint, &escape(store.as_bytes()), Keys::All)?;
+        self.let_in(Rpc::Checkpoint, &request, &request.get_ref().store)?;
         let (sender, answers) = Answers::channel(AHEAD, &self.ending);
         let outlet = Outlet {
             giver: self.giver.clone(),
@@ -126,6 +137,32 @@ impl Peer for Peers {
         self.tasks.spawn_blocking(move || outlet.give(&request));
         Ok(Response::new(answers))
     }
+
+    async fn forward_get(
+        &self,
+        request: Request<ForwardGetRequest>,
+    ) -> Result<Response<ForwardGetResponse>, Status> {
+        let read = request.get_ref().request.as_ref().ok_or_else(no_read)?;
+        self.let_in(Rpc::ForwardGet, &request, &read.store)?;
+        let deadline = CallDeadline::of(request.metadata());
+        let answered = forwarded::get(&self.service, request.into_inner(), deadline).await;
+        Ok(Response::new(answered))
+    }
+
+    async fn forward_scan(
+        &self,
+        request: Request<ForwardScanRequest>,
+    ) -> Result<Response<Self::ForwardScanStream>, Status> {
+        let read = request.get_ref().request.as_ref().ok_or_else(no_read)?;
+        self.let_in(Rpc::ForwardScan, &request, &read.store)?;
+        let (deadline, share) = (CallDeadline::of(request.metadata()), share(request.extensions()));
+        let answered = forwarded::scan(&self.service, request.into_inner(), deadline, &share).await;
+        Ok(Response::new(answered))
+    }
+}
+
+fn no_read() -> Status {
+    Status::invalid_argument("the request has no read in it")
 }
 
 /// What feeds one taker's stream, on a blocking thread.

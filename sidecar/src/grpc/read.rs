@@ -1,5 +1,6 @@
 //! Reads: what a request demands is checked, core's `ReadPath` leads to a snapshot, and the answer says what copy it is of.
 
+use outrigger_core::forward::{Forward, may_be_forwarded};
 use outrigger_core::offset::Generation;
 use outrigger_core::read::Answer;
 use outrigger_core::store::{StoreError, StoreErrorKind};
@@ -25,22 +26,41 @@ pub(super) struct Origin {
     pub(super) closing: Closing,
 }
 
+/// The own copy does not answer a read.
+pub(super) struct Missed {
+    /// Why.
+    pub(super) detail: ErrorDetail,
+    /// How a peer may be asked; none: it is not to be.
+    pub(super) forward: Option<Forward>,
+}
+
 /// Opens the snapshot. Everything about the request is checked before the first wait. `key`: the only one that is read.
 pub(super) async fn open(
     store: &StoreHandle,
-    options: Option<v1::ReadOptions>,
+    options: Option<&v1::ReadOptions>,
     key: Option<&[u8]>,
     deadline: CallDeadline,
-) -> Result<Snapshot, ErrorDetail> {
+) -> Result<Snapshot, Missed> {
     let convert::Read { demand, wait_ms_max } = convert::read(options, key, &store.gate())?;
-    match store.read(demand, deadline.wait(wait_ms_max)).await {
+    let (level, wait, began) = (demand.level.clone(), deadline.wait(wait_ms_max), clock::now());
+    match store.read(demand, wait).await {
         Ok(read) => Ok(snapshot(store, read)),
         Err(ReadError::Rejected(rejection)) => {
-            Err(error::turned_away(store.circumstances(), &rejection))
+            let detail = error::turned_away(store.circumstances(), &rejection);
+            let until = deadline.answer_within().map(|within| began.mono + within);
+            let forward = may_be_forwarded(&level, &rejection)
+                .then(|| Forward::new(&level, wait, until, clock::now().mono));
+            Err(Missed { detail, forward })
         }
         Err(ReadError::Disk { generation, closing, error }) => {
-            Err(Origin::new(store.clone(), generation, closing).failed(&error))
+            Err(Origin::new(store.clone(), generation, closing).failed(&error).into())
         }
+    }
+}
+
+impl From<ErrorDetail> for Missed {
+    fn from(detail: ErrorDetail) -> Missed {
+        Missed { detail, forward: None }
     }
 }
 
@@ -51,6 +71,7 @@ fn snapshot(store: &StoreHandle, read: Read) -> Snapshot {
         token: Some(convert::token(&token)),
         age_ms: clock::now().wall_ms.saturating_sub(confirmed_at_ms),
         exact,
+        given_by: String::new(),
     };
     Snapshot { view, copy, origin: Origin::new(store.clone(), generation, closing) }
 }

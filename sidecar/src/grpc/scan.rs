@@ -1,4 +1,4 @@
-//! Scan: a stream of rows from one snapshot, at the pace of its reader.
+//! Scan: a stream of rows from one snapshot, at the pace of its reader; from a peer's while the own copy is not READY.
 //!
 //! ```text
 //!  snapshot ──(blocking thread, one batch)──> channel ──> HTTP/2 ──> caller
@@ -21,17 +21,18 @@ use super::answers::{Answers, Part};
 use super::cursor::{Cursor, CursorFailure, Selection};
 use super::deadline::CallDeadline;
 use super::door::Asker;
-use super::read::{self, Origin};
+use super::read::{self, Missed, Origin};
 use super::room::Share;
 use super::service::Service;
-use super::{convert, error};
+use super::{convert, error, forward};
 use crate::access::Keys;
+use crate::runtime::StoreHandle;
 
 /// Batches read ahead of the caller: one is on its way while the next is read.
-const BATCHES_AHEAD: usize = 1;
+pub(super) const BATCHES_AHEAD: usize = 1;
 
 /// How long a scan waits for its caller to take rows.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(60);
 
 pub(super) async fn scan(
     service: &Service,
@@ -40,12 +41,25 @@ pub(super) async fn scan(
     deadline: CallDeadline,
     share: &Share,
 ) -> Result<Answers<ScanResponse>, ErrorDetail> {
-    let store = service.stores.one(&request.store)?;
-    let range = convert::range(request.keys)?;
+    let store = &service.stores.one(&request.store)?.handle;
+    let range = convert::range(request.keys.clone())?;
     let keys = Keys::Range { start: &range.start, end: range.end.as_deref() };
-    asker.may(Rpc::Scan, store.handle.name(), keys)?;
+    asker.may(Rpc::Scan, store.name(), keys)?;
+    match from_own_copy(service, store, &request, deadline, share).await {
+        Ok(answers) => Ok(answers),
+        Err(missed) => forward::scan(service, store, request, missed, share).await,
+    }
+}
+
+pub(super) async fn from_own_copy(
+    service: &Service,
+    store: &StoreHandle,
+    request: &ScanRequest,
+    deadline: CallDeadline,
+    share: &Share,
+) -> Result<Answers<ScanResponse>, Missed> {
     let selection = Selection {
-        range,
+        range: convert::range(request.keys.clone())?,
         reverse: request.reverse,
         keys_only: request.keys_only,
         rows_max: (request.limit > 0).then_some(request.limit),
@@ -53,9 +67,9 @@ pub(super) async fn scan(
         large_rows: convert::large_rows(request.large_rows)?,
     };
     let Some(permit) = share.try_scan() else {
-        return Err(error::overloaded("scans"));
+        return Err(error::overloaded("scans").into());
     };
-    let snapshot = read::open(&store.handle, request.read, None, deadline).await?;
+    let snapshot = read::open(store, request.read.as_ref(), None, deadline).await?;
     let (parts, answers) = Answers::channel(BATCHES_AHEAD + 1, &service.ending);
     let end = parts.clone().try_reserve_owned().expect("nothing was sent yet");
     let rows = Rows {

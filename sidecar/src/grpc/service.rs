@@ -23,6 +23,7 @@ use super::replies::Replies;
 use super::room::Share;
 use super::stores::Stores;
 use super::{get, operate, scan, verify, watch, write, write_stream};
+use crate::forward::Forwarder;
 use crate::release::Release;
 use crate::runtime::RestoreThrottle;
 
@@ -35,6 +36,8 @@ pub(super) struct Service {
     pub(super) stores: Stores,
     pub(super) throttle: RestoreThrottle,
     pub(super) door: Door,
+    /// What asks peers; none: what the own copy does not answer is refused.
+    pub(super) forwarder: Option<Forwarder>,
     pub(super) release: Release,
     /// Cancelled when the node was told to stop and serves on for a while.
     pub(super) leaving: CancellationToken,
@@ -50,6 +53,7 @@ impl Service {
         stores: Stores,
         throttle: RestoreThrottle,
         door: Door,
+        forwarder: Option<Forwarder>,
         release: Release,
         leaving: CancellationToken,
         ending: CancellationToken,
@@ -58,6 +62,7 @@ impl Service {
             stores,
             throttle,
             door,
+            forwarder,
             release,
             leaving,
             digests: Arc::new(Semaphore::new(DIGESTS_MAX)),
@@ -72,7 +77,7 @@ impl Service {
     }
 }
 
-fn share(of_call: &Extensions) -> Share {
+pub(super) fn share(of_call: &Extensions) -> Share {
     of_call.get::<Share>().cloned().expect("every stream has its connection's")
 }
 
@@ -85,7 +90,7 @@ impl Store for Service {
         self.release.take_back();
         let deadline = CallDeadline::of(request.metadata());
         let asker = self.door.asker(request.extensions());
-        let answer = get::get(&self.stores, &asker, request.into_inner(), deadline).await;
+        let answer = get::get(self, &asker, request.into_inner(), deadline).await;
         answer.map(Response::new).map_err(Status::from)
     }
 

@@ -118,7 +118,7 @@ impl Comparison {
         let at = request.at.ok_or_else(|| {
             error::invalid_request("a pin needs a position", "give the token to pin at")
         })?;
-        let at = convert::core_token(at, &store.gate())?;
+        let at = convert::core_token(&at, &store.gate())?;
         let wait = self.deadline.wait(request.wait_ms_max);
         let copy = store.pin(at.clone(), wait).await;
         let copy =

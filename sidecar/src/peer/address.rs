@@ -3,8 +3,16 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tonic::codegen::http::Uri;
+
+/// How long the lookup of one name may take.
+const LOOKUP_MAX: Duration = Duration::from_secs(5);
+
+/// Nodes that are asked in turn at most, however many addresses the names have: a node would wait for silent ones longer
+/// than for its log.
+const PLACES_MAX: usize = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerAddress(Uri);
@@ -33,7 +41,7 @@ impl PeerAddress {
         self.0.scheme_str() == Some("https")
     }
 
-    pub(super) fn uri(&self) -> Uri {
+    pub(crate) fn uri(&self) -> Uri {
         self.0.clone()
     }
 
@@ -53,18 +61,36 @@ impl PeerAddress {
     }
 }
 
-/// Where to ask for a copy: one process, which has this name where it has to prove it.
+/// Where to ask a peer: one process, which has this name where it has to prove it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) address: PeerAddress,
+pub(crate) struct Place {
+    pub(crate) address: PeerAddress,
     /// The host as it was configured.
-    pub(super) name: String,
+    pub(crate) name: String,
+}
+
+/// Where the peers are now. Names are looked up each time: nodes come and go behind them.
+pub(crate) async fn places(addresses: &[PeerAddress]) -> Vec<Place> {
+    let mut places = Vec::new();
+    for named in addresses {
+        let looking = tokio::net::lookup_host((named.host(), named.port()));
+        let found = tokio::time::timeout(LOOKUP_MAX, looking).await;
+        // Whoever is asked by a name that has no address says why that fails.
+        let found = found.ok().and_then(Result::ok).into_iter().flatten();
+        for place in Place::all(named, &found.collect::<Vec<_>>()) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+    }
+    places.truncate(PLACES_MAX);
+    places
 }
 
 impl Place {
     /// Returns the places of a name that has these addresses now. A name of several is as many nodes: a headless service
     /// of Kubernetes, say. One of a single address, or of none, is asked by its name.
-    pub(super) fn all(named: &PeerAddress, addresses: &[SocketAddr]) -> Vec<Place> {
+    pub(crate) fn all(named: &PeerAddress, addresses: &[SocketAddr]) -> Vec<Place> {
         let place = |address| Place { address, name: named.host().to_owned() };
         match addresses {
             [] | [_] => vec![place(named.clone())],

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use outrigger_core::offset::Generation;
 use outrigger_proto::peer::v1::checkpoint_response::Part;
 use outrigger_proto::peer::v1::peer_server::{Peer, PeerServer};
-use outrigger_proto::peer::v1::{CheckpointChunk, CheckpointRequest, CheckpointResponse};
+use outrigger_proto::peer::v1::{
+    CheckpointChunk, CheckpointRequest, CheckpointResponse, ForwardGetRequest, ForwardGetResponse,
+    ForwardScanRequest, ForwardScanResponse,
+};
 use tokio::net::TcpListener;
 use tokio_stream::Iter;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -26,12 +29,27 @@ struct Script(Vec<Said>);
 #[tonic::async_trait]
 impl Peer for Script {
     type CheckpointStream = Iter<std::vec::IntoIter<Said>>;
+    type ForwardScanStream = Iter<std::vec::IntoIter<Result<ForwardScanResponse, Status>>>;
 
     async fn checkpoint(
         &self,
         _request: Request<CheckpointRequest>,
     ) -> Result<Response<Self::CheckpointStream>, Status> {
         Ok(Response::new(tokio_stream::iter(self.0.clone())))
+    }
+
+    async fn forward_get(
+        &self,
+        _request: Request<ForwardGetRequest>,
+    ) -> Result<Response<ForwardGetResponse>, Status> {
+        Err(Status::unimplemented("nobody asks it"))
+    }
+
+    async fn forward_scan(
+        &self,
+        _request: Request<ForwardScanRequest>,
+    ) -> Result<Response<Self::ForwardScanStream>, Status> {
+        Err(Status::unimplemented("nobody asks it"))
     }
 }
 
@@ -63,7 +81,11 @@ fn damaged() -> Said {
 
 async fn take(data: &Path, addresses: Vec<PeerAddress>) -> Result<String, TakeError> {
     let secret = Some(Secret::new("of-all-nodes-of-the-test").unwrap());
-    let taker = Taker::new(&PeerConfig { addresses, secret, tls: None, rate: None }, data).unwrap();
+    let taker = Taker::new(
+        &PeerConfig { addresses, secret, tls: None, rate: None, forward_reads: false },
+        data,
+    )
+    .unwrap();
     let wanted = Wanted { generation: Generation(1), identity: wanted(), suspects: vec![] };
     let taken = taker.take(wanted, Arc::new(|_| {}), &CancellationToken::new()).await;
     taken.map(|taken| taken.peer)

@@ -42,7 +42,7 @@ pub(super) enum ManifestError {
 }
 
 /// What a peer said, made short enough, and without what moves a cursor.
-pub(super) fn told(said: &str) -> String {
+pub(crate) fn told(said: &str) -> String {
     let end = said.floor_char_boundary(TOLD_BYTES_MAX);
     escape(&said.as_bytes()[..end])
 }

@@ -24,6 +24,8 @@ use std::num::NonZeroU64;
 use outrigger_client::Tls;
 
 pub use address::{AddressError, PeerAddress};
+pub(crate) use address::{Place, places};
+pub(crate) use manifest::told;
 pub use secret::{Secret, SecretError};
 pub use taker::{Report, TakeError, Taken, Taker, Wanted};
 
@@ -44,6 +46,8 @@ pub struct PeerConfig {
     /// Which certificates peers have, and the one that this node shows them. Without it and without a secret nothing is
     /// given and nobody is asked.
     pub tls: Option<Tls>,
+    /// Whether peers are asked for what this node's copy cannot answer yet.
+    pub forward_reads: bool,
     /// Bytes a second that this node gives, to all takers together; [`RATE_MIN`] at least. None: as fast as it can.
     pub rate: Option<NonZeroU64>,
 }

@@ -13,7 +13,7 @@ use outrigger_core::topic::Identity;
 use tokio_util::sync::CancellationToken;
 
 use super::PeerConfig;
-use super::address::{PeerAddress, Place};
+use super::address::{self, PeerAddress, Place};
 use super::incoming::{Incoming, IncomingError};
 use super::manifest::Manifest;
 use super::secret::Secret;
@@ -23,13 +23,6 @@ use crate::rocks;
 /// How often a stream that broke off is resumed, for each peer: only when more had come.
 const RECONNECTS_MAX: u32 = 5;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
-
-/// How long the lookup of one name may take.
-const LOOKUP_MAX: Duration = Duration::from_secs(5);
-
-/// Nodes that are asked in turn at most, however many addresses the names have: a node would wait for silent ones longer
-/// than for its log.
-const PLACES_MAX: usize = 16;
 
 const REPORT_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -113,7 +106,7 @@ impl Taker {
         let was_whole = incoming.as_ref().is_some_and(Incoming::is_whole);
         let mut reasons = Vec::new();
         // Names may be looked up for long, where nobody answers for them.
-        let places = cancel.run_until_cancelled(self.places()).await;
+        let places = cancel.run_until_cancelled(address::places(&self.0.addresses)).await;
         let places = places.ok_or(TakeError::Cancelled)?;
         let places = in_turn(places, &wanted.suspects, incoming.as_ref());
         for Place { address: peer, name: host } in &places {
@@ -179,24 +172,6 @@ impl Taker {
             Ok((directory, incoming))
         });
         looked.await.expect("looking at the disk does not panic")
-    }
-
-    /// Where the peers are now. Names are looked up each time: nodes come and go behind them.
-    async fn places(&self) -> Vec<Place> {
-        let mut places = Vec::new();
-        for named in &self.0.addresses {
-            let looking = tokio::net::lookup_host((named.host(), named.port()));
-            let found = tokio::time::timeout(LOOKUP_MAX, looking).await;
-            // Whoever is asked by a name that has no address says why that fails.
-            let found = found.ok().and_then(Result::ok).into_iter().flatten();
-            for place in Place::all(named, &found.collect::<Vec<_>>()) {
-                if !places.contains(&place) {
-                    places.push(place);
-                }
-            }
-        }
-        places.truncate(PLACES_MAX);
-        places
     }
 }
 

@@ -51,6 +51,7 @@ impl Node {
         ready(&store).await;
         write(&store, rows).await;
         let config = PeerConfig {
+            forward_reads: false,
             addresses: vec![],
             secret: Some(Secret::new(SECRET).unwrap()),
             tls: None,
@@ -97,6 +98,7 @@ async fn serve(
     let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = PeerAddress::parse(&format!("http://{}", tcp.local_addr().unwrap())).unwrap();
     let server = Server {
+        forwarder: None,
         peer_listener: None,
         listeners: vec![Listener::Tcp(tcp)],
         stores: runtime.handles(),
@@ -134,8 +136,13 @@ async fn write(store: &StoreHandle, rows: usize) {
 }
 
 fn taker(data: &Path, secret: &str, addresses: Vec<PeerAddress>) -> Taker {
-    let config =
-        PeerConfig { addresses, secret: Some(Secret::new(secret).unwrap()), tls: None, rate: None };
+    let config = PeerConfig {
+        addresses,
+        secret: Some(Secret::new(secret).unwrap()),
+        tls: None,
+        rate: None,
+        forward_reads: false,
+    };
     Taker::new(&config, data).unwrap()
 }
 
@@ -319,6 +326,7 @@ async fn a_peer_that_ends_midway_is_left_within_bounded_time_and_says_so() {
 async fn a_checkpoint_that_lost_a_file_is_given_to_nobody_else() {
     let node = Node::start(1, None).await;
     let config = PeerConfig {
+        forward_reads: false,
         addresses: vec![],
         secret: Some(Secret::new(SECRET).unwrap()),
         tls: None,
@@ -347,6 +355,7 @@ async fn a_checkpoint_of_a_copy_that_was_replaced_is_given_to_nobody_not_even_to
  {
     let node = Node::start(2, None).await;
     let config = PeerConfig {
+        forward_reads: false,
         addresses: vec![],
         secret: Some(Secret::new(SECRET).unwrap()),
         tls: None,
@@ -413,6 +422,7 @@ async fn a_node_without_a_secret_and_one_without_the_store_say_so() {
 async fn takers_share_a_checkpoint_and_a_node_that_is_not_ready_gives_none() {
     let node = Node::start(2, None).await;
     let config = PeerConfig {
+        forward_reads: false,
         addresses: vec![],
         secret: Some(Secret::new(SECRET).unwrap()),
         tls: None,

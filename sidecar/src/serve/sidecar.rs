@@ -14,6 +14,7 @@ use super::listen::{self, ListenError, SocketFile};
 use super::observer;
 use crate::access::Access;
 use crate::config::{PeerListen, SocketConfig};
+use crate::forward::Forwarder;
 use crate::giver::Giver;
 use crate::grpc::{self, Listener};
 use crate::log::Log;
@@ -154,6 +155,7 @@ impl Claims {
             ready_lag_max,
             access,
             giver,
+            forwarder: Forwarder::new(&peer),
             hung: runtime.hung(),
             probes,
             leaving: leaving.clone(),

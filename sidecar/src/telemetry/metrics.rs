@@ -60,7 +60,8 @@ metrics! {
     PEERS_FAILED = "outrigger_peers_failed_total", Counter, Count, "copies that were asked of peers, and none gave";
     PEER_TAKEN = "outrigger_peer_bytes_taken_total", Counter, Bytes, "bytes of copies that came from peers";
     PEER_GIVEN = "outrigger_peer_bytes_given_total", Counter, Bytes, "bytes of copies that peers were given";
-    PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked for a copy without the peers' secret";
+    PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked as peers without the peers' secret";
+    READS_FORWARDED = "outrigger_reads_forwarded_total", Counter, Count, "reads that peers were asked because the copy was not READY, by store and whether one answered: yes, no";
     TOKENS_UNFIT = "outrigger_tokens_file_unfit", Gauge, Count, "1 while tokens_file cannot be used, and the tokens that it had last are good, else 0";
     CONNECTIONS = "outrigger_connections", Gauge, Count, "callers' connections that are open, by listener";
     CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, stuck, displaced, handshake, expired";
@@ -111,6 +112,12 @@ pub fn given_to_peers(store: &str, bytes: usize) {
 /// Counts somebody who asked for a copy and may have none.
 pub fn refused_to_peer() {
     counter!(PEER_REFUSED).increment(1);
+}
+
+/// Counts a read of a store that peers were asked.
+pub fn read_forwarded(store: &str, answered: bool) {
+    let answered = if answered { "yes" } else { "no" };
+    counter!(READS_FORWARDED, "store" => store.to_owned(), "answered" => answered).increment(1);
 }
 
 /// Sets whether the file of tokens cannot be used.
@@ -418,6 +425,7 @@ mod tests {
             given_to_peers("s", 5);
             given_to_peers("s", 6);
             refused_to_peer();
+            read_forwarded("s", true);
             tokens_unfit(true);
             hung("core", true);
             log_lines_dropped(7);

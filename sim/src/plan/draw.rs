@@ -99,6 +99,7 @@ fn peers(seed: u64, nodes: usize) -> Option<Peers> {
         retry_ms: dice.scaled(500, 60_000),
         takes_up_to_ms: dice.pick(&[0, 100, 2_000, 20_000]),
         gives_up_ms: dice.scaled(500, 30_000),
+        forward_reads: dice.once_in(2),
     })
 }
 

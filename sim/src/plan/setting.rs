@@ -33,6 +33,9 @@ pub struct Peers {
     pub takes_up_to_ms: u64,
     /// One of which nothing comes ends after this.
     pub gives_up_ms: u64,
+    /// Reads that a node's own copy does not admit yet are forwarded to its peers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forward_reads: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

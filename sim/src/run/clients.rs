@@ -31,7 +31,18 @@ pub(super) enum Pending {
     Read(PendingRead),
     /// The read is about to open a snapshot of this generation.
     Opening(PendingRead, Generation),
+    /// The read was forwarded to a peer that says nothing.
+    Silent(PendingRead),
     Pin,
+}
+
+impl Pending {
+    fn read(&self) -> Option<&PendingRead> {
+        match self {
+            Pending::Read(read) | Pending::Opening(read, _) | Pending::Silent(read) => Some(read),
+            Pending::Write { .. } | Pending::Pin => None,
+        }
+    }
 }
 
 impl Run<'_> {
@@ -120,13 +131,16 @@ impl Run<'_> {
                 (Pending::Pin, Reply::Rejected(rejection)) => {
                     self.world.marks.hit(rejection_mark(&rejection));
                 }
+                (Pending::Read(read), _) if lost && read.is_forwarded() => {
+                    self.not_answered(read);
+                }
                 (Pending::Read(read), _) if lost => {
                     self.tell(read.operation, Told::Unknown, line, read.client, || {
                         "no answer".to_owned()
                     });
                 }
                 (Pending::Read(read), Reply::Reached { end }) => self.reached(read, end),
-                (Pending::Read(read), Reply::Rejected(rejection)) => self.reject(&read, &rejection),
+                (Pending::Read(read), Reply::Rejected(rejection)) => self.reject(read, rejection),
                 (pending, reply) => unreachable!("no answer to {pending:?}: {reply:?}"),
             }
         }
@@ -136,8 +150,8 @@ impl Run<'_> {
     /// listens to the answers of calls that are under way.
     pub(super) fn end_topic(&mut self) {
         self.hear();
-        for node in 0..self.world.count() {
-            self.hang_up(node);
+        while let Some((_, pending)) = self.pending.pop_first() {
+            self.break_off(pending);
         }
         // Sessions keep the tokens that they have: no node may take them for this topic's.
         for session in self.sessions.values_mut() {
@@ -168,24 +182,39 @@ impl Run<'_> {
         });
     }
 
-    /// Nobody will hear what became of the calls under way at this node.
+    /// Nobody will hear what became of the calls under way at this node. Reads that others have forwarded to it go on
+    /// elsewhere.
     pub(super) fn hang_up(&mut self, node: usize) {
-        let its: Vec<_> = self.pending.keys().copied().filter(|(at, _)| *at == node).collect();
+        self.peers.remove(&node);
+        let its = self.pending.iter().filter(|((at, _), pending)| {
+            *at == node || pending.read().is_some_and(|read| read.asked() == node)
+        });
+        let its: Vec<_> = its.map(|(id, _)| *id).collect();
         for id in its {
             match self.pending.remove(&id) {
-                Some(Pending::Write { client, operations, line }) => {
-                    for operation in operations {
-                        self.tell(operation, Told::Unknown, line, client, || {
-                            "the connection broke".to_owned()
-                        });
-                    }
+                Some(Pending::Read(read) | Pending::Opening(read, _) | Pending::Silent(read))
+                    if read.asked() != node =>
+                {
+                    self.not_answered(read)
                 }
-                Some(Pending::Read(read) | Pending::Opening(read, _)) => {
-                    let broke = || "the connection broke".to_owned();
-                    self.tell(read.operation, Told::Unknown, read.line, read.client, broke);
-                }
-                Some(Pending::Pin) | None => {}
+                Some(pending) => self.break_off(pending),
+                None => {}
             }
+        }
+    }
+
+    fn break_off(&mut self, pending: Pending) {
+        let broke = || "the connection broke".to_owned();
+        match pending {
+            Pending::Write { client, operations, line } => {
+                for operation in operations {
+                    self.tell(operation, Told::Unknown, line, client, broke);
+                }
+            }
+            Pending::Read(read) | Pending::Opening(read, _) | Pending::Silent(read) => {
+                self.tell(read.operation, Told::Unknown, read.line, read.client, broke);
+            }
+            Pending::Pin => {}
         }
     }
 

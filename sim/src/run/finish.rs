@@ -55,6 +55,7 @@ impl Run<'_> {
             match due {
                 Due::EndTransaction(index) => self.end_transaction(index, Some(Verdict::Abort)),
                 Due::Open(node, id) => self.open_late(node, id),
+                Due::GiveUp(node, id) => self.hears_again(node, id),
                 Due::Fault(_)
                 | Due::Lift(_)
                 | Due::Operation(_)
@@ -182,7 +183,9 @@ impl Run<'_> {
         if let Some(((node, _), pending)) = self.pending.iter().next() {
             let what = match pending {
                 Pending::Write { .. } => "no answer to a write".to_owned(),
-                Pending::Read(_) | Pending::Opening(_, _) => "no answer to a read".to_owned(),
+                Pending::Read(_) | Pending::Opening(_, _) | Pending::Silent(_) => {
+                    "no answer to a read".to_owned()
+                }
                 Pending::Pin => "no answer to a pin".to_owned(),
             };
             let wrong = Wrong::of(*node, what);

@@ -6,6 +6,7 @@ mod clients;
 mod explain;
 mod faults;
 mod finish;
+mod forward;
 mod losses;
 mod others;
 mod panics;
@@ -17,6 +18,7 @@ mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use outrigger_core::forward::Peers;
 use outrigger_core::offset::RequestId;
 
 use crate::history::{self, Evidence, History};
@@ -113,6 +115,8 @@ enum Due {
     Unpin(usize),
     /// A node's read opens its snapshot.
     Open(usize, RequestId),
+    /// A peer is given up that has not answered a read which was forwarded to it.
+    GiveUp(usize, RequestId),
 }
 
 struct Run<'a> {
@@ -129,6 +133,8 @@ struct Run<'a> {
     sessions: BTreeMap<u32, Session>,
     next_session: u32,
     pending: BTreeMap<(usize, RequestId), Pending>,
+    /// What each node knows of those that it forwards reads to.
+    peers: BTreeMap<usize, Peers>,
     /// What was asked for, by the number of the plan's pins, until it is not wanted any more.
     pinned: BTreeMap<usize, pins::Asked>,
     active: BTreeMap<usize, Active>,
@@ -176,6 +182,7 @@ impl<'a> Run<'a> {
             sessions: BTreeMap::new(),
             next_session: 0,
             pending: BTreeMap::new(),
+            peers: BTreeMap::new(),
             pinned: BTreeMap::new(),
             active: BTreeMap::new(),
             lossy: BTreeSet::new(),
@@ -242,6 +249,7 @@ impl<'a> Run<'a> {
             Due::Pin(index) => self.pin(index),
             Due::Unpin(index) => self.unpin(index),
             Due::Open(node, id) => self.open_late(node, id),
+            Due::GiveUp(node, id) => self.give_up(node, id),
         }
         self.attend();
     }

@@ -16,6 +16,7 @@ use outrigger_core::store::{StoreError, StoreErrorKind, View};
 use outrigger_model::store::ModelView;
 
 use super::clients::{Pending, key, show, small};
+use super::forward::Forwarded;
 use super::{Due, Run};
 use crate::dice::Dice;
 use crate::history::{Call, Level as Demanded, Row, Told};
@@ -43,16 +44,31 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) struct PendingRead {
     pub(super) client: u32,
-    node: usize,
+    /// Whose copy is read: the node's that was asked, or a peer's.
+    pub(super) node: usize,
     pub(super) operation: usize,
     key: Option<Bytes>,
-    path: ReadPath,
+    pub(super) path: ReadPath,
+    /// How long it may wait for a copy.
+    pub(super) wait: Duration,
+    pub(super) forwarded: Option<Box<Forwarded>>,
     /// How many snapshots it has asked for.
     opened: u64,
     /// What the answer must hold, whatever `ReadPath` says: by the gate that admitted it, and by the end that it waited
     /// for.
-    least: Least,
+    pub(super) least: Least,
     pub(super) line: Line,
+}
+
+impl PendingRead {
+    pub(super) fn is_forwarded(&self) -> bool {
+        self.forwarded.is_some()
+    }
+
+    /// The node that the caller has asked.
+    pub(super) fn asked(&self) -> usize {
+        self.forwarded.as_ref().map_or(self.node, |forwarded| forwarded.by)
+    }
 }
 
 impl Run<'_> {
@@ -88,20 +104,22 @@ impl Run<'_> {
             let most = max_staleness_ms.map(|ms| format!(", at most {ms} ms old"));
             format!("{what} at node {node}, {}{}", name(&demand.level), most.unwrap_or_default())
         });
-        let until = self.world.now.mono + Duration::from_millis(wait_ms);
+        let wait = Duration::from_millis(wait_ms);
         self.go_on(PendingRead {
             client,
             node,
             operation: index,
             key,
-            path: ReadPath::new(demand, until),
+            path: ReadPath::new(demand, self.world.now.mono + wait),
+            wait,
+            forwarded: None,
             opened: 0,
             least: Least::default(),
             line,
         });
     }
 
-    fn go_on(&mut self, mut read: PendingRead) {
+    pub(super) fn go_on(&mut self, mut read: PendingRead) {
         let node = read.node;
         let now = self.world.now_of(node);
         let gate = Arc::new(self.world.node(node).gate().clone());
@@ -113,10 +131,11 @@ impl Run<'_> {
             Ok(Step::Wait { until, deadline }) => {
                 let id = self.world.next_id();
                 let line = read.line;
+                self.bound(&read, id);
                 self.pending.insert((node, id), Pending::Read(read));
                 self.world.command_from(node, Command::Await { until, deadline }, line);
             }
-            Err(rejection) => self.reject(&read, &rejection),
+            Err(rejection) => self.reject(read, rejection),
         }
     }
 
@@ -129,6 +148,7 @@ impl Run<'_> {
         let before_the_end = self.world.now.mono + late < self.heals_at();
         if dice.once_in(3) && before_the_end {
             let (node, id) = (read.node, self.world.take_id());
+            self.bound(&read, id);
             self.pending.insert((node, id), Pending::Opening(read, generation));
             self.later(late, Due::Open(node, id));
         } else {
@@ -146,7 +166,14 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn reject(&mut self, read: &PendingRead, rejection: &Rejection) {
+    /// The copy does not answer the read: perhaps another's does.
+    pub(super) fn reject(&mut self, read: PendingRead, rejection: Rejection) {
+        if let Some((read, rejection)) = self.elsewhere(read, rejection) {
+            self.refuse(&read, &rejection);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, read: &PendingRead, rejection: &Rejection) {
         self.world.marks.hit(rejection_mark(rejection));
         self.tell(read.operation, Told::DidNotHappen, read.line, read.client, || {
             rejection.to_string()
@@ -183,6 +210,8 @@ impl Run<'_> {
             operation,
             key: None,
             path: ReadPath::new(ReadLevel::Local.into(), self.world.now.mono),
+            wait: Duration::ZERO,
+            forwarded: None,
             opened: 0,
             least: Least::default(),
             line: Line::NONE,
@@ -194,24 +223,29 @@ impl Run<'_> {
         let view = self.world.open_view(node, generation);
         let lineages = match view.as_ref().map(View::lineages).transpose() {
             Ok(lineages) => lineages,
-            Err(error) => return self.failed(&read, generation, error),
+            Err(error) => return self.failed(read, generation, error),
         };
         match (read.path.opened(lineages.as_deref(), self.world.now_of(node)), view, lineages) {
             (Ok(Opened::Answer(answer)), Some(view), Some(lineages)) => {
                 match rows_asked_for(&view, read.key.as_deref()) {
                     Ok(rows) => self.answer(&read, generation, (answer, &lineages, &rows)),
-                    Err(error) => self.failed(&read, generation, error),
+                    Err(error) => self.failed(read, generation, error),
                 }
             }
             (Ok(Opened::Answer(_) | Opened::Again), _, _) => self.go_on(read),
-            (Err(rejection), _, _) => self.reject(&read, &rejection),
+            (Err(rejection), _, _) => self.reject(read, rejection),
         }
     }
 
-    fn failed(&mut self, read: &PendingRead, generation: Generation, error: StoreError) {
-        self.tell(read.operation, Told::Unknown, read.line, read.client, || error.to_string());
+    fn failed(&mut self, read: PendingRead, generation: Generation, error: StoreError) {
+        let (node, text) = (read.node, error.to_string());
         if error.kind == StoreErrorKind::Corrupt {
-            self.world.event(read.node, Event::Damaged { generation, detail: error.detail });
+            self.world.event(node, Event::Damaged { generation, detail: error.detail });
+        }
+        if read.is_forwarded() {
+            self.not_answered(read);
+        } else {
+            self.tell(read.operation, Told::Unknown, read.line, read.client, || text);
         }
     }
 
@@ -236,6 +270,7 @@ impl Run<'_> {
             rows,
         };
         self.world.judge(&Moment::Read { node: read.node, read: &seen });
+        self.answered(read);
         if answer.token.topic != self.world.log.topic() {
             // What an earlier topic's copy says is no contradiction to this one's history.
             let unknown = || "an answer of an earlier topic".to_owned();

@@ -73,6 +73,8 @@ pub const ALL: &[&str] = &[
     "phase: restoring (unfinished)",
     "phase: restoring (unknown format)",
     "phase: stopped",
+    "read: a peer is silent",
+    "read: forwarded",
     "reply: appended",
     "reply: did not happen",
     "reply: drained",

@@ -116,6 +116,11 @@ impl World {
         self.nodes[index].restore_rate
     }
 
+    /// How many processes there were of the node.
+    pub fn starts(&self, index: usize) -> u32 {
+        self.nodes[index].starts
+    }
+
     pub fn woke(&self, index: usize) -> Duration {
         self.nodes[index].woke
     }

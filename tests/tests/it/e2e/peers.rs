@@ -1,4 +1,4 @@
-//! A copy from a neighbour instead of the log: whole, resumed, refused, and given up for the log.
+//! A copy from a peer instead of the log: whole, resumed, refused, and given up for the log.
 
 use std::fs;
 use std::net::TcpListener;
@@ -25,7 +25,7 @@ const MIB: u64 = 1 << 20;
 pub(crate) const SECRET: &str = "of-all-nodes-of-the-test";
 
 /// At this rate a copy of [`fill`]'s rows takes ten seconds.
-pub(super) const SLOW: [&str; 2] = ["--peer-rate", "1MiB"];
+pub(crate) const SLOW: [&str; 2] = ["--peer-rate", "1MiB"];
 
 impl Place {
     /// Writes some 10 MB that do not shrink, with overwritten and deleted keys.
@@ -46,17 +46,17 @@ impl Place {
     }
 
     /// A node that knows the secret and logs what [`told`] reads.
-    fn peer(&self, name: &str, args: &[&str]) -> Result<Node> {
+    pub(crate) fn peer(&self, name: &str, args: &[&str]) -> Result<Node> {
         let secret = self.secret("secret", SECRET)?;
         Ok(self.node(name)?.with_args(&with_secret(&secret)?).with_args(args))
     }
 
     /// A READY node that gives, with everything in the topic on disk.
-    pub(super) async fn giver(&self, args: &[&str]) -> Result<Node> {
+    pub(crate) async fn giver(&self, args: &[&str]) -> Result<Node> {
         self.another_giver("giver", args).await
     }
 
-    async fn another_giver(&self, name: &str, args: &[&str]) -> Result<Node> {
+    pub(crate) async fn another_giver(&self, name: &str, args: &[&str]) -> Result<Node> {
         let mut node = self.peer(name, args)?;
         node.start().await?;
         on_disk(&node, self.topic.ends(P0)?.1).await?;
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// A node that takes, on an empty disk, not started.
-    pub(super) fn taker(&self, giver: &Node) -> Result<Node> {
+    pub(crate) fn taker(&self, giver: &Node) -> Result<Node> {
         self.peer("taker", &["--peers", &giver.url()])
     }
 }
@@ -107,7 +107,7 @@ fn transfer(status: &StoreStatus) -> Option<&PeerTransfer> {
 }
 
 /// Waits until so much of the copy has come, and not all.
-async fn midway(node: &Node, bytes: u64) -> Result<()> {
+pub(crate) async fn midway(node: &Node, bytes: u64) -> Result<()> {
     let came =
         |status: &StoreStatus| transfer(status).is_some_and(|transfer| transfer.bytes >= bytes);
     let status = node.until("part of the copy", MINUTE, came).await?;
@@ -288,7 +288,7 @@ fn a_wrong_secret_is_refused_and_the_log_is_read() -> Result<()> {
         taker.start().await?;
         same(&place, &giver, &taker).await?;
         fell_back(&taker, "PermissionDenied: the peer secret is another")?;
-        ensure!(!told(&giver, "with a wrong peer secret")?.is_empty(), "{}", giver.log());
+        ensure!(!told(&giver, "as a peer with a wrong secret")?.is_empty(), "{}", giver.log());
         ensure!(told(&giver, "gives its copy to a peer")?.is_empty(), "{}", giver.log());
         for text in [giver.log(), taker.log()] {
             ensure!(!text.contains(SECRET) && !text.contains("another-secret"), "{text}");

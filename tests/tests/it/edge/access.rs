@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use outrigger::access::{Needs, Right, needs};
 use outrigger_proto::Rpc;
-use outrigger_proto::peer::v1::CheckpointRequest;
+use outrigger_proto::peer::v1::{CheckpointRequest, ForwardGetRequest, ForwardScanRequest};
 use outrigger_proto::v1::scan_request::Keys;
 use outrigger_proto::v1::verify_request::Ask;
 use outrigger_proto::v1::write_item::Action;
@@ -101,6 +101,15 @@ fn message(rpc: Rpc, which: Which) -> Bytes {
         Rpc::Continue => ContinueRequest { store }.encode_to_vec(),
         Rpc::Release => ReleaseRequest {}.encode_to_vec(),
         Rpc::Checkpoint => CheckpointRequest { store, resume: None }.encode_to_vec(),
+        Rpc::ForwardGet => {
+            let request = Some(GetRequest { store, key, ..GetRequest::default() });
+            ForwardGetRequest { target: None, request }.encode_to_vec()
+        }
+        Rpc::ForwardScan => {
+            let keys = which.range();
+            let request = Some(ScanRequest { store, keys, ..ScanRequest::default() });
+            ForwardScanRequest { target: None, request }.encode_to_vec()
+        }
     };
     bytes.into()
 }

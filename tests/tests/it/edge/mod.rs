@@ -1,6 +1,7 @@
 //! Who reaches a node, and as whom: real processes, behind TLS and with rules.
 
 mod access;
+mod forward;
 mod kubelet;
 mod peers;
 mod probes;

@@ -1,0 +1,109 @@
+//! A read that another node has forwarded: answered from the own copy, or refused. It is never forwarded again.
+
+use outrigger_proto::peer::v1::forward_get_response::Outcome;
+use outrigger_proto::peer::v1::forward_scan_response::Part as ScanPart;
+use outrigger_proto::peer::v1::{
+    ForwardGetRequest, ForwardGetResponse, ForwardScanRequest, ForwardScanResponse, ForwardTarget,
+};
+use outrigger_proto::v1::{ErrorDetail, Reason, ScanResponse};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tonic::Status;
+
+use super::answers::{Answers, Part};
+use super::deadline::CallDeadline;
+use super::room::Share;
+use super::service::Service;
+use super::{get, scan};
+use crate::runtime::StoreHandle;
+
+pub(super) async fn get(
+    service: &Service,
+    forwarded: ForwardGetRequest,
+    deadline: CallDeadline,
+) -> ForwardGetResponse {
+    let ForwardGetRequest { target, request } = forwarded;
+    let request = request.unwrap_or_default();
+    let answered = match store(service, &request.store, target) {
+        Ok(store) => get::from_own_copy(store, &request, deadline).await,
+        Err(detail) => Err(detail.into()),
+    };
+    let outcome = match answered {
+        Ok(answer) => Outcome::Answer(answer),
+        Err(missed) => Outcome::Refused(missed.detail),
+    };
+    ForwardGetResponse { outcome: Some(outcome) }
+}
+
+pub(super) async fn scan(
+    service: &Service,
+    forwarded: ForwardScanRequest,
+    deadline: CallDeadline,
+    share: &Share,
+) -> Answers<ForwardScanResponse> {
+    let ForwardScanRequest { target, request } = forwarded;
+    let request = request.unwrap_or_default();
+    let (parts, answers) = Answers::channel(scan::BATCHES_AHEAD, &service.ending);
+    let answered = match store(service, &request.store, target) {
+        Ok(store) => scan::from_own_copy(service, store, &request, deadline, share).await,
+        Err(detail) => Err(detail.into()),
+    };
+    let ending = service.ending.clone();
+    service.tasks.spawn(async move {
+        let passing = async {
+            match answered {
+                Ok(scanned) => pass_on(scanned, parts).await,
+                Err(missed) => refuse(missed.detail, &parts).await,
+            }
+        };
+        ending.run_until_cancelled(passing).await
+    });
+    answers
+}
+
+/// Passes a scan on. A failure in it is one of its parts, with all that is known of it.
+async fn pass_on(
+    mut scanned: Answers<ScanResponse>,
+    parts: mpsc::Sender<Part<ForwardScanResponse>>,
+) {
+    while let Some(answer) = scanned.next().await {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(status) => return refuse(detail(&status), &parts).await,
+        };
+        let answer = ForwardScanResponse { part: Some(ScanPart::Answer(answer)) };
+        if parts.send(Part::Message(answer)).await.is_err() {
+            return;
+        }
+    }
+    // Perhaps nobody is there any more.
+    let _gone = parts.send(Part::Last(Ok(()))).await;
+}
+
+async fn refuse(detail: ErrorDetail, parts: &mpsc::Sender<Part<ForwardScanResponse>>) {
+    let refused = ForwardScanResponse { part: Some(ScanPart::Refused(detail)) };
+    if parts.send(Part::Message(refused)).await.is_ok() {
+        let _gone = parts.send(Part::Last(Ok(()))).await;
+    }
+}
+
+fn detail(status: &Status) -> ErrorDetail {
+    ErrorDetail::from_status(status)
+        .unwrap_or_else(|| ErrorDetail::new(Reason::StoreFailed, status.message()))
+}
+
+/// The store that is meant, if it is of the topic that the other node's is of.
+fn store<'a>(
+    service: &'a Service,
+    name: &str,
+    target: Option<ForwardTarget>,
+) -> Result<&'a StoreHandle, ErrorDetail> {
+    let store = &service.stores.one(name)?.handle;
+    let ForwardTarget { topic, topic_id } = target.unwrap_or_default();
+    let own = store.gate().topic.map(|id| id.0);
+    if topic != store.topic() || !topic_id.is_empty() && own.is_none_or(|own| own[..] != topic_id) {
+        let message = format!("the store {name} is of another topic here: {}", store.topic());
+        return Err(ErrorDetail::new(Reason::NotReady, message));
+    }
+    Ok(store)
+}
