@@ -72,3 +72,12 @@ charts_hold() {
   fi
   "$python" scripts/charts.py --helm "$helm" --kustomize "$kustomize" ${1:+--root "$1"}
 }
+
+# The rules fire where they should and are silent elsewhere, in series that are made for each of them.
+alerts() {
+  if ! command -v promtool >/dev/null; then
+    say "not checked: promtool is missing"
+    return
+  fi
+  promtool check rules deploy/prometheus/alerts.yml && promtool test rules deploy/prometheus/alerts_test.yml
+}

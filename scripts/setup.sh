@@ -75,19 +75,27 @@ jars_of() {
 # What the bench measures calls against, where it can be had. Unpacked and not installed: Debian's package starts a service.
 setup_etcd() {
   export PATH="$CACHE/etcd/usr/bin:$PATH"
-  command -v etcd >/dev/null || unpack_etcd || say "etcd is missing: no figures of it (Debian: etcd-server)"
+  command -v etcd >/dev/null || unpack etcd etcd-server || say "etcd is missing: no figures of it (Debian: etcd-server)"
 }
 
-unpack_etcd() {
+# What judges and plays the alerts. Debian's package starts a service, too.
+setup_promtool() {
+  export PATH="$CACHE/prometheus/usr/bin:$PATH"
+  command -v promtool >/dev/null || unpack prometheus prometheus ||
+    say "promtool is missing: alerts and dashboard are not checked with it (Debian: prometheus)"
+}
+
+# unpack <directory of the cache> <Debian package>
+unpack() {
   local fresh
   { command -v apt-get && command -v dpkg-deb; } >/dev/null || return
   mkdir -p "$CACHE"
-  fresh=$(mktemp -d "$CACHE/etcd.XXXXXX")
-  if (cd "$fresh" && apt-get download -qq -o APT::Sandbox::User=root etcd-server &&
-    dpkg-deb --extract etcd-server_*.deb . && rm etcd-server_*.deb) >&2; then
-    rm -rf "$CACHE/etcd"
+  fresh=$(mktemp -d "$CACHE/$1.XXXXXX")
+  if (cd "$fresh" && apt-get download -qq -o APT::Sandbox::User=root "$2" &&
+    dpkg-deb --extract "$2"_*.deb . && rm "$2"_*.deb) >&2; then
+    rm -rf "${CACHE:?}/$1"
     chmod 755 "$fresh"
-    mv "$fresh" "$CACHE/etcd"
+    mv "$fresh" "$CACHE/$1"
   else
     rm -rf "$fresh"
     return 1

@@ -15,6 +15,19 @@ pub(crate) fn page() -> String {
     std::fs::read_to_string(path).expect("the page is there")
 }
 
+/// Asserts that a file of `deploy/` is what the code makes of its tables; with `OUTRIGGER_ACCEPT` set it is made anew.
+pub(crate) fn deployed(file: &str, made: &str) {
+    let path = format!("{}/../deploy/{file}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("OUTRIGGER_ACCEPT").is_some() {
+        std::fs::write(&path, made).expect("it can be written");
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        there == made,
+        "deploy/{file} is not what the code says: run this with OUTRIGGER_ACCEPT=1"
+    );
+}
+
 /// Asserts that the table below this heading has a row for each of these names, and no other.
 pub(crate) fn assert_rows<S: Into<String>>(heading: &str, names: impl IntoIterator<Item = S>) {
     let names: BTreeSet<String> = names.into_iter().map(Into::into).collect();

@@ -33,6 +33,7 @@ pub mod rocks;
 pub mod runtime;
 mod scratch;
 pub mod serve;
+mod shown;
 mod survey;
 pub mod telemetry;
 pub mod tls;

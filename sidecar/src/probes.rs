@@ -1,5 +1,7 @@
-//! What a probe hears: whether the node lives, is ready, has started; and if not, why not.
+//! What whoever watches over the node hears: whether it lives, is ready, has started, and if not, why not; and how its
+//! stores are.
 
+use outrigger_proto::v1::NodeStatus;
 use tokio::sync::watch;
 
 /// What an orchestrator asks.
@@ -24,8 +26,20 @@ pub struct Probes {
     pub not_started: Vec<String>,
 }
 
-pub type Telling = watch::Sender<Probes>;
-pub type Told = watch::Receiver<Probes>;
+/// Where it is told. A clone is a reference to the same.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    pub(crate) answers: watch::Sender<Probes>,
+    /// As Status tells it, a second old at most.
+    pub(crate) state: watch::Sender<NodeStatus>,
+}
+
+/// Where it is heard.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub(crate) answers: watch::Receiver<Probes>,
+    pub(crate) state: watch::Receiver<NodeStatus>,
+}
 
 impl Probe {
     pub const ALL: [Probe; 3] = [Probe::Started, Probe::Ready, Probe::Live];
@@ -49,10 +63,19 @@ impl Probe {
     }
 }
 
+impl Telling {
+    pub fn subscribe(&self) -> Told {
+        Told { answers: self.answers.subscribe(), state: self.state.subscribe() }
+    }
+}
+
 impl Probes {
-    /// Returns where the answers of a node are told that nobody probes.
+    /// Returns where it is told of a node that has begun.
     pub fn untold() -> Telling {
-        watch::Sender::new(Probes::starting())
+        Telling {
+            answers: watch::Sender::new(Probes::starting()),
+            state: watch::Sender::new(NodeStatus::default()),
+        }
     }
 
     /// The answers before anything is served.

@@ -23,6 +23,7 @@ pub mod digest;
 mod fixtures;
 pub mod forward;
 pub mod gate;
+pub mod horizon;
 pub mod limits;
 pub mod lineage;
 pub mod load;

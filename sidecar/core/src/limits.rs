@@ -107,6 +107,11 @@ impl Limits {
         (retention_ms / 10).max(self.margin_ms_min)
     }
 
+    /// How long after its last confirmation a copy has certainly seen all tombstones that such a retention keeps.
+    pub fn trusted(&self, retention_ms: u64) -> Duration {
+        Duration::from_millis(retention_ms.saturating_sub(self.margin_ms(retention_ms)))
+    }
+
     /// What a retention of tombstones must be above: a copy is confirmed once in `ends_interval`, and where tombstones
     /// live no longer than that, with a margin for the answers, a node would rebuild it again and again.
     pub fn retention_ms_above(&self) -> u64 {

@@ -234,6 +234,12 @@ impl FoundGeneration {
         lineages.map(|lineage| lineage.confirmed_at_ms).min().unwrap_or(0)
     }
 
+    /// The smallest retention of tombstones that it has seen; the largest number where nobody knows.
+    pub fn delete_retention_ms_min(&self) -> u64 {
+        let lineages = self.lineages().into_iter().flatten();
+        lineages.map(|lineage| lineage.delete_retention_ms_min).min().unwrap_or(u64::MAX)
+    }
+
     /// The lineages, indexed by partition; none where they cannot be read.
     pub fn lineages(&self) -> Option<&[Lineage]> {
         match &self.state {

@@ -3,6 +3,7 @@
 //! A command is an `Args` and an async `run` that returns what the process exits with. Client
 //! commands know a node only through `outrigger-client`, as every application does.
 
+mod alerts;
 mod bearer;
 mod connect;
 mod demo;
@@ -24,6 +25,7 @@ mod serve;
 mod shell;
 mod status;
 mod target;
+mod top;
 mod verify;
 mod wait;
 
@@ -70,6 +72,8 @@ enum Command {
     Cancel(operate::CancelArgs),
     Continue(operate::ContinueArgs),
     Release(operate::ReleaseArgs),
+    Top(top::TopArgs),
+    Alerts(alerts::AlertsArgs),
     Dev(dev::DevArgs),
     Demo(demo::DemoArgs),
     Completions(shell::CompletionsArgs),
@@ -109,6 +113,8 @@ impl Cli {
             Command::Cancel(args) => operate::cancel(args).await,
             Command::Continue(args) => operate::go_on(args).await,
             Command::Release(args) => operate::release(args).await,
+            Command::Top(args) => top::run(args).await,
+            Command::Alerts(args) => alerts::run(&args),
             Command::Dev(args) => dev::run(args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Completions(args) => shell::completions(&args),
@@ -282,6 +288,8 @@ mod tests {
             "outrigger load -",
             "outrigger status --follow --json",
             "outrigger status --digest",
+            "outrigger top --server http://one:1 --server unix:///two --store s",
+            "outrigger alerts",
             "outrigger verify --server http://one:1 --server unix:///two --store s --timeout 5s",
             "outrigger reseed --data d --bootstrap b:1 --store s --topic t --from g3 --create --partitions 3 --yes",
             "outrigger throttle 10MiB --server unix:///s",

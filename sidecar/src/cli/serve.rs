@@ -1,7 +1,5 @@
 //! `serve`: a node until a signal ends it.
 
-use tokio::sync::watch;
-
 use super::failure::Failure;
 use crate::config::ServeArgs;
 use crate::exit::Exit;
@@ -17,8 +15,9 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let (probes, told) = watch::channel(Probes::starting());
-    let start = |address| telemetry::start_metrics(address, told);
+    let probes = Probes::untold();
+    let peers = config.peer.addresses.iter().map(ToString::to_string).collect();
+    let start = |address| telemetry::start_metrics(address, probes.subscribe(), peers);
     let _endpoint = config.metrics.map(start).transpose()?;
     Ok(serve::run(config, probes, signals).await?)
 }

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper::{HeaderMap, Response};
+use outrigger_proto::Rpc;
 use outrigger_proto::v1::ErrorDetail;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use tonic::Status;
 use tonic::codegen::Service as Handlers;
 use tonic::service::Routes;
+use tonic::{Code, Status};
 
 use super::activity::{Activity, OpenCall};
 use super::deadline::CallDeadline;
@@ -47,6 +48,8 @@ pub(super) struct Call {
     /// Or why it does not run.
     running: Result<Running, ErrorDetail>,
     open: Option<Arc<OpenCall>>,
+    /// It is counted when it is dropped. None: it is no call of ours.
+    timed: Option<metrics::OpenCall>,
 }
 
 struct Running {
@@ -72,6 +75,7 @@ pub(super) struct Answer {
     revoked: Option<Revoked>,
     /// An error was told: the answer found no room, its deadline or the end of its token came before its end.
     over: bool,
+    timed: Option<metrics::OpenCall>,
 }
 
 type Handled = <Routes as Handlers<hyper::Request<Request<Incoming>>>>::Future;
@@ -104,7 +108,9 @@ impl Service<hyper::Request<Incoming>> for Calls {
     type Future = Call;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Call {
-        let (method, share) = (Method::of(request.uri()), self.share.clone());
+        let (path, share) = (request.uri().path(), self.share.clone());
+        let rpc = Rpc::of(path);
+        let (method, timed) = (Method::of(path, rpc), rpc.map(metrics::OpenCall::begin));
         let held = share.try_call(method.call_cost());
         // Whoever asks how this node is must hear it even when the node has much to do.
         let held = held.or_else(|| (method == Method::Probe).then(|| share.try_probe()).flatten());
@@ -113,11 +119,11 @@ impl Service<hyper::Request<Incoming>> for Calls {
         let running = match has_room {
             true => self
                 .door
-                .admit(request.uri().path(), &self.caller, request.headers())
+                .admit(path, &self.caller, request.headers())
                 .map(|asker| self.run(request, method, asker)),
             false => Err(error::overloaded("calls")),
         };
-        Call { method, share, running, open }
+        Call { method, share, running, open, timed }
     }
 }
 
@@ -163,7 +169,8 @@ impl Future for Call {
             Err(_) => (None, None),
         };
         let late = late.filter(|_| method.streams());
-        count(answer.headers());
+        let mut timed = self.timed.take();
+        count(answer.headers(), &mut timed);
         Poll::Ready(Ok(answer.map(|body| {
             let mut answer = Answer {
                 body,
@@ -175,6 +182,7 @@ impl Future for Call {
                 late,
                 revoked,
                 over: false,
+                timed,
             };
             answer.make(context);
             answer
@@ -182,8 +190,11 @@ impl Future for Call {
     }
 }
 
-/// Counts a call that fails: it says so once, in the head of its answer or in its trailers.
-fn count(headers: &HeaderMap) {
+/// Hears how a call ended, and counts one that failed: it says so once, in the head of its answer or in its trailers.
+fn count(headers: &HeaderMap, timed: &mut Option<metrics::OpenCall>) {
+    if let (Some(timed), Some(code)) = (timed, headers.get(Status::GRPC_STATUS)) {
+        timed.ended(Code::from_bytes(code.as_bytes()));
+    }
     if let Some(reason) = refusals::reason(headers) {
         metrics::failed(reason);
     }
@@ -214,7 +225,7 @@ impl Answer {
     fn failed(&mut self, detail: ErrorDetail) -> Frame<Bytes> {
         let mut end = HeaderMap::new();
         Status::from(detail).add_header(&mut end).expect("its text is escaped");
-        count(&end);
+        count(&end, &mut self.timed);
         self.over = true;
         Frame::trailers(end)
     }
@@ -281,7 +292,7 @@ impl Body for Answer {
                 Ok(bytes) => bytes,
                 Err(trailers) => {
                     if let Some(trailers) = trailers.trailers_ref() {
-                        count(trailers);
+                        count(trailers, &mut answer.timed);
                     }
                     return Poll::Ready(Some(Ok(trailers)));
                 }

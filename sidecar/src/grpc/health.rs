@@ -22,7 +22,7 @@ use tonic_health::server::HealthReporter;
 use super::changes::{Changes, Closed};
 use super::state;
 use super::stores::{Store, Stores};
-use crate::probes::{Probes, Telling};
+use crate::probes::Probes;
 use crate::watchdog::Hung;
 
 const LIVE: [&str; 3] = ["", "liveness", admin_server::SERVICE_NAME];
@@ -41,7 +41,7 @@ pub(super) struct Health {
     leaving: CancellationToken,
     /// Every store has been READY, not necessarily all at the same time.
     started: BTreeSet<String>,
-    probes: Telling,
+    probes: watch::Sender<Probes>,
     /// What was last told of each service: watchers hear of every call, even of one that changes nothing.
     told: BTreeMap<String, ServingStatus>,
 }
@@ -54,7 +54,7 @@ impl Health {
         ready_lag_max: Option<u64>,
         hung: watch::Receiver<Hung>,
         leaving: CancellationToken,
-        probes: Telling,
+        probes: watch::Sender<Probes>,
     ) -> Health {
         let (started, told) = (BTreeSet::new(), BTreeMap::new());
         let mut health =

@@ -1,6 +1,5 @@
 //! What is known of a call before its message is read: its path says what it asks for.
 
-use hyper::Uri;
 use outrigger_proto::Rpc;
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
@@ -39,10 +38,11 @@ pub(super) enum Method {
 }
 
 impl Method {
-    pub(super) fn of(uri: &Uri) -> Method {
-        match Rpc::of(uri.path()) {
+    /// `rpc`: that of the path.
+    pub(super) fn of(path: &str, rpc: Option<Rpc>) -> Method {
+        match rpc {
             Some(rpc) => Method::of_rpc(rpc),
-            None if uri.path() == HEALTH => Method::Probe,
+            None if path == HEALTH => Method::Probe,
             None => Method::Other,
         }
     }

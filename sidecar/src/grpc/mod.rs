@@ -37,6 +37,7 @@ mod service;
 pub(crate) mod state;
 mod stores;
 mod together;
+mod told;
 mod verify;
 mod watch;
 mod write;
@@ -135,8 +136,10 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let everywhere = peers.clone().filter(|_| server.peer_listener.is_none());
     let routes = routes(&service, everywhere, reporter.clone())?;
     let for_peers = server.peer_listener.zip(peers.clone());
-    let Server { ready_lag_max, hung, leaving, probes, .. } = server;
-    let health = Health::named(reporter, stores, ready_lag_max, hung, leaving, probes).await;
+    let Server { ready_lag_max, hung, leaving, probes: Telling { answers, state }, .. } = server;
+    let telling = told::run(stores.clone(), state);
+    let telling = ending.clone().run_until_cancelled_owned(telling);
+    let health = Health::named(reporter, stores, ready_lag_max, hung, leaving, answers).await;
 
     let mut listening = JoinSet::new();
     for listener in server.listeners {
@@ -154,7 +157,7 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     };
     let tokens = door.follow_tokens(ending.clone());
     let health = health.follow(ending.clone());
-    tokio::join!(within_grace(listening, &ending), health, expiring, tokens);
+    tokio::join!(within_grace(listening, &ending), health, expiring, tokens, telling);
     service.tasks.close();
     service.tasks.wait().await;
     Ok(())

@@ -54,6 +54,7 @@ fn store_status(status: &Status, place: &Place<'_>, time: &RestoreTime, now: Now
         exact: status.exact,
         lag_records: lag(status),
         confirmed_age_ms: confirmed_age_ms(status, now),
+        horizon_ms: horizon_ms(status, now),
         writes_in_flight: u64::try_from(status.writes_in_flight).expect("lengths fit 64 bits"),
         reads_waiting: u64::try_from(status.awaits).expect("lengths fit 64 bits"),
         ignored_records: status.ignored,
@@ -156,6 +157,12 @@ fn confirmed_age_ms(status: &Status, now: Now) -> Option<u64> {
     (status.confirmed_at_ms > 0).then(|| now.wall_ms.saturating_sub(status.confirmed_at_ms))
 }
 
+/// Returns how long the copy may still be without a confirmation.
+fn horizon_ms(status: &Status, now: Now) -> Option<u64> {
+    let left = status.horizon?.left.saturating_sub(now.mono.saturating_sub(status.mono));
+    Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// Returns the progress of a restore that runs. Nothing is told of one that is over: its phase is.
 fn restore(status: &Status, time: &RestoreTime, now: Now) -> Option<v1::RestoreProgress> {
     let progress = restore_time::running(status)?;
@@ -198,7 +205,7 @@ fn warnings(
              no copy can be rebuilt from this log"
             )
         });
-    let late = restore.and_then(|restore| past_horizon(restore, status.horizon_in?));
+    let late = restore.and_then(|restore| past_horizon(restore, status.horizon?.left));
     let misplaced = misplaced(status.misplaced);
     let alone = restore.and_then(|restore| without_peer(restore, circumstances));
     let policy = policy.map(|warning| warning.to_string());

@@ -95,7 +95,7 @@ impl Watch {
     }
 }
 
-fn node_status(stores: &[Store]) -> NodeStatus {
+pub(super) fn node_status(stores: &[Store]) -> NodeStatus {
     let now = clock::now();
     NodeStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),

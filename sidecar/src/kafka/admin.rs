@@ -133,7 +133,7 @@ impl Admin {
         sink: LogSink,
     ) -> Result<Admin, ClientError> {
         let asking = Asking::begin(config, &inbox)?;
-        let troubles = Troubles::new(Arc::clone(&sink), topics.len());
+        let troubles = Troubles::new("admin", Arc::clone(&sink), topics.len());
         let (questions, asked) = (BTreeMap::new(), 0);
         let leaders = topics.iter().map(|_| Leaders::default()).collect();
         Ok(Admin {
@@ -378,6 +378,7 @@ impl Answer {
             Event::Deliveries(_)
             | Event::Error { .. }
             | Event::Log { .. }
+            | Event::Statistics(_)
             | Event::Created { .. } => None,
         }
     }

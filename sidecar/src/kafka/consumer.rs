@@ -95,7 +95,7 @@ impl Consumer {
             prefetch,
             counts,
             inbox,
-            troubles: Troubles::new(Arc::clone(&sink), names.len()),
+            troubles: Troubles::new("consumer", Arc::clone(&sink), names.len()),
             names,
             sink,
         })

@@ -102,7 +102,12 @@ impl Producer {
     /// A producer without a client: [`begin`](Producer::begin), or the first append, makes one.
     pub(super) fn new(parts: Parts) -> Producer {
         Producer {
-            troubles: Troubles::of_one(Arc::clone(&parts.sink), parts.store),
+            troubles: Troubles::of_one(
+                "producer",
+                Arc::clone(&parts.sink),
+                parts.store,
+                &parts.topic,
+            ),
             parts,
             ledger: Ledger::default(),
             held: Held::default(),

@@ -95,6 +95,9 @@ pub(super) const COMMON: &Settings = &[
     ("log.queue", "true"),
 ];
 
+/// How often a client tells of itself: a scrape is seldom older, and for hundreds of partitions it is a millisecond.
+const STATISTICS: (&str, &str) = ("statistics.interval.ms", "10000");
+
 pub(super) const PRODUCER: &Settings = &[
     // Order and no duplicates over hidden retries.
     ("enable.idempotence", "true"),
@@ -117,6 +120,7 @@ pub(super) const PRODUCER: &Settings = &[
     // is below Kafka's own default.
     ("message.max.bytes", "16777216"),
     ("compression.type", "lz4"),
+    STATISTICS,
 ];
 
 /// Bytes of records that leave together at most, before they are compressed. A broker refuses a batch that is larger
@@ -169,6 +173,7 @@ pub(super) const CONSUMER: &Settings = &[
     // What librdkafka hands over at a time. It does not count that as queued meanwhile, so that large records may be
     // queued twice. It is enough to ask the clock and lock seldom.
     ("consume.callback.max.messages", "256"),
+    STATISTICS,
 ];
 
 /// What all partitions together may have fetched ahead, where nothing else is said.

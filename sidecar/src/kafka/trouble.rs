@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ffi::CStr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::raw::{Code, Event};
 use super::settings::{TROUBLE_EVERY, TROUBLE_LOGGED_EVERY};
 use crate::index::StoreIndex;
 use crate::log::LogSink;
+use crate::telemetry::metrics;
 
 pub(super) fn kafka_error(code: Code, not_persisted: bool) -> KafkaError {
     KafkaError { code: code.0, name: code.name(), not_persisted }
@@ -55,19 +57,30 @@ pub(super) struct Troubles {
     stores: Range<usize>,
     told: Recent,
     logged: Recent,
+    statistics: metrics::Client,
 }
 
 impl Troubles {
-    pub(super) fn new(sink: LogSink, stores: usize) -> Troubles {
-        Troubles::of(sink, 0..stores)
+    /// `client`: its name in the metrics.
+    pub(super) fn new(client: &'static str, sink: LogSink, stores: usize) -> Troubles {
+        Troubles::of(metrics::Client::new(client, None), sink, 0..stores)
     }
 
-    pub(super) fn of_one(sink: LogSink, store: StoreIndex) -> Troubles {
-        Troubles::of(sink, store.0..store.0 + 1)
+    /// Of a client that works for this store alone.
+    pub(super) fn of_one(
+        client: &'static str,
+        sink: LogSink,
+        store: StoreIndex,
+        topic: &CStr,
+    ) -> Troubles {
+        let topic = topic.to_string_lossy().into_owned();
+        let statistics = metrics::Client::new(client, Some(topic));
+        Troubles::of(statistics, sink, store.0..store.0 + 1)
     }
 
-    fn of(sink: LogSink, stores: Range<usize>) -> Troubles {
+    fn of(statistics: metrics::Client, sink: LogSink, stores: Range<usize>) -> Troubles {
         Troubles {
+            statistics,
             sink,
             stores,
             told: Recent::new(TROUBLE_EVERY),
@@ -112,6 +125,7 @@ impl Troubles {
             Event::Log { level, facility, text } => {
                 tracing::debug!(target: "librdkafka", level, facility, "{text}");
             }
+            Event::Statistics(json) => self.statistics.tell(json),
             Event::Deliveries(_)
             | Event::Topic { .. }
             | Event::Cluster { .. }
@@ -165,7 +179,7 @@ mod tests {
         let (sender, told) = mpsc::channel();
         let sender = std::sync::Mutex::new(sender);
         let sink = move |store, event| sender.lock().unwrap().send((store, event)).unwrap();
-        let mut troubles = Troubles::new(std::sync::Arc::new(sink), 2);
+        let mut troubles = Troubles::new("consumer", std::sync::Arc::new(sink), 2);
         let down = Code(-187);
         for _ in 0..5 {
             troubles.of_client(down, "all brokers are down");

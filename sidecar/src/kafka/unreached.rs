@@ -69,6 +69,7 @@ fn hear(before: Option<Said>, event: &Event<'_>) -> Option<Said> {
         Event::Error { code, text } => (*code, &**text),
         Event::Log { facility, text, .. } if *facility == FAIL => (Code::TRANSPORT, logged(text)),
         Event::Log { .. }
+        | Event::Statistics(_)
         | Event::Deliveries(_)
         | Event::Topic { .. }
         | Event::Cluster { .. }

@@ -45,25 +45,47 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Bytes of all files below a directory.
+/// Bytes of all files below a directory. What is removed meanwhile has none.
 pub(crate) fn size(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let metadata = entry.metadata()?;
-        bytes += if metadata.is_dir() { size(&entry.path())? } else { metadata.len() };
+        let size = entry.metadata().and_then(|metadata| match metadata.is_dir() {
+            true => size(&entry.path()),
+            false => Ok(metadata.len()),
+        });
+        bytes += match size {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            size => size?,
+        };
     }
     Ok(bytes)
 }
 
+/// The room of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// What an unprivileged user may still write.
+    pub free: u64,
+    pub size: u64,
+}
+
 /// Bytes that an unprivileged user may still write.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    Ok(room(path)?.free)
+}
+
+/// The room of the file system that this is in.
+pub fn room(path: &Path) -> io::Result<Room> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: statvfs is plain numbers, for which zero is a value.
     let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: the path is a C string and the struct is writable; both outlive the call.
     match unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) } {
-        0 => Ok(stat.f_bavail.saturating_mul(stat.f_frsize)),
+        0 => Ok(Room {
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            size: stat.f_blocks.saturating_mul(stat.f_frsize),
+        }),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -75,7 +97,8 @@ mod tests {
     #[test]
     fn a_file_system_tells_its_free_space() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(free_bytes(dir.path()).unwrap() > 0);
+        let room = room(dir.path()).unwrap();
+        assert!(room.free > 0 && room.free <= room.size, "{room:?}");
         assert!(free_bytes(&dir.path().join("missing")).is_err());
     }
 }

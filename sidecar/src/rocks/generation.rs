@@ -12,7 +12,7 @@ use outrigger_core::offset::{Generation, Partition};
 use outrigger_core::store::{GenerationState, StoreError};
 use rocksdb::{
     BoundColumnFamily, ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options,
-    WaitForCompactOptions, WriteBatch, properties,
+    WaitForCompactOptions, WriteBatch, properties, properties::PropName,
 };
 
 use super::closing::Closing;
@@ -22,6 +22,7 @@ use super::latest::Latest;
 use super::lineage::LineageError;
 use super::options::{Changes, Shared, Use, checked_reads, column_family_name, unlogged, waiting};
 use super::{files, lineage, retention, row};
+use crate::telemetry::metrics::Vitals;
 
 /// A file that says which layout the database has, so that an unknown one is never opened.
 const FORMAT: &str = "FORMAT";
@@ -333,6 +334,28 @@ impl OpenGeneration {
         let family = self.column_family(partition);
         let files = self.db.property_int_value_cf(&family, properties::num_files_at_level(0))?;
         Ok(files.unwrap_or(0))
+    }
+
+    /// What the database tells of itself. What it does not know of a partition counts as nothing.
+    pub(super) fn vitals(&self) -> Vitals {
+        let of_database = |name: &PropName| self.db.property_int_value(name).ok().flatten();
+        let database = |name: &PropName| of_database(name).unwrap_or(0);
+        let partitions = Partition::all(self.partitions);
+        let partitions = partitions.map(|partition| {
+            let family = self.column_family(partition);
+            let of = |name: &PropName| self.db.property_int_value_cf(&family, name).ok().flatten();
+            let pending = of(properties::ESTIMATE_PENDING_COMPACTION_BYTES).unwrap_or(0);
+            (self.level_0_files(partition).unwrap_or(0), pending)
+        });
+        let partitions: Vec<_> = partitions.collect();
+        Vitals {
+            level_0_files: partitions.iter().map(|(files, _)| *files).max().unwrap_or(0),
+            pending_compaction_bytes: partitions.iter().map(|(_, bytes)| bytes).sum(),
+            is_stopped: database(properties::IS_WRITE_STOPPED) > 0,
+            delayed_bytes_per_second: database(properties::ACTUAL_DELAYED_WRITE_RATE),
+            cache_bytes: database(properties::BLOCK_CACHE_USAGE),
+            cache_bytes_max: database(properties::BLOCK_CACHE_CAPACITY),
+        }
     }
 
     pub(super) fn closing(&self) -> &Closing {

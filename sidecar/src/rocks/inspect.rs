@@ -3,6 +3,7 @@
 //! Only [`begin_fetch`], [`drop_quarantined`] and [`reset`] change anything.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use outrigger_core::topic::Identity;
 
 use super::data_dir::DataDir;
 use super::directory::{Owned, Quarantined, Roles, StoreDirectory};
-use super::generation;
 use super::options::Shared;
+use super::{files, generation};
 
 /// What `Open` would find of `store` in a data directory that no process writes to meanwhile.
 pub fn inspect(
@@ -57,6 +58,14 @@ pub fn size_in_use(data: &Path, store: &str) -> Result<Option<u64>, StoreError> 
         return Ok(None);
     }
     directory.size_in_use()
+}
+
+/// Bytes of everything that a store has on disk, what was set aside included; 0 where it has nothing.
+pub fn size_of(data: &Path, store: &str) -> io::Result<u64> {
+    match files::size(&data.join(store)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        size => size,
+    }
 }
 
 /// What the copy belongs to; none where there is no copy, or nobody can tell.

@@ -49,10 +49,10 @@ pub use closing::Closing;
 pub use data_dir::{DataDir, DataDirError};
 pub(crate) use directory::OWNER;
 pub use directory::Quarantined;
-pub use files::free_bytes;
+pub use files::{Room, free_bytes, room};
 pub use inspect::{
     begin_fetch, drop_quarantined, identity, inspect, owner, quarantined, reset, set_aside_bytes,
-    size_in_use,
+    size_in_use, size_of,
 };
 pub use lost::{LostFile, LostRows, lost_file, lost_files, unreported, write_lost};
 pub use options::{Resources, Shared};

@@ -16,6 +16,7 @@ use super::generation::{OpenGeneration, read_lineage};
 use super::merge::{Cursor, Merge};
 use super::options::checked_reads;
 use super::{lineage, row};
+use crate::telemetry::metrics::Vitals;
 
 pub(super) type OpenGenerations = BTreeMap<Generation, Arc<OpenGeneration>>;
 
@@ -44,6 +45,20 @@ impl GenerationViews {
         let pinned = self.pins.load().get(&pin).cloned()?;
         let parts: Option<Vec<_>> = pinned.parts.into_iter().collect();
         Some(PinnedView { generation: pinned.generation, parts: parts? })
+    }
+
+    /// How the open generations are, all together.
+    pub fn vitals(&self) -> Vitals {
+        let open = self.open.load();
+        open.values().map(|open| open.vitals()).fold(Vitals::default(), |all, one| Vitals {
+            level_0_files: all.level_0_files.max(one.level_0_files),
+            pending_compaction_bytes: all.pending_compaction_bytes + one.pending_compaction_bytes,
+            is_stopped: all.is_stopped || one.is_stopped,
+            delayed_bytes_per_second: all.delayed_bytes_per_second + one.delayed_bytes_per_second,
+            // They share it.
+            cache_bytes: one.cache_bytes,
+            cache_bytes_max: one.cache_bytes_max,
+        })
     }
 
     pub fn is_open(&self, generation: Generation) -> bool {

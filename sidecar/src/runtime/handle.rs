@@ -28,6 +28,7 @@ use super::door::Door;
 use super::inbox::{Input, Waiter};
 use super::snapshot::Snapshot;
 use crate::rocks::{Checkpoint, Closing};
+use crate::telemetry::metrics::Vitals;
 
 /// A clone is a reference to the same store.
 #[derive(Clone)]
@@ -98,6 +99,11 @@ impl StoreHandle {
 
     pub fn status(&self) -> Arc<Status> {
         self.door.status.borrow().clone()
+    }
+
+    /// Returns how the store's open databases are. Blocks on them for a moment.
+    pub fn vitals(&self) -> Vitals {
+        self.door.views.vitals()
     }
 
     /// Wakes after changes: at once for a phase or a stall, else a few times a second while something changes.

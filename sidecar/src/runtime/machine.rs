@@ -4,7 +4,7 @@
 //! reader that looks again finds a generation whose `Close` was sent, and no answer overtakes the state that it speaks
 //! of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -60,8 +60,8 @@ struct Hosted {
     node: Node,
     door: Arc<Door>,
     waiters: BTreeMap<RequestId, Waiter>,
-    /// Commands that were accepted and not answered, whether their callers still wait or not.
-    unanswered: BTreeSet<RequestId>,
+    /// Writes that were accepted and not answered, and since when, whether their callers still wait or not.
+    unanswered: BTreeMap<RequestId, Instant>,
     oldest_write: Pulse,
     notices: Notices,
     writes: Writes,
@@ -93,7 +93,7 @@ impl Machine {
             node,
             door,
             waiters: BTreeMap::new(),
-            unanswered: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
             oldest_write: Pulse::default(),
             status: StatusClock::default(),
         });
@@ -147,7 +147,7 @@ impl Machine {
                 let hosted = &mut self.hosted[store.0];
                 hosted.waiters.insert(id, waiter);
                 if matches!(command, Command::Write(_)) {
-                    hosted.unanswered.insert(id);
+                    hosted.unanswered.insert(id, Instant::now());
                 }
                 if matches!(command, Command::Drain) {
                     hosted.notices.drains();
@@ -206,6 +206,7 @@ impl Machine {
                 }
             }
         }
+        hosted.writes.shown(hosted.node.gate());
     }
 
     /// Tells each store what it may read, where that has changed: with the rate, or with the number of those that
@@ -234,7 +235,7 @@ impl Machine {
     fn publish_statuses(&mut self) {
         let now = clock::now().mono;
         for hosted in &mut self.hosted {
-            hosted.oldest_write.set(hosted.unanswered.first().map(|id| id.0));
+            hosted.oldest_write.set(hosted.unanswered.keys().next().map(|id| id.0));
             if hosted.status.due().is_some_and(|due| due <= now) {
                 hosted.status = StatusClock { published: now, ..StatusClock::default() };
                 hosted.door.status.send_replace(Arc::new(hosted.node.status()));
@@ -255,10 +256,10 @@ impl Machine {
 
 impl Hosted {
     fn reply(&mut self, id: RequestId, reply: Reply) {
-        if let Reply::Written { outcomes, .. } = &reply {
-            self.writes.answered(outcomes);
+        let began = self.unanswered.remove(&id);
+        if let (Reply::Written { outcomes, .. }, Some(began)) = (&reply, began) {
+            self.writes.answered(outcomes, began);
         }
-        self.unanswered.remove(&id);
         if let Some(Waiter { answer, permit }) = self.waiters.remove(&id) {
             // Perhaps nobody is there any more: a write is not stopped when its caller leaves.
             let _gone = answer.send(reply);

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::probes::{Probe, Told};
+use crate::probes::{Probe, Probes};
 
 /// Where no watchdog is asked for, nothing has to be told this often.
 const NEVER: Duration = Duration::from_secs(24 * 3_600);
@@ -21,7 +22,7 @@ pub(super) struct Manager {
 }
 
 impl Manager {
-    pub(super) fn serving(probes: Told) -> Manager {
+    pub(super) fn serving(probes: watch::Receiver<Probes>) -> Manager {
         tell(&[NotifyState::Ready]);
         let telling: JoinHandle<()> = tokio::spawn(follow(probes));
         Manager { _telling: AbortOnDropHandle::new(telling) }
@@ -33,7 +34,7 @@ impl Manager {
     }
 }
 
-async fn follow(mut probes: Told) {
+async fn follow(mut probes: watch::Receiver<Probes>) {
     // Two signs of life in each of its periods.
     let every = sd_notify::watchdog_enabled().map_or(NEVER, |period| period / 2);
     let mut signs = tokio::time::interval(every);

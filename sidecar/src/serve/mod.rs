@@ -82,7 +82,7 @@ pub(crate) async fn run(
     let mut sidecar = claims.start(inbox, Box::new(log)).map_err(ServeError::System)?;
     let _watches = absence::watch(&config, sidecar.handles(), &news);
     announce(&config, &sidecar);
-    let manager = Manager::serving(told);
+    let manager = Manager::serving(told.answers);
     let failed = until_the_drain(&mut sidecar, &mut signals, config.drain_delay).await;
     manager.stopping();
     tokio::select! {

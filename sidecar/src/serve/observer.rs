@@ -7,7 +7,7 @@ use std::time::Duration;
 use outrigger_core::offset::Generation;
 
 use crate::rocks;
-use crate::runtime::{StoreHandle, StoreSpec, clock};
+use crate::runtime::{StoreHandle, clock};
 use crate::telemetry::{self, metrics};
 
 /// How often it tells: scrapes are seconds apart.
@@ -28,14 +28,15 @@ pub(super) async fn run(stores: Vec<StoreHandle>) {
     loop {
         ticks.tick().await;
         metrics::log_lines_dropped(telemetry::lines_dropped());
+        metrics::process();
         for store in &stores {
             metrics::status(&store.status(), clock::now());
         }
     }
 }
 
-/// Tells what is set aside on disk until it is aborted.
-pub(super) async fn run_on_disk(data: PathBuf, stores: Vec<StoreSpec>) {
+/// Tells how disk and databases are, and what is set aside, until it is aborted.
+pub(super) async fn run_on_disk(data: PathBuf, stores: Vec<StoreHandle>) {
     let mut ticks = tokio::time::interval(INTERVAL_OF_DISK);
     let mut known = (Measured::new(), Counted::new());
     loop {
@@ -48,12 +49,20 @@ pub(super) async fn run_on_disk(data: PathBuf, stores: Vec<StoreSpec>) {
 
 fn look(
     data: &Path,
-    stores: &[StoreSpec],
+    stores: &[StoreHandle],
     (mut measured, mut counted): (Measured, Counted),
 ) -> (Measured, Counted) {
-    for StoreSpec { name, .. } in stores {
+    if let Ok(rocks::Room { free, size }) = rocks::room(data) {
+        metrics::disk(free, size);
+    }
+    for store in stores {
+        let name = store.name();
+        metrics::vitals(name, &store.vitals());
+        if let Ok(bytes) = rocks::size_of(data, name) {
+            metrics::store_bytes(name, bytes);
+        }
         // What cannot be read now keeps its last value; the store itself tells when its disk fails.
-        let of_store = measured.entry(name.clone()).or_default();
+        let of_store = measured.entry(name.to_owned()).or_default();
         if let Ok(bytes) = rocks::set_aside_bytes(data, name, of_store) {
             metrics::set_aside(name, bytes);
         }

@@ -133,12 +133,13 @@ impl Claims {
         let SidecarConfig { stores, access, limits, resources, restore_rate, patience, .. } =
             config;
         let taker = Taker::new(&peer, data.path());
-        let on_disk = observer::run_on_disk(data.path().to_owned(), stores.clone());
+        let data_path = data.path().to_owned();
         let config = RuntimeConfig { stores, limits, resources, restore_rate, taker, patience };
         let runtime = Runtime::start(config, data, inbox, log)?;
         let release = Release::default();
         let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
         let observing = tokio::spawn(observer::run(runtime.handles()));
+        let on_disk = observer::run_on_disk(data_path, runtime.handles());
         let renewing = renewals.into_iter().map(|renewal| tokio::spawn(renewal.run()));
         let observers = [observing, tokio::spawn(on_disk)].into_iter().chain(renewing).collect();
         // Whoever gets through to this listener is a node; elsewhere only the secret tells nodes from others.

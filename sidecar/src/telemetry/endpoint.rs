@@ -1,16 +1,20 @@
-//! The endpoint for whoever watches over the node: a page of metrics for Prometheus, and a page for each probe, in plain
-//! HTTP, for that is all that an orchestrator speaks. No page holds data of the stores.
+//! The endpoint for whoever watches over the node: a page of metrics for Prometheus, a page for each probe, and one for
+//! people, in plain HTTP, for that is all that an orchestrator speaks. No page holds data of the stores.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as Socket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -19,7 +23,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
+use super::metrics;
 use crate::probes::{Probe, Told};
+use crate::shown;
 
 /// The path at which Prometheus looks when it is not told otherwise.
 const PATH: &str = "/metrics";
@@ -43,11 +49,22 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// The pause after a failed accept: without descriptors or memory it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The page for people, and the state that it shows.
+const PAGE_PATH: &str = "/";
+const STATE_PATH: &str = "/status.json";
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// It needs nothing from anywhere, and whatever a node says of itself is shown as text.
+const STATUS_PAGE: &str = include_str!("page.html");
+
 /// What is there to be read.
 #[derive(Clone)]
-struct Pages {
-    metrics: PrometheusHandle,
-    probes: Told,
+pub(super) struct Pages {
+    pub(super) metrics: PrometheusHandle,
+    pub(super) told: Told,
+    pub(super) peers: Arc<[String]>,
 }
 
 /// The endpoint; it ends when this is dropped.
@@ -64,17 +81,14 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl MetricsEndpoint {
-    pub(super) fn start(
-        listener: TcpListener,
-        pages: PrometheusHandle,
-        probes: Told,
-    ) -> MetricsEndpoint {
-        let serving = tokio::spawn(serve(listener, Pages { metrics: pages.clone(), probes }));
+    pub(super) fn start(listener: TcpListener, pages: Pages) -> MetricsEndpoint {
+        let metrics = pages.metrics.clone();
+        let serving = tokio::spawn(serve(listener, pages));
         let upkeep = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(UPKEEP);
             loop {
                 ticks.tick().await;
-                pages.run_upkeep();
+                metrics.run_upkeep();
             }
         });
         MetricsEndpoint { tasks: [serving, upkeep] }
@@ -132,9 +146,9 @@ async fn answer(stream: TcpStream, pages: Pages) {
 impl Pages {
     fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         let probe = Probe::ALL.into_iter().find(|probe| probe.path() == path);
-        if path != PATH && probe.is_none() {
+        if probe.is_none() && ![PATH, PAGE_PATH, STATE_PATH].contains(&path) {
             let words = format!(
-                "nothing is here: the metrics are at {PATH}, answers to probes at {}\n",
+                "nothing is here: the metrics are at {PATH}, answers to probes at {}, a page for people at {PAGE_PATH}\n",
                 Probe::ALL.map(Probe::path).join(", ")
             );
             return response(StatusCode::NOT_FOUND, (CONTENT_TYPE, WORDS), words);
@@ -143,11 +157,50 @@ impl Pages {
             let allowed = (ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response(StatusCode::METHOD_NOT_ALLOWED, allowed, "GET it\n".to_owned());
         }
-        match probe {
-            None => response(StatusCode::OK, (CONTENT_TYPE, PAGE), self.metrics.render()),
-            Some(probe) => told(self.probes.borrow().against(probe)),
+        match (probe, path) {
+            (Some(probe), _) => told(self.told.answers.borrow().against(probe)),
+            (None, PAGE_PATH) => status_page(),
+            (None, STATE_PATH) => {
+                response(StatusCode::OK, (CONTENT_TYPE, JSON), self.state().to_string())
+            }
+            (None, _) => response(StatusCode::OK, (CONTENT_TYPE, PAGE), self.scrape()),
         }
     }
+
+    fn scrape(&self) -> String {
+        let mut text = self.metrics.render();
+        metrics::latency::write(&mut text);
+        text
+    }
+
+    fn state(&self) -> serde_json::Value {
+        let mut state = shown::json::node(&self.told.state.borrow());
+        let answers = self.told.answers.borrow();
+        let about = [
+            ("not_ready", &answers.not_ready[..]),
+            ("not_live", &answers.not_live),
+            ("peers", &self.peers),
+        ];
+        for (name, lines) in about {
+            state[name] = lines.into();
+        }
+        state
+    }
+}
+
+fn status_page() -> Response<Full<Bytes>> {
+    let mut page = response(StatusCode::OK, (CONTENT_TYPE, HTML), STATUS_PAGE.to_owned());
+    let headers = page.headers_mut();
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    );
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    page
 }
 
 fn told(against: &[String]) -> Response<Full<Bytes>> {
@@ -173,15 +226,17 @@ fn response(
 #[cfg(test)]
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
+    use outrigger_proto::v1::{NodeStatus, StoreStatus};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::sync::watch;
 
     use super::*;
     use crate::probes::Probes;
 
     fn pages(probes: Probes) -> Pages {
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        Pages { metrics, probes: watch::channel(probes).1 }
+        let telling = Probes::untold();
+        telling.answers.send_replace(probes);
+        Pages { metrics, told: telling.subscribe(), peers: Arc::new([]) }
     }
 
     #[test]
@@ -192,7 +247,10 @@ mod tests {
         assert_eq!(status(Method::HEAD, "/metrics"), 200);
         assert_eq!(status(Method::POST, "/metrics"), 405);
         assert_eq!(status(Method::POST, "/live"), 405);
-        for path in ["/", "/metrics/", "/metric", "/health", "/metrics/x", "/live/"] {
+        assert_eq!(status(Method::GET, "/"), 200);
+        assert_eq!(status(Method::GET, "/status.json"), 200);
+        assert_eq!(status(Method::POST, "/"), 405);
+        for path in ["/index.html", "/metrics/", "/metric", "/health", "/metrics/x", "/live/"] {
             assert_eq!(status(Method::GET, path), 404, "{path}");
         }
     }
@@ -217,14 +275,12 @@ mod tests {
     async fn it_answers_one_request_after_another_on_one_connection() {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        let pages = PrometheusBuilder::new().build_recorder().handle();
-        let (_telling, told) = watch::channel(Probes::starting());
-        let _endpoint = MetricsEndpoint::start(listener, pages, told);
+        let _endpoint = MetricsEndpoint::start(listener, pages(Probes::starting()));
         let mut stream = TcpStream::connect(address).await.unwrap();
         for (path, close, status) in
             [("/metrics", "", "200"), ("/x", "connection: close\r\n", "404")]
         {
-            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{close}\r\n");
+            let request = format!("HEAD {path} HTTP/1.1\r\nhost: x\r\n{close}\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut start = [0; 12];
             stream.read_exact(&mut start).await.unwrap();
@@ -235,14 +291,37 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn the_state_is_what_status_tells_and_names_are_no_markup() {
+        let telling = Probes::untold();
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let peers = ["http://b:7400".to_owned()].into();
+        let pages = Pages { metrics, told: telling.subscribe(), peers };
+        let warning = "</script><img src=x onerror=alert(1)>";
+        let store = StoreStatus {
+            store: "notes".to_owned(),
+            warnings: vec![warning.to_owned()],
+            ..StoreStatus::default()
+        };
+        telling.state.send_replace(NodeStatus { version: "7".to_owned(), stores: vec![store] });
+        let state = pages.state();
+        assert_eq!((&state["version"], &state["peers"][0]), (&"7".into(), &"http://b:7400".into()));
+        assert_eq!(state["stores"][0]["warnings"][0], warning);
+        assert_eq!(state["not_ready"][0], "the node begins");
+        // The page takes whatever comes as text, and has no other way to show it.
+        assert!(!STATUS_PAGE.contains("innerHTML") && !STATUS_PAGE.contains("insertAdjacent"));
+        assert!(!STATUS_PAGE.contains("http://") && !STATUS_PAGE.contains("https://"));
+        let page = pages.respond(&Method::GET, "/");
+        let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    }
+
     /// A probe that is not answered has the node restarted.
     #[tokio::test]
     async fn whoever_keeps_places_and_asks_nothing_keeps_nobody_out() {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
-        let pages = PrometheusBuilder::new().build_recorder().handle();
-        let (_telling, told) = watch::channel(Probes::starting());
-        let _endpoint = MetricsEndpoint::start(listener, pages, told);
+        let _endpoint = MetricsEndpoint::start(listener, pages(Probes::starting()));
         let mut silent = Vec::new();
         for _ in 0..2 * CONNECTIONS_MAX {
             silent.push(TcpStream::connect(address).await.unwrap());
@@ -254,7 +333,7 @@ mod tests {
         assert_eq!(&start[9..], b"200");
     }
 
-    /// Reads to the end of the headers: the empty page has no body.
+    /// Reads to the end of the headers: an answer to HEAD has no body.
     async fn skip_headers(stream: &mut TcpStream) {
         let mut seen = Vec::new();
         while !seen.ends_with(b"\r\n\r\n") {

@@ -1,90 +1,35 @@
-//! Every metric, named once, with what it counts and its unit; and how each is recorded.
+//! How each metric is recorded; `table` names them all.
 //!
 //! Names and labels are a contract with dashboards and alerts. Those of a store are labelled by
 //! `store`; none is labelled by key or request. Without a metrics endpoint recording costs next to nothing.
 
-use std::time::Duration;
+mod kafka;
+pub(super) mod latency;
+mod node;
+mod table;
 
-use ::metrics::{Counter, Unit, counter, describe_counter, describe_gauge, gauge};
+use std::time::{Duration, Instant};
+
+use ::metrics::{Counter, counter, gauge};
+use outrigger_core::gate::Gate;
 use outrigger_core::node::{Notice, Outcome, Status};
 use outrigger_core::phase::{Cause, Phase, Refusal};
 use outrigger_core::stall::StallKind;
 use outrigger_core::time::Now;
-use outrigger_proto::v1::Reason;
+use outrigger_proto::v1::{NodeStatus, Phase as SaidPhase, Reason, StoreStatus};
 
-struct Metric {
-    name: &'static str,
-    kind: Kind,
-    unit: Unit,
-    description: &'static str,
-}
+use self::latency::Waits;
+use self::table::*;
 
-enum Kind {
-    Counter,
-    Gauge,
-}
+pub use self::kafka::{Client, Statistics};
+pub use self::latency::OpenCall;
+pub use self::node::{Vitals, disk, process, store_bytes, vitals};
+pub(super) use self::table::describe;
 
-macro_rules! metrics {
-    ($($constant:ident = $name:literal, $kind:ident, $unit:ident, $description:literal;)*) => {
-        $(const $constant: &str = $name;)*
-        const ALL: &[Metric] = &[$(Metric {
-            name: $name,
-            kind: Kind::$kind,
-            unit: Unit::$unit,
-            description: $description,
-        }),*];
-    };
-}
-
-metrics! {
-    BUILD = "outrigger_build_info", Gauge, Count, "1, with the versions of the binary as labels";
-    PHASE = "outrigger_phase", Gauge, Count, "1 for the phase that the store is in, 0 for the others";
-    STALL = "outrigger_stall", Gauge, Count, "1 for the stall that holds the store up, 0 for the others";
-    STALLS = "outrigger_stalls_total", Counter, Count, "stalls that began, by name";
-    REFUSALS = "outrigger_refusals_total", Counter, Count, "times that the store began to refuse, by reason";
-    POSITION = "outrigger_position", Gauge, Count, "position of the copy, by partition: everything below it is applied";
-    DURABLE = "outrigger_position_durable", Gauge, Count, "position that survives a crash of the machine, by partition";
-    LOG_END = "outrigger_log_end", Gauge, Count, "high watermark as last heard, by partition";
-    LAG = "outrigger_lag_offsets", Gauge, Count, "offsets between the copy and the end of the log, all partitions";
-    AGE = "outrigger_confirmed_age_seconds", Gauge, Seconds, "since the copy was last known to hold everything";
-    EXACT = "outrigger_exact", Gauge, Count, "1 while the copy equals the log's state at its position, else 0";
-    RESTORE_RECORDS = "outrigger_restore_records", Gauge, Count, "records read since the last restore began, what followed it included";
-    RESTORE_BYTES = "outrigger_restore_bytes", Gauge, Bytes, "keys and values read since the last restore began, what followed it included";
-    RESTORES = "outrigger_restores_total", Counter, Count, "restores that began, by cause";
-    WRITES = "outrigger_writes_total", Counter, Count, "writes answered, by outcome";
-    IN_FLIGHT = "outrigger_writes_in_flight", Gauge, Count, "writes accepted and not answered yet";
-    FAILURES = "outrigger_failures_total", Counter, Count, "calls and items of streams answered with an error, by reason";
-    MISPLACED = "outrigger_misplaced_records_total", Counter, Count, "records ignored: in another partition than their key's";
-    KEYLESS = "outrigger_keyless_records_total", Counter, Count, "records ignored: without a key";
-    QUARANTINED = "outrigger_quarantined_generations_total", Counter, Count, "damaged copies set aside";
-    PEERS_FAILED = "outrigger_peers_failed_total", Counter, Count, "copies that were asked of peers, and none gave";
-    PEER_TAKEN = "outrigger_peer_bytes_taken_total", Counter, Bytes, "bytes of copies that came from peers";
-    PEER_GIVEN = "outrigger_peer_bytes_given_total", Counter, Bytes, "bytes of copies that peers were given";
-    PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked as peers without the peers' secret";
-    READS_FORWARDED = "outrigger_reads_forwarded_total", Counter, Count, "reads that peers were asked because the copy was not READY, by store and whether one answered: yes, no";
-    TOKENS_UNFIT = "outrigger_tokens_file_unfit", Gauge, Count, "1 while tokens_file cannot be used, and the tokens that it had last are good, else 0";
-    CONNECTIONS = "outrigger_connections", Gauge, Count, "callers' connections that are open, by listener";
-    CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, stuck, displaced, handshake, expired";
-    LOG_LINES_DROPPED = "outrigger_log_lines_dropped_total", Counter, Count, "lines of the log that were not written: nobody read standard error, or not fast enough";
-    ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
-    LOST_ROWS = "outrigger_lost_rows", Gauge, Count, "keys in the files that tell what the log lost";
-    POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
-    CERTIFICATE = "outrigger_kafka_certificate_expiry_timestamp_seconds", Gauge, Seconds, "when what this setting of [kafka] names ends, by setting, since the Unix epoch: of its own certificates the first, of authorities the last";
-    TLS_CERTIFICATE = "outrigger_tls_certificate_expiry_timestamp_seconds", Gauge, Seconds, "when what this setting of TLS names ends, by setting, since the Unix epoch: of its own certificates the first, of authorities the last";
-    TLS_REFUSED = "outrigger_tls_files_refused", Gauge, Count, "1 while the files of TLS of a listener are of no use and what they were before is used, else 0";
-    HUNG = "outrigger_hung", Gauge, Count, "1 for a thread or a store's writes that do not go on, else 0: liveness goes by it";
-}
-
-/// Tells the recorder what each metric is. It is called once, after the recorder is installed.
-pub(super) fn describe() {
-    for Metric { name, kind, unit, description } in ALL {
-        match kind {
-            Kind::Counter => describe_counter!(*name, *unit, *description),
-            Kind::Gauge => describe_gauge!(*name, *unit, *description),
-        }
-    }
-    let (_number, librdkafka) = rdkafka::util::get_rdkafka_version();
-    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "librdkafka" => librdkafka).set(1.0);
+/// The names of all metrics of ours.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|metric| metric.name)
 }
 
 /// Sets the bytes that what was set aside of a store takes.
@@ -191,9 +136,46 @@ pub fn status(status: &Status, now: Now) {
     gauge!(EXACT, "store" => store.clone()).set(one_if(status.exact));
     let in_flight = u64::try_from(status.writes_in_flight).expect("a count fits 64 bits");
     gauge!(IN_FLIGHT, "store" => store.clone()).set(float(in_flight));
+    let waiting = u64::try_from(status.awaits).expect("a count fits 64 bits");
+    gauge!(WAITING, "store" => store.clone()).set(float(waiting));
+    let since = now.mono.saturating_sub(status.mono);
+    let horizon = status.horizon.map(|horizon| [horizon.left.saturating_sub(since), horizon.of]);
+    let [left, of] = horizon.map_or([f64::NAN; 2], |horizon| horizon.map(|of| of.as_secs_f64()));
+    gauge!(HORIZON, "store" => store.clone()).set(left);
+    gauge!(HORIZON_MAX, "store" => store.clone()).set(of);
     if let Some(progress) = &status.progress {
         gauge!(RESTORE_RECORDS, "store" => store.clone()).set(float(progress.records));
         gauge!(RESTORE_BYTES, "store" => store.clone()).set(float(progress.bytes));
+    }
+}
+
+/// Records how far the restores of all stores are, as Status tells it.
+pub fn restores(node: &NodeStatus) {
+    for store in &node.stores {
+        let (fraction, to_go) = restore(store);
+        gauge!(RESTORE_FRACTION, "store" => store.store.clone()).set(fraction);
+        gauge!(RESTORE_TO_GO, "store" => store.store.clone()).set(to_go);
+    }
+}
+
+fn restore(store: &StoreStatus) -> (f64, f64) {
+    match &store.restore {
+        Some(restore) => {
+            (restore.fraction.unwrap_or(f64::NAN), restore.eta_seconds.map_or(f64::NAN, float))
+        }
+        None if store.phase() == SaidPhase::Ready => (1.0, 0.0),
+        None => (f64::NAN, f64::NAN),
+    }
+}
+
+/// Makes what is counted of a store, at 0: a counter that begins with its first event shows no increase.
+fn begin(store: &str) {
+    let count = |name: &'static str| counter!(name, "store" => store.to_owned()).increment(0);
+    for name in [MISPLACED, KEYLESS, QUARANTINED, POSITIONS_LOST, PEERS_FAILED] {
+        count(name);
+    }
+    for kind in StallKind::ALL {
+        counter!(STALLS, "store" => store.to_owned(), "stall" => kind.name()).increment(0);
     }
 }
 
@@ -230,20 +212,24 @@ pub struct Writes {
     appended: Counter,
     did_not_happen: Counter,
     unknown: Counter,
+    waits: Waits,
 }
 
 impl Writes {
     /// Finds the counters of a store. It is called after the recorder is installed.
     pub fn of(store: &str) -> Writes {
+        begin(store);
         let outcome = |outcome: &'static str| counter!(WRITES, "store" => store.to_owned(), "outcome" => outcome);
         Writes {
             appended: outcome("appended"),
             did_not_happen: outcome("did_not_happen"),
             unknown: outcome("unknown"),
+            waits: Waits::of(store),
         }
     }
 
-    pub fn answered(&self, outcomes: &[Outcome]) {
+    /// The writes of a call, which was accepted at `began`, are answered.
+    pub fn answered(&mut self, outcomes: &[Outcome], began: Instant) {
         for outcome in outcomes {
             match outcome {
                 Outcome::Appended(_) => self.appended.increment(1),
@@ -251,6 +237,12 @@ impl Writes {
                 Outcome::Unknown(_) => self.unknown.increment(1),
             }
         }
+        self.waits.answered(outcomes, began);
+    }
+
+    /// Readers see this from now on.
+    pub fn shown(&mut self, gate: &Gate) {
+        self.waits.shown(gate);
     }
 }
 
@@ -301,177 +293,5 @@ fn float(number: u64) -> f64 {
 
 #[cfg(test)]
 mod documented_tests;
-
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use metrics_exporter_prometheus::PrometheusBuilder;
-    use outrigger_core::node::{PartitionStatus, Stall};
-    use outrigger_core::offset::{Generation, Offset, Partition, Revision};
-    use outrigger_core::phase::PolicyFault;
-    use outrigger_core::store::Why;
-
-    use super::*;
-
-    /// Returns what Prometheus would read after `record`.
-    fn scraped(record: impl FnOnce()) -> String {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        ::metrics::with_local_recorder(&recorder, record);
-        handle.render()
-    }
-
-    fn assert_has(text: &str, lines: &[&str]) {
-        for line in lines {
-            assert!(text.lines().any(|found| found == *line), "{line} in\n{text}");
-        }
-    }
-
-    fn restoring() -> Status {
-        let partition = PartitionStatus {
-            applied: Offset(70),
-            durable: Offset(60),
-            target: Offset(90),
-            log_start: Offset(0),
-            high_watermark: Offset(100),
-            exact_from: Offset(90),
-            epoch: None,
-        };
-        let stall =
-            Stall { kind: StallKind::StoreFull, detail: String::new(), since: Duration::ZERO };
-        Status {
-            store: "s".to_owned(),
-            phase: Phase::Restoring(Cause::Empty),
-            stalls: vec![stall],
-            identity: None,
-            policy: None,
-            served: None,
-            live: None,
-            exact: false,
-            confirmed_at_ms: 1_000,
-            partitions: vec![partition.clone(), partition],
-            progress: None,
-            restore_rate: None,
-            horizon_in: None,
-            writes_in_flight: 3,
-            awaits: 0,
-            pins: 0,
-            ignored: 0,
-            misplaced: 0,
-            mono: Duration::ZERO,
-        }
-    }
-
-    #[test]
-    fn a_status_becomes_gauges() {
-        let now = Now { mono: Duration::ZERO, wall_ms: 3_500 };
-        let text = scraped(|| status(&restoring(), now));
-        assert_has(
-            &text,
-            &[
-                r#"outrigger_phase{store="s",phase="RESTORING"} 1"#,
-                r#"outrigger_phase{store="s",phase="READY"} 0"#,
-                r#"outrigger_stall{store="s",stall="store_full"} 1"#,
-                r#"outrigger_stall{store="s",stall="log_unreachable"} 0"#,
-                r#"outrigger_position{store="s",partition="1"} 70"#,
-                r#"outrigger_position_durable{store="s",partition="0"} 60"#,
-                r#"outrigger_log_end{store="s",partition="0"} 100"#,
-                r#"outrigger_lag_offsets{store="s"} 60"#,
-                r#"outrigger_confirmed_age_seconds{store="s"} 2.5"#,
-                r#"outrigger_exact{store="s"} 0"#,
-                r#"outrigger_writes_in_flight{store="s"} 3"#,
-            ],
-        );
-    }
-
-    #[test]
-    fn every_phase_has_its_gauge() {
-        let refused = Refusal::Policy(PolicyFault::Cleanup("delete".to_owned()));
-        let phases = [
-            Phase::Opening,
-            Phase::Restoring(Cause::Resume),
-            Phase::CatchingUp,
-            Phase::Ready,
-            Phase::Refused(refused),
-            Phase::Stopped,
-        ];
-        let names: BTreeSet<&str> = phases.iter().map(Phase::name).collect();
-        assert_eq!(names, BTreeSet::from(PHASES));
-    }
-
-    #[test]
-    fn what_happens_is_counted_by_name() {
-        let why = String::new();
-        let lost = Notice::PositionLost { partition: Partition(0), position: Offset(1) };
-        let notices = [
-            Notice::Phase(Phase::Restoring(Cause::PastHorizon)),
-            Notice::Phase(Phase::Refused(Refusal::Policy(PolicyFault::Cleanup(why.clone())))),
-            Notice::StallBegan { kind: StallKind::TopicGone, detail: why.clone() },
-            Notice::Ignored { partition: Partition(0), misplaced: 2, keyless: 1 },
-            Notice::Quarantined { generation: Generation(1), why: Why::Damaged(why) },
-            lost,
-        ];
-        let appended = Outcome::Appended(Revision { partition: Partition(0), offset: Offset(0) });
-        let text = scraped(|| {
-            for each in &notices {
-                notice("s", each);
-            }
-            Writes::of("s").answered(&[appended.clone(), appended]);
-            failed(Reason::KeyTooLarge);
-            set_aside("s", 4_096);
-            lost_rows("s", 3);
-            taken_from_peer("s", 10);
-            given_to_peers("s", 5);
-            given_to_peers("s", 6);
-            refused_to_peer();
-            read_forwarded("s", true);
-            tokens_unfit(true);
-            hung("core", true);
-            log_lines_dropped(7);
-            connections("tcp", 2);
-            connection_closed("socket", "silent");
-        });
-        assert_has(
-            &text,
-            &[
-                r#"outrigger_restores_total{store="s",cause="past_horizon"} 1"#,
-                r#"outrigger_refusals_total{store="s",reason="policy"} 1"#,
-                r#"outrigger_stalls_total{store="s",stall="topic_gone"} 1"#,
-                r#"outrigger_misplaced_records_total{store="s"} 2"#,
-                r#"outrigger_keyless_records_total{store="s"} 1"#,
-                r#"outrigger_quarantined_generations_total{store="s"} 1"#,
-                r#"outrigger_positions_lost_total{store="s"} 1"#,
-                r#"outrigger_writes_total{store="s",outcome="appended"} 2"#,
-                r#"outrigger_writes_total{store="s",outcome="unknown"} 0"#,
-                r#"outrigger_failures_total{reason="key_too_large"} 1"#,
-                r#"outrigger_quarantined_bytes{store="s"} 4096"#,
-                r#"outrigger_lost_rows{store="s"} 3"#,
-                r#"outrigger_peer_bytes_taken_total{store="s"} 10"#,
-                r#"outrigger_peer_bytes_given_total{store="s"} 11"#,
-                "outrigger_peer_refusals_total 1",
-                r#"outrigger_hung{work="core"} 1"#,
-                "outrigger_log_lines_dropped_total 7",
-                r#"outrigger_connections{listener="tcp"} 2"#,
-                r#"outrigger_connections_closed_total{listener="socket",why="silent"} 1"#,
-            ],
-        );
-    }
-
-    #[test]
-    fn names_are_unique_and_counters_say_total() {
-        let names: BTreeSet<&str> = ALL.iter().map(|metric| metric.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        for Metric { name, kind, .. } in ALL {
-            let counter = matches!(kind, Kind::Counter);
-            assert_eq!(name.ends_with("_total"), counter, "{name}");
-        }
-    }
-
-    #[test]
-    fn large_numbers_keep_their_value() {
-        for number in [0, 1, u64::from(u32::MAX) + 1, (1 << 53) - 1] {
-            assert_eq!(format!("{}", float(number)), number.to_string());
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,9 @@
 //! Both are set up once per process, by commands that run a node. Nothing here is needed for
 //! correctness, and no other module names a metric.
 
+pub(crate) mod alerts;
 mod endpoint;
+mod histogram;
 mod logging;
 pub mod metrics;
 mod named;
@@ -12,6 +14,7 @@ use std::net::SocketAddr;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use self::endpoint::Pages;
 use crate::probes::Told;
 
 pub use self::endpoint::MetricsEndpoint;
@@ -28,10 +31,15 @@ pub enum MetricsError {
     Install { detail: String },
 }
 
-/// Serves metrics and the answers to probes on `address`. The port is bound before this returns.
+/// Serves metrics, the answers to probes and the status page on `address`. The port is bound before this returns.
+/// `peers`: the addresses of the nodes that are asked for copies.
 ///
 /// It must be called on a tokio runtime, once in a process.
-pub fn start_metrics(address: SocketAddr, probes: Told) -> Result<MetricsEndpoint, MetricsError> {
+pub fn start_metrics(
+    address: SocketAddr,
+    told: Told,
+    peers: Vec<String>,
+) -> Result<MetricsEndpoint, MetricsError> {
     let listener = endpoint::bind(address)
         .map_err(|error| MetricsError::Listen { address, detail: error.to_string() })?;
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -39,5 +47,6 @@ pub fn start_metrics(address: SocketAddr, probes: Told) -> Result<MetricsEndpoin
     ::metrics::set_global_recorder(recorder)
         .map_err(|error| MetricsError::Install { detail: error.to_string() })?;
     metrics::describe();
-    Ok(MetricsEndpoint::start(listener, pages, probes))
+    metrics_process::Collector::default().describe();
+    Ok(MetricsEndpoint::start(listener, Pages { metrics: pages, told, peers: peers.into() }))
 }

@@ -13,6 +13,7 @@ mod log_client;
 mod log_conformance;
 mod readme;
 mod real;
+mod seen;
 mod site;
 mod starter;
 mod store_conformance;

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::horizon::Horizon;
 use crate::offset::{Epoch, Generation, Offset};
 use crate::peer::Transfer;
 use crate::phase::{Cause, Phase};
@@ -29,8 +30,8 @@ pub struct Status {
     pub progress: Option<Progress>,
     /// Bytes per second that a restore may read; none: as fast as it can.
     pub restore_rate: Option<NonZeroU64>,
-    /// How long batches may still be applied unless the end is confirmed before: the tombstone horizon.
-    pub horizon_in: Option<Duration>,
+    /// Of the copy that the log is applied to; while there is none, of the one that reads see.
+    pub horizon: Option<Horizon>,
     pub writes_in_flight: usize,
     pub awaits: usize,
     /// Pins, those under way included.
@@ -93,7 +94,10 @@ impl Node {
                 .unwrap_or_default(),
             progress: stage.progress(),
             restore_rate: shared.throttle.rate(),
-            horizon_in: reading.and_then(|reading| reading.horizon_in(shared)),
+            horizon: match reading {
+                Some(reading) => reading.horizon(shared),
+                None => stage.served().map(|served| served.horizon(shared)),
+            },
             writes_in_flight: shared.writes.len(),
             awaits: shared.awaits.len(),
             pins: reading.map_or(0, |reading| reading.pins.len()),

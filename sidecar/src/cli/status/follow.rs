@@ -10,11 +10,12 @@ use outrigger_client::proto::v1::Phase;
 use outrigger_client::{Client, Error as CallError, ErrorKind, NodeStatus, StoreStatus};
 use terminal_size::{Width, terminal_size_of};
 
-use super::{FOLLOW_INTERVAL, json, look, text};
+use super::{FOLLOW_INTERVAL, look, text};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::target::Target;
 use crate::exit::Exit;
+use crate::shown::json;
 
 /// Steps of a bar: finer than any terminal is wide.
 const BAR_STEPS: f64 = 10_000.0;
@@ -77,7 +78,7 @@ async fn follow(client: &Client, name: Option<&str>, view: &mut View) -> Result<
     Ok(())
 }
 
-fn is_gone(error: &CallError) -> bool {
+pub(in crate::cli) fn is_gone(error: &CallError) -> bool {
     use ErrorKind::{Broken, Deadline, Unavailable, Unreachable};
     matches!(error.kind(), Unreachable | Broken | Unavailable | Deadline)
 }

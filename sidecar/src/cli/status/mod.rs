@@ -1,18 +1,19 @@
 //! `status`: how a node and its stores are, once or as it changes, for people or as JSON.
 
 mod follow;
-mod json;
 pub(super) mod text;
 
 use std::time::Duration;
 
-use outrigger_client::proto::v1::{self, cause::Why};
-use outrigger_client::{Client, NodeStatus, StoreStatus};
+use outrigger_client::{Client, NodeStatus};
+
+pub(super) use self::follow::is_gone;
 
 use super::failure::Failure;
 use super::output::Output;
 use super::target::Target;
 use crate::exit::Exit;
+use crate::shown::json;
 
 /// The interval between two changes: a bar that moves several times a second looks alive.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
@@ -64,40 +65,4 @@ async fn look(client: &Client, name: Option<&str>) -> Result<NodeStatus, Failure
         None => client.status().await,
     };
     asked.map_err(Failure::Read)
-}
-
-/// Returns the phase's name, such as `READY`; a number, when it is a phase that this version does not know.
-pub(super) fn phase_name(store: &StoreStatus) -> String {
-    let known = v1::Phase::try_from(store.phase).map(|phase| phase.as_str_name());
-    named(known.ok(), "PHASE_", store.phase)
-}
-
-/// Returns why the store is in its phase: a `RestoreCause` or a `Reason`, without the prefix.
-fn cause_name(cause: &v1::Cause) -> Option<String> {
-    Some(match cause.why? {
-        Why::Restore(number) => {
-            let known = v1::RestoreCause::try_from(number).map(|cause| cause.as_str_name());
-            named(known.ok(), "RESTORE_CAUSE_", number)
-        }
-        Why::Refusal(number) => {
-            let known = v1::Reason::try_from(number).map(|reason| reason.as_str_name());
-            named(known.ok(), "REASON_", number)
-        }
-    })
-}
-
-fn stall_name(stall: &v1::Stall) -> String {
-    let known = v1::StallKind::try_from(stall.kind).map(|kind| kind.as_str_name());
-    named(known.ok(), "STALL_KIND_", stall.kind)
-}
-
-fn named(known: Option<&str>, prefix: &str, number: i32) -> String {
-    match known {
-        Some(name) => name.trim_start_matches(prefix).to_owned(),
-        None => number.to_string(),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,7 +7,7 @@ use outrigger_client::proto::v1::cause::Why;
 use outrigger_client::proto::v1::{PartitionStatus, PeerTransfer, Phase, RestoreProgress};
 use outrigger_client::{NodeStatus, StoreStatus};
 
-use super::{cause_name, hex, phase_name, stall_name};
+use crate::shown::{cause_name, hex, phase_name, stall_name};
 use crate::words::counted;
 
 const INFALLIBLE: &str = "a String takes every text";
@@ -22,7 +22,7 @@ pub(super) fn node(node: &NodeStatus) -> String {
 }
 
 /// Returns one line: how the store is, and how old. What is cut off at the end is what matters least.
-pub(super) fn summary(store: &StoreStatus) -> String {
+pub(in crate::cli) fn summary(store: &StoreStatus) -> String {
     match store.confirmed_age_ms {
         Some(age) => format!("{}  confirmed {} ago", state(store), seconds(age)),
         None => state(store),
@@ -30,7 +30,7 @@ pub(super) fn summary(store: &StoreStatus) -> String {
 }
 
 /// Returns the summary without the age, which changes all the time.
-pub(super) fn state(store: &StoreStatus) -> String {
+pub(in crate::cli) fn state(store: &StoreStatus) -> String {
     let mut parts = vec![phase(store)];
     parts.extend(to_go(store));
     parts.extend(rest(store));

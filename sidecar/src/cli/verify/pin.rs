@@ -12,7 +12,7 @@ use outrigger_core::digest::BUCKETS;
 use tokio::task::JoinSet;
 
 use super::{Copy, VerifyError};
-use crate::cli::status::phase_name;
+use crate::shown::phase_name;
 
 /// The time between two tries: a status is as old as this at most.
 const PACE: Duration = Duration::from_millis(100);

@@ -1,5 +1,6 @@
 //! What an operator is shown of a store, and what not.
 
+use outrigger_core::horizon::Horizon;
 use outrigger_core::node::{Progress, Source};
 use outrigger_core::offset::{Epoch, Generation, Offset};
 use outrigger_core::peer::Transfer;
@@ -50,7 +51,7 @@ pub(crate) fn ready() -> Status {
             source: Source::Log,
         }),
         restore_rate: None,
-        horizon_in: Some(Duration::from_secs(1_000)),
+        horizon: Some(Horizon { left: Duration::from_secs(1_000), of: Duration::from_secs(2_000) }),
         writes_in_flight: 5,
         awaits: 8,
         pins: 0,
@@ -80,6 +81,7 @@ fn a_ready_store_is_shown_whole_and_without_excuse() {
     assert_eq!(shown.phase(), v1::Phase::Ready);
     assert_eq!((&shown.cause, &shown.stalls[..], &shown.restore), (&None, &[][..], &None));
     assert_eq!((shown.lag_records, shown.confirmed_age_ms), (Some(40), Some(750)));
+    assert_eq!(shown.horizon_ms, Some(1_000_000));
     assert_eq!((shown.generation, shown.live_generation, shown.exact), (Some(4), Some(5), true));
     assert_eq!((shown.writes_in_flight, shown.reads_waiting, shown.ignored_records), (5, 8, 6));
     let [first, second] = &shown.partitions[..] else { panic!("two partitions") };
@@ -101,9 +103,11 @@ fn what_is_not_known_is_absent() {
         confirmed_at_ms: 0,
         partitions: vec![],
         progress: None,
+        horizon: None,
         ..ready()
     };
     let shown = shown(&unknown);
+    assert_eq!(shown.horizon_ms, None);
     assert_eq!(shown.phase(), v1::Phase::Opening);
     assert_eq!((shown.lag_records, shown.confirmed_age_ms), (None, None));
     assert_eq!((shown.generation, shown.live_generation), (None, None));

@@ -423,7 +423,10 @@ impl Conf {
         for (name, value) in settings {
             conf.set(name, value)?;
         }
-        let events = rd::RD_KAFKA_EVENT_DR | rd::RD_KAFKA_EVENT_ERROR | rd::RD_KAFKA_EVENT_LOG;
+        let events = rd::RD_KAFKA_EVENT_DR
+            | rd::RD_KAFKA_EVENT_ERROR
+            | rd::RD_KAFKA_EVENT_LOG
+            | rd::RD_KAFKA_EVENT_STATS;
         // SAFETY: the configuration is live.
         unsafe {
             rd::rd_kafka_conf_set_events(conf.0.as_ptr(), events);

@@ -25,6 +25,8 @@ pub(in crate::kafka) enum Event<'a> {
         facility: String,
         text: String,
     },
+    /// JSON, as librdkafka's STATISTICS.md tells.
+    Statistics(String),
     Topic {
         tag: usize,
         answer: Result<TopicDescription, Code>,
@@ -117,6 +119,9 @@ impl OwnedEvent {
                 }
                 rd::RD_KAFKA_EVENT_ERROR => error(event),
                 rd::RD_KAFKA_EVENT_LOG => log(event)?,
+                rd::RD_KAFKA_EVENT_STATS => {
+                    Event::Statistics(text(rd::rd_kafka_event_stats(event)))
+                }
                 rd::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => {
                     Event::Topic { tag, answer: checked(event, admin::topic_result) }
                 }

@@ -15,6 +15,7 @@ fn every_metric_has_a_row_with_its_kind() {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         let row = format!("| `{name}` | {kind} | ");
         assert!(page.contains(&row), "docs/operating.md has no row that begins so: {row}");

@@ -21,11 +21,12 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::dates::Dates;
 use crate::gate::Gate;
+use crate::horizon::Horizon;
 use crate::limits::Limits;
 use crate::log::LogCall;
 use crate::offset::{Epoch, Generation, Partition, RequestId};
 use crate::phase::{Phase, Refusal};
-use crate::store::StoreCall;
+use crate::store::{FoundGeneration, StoreCall};
 use crate::time::Now;
 use crate::topic::LogFacts;
 
@@ -95,6 +96,28 @@ pub(super) struct Shared {
 pub(super) struct Served {
     pub(super) generation: Generation,
     pub(super) confirmed_at_ms: u64,
+    /// The smallest that it has seen.
+    pub(super) delete_retention_ms_min: u64,
+}
+
+impl Served {
+    pub(super) fn of(found: &FoundGeneration) -> Served {
+        Served {
+            generation: found.generation,
+            confirmed_at_ms: found.confirmed_at_ms(),
+            delete_retention_ms_min: found.delete_retention_ms_min(),
+        }
+    }
+
+    /// How long this copy may still go on from the log, and how long it could if it were confirmed now.
+    pub(super) fn horizon(&self, shared: &Shared) -> Horizon {
+        let of = shared.limits.trusted(self.delete_retention_ms_min);
+        let left = match self.confirmed_at_ms {
+            0 => Duration::ZERO,
+            at => of.saturating_sub(shared.now.since(shared.dates.moment(self.generation, at))),
+        };
+        Horizon { left, of }
+    }
 }
 
 /// The orderly end, once somebody asked for it.

@@ -57,9 +57,8 @@ impl Asking {
                 && !shared.evidence.corrupt.contains_key(&looked.found.generation)
         });
         self.meanwhile = Meanwhile::Looked(intact.map(|Looked { identity, found }| {
-            let (generation, confirmed_at_ms) = (found.generation, found.confirmed_at_ms());
-            shared.open.insert(generation);
-            (Served { generation, confirmed_at_ms }, identity.topic)
+            shared.open.insert(found.generation);
+            (Served::of(&found), identity.topic)
         }));
     }
 }

@@ -7,7 +7,7 @@ use crate::lineage::Lineage;
 use crate::offset::Generation;
 use crate::phase::Cause;
 use crate::stall::StallKind;
-use crate::store::{Found, FoundGeneration, StoreCall, Why};
+use crate::store::{Found, StoreCall, Why};
 use crate::topic::{Identity, LogFacts};
 
 use super::fetching::Fetching;
@@ -41,8 +41,8 @@ impl Shared {
             "no facts come between opening and deciding"
         );
         let Plan { serve, old, then } = self.decide(&found, facts);
-        let confirmed_at_ms = confirmed_at_ms(&found);
-        let served = serve.map(|generation| Served { generation, confirmed_at_ms });
+        // No other than the one in use is ever served beside a rebuild.
+        let served = serve.and(found.in_use()).map(Served::of);
         match then {
             Then::Wait(deposed) => {
                 self.begin_stall(StallKind::StaleLeader, deposed.to_string());
@@ -130,9 +130,4 @@ impl Shared {
 
 fn wait(found: Found, identity: Identity, served: Option<Served>) -> Next {
     Next::to(Stage::Waiting(Waiting { found, identity, served }))
-}
-
-/// When the generation in use was confirmed: no other is ever served beside a rebuild.
-fn confirmed_at_ms(found: &Found) -> u64 {
-    found.in_use().map_or(0, FoundGeneration::confirmed_at_ms)
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::*;
+use crate::horizon::Horizon;
 
 fn rate(bytes: u64) -> Event {
     Event::RestoreRate(Some(NonZeroU64::new(bytes).unwrap()))
@@ -150,7 +151,10 @@ fn a_debt_is_bounded() {
 #[test]
 fn a_status_tells_how_long_the_horizon_is_away() {
     let mut driven = restoring(1);
-    let before = driven.node.status().horizon_in.unwrap();
+    let before = driven.node.status().horizon.unwrap();
+    // A tenth of the retention, a day, is the margin.
+    assert_eq!(before.of, Duration::from_secs(86_400) / 10 * 9);
     driven.pass(SECOND);
-    assert_eq!(driven.node.status().horizon_in, Some(before - SECOND));
+    let after = Horizon { left: before.left - SECOND, ..before };
+    assert_eq!(driven.node.status().horizon, Some(after));
 }

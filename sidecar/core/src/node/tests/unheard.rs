@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::gate::{Admit, ReadLevel, Rejection};
+use crate::horizon::Horizon;
 use crate::store::{FoundGeneration, GenerationState, Looked, StoreErrorKind};
 use crate::topic::Identity;
 
@@ -171,4 +172,14 @@ fn what_drains_looks_for_nothing_more() {
     driven.pass(Limits::PRODUCTION.unheard_after * 2);
     assert_eq!(driven.store_calls(), []);
     assert!(driven.node.next_timer().is_some_and(|at| at > driven.now.mono), "the drain's");
+}
+
+#[test]
+fn what_is_served_tells_how_long_it_may_still_be_without_the_log() {
+    let mut driven = served();
+    let before = driven.node.status().horizon.unwrap();
+    assert!(before.left > SECOND && before.left <= before.of, "{before:?}");
+    driven.pass(SECOND);
+    let after = Horizon { left: before.left - SECOND, ..before };
+    assert_eq!(driven.node.status().horizon, Some(after));
 }

@@ -25,6 +25,7 @@ impl Handlers for Reading {
             Usage::Active => Some(Served {
                 generation: self.generation,
                 confirmed_at_ms: self.confirmed_at_ms(),
+                delete_retention_ms_min: self.delete_retention_ms_min(),
             }),
             Usage::Building(beside) | Usage::Activating(beside) => beside.served,
         }
@@ -38,14 +39,13 @@ impl Handlers for Reading {
             true => gate.epochs.clone(),
             false => chains().cloned().collect::<Arc<[_]>>(),
         };
-        let retentions = self.readers.iter().map(|reader| reader.fetched().delete_retention_ms_min);
         Shown {
             live: self.usage == Usage::Active,
             exact: self.exact(),
             topic: None,
             positions: applied().map(|lineage| lineage.position).collect(),
             epochs,
-            delete_retention_ms_min: retentions.min().unwrap_or(u64::MAX),
+            delete_retention_ms_min: self.delete_retention_ms_min(),
         }
     }
 

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::dates::Dates;
+use crate::horizon::Horizon;
 use crate::limits::Limits;
 use crate::lineage::Lineage;
 use crate::log::{KafkaError, PartitionEnd};
@@ -189,6 +190,11 @@ impl Reading {
         self.readers.iter().all(|reader| reader.applied().exact())
     }
 
+    fn delete_retention_ms_min(&self) -> u64 {
+        let seen = self.readers.iter().map(|reader| reader.fetched().delete_retention_ms_min);
+        seen.min().unwrap_or(u64::MAX)
+    }
+
     fn confirmed_at_ms(&self) -> u64 {
         self.readers.iter().map(|reader| reader.applied().confirmed_at_ms).min().unwrap_or(0)
     }
@@ -238,9 +244,10 @@ impl Reading {
     }
 
     /// How long batches may still be applied unless the end is confirmed before.
-    pub(in crate::node) fn horizon_in(&self, shared: &Shared) -> Option<Duration> {
-        let horizon = |reader: &Reader| reader.horizon_in(shared.now, &shared.limits);
-        self.readers.iter().map(horizon).min()
+    pub(in crate::node) fn horizon(&self, shared: &Shared) -> Option<Horizon> {
+        let left = |reader: &Reader| reader.horizon_in(shared.now, &shared.limits);
+        let of = shared.limits.trusted(self.delete_retention_ms_min());
+        Some(Horizon { left: self.readers.iter().map(left).min()?, of })
     }
 
     /// `facts`: the newest that the log told.

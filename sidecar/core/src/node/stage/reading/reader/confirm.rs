@@ -31,9 +31,7 @@ impl Reader {
 
     /// How long batches may still be handled before `past_horizon`.
     pub(in crate::node) fn horizon_in(&self, now: Moment, limits: &Limits) -> Duration {
-        let retention = self.fetched.delete_retention_ms_min;
-        let trusted = Duration::from_millis(retention.saturating_sub(limits.margin_ms(retention)));
-        trusted.saturating_sub(self.age(now))
+        limits.trusted(self.fetched.delete_retention_ms_min).saturating_sub(self.age(now))
     }
 
     /// The leader answered its end to a question asked at `asked`.

@@ -2,15 +2,15 @@
 //!
 //! What is not known is null, so that every object has every key.
 
-use outrigger_client::proto::v1::{
-    Cause, Digest, PartitionPosition, PartitionStatus, PeerTransfer, RestoreProgress, Stall,
+use outrigger_proto::v1::{
+    Cause, Digest, NodeStatus, PartitionPosition, PartitionStatus, PeerTransfer, RestoreProgress,
+    Stall, StoreStatus,
 };
-use outrigger_client::{NodeStatus, StoreStatus};
 use serde_json::{Value, json};
 
 use super::{cause_name, hex, phase_name, stall_name};
 
-pub(super) fn node(node: &NodeStatus) -> Value {
+pub(crate) fn node(node: &NodeStatus) -> Value {
     json!({
         "version": node.version,
         "stores": node.stores.iter().map(store).collect::<Vec<_>>(),
@@ -32,6 +32,7 @@ fn store(store: &StoreStatus) -> Value {
         "exact": store.exact,
         "lag_records": store.lag_records,
         "confirmed_age_ms": store.confirmed_age_ms,
+        "horizon_ms": store.horizon_ms,
         "restore": store.restore.as_ref().map(restore),
         "writes_in_flight": store.writes_in_flight,
         "reads_waiting": store.reads_waiting,

@@ -1,0 +1,275 @@
+//! What `top` shows: a row for each store of each node, and below the table what holds them up.
+
+use std::time::Instant;
+
+use indicatif::{HumanBytes, HumanCount};
+use outrigger_client::proto::v1::Phase;
+use outrigger_client::{NodeStatus, StoreStatus};
+
+use super::screen::Size;
+use crate::shown::{phase_name, stall_name};
+
+pub(super) const LOST: &str = "the node does not answer: waiting for it";
+
+/// Cells of a bar.
+const BAR: usize = 10;
+
+/// A node, and what it said last.
+pub(super) struct Node {
+    server: String,
+    said: Option<NodeStatus>,
+    /// Since when it says nothing; none: it answers.
+    lost: Option<Instant>,
+}
+
+/// A column: its head, its width, whether numbers stand in it.
+struct Column(&'static str, usize, bool);
+
+/// The first matter most: on a narrow terminal the last ones are left out.
+const COLUMNS: [Column; 10] = [
+    Column("NODE", 24, false),
+    Column("STORE", 14, false),
+    Column("PHASE", 11, false),
+    Column("DONE", BAR + 6, false),
+    Column("LAG", 11, true),
+    Column("TO GO", 8, true),
+    Column("AGE", 8, true),
+    Column("HORIZON", 8, true),
+    Column("WRITES", 7, true),
+    Column("WAITING", 7, true),
+];
+
+impl Node {
+    pub(super) fn new(server: &str) -> Node {
+        Node { server: server.to_owned(), said: None, lost: Some(Instant::now()) }
+    }
+
+    pub(super) fn hear(&mut self, said: Option<NodeStatus>) {
+        match said {
+            Some(said) => (self.said, self.lost) = (Some(said), None),
+            None => self.lost = self.lost.or_else(|| Some(Instant::now())),
+        }
+    }
+
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Returns what it says; none: it does not answer.
+    pub(super) fn present(&self) -> Option<&NodeStatus> {
+        self.said.as_ref().filter(|_| self.lost.is_none())
+    }
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let address = self.server.split_once("://").map_or(&*self.server, |(_, rest)| rest);
+        match self.present() {
+            None => vec![vec![address.to_owned(), String::new(), "AWAY".to_owned()]],
+            Some(node) => node.stores.iter().map(|store| row(address, store)).collect(),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let Some(node) = self.present() else {
+            let seconds = self.lost.map_or(0, |lost| lost.elapsed().as_secs());
+            return vec![format!("{}  {LOST} ({seconds} s)", self.server)];
+        };
+        node.stores.iter().flat_map(|store| notes(&self.server, store)).collect()
+    }
+}
+
+fn row(address: &str, store: &StoreStatus) -> Vec<String> {
+    let restore = store.restore.as_ref();
+    let done = match restore {
+        Some(restore) => restore.fraction.map_or_else(String::new, bar),
+        None if store.phase() == Phase::Ready => bar(1.0),
+        None => String::new(),
+    };
+    let to_go = restore.and_then(|restore| restore.eta_seconds);
+    vec![
+        address.to_owned(),
+        store.store.clone(),
+        phase_name(store),
+        done,
+        store.lag_records.map_or_else(unknown, |lag| HumanCount(lag).to_string()),
+        to_go.map_or_else(String::new, span),
+        store.confirmed_age_ms.map_or_else(unknown, |age| span(age / 1_000)),
+        store.horizon_ms.map_or_else(unknown, |left| span(left / 1_000)),
+        store.writes_in_flight.to_string(),
+        store.reads_waiting.to_string(),
+    ]
+}
+
+fn notes(server: &str, store: &StoreStatus) -> Vec<String> {
+    let about = |text: String| format!("{server}  {}  {text}", store.store);
+    let cause = store.cause.iter().filter(|_| store.phase() == Phase::Refused);
+    let cause = cause.flat_map(|cause| [cause.detail.clone(), cause.what_to_do.clone()]);
+    let stalls = store.stalls.iter().flat_map(|stall| {
+        [format!("{}: {}", stall_name(stall), stall.detail), stall.what_to_do.clone()]
+    });
+    let peer = store.restore.iter().flat_map(|restore| &restore.from_peer).map(|from| {
+        let (bytes, of) = (HumanBytes(from.bytes), HumanBytes(from.bytes_total));
+        format!("{bytes} of {of} from {}", from.peer)
+    });
+    let lines = cause.chain(stalls).chain(peer).chain(store.warnings.iter().cloned());
+    lines.filter(|line| !line.is_empty()).map(about).collect()
+}
+
+/// Returns the lines of a terminal of this size, none of them longer than it is wide.
+pub(super) fn frame(nodes: &[Node], size: Size) -> Vec<String> {
+    let mut width = 0;
+    let columns: Vec<&Column> = COLUMNS
+        .iter()
+        .take_while(|Column(_, columns, _)| {
+            width += columns + 2;
+            width <= size.columns + 2
+        })
+        .collect();
+    let head = COLUMNS.iter().map(|Column(head, ..)| (*head).to_owned()).collect();
+    let rows = [head].into_iter().chain(nodes.iter().flat_map(Node::rows));
+    let table = rows.map(|row| line(&columns, &row));
+    let notes = nodes.iter().flat_map(Node::notes).flat_map(|note| wrapped(&note, size.columns));
+    let mut lines: Vec<String> = table.chain([String::new()]).chain(notes).collect();
+    if lines.len() > size.lines {
+        let more = lines.len() - size.lines.saturating_sub(1);
+        lines.truncate(size.lines.saturating_sub(1));
+        lines.push(fitting(&format!("… {more} more lines"), size.columns));
+    }
+    lines
+}
+
+fn line(columns: &[&Column], row: &[String]) -> String {
+    let cell = |(Column(_, width, number), text): (&&Column, &String)| {
+        let text = fitting(text, *width);
+        if *number { format!("{text:>width$}") } else { format!("{text:<width$}") }
+    };
+    columns.iter().zip(row).map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+/// Returns the text without what a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+fn fitting(text: &str, width: usize) -> String {
+    let text = plain(text);
+    match text.chars().count() {
+        length if length <= width => text,
+        _ => text.chars().take(width.saturating_sub(1)).chain(['…']).take(width).collect(),
+    }
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let letters: Vec<char> = plain(text).chars().collect();
+    letters.chunks(width.max(1)).map(|line| line.iter().collect()).collect()
+}
+
+fn bar(fraction: f64) -> String {
+    // What is no number is nothing done.
+    let known = if fraction > 0.0 { fraction.min(1.0) } else { 0.0 };
+    let percent: usize = format!("{:.0}", (known * 100.0).floor()).parse().unwrap_or(0);
+    let full = percent * BAR / 100;
+    format!("{}{} {percent:>3} %", "█".repeat(full), "░".repeat(BAR - full))
+}
+
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..=99 => format!("{seconds} s"),
+        100..=5_999 => format!("{} min", seconds / 60),
+        6_000..=359_999 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", HumanCount(seconds / 86_400)),
+    }
+}
+
+fn unknown() -> String {
+    "?".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_client::proto::v1::{RestoreProgress, Stall, StallKind};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn node(stores: Vec<StoreStatus>) -> Node {
+        let mut node = Node::new("http://127.0.0.1:7400");
+        node.hear(Some(NodeStatus { version: "1".to_owned(), stores }));
+        node
+    }
+
+    fn restoring() -> StoreStatus {
+        let restore = RestoreProgress {
+            fraction: Some(0.389),
+            eta_seconds: Some(41),
+            ..RestoreProgress::default()
+        };
+        StoreStatus {
+            store: "notes".to_owned(),
+            phase: Phase::Restoring.into(),
+            restore: Some(restore),
+            lag_records: Some(1_234),
+            horizon_ms: Some(600_000_000),
+            ..StoreStatus::default()
+        }
+    }
+
+    const WIDE: Size = Size { columns: 140, lines: 40 };
+
+    #[test]
+    fn a_row_says_how_far_a_restore_is_and_how_long_it_may_take() {
+        let lines = frame(&[node(vec![restoring()])], WIDE);
+        let words: Vec<_> = lines[1].split("  ").filter(|cell| !cell.is_empty()).collect();
+        let words: Vec<_> = words.iter().map(|cell| cell.trim()).collect();
+        let expected = [
+            "127.0.0.1:7400",
+            "notes",
+            "RESTORING",
+            "███░░░░░░░  38 %",
+            "1,234",
+            "41 s",
+            "?",
+            "6 d",
+            "0",
+            "0",
+        ];
+        assert_eq!(words.join("|").replace("░|38", "░  38"), expected.join("|"));
+    }
+
+    #[test]
+    fn a_node_that_is_gone_is_said_to_be() {
+        let mut gone = node(vec![restoring()]);
+        gone.hear(None);
+        let lines = frame(&[gone], WIDE);
+        assert!(lines[1].contains("AWAY") && !lines[1].contains("RESTORING"), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains(LOST)), "{lines:?}");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_passed_on() {
+        let detail = "\x1b[2Jgone\r\n\x07".to_owned();
+        let kind = StallKind::TopicGone.into();
+        let stall = Stall { kind, detail, what_to_do: "create it".to_owned(), ..Stall::default() };
+        let store = StoreStatus { stalls: vec![stall], ..restoring() };
+        let lines = frame(&[node(vec![store])], WIDE);
+        assert!(lines.iter().all(|line| !line.chars().any(char::is_control)), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("TOPIC_GONE")), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("create it")), "{lines:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_longer_than_the_terminal_is_wide(
+            columns in 1..200_usize, lines in 1..50_usize, fraction: f64, detail in ".{0,300}",
+        ) {
+            let restore = RestoreProgress { fraction: Some(fraction), ..RestoreProgress::default() };
+            let stall = Stall { detail, ..Stall::default() };
+            let store = StoreStatus { restore: Some(restore), stalls: vec![stall], ..restoring() };
+            let size = Size { columns, lines };
+            let shown = frame(&[node(vec![store]), Node::new("unix:///s")], size);
+            prop_assert!(shown.len() <= lines, "{shown:?}");
+            for line in shown {
+                prop_assert!(line.chars().count() <= columns, "{line}");
+            }
+        }
+    }
+}

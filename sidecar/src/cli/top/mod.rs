@@ -1,0 +1,172 @@
+//! `top`: several nodes and their stores, live: a table on a terminal, elsewhere a line for each change.
+
+mod frame;
+mod screen;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use outrigger_client::{NodeStatus, StoreStatus};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use self::frame::Node;
+use self::screen::Screen;
+use super::connect::Connect;
+use super::failure::Failure;
+use super::output::Output;
+use super::status::{self, text};
+use crate::exit::Exit;
+use crate::serve::Signals;
+
+/// The interval between two changes of one node.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often the table is drawn although nothing changes: what a node that is gone last said becomes older.
+const REDRAW: Duration = Duration::from_secs(1);
+
+/// Shows nodes and their stores, live, until interrupted: a table on a terminal, else a line for each change
+#[derive(Debug, clap::Args)]
+pub(super) struct TopArgs {
+    /// The node: http://HOST:PORT, https://HOST:PORT or unix:///PATH; may be repeated, for several
+    #[arg(
+        long = "server",
+        env = "OUTRIGGER_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7400"
+    )]
+    servers: Vec<String>,
+    #[command(flatten)]
+    connect: Connect,
+    /// The store [default: all of a node]
+    #[arg(long, env = "OUTRIGGER_STORE", value_name = "NAME")]
+    store: Option<String>,
+}
+
+/// What was heard of a node, by its place on the command line.
+type Heard = (usize, Result<Option<NodeStatus>, Failure>);
+
+pub(super) async fn run(args: TopArgs) -> Result<Exit, Failure> {
+    for server in &args.servers {
+        args.connect.check(server)?;
+    }
+    let mut signals = Signals::new().map_err(Failure::Start)?;
+    let mut nodes: Vec<_> = args.servers.iter().map(|server| Node::new(server)).collect();
+    let (heard, mut hears) = mpsc::channel(args.servers.len());
+    let mut following = JoinSet::new();
+    for (index, server) in args.servers.iter().enumerate() {
+        let (server, connect, store) = (server.clone(), args.connect.clone(), args.store.clone());
+        following.spawn(follow(index, server, connect, store, heard.clone()));
+    }
+    let mut view = View::choose().map_err(Failure::Output)?;
+    let mut redraws = tokio::time::interval(REDRAW);
+    loop {
+        tokio::select! {
+            biased;
+            _ = signals.next() => return Ok(Exit::Success),
+            Some((index, said)) = hears.recv() => {
+                nodes[index].hear(said?);
+                view.changed(&nodes[index]).map_err(Failure::Output)?;
+            }
+            _ = redraws.tick() => view.draw(&nodes).map_err(Failure::Output)?,
+        }
+    }
+}
+
+/// Tells how a node is until it cannot be asked; what is gone is waited for, and told as none.
+async fn follow(
+    index: usize,
+    server: String,
+    connect: Connect,
+    store: Option<String>,
+    heard: mpsc::Sender<Heard>,
+) {
+    loop {
+        let ended = watch(index, &server, &connect, store.as_deref(), &heard).await;
+        let told = match ended {
+            Err(Failure::Read(error)) if !status::is_gone(&error) => Err(Failure::Read(error)),
+            Ok(()) | Err(Failure::Read(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        };
+        if heard.send((index, told)).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn watch(
+    index: usize,
+    server: &str,
+    connect: &Connect,
+    store: Option<&str>,
+    heard: &mpsc::Sender<Heard>,
+) -> Result<(), Failure> {
+    let client = connect.client(server).await.map_err(Failure::Read)?;
+    let changes = match store {
+        Some(store) => client.watch_status_of(store, INTERVAL).await,
+        None => client.watch_status(INTERVAL).await,
+    };
+    let mut changes = changes.map_err(Failure::Read)?;
+    while let Some(change) = changes.next().await {
+        let node = change.map_err(Failure::Read)?;
+        if heard.send((index, Ok(Some(node)))).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+enum View {
+    Table(Screen),
+    /// By node and store: what was said last.
+    Lines(BTreeMap<(String, String), String>),
+}
+
+impl View {
+    fn choose() -> std::io::Result<View> {
+        Ok(Screen::open()?.map_or_else(|| View::Lines(BTreeMap::new()), View::Table))
+    }
+
+    fn draw(&mut self, nodes: &[Node]) -> std::io::Result<()> {
+        match self {
+            View::Table(screen) => screen.draw(|size| frame::frame(nodes, size)),
+            View::Lines(_) => Ok(()),
+        }
+    }
+
+    fn changed(&mut self, node: &Node) -> std::io::Result<()> {
+        let View::Lines(last) = self else { return Ok(()) };
+        let lines = lines(node);
+        // What is said again after a pause is news.
+        last.retain(|(server, name), _| {
+            server != node.server() || lines.iter().any(|(store, ..)| store == name)
+        });
+        let mut out = Output::open();
+        for (store, state, summary) in lines {
+            let key = (node.server().to_owned(), store.clone());
+            if last.get(&key) != Some(&state) {
+                out.line(&format!("{}  {}", node.server(), summary))?;
+                last.insert(key, state);
+            }
+        }
+        out.flush()
+    }
+}
+
+/// Returns each store's name, its state, and a line about it; of a node that does not answer, one without a store.
+fn lines(node: &Node) -> Vec<(String, String, String)> {
+    match node.present() {
+        None => {
+            let lost = frame::LOST.to_owned();
+            vec![(String::new(), lost.clone(), lost)]
+        }
+        Some(present) => {
+            let line = |store: &StoreStatus| {
+                let summary = format!("{}  {}", store.store, text::summary(store));
+                (store.store.clone(), frame::plain(&text::state(store)), frame::plain(&summary))
+            };
+            present.stores.iter().map(line).collect()
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Every alert, with its expression and its words.
+
+use outrigger_core::stall::StallKind;
+
+use super::{Alert, Severity};
+
+/// The alerts that are no stalls: name, minutes, severity, expression, what is the matter, what to do.
+const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
+    (
+        "OutriggerNotReady",
+        10,
+        Severity::Warning,
+        r#"outrigger_phase{phase="READY"} == 0"#,
+        "{{ $labels.store }} on {{ $labels.instance }} is not READY",
+        "Status says what it waits for and what to do (`outrigger status`, or the page at / of the metrics' port)",
+    ),
+    (
+        "OutriggerRefused",
+        1,
+        Severity::Critical,
+        r#"outrigger_phase{phase="REFUSED"} == 1"#,
+        "{{ $labels.store }} on {{ $labels.instance }} refuses to go on",
+        "a person must decide: Status says why and what to do",
+    ),
+    (
+        "OutriggerCopyOld",
+        1,
+        Severity::Warning,
+        "outrigger_confirmed_age_seconds > 300",
+        "{{ $labels.store }} on {{ $labels.instance }} was last known to hold everything {{ $value | humanizeDuration }} ago",
+        "reads of level STALE are that old: Status says what holds it up",
+    ),
+    (
+        "OutriggerHorizonNear",
+        1,
+        Severity::Critical,
+        "outrigger_horizon_seconds < 0.25 * outrigger_horizon_max_seconds",
+        "{{ $labels.store }} on {{ $labels.instance }} has to be rebuilt in {{ $value | humanizeDuration }}",
+        "the log may remove tombstones that this copy has not seen: end what holds it up (Status), or raise \
+         `delete.retention.ms` of the topic, which counts for tombstones that are still there",
+    ),
+    (
+        "OutriggerLagGrows",
+        10,
+        Severity::Warning,
+        r#"outrigger_lag_offsets > 10000 and deriv(outrigger_lag_offsets[10m]) > 0 and ignoring (phase) outrigger_phase{phase="READY"} == 1"#,
+        "{{ $labels.store }} on {{ $labels.instance }} is {{ $value }} offsets behind the log, and falls back further",
+        "more is written than this node takes: look at its disk, its processor and the brokers' throttling",
+    ),
+    (
+        "OutriggerRestoreTooSlow",
+        5,
+        Severity::Critical,
+        "outrigger_restore_time_to_go_seconds > outrigger_horizon_seconds",
+        "the restore of {{ $labels.store }} on {{ $labels.instance }} takes {{ $value | humanizeDuration }} more, longer than tombstones live: it will begin again",
+        "raise its rate (`outrigger throttle off`), configure peers, or raise `delete.retention.ms` of the topic",
+    ),
+    (
+        "OutriggerCopySetAside",
+        0,
+        Severity::Warning,
+        "outrigger_quarantined_bytes > 0",
+        "a copy of {{ $labels.store }} on {{ $labels.instance }} was set aside",
+        "`outrigger drop-quarantine` lists what was set aside and why, and deletes it when you have decided",
+    ),
+    (
+        "OutriggerLogLostRecords",
+        0,
+        Severity::Critical,
+        r#"sum without (cause) (outrigger_restores_total{cause=~"truncated|diverged"}) > 0 or outrigger_positions_lost_total > 0"#,
+        "the log of {{ $labels.store }} lost records that {{ $labels.instance }} had read",
+        "look at the brokers (unclean elections, lost disks); lost-g<N>.jsonl in the store's directory tells what the log \
+         lost of this copy. It ends with a restart of the node",
+    ),
+    (
+        "OutriggerLostRows",
+        0,
+        Severity::Warning,
+        "outrigger_lost_rows > 0",
+        "{{ $value }} keys of {{ $labels.store }} are in the files of {{ $labels.instance }} that tell what the log lost",
+        "decide which of them to write again (lost-g<N>.jsonl), and move the file away",
+    ),
+    (
+        "OutriggerWritesUnknown",
+        0,
+        Severity::Warning,
+        r#"increase(outrigger_writes_total{outcome="unknown"}[15m]) > 0"#,
+        "writes to {{ $labels.store }} through {{ $labels.instance }} have an unknown outcome",
+        "their callers have to read before they write again; look at the brokers and the network to them",
+    ),
+    (
+        "OutriggerDiskFullSoon",
+        30,
+        Severity::Warning,
+        "predict_linear(outrigger_disk_free_bytes[6h], 86400) < 0 and outrigger_disk_free_bytes < 0.5 * outrigger_disk_size_bytes",
+        "the data directory's file system on {{ $labels.instance }} is full within a day",
+        "free disk space, or make it larger; a rebuild needs as much as the copy that it replaces",
+    ),
+    (
+        "OutriggerNoRoomForRebuild",
+        10,
+        Severity::Warning,
+        "outrigger_store_bytes > on (job, instance) group_left () outrigger_disk_free_bytes",
+        "{{ $labels.store }} on {{ $labels.instance }} takes {{ $value | humanize1024 }}B, more than is free",
+        "free disk space: a rebuild does not begin without as much room as the copy that it replaces takes",
+    ),
+    (
+        "OutriggerStoreHeldUp",
+        5,
+        Severity::Warning,
+        "outrigger_rocksdb_write_stopped == 1",
+        "the database of {{ $labels.store }} on {{ $labels.instance }} takes no writes until it has compacted",
+        "the disk is too slow for what is written: look at what else uses it",
+    ),
+    (
+        "OutriggerKafkaThrottles",
+        10,
+        Severity::Warning,
+        "outrigger_kafka_throttle_seconds > 0.1",
+        "broker {{ $labels.broker }} has {{ $labels.instance }} wait for {{ $value | humanizeDuration }}",
+        "raise the quota of this principal, or lower `restore_rate`",
+    ),
+    (
+        "OutriggerCertificateEnds",
+        0,
+        Severity::Critical,
+        "(outrigger_tls_certificate_expiry_timestamp_seconds or outrigger_kafka_certificate_expiry_timestamp_seconds) - time() < 14 * 86400",
+        "what {{ $labels.setting }} names on {{ $labels.instance }} ends in {{ $value | humanizeDuration }}",
+        "renew it: the node takes new files without a restart (`outrigger doctor`). Certificates that live for less than \
+         two weeks need another bound",
+    ),
+    (
+        "OutriggerTlsFilesRefused",
+        5,
+        Severity::Warning,
+        "outrigger_tls_files_refused == 1",
+        "the TLS files of {{ $labels.listen }} on {{ $labels.instance }} are of no use, and what they were before is used",
+        "the log says what is wrong with them",
+    ),
+    (
+        "OutriggerTokensUnfit",
+        5,
+        Severity::Warning,
+        "outrigger_tokens_file_unfit == 1",
+        "`tokens_file` on {{ $labels.instance }} cannot be used, and the tokens that it had last are good",
+        "the log says what is wrong with it",
+    ),
+    (
+        "OutriggerRecordsMisplaced",
+        0,
+        Severity::Warning,
+        "outrigger_misplaced_records_total > 0",
+        "{{ $value }} records of {{ $labels.store }} are ignored on every node: they are in another partition than their key's",
+        "another tool writes with another partitioner: let it use murmur2 (librdkafka: partitioner=murmur2_random), and \
+         write those keys again",
+    ),
+    (
+        "OutriggerHung",
+        0,
+        Severity::Critical,
+        "outrigger_hung == 1",
+        "{{ $labels.work }} on {{ $labels.instance }} does not go on",
+        "restart the process, if the liveness probe has not done so; the log names the work",
+    ),
+];
+
+/// How long a stall may last: what passes by itself has passed.
+const STALL_MINUTES: u32 = 2;
+
+pub(super) fn alerts() -> Vec<Alert> {
+    let others =
+        OTHERS.iter().map(|&(name, minutes, severity, expression, summary, what_to_do)| {
+            let (name, expression) = (name.to_owned(), expression.to_owned());
+            let (summary, what_to_do) = (summary.to_owned(), what_to_do.to_owned());
+            Alert { name, expression, minutes, severity, summary, what_to_do }
+        });
+    others.chain(StallKind::ALL.map(stall)).collect()
+}
+
+fn stall(kind: StallKind) -> Alert {
+    let label = kind.name();
+    let words = label.split('_').map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
+    Alert {
+        name: format!("OutriggerStall{}", words.collect::<String>()),
+        expression: format!(r#"outrigger_stall{{stall="{label}"}} == 1"#),
+        minutes: STALL_MINUTES,
+        severity: severity(kind),
+        summary: format!("{{{{ $labels.store }}}} on {{{{ $labels.instance }}}} waits: {label}"),
+        what_to_do: kind.what_to_do().to_owned(),
+    }
+}
+
+fn severity(kind: StallKind) -> Severity {
+    match kind {
+        StallKind::LogUnreachable
+        | StallKind::LeaderUnavailable
+        | StallKind::Authorisation
+        | StallKind::TopicGone
+        | StallKind::StaleLeader
+        | StallKind::PoisonBatch
+        | StallKind::StoreFull
+        | StallKind::StoreFailed => Severity::Critical,
+        StallKind::OpenTransaction
+        | StallKind::StoreSlow
+        | StallKind::Inexact
+        | StallKind::NoProgress
+        | StallKind::PeerSilent => Severity::Warning,
+    }
+}

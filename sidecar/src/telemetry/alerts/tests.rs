@@ -1,0 +1,149 @@
+//! The rules are those of the files in `deploy/prometheus/`, and each of them fires and stays silent where it should: promtool
+//! plays that (`alerts_test.yml`).
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::*;
+use crate::documented::{assert_rows, deployed};
+use crate::telemetry::metrics::names;
+
+/// A series, its samples while all is well and while something is wrong: a minute apart, for hours.
+type Example = (&'static str, &'static str, &'static str);
+
+const READY: &str = r#"outrigger_phase{phase="READY",store="s"}"#;
+
+/// Samples are kept for so long, and looked at in the end.
+const MINUTES: u32 = 180;
+
+fn examples(alert: &Alert) -> Vec<Example> {
+    match alert.name.as_str() {
+        "OutriggerNotReady" => vec![(READY, "1x180", "1x150 0x30")],
+        "OutriggerRefused" => {
+            vec![(r#"outrigger_phase{phase="REFUSED",store="s"}"#, "0x180", "0x170 1x10")]
+        }
+        "OutriggerCopyOld" => {
+            vec![(r#"outrigger_confirmed_age_seconds{store="s"}"#, "1x180", "1x170 30+60x10")]
+        }
+        "OutriggerHorizonNear" => vec![
+            (r#"outrigger_horizon_max_seconds{store="s"}"#, "1000x180", "1000x180"),
+            (r#"outrigger_horizon_seconds{store="s"}"#, "999x180", "999x170 249x10"),
+        ],
+        "OutriggerLagGrows" => vec![
+            (READY, "1x180", "1x180"),
+            (r#"outrigger_lag_offsets{store="s"}"#, "900000-1000x180", "0+1000x180"),
+        ],
+        "OutriggerRestoreTooSlow" => vec![
+            (r#"outrigger_horizon_seconds{store="s"}"#, "9000x180", "9000x180"),
+            (r#"outrigger_restore_time_to_go_seconds{store="s"}"#, "0x180", "9001x180"),
+        ],
+        "OutriggerCopySetAside" => {
+            vec![(r#"outrigger_quarantined_bytes{store="s"}"#, "0x180", "0x179 1")]
+        }
+        "OutriggerLogLostRecords" => {
+            vec![(r#"outrigger_positions_lost_total{store="s"}"#, "0x180", "0x179 1")]
+        }
+        "OutriggerLostRows" => vec![(r#"outrigger_lost_rows{store="s"}"#, "0x180", "0x179 3")],
+        "OutriggerWritesUnknown" => {
+            vec![(r#"outrigger_writes_total{outcome="unknown",store="s"}"#, "7x180", "7x170 8x10")]
+        }
+        "OutriggerDiskFullSoon" => vec![
+            ("outrigger_disk_size_bytes", "1000000x180", "1000000x180"),
+            ("outrigger_disk_free_bytes", "400000-1x180", "400000-500x180"),
+        ],
+        "OutriggerNoRoomForRebuild" => vec![
+            ("outrigger_disk_free_bytes", "10x180", "10x180"),
+            (r#"outrigger_store_bytes{store="s"}"#, "9x180", "11x180"),
+        ],
+        "OutriggerStoreHeldUp" => {
+            vec![(r#"outrigger_rocksdb_write_stopped{store="s"}"#, "0x180", "0x170 1x10")]
+        }
+        "OutriggerKafkaThrottles" => vec![(
+            r#"outrigger_kafka_throttle_seconds{broker="1",client="consumer"}"#,
+            "0.05x180",
+            "1x180",
+        )],
+        "OutriggerCertificateEnds" => vec![(
+            r#"outrigger_tls_certificate_expiry_timestamp_seconds{setting="tls_certificate"}"#,
+            "1300000x180",
+            "1200000x180",
+        )],
+        "OutriggerTlsFilesRefused" => {
+            vec![(r#"outrigger_tls_files_refused{listen="listen"}"#, "0x180", "1x180")]
+        }
+        "OutriggerTokensUnfit" => vec![("outrigger_tokens_file_unfit", "0x180", "1x180")],
+        "OutriggerRecordsMisplaced" => {
+            vec![(r#"outrigger_misplaced_records_total{store="s"}"#, "0x180", "2x180")]
+        }
+        "OutriggerHung" => vec![(r#"outrigger_hung{work="core"}"#, "0x180", "0x179 1")],
+        stall => {
+            let kind = alert.expression.split('"').nth(1).expect(stall);
+            let series = format!(r#"outrigger_stall{{stall="{kind}",store="s"}}"#);
+            // What lasts for a minute is nobody's business.
+            vec![(series.leak(), "0x150 1x1 0x60", "0x170 1x10")]
+        }
+    }
+}
+
+/// Returns promtool's tests: of each rule, that it fires for one node and is silent about another.
+fn played() -> String {
+    let mut text = String::from(
+        "# Made from sidecar/src/telemetry/alerts/tests.rs: `promtool test rules` plays it.\n\
+         rule_files: [alerts.yml]\nevaluation_interval: 1m\ntests:\n",
+    );
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    for alert in table::alerts() {
+        writeln!(text, "  - name: {}\n    interval: 1m\n    input_series:", alert.name).unwrap();
+        for (series, well, wrong) in examples(&alert) {
+            for (instance, values) in [("well", well), ("wrong", wrong)] {
+                let with = match series.split_once('{') {
+                    Some((name, labels)) => format!("{name}{{instance=\"{instance}\",{labels}"),
+                    None => format!("{series}{{instance=\"{instance}\"}}"),
+                };
+                let (series, values) = (quoted(&with), quoted(values));
+                writeln!(text, "      - series: {series}\n        values: {values}").unwrap();
+            }
+        }
+        let expression = format!(
+            "sum by (instance, alertname, alertstate) (ALERTS{{alertname=\"{}\"}})",
+            alert.name
+        );
+        let labels =
+            format!("{{instance=\"wrong\",alertname=\"{}\",alertstate=\"firing\"}}", alert.name);
+        writeln!(
+            text,
+            "    promql_expr_test:\n      - expr: {}\n        eval_time: {MINUTES}m\n        exp_samples:\n          - labels: {}\n            value: 1",
+            quoted(&expression),
+            quoted(&labels),
+        )
+        .unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_rules_for_prometheus_are_those_of_the_table() {
+    deployed("prometheus/alerts.yml", &rules());
+}
+
+#[test]
+fn what_promtool_plays_is_made_of_the_examples() {
+    deployed("prometheus/alerts_test.yml", &played());
+}
+
+#[test]
+fn every_alert_has_a_row() {
+    assert_rows("Alerts", table::alerts().into_iter().map(|alert| alert.name));
+}
+
+#[test]
+fn every_metric_of_an_alert_exists() {
+    let known: BTreeSet<&str> = names().collect();
+    for alert in table::alerts() {
+        let words =
+            alert.expression.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        for word in words.filter(|word| word.starts_with("outrigger_")) {
+            assert!(known.contains(word), "{}: {word}", alert.name);
+        }
+    }
+}
