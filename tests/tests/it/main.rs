@@ -19,4 +19,5 @@ mod starter;
 mod store_conformance;
 mod store_full;
 mod store_kill;
+mod tour;
 mod weather;
