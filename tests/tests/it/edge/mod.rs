@@ -3,6 +3,7 @@
 mod access;
 mod forward;
 mod kubelet;
+mod names;
 mod peers;
 mod probes;
 mod revoked;
