@@ -81,10 +81,10 @@ impl Peers {
         let candidates = || (0..self.failed.len()).filter(|one| !forward.asked.contains(one));
         let order = |one: &usize| (self.failed[*one], *one != self.last, *one);
         let peer = candidates().min_by_key(order)?;
-        // One that hangs leaves time for the others.
-        let others = u32::try_from(candidates().count()).expect("a node has few peers");
-        let share = left / others;
-        let within = if forward.waits { share } else { share.min(ANSWER_MAX) };
+        // One that hangs leaves time for the others; the last one has all that is left.
+        let peers = u32::try_from(candidates().count()).expect("a node has few peers");
+        let share = left / peers;
+        let within = if forward.waits || peers == 1 { share } else { share.min(ANSWER_MAX) };
         forward.asked.push(peer);
         Some(Attempt { peer, within })
     }
@@ -95,7 +95,7 @@ impl Peers {
         self.last = peer;
     }
 
-    /// It is not there, has no READY copy, or did not answer in time.
+    /// It is not there, has no READY copy, or hangs. That a READY one cannot answer this read is no such failure.
     pub fn failed(&mut self, peer: usize, now: Duration) {
         self.failed[peer] = Some(now);
     }

@@ -1,34 +1,38 @@
 //! Reads that this node cannot answer before its copy is READY: a peer answers them, over the peers' listener.
 //!
 //! ```text
-//! caller -> node that restores: grpc::read -> Forwarder -> peer: grpc::peer -> its own copy
+//! caller -> node that restores: grpc::forward -> Forwarder -> peer: grpc::forwarded -> its own copy
 //! ```
-//! Core's `forward` says whom to ask and for how long. A peer answers from its own copy or refuses, so that nothing
-//! goes in a circle; how many reads are on their way at once is bounded.
+//! Core's `forward` says whom to ask and for how long. A peer answers from its own copy or refuses, so that nothing goes
+//! in a circle. What answers may hold here is bounded: 256 rows of up to 64 KiB, one larger one at a time, and 16 scans.
 
 mod known;
 
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use outrigger_core::forward::{Attempt, Forward};
-use outrigger_core::gate::Gate;
+use outrigger_core::forward::{ANSWER_MAX, Attempt, Forward};
+use outrigger_core::topic::TopicId;
 use outrigger_proto::peer::v1::ForwardTarget;
 use outrigger_proto::peer::v1::peer_client::PeerClient;
 use outrigger_proto::v1::{ErrorDetail, Reason};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use self::known::Known;
+use self::known::{Known, SCANS_MAX};
 use crate::peer::{self, PeerConfig, Secret};
 use crate::runtime::clock;
 use crate::telemetry::metrics;
 
-/// Reads on their way to peers at once, of all stores: each holds an answer in memory.
-const READS_MAX: usize = 256;
+/// Gets that are forwarded at once, of all stores.
+const GETS_MAX: usize = 256;
+
+/// Bytes of key and value that each of them may hold at once with the others. A larger row is asked for alone.
+pub const SMALL_ROW_BYTES: u64 = 64 * 1024;
 
 /// A clone is a reference.
 #[derive(Clone)]
@@ -37,7 +41,16 @@ pub struct Forwarder(Arc<Forwarding>);
 struct Forwarding {
     known: Known,
     secret: Option<Secret>,
-    room: Arc<Semaphore>,
+    gets: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
+    large_rows: Semaphore,
+}
+
+/// What is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Get,
+    Scan,
 }
 
 /// What a peer says of one read.
@@ -58,93 +71,153 @@ pub struct Given<T> {
 /// Why no peer has answered.
 #[derive(Debug)]
 pub enum Unanswered {
-    /// The read itself is wrong, or its token: a node that is READY says so.
-    Read(ErrorDetail),
-    /// Nobody could, for these reasons, or there were too many such reads.
+    /// A READY peer says why it cannot: each would, or no other has said more.
+    Said { by: String, detail: ErrorDetail },
+    /// Nobody could, for these reasons.
     Nobody(String),
+    /// Too many such reads are on their way.
+    Full,
 }
 
-impl Forwarder {
-    /// None: nobody is to be asked.
-    pub fn new(config: &PeerConfig) -> Option<Forwarder> {
-        (config.asks() && config.forward_reads).then(|| {
-            Forwarder(Arc::new(Forwarding {
-                known: Known::new(config.addresses.clone(), config.tls.clone()),
-                secret: config.secret.clone(),
-                room: Arc::new(Semaphore::new(READS_MAX)),
-            }))
-        })
-    }
+/// One peer that is asked.
+pub struct Ask {
+    pub client: PeerClient<Channel>,
+    within: Duration,
+    authorization: Option<String>,
+}
 
-    /// Asks one peer after the other. `call` asks one of them, and may wait so long for its first answer.
-    pub async fn ask<T, F>(
-        &self,
-        store: &str,
-        mut forward: Forward,
-        call: impl Fn(PeerClient<Channel>) -> F,
-    ) -> Result<Given<T>, Unanswered>
-    where
-        F: Future<Output = Result<Outcome<T>, Status>>,
-    {
-        let Ok(place) = self.0.room.clone().try_acquire_owned() else {
-            return Err(Unanswered::Nobody(format!("{READS_MAX} reads are forwarded already")));
-        };
-        let peers = self.0.known.now().await;
-        let mut reasons = Vec::new();
-        while let Some((attempt, peer)) = peers.next(&mut forward, clock::now().mono) {
-            let Attempt { peer: number, within } = attempt;
-            let reason = match timeout(within, call(peer.client())).await {
-                Ok(Ok(Outcome::Answer(answer))) => {
-                    peers.answered(number);
-                    metrics::read_forwarded(store, true);
-                    return Ok(Given { answer, by: peer.to_string(), place });
-                }
-                Ok(Ok(Outcome::Refused(detail))) if is_of_the_read(detail.reason()) => {
-                    peers.answered(number);
-                    return Err(Unanswered::Read(detail));
-                }
-                Ok(Ok(Outcome::Refused(detail))) => detail.message,
-                Ok(Err(status)) => why(&status),
-                Err(_late) => format!("no answer within {within:?}"),
-            };
-            peers.failed(number, clock::now().mono);
-            reasons.push(format!("{peer}: {}", peer::told(&reason)));
-        }
-        metrics::read_forwarded(store, false);
-        match reasons.is_empty() {
-            true => Err(Unanswered::Nobody("there was no time to ask one".to_owned())),
-            false => Err(Unanswered::Nobody(reasons.join("; "))),
-        }
-    }
-
-    /// A request to a peer, with what proves that a node asks.
+impl Ask {
+    /// The message with what proves that a node asks, and with the time that the peer has for it.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        if let Some(secret) = &self.0.secret {
-            let value = secret.authorization().parse().expect("a secret is visible ASCII");
+        request.set_timeout(self.within);
+        if let Some(authorization) = &self.authorization {
+            let value = authorization.parse().expect("a secret is visible ASCII");
             request.metadata_mut().insert("authorization", value);
         }
         request
     }
 }
 
-/// Which copy may answer what this node is asked.
-pub fn target(topic: &str, gate: &Gate) -> ForwardTarget {
-    let topic_id = gate.topic.map(|id| id.0.to_vec().into()).unwrap_or_default();
-    ForwardTarget { topic: topic.to_owned(), topic_id }
+impl Forwarder {
+    /// None: nobody is to be asked.
+    pub fn new(config: &PeerConfig) -> Option<Forwarder> {
+        let scans = usize::try_from(SCANS_MAX).expect("usize holds 32 bits");
+        (config.asks() && config.forward_reads).then(|| {
+            Forwarder(Arc::new(Forwarding {
+                known: Known::new(config.addresses.clone(), config.tls.clone()),
+                secret: config.secret.clone(),
+                gets: Arc::new(Semaphore::new(GETS_MAX)),
+                scans: Arc::new(Semaphore::new(scans)),
+                large_rows: Semaphore::new(1),
+            }))
+        })
+    }
+
+    /// Asks one peer after the other. `call` asks one of them; it may take as long as core gives it for its first answer.
+    pub async fn ask<T, F>(
+        &self,
+        store: &str,
+        kind: Kind,
+        mut forward: Forward,
+        call: impl Fn(Ask) -> F,
+    ) -> Result<Given<T>, Unanswered>
+    where
+        F: Future<Output = Result<Outcome<T>, Status>>,
+    {
+        let room = match kind {
+            Kind::Get => &self.0.gets,
+            Kind::Scan => &self.0.scans,
+        };
+        let Ok(place) = room.clone().try_acquire_owned() else {
+            metrics::read_forwarded(store, false);
+            return Err(Unanswered::Full);
+        };
+        let peers = self.0.known.now().await;
+        let (mut reasons, mut said) = (Vec::new(), None);
+        while let Some((attempt, peer)) = peers.next(&mut forward, clock::now().mono) {
+            let Attempt { peer: number, within } = attempt;
+            let client = match kind {
+                Kind::Get => peer.rows(),
+                Kind::Scan => peer.scans(),
+            };
+            let authorization = self.0.secret.as_ref().map(Secret::authorization);
+            let by = peer.to_string();
+            let reason = match timeout(within, call(Ask { client, within, authorization })).await {
+                Ok(Ok(Outcome::Answer(answer))) => {
+                    peers.answered(number);
+                    metrics::read_forwarded(store, true);
+                    return Ok(Given { answer, by, place });
+                }
+                Ok(Ok(Outcome::Refused(detail))) => match weight(detail.reason()) {
+                    Weight::OfAll => {
+                        peers.answered(number);
+                        metrics::read_forwarded(store, true);
+                        return Err(Unanswered::Said { by, detail });
+                    }
+                    Weight::OfItsCopy => {
+                        said = Some(Unanswered::Said { by, detail });
+                        continue;
+                    }
+                    Weight::Fails => {
+                        peers.failed(number, clock::now().mono);
+                        detail.message
+                    }
+                },
+                Ok(Err(status)) => {
+                    peers.failed(number, clock::now().mono);
+                    why(&status)
+                }
+                Err(_late) => {
+                    // A caller with little time says nothing of the peer.
+                    if within >= ANSWER_MAX {
+                        peers.failed(number, clock::now().mono);
+                    }
+                    format!("no answer within {within:?}")
+                }
+            };
+            reasons.push(format!("{peer}: {}", peer::told(&reason)));
+        }
+        metrics::read_forwarded(store, false);
+        Err(said.unwrap_or_else(|| match reasons.is_empty() {
+            true => Unanswered::Nobody("there was no time to ask one".to_owned()),
+            false => Unanswered::Nobody(reasons.join("; ")),
+        }))
+    }
+
+    /// Waits for its turn to have a row of more than [`SMALL_ROW_BYTES`] in memory.
+    pub async fn large_row(&self) -> SemaphorePermit<'_> {
+        self.0.large_rows.acquire().await.expect("the semaphore is never closed")
+    }
 }
 
-/// Whether every READY node would say the same.
-fn is_of_the_read(reason: Reason) -> bool {
+/// Which copy may answer.
+pub fn target(topic: TopicId) -> ForwardTarget {
+    ForwardTarget { topic_id: topic.0.to_vec().into() }
+}
+
+/// What a peer's refusal means for the read.
+enum Weight {
+    /// Every READY node would say the same.
+    OfAll,
+    /// It is READY, and its copy does not do for this read, or it has too much to do: another's may.
+    OfItsCopy,
+    /// It cannot answer reads now.
+    Fails,
+}
+
+fn weight(reason: Reason) -> Weight {
     match reason {
         Reason::InvalidRange
-        | Reason::InvalidRequest
         | Reason::TokenInvalid
         | Reason::RowTooLarge
         | Reason::TokenOfAnotherTopic
         | Reason::TokenBeyondLog
-        | Reason::TokenOfAnotherHistory => true,
-        Reason::Unspecified
+        | Reason::TokenOfAnotherHistory => Weight::OfAll,
+        Reason::TooStale | Reason::Overloaded | Reason::DeadlineExceeded => Weight::OfItsCopy,
+        // What is wrong with a request this node has seen itself: who finds more knows less of the protocol.
+        Reason::InvalidRequest
+        | Reason::Unspecified
         | Reason::UnknownStore
         | Reason::StoreNotNamed
         | Reason::KeyTooLarge
@@ -156,9 +229,6 @@ fn is_of_the_read(reason: Reason) -> bool {
         | Reason::PositionPassed
         | Reason::NotReady
         | Reason::Restoring
-        | Reason::TooStale
-        | Reason::Overloaded
-        | Reason::DeadlineExceeded
         | Reason::Draining
         | Reason::LogUnavailable
         | Reason::WrongPhase
@@ -169,7 +239,7 @@ fn is_of_the_read(reason: Reason) -> bool {
         | Reason::WriteDidNotHappen
         | Reason::WriteUnknown
         | Reason::Authorisation
-        | Reason::StoreFailed => false,
+        | Reason::StoreFailed => Weight::Fails,
     }
 }
 

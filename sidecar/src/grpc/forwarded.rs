@@ -66,14 +66,22 @@ async fn pass_on(
     mut scanned: Answers<ScanResponse>,
     parts: mpsc::Sender<Part<ForwardScanResponse>>,
 ) {
-    while let Some(answer) = scanned.next().await {
+    loop {
+        let answer = tokio::select! {
+            biased;
+            () = parts.closed() => return,
+            answer = scanned.next() => answer,
+        };
         let answer = match answer {
-            Ok(answer) => answer,
-            Err(status) => return refuse(detail(&status), &parts).await,
+            Some(Ok(answer)) => answer,
+            Some(Err(status)) => return refuse(detail(&status), &parts).await,
+            None => break,
         };
         let answer = ForwardScanResponse { part: Some(ScanPart::Answer(answer)) };
-        if parts.send(Part::Message(answer)).await.is_err() {
-            return;
+        // Who takes nothing is not waited for: its scan ends, which held a snapshot.
+        match parts.send_timeout(Part::Message(answer), scan::IDLE_MAX).await {
+            Ok(()) => {}
+            Err(_gone_or_idle) => return,
         }
     }
     // Perhaps nobody is there any more.
@@ -92,18 +100,20 @@ fn detail(status: &Status) -> ErrorDetail {
         .unwrap_or_else(|| ErrorDetail::new(Reason::StoreFailed, status.message()))
 }
 
-/// The store that is meant, if it is of the topic that the other node's is of.
+/// The store that is meant, if it is of the topic that the other node's is of. An id is of one topic of one cluster.
 fn store<'a>(
     service: &'a Service,
     name: &str,
     target: Option<ForwardTarget>,
 ) -> Result<&'a StoreHandle, ErrorDetail> {
     let store = &service.stores.one(name)?.handle;
-    let ForwardTarget { topic, topic_id } = target.unwrap_or_default();
-    let own = store.gate().topic.map(|id| id.0);
-    if topic != store.topic() || !topic_id.is_empty() && own.is_none_or(|own| own[..] != topic_id) {
-        let message = format!("the store {name} is of another topic here: {}", store.topic());
-        return Err(ErrorDetail::new(Reason::NotReady, message));
+    let ForwardTarget { topic_id } = target.unwrap_or_default();
+    match store.gate().topic {
+        Some(own) if own.0[..] != topic_id => {
+            let message = format!("its store {} is of another topic", store.name());
+            Err(ErrorDetail::new(Reason::NotReady, message))
+        }
+        // What it has is not in use before the log has told its topic: it is refused as that.
+        Some(_) | None => Ok(store),
     }
-    Ok(store)
 }

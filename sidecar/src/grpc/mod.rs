@@ -47,9 +47,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_proto::FILE_DESCRIPTOR_SET;
-use outrigger_proto::limits::{
-    CHECKPOINT_MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
-};
+use outrigger_proto::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use outrigger_proto::peer::v1::peer_server::PeerServer;
 use outrigger_proto::v1::admin_server::AdminServer;
 use outrigger_proto::v1::store_server::StoreServer;
@@ -229,5 +227,6 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 fn peer_server(peers: Peers) -> PeerServer<Peers> {
     PeerServer::new(peers)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
-        .max_encoding_message_size(CHECKPOINT_MESSAGE_BYTES_MAX)
+        // A row that another node has asked for may be larger than any part of a checkpoint.
+        .max_encoding_message_size(RESPONSE_BYTES_MAX)
 }

@@ -47,9 +47,11 @@ pub(super) async fn open(
         Ok(read) => Ok(snapshot(store, read)),
         Err(ReadError::Rejected(rejection)) => {
             let detail = error::turned_away(store.circumstances(), &rejection);
-            let until = deadline.answer_within().map(|within| began.mono + within);
+            let (now, until) = (clock::now().mono, deadline.answer_within());
+            let (left, until) =
+                (wait.saturating_sub(now - began.mono), until.map(|within| began.mono + within));
             let forward = may_be_forwarded(&level, &rejection)
-                .then(|| Forward::new(&level, wait, until, clock::now().mono));
+                .then(|| Forward::new(&level, left, until, now));
             Err(Missed { detail, forward })
         }
         Err(ReadError::Disk { generation, closing, error }) => {

@@ -54,7 +54,8 @@ impl Run<'_> {
             return self.turned_away(read, rejection);
         }
         let forwards = self.plan.setting.peers.as_ref().is_some_and(|peers| peers.forward_reads);
-        if !forwards || !may_be_forwarded(&read.path.demand().level, &rejection) {
+        let known = self.world.node(read.node).gate().topic.is_some();
+        if !forwards || !known || !may_be_forwarded(&read.path.demand().level, &rejection) {
             return Some((read, rejection));
         }
         let now = self.world.now.mono;
@@ -87,16 +88,17 @@ impl Run<'_> {
                 self.answered(&read);
                 Some((read, rejection))
             }
+            // Its copy does not do for this read; that says nothing of the next one.
+            Rejection::TooStale { .. }
+            | Rejection::Overloaded
+            | Rejection::Deadline { .. }
+            | Rejection::Leaderless { .. } => self.ask_next(read),
             Rejection::NotReady(_)
             | Rejection::Refused(_)
             | Rejection::Draining
-            | Rejection::TooStale { .. }
             | Rejection::Passed { .. }
             | Rejection::NoRestore(_)
-            | Rejection::NotCancelled(_)
-            | Rejection::Overloaded
-            | Rejection::Deadline { .. }
-            | Rejection::Leaderless { .. } => {
+            | Rejection::NotCancelled(_) => {
                 self.note_failed(&read);
                 self.ask_next(read)
             }
@@ -136,7 +138,7 @@ impl Run<'_> {
         let demand = read.path.demand().clone();
         read.path = ReadPath::new(demand, now + within.min(read.wait));
         read.least = Least::default();
-        if !self.world.is_running(next) {
+        if !self.world.is_running(next) || !self.is_of_one_topic(by, next) {
             self.not_answered(read);
         } else if self.world.is_paused(next) {
             self.hear_nothing(read);
@@ -144,6 +146,12 @@ impl Run<'_> {
             self.go_on(read);
         }
         None
+    }
+
+    /// Whether a peer's copy is of the topic that the node asks for; what it does not know yet it refuses itself.
+    fn is_of_one_topic(&self, node: usize, peer: usize) -> bool {
+        let (own, its) = (self.world.node(node).gate().topic, self.world.node(peer).gate().topic);
+        its.is_none_or(|its| own == Some(its))
     }
 
     fn hear_nothing(&mut self, read: PendingRead) {

@@ -74,6 +74,9 @@ fn one_that_hangs_leaves_time_for_the_others() {
     let mut local = forward(&ReadLevel::Local, 60);
     let next = peers.next(&mut local, SECOND).map(|next| next.within);
     assert_eq!(next, Some(ANSWER_MAX), "its copy need not be waited for");
+    let alone = Peers::new(1);
+    let next = alone.next(&mut forward(&ReadLevel::Local, 60), SECOND).map(|next| next.within);
+    assert_eq!(next, Some(ALL_MAX - SECOND), "there is nobody else to leave time for");
 
     let mut waits = forward(&ReadLevel::Latest, 13);
     let mut now = SECOND;

@@ -47,7 +47,7 @@ fn scraped(port: u16) -> Result<String> {
 }
 
 /// A metric's value, with its labels as it is scraped; none before it was recorded.
-fn metric(port: u16, name: &str) -> Result<Option<f64>> {
+pub(crate) fn metric(port: u16, name: &str) -> Result<Option<f64>> {
     let text = scraped(port)?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     Ok(value.map(str::parse).transpose()?)

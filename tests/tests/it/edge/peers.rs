@@ -9,8 +9,9 @@ use outrigger_tests::host::Host;
 use outrigger_tests::kafka::TopicSpec;
 use outrigger_tests::node::{Node, free_port};
 
+use super::forward::{first_store, row};
 use crate::abuse::until_metric;
-use crate::e2e::peers::SECRET;
+use crate::e2e::peers::{SECRET, SLOW};
 use crate::e2e::{Place, run};
 use crate::site::{is_root, until_logged};
 
@@ -28,7 +29,7 @@ struct Site {
 }
 
 impl Site {
-    async fn ready(name: &str) -> Result<Site> {
+    async fn ready(name: &str, args: &[&str]) -> Result<Site> {
         let (place, nodes) = (Place::new(name, TopicSpec::store())?, Authority::new("nodes")?);
         place.fill()?;
         let giver = place.node("giver")?;
@@ -36,12 +37,13 @@ impl Site {
         let mut site = Site { place, nodes, giver, peer_port, metrics };
         std::fs::write(site.path("nodes.pem"), site.nodes.pem()?)?;
         let giver = site.node("giver", &site.nodes)?;
-        site.giver = giver.with_args(&[
+        let giver = giver.with_args(&[
             "--peer-listen",
             &format!("127.0.0.1:{}", site.peer_port),
             "--metrics",
             &format!("127.0.0.1:{}", site.metrics),
         ]);
+        site.giver = giver.with_args(args);
         site.giver.start().await?;
         site.giver.until_ready().await?;
         Ok(site)
@@ -78,9 +80,11 @@ impl Site {
 #[test]
 fn a_wiped_node_takes_its_copy_from_a_peer_that_it_knows_by_certificate() -> Result<()> {
     run(async {
-        let site = Site::ready("tls-peers").await?;
+        let site = Site::ready("tls-peers", &SLOW).await?;
         let mut taker = site.node("taker", &site.nodes)?.with_args(&["--peers", &site.peer_url()]);
-        taker.start().await?;
+        taker.spawn()?;
+        // Until its own copy is there it answers from that peer's.
+        ensure!(row(&first_store(&taker).await?).await?.1 == Some(site.peer_url()));
         taker.until_ready().await?;
         until_logged(&taker, "a peer gave its copy").await?;
         Ok(())
@@ -100,14 +104,16 @@ fn a_name_stands_for_all_nodes_that_it_has_addresses_of() -> Result<()> {
         let (secret, hosts) = (place.secret("secret", SECRET)?, place.dir.path().join("hosts"));
         std::fs::write(&hosts, "127.0.0.2 nodes.test\n127.0.0.3 nodes.test\n")?;
         let secret = ["--peer-secret-file", &secret.display().to_string()];
-        let mut giver = place.node("giver")?.on(Host::also_local(3)).with_args(&secret);
+        let giver = place.node("giver")?.on(Host::also_local(3)).with_args(&secret);
+        let mut giver = giver.with_args(&SLOW);
         giver.start().await?;
         giver.until_ready().await?;
         let port = giver.address().port();
         let mut taker = place.node("taker")?.on(Host::also_local(2)).at(port).with_args(&secret);
         taker = taker.with_args(&["--peers", &format!("http://nodes.test:{port}")]);
         taker.know_hosts(hosts);
-        taker.start().await?;
+        taker.spawn()?;
+        ensure!(row(&first_store(&taker).await?).await?.1 == Some(giver.url()));
         taker.until_ready().await?;
         until_logged(&taker, "a peer gave its copy").await?;
         until_logged(&taker, &giver.url()).await?;
@@ -118,7 +124,7 @@ fn a_name_stands_for_all_nodes_that_it_has_addresses_of() -> Result<()> {
 #[test]
 fn nobody_else_is_given_a_copy() -> Result<()> {
     run(async {
-        let site = Site::ready("tls-no-peers").await?;
+        let site = Site::ready("tls-no-peers", &[]).await?;
 
         // Another authority's nodes.
         let others = Authority::new("others")?;
