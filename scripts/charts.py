@@ -7,12 +7,14 @@ It runs in a Python that has `kubernetes-validate`, which brings the schemas and
 """
 
 import argparse
+import base64
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import kubernetes_validate
@@ -25,6 +27,14 @@ VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 # Custom resources, which Kubernetes has no schemas of.
 CUSTOM = {"PodMonitor": "podMetricsEndpoints", "PrometheusRule": "groups"}
 
+# Ports of a node.
+METRICS, PEERS = 7401, 7402
+# What a node takes for a secret has so many bytes.
+SECRET_MIN = 16
+# What differs from the defaults, of the values in ci/.
+STARTS = {"alone-values": "/live"}
+WITHOUT_POLICY = {"alone-values"}
+
 # What nobody may be able to install, and what the refusal must say.
 REFUSED = [
     ({"outrigger": {"bootstrap": ""}}, "/bootstrap"),
@@ -35,6 +45,8 @@ REFUSED = [
     ({"outrigger": {"settings": {"memroy": "1GiB"}}}, "memroy"),
     ({"outrigger": {"kafka": {"sasl.password": "x"}}}, "sasl.password"),
     ({"outrigger": {"typing": "error"}}, "typing"),
+    ({"outrigger": {"startWhen": "ready"}}, "startWhen"),
+    ({"networkPolicy": {"metricsFrom": {"matchExpressions": []}}}, "matchExpressions"),
     ({"app": {"image": ""}}, "/app/image"),
     ({"app": {"ports": [{"name": "a", "containerPort": 7401}]}}, "containerPort"),
     ({"terminationGracePeriodSeconds": 5}, "terminationGracePeriodSeconds"),
@@ -88,6 +100,9 @@ def validate(name, document):
     kind = document["kind"]
     if kind in CUSTOM:
         expect(f"{name}: a {kind} has its {CUSTOM[kind]}", document["spec"][CUSTOM[kind]])
+        if kind == "PrometheusRule":
+            groups = {group["name"]: len(group["rules"]) for group in document["spec"]["groups"]}
+            expect(f"{name}: it has the alerts of Outrigger: {groups}", groups.get("outrigger", 0) > 0 and all(groups.values()))
         return
     for version in VERSIONS:
         try:
@@ -137,22 +152,69 @@ class Pods:
         expect(f"{self.name}: a native sidecar", self.node["restartPolicy"] == "Always")
         expect(f"{self.name}: the workload has its pods", self.is_selected(self.workload["spec"]["selector"]["matchLabels"]))
         self.probes_hold()
+        self.rollouts_hold()
+        self.network_holds()
+        self.secrets_hold()
+        self.configuration_holds()
         for service in self.of("Service"):
             expect(f"{self.name}: its service finds it", self.is_selected(service["spec"]["selector"]))
-            expect(f"{self.name}: at a port", all(port["targetPort"] in self.ports for port in service["spec"]["ports"] if "peer" in port["name"] and "outrigger-peer" in self.ports))
+            ports = [port["targetPort"] for port in service["spec"]["ports"]]
+            expect(f"{self.name}: its service is of the peers' port, as a number: {ports}", ports == [PEERS])
         for policy in self.of("NetworkPolicy") + self.of("PodDisruptionBudget") + self.of("PodMonitor"):
             selector = policy["spec"].get("podSelector") or policy["spec"].get("selector")
             expect(f"{self.name}: {policy['kind']} is of its pods", self.is_selected(selector["matchLabels"]))
         for monitor in self.of("PodMonitor"):
             expect(f"{self.name}: metrics at a port", all(end["port"] in self.ports for end in monitor["spec"]["podMetricsEndpoints"]))
 
+    def rollouts_hold(self):
+        """Nobody gives up, evicts or hinders a pod because it takes its time."""
+        probe, spec = self.node["startupProbe"], self.workload["spec"]
+        waits = probe["periodSeconds"] * probe["failureThreshold"]
+        if self.workload["kind"] == "Deployment":
+            deadline = spec.get("progressDeadlineSeconds", 600)
+            expect(f"{self.name}: a rollout may take {deadline} s, and a start {waits} s", deadline > waits)
+        for budget in self.of("PodDisruptionBudget"):
+            expect(f"{self.name}: who is not ready can go", budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow")
+        limits = [v["emptyDir"]["sizeLimit"] for v in self.pod["volumes"] if v["name"] == "outrigger-data"]
+        asked = self.node["resources"]["requests"].get("ephemeral-storage")
+        expect(f"{self.name}: it asks for the space of its emptyDir {limits}: {asked}", [asked] == (limits or [None]))
+
+    def network_holds(self):
+        """Whom policies let to the ports of the node. Names of ports of init containers are not known everywhere."""
+        for policy in self.of("NetworkPolicy"):
+            for rule in policy["spec"]["ingress"]:
+                ranges = [(port["port"], port.get("endPort", port["port"])) for port in rule["ports"] if port.get("protocol", "TCP") == "TCP"]
+                expect(f"{self.name}: ports are numbers: {ranges}", all(type(end) is int for both in ranges for end in both))
+                lets = [port for port in (METRICS, PEERS) if any(low <= port <= high for low, high in ranges)]
+                who = rule.get("from", [{}])
+                if PEERS in lets:
+                    nodes = [each.get("podSelector", {}).get("matchLabels") for each in who]
+                    expect(f"{self.name}: only nodes reach the peers' port: {who}", all(each and self.is_selected(each) for each in nodes))
+                if METRICS in lets:
+                    spaces = [each.get("namespaceSelector", {}).get("matchLabels") for each in who]
+                    expect(f"{self.name}: only named namespaces reach the metrics: {who}", all(spaces))
+        if self.name not in WITHOUT_POLICY:
+            expect(f"{self.name}: it has a policy", len(self.of("NetworkPolicy")) == 1)
+
+    def secrets_hold(self):
+        """What an example has instead of a secret is refused by nodes: whoever forgets to replace it has no open cluster."""
+        for secret in self.of("Secret"):
+            for name, value in secret["data"].items():
+                expect(f"{self.name}: {name} is too short for a secret", len(base64.b64decode(value)) < SECRET_MIN)
+
+    def configuration_holds(self):
+        """That numbers come through as they were given."""
+        for file in self.of("ConfigMap"):
+            for name, value in tomllib.loads(file["data"]["outrigger.toml"]).get("kafka", {}).items():
+                expect(f"{self.name}: {name} is {value}", "e+" not in value)
+
     def probes_hold(self):
-        probe = self.node["startupProbe"]
+        probe, start = self.node["startupProbe"], STARTS.get(self.name, "/started")
         hours = probe["periodSeconds"] * probe["failureThreshold"] / 3600
-        expect(f"{self.name}: the startup probe waits {hours} hours", hours >= 1)
-        for name, path in [("startupProbe", "/started"), ("readinessProbe", "/ready"), ("livenessProbe", "/live")]:
+        expect(f"{self.name}: the startup probe waits {hours} hours for {start}", (hours >= 1) == (start == "/started"))
+        for name, path in [("startupProbe", start), ("readinessProbe", "/ready"), ("livenessProbe", "/live")]:
             asked = self.node[name]["httpGet"]
-            expect(f"{self.name}: {name} asks for {path} over HTTP", asked["path"] == path and self.ports[asked["port"]] == 7401)
+            expect(f"{self.name}: {name} asks for {path} over HTTP", asked["path"] == path and self.ports[asked["port"]] == METRICS)
 
     def files(self, volume):
         """What a volume of files has, made up where it is not here."""

@@ -45,6 +45,18 @@ seccompProfile:
   mountPath: /run/outrigger
 {{- end -}}
 
+{{/* An `emptyDir` is space of the machine: a pod that asks for it is put where it is, and is not the first to be evicted. */}}
+{{- define "outrigger.resources" -}}
+{{- $resources := deepCopy .Values.outrigger.resources -}}
+{{- if eq .Values.outrigger.data.kind "emptyDir" -}}
+{{- $requests := $resources.requests | default dict -}}
+{{- if not (hasKey $requests "ephemeral-storage") -}}
+{{- $_ := set $resources "requests" (set $requests "ephemeral-storage" .Values.outrigger.data.size) -}}
+{{- end -}}
+{{- end -}}
+{{ toYaml $resources }}
+{{- end -}}
+
 {{/* A native sidecar: it starts before the application, and is told to stop when that has ended. */}}
 {{- define "outrigger.container" -}}
 {{- $node := .Values.outrigger -}}
@@ -80,7 +92,7 @@ seccompProfile:
     seccompProfile:
       type: RuntimeDefault
   resources:
-    {{- toYaml $node.resources | nindent 4 }}
+    {{- toYaml (fromYaml (include "outrigger.resources" .)) | nindent 4 }}
   volumeMounts:
     - name: outrigger-config
       mountPath: /etc/outrigger
@@ -106,16 +118,16 @@ seccompProfile:
 
 {{/*
 The kubelet asks nothing else before the startup probe has passed, and restarts a node for which it waits too long: it
-has to wait longer than the longest restore. Its gRPC probes know no TLS, and reach no socket.
+has to wait longer than the longest restore, where it asks for the end of that. Its gRPC probes know no TLS, and reach no socket.
 */}}
 {{- define "outrigger.probes" -}}
 startupProbe:
   httpGet:
-    path: /started
+    path: /{{ .Values.outrigger.startWhen }}
     port: outrigger
   periodSeconds: 2
   timeoutSeconds: 5
-  failureThreshold: {{ mul .Values.outrigger.restoreHoursMax 1800 }}
+  failureThreshold: {{ eq .Values.outrigger.startWhen "live" | ternary 150 (mul .Values.outrigger.restoreHoursMax 1800) }}
 readinessProbe:
   httpGet:
     path: /ready

@@ -41,6 +41,10 @@ peer_secret_file = "/run/secrets/outrigger-peers/{{ $peers.secret.key }}"
 
 [kafka]
 {{- range $name, $value := . }}
+{{/* Whole numbers come as floating-point ones, which would be told with an exponent. */ -}}
+{{- if kindIs "float64" $value -}}
+{{- $value = int64 $value -}}
+{{- end }}
 {{ toJson $name }} = {{ toJson (toString $value) }}
 {{- end }}
 {{- end }}
@@ -72,7 +76,10 @@ data:
     {{- include "outrigger.configuration" . | nindent 4 }}
 {{- end -}}
 
-{{/* Who has a copy can give it, also while its application is not ready. */}}
+{{/*
+Who has a copy can give it, also while its application is not ready. Ports are numbers here and in policies: not every
+network knows the names of ports of init containers.
+*/}}
 {{- define "outrigger.service" -}}
 apiVersion: v1
 kind: Service
@@ -88,5 +95,5 @@ spec:
   ports:
     - name: outrigger-peer
       port: 7402
-      targetPort: outrigger-peer
+      targetPort: 7402
 {{- end -}}
