@@ -17,6 +17,7 @@ use tonic::Extensions;
 use super::error;
 use super::seldom::Seldom;
 use crate::access::{self, Access, Caller, Denied, Keys, Look, NotAllowed, Right};
+use crate::release::Release;
 use crate::telemetry::metrics;
 
 /// How often the file of tokens is looked at. What changed is taken at the second look that finds it.
@@ -42,7 +43,12 @@ struct News {
 
 /// Who asks in one call. A clone is a few references.
 #[derive(Clone)]
-pub(super) struct Asker(Option<Admitted>);
+pub(super) struct Asker {
+    /// None: it is asked nothing.
+    admitted: Option<Admitted>,
+    /// What is taken back by what it may do.
+    release: Option<Release>,
+}
 
 #[derive(Clone)]
 struct Admitted {
@@ -70,7 +76,10 @@ impl Door {
         let Some(rpc) = Rpc::of(path) else { return Ok(Asker::NOT_ASKED) };
         let authorization = headers.get(AUTHORIZATION).map(|said| said.as_bytes());
         match guard.access.admit(rpc, caller, authorization) {
-            Ok(asker) => Ok(Asker(Some(Admitted { guard: guard.clone(), asker }))),
+            Ok(asker) => {
+                let admitted = Some(Admitted { guard: guard.clone(), asker });
+                Ok(Asker { admitted, release: None })
+            }
             Err(denied) => Err(guard.stranger(rpc, &denied)),
         }
     }
@@ -149,20 +158,33 @@ fn now(news: &Mutex<Seldom>) -> Option<u64> {
 
 impl Asker {
     /// Somebody who is asked nothing.
-    pub(super) const NOT_ASKED: Asker = Asker(None);
+    pub(super) const NOT_ASKED: Asker = Asker { admitted: None, release: None };
+
+    /// The same, of a call that reads or writes: what it may do says that the application is not done.
+    pub(super) fn of_user(self, release: Release) -> Asker {
+        Asker { release: Some(release), ..self }
+    }
 
     pub(super) fn is_asked(&self) -> bool {
-        self.0.is_some()
+        self.admitted.is_some()
     }
 
     /// Returns what is cancelled when the token is taken away that came with the call.
     pub(super) fn revoked(&self) -> Option<CancellationToken> {
-        Some(self.0.as_ref()?.asker.token()?.revoked().clone())
+        Some(self.admitted.as_ref()?.asker.token()?.revoked().clone())
     }
 
-    /// Whether a call may be about `store` and all of `keys`.
+    /// Whether a call may be about `store` and all of `keys`. If it may, nobody is done whose call it is.
     pub(super) fn may(&self, rpc: Rpc, store: &str, keys: Keys<'_>) -> Result<(), ErrorDetail> {
-        let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };
+        self.is_allowed(rpc, store, keys)?;
+        if let Some(release) = &self.release {
+            release.take_back();
+        }
+        Ok(())
+    }
+
+    fn is_allowed(&self, rpc: Rpc, store: &str, keys: Keys<'_>) -> Result<(), ErrorDetail> {
+        let Some(Admitted { guard, asker }) = &self.admitted else { return Ok(()) };
         // A stream may have more to say than its caller takes answers: it is asked at each item.
         if asker.token().is_some_and(|token| token.revoked().is_cancelled()) {
             return Err(error::not_let_in(&Denied::UnknownToken));
@@ -172,7 +194,7 @@ impl Asker {
 
     /// Whether a call may be about some keys of `store`, which are not known yet.
     pub(super) fn may_begin(&self, rpc: Rpc, store: &str) -> Result<(), ErrorDetail> {
-        let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };
+        let Some(Admitted { guard, asker }) = &self.admitted else { return Ok(()) };
         match asker.check(rpc, store, Keys::All) {
             Err(not_allowed) if not_allowed.prefixes.is_empty() => {
                 Err(guard.not_allowed(&not_allowed))
@@ -187,7 +209,7 @@ impl Asker {
         rpc: Rpc,
         stores: impl Iterator<Item = &'a str>,
     ) -> Result<(), ErrorDetail> {
-        let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };
+        let Some(Admitted { guard, asker }) = &self.admitted else { return Ok(()) };
         let mut refused = Ok(());
         for store in stores {
             match asker.check(rpc, store, Keys::All) {
@@ -200,9 +222,49 @@ impl Asker {
 
     /// Whether it may learn what sums up a whole store: who may read it all, and its operators.
     pub(super) fn may_sum_up(&self, store: &str) -> Result<(), ErrorDetail> {
-        let Some(Admitted { guard, asker }) = &self.0 else { return Ok(()) };
+        let Some(Admitted { guard, asker }) = &self.admitted else { return Ok(()) };
         let whole = |right| asker.check_right(right, store, Keys::All);
         let allowed = whole(Right::Admin).or_else(|_no_operator| whole(Right::Read));
         allowed.map_err(|not_allowed| guard.not_allowed(&not_allowed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Rule, Rules, Who};
+
+    const STORE: &str = "notes";
+
+    fn door() -> Door {
+        let who = vec![Who::parse("uid:7").expect("a user")];
+        let may = vec![Right::Read, Right::Write];
+        let rule = Rule { who, store: Some(STORE.to_owned()), prefix: "user/".to_owned(), may };
+        let rules = Rules::new(vec![rule]).expect("rules");
+        Door::new(Some(Arc::new(Access { rules, tokens: None })))
+    }
+
+    /// Whether somebody who asks for a key after a release still has it when the node leaves.
+    fn keeps_the_release(asker: Asker, rpc: Rpc, key: &[u8]) -> bool {
+        let release = Release::default();
+        release.give();
+        let asker = asker.of_user(release.clone());
+        assert_eq!(asker.may_begin(rpc, STORE), Ok(()));
+        let allowed = asker.may(rpc, STORE, Keys::One(key)).is_ok();
+        release.leave();
+        let kept = release.is_over();
+        assert_ne!(allowed, kept, "what is allowed takes it back, and nothing else");
+        kept
+    }
+
+    #[test]
+    fn only_a_read_or_write_that_is_allowed_says_that_the_application_is_not_done() {
+        for rpc in [Rpc::Get, Rpc::Put, Rpc::Delete, Rpc::Scan, Rpc::Write] {
+            assert!(!keeps_the_release(Asker::NOT_ASKED, rpc, b"order/1"));
+            let path = rpc.path();
+            let asker = door().admit(path, &Caller::user(7), &HeaderMap::new()).expect("a rule");
+            assert!(!keeps_the_release(asker.clone(), rpc, b"user/1"));
+            assert!(keeps_the_release(asker, rpc, b"order/1"));
+        }
     }
 }

@@ -123,7 +123,6 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
         door.clone(),
         server.forwarder,
         server.release,
-        server.leaving.clone(),
         ending.clone(),
     );
     if let Some(sampler) = server.sampler {

@@ -58,8 +58,7 @@ pub(super) async fn go_on(
 pub(super) fn release(service: &Service, asker: &Asker) -> Result<ReleaseResponse, ErrorDetail> {
     let stores = service.stores.all().iter().map(|store| store.handle.name());
     asker.may_begin_one(Rpc::Release, stores)?;
-    service.release.give();
-    let stopping = service.leaving.is_cancelled();
+    let stopping = service.release.give();
     tracing::info!(stopping, "the application is done");
     Ok(ReleaseResponse { stopping })
 }

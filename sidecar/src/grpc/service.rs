@@ -18,7 +18,7 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::answers::Answers;
 use super::deadline::CallDeadline;
-use super::door::Door;
+use super::door::{Asker, Door};
 use super::replies::Replies;
 use super::room::Share;
 use super::stores::Stores;
@@ -39,8 +39,6 @@ pub(super) struct Service {
     /// What asks peers; none: what the own copy does not answer is refused.
     pub(super) forwarder: Option<Forwarder>,
     pub(super) release: Release,
-    /// Cancelled when the node was told to stop and serves on for a while.
-    pub(super) leaving: CancellationToken,
     digests: Arc<Semaphore>,
     /// Cancelled when the node stops: streams end.
     pub(super) ending: CancellationToken,
@@ -55,7 +53,6 @@ impl Service {
         door: Door,
         forwarder: Option<Forwarder>,
         release: Release,
-        leaving: CancellationToken,
         ending: CancellationToken,
     ) -> Service {
         Service {
@@ -64,11 +61,15 @@ impl Service {
             door,
             forwarder,
             release,
-            leaving,
             digests: Arc::new(Semaphore::new(DIGESTS_MAX)),
             ending,
             tasks: TaskTracker::new(),
         }
+    }
+
+    /// Returns who asks to read or to write: an application that may is not done.
+    fn user(&self, of_call: &Extensions) -> Asker {
+        self.door.asker(of_call).of_user(self.release.clone())
     }
 
     /// Waits for the turn to read a whole copy: nobody else reads one while the permit is held.
@@ -87,17 +88,15 @@ impl Store for Service {
     type WriteStream = Replies;
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
-        self.release.take_back();
         let deadline = CallDeadline::of(request.metadata());
-        let asker = self.door.asker(request.extensions());
+        let asker = self.user(request.extensions());
         let answer = get::get(self, &asker, request.into_inner(), deadline).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        self.release.take_back();
         let deadline = CallDeadline::of(request.metadata());
-        let asker = self.door.asker(request.extensions());
+        let asker = self.user(request.extensions());
         let answer = write::put(&self.stores, &asker, request.into_inner(), deadline).await;
         answer.map(Response::new).map_err(Status::from)
     }
@@ -106,9 +105,8 @@ impl Store for Service {
         &self,
         request: Request<DeleteRequest>,
     ) -> Result<Response<DeleteResponse>, Status> {
-        self.release.take_back();
         let deadline = CallDeadline::of(request.metadata());
-        let asker = self.door.asker(request.extensions());
+        let asker = self.user(request.extensions());
         let answer = write::delete(&self.stores, &asker, request.into_inner(), deadline).await;
         answer.map(Response::new).map_err(Status::from)
     }
@@ -117,10 +115,9 @@ impl Store for Service {
         &self,
         request: Request<ScanRequest>,
     ) -> Result<Response<Self::ScanStream>, Status> {
-        self.release.take_back();
         let deadline = CallDeadline::of(request.metadata());
         let share = share(request.extensions());
-        let asker = self.door.asker(request.extensions());
+        let asker = self.user(request.extensions());
         let answer = scan::scan(self, &asker, request.into_inner(), deadline, &share).await;
         answer.map(Response::new).map_err(Status::from)
     }
@@ -129,9 +126,8 @@ impl Store for Service {
         &self,
         request: Request<Streaming<WriteRequest>>,
     ) -> Result<Response<Self::WriteStream>, Status> {
-        self.release.take_back();
         let share = share(request.extensions());
-        let asker = self.door.asker(request.extensions());
+        let asker = self.user(request.extensions());
         Ok(Response::new(write_stream::open(self, asker, request.into_inner(), share)))
     }
 }

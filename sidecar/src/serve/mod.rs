@@ -119,7 +119,7 @@ async fn until_the_drain(
         tokio::select! {
             biased;
             name = signals.next() => tracing::info!(signal = name, "the drain delay is cut short"),
-            () = release.given() => tracing::info!("the application is done: the drain delay ends"),
+            () = release.drains() => tracing::info!("the application is done: the drain delay ends"),
             why = sidecar.failed() => return Some(why),
             () = tokio::time::sleep(delay) => {}
         }

@@ -224,6 +224,7 @@ impl Sidecar {
 
     /// Ends readiness; calls are served as before.
     pub fn leave(&self) {
+        self.release.leave();
         self.server.leaving.cancel();
     }
 

@@ -97,10 +97,12 @@ fn a_release_stops_no_node_and_is_remembered_until_somebody_calls() -> Result<()
         node.start().await?;
         node.until_ready().await?;
         let store = node.store().await?;
+        let writer = store.writer();
+        writer.put("k", "u").await?.await?;
         ensure!(node.client().await?.release().await? == Released::Remembered);
         ensure!(health(&node, "readiness").await? == ServingStatus::Serving, "it serves on");
-        // The application was started again.
-        store.put("k", "v").await?;
+        // Another thread of the application was not done, and writes on.
+        writer.put("k", "v").await?.await?;
         node.terminate()?;
         until_logged(&node, SERVES_ON).await?;
         store.put("k", "w").await?;
