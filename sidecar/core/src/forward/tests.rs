@@ -15,7 +15,7 @@ fn forward(level: &ReadLevel, seconds: u32) -> Forward {
 
 /// Everybody whom the read is asked of, when nobody answers.
 fn asked(peers: &Peers, now: Duration) -> Vec<usize> {
-    let mut read = forward(&ReadLevel::Local, 60);
+    let mut read = Forward::new(&ReadLevel::Local, Duration::ZERO, None, now);
     std::iter::from_fn(|| peers.next(&mut read, now)).map(|next| next.peer).collect()
 }
 
