@@ -1,9 +1,11 @@
 //! Addresses that other machines reach: with TLS and rules only, unless it is said that this is not wanted.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::ServeConfig;
 use super::problem::Problem;
+use crate::access::Who;
 
 /// Refuses what would let whoever reaches it read and write everything.
 pub(super) fn check(config: &ServeConfig, insecure: bool, problems: &mut Vec<Problem>) {
@@ -47,6 +49,42 @@ pub(super) fn warnings(config: &ServeConfig) -> impl Iterator<Item = String> {
         )
     });
     [listen, peers, metrics].into_iter().flatten()
+}
+
+/// Returns whom rules name although nobody can be that at the node's addresses, and who everybody is, a sentence each.
+pub(super) fn names(config: &ServeConfig) -> Vec<String> {
+    let Some(access) = &config.access else { return Vec::new() };
+    let of_peers = config.peer_listen.as_ref().and_then(|peers| peers.tls.as_ref());
+    let certificates =
+        [config.tls.as_ref(), of_peers].into_iter().flatten().any(|tls| tls.client_ca.is_some());
+    let wrong = |who: &Who| match who {
+        Who::Uid(_) if config.socket.is_none() => {
+            Some("nobody: users are known over a `socket` alone, and there is none")
+        }
+        Who::Uri(_) | Who::UrisFrom(_) | Who::Dns(_) if !certificates => Some(
+            "nobody: no address asks for certificates, as one with `tls_client_ca` does, or `peer_listen` with `peer_ca`",
+        ),
+        Who::Anyone if config.listen.is_some_and(|address| is_reached(&address)) => {
+            Some("everybody who reaches `listen` from other machines")
+        }
+        Who::Uid(_)
+        | Who::Uri(_)
+        | Who::UrisFrom(_)
+        | Who::Dns(_)
+        | Who::Token(_)
+        | Who::Anyone => None,
+    };
+    let named: BTreeMap<String, &Who> = access
+        .rules
+        .all()
+        .iter()
+        .flat_map(|rule| &rule.who)
+        .map(|who| (who.to_string(), who))
+        .collect();
+    named
+        .into_iter()
+        .filter_map(|(name, who)| wrong(who).map(|is| format!("access: `{name}` is {is}")))
+        .collect()
 }
 
 fn is_reached(address: &SocketAddr) -> bool {

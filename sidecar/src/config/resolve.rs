@@ -294,7 +294,8 @@ fn warnings(config: &ServeConfig, settings: &Settings) -> Vec<String> {
     let unverified = kafka::unverified(&config.kafka.properties);
     let access = access::warnings(config.access.as_deref(), settings.tokens_file.as_deref());
     let others = [everybody, readable, keys, unverified].into_iter().flatten();
-    exposure::warnings(config).chain(others).chain(access).collect()
+    let names = exposure::names(config);
+    exposure::warnings(config).chain(others).chain(access).chain(names).collect()
 }
 
 #[cfg(test)]

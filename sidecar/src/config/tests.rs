@@ -377,6 +377,23 @@ fn who_may_connect_to_the_socket_is_a_mode_and_a_group() {
 }
 
 #[test]
+fn whom_a_rule_names_that_nobody_can_be_is_a_warning() {
+    let rules = "[[access]]\nwho = ['uid:1000', 'dns:orders.example', 'spiffe://td/a', 'anyone']\nmay = ['read']\n\
+                 [[access]]\nwho = ['uid:1000']\nmay = ['write']\n";
+    let named = |flags: &[&str]| {
+        let warnings = resolve(flags, &format!("{MINIMAL}{rules}")).unwrap().warnings;
+        let of_rules = warnings.iter().filter_map(|text| text.strip_prefix("access: `"));
+        let names = of_rules.filter_map(|text| Some(text.split_once('`')?.0.to_owned()));
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(named(&[]), ["dns:orders.example", "spiffe://td/a", "uid:1000"]);
+    let socket = ["--socket", "/tmp/outrigger-nobody-s"];
+    assert_eq!(named(&socket), ["dns:orders.example", "spiffe://td/a"]);
+    let reached = ["--listen", "0.0.0.0:7400", "--insecure"];
+    assert_eq!(named(&reached), ["anyone", "dns:orders.example", "spiffe://td/a", "uid:1000"]);
+}
+
+#[test]
 fn a_mode_or_a_group_that_cannot_be_meant_is_refused() {
     let problem = |more: &[&str]| {
         problem(&[&["--socket", "/tmp/outrigger-nobody-s"], more].concat(), MINIMAL)
