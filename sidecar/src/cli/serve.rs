@@ -1,5 +1,7 @@
 //! `serve`: a node until a signal ends it.
 
+use std::net::SocketAddr;
+
 use super::failure::Failure;
 use crate::config::ServeArgs;
 use crate::exit::Exit;
@@ -17,7 +19,12 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     }
     let probes = Probes::untold();
     let peers = config.peer.addresses.iter().map(ToString::to_string).collect();
-    let start = |address| telemetry::start_metrics(address, probes.subscribe(), peers);
+    // Where there are rules, only some may see what Status tells.
+    let asks = config.access.is_some();
+    let start = |address: SocketAddr| {
+        let shows_state = !asks || address.ip().is_loopback();
+        telemetry::start_metrics(address, probes.subscribe(), peers, shows_state)
+    };
     let _endpoint = config.metrics.map(start).transpose()?;
     Ok(serve::run(config, probes, signals).await?)
 }

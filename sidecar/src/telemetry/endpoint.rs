@@ -65,6 +65,8 @@ pub(super) struct Pages {
     pub(super) metrics: PrometheusHandle,
     pub(super) told: Told,
     pub(super) peers: Arc<[String]>,
+    /// Whether everybody may see what Status tells.
+    pub(super) shows_state: bool,
 }
 
 /// The endpoint; it ends when this is dropped.
@@ -153,6 +155,11 @@ impl Pages {
             );
             return response(StatusCode::NOT_FOUND, (CONTENT_TYPE, WORDS), words);
         }
+        if !self.shows_state && [PAGE_PATH, STATE_PATH].contains(&path) {
+            let words = "the status page is shown at an address that only this machine reaches, or where nobody is asked \
+                         who it is: the node has rules of access. `outrigger status` shows the same to who may see it\n";
+            return response(StatusCode::FORBIDDEN, (CONTENT_TYPE, WORDS), words.to_owned());
+        }
         if !matches!(*method, Method::GET | Method::HEAD) {
             let allowed = (ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response(StatusCode::METHOD_NOT_ALLOWED, allowed, "GET it\n".to_owned());
@@ -236,7 +243,7 @@ mod tests {
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let telling = Probes::untold();
         telling.answers.send_replace(probes);
-        Pages { metrics, told: telling.subscribe(), peers: Arc::new([]) }
+        Pages { metrics, told: telling.subscribe(), peers: Arc::new([]), shows_state: true }
     }
 
     #[test]
@@ -296,7 +303,7 @@ mod tests {
         let telling = Probes::untold();
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let peers = ["http://b:7400".to_owned()].into();
-        let pages = Pages { metrics, told: telling.subscribe(), peers };
+        let pages = Pages { metrics, told: telling.subscribe(), peers, shows_state: true };
         let warning = "</script><img src=x onerror=alert(1)>";
         let store = StoreStatus {
             store: "notes".to_owned(),
@@ -314,6 +321,10 @@ mod tests {
         let page = pages.respond(&Method::GET, "/");
         let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        let closed = Pages { shows_state: false, ..pages };
+        let status = |path| closed.respond(&Method::GET, path).status();
+        assert_eq!(["/", "/status.json"].map(status), [StatusCode::FORBIDDEN; 2]);
+        assert_eq!(status("/metrics"), StatusCode::OK);
     }
 
     /// A probe that is not answered has the node restarted.

@@ -126,13 +126,14 @@ pub fn status(status: &Status, now: Now) {
         gauge!(DURABLE, &labels).set(float(partition.durable.0));
         gauge!(LOG_END, &labels).set(float(partition.high_watermark.0));
     }
-    let lag = status.partitions.iter().map(|each| each.high_watermark.since(each.applied)).sum();
-    gauge!(LAG, "store" => store.clone()).set(float(lag));
-    // 0 is never: an age since 1970 would only alarm.
-    if status.confirmed_at_ms > 0 {
-        let age = Duration::from_millis(now.wall_ms.saturating_sub(status.confirmed_at_ms));
-        gauge!(AGE, "store" => store.clone()).set(age.as_secs_f64());
-    }
+    let behind = status.partitions.iter().map(|each| each.high_watermark.since(each.applied));
+    // Nobody knows it while the log is not read.
+    let lag = if status.partitions.is_empty() { f64::NAN } else { float(behind.sum()) };
+    gauge!(LAG, "store" => store.clone()).set(lag);
+    // 0 is never: an age since 1970 would only alarm, and the age of a copy that is gone is of nothing.
+    let age = Duration::from_millis(now.wall_ms.saturating_sub(status.confirmed_at_ms));
+    let age = if status.confirmed_at_ms > 0 { age.as_secs_f64() } else { f64::NAN };
+    gauge!(AGE, "store" => store.clone()).set(age);
     gauge!(EXACT, "store" => store.clone()).set(one_if(status.exact));
     let in_flight = u64::try_from(status.writes_in_flight).expect("a count fits 64 bits");
     gauge!(IN_FLIGHT, "store" => store.clone()).set(float(in_flight));

@@ -32,13 +32,15 @@ pub enum MetricsError {
 }
 
 /// Serves metrics, the answers to probes and the status page on `address`. The port is bound before this returns.
-/// `peers`: the addresses of the nodes that are asked for copies.
+/// `peers`: the addresses of the nodes that are asked for copies. `shows_state`: whoever reaches it may see what Status
+/// tells; else only metrics and probes are there.
 ///
 /// It must be called on a tokio runtime, once in a process.
 pub fn start_metrics(
     address: SocketAddr,
     told: Told,
     peers: Vec<String>,
+    shows_state: bool,
 ) -> Result<MetricsEndpoint, MetricsError> {
     let listener = endpoint::bind(address)
         .map_err(|error| MetricsError::Listen { address, detail: error.to_string() })?;
@@ -48,5 +50,8 @@ pub fn start_metrics(
         .map_err(|error| MetricsError::Install { detail: error.to_string() })?;
     metrics::describe();
     metrics_process::Collector::default().describe();
-    Ok(MetricsEndpoint::start(listener, Pages { metrics: pages, told, peers: peers.into() }))
+    Ok(MetricsEndpoint::start(
+        listener,
+        Pages { metrics: pages, told, peers: peers.into(), shows_state },
+    ))
 }

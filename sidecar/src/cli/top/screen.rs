@@ -38,7 +38,10 @@ impl Screen {
             Size { columns: usize::from(w), lines: usize::from(h) }
         });
         let mut out = io::stdout().lock();
-        write!(out, "{HOME}{}{CLEAR_BELOW}", frame(size).join(&format!("{CLEAR_LINE}\r\n")))?;
+        // A line is cleared before it is written: behind the last column that would take the last letter.
+        let lines: Vec<_> =
+            frame(size).into_iter().map(|line| format!("{CLEAR_LINE}{line}")).collect();
+        write!(out, "{HOME}{CLEAR_BELOW}{}", lines.join("\r\n"))?;
         out.flush()
     }
 }

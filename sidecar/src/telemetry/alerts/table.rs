@@ -7,6 +7,15 @@ use super::{Alert, Severity};
 /// The alerts that are no stalls: name, minutes, severity, expression, what is the matter, what to do.
 const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
     (
+        "OutriggerGone",
+        5,
+        Severity::Critical,
+        "max_over_time(outrigger_build_info[1h]) unless on (job, instance) outrigger_build_info",
+        "{{ $labels.instance }} does not answer any more",
+        "no other alert sees a node that is not scraped: look at its process, its log and the network. It ends an hour \
+         after the last answer",
+    ),
+    (
         "OutriggerNotReady",
         10,
         Severity::Warning,
@@ -28,7 +37,7 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         Severity::Warning,
         "outrigger_confirmed_age_seconds > 300",
         "{{ $labels.store }} on {{ $labels.instance }} was last known to hold everything {{ $value | humanizeDuration }} ago",
-        "reads of level STALE are that old: Status says what holds it up",
+        "answers at STALE and LOCAL may be that old (`max_staleness_ms` refuses older ones): Status says what holds it up",
     ),
     (
         "OutriggerHorizonNear",
@@ -68,9 +77,10 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         0,
         Severity::Critical,
         r#"sum without (cause) (outrigger_restores_total{cause=~"truncated|diverged"}) > 0 or outrigger_positions_lost_total > 0"#,
-        "the log of {{ $labels.store }} lost records that {{ $labels.instance }} had read",
-        "look at the brokers (unclean elections, lost disks); lost-g<N>.jsonl in the store's directory tells what the log \
-         lost of this copy. It ends with a restart of the node",
+        "the log of {{ $labels.store }} did not go on where {{ $labels.instance }} had read it to",
+        "it has lost records, or they were deleted before this node had read them: look at the brokers (unclean \
+         elections, lost disks, deleted records). lost-g<N>.jsonl in the store's directory tells what the log lost of \
+         this copy. The alert lasts until the node is started again; there is no need to do that",
     ),
     (
         "OutriggerLostRows",
@@ -92,7 +102,7 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         "OutriggerDiskFullSoon",
         30,
         Severity::Warning,
-        "predict_linear(outrigger_disk_free_bytes[6h], 86400) < 0 and outrigger_disk_free_bytes < 0.5 * outrigger_disk_size_bytes",
+        "predict_linear(outrigger_disk_free_bytes[6h], 86400) < 0 and outrigger_disk_free_bytes < 0.5 * outrigger_disk_size_bytes and outrigger_disk_free_bytes offset 2h > 0",
         "the data directory's file system on {{ $labels.instance }} is full within a day",
         "free disk space, or make it larger; a rebuild needs as much as the copy that it replaces",
     ),
@@ -100,9 +110,10 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         "OutriggerNoRoomForRebuild",
         10,
         Severity::Warning,
-        "outrigger_store_bytes > on (job, instance) group_left () outrigger_disk_free_bytes",
+        r#"outrigger_store_bytes > on (job, instance) group_left () outrigger_disk_free_bytes and ignoring (phase) outrigger_phase{phase="READY"} == 1"#,
         "{{ $labels.store }} on {{ $labels.instance }} takes {{ $value | humanize1024 }}B, more than is free",
-        "free disk space: a rebuild does not begin without as much room as the copy that it replaces takes",
+        "free disk space: a rebuild does not begin without as much room as the copy that it replaces takes. What was set \
+         aside, and what is given to peers, counts here and not there",
     ),
     (
         "OutriggerStoreHeldUp",
@@ -118,7 +129,7 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         Severity::Warning,
         "outrigger_kafka_throttle_seconds > 0.1",
         "broker {{ $labels.broker }} has {{ $labels.instance }} wait for {{ $value | humanizeDuration }}",
-        "raise the quota of this principal, or lower `restore_rate`",
+        "raise the quota of this principal, or lower the rate of restores (`outrigger throttle`)",
     ),
     (
         "OutriggerCertificateEnds",
@@ -160,7 +171,8 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         Severity::Critical,
         "outrigger_hung == 1",
         "{{ $labels.work }} on {{ $labels.instance }} does not go on",
-        "restart the process, if the liveness probe has not done so; the log names the work",
+        "restart the process, if the liveness probe has not done so (`kill -9` loses nothing that was acknowledged); the log \
+         names the work: keep it",
     ),
 ];
 

@@ -18,6 +18,9 @@ const MINUTES: u32 = 180;
 
 fn examples(alert: &Alert) -> Vec<Example> {
     match alert.name.as_str() {
+        "OutriggerGone" => {
+            vec![(r#"outrigger_build_info{version="1"}"#, "1x180", "1x160 _x20")]
+        }
         "OutriggerNotReady" => vec![(READY, "1x180", "1x150 0x30")],
         "OutriggerRefused" => {
             vec![(r#"outrigger_phase{phase="REFUSED",store="s"}"#, "0x180", "0x170 1x10")]
@@ -52,6 +55,7 @@ fn examples(alert: &Alert) -> Vec<Example> {
             ("outrigger_disk_free_bytes", "400000-1x180", "400000-500x180"),
         ],
         "OutriggerNoRoomForRebuild" => vec![
+            (READY, "1x180", "1x180"),
             ("outrigger_disk_free_bytes", "10x180", "10x180"),
             (r#"outrigger_store_bytes{store="s"}"#, "9x180", "11x180"),
         ],

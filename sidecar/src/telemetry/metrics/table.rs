@@ -41,13 +41,13 @@ metrics! {
     LAG = "outrigger_lag_offsets", Gauge, Count, "offsets between the copy and the end of the log, all partitions";
     HORIZON = "outrigger_horizon_seconds", Gauge, Seconds, "until this copy would have to be rebuilt, unless the end of the log is confirmed before; NaN while nobody knows";
     HORIZON_MAX = "outrigger_horizon_max_seconds", Gauge, Seconds, "what outrigger_horizon_seconds is for a copy that is confirmed this moment";
-    AGE = "outrigger_confirmed_age_seconds", Gauge, Seconds, "since the copy was last known to hold everything";
+    AGE = "outrigger_confirmed_age_seconds", Gauge, Seconds, "since the copy was last known to hold everything; NaN while there is none";
     EXACT = "outrigger_exact", Gauge, Count, "1 while the copy equals the log's state at its position, else 0";
     RESTORE_RECORDS = "outrigger_restore_records", Gauge, Count, "records read since the last restore began, what followed it included";
     RESTORE_BYTES = "outrigger_restore_bytes", Gauge, Bytes, "keys and values read since the last restore began, what followed it included";
     RESTORES = "outrigger_restores_total", Counter, Count, "restores that began, by cause";
-    RESTORE_FRACTION = "outrigger_restore_fraction", Gauge, Count, "fraction of its bytes that the restore has done, 1 while none runs; NaN while nobody knows";
-    RESTORE_TO_GO = "outrigger_restore_time_to_go_seconds", Gauge, Seconds, "until the restore is done at its present rate, 0 while none runs; NaN while nobody knows";
+    RESTORE_FRACTION = "outrigger_restore_fraction", Gauge, Count, "fraction of its bytes that the restore has done, 1 while READY; NaN while nobody knows";
+    RESTORE_TO_GO = "outrigger_restore_time_to_go_seconds", Gauge, Seconds, "until the restore is done at its present rate, 0 while READY; NaN while nobody knows";
     CALLS = "outrigger_call_duration_seconds", Histogram, Seconds, "from the head of a call to the end of its answer, by rpc and code; whoever left before it is CANCELLED";
     ACKNOWLEDGED = "outrigger_write_acknowledgement_seconds", Histogram, Seconds, "from the acceptance of a call's writes to the log's answer";
     VISIBLE = "outrigger_write_visible_seconds", Histogram, Seconds, "from the acceptance of a write to the moment when reads of this node show it; one write at a time is watched";
