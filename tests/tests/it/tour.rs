@@ -54,6 +54,10 @@ fn three_nodes_behind_tls_are_begun_upgraded_saved_and_brought_back() -> Result<
     replace("kafka-password", &password.context("a user has a password")?)?;
     replace("listen = \"127.0.0.1:$port\"", "listen = \"127.0.0.1:$(port $port)\"")?;
     replace(
+        "metrics = \"127.0.0.1:$((port + 1))\"",
+        "metrics = \"127.0.0.1:$(port $((port + 1)))\"",
+    )?;
+    replace(
         "peer_listen = \"127.0.0.1:$((port + 2))\"",
         "peer_listen = \"127.0.0.1:$(port $((port + 2)))\"",
     )?;
@@ -62,6 +66,9 @@ fn three_nodes_behind_tls_are_begun_upgraded_saved_and_brought_back() -> Result<
         let free = free_port()?.to_string();
         replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{free}"))?;
         ports += &format!("{port}) echo {free} ;; ");
+    }
+    for port in ["7401", "7411", "7421"] {
+        ports += &format!("{port}) echo {} ;; ", free_port()?);
     }
     let script = format!("{BEGINNING}port() {{ case $1 in {ports}esac; }}\n{script}");
     let dir = TempDir::new()?;
