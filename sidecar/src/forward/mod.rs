@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use self::known::{Known, SCANS_MAX};
+use self::known::{Known, Peer, SCANS_MAX};
 use crate::peer::{self, PeerConfig, Secret};
 use crate::runtime::clock;
 use crate::telemetry::metrics;
@@ -137,52 +137,41 @@ impl Forwarder {
         let (mut reasons, mut said) = (Vec::new(), None);
         while let Some((attempt, peer)) = peers.next(&mut forward, clock::now().mono) {
             let Attempt { peer: number, within } = attempt;
-            let client = match kind {
-                Kind::Get => peer.rows(),
-                Kind::Scan => peer.scans(),
-            };
-            let authorization = self.0.secret.as_ref().map(Secret::authorization);
-            let by = peer.to_string();
-            let reason = match timeout(within, call(Ask { client, within, authorization })).await {
-                Ok(Ok(Outcome::Answer(answer))) => {
+            let (by, ask) = (peer.to_string(), self.asking(kind, peer, within));
+            match turn(within, call(ask)).await {
+                Turn::Answered(answer) => {
                     peers.answered(number);
                     metrics::read_forwarded(store, true);
                     return Ok(Given { answer, by, place });
                 }
-                Ok(Ok(Outcome::Refused(detail))) => match weight(detail.reason()) {
-                    Weight::OfAll => {
-                        peers.answered(number);
-                        metrics::read_forwarded(store, true);
-                        return Err(Unanswered::Said { by, detail });
-                    }
-                    Weight::OfItsCopy => {
-                        said = Some(Unanswered::Said { by, detail });
-                        continue;
-                    }
-                    Weight::Fails => {
-                        peers.failed(number, clock::now().mono);
-                        detail.message
-                    }
-                },
-                Ok(Err(status)) => {
-                    peers.failed(number, clock::now().mono);
-                    why(&status)
+                Turn::Refused(detail) => {
+                    peers.answered(number);
+                    metrics::read_forwarded(store, true);
+                    return Err(Unanswered::Said { by, detail });
                 }
-                Err(_late) => {
-                    // A caller with little time says nothing of the peer.
-                    if within >= ANSWER_MAX {
+                Turn::Passed(detail) => said = Some(Unanswered::Said { by, detail }),
+                Turn::Failed { reason, of_the_peer } => {
+                    if of_the_peer {
                         peers.failed(number, clock::now().mono);
                     }
-                    format!("no answer within {within:?}")
+                    reasons.push(format!("{by}: {}", peer::told(&reason)));
                 }
-            };
-            reasons.push(format!("{peer}: {}", peer::told(&reason)));
+            }
         }
         metrics::read_forwarded(store, false);
         Err(said.unwrap_or_else(|| match reasons.is_empty() {
             true => Unanswered::Nobody("there was no time to ask one".to_owned()),
             false => Unanswered::Nobody(reasons.join("; ")),
         }))
+    }
+
+    fn asking(&self, kind: Kind, peer: &Peer, within: Duration) -> Ask {
+        let client = match kind {
+            Kind::Get => peer.rows(),
+            Kind::Scan => peer.scans(),
+        };
+        let authorization = self.0.secret.as_ref().map(Secret::authorization);
+        Ask { client, within, authorization }
     }
 
     /// Waits for its turn to have a row of more than [`SMALL_ROW_BYTES`] in memory.
@@ -196,25 +185,45 @@ pub fn target(topic: TopicId) -> ForwardTarget {
     ForwardTarget { topic_id: topic.0.to_vec().into() }
 }
 
-/// What a peer's refusal means for the read.
-enum Weight {
+/// What became of one peer's turn.
+enum Turn<T> {
+    Answered(T),
     /// Every READY node would say the same.
-    OfAll,
+    Refused(ErrorDetail),
     /// It is READY, and its copy does not do for this read, or it has too much to do: another's may.
-    OfItsCopy,
-    /// It cannot answer reads now.
-    Fails,
+    Passed(ErrorDetail),
+    Failed {
+        reason: String,
+        /// Whether it is the peer that fails, and not this read alone.
+        of_the_peer: bool,
+    },
 }
 
-fn weight(reason: Reason) -> Weight {
-    match reason {
+async fn turn<T>(
+    within: Duration,
+    answer: impl Future<Output = Result<Outcome<T>, Status>>,
+) -> Turn<T> {
+    match timeout(within, answer).await {
+        Ok(Ok(Outcome::Answer(answer))) => Turn::Answered(answer),
+        Ok(Ok(Outcome::Refused(detail))) => refused(detail),
+        Ok(Err(status)) => Turn::Failed { reason: why(&status), of_the_peer: true },
+        Err(_late) => Turn::Failed {
+            reason: format!("no answer within {within:?}"),
+            // A caller with little time says nothing of the peer.
+            of_the_peer: within >= ANSWER_MAX,
+        },
+    }
+}
+
+fn refused<T>(detail: ErrorDetail) -> Turn<T> {
+    match detail.reason() {
         Reason::InvalidRange
         | Reason::TokenInvalid
         | Reason::RowTooLarge
         | Reason::TokenOfAnotherTopic
         | Reason::TokenBeyondLog
-        | Reason::TokenOfAnotherHistory => Weight::OfAll,
-        Reason::TooStale | Reason::Overloaded | Reason::DeadlineExceeded => Weight::OfItsCopy,
+        | Reason::TokenOfAnotherHistory => Turn::Refused(detail),
+        Reason::TooStale | Reason::Overloaded | Reason::DeadlineExceeded => Turn::Passed(detail),
         // What is wrong with a request this node has seen itself: who finds more knows less of the protocol.
         Reason::InvalidRequest
         | Reason::Unspecified
@@ -239,7 +248,7 @@ fn weight(reason: Reason) -> Weight {
         | Reason::WriteDidNotHappen
         | Reason::WriteUnknown
         | Reason::Authorisation
-        | Reason::StoreFailed => Weight::Fails,
+        | Reason::StoreFailed => Turn::Failed { reason: detail.message, of_the_peer: true },
     }
 }
 

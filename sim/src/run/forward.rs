@@ -34,11 +34,12 @@ pub(super) struct Forwarded {
     until: Duration,
 }
 
-/// The peers of `node` in the order in which it knows them.
+/// The peer that `node` knows by this number.
 fn peer(node: usize, number: usize) -> usize {
     if number < node { number } else { number + 1 }
 }
 
+/// The number by which `node` knows this peer.
 fn number(node: usize, peer: usize) -> usize {
     if peer < node { peer } else { peer - 1 }
 }
