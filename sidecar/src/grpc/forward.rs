@@ -53,13 +53,14 @@ pub(super) async fn get(
     };
     let asked = forwarder.ask(store.name(), Kind::Get, forward, |mut ask| {
         let small = ask.request(get(bytes_max.min(SMALL_ROW_BYTES)));
-        let large = ask.request(get(bytes_max));
+        let get = &get;
         async move {
             match outcome(ask.client.forward_get(small).await?)? {
                 Outcome::Refused(detail)
                     if detail.reason() == Reason::RowTooLarge && bytes_max > SMALL_ROW_BYTES =>
                 {
                     let _one_at_a_time = forwarder.large_row().await;
+                    let large = ask.request(get(bytes_max));
                     outcome(ask.client.forward_get(large).await?)
                 }
                 other => Ok(other),

@@ -14,7 +14,7 @@ use super::answers::{Answers, Part};
 use super::deadline::CallDeadline;
 use super::room::Share;
 use super::service::Service;
-use super::{get, scan};
+use super::{convert, get, scan};
 use crate::runtime::StoreHandle;
 
 pub(super) async fn get(
@@ -44,8 +44,12 @@ pub(super) async fn scan(
     let ForwardScanRequest { target, request } = forwarded;
     let request = request.unwrap_or_default();
     let (parts, answers) = Answers::channel(scan::BATCHES_AHEAD, &service.ending);
-    let answered = match store(service, &request.store, target) {
-        Ok(store) => scan::from_own_copy(service, store, &request, deadline, share).await,
+    let found = store(service, &request.store, target)
+        .and_then(|store| Ok((store, convert::range(request.keys.clone())?)));
+    let answered = match found {
+        Ok((store, range)) => {
+            scan::from_own_copy(service, store, &request, range, deadline, share).await
+        }
         Err(detail) => Err(detail.into()),
     };
     let ending = service.ending.clone();

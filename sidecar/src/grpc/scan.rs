@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::answers::{Answers, Part};
+use super::convert::Range;
 use super::cursor::{Cursor, CursorFailure, Selection};
 use super::deadline::CallDeadline;
 use super::door::Asker;
@@ -45,21 +46,23 @@ pub(super) async fn scan(
     let range = convert::range(request.keys.clone())?;
     let keys = Keys::Range { start: &range.start, end: range.end.as_deref() };
     asker.may(Rpc::Scan, store.name(), keys)?;
-    match from_own_copy(service, store, &request, deadline, share).await {
+    match from_own_copy(service, store, &request, range, deadline, share).await {
         Ok(answers) => Ok(answers),
         Err(missed) => forward::scan(service, store, request, missed, share).await,
     }
 }
 
+/// `range`: the keys of the request, which whoever calls this has checked.
 pub(super) async fn from_own_copy(
     service: &Service,
     store: &StoreHandle,
     request: &ScanRequest,
+    range: Range,
     deadline: CallDeadline,
     share: &Share,
 ) -> Result<Answers<ScanResponse>, Missed> {
     let selection = Selection {
-        range: convert::range(request.keys.clone())?,
+        range,
         reverse: request.reverse,
         keys_only: request.keys_only,
         rows_max: (request.limit > 0).then_some(request.limit),

@@ -15,8 +15,9 @@ use prost::Message;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use super::{run, scraped};
+use super::run;
 use crate::api::refusals::call;
+use crate::seen::page;
 
 type Counts = BTreeMap<String, u64>;
 
@@ -99,7 +100,7 @@ fn table() -> Vec<(&'static str, Bytes, &'static str, u64)> {
 
 /// What the node has counted, by reason.
 fn counts(port: u16) -> Result<Counts> {
-    let text = scraped(port)?;
+    let (_, _, text) = page(port, "/metrics")?;
     let failures =
         text.lines().filter_map(|line| line.strip_prefix("outrigger_failures_total{reason=\""));
     let counts = failures.map(|line| {

@@ -11,8 +11,6 @@ mod memory;
 mod scans;
 
 use std::future::Future;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -20,6 +18,8 @@ use outrigger_proto::limits::RESPONSE_BYTES_MAX;
 use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_tests::node::Node;
 use tonic::transport::Channel;
+
+use crate::seen::page;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
@@ -37,18 +37,9 @@ async fn rows(node: &Node) -> Result<StoreClient<Channel>> {
     Ok(client.max_decoding_message_size(RESPONSE_BYTES_MAX))
 }
 
-fn scraped(port: u16) -> Result<String> {
-    let mut endpoint = TcpStream::connect(("127.0.0.1", port))?;
-    endpoint.set_read_timeout(Some(MINUTE))?;
-    endpoint.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    endpoint.read_to_string(&mut text)?;
-    Ok(text)
-}
-
 /// A metric's value, with its labels as it is scraped; none before it was recorded.
 pub(crate) fn metric(port: u16, name: &str) -> Result<Option<f64>> {
-    let text = scraped(port)?;
+    let (_, _, text) = page(port, "/metrics")?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     Ok(value.map(str::parse).transpose()?)
 }

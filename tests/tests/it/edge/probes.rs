@@ -1,8 +1,6 @@
 //! What an orchestrator hears, over HTTP and by the command, from the start of a process to its end.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
@@ -11,24 +9,13 @@ use outrigger_tests::kafka::TopicSpec;
 use outrigger_tests::node::{Node, free_port};
 
 use crate::e2e::{MINUTE, Place, run};
+use crate::seen::page;
 
 pub(super) const POLL: Duration = Duration::from_millis(50);
 
-/// The status and the body of a page.
-pub(super) fn page(port: u16, path: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(MINUTE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("a head and a body")?;
-    let status = head.split(' ').nth(1).context("a status")?.parse()?;
-    Ok((status, body.to_owned()))
-}
-
 /// The statuses of `/started`, `/ready` and `/live`.
 fn probes(port: u16) -> Result<[u16; 3]> {
-    let status = |path| page(port, path).map(|(status, _)| status);
+    let status = |path| page(port, path).map(|(status, ..)| status);
     Ok([status("/started")?, status("/ready")?, status("/live")?])
 }
 
@@ -63,7 +50,7 @@ fn a_node_that_waits_is_live_and_has_not_started_and_one_that_was_ready_has() ->
         waits.until("a stall", MINUTE, |status| !status.stalls.is_empty()).await?;
         until_probes(metrics, [503, 503, 200]).await?;
         let deadline = Instant::now() + MINUTE;
-        while !page(metrics, "/ready")?.1.contains("state is OPENING (topic_gone)") {
+        while !page(metrics, "/ready")?.2.contains("state is OPENING (topic_gone)") {
             ensure!(Instant::now() < deadline, "{:?}", page(metrics, "/ready")?);
             tokio::time::sleep(POLL).await;
         }
@@ -79,11 +66,11 @@ fn a_node_that_waits_is_live_and_has_not_started_and_one_that_was_ready_has() ->
         let mut node = place.node("node")?.with_args(&delay);
         node.start().await?;
         until_probes(metrics, [200, 200, 200]).await?;
-        ensure!(page(metrics, "/ready")?.1 == "yes\n", "{:?}", page(metrics, "/ready")?);
+        ensure!(page(metrics, "/ready")?.2 == "yes\n", "{:?}", page(metrics, "/ready")?);
         // The first signal: nobody new is to come, and nobody is to restart it.
         node.terminate()?;
         until_probes(metrics, [200, 503, 200]).await?;
-        let why = page(metrics, "/ready")?.1;
+        let why = page(metrics, "/ready")?.2;
         ensure!(why.contains("about to stop"), "{why}");
         node.store().await?.put("k", "v").await?;
         let ended = node.stop()?;

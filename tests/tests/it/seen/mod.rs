@@ -6,3 +6,5 @@ mod page;
 mod promtool;
 mod scrape;
 mod top;
+
+pub(crate) use scrape::page;

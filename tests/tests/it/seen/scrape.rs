@@ -16,7 +16,7 @@ pub(super) const POLL: Duration = Duration::from_millis(250);
 pub(super) type Samples = BTreeMap<String, f64>;
 
 /// The status, the head and the body of a page.
-pub(super) fn page(port: u16, path: &str) -> Result<(u16, String, String)> {
+pub(crate) fn page(port: u16, path: &str) -> Result<(u16, String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(MINUTE))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n")?;

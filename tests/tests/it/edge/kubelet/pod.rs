@@ -7,9 +7,10 @@ use anyhow::{Result, bail, ensure};
 use outrigger_client::Level;
 use outrigger_tests::node::{Node, free_port};
 
-use super::super::probes::{POLL, page};
+use super::super::probes::POLL;
 use super::application::{Application, Counter, count_of};
 use crate::e2e::MINUTE;
+use crate::seen::page;
 
 /// What a node needs to stop, and much more than the applications here.
 const GRACE: Duration = Duration::from_secs(60);
@@ -54,8 +55,8 @@ impl Pod {
         if let Some(ended) = self.node.ended()? {
             bail!("{} ended with {ended}:\n{}", self.name, self.node.log());
         }
-        let Ok((started, _)) = page(self.probes, "/started") else { return Ok(false) };
-        let (live, why) = page(self.probes, "/live")?;
+        let Ok((started, ..)) = page(self.probes, "/started") else { return Ok(false) };
+        let (live, _, why) = page(self.probes, "/live")?;
         ensure!(live == 200, "{} would be restarted: {why}", self.name);
         Ok(started == 200)
     }
