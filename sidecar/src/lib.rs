@@ -32,6 +32,7 @@ pub mod restore_time;
 pub mod rocks;
 pub mod runtime;
 mod scratch;
+mod seldom;
 pub mod serve;
 mod shown;
 mod survey;

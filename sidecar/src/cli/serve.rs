@@ -7,6 +7,7 @@ use crate::config::ServeArgs;
 use crate::exit::Exit;
 use crate::probes::Probes;
 use crate::serve::Signals;
+use crate::telemetry::trace;
 use crate::{serve, telemetry};
 
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
@@ -26,5 +27,11 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         telemetry::start_metrics(address, probes.subscribe(), peers, shows_state)
     };
     let _endpoint = config.metrics.map(start).transpose()?;
-    Ok(serve::run(config, probes, signals).await?)
+    let node = config.log.node.clone();
+    let traces = config.traces.as_ref().map(|collector| trace::start(collector, node));
+    let ended = serve::run(config, probes, signals).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    Ok(ended?)
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 use crate::access::Access;
 use crate::kafka::KafkaConfig;
 use crate::peer::PeerConfig;
-use crate::telemetry::LogConfig;
+use crate::telemetry::{Collector, LogConfig};
 use crate::tls::TlsFiles;
 
 pub use self::names::{StoreName, TopicName};
@@ -58,6 +58,8 @@ pub struct ServeConfig {
     pub peer_listen: Option<PeerListen>,
     /// The Prometheus endpoint.
     pub metrics: Option<SocketAddr>,
+    /// Where traces are sent; none: there are none.
+    pub traces: Option<Collector>,
     /// Bytes for the block cache and for what restores hold.
     pub memory_bytes: usize,
     /// Bytes per second that restores may read from the log, all stores together; none: as fast as they can.

@@ -86,7 +86,7 @@ impl Place {
 }
 
 impl Settings {
-    pub(super) fn given(&self) -> [(&'static str, Option<String>); 20] {
+    pub(super) fn given(&self) -> [(&'static str, Option<String>); 21] {
         let [data, bootstrap] = self.place.given();
         [
             data,
@@ -99,6 +99,7 @@ impl Settings {
             ("tls_key", text(&self.tls_key)),
             ("tls_client_ca", text(&self.tls_client_ca)),
             ("metrics", self.metrics.clone()),
+            ("traces", self.traces.clone()),
             ("memory", self.memory.clone()),
             ("restore_rate", self.restore_rate.clone()),
             ("peer_listen", self.peer_listen.clone()),
@@ -143,6 +144,7 @@ fn about(problem: &Problem) -> Option<About<'_>> {
         Problem::Bootstrap { .. } => top("bootstrap"),
         Problem::Address { key, .. } => top(key),
         Problem::MetricsOnListen { .. } => top("metrics"),
+        Problem::Traces { .. } | Problem::TracesNotBuilt => top("traces"),
         Problem::NowhereToListen => top("listen"),
         Problem::SocketEmpty
         | Problem::SocketTooLong { .. }

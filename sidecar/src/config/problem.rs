@@ -14,6 +14,7 @@ use super::stores::{PARTITIONS_MAX, REPLICATION_MAX, STORES_MAX};
 use super::units::RateError;
 use crate::access::TokensError;
 use crate::peer::{AddressError, RATE_MIN, SecretError};
+use crate::telemetry::CollectorError;
 use crate::tls::TlsError;
 
 /// What is missing at an address that other machines reach.
@@ -62,6 +63,12 @@ pub enum Problem {
     Address { key: &'static str, value: String },
     #[error("metrics: {address} is the address of the gRPC server: give another port")]
     MetricsOnListen { address: std::net::SocketAddr },
+    #[error("traces: `{value}` cannot be used: {error}")]
+    Traces { value: String, error: CollectorError },
+    #[error(
+        "traces: this binary was built without OpenTelemetry: leave the setting out, or build it with the feature `otel`"
+    )]
+    TracesNotBuilt,
     #[error(
         "listen: it is `off` and there is no socket, so nobody could call this node: give one of the two"
     )]

@@ -15,7 +15,7 @@ use super::settings::{DiskArgs, File, OfflineArgs, Place, ReadFile, ServeArgs, S
 use super::units::{parse_duration, parse_rate, parse_size};
 use super::{MEMORY_MIN_BYTES, ServeConfig, access, exposure, kafka, peers, socket, stores, tls};
 use crate::kafka::KafkaConfig;
-use crate::telemetry::{LogConfig, LogFormat};
+use crate::telemetry::{Collector, LogConfig, LogFormat};
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
 /// Nothing is opened that nobody asked for; and the second node on a machine needs no flag to avoid it.
@@ -48,6 +48,7 @@ impl ServeArgs {
             self.single.store = None;
         }
         self.settings.place.data = Some(data);
+        self.settings.traces = Some("off".to_owned());
         self.settings.listen = Some("off".to_owned());
         self.settings.metrics = Some("off".to_owned());
         self.settings.socket = Some(socket);
@@ -96,6 +97,7 @@ impl ServeArgs {
                 settings.metrics.as_deref().unwrap_or(METRICS_DEFAULT),
                 &mut problems,
             ),
+            traces: traces(settings.traces.as_deref(), &mut problems),
             socket: socket::resolve(&settings, &mut problems),
             memory_bytes: memory(settings.memory.as_deref(), &mut problems),
             restore_rate: restore_rate(settings.restore_rate.as_deref(), &mut problems),
@@ -213,6 +215,16 @@ fn address(key: &'static str, text: &str, problems: &mut Vec<Problem>) -> Option
         return None;
     }
     text.parse().map_err(|_| problems.push(Problem::Address { key, value: text.to_owned() })).ok()
+}
+
+fn traces(text: Option<&str>, problems: &mut Vec<Problem>) -> Option<Collector> {
+    let text = text.filter(|text| *text != "off")?;
+    if !cfg!(feature = "otel") {
+        problems.push(Problem::TracesNotBuilt);
+        return None;
+    }
+    let wrong = |error| Problem::Traces { value: kafka::without_user(text), error };
+    Collector::parse(text).map_err(|error| problems.push(wrong(error))).ok()
 }
 
 fn memory(text: Option<&str>, problems: &mut Vec<Problem>) -> usize {

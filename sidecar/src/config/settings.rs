@@ -144,6 +144,11 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_METRICS", value_name = "IP:PORT")]
     pub(super) metrics: Option<String>,
 
+    /// OpenTelemetry collector that the traces of calls are sent to, by OTLP over gRPC: http://HOST:PORT, or `off`; traced
+    /// are calls that bring a sampled traceparent [default: off]
+    #[arg(long, env = "OUTRIGGER_TRACES", value_name = "URL")]
+    pub(super) traces: Option<String>,
+
     /// Memory for reads and restores together: blocks, indexes and filters, and records on their way to the disk
     /// [default: 256MiB]
     #[arg(long, env = "OUTRIGGER_MEMORY", value_name = "SIZE")]
@@ -251,6 +256,7 @@ pub(super) struct File {
     tls_key: Option<PathBuf>,
     tls_client_ca: Option<PathBuf>,
     metrics: Option<String>,
+    traces: Option<String>,
     memory: Option<String>,
     restore_rate: Option<String>,
     ready_lag_max: Option<u64>,
@@ -333,6 +339,7 @@ impl Settings {
             tls_key: self.tls_key.or_else(|| file.tls_key.clone()),
             tls_client_ca: self.tls_client_ca.or_else(|| file.tls_client_ca.clone()),
             metrics: self.metrics.or_else(|| file.metrics.clone()),
+            traces: self.traces.or_else(|| file.traces.clone()),
             memory: self.memory.or_else(|| file.memory.clone()),
             restore_rate: self.restore_rate.or_else(|| file.restore_rate.clone()),
             ready_lag_max: self.ready_lag_max.or(file.ready_lag_max),
@@ -381,6 +388,7 @@ impl File {
             tls_key: top.path("tls_key"),
             tls_client_ca: top.path("tls_client_ca"),
             metrics: top.text("metrics"),
+            traces: top.text("traces"),
             memory: top.text("memory"),
             restore_rate: top.text("restore_rate"),
             ready_lag_max: top.number("ready_lag_max"),

@@ -289,6 +289,23 @@ fn an_address_is_a_number_and_a_port_or_off() {
 }
 
 #[test]
+fn traces_go_to_a_collector_in_plain_text_or_nowhere() {
+    let traces = |flags: &[&str]| {
+        resolve(flags, MINIMAL).unwrap().traces.map(|collector| collector.to_string())
+    };
+    assert_eq!((traces(&[]), traces(&["--traces", "off"])), (None, None));
+    let there = "http://127.0.0.1:4317";
+    assert_eq!(traces(&["--traces", there]).as_deref(), Some(there));
+    let text = problem(&["--traces", "http://somebody:secret@collector:4317"], MINIMAL);
+    assert!(text.starts_with("traces: `…@collector:4317`") && text.contains(there), "{text}");
+    let text = problem(&["--traces", "https://collector:4317"], MINIMAL);
+    assert!(text.contains("no TLS") && text.contains(there), "{text}");
+    let file = format!("traces = 'collector'\n{MINIMAL}");
+    let text = problem(&[], &file);
+    assert!(text.starts_with("traces: `collector`") && text.ends_with("the file:1)"), "{text}");
+}
+
+#[test]
 fn a_node_that_nobody_could_call_is_refused() {
     assert!(problem(&["--listen", "off"], MINIMAL).starts_with("listen: it is `off`"));
 }

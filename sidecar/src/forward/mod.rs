@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use outrigger_core::forward::{ANSWER_MAX, Attempt, Forward};
 use outrigger_core::topic::TopicId;
+use outrigger_proto::Rpc;
 use outrigger_proto::peer::v1::ForwardTarget;
 use outrigger_proto::peer::v1::peer_client::PeerClient;
 use outrigger_proto::v1::{ErrorDetail, Reason};
@@ -26,7 +27,7 @@ use tonic::{Code, Request, Status};
 use self::known::{Known, Peer, SCANS_MAX};
 use crate::peer::{self, PeerConfig, Secret};
 use crate::runtime::clock;
-use crate::telemetry::metrics;
+use crate::telemetry::{metrics, trace};
 
 /// Gets that are forwarded at once, of all stores.
 const GETS_MAX: usize = 256;
@@ -53,6 +54,15 @@ pub enum Kind {
     Scan,
 }
 
+impl Kind {
+    fn rpc(self) -> Rpc {
+        match self {
+            Kind::Get => Rpc::ForwardGet,
+            Kind::Scan => Rpc::ForwardScan,
+        }
+    }
+}
+
 /// What a peer says of one read.
 pub enum Outcome<T> {
     Answer(T),
@@ -65,7 +75,13 @@ pub struct Given<T> {
     /// The address of the peer.
     pub by: String,
     /// It is one of the reads on their way until this is dropped.
-    pub place: OwnedSemaphorePermit,
+    pub place: Place,
+}
+
+/// What a read has that is on its way.
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    _span: trace::Span,
 }
 
 /// Why no peer has answered.
@@ -84,6 +100,7 @@ pub struct Ask {
     pub client: PeerClient<Channel>,
     within: Duration,
     authorization: Option<String>,
+    trace: trace::Headers,
 }
 
 impl Ask {
@@ -95,6 +112,7 @@ impl Ask {
             let value = authorization.parse().expect("a secret is visible ASCII");
             request.metadata_mut().insert("authorization", value);
         }
+        self.trace.put_into(request.metadata_mut());
         request
     }
 }
@@ -129,7 +147,7 @@ impl Forwarder {
             Kind::Get => &self.0.gets,
             Kind::Scan => &self.0.scans,
         };
-        let Ok(place) = room.clone().try_acquire_owned() else {
+        let Ok(permit) = room.clone().try_acquire_owned() else {
             metrics::read_forwarded(store, false);
             return Err(Unanswered::Full);
         };
@@ -137,20 +155,28 @@ impl Forwarder {
         let (mut reasons, mut said) = (Vec::new(), None);
         while let Some((attempt, peer)) = peers.next(&mut forward, clock::now().mono) {
             let Attempt { peer: number, within } = attempt;
-            let (by, ask) = (peer.to_string(), self.asking(kind, peer, within));
+            let by = peer.to_string();
+            let mut span = trace::forward(store, &by, kind.rpc());
+            let ask = self.asking(kind, peer, within, span.headers());
             match turn(within, call(ask)).await {
                 Turn::Answered(answer) => {
                     peers.answered(number);
                     metrics::read_forwarded(store, true);
+                    let place = Place { _permit: permit, _span: span };
                     return Ok(Given { answer, by, place });
                 }
                 Turn::Refused(detail) => {
                     peers.answered(number);
+                    span.refused(detail.reason());
                     metrics::read_forwarded(store, true);
                     return Err(Unanswered::Said { by, detail });
                 }
-                Turn::Passed(detail) => said = Some(Unanswered::Said { by, detail }),
+                Turn::Passed(detail) => {
+                    span.refused(detail.reason());
+                    said = Some(Unanswered::Said { by, detail });
+                }
                 Turn::Failed { reason, of_the_peer } => {
+                    span.failed();
                     if of_the_peer {
                         peers.failed(number, clock::now().mono);
                     }
@@ -165,13 +191,13 @@ impl Forwarder {
         }))
     }
 
-    fn asking(&self, kind: Kind, peer: &Peer, within: Duration) -> Ask {
+    fn asking(&self, kind: Kind, peer: &Peer, within: Duration, trace: trace::Headers) -> Ask {
         let client = match kind {
             Kind::Get => peer.rows(),
             Kind::Scan => peer.scans(),
         };
         let authorization = self.0.secret.as_ref().map(Secret::authorization);
-        Ask { client, within, authorization }
+        Ask { client, within, authorization, trace }
     }
 
     /// Waits for its turn to have a row of more than [`SMALL_ROW_BYTES`] in memory.

@@ -27,7 +27,7 @@ use super::refusals;
 use super::request::Request;
 use super::room::{Held, Share};
 use crate::access::Caller;
-use crate::telemetry::metrics;
+use crate::telemetry::{metrics, trace};
 
 /// Bytes of an answer that count as a part of its call: most answers, and all that tell what came of a single write.
 const SMALL_ANSWER_BYTES: usize = 4 * 1024;
@@ -48,8 +48,14 @@ pub(super) struct Call {
     /// Or why it does not run.
     running: Result<Running, ErrorDetail>,
     open: Option<Arc<OpenCall>>,
-    /// It is counted when it is dropped. None: it is no call of ours.
+    told: Told,
+}
+
+/// What is told of a call when this is dropped: by default, and of calls that are not ours, nothing.
+#[derive(Default)]
+struct Told {
     timed: Option<metrics::OpenCall>,
+    traced: trace::Call,
 }
 
 struct Running {
@@ -75,7 +81,7 @@ pub(super) struct Answer {
     revoked: Option<Revoked>,
     /// An error was told: the answer found no room, its deadline or the end of its token came before its end.
     over: bool,
-    timed: Option<metrics::OpenCall>,
+    told: Told,
 }
 
 type Handled = <Routes as Handlers<hyper::Request<Request<Incoming>>>>::Future;
@@ -110,7 +116,8 @@ impl Service<hyper::Request<Incoming>> for Calls {
     fn call(&self, request: hyper::Request<Incoming>) -> Call {
         let (path, share) = (request.uri().path(), self.share.clone());
         let rpc = Rpc::of(path);
-        let (method, timed) = (Method::of(path, rpc), rpc.map(metrics::OpenCall::begin));
+        let method = Method::of(path, rpc);
+        let told = rpc.map(|rpc| Told::begin(rpc, request.headers())).unwrap_or_default();
         let held = share.try_call(method.call_cost());
         // Whoever asks how this node is must hear it even when the node has much to do.
         let held = held.or_else(|| (method == Method::Probe).then(|| share.try_probe()).flatten());
@@ -123,7 +130,7 @@ impl Service<hyper::Request<Incoming>> for Calls {
                 .map(|asker| self.run(request, method, asker)),
             false => Err(error::overloaded("calls")),
         };
-        Call { method, share, running, open, timed }
+        Call { method, share, running, open, told }
     }
 }
 
@@ -149,17 +156,19 @@ impl Future for Call {
     type Output = Result<Response<Answer>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let method = self.method;
-        let answer = match &mut self.running {
-            Ok(Running { answer, late, .. }) => match Pin::new(answer).poll(context) {
-                Poll::Ready(Ok(answer)) => refusals::unknown_with_details(answer),
-                Poll::Ready(Err(never)) => match never {},
-                Poll::Pending => {
-                    let Some(late) = late else { return Poll::Pending };
-                    ready!(late.as_mut().poll(context));
-                    failed(error::late(method))
+        let (method, Call { running, told, .. }) = (self.method, &mut *self);
+        let answer = match running {
+            Ok(Running { answer, late, .. }) => {
+                match told.traced.within(|| Pin::new(answer).poll(context)) {
+                    Poll::Ready(Ok(answer)) => refusals::unknown_with_details(answer),
+                    Poll::Ready(Err(never)) => match never {},
+                    Poll::Pending => {
+                        let Some(late) = late else { return Poll::Pending };
+                        ready!(late.as_mut().poll(context));
+                        failed(error::late(method))
+                    }
                 }
-            },
+            }
             Err(detail) => failed(detail.clone()),
         };
         let open = self.open.take().expect("a call is not polled after its answer");
@@ -169,8 +178,8 @@ impl Future for Call {
             Err(_) => (None, None),
         };
         let late = late.filter(|_| method.streams());
-        let mut timed = self.timed.take();
-        count(answer.headers(), &mut timed);
+        let mut told = std::mem::take(&mut self.told);
+        told.hear(answer.headers());
         Poll::Ready(Ok(answer.map(|body| {
             let mut answer = Answer {
                 body,
@@ -182,7 +191,7 @@ impl Future for Call {
                 late,
                 revoked,
                 over: false,
-                timed,
+                told,
             };
             answer.make(context);
             answer
@@ -190,13 +199,26 @@ impl Future for Call {
     }
 }
 
-/// Hears how a call ended, and counts one that failed: it says so once, in the head of its answer or in its trailers.
-fn count(headers: &HeaderMap, timed: &mut Option<metrics::OpenCall>) {
-    if let (Some(timed), Some(code)) = (timed, headers.get(Status::GRPC_STATUS)) {
-        timed.ended(Code::from_bytes(code.as_bytes()));
+impl Told {
+    fn begin(rpc: Rpc, headers: &HeaderMap) -> Told {
+        Told {
+            timed: Some(metrics::OpenCall::begin(rpc)),
+            traced: trace::Call::begin(rpc, headers),
+        }
     }
-    if let Some(reason) = refusals::reason(headers) {
-        metrics::failed(reason);
+
+    /// Hears how a call ended, and counts one that failed: it says so once, in the head of its answer or in its
+    /// trailers.
+    fn hear(&mut self, headers: &HeaderMap) {
+        if let (Some(timed), Some(code)) = (&mut self.timed, headers.get(Status::GRPC_STATUS)) {
+            let code = Code::from_bytes(code.as_bytes());
+            timed.ended(code);
+            self.traced.ended(code);
+        }
+        if let Some(reason) = refusals::reason(headers) {
+            metrics::failed(reason);
+            self.traced.failed(reason);
+        }
     }
 }
 
@@ -225,7 +247,7 @@ impl Answer {
     fn failed(&mut self, detail: ErrorDetail) -> Frame<Bytes> {
         let mut end = HeaderMap::new();
         Status::from(detail).add_header(&mut end).expect("its text is escaped");
-        count(&end, &mut self.timed);
+        self.told.hear(&end);
         self.over = true;
         Frame::trailers(end)
     }
@@ -292,7 +314,7 @@ impl Body for Answer {
                 Ok(bytes) => bytes,
                 Err(trailers) => {
                     if let Some(trailers) = trailers.trailers_ref() {
-                        count(trailers, &mut answer.timed);
+                        answer.told.hear(trailers);
                     }
                     return Poll::Ready(Some(Ok(trailers)));
                 }

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::Extensions;
 
 use super::error;
-use super::seldom::Seldom;
 use crate::access::{self, Access, Caller, Denied, Keys, Look, NotAllowed, Right};
 use crate::release::Release;
+use crate::seldom::Seldom;
 use crate::telemetry::metrics;
 
 /// How often the file of tokens is looked at. What changed is taken at the second look that finds it.

@@ -37,7 +37,10 @@ pub(super) async fn from_own_copy(
     let bytes_max = convert::row_bytes_max(read.as_ref());
     let Snapshot { view, copy, origin } =
         read::open(store, read.as_ref(), Some(key), deadline).await?;
-    let row = view.row(key.clone()).await.map_err(|error| origin.failed(&error))?;
+    let row = {
+        let _reading = origin.reading();
+        view.row(key.clone()).await.map_err(|error| origin.failed(&error))?
+    };
     if let Some(row) = &row {
         LargeRow::check(key, row.value.len(), row.revision, bytes_max)
             .map_err(|large| error::row_too_large(&large))?;

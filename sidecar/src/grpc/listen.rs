@@ -18,8 +18,8 @@ use super::call::Calls;
 use super::connection::{self, Begun, Closed, Windows};
 use super::door::Door;
 use super::room::Room;
-use super::seldom::Seldom;
 use crate::access::Caller;
+use crate::seldom::Seldom;
 use crate::telemetry::metrics;
 use crate::tls::TlsServer;
 

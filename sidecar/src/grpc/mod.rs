@@ -32,7 +32,6 @@ mod replies;
 mod request;
 mod room;
 mod scan;
-mod seldom;
 mod service;
 pub(crate) mod state;
 mod stores;

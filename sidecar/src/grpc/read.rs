@@ -10,6 +10,7 @@ use super::deadline::CallDeadline;
 use super::{convert, error};
 use crate::rocks::Closing;
 use crate::runtime::{self, Read, ReadError, StoreHandle, clock};
+use crate::telemetry::trace;
 
 /// One snapshot, and what the answer says about it.
 pub(super) struct Snapshot {
@@ -81,6 +82,11 @@ fn snapshot(store: &StoreHandle, read: Read) -> Snapshot {
 impl Origin {
     pub(super) fn new(store: StoreHandle, generation: Generation, closing: Closing) -> Origin {
         Origin { store, generation, closing }
+    }
+
+    /// Reads rows of it, until what this returns is dropped.
+    pub(super) fn reading(&self) -> trace::Span {
+        trace::read(self.store.name())
     }
 
     /// Reports damage to the store, and returns what the failure means for the caller.

@@ -28,6 +28,7 @@ use super::service::Service;
 use super::{convert, error, forward};
 use crate::access::Keys;
 use crate::runtime::StoreHandle;
+use crate::telemetry::trace;
 
 /// Batches read ahead of the caller: one is on its way while the next is read.
 pub(super) const BATCHES_AHEAD: usize = 1;
@@ -83,7 +84,8 @@ pub(super) async fn from_own_copy(
         _permit: permit,
     };
     let ending = service.ending.clone();
-    service.tasks.spawn(async move { ending.run_until_cancelled(rows.run(end)).await });
+    let scanning = async move { ending.run_until_cancelled(rows.run(end)).await };
+    service.tasks.spawn(trace::carried(scanning));
     Ok(answers)
 }
 
@@ -122,7 +124,10 @@ impl Rows {
                 Err(_idle) => return End::Failed(error::scan_not_read(IDLE_MAX)),
             };
             let mut cursor = self.cursor;
-            let batch = tokio::task::spawn_blocking(move || (cursor.next_batch(), cursor)).await;
+            let batch = {
+                let _reading = self.origin.reading();
+                tokio::task::spawn_blocking(move || (cursor.next_batch(), cursor)).await
+            };
             // A batch that panicked, or a runtime that stops: the answers break off with an error.
             let Ok((batch, cursor)) = batch else { return End::Gone };
             self.cursor = cursor;

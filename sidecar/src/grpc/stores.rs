@@ -7,6 +7,7 @@ use outrigger_proto::v1::ErrorDetail;
 use super::error;
 use crate::restore_time::RestoreTime;
 use crate::runtime::StoreHandle;
+use crate::telemetry::trace;
 
 /// The stores, ordered by name. They never change; a clone is cheap.
 #[derive(Clone)]
@@ -31,7 +32,9 @@ impl Stores {
     /// Returns the store that a read or write names; without a name the only one.
     pub(super) fn one(&self, name: &str) -> Result<&Store, ErrorDetail> {
         let names = self.0.iter().map(|store| store.handle.name());
-        Ok(&self.0[chosen(names, name)?])
+        let store = &self.0[chosen(names, name)?];
+        trace::store(store.handle.name());
+        Ok(store)
     }
 
     /// Returns the stores that a question about the node names; without a name all.

@@ -29,6 +29,7 @@ use super::service::Service;
 use super::{convert, error};
 use crate::access::Keys;
 use crate::runtime::{self, StoreHandle};
+use crate::telemetry::trace;
 
 /// Buckets whose rows are asked for at once.
 const BUCKETS_ASKED_MAX: usize = 64;
@@ -45,7 +46,8 @@ pub(super) fn open(
     let (parts, answers) = Answers::channel(1, &service.ending);
     let comparison = Comparison { service: service.clone(), asker, requests, deadline };
     let ending = service.ending.clone();
-    service.tasks.spawn(async move { ending.run_until_cancelled(run(comparison, parts)).await });
+    let comparing = async move { ending.run_until_cancelled(run(comparison, parts)).await };
+    service.tasks.spawn(trace::carried(comparing));
     answers
 }
 

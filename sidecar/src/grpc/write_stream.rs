@@ -28,6 +28,7 @@ use super::stores::Stores;
 use super::{convert, error};
 use crate::access::Keys;
 use crate::runtime::StoreHandle;
+use crate::telemetry::trace;
 
 /// Writes of one stream that wait for the log. Their bytes are bounded by admission; this bounds their number.
 const FLIGHTS_MAX: usize = 256;
@@ -52,7 +53,7 @@ pub(super) fn open(
         flights,
         ending: service.ending.clone(),
     };
-    service.tasks.spawn(intake.run());
+    service.tasks.spawn(trace::carried(intake.run()));
     Replies::new(in_flight)
 }
 

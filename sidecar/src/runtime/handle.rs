@@ -29,6 +29,7 @@ use super::inbox::{Input, Waiter};
 use super::snapshot::Snapshot;
 use crate::rocks::{Checkpoint, Closing};
 use crate::telemetry::metrics::Vitals;
+use crate::telemetry::trace;
 
 /// A clone is a reference to the same store.
 #[derive(Clone)]
@@ -128,7 +129,8 @@ impl StoreHandle {
     /// these calls. It is for streams, which are told to wait by not being read from; they have their own room, so that
     /// a bulk load cannot turn single calls away.
     pub async fn submit(&self, changes: Vec<Change>) -> PendingWrite {
-        let permit = self.door.admission.stream(&changes).await;
+        let room = self.door.admission.stream(&changes);
+        let permit = trace::admission(self.name(), room).await;
         self.enter(changes, permit)
     }
 
@@ -139,7 +141,8 @@ impl StoreHandle {
             match path.next(&self.gate(), clock::now())? {
                 // It is boxed: a future is moved with all that it may hold, and most reads do not wait.
                 Step::Wait { until, deadline } => {
-                    path.reached(Box::pin(self.reach(until, deadline)).await?);
+                    let reached = trace::wait(self.name(), self.reach(until, deadline));
+                    path.reached(Box::pin(reached).await?);
                 }
                 Step::Open(generation) => {
                     if let Some(read) = self.open(generation, &mut path)? {
@@ -164,7 +167,7 @@ impl StoreHandle {
     async fn operate(&self, command: Command) -> Result<(), Rejection> {
         let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
         let (answer, reply) = oneshot::channel();
-        self.door.enter(command, Waiter { answer, permit: Some(permit) })?;
+        self.door.enter(command, Waiter::of(answer, Some(permit)))?;
         match reply.await {
             Ok(Reply::Done) => Ok(()),
             Ok(Reply::Rejected(rejection)) => Err(rejection),
@@ -190,8 +193,9 @@ impl StoreHandle {
     fn enter(&self, changes: Vec<Change>, permit: Permit) -> PendingWrite {
         let (answer, reply) = oneshot::channel();
         let count = changes.len();
-        let entered =
-            self.door.enter(Command::Write(changes), Waiter { answer, permit: Some(permit) });
+        let append = trace::Append::begin(self.name(), count);
+        let waiter = Waiter { append, ..Waiter::of(answer, Some(permit)) };
+        let entered = self.door.enter(Command::Write(changes), waiter);
         let state = match entered {
             Ok(id) => Pending::Waiting { id, reply, changes: count, door: self.door.clone() },
             Err(rejection) => Pending::Rejected(rejection),
@@ -206,9 +210,8 @@ impl StoreHandle {
     ) -> Result<Option<Vec<Offset>>, Rejection> {
         let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
         let (answer, reply) = oneshot::channel();
-        let id = self
-            .door
-            .enter(Command::Await { until, deadline }, Waiter { answer, permit: Some(permit) })?;
+        let waiter = Waiter::of(answer, Some(permit));
+        let id = self.door.enter(Command::Await { until, deadline }, waiter)?;
         let gone = Gone { door: &self.door, id };
         let reply = reply.await;
         std::mem::forget(gone);
@@ -227,7 +230,7 @@ impl StoreHandle {
     pub async fn pin(&self, at: Token, deadline: Duration) -> Result<PinnedCopy, Rejection> {
         let permit = self.door.admission.wait().ok_or(Rejection::Overloaded)?;
         let (answer, reply) = oneshot::channel();
-        let waiter = Waiter { answer, permit: Some(permit) };
+        let waiter = Waiter::of(answer, Some(permit));
         let id = self.door.enter(Command::Pin { at, deadline }, waiter)?;
         let pin = PinnedCopy { door: self.door.clone(), id };
         match reply.await {

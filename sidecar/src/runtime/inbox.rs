@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::admission::Permit;
 use crate::index::StoreIndex;
+use crate::telemetry::trace;
 
 pub(super) enum Input {
     Command {
@@ -50,4 +51,13 @@ pub(super) struct Waiter {
     pub(super) answer: oneshot::Sender<Reply>,
     /// The question's permit. `None`: it is a drain, of which there is one.
     pub(super) permit: Option<Permit>,
+    /// What a write is in the trace of its call.
+    pub(super) append: trace::Append,
+}
+
+impl Waiter {
+    /// Somebody who asks for nothing to be written.
+    pub(super) fn of(answer: oneshot::Sender<Reply>, permit: Option<Permit>) -> Waiter {
+        Waiter { answer, permit, append: trace::Append::default() }
+    }
 }

@@ -26,6 +26,7 @@ use super::throttle;
 use crate::index::StoreIndex;
 use crate::log::Log;
 use crate::telemetry::metrics::Writes;
+use crate::telemetry::trace;
 use crate::vital::{Pulse, Work};
 use crate::watchdog::{Watched, Worker};
 
@@ -65,6 +66,7 @@ struct Hosted {
     oldest_write: Pulse,
     notices: Notices,
     writes: Writes,
+    applies: trace::Applies,
     status: StatusClock,
 }
 
@@ -90,6 +92,7 @@ impl Machine {
         let hosted = hosted.into_iter().map(|(node, door)| Hosted {
             notices: Notices::new(door.clone()),
             writes: Writes::of(&door.name),
+            applies: trace::Applies::of(&door.name),
             node,
             door,
             waiters: BTreeMap::new(),
@@ -207,6 +210,7 @@ impl Machine {
             }
         }
         hosted.writes.shown(hosted.node.gate());
+        hosted.applies.shown(hosted.node.gate());
     }
 
     /// Tells each store what it may read, where that has changed: with the rate, or with the number of those that
@@ -260,7 +264,8 @@ impl Hosted {
         if let (Reply::Written { outcomes, .. }, Some(began)) = (&reply, began) {
             self.writes.answered(outcomes, began);
         }
-        if let Some(Waiter { answer, permit }) = self.waiters.remove(&id) {
+        if let Some(Waiter { answer, permit, append }) = self.waiters.remove(&id) {
+            self.applies.answered(append, &reply);
             // Perhaps nobody is there any more: a write is not stopped when its caller leaves.
             let _gone = answer.send(reply);
             drop(permit);

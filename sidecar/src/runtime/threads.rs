@@ -234,7 +234,7 @@ impl Runtime {
 fn drain(door: &Door) -> oneshot::Receiver<outrigger_core::node::Reply> {
     let (answer, drained) = oneshot::channel();
     // The door refuses this when the core has ended: then there is nothing to drain.
-    let _ended = door.enter(Command::Drain, Waiter { answer, permit: None });
+    let _ended = door.enter(Command::Drain, Waiter::of(answer, None));
     drained
 }
 

@@ -14,7 +14,7 @@
 //! | 128 | calls, requests and unsent answers, through two addresses (`grpc::room`) |
 //! | 64 | what HTTP/2 takes before anybody reads it, likewise (`grpc::connection`) |
 //! | 48 | batches of scans (`grpc::scan`) |
-//! | 48 | the program, its threads and buffers, and what the allocator has not given back |
+//! | 48 | the program, its threads and buffers, spans (`telemetry::trace`), and what the allocator has not given back |
 //!
 //! A topic of more than a hundred partitions takes a few hundred KiB more for each.
 

@@ -98,6 +98,27 @@ pub fn log_lines_dropped(lines: u64) {
     counter!(LOG_LINES_DROPPED).absolute(lines);
 }
 
+/// What became of the spans of traces.
+#[derive(Clone, Debug)]
+pub struct Spans {
+    pub sent: Counter,
+    /// Too many waited to be sent.
+    pub dropped: Counter,
+    pub failed: Counter,
+}
+
+impl Spans {
+    /// Makes them, at 0. It is called after the recorder is installed.
+    pub fn begin() -> Spans {
+        let outcome = |outcome: &'static str| {
+            let counter = counter!(TRACE_SPANS, "outcome" => outcome);
+            counter.increment(0);
+            counter
+        };
+        Spans { sent: outcome("sent"), dropped: outcome("dropped"), failed: outcome("failed") }
+    }
+}
+
 /// Sets how many callers are connected through a listener.
 pub fn connections(listener: &'static str, open: usize) {
     let open = u64::try_from(open).expect("a count fits 64 bits");

@@ -1,14 +1,20 @@
-//! What a node tells about itself: logs to standard error, metrics to Prometheus.
+//! What a node tells about itself: logs to standard error, metrics to Prometheus, traces to a collector.
 //!
-//! Both are set up once per process, by commands that run a node. Nothing here is needed for
-//! correctness, and no other module names a metric.
+//! All are set up once per process, by commands that run a node. Nothing here is needed for
+//! correctness, and no other module names a metric or a span.
 
 pub(crate) mod alerts;
+mod collector;
 mod endpoint;
 mod histogram;
 mod logging;
 pub mod metrics;
 mod named;
+#[cfg(feature = "otel")]
+pub(crate) mod trace;
+#[cfg(not(feature = "otel"))]
+#[path = "untraced.rs"]
+pub(crate) mod trace;
 
 use std::net::SocketAddr;
 
@@ -17,6 +23,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use self::endpoint::Pages;
 use crate::probes::Told;
 
+pub use self::collector::{Collector, CollectorError};
 pub use self::endpoint::MetricsEndpoint;
 pub(crate) use self::logging::last_words;
 pub use self::logging::{LogConfig, LogError, LogFormat, Logging, lines_dropped, start_logging};

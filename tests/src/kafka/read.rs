@@ -8,7 +8,7 @@ use outrigger_core::offset::{Offset, Partition};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client;
@@ -40,6 +40,8 @@ pub struct Record {
     /// None is a tombstone.
     pub value: Option<Vec<u8>>,
     pub timestamp_ms: Option<i64>,
+    /// How many headers it has.
+    pub headers: usize,
 }
 
 impl Topic {
@@ -167,5 +169,6 @@ fn record(message: &BorrowedMessage<'_>) -> Result<Record> {
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         timestamp_ms: message.timestamp().to_millis(),
+        headers: message.headers().map_or(0, Headers::count),
     })
 }

@@ -67,6 +67,7 @@ metrics! {
     CONNECTIONS = "outrigger_connections", Gauge, Count, "callers' connections that are open, by listener";
     CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, stuck, displaced, handshake, expired";
     LOG_LINES_DROPPED = "outrigger_log_lines_dropped_total", Counter, Count, "lines of the log that were not written: nobody read standard error, or not fast enough";
+    TRACE_SPANS = "outrigger_trace_spans_total", Counter, Count, "spans of traces by outcome: sent, dropped because too many waited, failed to be sent";
     ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
     DISK_FREE = "outrigger_disk_free_bytes", Gauge, Bytes, "what this user may still write to the file system of the data directory";
     DISK_SIZE = "outrigger_disk_size_bytes", Gauge, Bytes, "size of the file system of the data directory";

@@ -14,7 +14,7 @@ use super::scrape::{names, scrape, until};
 use crate::e2e::{Place, run};
 
 /// What only nodes have that have TLS, rules or peers, or that something happened to.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
     "outrigger_connections_closed_total",
     "outrigger_hung",
     "outrigger_kafka_certificate_expiry_timestamp_seconds",
@@ -26,6 +26,7 @@ const ELSEWHERE: [&str; 11] = [
     "outrigger_tls_certificate_expiry_timestamp_seconds",
     "outrigger_tls_files_refused",
     "outrigger_tokens_file_unfit",
+    "outrigger_trace_spans_total",
 ];
 
 /// The metrics of `docs/operating.md`.

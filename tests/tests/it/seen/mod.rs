@@ -1,10 +1,12 @@
-//! What an operator sees of real nodes: metrics, alerts, the dashboard, the page for people, and `top`.
+//! What an operator sees of real nodes: metrics, traces, alerts, the dashboard, the page for people, and `top`.
 
 mod alerts;
+mod collector;
 mod metrics;
 mod page;
 mod promtool;
 mod scrape;
 mod top;
+mod traces;
 
 pub(crate) use scrape::page;

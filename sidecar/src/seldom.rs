@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(super) struct Seldom {
+pub(crate) struct Seldom {
     every: Duration,
     told: Option<Instant>,
     times: u64,
 }
 
 impl Seldom {
-    pub(super) fn new(every: Duration) -> Seldom {
+    pub(crate) fn new(every: Duration) -> Seldom {
         Seldom { every, told: None, times: 0 }
     }
 
     /// Counts that it happened. Returns the times since it was told last, this one included, when it is to be told now.
-    pub(super) fn now(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn now(&mut self, now: Instant) -> Option<u64> {
         self.times += 1;
         if self.told.is_some_and(|told| now.saturating_duration_since(told) < self.every) {
             return None;
@@ -26,12 +26,12 @@ impl Seldom {
     }
 
     /// Returns when what happened since is to be told, should it not happen again; none: all is told.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.told.filter(|_| self.times > 0).map(|told| told + self.every)
     }
 
     /// Returns the times that are not told yet, when they are to be told now.
-    pub(super) fn rest(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn rest(&mut self, now: Instant) -> Option<u64> {
         self.due().filter(|due| *due <= now)?;
         self.told = Some(now);
         Some(std::mem::take(&mut self.times))
