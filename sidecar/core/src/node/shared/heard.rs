@@ -24,6 +24,11 @@ impl Heard {
         *heard = (*heard).min(delete_retention_ms);
     }
 
+    /// Returns the smallest that this process has heard of; `u64::MAX`: nothing.
+    pub(in crate::node) fn retention_ms(&self, generation: Generation) -> u64 {
+        self.retention_ms_min.get(&generation).copied().unwrap_or(u64::MAX)
+    }
+
     pub(in crate::node) fn condemn(&mut self, generation: Generation) {
         self.condemned.insert(generation);
     }
@@ -48,7 +53,7 @@ impl Heard {
         let GenerationState::Intact(lineages) = &mut found.state else {
             return Vec::new();
         };
-        let heard = self.retention_ms_min.get(&generation).copied().unwrap_or(u64::MAX);
+        let heard = self.retention_ms(generation);
         let condemned = self.condemned.contains(&generation);
         let mut calls = Vec::new();
         for (partition, lineage) in (0..).map(Partition).zip(lineages) {

@@ -111,7 +111,9 @@ impl Served {
 
     /// How long this copy may still go on from the log, and how long it could if it were confirmed now.
     pub(super) fn horizon(&self, shared: &Shared) -> Horizon {
-        let of = shared.limits.trusted(self.delete_retention_ms_min);
+        // What it is told while it waits is not in the copy yet.
+        let heard = shared.heard.retention_ms(self.generation);
+        let of = shared.limits.trusted(self.delete_retention_ms_min.min(heard));
         let left = match self.confirmed_at_ms {
             0 => Duration::ZERO,
             at => of.saturating_sub(shared.now.since(shared.dates.moment(self.generation, at))),

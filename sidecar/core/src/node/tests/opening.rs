@@ -276,6 +276,24 @@ fn a_retention_that_was_lowered_while_a_node_refused_counts_when_it_is_raised_ag
 }
 
 #[test]
+fn the_horizon_of_a_copy_that_waits_counts_a_retention_that_was_lowered() {
+    let refusing = |delete_retention_ms| {
+        LogEvent::Facts(two_partitions().retaining(delete_retention_ms).deleting())
+    };
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    driven.log(refusing(RETENTION_MS));
+    let current = confirmed(G1, [NOW_MS - RETENTION_MS / 4; 2]);
+    driven.store(StoreEvent::Found(copy(current, None)));
+    let before = driven.node.status().horizon.expect("a copy is served");
+    driven.log(refusing(RETENTION_MS / 2));
+    let lowered = driven.node.status().horizon.expect("it is served still");
+    assert_eq!(lowered.of, before.of / 2);
+    assert_eq!(before.left - lowered.left, before.of - lowered.of);
+    driven.log(refusing(RETENTION_MS));
+    assert_eq!(driven.node.status().horizon, Some(lowered), "tombstones may be gone by now");
+}
+
+#[test]
 fn what_a_topics_predecessor_showed_is_not_held_against_it() {
     let first_epochs = |topic, epoch| LogEvent::Facts(LogFacts { topic, ..facts().led_by(epoch) });
     let mut driven = Driven::new(Limits::PRODUCTION);
