@@ -28,6 +28,13 @@ pub(crate) struct Work<M> {
     pulse: Pulse,
 }
 
+/// When a thread last went on, whether it had anything to do or not. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Heartbeat {
+    /// Monotonic, in milliseconds.
+    at_ms: Arc<AtomicU64>,
+}
+
 /// Which piece of work is under way, if any: read by whoever watches it. A clone is the same.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse {
@@ -73,6 +80,15 @@ impl<M> Work<M> {
         next
     }
 
+    /// The same for a thread that must go on without work, too: it does not rest while it waits, so that one that does
+    /// not wake in time hangs, whatever keeps it.
+    pub(crate) fn recv_within(&self, timeout: Duration) -> Result<M, RecvTimeoutError> {
+        self.pulse.begin();
+        let next = self.inbox.recv_timeout(timeout);
+        self.pulse.begin();
+        next
+    }
+
     /// Takes the next piece, if there is one. The thread does not rest.
     pub(crate) fn try_recv(&self) -> Result<M, TryRecvError> {
         self.pulse.begin();
@@ -85,6 +101,23 @@ impl<M> Drop for Work<M> {
     fn drop(&mut self) {
         self.pulse.rest();
     }
+}
+
+impl Heartbeat {
+    /// `now` is monotonic, as everywhere here.
+    pub(crate) fn beat(&self, now: Duration) {
+        self.at_ms.store(millis(now), Ordering::Relaxed);
+    }
+
+    /// Returns how long ago it went on.
+    pub fn age(&self, now: Duration) -> Duration {
+        let at = self.at_ms.load(Ordering::Relaxed);
+        Duration::from_millis(millis(now).saturating_sub(at))
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Pulse {
@@ -136,6 +169,27 @@ mod tests {
         assert!(first != second && second != third, "every piece is another");
         drop(work);
         assert_eq!(pulse.under_way(), None);
+    }
+
+    #[test]
+    fn whoever_must_go_on_does_not_rest_while_it_waits() {
+        let (sender, receiver) = channel::<()>();
+        let work = Work::new(receiver);
+        let pulse = work.pulse();
+        work.recv_within(Duration::ZERO).unwrap_err();
+        let first = pulse.under_way();
+        work.recv_within(Duration::ZERO).unwrap_err();
+        let second = pulse.under_way();
+        assert!(first.is_some() && second.is_some() && first != second, "each wait is another");
+        drop(sender);
+    }
+
+    #[test]
+    fn a_heartbeat_tells_how_long_ago_it_was() {
+        let heartbeat = Heartbeat::default();
+        heartbeat.beat(Duration::from_secs(7));
+        assert_eq!(heartbeat.age(Duration::from_millis(7_250)), Duration::from_millis(250));
+        assert_eq!(heartbeat.age(Duration::from_secs(6)), Duration::ZERO);
     }
 
     #[test]

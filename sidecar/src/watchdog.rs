@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::telemetry::metrics;
-use crate::vital::Pulse;
+use crate::vital::{Heartbeat, Pulse};
 
 /// Something to watch.
 #[derive(Clone, Debug)]
@@ -46,6 +46,14 @@ pub struct Patience {
 
 /// Names of what does not go on.
 pub type Hung = Arc<[String]>;
+
+/// Signs of life of what keeps the stores. A clone is a reference.
+#[derive(Clone, Debug)]
+pub struct Signs {
+    pub hung: watch::Receiver<Hung>,
+    /// Of the core thread, which keeps the state of every store.
+    pub core: Heartbeat,
+}
 
 pub(crate) struct Watchdog {
     patience: Patience,

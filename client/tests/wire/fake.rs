@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use outrigger_client::Client;
 use outrigger_client::proto::limits::REQUEST_BYTES_MAX;
 use outrigger_client::proto::v1::admin_server::{Admin, AdminServer};
 use outrigger_client::proto::v1::scan_request::Keys;
@@ -15,7 +16,6 @@ use outrigger_client::proto::v1::verify_response::Answer;
 use outrigger_client::proto::v1::write_item::Action;
 use outrigger_client::proto::v1::write_reply::Outcome;
 use outrigger_client::proto::v1::*;
-use outrigger_client::{Client, proto};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -348,5 +348,5 @@ fn node_status(store: &str, phase: Phase, digest: Option<Digest>) -> NodeStatus 
         digest: digest.clone(),
         ..StoreStatus::default()
     });
-    proto::v1::NodeStatus { version: "0.0.0".to_owned(), stores: stores.collect() }
+    NodeStatus { version: "0.0.0".to_owned(), stores: stores.collect(), ..NodeStatus::default() }
 }

@@ -50,7 +50,6 @@ use outrigger_proto::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use outrigger_proto::peer::v1::peer_server::PeerServer;
 use outrigger_proto::v1::admin_server::AdminServer;
 use outrigger_proto::v1::store_server::StoreServer;
-use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{LayerExt, Routes};
@@ -71,7 +70,7 @@ use crate::probes::Telling;
 use crate::release::Release;
 use crate::restore_time::{Measurer, Sampler};
 use crate::runtime::{RestoreThrottle, StoreHandle};
-use crate::watchdog::Hung;
+use crate::watchdog::Signs;
 
 pub use self::listen::Listener;
 
@@ -96,8 +95,8 @@ pub struct Server {
     pub giver: Option<Giver>,
     /// What asks other nodes for what a copy that is not READY cannot answer.
     pub forwarder: Option<Forwarder>,
-    /// What hangs. While something does, the process is not live.
-    pub hung: Receiver<Hung>,
+    /// Whether the work goes on. While something hangs, the process is not live.
+    pub signs: Signs,
     /// Where the answers to probes are told.
     pub probes: Telling,
     /// Once cancelled, nothing is ready, and everything is served as before.
@@ -118,6 +117,7 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let door = Door::new(server.access);
     let service = Service::new(
         stores.clone(),
+        server.signs.clone(),
         server.throttle,
         door.clone(),
         server.forwarder,
@@ -132,10 +132,10 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     let everywhere = peers.clone().filter(|_| server.peer_listener.is_none());
     let routes = routes(&service, everywhere, reporter.clone())?;
     let for_peers = server.peer_listener.zip(peers.clone());
-    let Server { ready_lag_max, hung, leaving, probes: Telling { answers, state }, .. } = server;
-    let telling = told::run(stores.clone(), state);
+    let Server { ready_lag_max, signs, leaving, probes: Telling { answers, state }, .. } = server;
+    let telling = told::run(service.clone(), state);
     let telling = ending.clone().run_until_cancelled_owned(telling);
-    let health = Health::named(reporter, stores, ready_lag_max, hung, leaving, answers).await;
+    let health = Health::named(reporter, stores, ready_lag_max, signs.hung, leaving, answers).await;
 
     let mut listening = JoinSet::new();
     for listener in server.listeners {

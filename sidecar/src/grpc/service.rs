@@ -26,6 +26,7 @@ use super::{get, operate, scan, verify, watch, write, write_stream};
 use crate::forward::Forwarder;
 use crate::release::Release;
 use crate::runtime::RestoreThrottle;
+use crate::watchdog::Signs;
 
 /// Digests that are made at the same time: two would only take turns on the disk.
 const DIGESTS_MAX: usize = 1;
@@ -34,6 +35,7 @@ const DIGESTS_MAX: usize = 1;
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) stores: Stores,
+    pub(super) signs: Signs,
     pub(super) throttle: RestoreThrottle,
     pub(super) door: Door,
     /// What asks peers; none: what the own copy does not answer is refused.
@@ -49,6 +51,7 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(
         stores: Stores,
+        signs: Signs,
         throttle: RestoreThrottle,
         door: Door,
         forwarder: Option<Forwarder>,
@@ -57,6 +60,7 @@ impl Service {
     ) -> Service {
         Service {
             stores,
+            signs,
             throttle,
             door,
             forwarder,

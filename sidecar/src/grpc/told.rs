@@ -5,7 +5,7 @@ use std::time::Duration;
 use outrigger_proto::v1::NodeStatus;
 use tokio::sync::watch::Sender;
 
-use super::stores::Stores;
+use super::service::Service;
 use super::watch::node_status;
 use crate::telemetry::metrics;
 
@@ -13,11 +13,11 @@ use crate::telemetry::metrics;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Tells it until this is dropped.
-pub(super) async fn run(stores: Stores, state: Sender<NodeStatus>) {
+pub(super) async fn run(service: Service, state: Sender<NodeStatus>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
-        let node = node_status(stores.all());
+        let node = node_status(&service.signs, service.stores.all());
         metrics::restores(&node);
         state.send_replace(node);
     }

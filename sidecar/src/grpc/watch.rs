@@ -16,9 +16,14 @@ use super::stores::{Store, Stores};
 use super::{digest, state};
 use crate::access::Keys;
 use crate::runtime::clock;
+use crate::watchdog::Signs;
 
 const INTERVAL_DEFAULT_MS: u32 = 1_000;
 const INTERVAL_MIN_MS: u32 = 100;
+
+/// How long nothing is sent where nothing changes: with a message whoever watches hears that it is still so, or that nobody
+/// knows.
+const QUIET_MAX: Duration = Duration::from_secs(5);
 
 pub(super) async fn status(
     service: &Service,
@@ -30,7 +35,7 @@ pub(super) async fn status(
     if request.with_digest {
         stores.iter().try_for_each(|store| asker.may_sum_up(store.handle.name()))?;
     }
-    let mut node = node_status(stores);
+    let mut node = node_status(&service.signs, stores);
     if request.with_digest {
         for (status, store) in node.stores.iter_mut().zip(stores) {
             status.digest = digest::of(service, &store.handle).await?;
@@ -50,6 +55,7 @@ pub(super) fn watch(
     let (parts, answers) = Answers::channel(1, &service.ending);
     let watch = Watch {
         stores: service.stores.clone(),
+        signs: service.signs.clone(),
         store: request.store,
         interval: interval(request.interval_ms),
         changes,
@@ -67,6 +73,7 @@ fn may_see(asker: &Asker, rpc: Rpc, stores: &[Store]) -> Result<(), ErrorDetail>
 
 struct Watch {
     stores: Stores,
+    signs: Signs,
     /// Known to be a store's name, or empty.
     store: String,
     interval: Duration,
@@ -78,7 +85,8 @@ impl Watch {
     /// Sends what changed. It ends when nobody reads any more, or when a store was closed: the node stops.
     async fn send(mut self) {
         while let Ok(place) = self.parts.reserve().await {
-            let node = self.stores.named(&self.store).ok().map(node_status);
+            let stores = self.stores.named(&self.store).ok();
+            let node = stores.map(|stores| node_status(&self.signs, stores));
             place.send(Part::Message(WatchStatusResponse { node }));
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
@@ -89,17 +97,21 @@ impl Watch {
                     Ok(()) => {}
                     Err(Closed) => return,
                 },
+                () = tokio::time::sleep(QUIET_MAX) => {}
                 () = self.parts.closed() => return,
             }
         }
     }
 }
 
-pub(super) fn node_status(stores: &[Store]) -> NodeStatus {
+pub(super) fn node_status(signs: &Signs, stores: &[Store]) -> NodeStatus {
     let now = clock::now();
+    let age = signs.core.age(now.mono).as_millis();
     NodeStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         stores: stores.iter().map(|store| state::of(store, now)).collect(),
+        state_age_ms: Some(u64::try_from(age).unwrap_or(u64::MAX)),
+        hung: signs.hung.borrow().to_vec(),
     }
 }
 

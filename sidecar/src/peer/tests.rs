@@ -107,7 +107,7 @@ async fn serve(
         ready_lag_max: None,
         access: None,
         giver,
-        hung: runtime.hung(),
+        signs: runtime.signs(),
         probes: Probes::untold(),
         leaving: CancellationToken::new(),
         release: Release::default(),

@@ -27,7 +27,7 @@ use crate::index::StoreIndex;
 use crate::log::Log;
 use crate::telemetry::metrics::Writes;
 use crate::telemetry::trace;
-use crate::vital::{Pulse, Work};
+use crate::vital::{Heartbeat, Pulse, Work};
 use crate::watchdog::{Watched, Worker};
 
 /// Inputs handled before timers and statuses have their turn.
@@ -39,8 +39,8 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(50);
 /// The pause after a timer that stays due, such as a drain's that waits for a slow disk.
 const PATIENCE_MIN: Duration = Duration::from_millis(1);
 
-/// Longest wait without any timer; nothing depends on it.
-const PATIENCE_MAX: Duration = Duration::from_secs(60);
+/// Longest wait without any timer: whoever shows a state tells by this thread's heartbeat whether it is still so.
+const PATIENCE_MAX: Duration = Duration::from_millis(500);
 
 pub(super) struct Machine {
     inbox: Work<Input>,
@@ -50,6 +50,7 @@ pub(super) struct Machine {
     peers: Peers,
     /// The nodes, by store index.
     hosted: Vec<Hosted>,
+    heartbeat: Heartbeat,
     /// Bytes per second of all stores together.
     restore_rate: Option<NonZeroU64>,
     /// What each node was told of it.
@@ -101,7 +102,14 @@ impl Machine {
             status: StatusClock::default(),
         });
         let hosted = hosted.collect();
-        Machine { inbox, log, disks, lost, peers, hosted, restore_rate, restore_share: None }
+        let heartbeat = Heartbeat::default();
+        heartbeat.beat(clock::now().mono);
+        let restore_share = None;
+        Machine { inbox, log, disks, lost, peers, hosted, heartbeat, restore_rate, restore_share }
+    }
+
+    pub(super) fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
     }
 
     /// Returns what is watched of this thread, and of what is asked of it.
@@ -122,7 +130,7 @@ impl Machine {
         }
         self.share_rate();
         loop {
-            match self.inbox.recv_timeout(self.patience()) {
+            match self.inbox.recv_within(self.patience()) {
                 Ok(Input::Stop) => return,
                 Ok(input) => self.take(input),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -245,6 +253,8 @@ impl Machine {
                 hosted.door.status.send_replace(Arc::new(hosted.node.status()));
             }
         }
+        // What is published was so until this moment.
+        self.heartbeat.beat(now);
     }
 
     /// Returns how long nothing has to be done.

@@ -32,7 +32,7 @@ use crate::log::{Log, LogSink};
 use crate::peer::Taker;
 use crate::rocks::{DataDir, Resources, RocksStore, Shared};
 use crate::vital::{self, Work};
-use crate::watchdog::{Hung, Patience, Watchdog};
+use crate::watchdog::{Hung, Patience, Signs, Watchdog};
 
 pub struct RuntimeConfig {
     /// The stores, by store index.
@@ -67,7 +67,7 @@ pub struct Runtime {
     throttle: RestoreThrottle,
     threads: Threads,
     fetches: Fetches,
-    hung: watch::Receiver<Hung>,
+    signs: Signs,
     _watchdog: AbortOnDropHandle<()>,
 }
 
@@ -161,6 +161,7 @@ impl Runtime {
         let inbox = Work::new(receiver);
         let machine = Machine::new(inbox, log, disks, lost, peers, hosted, config.restore_rate);
         watched.extend(machine.watched());
+        let core = machine.heartbeat();
         joins.push(vital::spawn("core".to_owned(), || machine.run())?);
         let throttle = RestoreThrottle::new(sender.clone());
         let threads = Threads { inbox: sender, joins };
@@ -168,7 +169,8 @@ impl Runtime {
         let watchdog = Watchdog::new(config.patience, watched);
         let watchdog = AbortOnDropHandle::new(tokio::spawn(watchdog.run(hangs)));
         let limits = config.limits;
-        Ok(Runtime { doors, limits, throttle, threads, fetches, hung, _watchdog: watchdog })
+        let signs = Signs { hung, core };
+        Ok(Runtime { doors, limits, throttle, threads, fetches, signs, _watchdog: watchdog })
     }
 
     /// Returns the stores' handles, by store index.
@@ -180,9 +182,9 @@ impl Runtime {
         self.throttle.clone()
     }
 
-    /// Returns the names of what hangs: while there is something, the process had better be restarted.
-    pub fn hung(&self) -> watch::Receiver<Hung> {
-        self.hung.clone()
+    /// Returns what tells whether the work goes on: while something hangs, the process had better be restarted.
+    pub fn signs(&self) -> Signs {
+        self.signs.clone()
     }
 
     /// Takes nothing new, waits for the writes under way, flushes and closes.

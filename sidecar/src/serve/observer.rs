@@ -9,6 +9,7 @@ use outrigger_core::offset::Generation;
 use crate::rocks;
 use crate::runtime::{StoreHandle, clock};
 use crate::telemetry::{self, metrics};
+use crate::watchdog::Signs;
 
 /// How often it tells: scrapes are seconds apart.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,12 +24,13 @@ type Measured = BTreeMap<String, BTreeMap<Generation, u64>>;
 const INTERVAL_OF_DISK: Duration = Duration::from_secs(10);
 
 /// Tells how the stores are until it is aborted.
-pub(super) async fn run(stores: Vec<StoreHandle>) {
+pub(super) async fn run(stores: Vec<StoreHandle>, signs: Signs) {
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
         metrics::log_lines_dropped(telemetry::lines_dropped());
         metrics::process();
+        metrics::state_age(signs.core.age(clock::now().mono));
         for store in &stores {
             metrics::status(&store.status(), clock::now());
         }

@@ -138,7 +138,7 @@ impl Claims {
         let runtime = Runtime::start(config, data, inbox, log)?;
         let release = Release::default();
         let (leaving, stop) = (CancellationToken::new(), CancellationToken::new());
-        let observing = tokio::spawn(observer::run(runtime.handles()));
+        let observing = tokio::spawn(observer::run(runtime.handles(), runtime.signs()));
         let on_disk = observer::run_on_disk(data_path, runtime.handles());
         let renewing = renewals.into_iter().map(|renewal| tokio::spawn(renewal.run()));
         let observers = [observing, tokio::spawn(on_disk)].into_iter().chain(renewing).collect();
@@ -157,7 +157,7 @@ impl Claims {
             access,
             giver,
             forwarder: Forwarder::new(&peer),
-            hung: runtime.hung(),
+            signs: runtime.signs(),
             probes,
             leaving: leaving.clone(),
             release: release.clone(),

@@ -13,6 +13,8 @@ use super::{cause_name, hex, phase_name, stall_name};
 pub(crate) fn node(node: &NodeStatus) -> Value {
     json!({
         "version": node.version,
+        "state_age_ms": node.state_age_ms,
+        "hung": node.hung,
         "stores": node.stores.iter().map(store).collect::<Vec<_>>(),
     })
 }

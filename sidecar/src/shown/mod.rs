@@ -2,7 +2,27 @@
 
 pub(crate) mod json;
 
-use outrigger_proto::v1::{self, StoreStatus, cause::Why};
+use std::time::Duration;
+
+use outrigger_proto::v1::{self, NodeStatus, StoreStatus, cause::Why};
+
+/// How old a state may be that is shown as what is: the thread that keeps it goes on twice a second.
+const NEWS_AGE_MAX: Duration = Duration::from_secs(3);
+
+/// Returns how old the state of a node is, where it is too old to be shown as what is; none: it is news.
+pub(crate) fn no_news(node: &NodeStatus) -> Option<Duration> {
+    let age = Duration::from_millis(node.state_age_ms?);
+    (age >= NEWS_AGE_MAX).then_some(age)
+}
+
+/// Returns what has not gone on for too long, in words; none: everything goes on.
+pub(crate) fn hung(node: &NodeStatus) -> Option<String> {
+    match &node.hung[..] {
+        [] => None,
+        [one] => Some(format!("{one} does not go on")),
+        several => Some(format!("{} do not go on", several.join(", "))),
+    }
+}
 
 /// Returns the phase's name, such as `READY`; a number, when it is a phase that this version does not know.
 pub(crate) fn phase_name(store: &StoreStatus) -> String {

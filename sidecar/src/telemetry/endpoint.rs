@@ -310,7 +310,12 @@ mod tests {
             warnings: vec![warning.to_owned()],
             ..StoreStatus::default()
         };
-        telling.state.send_replace(NodeStatus { version: "7".to_owned(), stores: vec![store] });
+        let version = "7".to_owned();
+        telling.state.send_replace(NodeStatus {
+            version,
+            stores: vec![store],
+            ..NodeStatus::default()
+        });
         let state = pages.state();
         assert_eq!((&state["version"], &state["peers"][0]), (&"7".into(), &"http://b:7400".into()));
         assert_eq!(state["stores"][0]["warnings"][0], warning);

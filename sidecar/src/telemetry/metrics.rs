@@ -75,6 +75,11 @@ pub fn hung(work: &str, hangs: bool) {
     gauge!(HUNG, "work" => work.to_owned()).set(one_if(hangs));
 }
 
+/// Sets how old everything is that the metrics say of stores.
+pub fn state_age(age: Duration) {
+    gauge!(STATE_AGE).set(age.as_secs_f64());
+}
+
 /// Sets when what a setting of this node's own TLS names ends, in seconds since the Unix epoch.
 pub fn tls_certificate(setting: &'static str, ends: i64) {
     // No certificate ends before 1970.

@@ -15,7 +15,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::target::Target;
 use crate::exit::Exit;
-use crate::shown::json;
+use crate::shown::{self, json};
 
 /// Steps of a bar: finer than any terminal is wide.
 const BAR_STEPS: f64 = 10_000.0;
@@ -105,19 +105,24 @@ impl View {
             View::Lines { last } => {
                 last.retain(|name, _| node.stores.iter().any(|store| store.store == *name));
                 node.stores.iter().try_for_each(|store| {
-                    let state = text::state(store);
+                    let (state, line) = match shown::no_news(node) {
+                        None => (text::state(store), text::summary(store)),
+                        Some(age) => text::no_news(node, age, store),
+                    };
                     match last.insert(store.store.clone(), state.clone()) {
                         Some(before) if before == state => Ok(()),
-                        Some(_) | None => {
-                            out.line(&format!("{}  {}", store.store, text::summary(store)))
-                        }
+                        Some(_) | None => out.line(&format!("{}  {line}", store.store)),
                     }
                 })
             }
             View::Bars(bars) => {
                 bars.keep(&node.stores);
                 for store in &node.stores {
-                    bars.draw(&store.store, &Line::of(store));
+                    let line = match shown::no_news(node) {
+                        None => Line::of(store),
+                        Some(age) => Line { share: None, words: text::no_news(node, age, store).1 },
+                    };
+                    bars.draw(&store.store, &line);
                 }
                 Ok(())
             }
@@ -292,7 +297,12 @@ mod tests {
             digest: Some(Digest { rows: number, ..Digest::default() }),
             ..StoreStatus::default()
         };
-        NodeStatus { version: "1".to_owned(), stores: vec![store] }
+        NodeStatus {
+            version: "1".to_owned(),
+            stores: vec![store],
+            state_age_ms: Some(number),
+            hung: vec!["core".to_owned()],
+        }
     }
 
     proptest! {

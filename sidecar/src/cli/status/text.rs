@@ -1,19 +1,30 @@
 //! Status for people: what is wrong first, then where the copy stands.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
 use outrigger_client::proto::v1::cause::Why;
 use outrigger_client::proto::v1::{PartitionStatus, PeerTransfer, Phase, RestoreProgress};
 use outrigger_client::{NodeStatus, StoreStatus};
 
-use crate::shown::{cause_name, hex, phase_name, stall_name};
+use crate::shown::{self, cause_name, hex, hung, phase_name, stall_name};
 use crate::words::counted;
 
 const INFALLIBLE: &str = "a String takes every text";
 
+/// What to do about what hangs.
+pub(in crate::cli) const RESTART: &str = "restart the process; what was flushed is kept";
+
 pub(super) fn node(node: &NodeStatus) -> String {
     let mut text = format!("outrigger {}\n", node.version);
+    if let Some(age) = shown::no_news(node) {
+        let age = age.as_secs();
+        writeln!(text, "no news for {age} s: what follows was so then").expect(INFALLIBLE);
+    }
+    if let Some(hung) = hung(node) {
+        writeln!(text, "{hung}: {RESTART}").expect(INFALLIBLE);
+    }
     for each in &node.stores {
         text.push('\n');
         store(each, &mut text);
@@ -27,6 +38,17 @@ pub(in crate::cli) fn summary(store: &StoreStatus) -> String {
         Some(age) => format!("{}  confirmed {} ago", state(store), seconds(age)),
         None => state(store),
     }
+}
+
+/// Returns state and line of a store of a node of which nothing has been known for so long, although it answers.
+pub(in crate::cli) fn no_news(
+    node: &NodeStatus,
+    age: Duration,
+    store: &StoreStatus,
+) -> (String, String) {
+    let state = ["NO NEWS".to_owned()].into_iter().chain(hung(node)).collect::<Vec<_>>().join("  ");
+    let line = format!("{state}  {} s ago it was {}", age.as_secs(), self::state(store));
+    (state, line)
 }
 
 /// Returns the summary without the age, which changes all the time.
@@ -229,7 +251,11 @@ mod tests {
             cause: Some(cause),
             ..StoreStatus::default()
         };
-        let text = node(&NodeStatus { version: "1".to_owned(), stores: vec![status] });
+        let text = node(&NodeStatus {
+            version: "1".to_owned(),
+            stores: vec![status],
+            ..NodeStatus::default()
+        });
         for part in
             ["REFUSED (REFUSED_TOPIC_POLICY)", "cleanup.policy is delete", "set it to compact"]
         {

@@ -1,25 +1,57 @@
 //! What `top` shows: a row for each store of each node, and below the table what holds them up.
 
-use std::time::Instant;
+use std::fmt;
+use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount};
 use outrigger_client::proto::v1::Phase;
 use outrigger_client::{NodeStatus, StoreStatus};
 
 use super::screen::Size;
-use crate::shown::{phase_name, stall_name};
+use crate::cli::status::text::RESTART;
+use crate::shown::{self, phase_name, stall_name};
 
-pub(super) const LOST: &str = "the node does not answer: waiting for it";
+/// A node that says nothing for longer has not said either that all is as it was, which it does every 5 s.
+const QUIET_MAX: Duration = Duration::from_secs(12);
+
+/// What stands where the phase would stand of a node that answers and knows nothing.
+const NO_NEWS: &str = "NO NEWS";
 
 /// Cells of a bar.
 const BAR: usize = 10;
 
-/// A node, and what it said last.
+/// A node, and how it is.
 pub(super) struct Node {
     server: String,
-    said: Option<NodeStatus>,
-    /// Since when it says nothing; none: it answers.
-    lost: Option<Instant>,
+    heard: Heard,
+}
+
+enum Heard {
+    Said {
+        node: NodeStatus,
+        at: Instant,
+    },
+    /// Nothing, since then.
+    Silence {
+        silence: Silence,
+        since: Instant,
+    },
+}
+
+/// Why a node tells nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// Nobody answers there.
+    Away(String),
+    /// It does not tell this caller.
+    Refused(String),
+}
+
+/// What is said of a node.
+enum Row {
+    Cells(Vec<String>),
+    /// Node and phase, and words in the place of all other cells.
+    Words([String; 3]),
 }
 
 /// A column: its head, its width, whether numbers stand in it.
@@ -41,39 +73,112 @@ const COLUMNS: [Column; 10] = [
 
 impl Node {
     pub(super) fn new(server: &str) -> Node {
-        Node { server: server.to_owned(), said: None, lost: Some(Instant::now()) }
+        let silence = Silence::Away("it was not reached yet".to_owned());
+        let heard = Heard::Silence { silence, since: Instant::now() };
+        Node { server: server.to_owned(), heard }
     }
 
-    pub(super) fn hear(&mut self, said: Option<NodeStatus>) {
-        match said {
-            Some(said) => (self.said, self.lost) = (Some(said), None),
-            None => self.lost = self.lost.or_else(|| Some(Instant::now())),
-        }
+    pub(super) fn hear(&mut self, said: Result<NodeStatus, Silence>) {
+        let now = Instant::now();
+        self.heard = match said {
+            Ok(node) => Heard::Said { node, at: now },
+            Err(silence) => {
+                let since = match self.heard {
+                    Heard::Silence { since, .. } => since,
+                    Heard::Said { .. } => now,
+                };
+                Heard::Silence { silence, since }
+            }
+        };
     }
 
     pub(super) fn server(&self) -> &str {
         &self.server
     }
 
-    /// Returns what it says; none: it does not answer.
-    pub(super) fn present(&self) -> Option<&NodeStatus> {
-        self.said.as_ref().filter(|_| self.lost.is_none())
+    /// Returns what it says, or why it says nothing.
+    pub(super) fn state(&self) -> Result<&NodeStatus, &Silence> {
+        match &self.heard {
+            Heard::Said { node, .. } => Ok(node),
+            Heard::Silence { silence, .. } => Err(silence),
+        }
     }
 
-    fn rows(&self) -> Vec<Vec<String>> {
+    /// Returns how long nothing has been known of it, although it answers; none: what it says is news.
+    pub(super) fn no_news(&self) -> Option<Duration> {
+        let Heard::Said { node, at } = &self.heard else { return None };
+        let quiet = at.elapsed();
+        match shown::no_news(node) {
+            Some(old) => Some(old + quiet),
+            // An older version says nothing where nothing changes.
+            None => (quiet >= QUIET_MAX && node.state_age_ms.is_some()).then_some(quiet),
+        }
+    }
+
+    fn rows(&self) -> Vec<Row> {
         let address = self.server.split_once("://").map_or(&*self.server, |(_, rest)| rest);
-        match self.present() {
-            None => vec![vec![address.to_owned(), String::new(), "AWAY".to_owned()]],
-            Some(node) => node.stores.iter().map(|store| row(address, store)).collect(),
+        let node = match &self.heard {
+            Heard::Said { node, .. } => node,
+            Heard::Silence { silence, .. } => {
+                return vec![Row::Words(
+                    [address, silence.head(), silence.why()].map(str::to_owned),
+                )];
+            }
+        };
+        match self.no_news() {
+            Some(age) => {
+                let words = |store: &StoreStatus| {
+                    let [store, phase] = [store.store.clone(), phase_name(store)];
+                    format!(
+                        "{store} was {phase} {} ago, and nothing is known since",
+                        span(age.as_secs())
+                    )
+                };
+                let row = |store| [address.to_owned(), NO_NEWS.to_owned(), words(store)];
+                node.stores.iter().map(|store| Row::Words(row(store))).collect()
+            }
+            None => node.stores.iter().map(|store| Row::Cells(row(address, store))).collect(),
         }
     }
 
     fn notes(&self) -> Vec<String> {
-        let Some(node) = self.present() else {
-            let seconds = self.lost.map_or(0, |lost| lost.elapsed().as_secs());
-            return vec![format!("{}  {LOST} ({seconds} s)", self.server)];
-        };
-        node.stores.iter().flat_map(|store| notes(&self.server, store)).collect()
+        match &self.heard {
+            Heard::Silence { silence, since } => {
+                let seconds = since.elapsed().as_secs();
+                vec![format!("{}  {silence} ({seconds} s)", self.server)]
+            }
+            Heard::Said { node, .. } => {
+                let hung = shown::hung(node);
+                let hung = hung.map(|hung| format!("{}  {hung}: {RESTART}", self.server));
+                let stores = node.stores.iter().flat_map(|store| notes(&self.server, store));
+                hung.into_iter().chain(stores).collect()
+            }
+        }
+    }
+}
+
+impl Silence {
+    /// Returns what stands where the phase of a store would stand.
+    pub(super) fn head(&self) -> &'static str {
+        match self {
+            Silence::Away(_) => "AWAY",
+            Silence::Refused(_) => "NOT TOLD",
+        }
+    }
+
+    fn why(&self) -> &str {
+        match self {
+            Silence::Away(why) | Silence::Refused(why) => why,
+        }
+    }
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Silence::Away(why) => write!(f, "the node does not answer: waiting for it: {why}"),
+            Silence::Refused(why) => write!(f, "the node does not tell how it is: {why}"),
+        }
     }
 }
 
@@ -124,9 +229,15 @@ pub(super) fn frame(nodes: &[Node], size: Size) -> Vec<String> {
             width <= size.columns + 2
         })
         .collect();
-    let head = COLUMNS.iter().map(|Column(head, ..)| (*head).to_owned()).collect();
+    let head = Row::Cells(COLUMNS.iter().map(|Column(head, ..)| (*head).to_owned()).collect());
     let rows = [head].into_iter().chain(nodes.iter().flat_map(Node::rows));
-    let table = rows.map(|row| line(&columns, &row));
+    let table = rows.map(|row| match row {
+        Row::Cells(cells) => line(&columns, &cells),
+        Row::Words([node, phase, words]) => {
+            let cells = line(&columns, &[node, String::new(), phase]);
+            fitting(&format!("{cells}  {words}"), size.columns)
+        }
+    });
     let notes = nodes.iter().flat_map(Node::notes).flat_map(|note| wrapped(&note, size.columns));
     let mut lines: Vec<String> = table.chain([String::new()]).chain(notes).collect();
     if lines.len() > size.lines {
@@ -193,7 +304,7 @@ mod tests {
 
     fn node(stores: Vec<StoreStatus>) -> Node {
         let mut node = Node::new("http://127.0.0.1:7400");
-        node.hear(Some(NodeStatus { version: "1".to_owned(), stores }));
+        node.hear(Ok(NodeStatus { version: "1".to_owned(), stores, ..NodeStatus::default() }));
         node
     }
 
@@ -238,10 +349,36 @@ mod tests {
     #[test]
     fn a_node_that_is_gone_is_said_to_be() {
         let mut gone = node(vec![restoring()]);
-        gone.hear(None);
+        gone.hear(Err(Silence::Away("connection refused".to_owned())));
         let lines = frame(&[gone], WIDE);
         assert!(lines[1].contains("AWAY") && !lines[1].contains("RESTORING"), "{lines:?}");
-        assert!(lines.iter().any(|line| line.contains(LOST)), "{lines:?}");
+        assert!(lines[1].contains("connection refused"), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("waiting for it")), "{lines:?}");
+    }
+
+    #[test]
+    fn a_node_that_refuses_says_why_in_its_row_beside_the_others() {
+        let mut refuses = Node::new("http://127.0.0.1:7410");
+        refuses.hear(Err(Silence::Refused("no rule allows it".to_owned())));
+        let lines = frame(&[refuses, node(vec![restoring()])], WIDE);
+        assert!(lines[1].contains("NOT TOLD") && lines[1].contains("no rule allows"), "{lines:?}");
+        assert!(lines[2].contains("RESTORING"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_state_that_is_old_is_not_shown_as_what_is() {
+        let mut silent = Node::new("http://127.0.0.1:7400");
+        let ready = StoreStatus { phase: Phase::Ready.into(), ..restoring() };
+        silent.hear(Ok(NodeStatus {
+            stores: vec![ready],
+            state_age_ms: Some(14_000),
+            hung: vec!["core".to_owned()],
+            ..NodeStatus::default()
+        }));
+        let lines = frame(&[silent], WIDE);
+        let row = "NO NEWS  notes was READY 14 s ago, and nothing is known since";
+        assert!(lines[1].ends_with(row), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("core does not go on")), "{lines:?}");
     }
 
     #[test]

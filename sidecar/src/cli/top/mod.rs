@@ -6,14 +6,14 @@ mod screen;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outrigger_client::{NodeStatus, StoreStatus};
+use outrigger_client::{Error as CallError, NodeStatus, StoreStatus};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use self::frame::Node;
+use self::frame::{Node, Silence};
 use self::screen::Screen;
 use super::connect::Connect;
-use super::failure::Failure;
+use super::failure::{Failure, full};
 use super::output::Output;
 use super::status::{self, text};
 use crate::exit::Exit;
@@ -21,6 +21,9 @@ use crate::serve::Signals;
 
 /// The interval between two changes of one node.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// The interval between two questions to a node that does not tell this caller how it is: that is seldom otherwise soon.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often the table is drawn although nothing changes: what a node that is gone last said becomes older.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -44,7 +47,7 @@ pub(super) struct TopArgs {
 }
 
 /// What was heard of a node, by its place on the command line.
-type Heard = (usize, Result<Option<NodeStatus>, Failure>);
+type Heard = (usize, Result<NodeStatus, Silence>);
 
 pub(super) async fn run(args: TopArgs) -> Result<Exit, Failure> {
     for server in &args.servers {
@@ -65,7 +68,7 @@ pub(super) async fn run(args: TopArgs) -> Result<Exit, Failure> {
             biased;
             _ = signals.next() => return Ok(Exit::Success),
             Some((index, said)) = hears.recv() => {
-                nodes[index].hear(said?);
+                nodes[index].hear(said);
                 view.changed(&nodes[index]).map_err(Failure::Output)?;
             }
             _ = redraws.tick() => view.draw(&nodes).map_err(Failure::Output)?,
@@ -73,7 +76,7 @@ pub(super) async fn run(args: TopArgs) -> Result<Exit, Failure> {
     }
 }
 
-/// Tells how a node is until it cannot be asked; what is gone is waited for, and told as none.
+/// Tells how a node is, or why it tells nothing, for as long as somebody hears it: one that refuses may be set right.
 async fn follow(
     index: usize,
     server: String,
@@ -82,16 +85,19 @@ async fn follow(
     heard: mpsc::Sender<Heard>,
 ) {
     loop {
-        let ended = watch(index, &server, &connect, store.as_deref(), &heard).await;
-        let told = match ended {
-            Err(Failure::Read(error)) if !status::is_gone(&error) => Err(Failure::Read(error)),
-            Ok(()) | Err(Failure::Read(_)) => Ok(None),
-            Err(failure) => Err(failure),
+        let silence = match watch(index, &server, &connect, store.as_deref(), &heard).await {
+            Ok(()) => Silence::Away("it has ended the call".to_owned()),
+            Err(error) if status::is_gone(&error) => Silence::Away(full(&error)),
+            Err(error) => Silence::Refused(full(&error)),
         };
-        if heard.send((index, told)).await.is_err() {
+        let pause = match silence {
+            Silence::Away(_) => INTERVAL,
+            Silence::Refused(_) => REFUSED_INTERVAL,
+        };
+        if heard.send((index, Err(silence))).await.is_err() {
             return;
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -101,16 +107,15 @@ async fn watch(
     connect: &Connect,
     store: Option<&str>,
     heard: &mpsc::Sender<Heard>,
-) -> Result<(), Failure> {
-    let client = connect.client(server).await.map_err(Failure::Read)?;
+) -> Result<(), CallError> {
+    let client = connect.client(server).await?;
     let changes = match store {
         Some(store) => client.watch_status_of(store, INTERVAL).await,
         None => client.watch_status(INTERVAL).await,
     };
-    let mut changes = changes.map_err(Failure::Read)?;
+    let mut changes = changes?;
     while let Some(change) = changes.next().await {
-        let node = change.map_err(Failure::Read)?;
-        if heard.send((index, Ok(Some(node)))).await.is_err() {
+        if heard.send((index, Ok(change?))).await.is_err() {
             return Ok(());
         }
     }
@@ -154,19 +159,27 @@ impl View {
     }
 }
 
-/// Returns each store's name, its state, and a line about it; of a node that does not answer, one without a store.
+/// Returns each store's name, its state, and a line about it; of a node that tells nothing, one without a store.
 fn lines(node: &Node) -> Vec<(String, String, String)> {
-    match node.present() {
-        None => {
-            let lost = frame::LOST.to_owned();
-            vec![(String::new(), lost.clone(), lost)]
-        }
-        Some(present) => {
-            let line = |store: &StoreStatus| {
-                let summary = format!("{}  {}", store.store, text::summary(store));
-                (store.store.clone(), frame::plain(&text::state(store)), frame::plain(&summary))
+    let said = match node.state() {
+        Ok(said) => said,
+        Err(silence) => {
+            let words = frame::plain(&silence.to_string());
+            // Each try to reach it may fail in another way.
+            let state = match silence {
+                Silence::Away(_) => silence.head().to_owned(),
+                Silence::Refused(_) => words.clone(),
             };
-            present.stores.iter().map(line).collect()
+            return vec![(String::new(), state, words)];
         }
-    }
+    };
+    let line = |store: &StoreStatus| {
+        let (state, summary) = match node.no_news() {
+            None => (text::state(store), text::summary(store)),
+            Some(age) => text::no_news(said, age, store),
+        };
+        let summary = format!("{}  {summary}", store.store);
+        (store.store.clone(), frame::plain(&state), frame::plain(&summary))
+    };
+    said.stores.iter().map(line).collect()
 }

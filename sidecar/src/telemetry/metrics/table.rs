@@ -88,6 +88,7 @@ metrics! {
     CERTIFICATE = "outrigger_kafka_certificate_expiry_timestamp_seconds", Gauge, Seconds, "when what this setting of [kafka] names ends, by setting, since the Unix epoch: of its own certificates the first, of authorities the last";
     TLS_CERTIFICATE = "outrigger_tls_certificate_expiry_timestamp_seconds", Gauge, Seconds, "when what this setting of TLS names ends, by setting, since the Unix epoch: of its own certificates the first, of authorities the last";
     TLS_REFUSED = "outrigger_tls_files_refused", Gauge, Count, "1 while the files of TLS of a listener are of no use and what they were before is used, else 0";
+    STATE_AGE = "outrigger_state_age_seconds", Gauge, Seconds, "since the core thread last went on: so old is what is said of the stores. It goes on twice a second";
     HUNG = "outrigger_hung", Gauge, Count, "1 for a thread or a store's writes that do not go on, else 0: liveness goes by it";
 }
 

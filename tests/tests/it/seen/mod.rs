@@ -6,6 +6,7 @@ mod metrics;
 mod page;
 mod promtool;
 mod scrape;
+mod silence;
 mod top;
 mod traces;
 

@@ -8,19 +8,19 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::node::{binary, free_port};
+use outrigger_tests::node::{Node, STORE, binary, free_port};
 
 use crate::e2e::{MINUTE, Place, run};
 
 /// A running command, and what it says.
-struct Running {
+pub(super) struct Running {
     child: Child,
     said: Receiver<Vec<u8>>,
     text: String,
 }
 
 impl Running {
-    fn start(mut command: Command) -> Result<Running> {
+    pub(super) fn start(mut command: Command) -> Result<Running> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
         let mut stdout = child.stdout.take().context("it has one")?;
@@ -36,15 +36,26 @@ impl Running {
         Ok(Running { child, said, text: String::new() })
     }
 
-    fn hear(&mut self, wanted: &str) -> Result<()> {
+    /// Waits until it has said this since it began.
+    pub(super) fn hear(&mut self, wanted: &str) -> Result<()> {
+        self.hear_after(0, wanted)
+    }
+
+    /// Waits until it has said this behind the first bytes of what it says.
+    pub(super) fn hear_after(&mut self, bytes: usize, wanted: &str) -> Result<()> {
         let deadline = Instant::now() + MINUTE;
-        while !self.text.contains(wanted) {
+        while !self.text[bytes..].contains(wanted) {
             let left = deadline.saturating_duration_since(Instant::now());
-            let bytes = self.said.recv_timeout(left);
-            let bytes = bytes.with_context(|| format!("{wanted:?} in {:?}", self.text))?;
-            self.text.push_str(&String::from_utf8_lossy(&bytes));
+            let more = self.said.recv_timeout(left);
+            let more = more.with_context(|| format!("{wanted:?} in {:?}", self.text))?;
+            self.text.push_str(&String::from_utf8_lossy(&more));
         }
         Ok(())
+    }
+
+    /// How much it has said so far.
+    pub(super) fn said_bytes(&self) -> usize {
+        self.text.len()
     }
 }
 
@@ -95,14 +106,42 @@ fn without_a_terminal_each_change_is_a_line() -> Result<()> {
         shown.hear(&format!("{}  state  READY", node.url()))?;
         node.kill()?;
         shown.hear(&format!("{}  the node does not answer", node.url()))?;
+        let before = shown.said_bytes();
         node.start().await?;
-        let before = shown.text.matches("state  READY").count();
-        while shown.text.matches("state  READY").count() == before {
-            let text = std::mem::take(&mut shown.text);
-            shown.hear("\n")?;
-            shown.text.insert_str(0, &text);
-        }
+        shown.hear_after(before, "state  READY")?;
         ensure!(!shown.text.contains('\x1b'), "{:?}", shown.text);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_node_that_refuses_says_why_and_the_others_go_on() -> Result<()> {
+    run(async {
+        let place = Place::new("top-refused", TopicSpec::store())?;
+        let mut node = place.ready_node("one").await?;
+        let settings = place.dir.path().join("rules.toml");
+        let rules = format!(
+            "socket = '{}'\n[[store]]\nname = '{STORE}'\ntopic = '{}'\n\
+             [[access]]\nwho = ['uid:65534']\nmay = ['read']\n",
+            place.dir.path().join("s").display(),
+            place.topic.name()
+        );
+        std::fs::write(&settings, rules)?;
+        let settings = settings.to_str().context("a path of text")?;
+        let args = ["--bootstrap", &place.bootstrap, "--config", settings];
+        let mut closed = Node::with_settings(place.dir.path(), "closed", &args)?;
+        closed.start().await?;
+        let mut top = Command::new(binary());
+        top.args(["top", "--server", &closed.url(), "--server", &node.url()]);
+        let mut shown = Running::start(top)?;
+        shown.hear(&format!("{}  the node does not tell how it is: ", closed.url()))?;
+        shown.hear(&format!("{}  state  READY", node.url()))?;
+        let before = shown.said_bytes();
+        node.kill()?;
+        shown.hear_after(before, &format!("{}  the node does not answer", node.url()))?;
+        closed.kill()?;
+        shown.hear_after(before, &format!("{}  the node does not answer", closed.url()))?;
+        ensure!(shown.child.try_wait()?.is_none(), "it goes on");
         Ok(())
     })
 }
