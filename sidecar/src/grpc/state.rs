@@ -16,7 +16,7 @@ use outrigger_proto::v1::{RestoreCause, StoreStatus};
 use super::stores::Store;
 use super::{convert, error};
 use crate::restore_time::{self, Estimate, RestoreTime};
-use crate::runtime::{Circumstances, Told};
+use crate::runtime::{Circumstances, DiskShown, Told};
 use crate::words::MURMUR2;
 
 pub(super) fn of(store: &Store, now: Now) -> StoreStatus {
@@ -25,6 +25,7 @@ pub(super) fn of(store: &Store, now: Now) -> StoreStatus {
         topic: handle.topic(),
         limits: handle.limits(),
         circumstances: handle.circumstances(),
+        disk: handle.disk(),
     };
     store_status(&handle.status(), &place, &store.restore_time, now)
 }
@@ -34,10 +35,11 @@ struct Place<'a> {
     topic: &'a str,
     limits: &'a Limits,
     circumstances: &'a Circumstances,
+    disk: DiskShown,
 }
 
 fn store_status(status: &Status, place: &Place<'_>, time: &RestoreTime, now: Now) -> StoreStatus {
-    let Place { topic, limits, circumstances } = *place;
+    let Place { topic, limits, circumstances, disk } = *place;
     let identity = status.identity.as_ref();
     let restore = restore(status, time, now);
     StoreStatus {
@@ -61,6 +63,16 @@ fn store_status(status: &Status, place: &Place<'_>, time: &RestoreTime, now: Now
         warnings: warnings(status, restore.as_ref(), limits, circumstances),
         restore,
         digest: None,
+        disk: Some(disk_times(disk)),
+    }
+}
+
+fn disk_times(disk: DiskShown) -> v1::DiskTimes {
+    let whole = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
+    v1::DiskTimes {
+        oldest_open_ms: disk.open.map(|open| whole(open.as_millis())),
+        apply_us_max: disk.apply_max.map(|longest| whole(longest.as_micros())),
+        flush_us_max: disk.flush_max.map(|longest| whole(longest.as_micros())),
     }
 }
 

@@ -9,19 +9,25 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use outrigger_core::store::{StoreCall, StoreCallKind, StoreErrorKind, StoreEvent};
 
+use super::disk_times::DiskTimes;
 use super::inbox::Input;
 use crate::index::StoreIndex;
 use crate::rocks::{DataDir, RocksStore};
+use crate::telemetry::metrics::DiskCalls;
 use crate::vital::{self, Work};
 use crate::watchdog::{Watched, Worker};
 
 pub(super) struct Disks {
     /// The threads' inboxes, by store index.
-    threads: Vec<Sender<StoreCall>>,
+    threads: Vec<Sender<Made>>,
 }
+
+/// A call, and when it was made.
+type Made = (Instant, StoreCall);
 
 /// What is left of the threads for their owner.
 pub(super) struct DiskThreads {
@@ -33,6 +39,8 @@ pub(super) struct DiskThreads {
 struct Disk {
     name: String,
     store: RocksStore,
+    times: DiskTimes,
+    counted: DiskCalls,
     /// The failures that were told. They are not told again before such a call succeeds: a full disk fails every call
     /// for hours.
     failing: BTreeMap<StoreCallKind, StoreErrorKind>,
@@ -42,17 +50,18 @@ impl Disks {
     /// Starts the threads of `stores`, by index, all in `data`, which stays locked until the last thread has ended.
     /// They end when this is dropped and what was called is done.
     pub(super) fn start(
-        stores: Vec<(String, RocksStore)>,
+        stores: Vec<(String, RocksStore, DiskTimes)>,
         data: &Arc<DataDir>,
         inbox: &Sender<Input>,
     ) -> io::Result<(Disks, DiskThreads)> {
         let (mut threads, mut joins, mut watched) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (name, store)) in stores.into_iter().enumerate() {
+        for (index, (name, store, times)) in stores.into_iter().enumerate() {
             let (calls, queue) = channel();
             let work = Work::new(queue);
             let (pulse, worker) = (work.pulse(), Worker::Disk);
             watched.push(Watched { name: format!("disk of {name}"), worker, pulse });
-            let disk = Disk { name, store, failing: BTreeMap::new() };
+            let (counted, failing) = (DiskCalls::of(&name), BTreeMap::new());
+            let disk = Disk { name, store, times, counted, failing };
             let (inbox, locked) = (inbox.clone(), data.clone());
             let body = move || {
                 disk.run(StoreIndex(index), &work, &inbox);
@@ -66,15 +75,20 @@ impl Disks {
 
     pub(super) fn call(&self, store: StoreIndex, call: StoreCall) {
         self.threads[store.0]
-            .send(call)
+            .send((Instant::now(), call))
             .expect("a disk thread ends after the core, or takes the process with it");
     }
 }
 
 impl Disk {
-    fn run(mut self, index: StoreIndex, work: &Work<StoreCall>, inbox: &Sender<Input>) {
-        while let Ok(call) = work.recv() {
+    fn run(mut self, index: StoreIndex, work: &Work<Made>, inbox: &Sender<Input>) {
+        while let Ok((made, call)) = work.recv() {
+            let (kind, begins) = (call.kind(), Instant::now());
+            self.times.begins(made);
             let event = self.store.handle(call);
+            let took = begins.elapsed();
+            self.times.answered(kind, took);
+            self.counted.took(kind, took);
             self.tell(&event);
             if inbox.send(Input::Store(index, event)).is_err() {
                 // The core ended without draining: what is still queued is what a crash forgets.

@@ -24,6 +24,7 @@ use tokio::sync::{oneshot, watch};
 use super::admission::Permit;
 use super::circumstances::Circumstances;
 use super::clock;
+use super::disk_times::DiskShown;
 use super::door::Door;
 use super::inbox::{Input, Waiter};
 use super::snapshot::Snapshot;
@@ -100,6 +101,11 @@ impl StoreHandle {
 
     pub fn status(&self) -> Arc<Status> {
         self.door.status.borrow().clone()
+    }
+
+    /// Returns how long its disk takes.
+    pub fn disk(&self) -> DiskShown {
+        self.door.times.shown()
     }
 
     /// Returns how the store's open databases are. Blocks on them for a moment.

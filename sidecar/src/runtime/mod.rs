@@ -15,6 +15,7 @@ mod admission;
 mod circumstances;
 #[expect(unsafe_code, reason = "the clock that runs while a machine sleeps is C's")]
 pub mod clock;
+mod disk_times;
 mod disks;
 mod door;
 mod handle;
@@ -35,6 +36,7 @@ mod throttle;
 
 pub use admission::WRITE_BYTES_MAX;
 pub use circumstances::{Circumstances, LogHome, Told, TopicNews};
+pub use disk_times::DiskShown;
 pub use handle::{PendingWrite, PinnedCopy, Read, ReadError, StoreHandle, Written};
 pub use snapshot::Snapshot;
 pub use threads::{Drained, Inbox, Runtime, RuntimeConfig, StoreSpec};

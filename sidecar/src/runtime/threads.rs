@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::admission::Admission;
 use super::circumstances::{Circumstances, LogHome, TopicNews};
 use super::clock;
+use super::disk_times::DiskTimes;
 use super::disks::{DiskThreads, Disks};
 use super::door::Door;
 use super::handle::StoreHandle;
@@ -139,14 +140,15 @@ impl Runtime {
                 gate: ArcSwap::from_pointee(node.gate().clone()),
                 status,
                 views: store.views(),
+                times: DiskTimes::new(),
                 disk: disk.clone(),
                 inbox: sender.clone(),
                 ids: AtomicU64::new(0),
                 damage_reported: AtomicBool::new(false),
             };
             reported.push(Reported { name: spec.name.clone(), views: store.views() });
+            disks.push((spec.name.clone(), store, door.times.clone()));
             hosted.push((node, Arc::new(door)));
-            disks.push((spec.name.clone(), store));
         }
         let doors = hosted.iter().map(|(_, door)| door.clone()).collect();
         let lost = LostReports::start(Arc::clone(&data), reported, shared)?;

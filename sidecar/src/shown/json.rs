@@ -3,8 +3,8 @@
 //! What is not known is null, so that every object has every key.
 
 use outrigger_proto::v1::{
-    Cause, Digest, NodeStatus, PartitionPosition, PartitionStatus, PeerTransfer, RestoreProgress,
-    Stall, StoreStatus,
+    Cause, Digest, DiskTimes, NodeStatus, PartitionPosition, PartitionStatus, PeerTransfer,
+    RestoreProgress, Stall, StoreStatus,
 };
 use serde_json::{Value, json};
 
@@ -41,6 +41,15 @@ fn store(store: &StoreStatus) -> Value {
         "ignored_records": store.ignored_records,
         "warnings": store.warnings,
         "digest": store.digest.as_ref().map(digest),
+        "disk": store.disk.as_ref().map(disk),
+    })
+}
+
+fn disk(disk: &DiskTimes) -> Value {
+    json!({
+        "oldest_open_ms": disk.oldest_open_ms,
+        "apply_us_max": disk.apply_us_max,
+        "flush_us_max": disk.flush_us_max,
     })
 }
 

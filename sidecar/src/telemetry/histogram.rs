@@ -10,9 +10,9 @@ use std::time::Duration;
 const INFALLIBLE: &str = "a String takes every text";
 
 /// Upper bounds of the buckets, in microseconds: from a read out of memory to the longest wait for the log.
-const BOUNDS_US: [u64; 17] = [
+const BOUNDS_US: [u64; 19] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
 pub(super) struct Histogram {
@@ -77,7 +77,8 @@ mod tests {
         has("call_seconds_bucket{rpc=\"Get\",le=\"0.0001\"} 2");
         has("call_seconds_bucket{rpc=\"Get\",le=\"0.5\"} 2");
         has("call_seconds_bucket{rpc=\"Get\",le=\"1\"} 3");
-        has("call_seconds_bucket{rpc=\"Get\",le=\"10\"} 3");
+        has("call_seconds_bucket{rpc=\"Get\",le=\"30\"} 3");
+        has("call_seconds_bucket{rpc=\"Get\",le=\"60\"} 4");
         has("call_seconds_bucket{rpc=\"Get\",le=\"+Inf\"} 4");
         has("call_seconds_sum{rpc=\"Get\"} 61.000101");
         has("call_seconds_count{rpc=\"Get\"} 4");

@@ -22,7 +22,7 @@ use self::latency::Waits;
 use self::table::*;
 
 pub use self::kafka::{Client, Statistics};
-pub use self::latency::OpenCall;
+pub use self::latency::{DiskCalls, OpenCall};
 pub use self::node::{Vitals, disk, process, store_bytes, vitals};
 pub(super) use self::table::describe;
 

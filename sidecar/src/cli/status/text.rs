@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
 use outrigger_client::proto::v1::cause::Why;
-use outrigger_client::proto::v1::{PartitionStatus, PeerTransfer, Phase, RestoreProgress};
+use outrigger_client::proto::v1::{
+    DiskTimes, PartitionStatus, PeerTransfer, Phase, RestoreProgress,
+};
 use outrigger_client::{NodeStatus, StoreStatus};
 
 use crate::shown::{self, cause_name, hex, hung, phase_name, stall_name};
@@ -134,6 +136,9 @@ fn store(store: &StoreStatus, text: &mut String) {
     let (reads, ignored) =
         (counted(store.reads_waiting, "read"), counted(store.ignored_records, "record"));
     writeln!(text, "  {writes} in flight, {reads} waiting, {ignored} ignored").expect(INFALLIBLE);
+    if let Some(disk) = &store.disk {
+        writeln!(text, "  disk: {}", disk_times(disk)).expect(INFALLIBLE);
+    }
     for each in &store.partitions {
         partition(each, text);
     }
@@ -141,6 +146,17 @@ fn store(store: &StoreStatus, text: &mut String) {
         let rows = HumanCount(digest.rows);
         writeln!(text, "  digest {} of {rows} keys", hex(&digest.sum)).expect(INFALLIBLE);
     }
+}
+
+/// Returns how long the disk took lately, and what it has not answered.
+fn disk_times(disk: &DiskTimes) -> String {
+    let longest = |what: &str, micros: Option<u64>| {
+        micros.map(|micros| format!("longest {what} {} ms", tenths_of_ms(micros)))
+    };
+    let open = disk.oldest_open_ms.map(|open| format!("a call is open for {}", seconds(open)));
+    let parts = [longest("apply", disk.apply_us_max), longest("flush", disk.flush_us_max), open];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "nothing to do lately".to_owned() } else { parts.join(", ") }
 }
 
 fn advice(detail: &str, what_to_do: &str, text: &mut String) {
@@ -181,6 +197,10 @@ fn amounts(restore: &RestoreProgress) -> String {
         write!(text, ", throttled to {} a second", HumanBytes(bytes)).expect(INFALLIBLE);
     }
     text
+}
+
+fn tenths_of_ms(micros: u64) -> String {
+    format!("{}.{}", micros / 1_000, micros % 1_000 / 100)
 }
 
 fn seconds(millis: u64) -> String {
@@ -261,6 +281,27 @@ mod tests {
         {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn how_long_the_disk_takes_is_told_and_what_it_has_not_answered() {
+        let told = |oldest_open_ms, apply_us_max, flush_us_max| {
+            disk_times(&DiskTimes { oldest_open_ms, apply_us_max, flush_us_max })
+        };
+        assert_eq!(told(None, None, None), "nothing to do lately");
+        let all = told(Some(31_250), Some(930), Some(12_345));
+        assert_eq!(all, "longest apply 0.9 ms, longest flush 12.3 ms, a call is open for 31.2 s");
+    }
+
+    #[test]
+    fn a_state_that_is_old_is_told_as_old_with_what_hangs() {
+        let news = NodeStatus { state_age_ms: Some(400), ..NodeStatus::default() };
+        assert_eq!(node(&news).lines().count(), 1, "{}", node(&news));
+        let silent =
+            NodeStatus { state_age_ms: Some(12_300), hung: vec!["core".to_owned()], ..news };
+        let text = node(&silent);
+        assert!(text.contains("\nno news for 12 s: "), "{text}");
+        assert!(text.contains("\ncore does not go on: restart"), "{text}");
     }
 
     #[test]

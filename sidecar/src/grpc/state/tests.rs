@@ -11,6 +11,12 @@ use outrigger_proto::v1::Reason;
 use super::*;
 use crate::runtime::{LogHome, TopicNews};
 
+const DISK: DiskShown = DiskShown {
+    open: Some(Duration::from_millis(1_250)),
+    apply_max: Some(Duration::from_micros(900)),
+    flush_max: None,
+};
+
 const NOW: Now = Now { mono: Duration::from_secs(100), wall_ms: 1_000_000 };
 
 fn partition(applied: u64, exact_from: u64) -> PartitionStatus {
@@ -65,8 +71,12 @@ fn shown(status: &Status) -> StoreStatus {
     let news = TopicNews::default();
     let circumstances =
         Circumstances::new("notes".to_owned(), "/d".into(), news, LogHome::Brokers, false);
-    let place =
-        Place { topic: "topic", limits: &Limits::PRODUCTION, circumstances: &circumstances };
+    let place = Place {
+        topic: "topic",
+        limits: &Limits::PRODUCTION,
+        circumstances: &circumstances,
+        disk: DISK,
+    };
     store_status(status, &place, &RestoreTime::default(), NOW)
 }
 
@@ -84,6 +94,9 @@ fn a_ready_store_is_shown_whole_and_without_excuse() {
     assert_eq!(shown.horizon_ms, Some(1_000_000));
     assert_eq!((shown.generation, shown.live_generation, shown.exact), (Some(4), Some(5), true));
     assert_eq!((shown.writes_in_flight, shown.reads_waiting, shown.ignored_records), (5, 8, 6));
+    let disk = shown.disk.expect("it is told");
+    assert_eq!((disk.oldest_open_ms, disk.apply_us_max), (Some(1_250), Some(900)));
+    assert_eq!(disk.flush_us_max, None);
     let [first, second] = &shown.partitions[..] else { panic!("two partitions") };
     assert_eq!((first.partition, first.position, first.durable), (0, 90, 45));
     assert_eq!(

@@ -5,15 +5,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outrigger_core::gate::Gate;
 use outrigger_core::node::Outcome;
 use outrigger_core::offset::Revision;
+use outrigger_core::store::StoreCallKind;
 use outrigger_proto::Rpc;
 use tonic::Code;
 
-use super::table::{ACKNOWLEDGED, ALL, CALLS, Kind, VISIBLE};
+use super::table::{ACKNOWLEDGED, ALL, CALLS, Kind, STORE_CALLS, VISIBLE};
 use crate::telemetry::histogram::Histogram;
 
 const INFALLIBLE: &str = "a String takes every text";
@@ -50,6 +51,55 @@ static OF_STORES: Mutex<BTreeMap<String, Arc<OfStore>>> = Mutex::new(BTreeMap::n
 struct OfStore {
     acknowledged: Histogram,
     visible: Histogram,
+    /// By the number of the call.
+    calls: [Histogram; STORE_CALLS_MADE.len()],
+}
+
+/// Every call to a store, and its label.
+const STORE_CALLS_MADE: [(StoreCallKind, &str); 13] = [
+    (StoreCallKind::Apply, "apply"),
+    (StoreCallKind::Flush, "flush"),
+    (StoreCallKind::Confirm, "confirm"),
+    (StoreCallKind::Open, "open"),
+    (StoreCallKind::Look, "look"),
+    (StoreCallKind::Create, "create"),
+    (StoreCallKind::Adopt, "adopt"),
+    (StoreCallKind::Activate, "activate"),
+    (StoreCallKind::Quarantine, "quarantine"),
+    (StoreCallKind::Remove, "remove"),
+    (StoreCallKind::Close, "close"),
+    (StoreCallKind::Pin, "pin"),
+    (StoreCallKind::Unpin, "unpin"),
+];
+
+/// How long the calls of a store take. Its disk thread has it.
+pub struct DiskCalls {
+    of_store: Arc<OfStore>,
+}
+
+impl DiskCalls {
+    pub fn of(store: &str) -> DiskCalls {
+        DiskCalls { of_store: OfStore::of(store) }
+    }
+
+    pub fn took(&self, kind: StoreCallKind, took: Duration) {
+        let number = STORE_CALLS_MADE.iter().position(|(each, _)| *each == kind);
+        self.of_store.calls[number.expect("it is one of all")].record(took);
+    }
+}
+
+impl OfStore {
+    fn of(store: &str) -> Arc<OfStore> {
+        let mut stores = OF_STORES.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            Arc::new(OfStore {
+                acknowledged: Histogram::new(),
+                visible: Histogram::new(),
+                calls: [const { Histogram::new() }; STORE_CALLS_MADE.len()],
+            })
+        };
+        stores.entry(store.to_owned()).or_insert_with(new).clone()
+    }
 }
 
 /// A call that is open. It is counted when this is dropped; where nobody has told how it ended, its caller has left.
@@ -87,16 +137,15 @@ pub(super) struct Waits {
 
 impl Waits {
     pub(super) fn of(store: &str) -> Waits {
-        let mut stores = OF_STORES.lock().unwrap_or_else(PoisonError::into_inner);
-        let new =
-            || Arc::new(OfStore { acknowledged: Histogram::new(), visible: Histogram::new() });
-        let of_store = stores.entry(store.to_owned()).or_insert_with(new).clone();
-        Waits { of_store, watched: None }
+        Waits { of_store: OfStore::of(store), watched: None }
     }
 
-    /// A call's writes, accepted at `began`, are answered.
+    /// A call's writes, accepted at `began`, are answered. How long a write takes that fails is a limit of ours, and says
+    /// nothing of the log.
     pub(super) fn answered(&mut self, outcomes: &[Outcome], began: Instant) {
-        self.of_store.acknowledged.record(began.elapsed());
+        if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Appended(_))) {
+            self.of_store.acknowledged.record(began.elapsed());
+        }
         if let (None, Some(Outcome::Appended(revision))) = (&self.watched, outcomes.last()) {
             self.watched = Some((*revision, began));
         }
@@ -131,6 +180,15 @@ pub(in crate::telemetry) fn write(text: &mut String) {
     }
     write_stores(ACKNOWLEDGED, |of_store| &of_store.acknowledged, text);
     write_stores(VISIBLE, |of_store| &of_store.visible, text);
+    head(STORE_CALLS, text);
+    for (store, of_store) in OF_STORES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for ((_, call), histogram) in STORE_CALLS_MADE.iter().zip(&of_store.calls) {
+            if !histogram.is_empty() {
+                let labels = format!("store=\"{store}\",call=\"{call}\"");
+                histogram.write(STORE_CALLS, &labels, text);
+            }
+        }
+    }
 }
 
 fn write_stores(name: &str, histogram: fn(&OfStore) -> &Histogram, text: &mut String) {
@@ -149,6 +207,7 @@ fn head(name: &str, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use outrigger_core::log::KafkaError;
     use outrigger_core::offset::{Offset, Partition};
 
     use super::*;
@@ -201,5 +260,29 @@ mod tests {
         waits.shown(&gate(11, false));
         waits.shown(&gate(11, true));
         assert_eq!(visible(), 1, "a restore came between");
+    }
+
+    #[test]
+    fn only_what_the_log_took_whole_is_an_acknowledgement() {
+        let mut waits = Waits::of("fails");
+        let appended = Outcome::Appended(Revision { partition: Partition(0), offset: Offset(7) });
+        let error =
+            KafkaError { code: -192, name: "_MSG_TIMED_OUT".to_owned(), not_persisted: true };
+        let acknowledged = || counted(ACKNOWLEDGED, "store=\"fails\"");
+        waits.answered(&[appended.clone(), Outcome::Unknown(error.clone())], Instant::now());
+        waits.answered(&[Outcome::DidNotHappen(error)], Instant::now());
+        assert_eq!(acknowledged(), 0);
+        waits.answered(&[appended], Instant::now());
+        assert_eq!(acknowledged(), 1);
+    }
+
+    #[test]
+    fn a_call_of_a_store_is_counted_by_its_kind() {
+        let calls = DiskCalls::of("disk");
+        for (kind, label) in STORE_CALLS_MADE {
+            calls.took(kind, Duration::from_millis(3));
+            let labels = format!("store=\"disk\",call=\"{label}\"");
+            assert_eq!(counted(STORE_CALLS, &labels), 1, "{kind:?}");
+        }
     }
 }

@@ -49,8 +49,9 @@ metrics! {
     RESTORE_FRACTION = "outrigger_restore_fraction", Gauge, Count, "fraction of its bytes that the restore has done, 1 while READY; NaN while nobody knows";
     RESTORE_TO_GO = "outrigger_restore_time_to_go_seconds", Gauge, Seconds, "until the restore is done at its present rate, 0 while READY; NaN while nobody knows";
     CALLS = "outrigger_call_duration_seconds", Histogram, Seconds, "from the head of a call to the end of its answer, by rpc and code; whoever left before it is CANCELLED";
-    ACKNOWLEDGED = "outrigger_write_acknowledgement_seconds", Histogram, Seconds, "from the acceptance of a call's writes to the log's answer";
+    ACKNOWLEDGED = "outrigger_write_acknowledgement_seconds", Histogram, Seconds, "from the acceptance of a call's writes to the log's answer, where it has all of them";
     VISIBLE = "outrigger_write_visible_seconds", Histogram, Seconds, "from the acceptance of a write to the moment when reads of this node show it; one write at a time is watched";
+    STORE_CALLS = "outrigger_store_call_seconds", Histogram, Seconds, "what the disk of the store takes for a call of its node, by call: apply, flush and others";
     WAITING = "outrigger_reads_waiting", Gauge, Count, "reads that wait for a position or for the end of the log";
     WRITES = "outrigger_writes_total", Counter, Count, "writes answered, by outcome";
     IN_FLIGHT = "outrigger_writes_in_flight", Gauge, Count, "writes accepted and not answered yet";
