@@ -1,5 +1,7 @@
 //! What whoever watches over the node hears: whether it lives, is ready, has started, and if not, why not; and how its
-//! stores are.
+//! stores and its peers are.
+
+use std::sync::Arc;
 
 use outrigger_proto::v1::NodeStatus;
 use tokio::sync::watch;
@@ -39,6 +41,42 @@ pub struct Telling {
 pub struct Told {
     pub(crate) answers: watch::Receiver<Probes>,
     pub(crate) state: watch::Receiver<NodeStatus>,
+}
+
+/// How the peers are, as far as they were asked. Whoever calls it has them asked again.
+pub type Peers = Arc<dyn Fn() -> Arc<[PeerTold]> + Send + Sync>;
+
+/// What was learnt of a peer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerTold {
+    /// Where it was asked.
+    pub address: String,
+    /// What it said, or why it said nothing.
+    pub said: Result<PeerSaid, String>,
+}
+
+/// How a peer is, as it says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerSaid {
+    pub version: String,
+    /// The node has asked itself.
+    pub is_this_node: bool,
+    /// How old that state is; none: it does not say.
+    pub state_age_ms: Option<u64>,
+    pub stores: Vec<PeerStore>,
+}
+
+/// How a store is on a peer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerStore {
+    pub store: String,
+    /// The name of its phase.
+    pub phase: String,
+    /// The names of what holds it up.
+    pub stalls: Vec<String>,
+    pub lag_records: Option<u64>,
+    pub confirmed_age_ms: Option<u64>,
+    pub restore_fraction: Option<f64>,
 }
 
 impl Probe {

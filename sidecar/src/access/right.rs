@@ -13,7 +13,7 @@ pub enum Right {
     Write,
     /// What operators do to a store.
     Admin,
-    /// Whole copies as files, and the reads that other nodes forward: for nodes.
+    /// Whole copies as files, the reads that other nodes forward, how this one is, digests: for nodes.
     Peer,
 }
 
@@ -33,7 +33,11 @@ pub fn needs(rpc: Rpc) -> Needs {
         // An application that writes is whom a node waits for.
         Rpc::Put | Rpc::Delete | Rpc::Write | Rpc::Release => Needs::Right(Right::Write),
         Rpc::Throttle | Rpc::Cancel | Rpc::Continue => Needs::Right(Right::Admin),
-        Rpc::Checkpoint | Rpc::ForwardGet | Rpc::ForwardScan => Needs::Right(Right::Peer),
+        Rpc::Checkpoint
+        | Rpc::ForwardGet
+        | Rpc::ForwardScan
+        | Rpc::PeerStatus
+        | Rpc::PeerDigest => Needs::Right(Right::Peer),
         Rpc::Status | Rpc::WatchStatus => Needs::Any,
     }
 }

@@ -1,11 +1,13 @@
 //! `serve`: a node until a signal ends it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::failure::Failure;
 use crate::config::ServeArgs;
 use crate::exit::Exit;
-use crate::probes::Probes;
+use crate::peer::RollCall;
+use crate::probes::{Peers, Probes};
 use crate::serve::Signals;
 use crate::telemetry::trace;
 use crate::{serve, telemetry};
@@ -19,7 +21,9 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         tracing::warn!("{warning}");
     }
     let probes = Probes::untold();
-    let peers = config.peer.addresses.iter().map(ToString::to_string).collect();
+    let stores = config.stores.iter().map(|store| store.name.as_str().to_owned()).collect();
+    let peers = RollCall::new(&config.peer, stores);
+    let peers = peers.map(|peers| -> Peers { Arc::new(move || peers.now()) });
     // Where there are rules, only some may see what Status tells.
     let asks = config.access.is_some();
     let start = |address: SocketAddr| {

@@ -86,7 +86,7 @@ impl Place {
 }
 
 impl Settings {
-    pub(super) fn given(&self) -> [(&'static str, Option<String>); 21] {
+    pub(super) fn given(&self) -> [(&'static str, Option<String>); 22] {
         let [data, bootstrap] = self.place.given();
         [
             data,
@@ -107,6 +107,7 @@ impl Settings {
             ("peers", self.peers.as_ref().map(|peers| peers.join(","))),
             ("peer_secret_file", text(&self.peer_secret_file)),
             ("peer_rate", self.peer_rate.clone()),
+            ("verify_every", self.verify_every.clone()),
             ("tokens_file", text(&self.tokens_file)),
             ("drain_delay", self.drain_delay.clone()),
             ("log", self.log.clone()),
@@ -175,6 +176,7 @@ fn about(problem: &Problem) -> Option<About<'_>> {
         Problem::PeerSecret { .. } => top("peer_secret_file"),
         Problem::Tokens { .. } => top("tokens_file"),
         Problem::PeerRate { .. } | Problem::PeerRateTooSmall { .. } => top("peer_rate"),
+        Problem::VerifyEvery { .. } | Problem::VerifyNobody => top("verify_every"),
         Problem::StoresTwice { .. } => top("store"),
         Problem::StoreFlagAlone { flag } => top(flag.trim_start_matches('-')),
         Problem::StoreName { name, .. }

@@ -3,13 +3,14 @@
 use std::num::NonZeroU64;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use outrigger_client::Tls;
 
 use super::kafka::without_user;
 use super::problem::Problem;
 use super::settings::Settings;
-use super::units::parse_size;
+use super::units::{parse_duration, parse_size};
 use crate::peer::{PeerAddress, PeerConfig, RATE_MIN, Secret};
 
 /// How many peers there may be. They are asked one after another: with more, an empty node would wait for silent ones
@@ -28,6 +29,7 @@ pub(super) fn resolve(
         secret: peer_secret_file.as_deref().and_then(|path| secret(path, problems)),
         tls,
         forward_reads: settings.forward_reads.unwrap_or(true),
+        verify_every: verify_every(settings, problems),
         rate: peer_rate.as_deref().and_then(|rate| self::rate(rate, problems)),
     };
     if peer_secret_file.is_none() {
@@ -76,6 +78,21 @@ fn rate(text: &str, problems: &mut Vec<Problem>) -> Option<NonZeroU64> {
         Some(Err(_)) | None => problems.push(Problem::PeerRate { value }),
     }
     None
+}
+
+/// Less would compare without a pause.
+const VERIFY_EVERY_MIN: Duration = Duration::from_secs(10);
+
+fn verify_every(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Duration> {
+    let text = settings.verify_every.as_deref().filter(|text| *text != "off")?;
+    if settings.peers.as_deref().unwrap_or_default().is_empty() {
+        problems.push(Problem::VerifyNobody);
+    }
+    let every = parse_duration(text).ok().filter(|every| *every >= VERIFY_EVERY_MIN);
+    if every.is_none() {
+        problems.push(Problem::VerifyEvery { value: text.to_owned() });
+    }
+    every
 }
 
 /// Whether the file's mode lets any user of the machine read it.

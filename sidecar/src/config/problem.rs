@@ -184,6 +184,12 @@ pub enum Problem {
         RATE_MIN >> 20
     )]
     PeerRateTooSmall { value: String },
+    #[error(
+        "verify_every: `{value}` is not a duration of 10s or more: give a whole number with its unit, such as 24h, or `off`"
+    )]
+    VerifyEvery { value: String },
+    #[error("verify_every: there is nobody to compare with: give --peers")]
+    VerifyNobody,
     #[error("store: no store: give --store NAME, or [[store]] tables in the file")]
     NoStore,
     #[error(

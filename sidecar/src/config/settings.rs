@@ -198,6 +198,10 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_PEER_RATE", value_name = "SIZE")]
     pub(super) peer_rate: Option<String>,
 
+    /// How often each copy is compared with a peer's in the background, such as 24h, at least 10s, or `off` [default: off]
+    #[arg(long, env = "OUTRIGGER_VERIFY_EVERY", value_name = "DURATION")]
+    pub(super) verify_every: Option<String>,
+
     /// File with the bearer tokens of callers that the tables `[[access]]` name as `token:NAME`: one NAME TOKEN a line,
     /// mode 0600; looked at again every second
     #[arg(long, env = "OUTRIGGER_TOKENS_FILE", value_name = "FILE")]
@@ -266,6 +270,7 @@ pub(super) struct File {
     peer_secret_file: Option<PathBuf>,
     forward_reads: Option<bool>,
     peer_rate: Option<String>,
+    verify_every: Option<String>,
     tokens_file: Option<PathBuf>,
     drain_delay: Option<String>,
     log: Option<String>,
@@ -319,6 +324,7 @@ impl Settings {
     pub(super) fn forget_others(&mut self) {
         let Settings { peers, peer_secret_file, peer_rate, forward_reads, .. } = self;
         (*peers, *peer_secret_file, *peer_rate, *forward_reads) = (None, None, None, None);
+        self.verify_every = None;
         let Settings { socket_mode, socket_group, tokens_file, .. } = self;
         (*socket_mode, *socket_group, *tokens_file) = (None, None, None);
         let Settings { tls_certificate, tls_key, tls_client_ca, peer_listen, peer_ca, .. } = self;
@@ -349,6 +355,7 @@ impl Settings {
             peer_secret_file: self.peer_secret_file.or_else(|| file.peer_secret_file.clone()),
             forward_reads: self.forward_reads.or(file.forward_reads),
             peer_rate: self.peer_rate.or_else(|| file.peer_rate.clone()),
+            verify_every: self.verify_every.or_else(|| file.verify_every.clone()),
             tokens_file: self.tokens_file.or_else(|| file.tokens_file.clone()),
             drain_delay: self.drain_delay.or_else(|| file.drain_delay.clone()),
             log: self.log.or_else(|| file.log.clone()),
@@ -398,6 +405,7 @@ impl File {
             peer_secret_file: top.path("peer_secret_file"),
             forward_reads: top.truth("forward_reads"),
             peer_rate: top.text("peer_rate"),
+            verify_every: top.text("verify_every"),
             tokens_file: top.path("tokens_file"),
             drain_delay: top.text("drain_delay"),
             log: top.text("log"),

@@ -771,3 +771,24 @@ fn a_rate_is_a_size_and_enough_for_a_peer_to_wait() {
     let little = problem("0MiB");
     assert!(little.contains("at least 1 MiB a second"), "{little}");
 }
+
+#[test]
+fn copies_are_compared_at_intervals_with_somebody() {
+    let (_file, path) = secret(SECRET);
+    let peers = ["--peer-secret-file", &path, "--peers", "http://b:1"];
+    let every = |text: &str| {
+        resolve(&[&peers[..], &["--verify-every", text]].concat(), MINIMAL)
+            .map(|config| config.peer.verify_every)
+    };
+    assert_eq!(every("off").unwrap(), None);
+    assert_eq!(every("10s").unwrap(), Some(Duration::from_secs(10)));
+    for bad in ["9s", "0s", "24", "daily"] {
+        let text = every(bad).unwrap_err().to_string();
+        assert!(
+            text.contains(&format!("verify_every: `{bad}` is not a duration of 10s")),
+            "{text}"
+        );
+    }
+    let alone = problem(&["--verify-every", "24h"], MINIMAL);
+    assert!(alone.starts_with("verify_every: there is nobody to compare with"), "{alone}");
+}

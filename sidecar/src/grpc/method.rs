@@ -55,7 +55,7 @@ impl Method {
             Rpc::Scan | Rpc::WatchStatus | Rpc::ForwardScan => Method::Stream,
             Rpc::Verify => Method::Verify,
             Rpc::Throttle | Rpc::Cancel | Rpc::Continue | Rpc::Release => Method::Operate,
-            Rpc::Status | Rpc::Checkpoint => Method::Other,
+            Rpc::Status | Rpc::Checkpoint | Rpc::PeerStatus | Rpc::PeerDigest => Method::Other,
         }
     }
 

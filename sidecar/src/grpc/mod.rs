@@ -9,6 +9,7 @@ mod answers;
 mod bounded;
 mod call;
 mod changes;
+mod compare;
 mod connection;
 mod convert;
 mod cursor;
@@ -66,6 +67,7 @@ use self::stores::Stores;
 use crate::access::Access;
 use crate::forward::Forwarder;
 use crate::giver::Giver;
+use crate::peer::Digests;
 use crate::probes::Telling;
 use crate::release::Release;
 use crate::restore_time::{Measurer, Sampler};
@@ -95,6 +97,8 @@ pub struct Server {
     pub giver: Option<Giver>,
     /// What asks other nodes for what a copy that is not READY cannot answer.
     pub forwarder: Option<Forwarder>,
+    /// What asks peers for digests of their copies; none: no copies are compared.
+    pub digests: Option<Digests>,
     /// Whether the work goes on. While something hangs, the process is not live.
     pub signs: Signs,
     /// Where the answers to probes are told.
@@ -126,6 +130,10 @@ pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeE
     );
     if let Some(sampler) = server.sampler {
         measure(&service, sampler);
+    }
+    if let Some(digests) = server.digests {
+        let comparing = compare::run(service.clone(), digests);
+        service.tasks.spawn(ending.clone().run_until_cancelled_owned(comparing));
     }
     let reporter = HealthReporter::new();
     let peers = server.giver.map(|giver| Peers::new(giver, &service));

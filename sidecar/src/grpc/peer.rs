@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use outrigger_proto::Rpc;
 use outrigger_proto::peer::v1::checkpoint_response::Part as Content;
+use outrigger_proto::peer::v1::peer_digest_response::Outcome;
 use outrigger_proto::peer::v1::peer_server::Peer;
 use outrigger_proto::peer::v1::{
     CheckpointChunk, CheckpointFile, CheckpointHeader, CheckpointRequest, CheckpointResponse,
     CopyIdentity, ForwardGetRequest, ForwardGetResponse, ForwardScanRequest, ForwardScanResponse,
+    PeerDigestRequest, PeerDigestResponse, PeerStatusRequest, PeerStatusResponse, PeerStoreStatus,
 };
+use outrigger_proto::v1::StoreStatus;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,13 +24,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::answers::{Answers, Part};
 use super::deadline::CallDeadline;
 use super::door::Door;
-use super::forwarded;
 use super::service::{Service, share};
+use super::watch::node_status;
+use super::{compare, forwarded};
 use crate::access::Keys;
 use crate::escape::escape;
 use crate::giver::{Chunk, GiveError, Giver, Lease};
 use crate::rocks::FORMAT;
-use crate::telemetry;
+use crate::{peer, telemetry};
 
 /// Chunks read ahead of the connection, for each taker.
 const AHEAD: usize = 4;
@@ -37,6 +41,9 @@ const TAKE_MAX: Duration = Duration::from_secs(60);
 
 /// Characters of a store's name; one that is longer is no store's.
 const STORE_TOLD_MAX: usize = 256;
+
+/// Stores that a node may ask about at once.
+const STORES_ASKED_MAX: usize = 1_000;
 
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -158,6 +165,57 @@ impl Peer for Peers {
         let (deadline, share) = (CallDeadline::of(request.metadata()), share(request.extensions()));
         let answered = forwarded::scan(&self.service, request.into_inner(), deadline, &share).await;
         Ok(Response::new(answered))
+    }
+
+    async fn peer_status(
+        &self,
+        request: Request<PeerStatusRequest>,
+    ) -> Result<Response<PeerStatusResponse>, Status> {
+        let stores = &request.get_ref().stores;
+        if stores.is_empty() || stores.len() > STORES_ASKED_MAX {
+            // Who is no node hears that, and nothing else.
+            self.let_in(Rpc::PeerStatus, &request, "")?;
+            let text = format!("name 1 to {STORES_ASKED_MAX} stores");
+            return Err(Status::invalid_argument(text));
+        }
+        for store in stores {
+            self.let_in(Rpc::PeerStatus, &request, store)?;
+        }
+        let node = node_status(&self.service.signs, self.service.stores.all());
+        let wanted = node.stores.into_iter().filter(|each| stores.contains(&each.store));
+        Ok(Response::new(PeerStatusResponse {
+            version: node.version,
+            process: peer::process().to_vec().into(),
+            state_age_ms: node.state_age_ms,
+            stores: wanted.map(store_status).collect(),
+        }))
+    }
+
+    async fn peer_digest(
+        &self,
+        request: Request<PeerDigestRequest>,
+    ) -> Result<Response<PeerDigestResponse>, Status> {
+        self.let_in(Rpc::PeerDigest, &request, &request.get_ref().store)?;
+        let PeerDigestRequest { store, at } = request.into_inner();
+        let summed = match self.service.stores.one(&store) {
+            Ok(store) => {
+                compare::digest(&self.service, &store.handle, &at.unwrap_or_default()).await
+            }
+            Err(detail) => Err(detail),
+        };
+        let outcome = summed.map_or_else(Outcome::Refused, Outcome::Digest);
+        Ok(Response::new(PeerDigestResponse { outcome: Some(outcome) }))
+    }
+}
+
+fn store_status(status: StoreStatus) -> PeerStoreStatus {
+    PeerStoreStatus {
+        stalls: status.stalls.iter().map(|stall| stall.kind).collect(),
+        restore_fraction: status.restore.and_then(|restore| restore.fraction),
+        store: status.store,
+        phase: status.phase,
+        lag_records: status.lag_records,
+        confirmed_age_ms: status.confirmed_age_ms,
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Service {
     pub(super) forwarder: Option<Forwarder>,
     pub(super) release: Release,
     digests: Arc<Semaphore>,
+    /// For those that nobody waits for: an operator's does not wait for them.
+    unhurried: Arc<Semaphore>,
     /// Cancelled when the node stops: streams end.
     pub(super) ending: CancellationToken,
     /// The tasks behind the streams.
@@ -66,6 +68,7 @@ impl Service {
             forwarder,
             release,
             digests: Arc::new(Semaphore::new(DIGESTS_MAX)),
+            unhurried: Arc::new(Semaphore::new(DIGESTS_MAX)),
             ending,
             tasks: TaskTracker::new(),
         }
@@ -79,6 +82,11 @@ impl Service {
     /// Waits for the turn to read a whole copy: nobody else reads one while the permit is held.
     pub(super) async fn whole_copy(&self) -> SemaphorePermit<'_> {
         self.digests.acquire().await.expect("the semaphore is never closed")
+    }
+
+    /// The same for whoever has time, beside those who have not.
+    pub(super) async fn whole_copy_unhurried(&self) -> SemaphorePermit<'_> {
+        self.unhurried.acquire().await.expect("the semaphore is never closed")
     }
 }
 

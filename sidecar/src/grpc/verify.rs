@@ -69,9 +69,9 @@ struct Comparison {
 }
 
 /// What the first request pinned.
-struct Pinned {
-    store: StoreHandle,
-    copy: runtime::PinnedCopy,
+pub(super) struct Pinned {
+    pub(super) store: StoreHandle,
+    pub(super) copy: runtime::PinnedCopy,
 }
 
 impl Comparison {
@@ -173,7 +173,7 @@ impl Comparison {
 }
 
 impl Pinned {
-    fn view(&self) -> Result<(Origin, Box<dyn View + Send>), ErrorDetail> {
+    pub(super) fn view(&self) -> Result<(Origin, Box<dyn View + Send>), ErrorDetail> {
         let (generation, closing, view) = self.copy.view().ok_or_else(error::not_pinned)?;
         Ok((Origin::new(self.store.clone(), generation, closing), view))
     }

@@ -12,7 +12,7 @@ const LOOKUP_MAX: Duration = Duration::from_secs(5);
 
 /// Nodes that are asked in turn at most, however many addresses the names have: a node would wait for silent ones longer
 /// than for its log.
-const PLACES_MAX: usize = 16;
+pub(super) const PLACES_MAX: usize = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerAddress(Uri);

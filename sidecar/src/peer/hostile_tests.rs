@@ -9,7 +9,8 @@ use outrigger_proto::peer::v1::checkpoint_response::Part;
 use outrigger_proto::peer::v1::peer_server::{Peer, PeerServer};
 use outrigger_proto::peer::v1::{
     CheckpointChunk, CheckpointRequest, CheckpointResponse, ForwardGetRequest, ForwardGetResponse,
-    ForwardScanRequest, ForwardScanResponse,
+    ForwardScanRequest, ForwardScanResponse, PeerDigestRequest, PeerDigestResponse,
+    PeerStatusRequest, PeerStatusResponse, PeerStoreStatus,
 };
 use tokio::net::TcpListener;
 use tokio_stream::Iter;
@@ -51,6 +52,31 @@ impl Peer for Script {
     ) -> Result<Response<Self::ForwardScanStream>, Status> {
         Err(Status::unimplemented("nobody asks it"))
     }
+
+    async fn peer_status(
+        &self,
+        _request: Request<PeerStatusRequest>,
+    ) -> Result<Response<PeerStatusResponse>, Status> {
+        let store = |name: &str| PeerStoreStatus {
+            store: name.to_owned(),
+            phase: 99,
+            stalls: vec![99; 10_000],
+            restore_fraction: Some(f64::NAN),
+            ..PeerStoreStatus::default()
+        };
+        Ok(Response::new(PeerStatusResponse {
+            version: "\x1b[2J".repeat(10_000),
+            stores: ["notes", "another", "notes"].map(store).to_vec(),
+            ..PeerStatusResponse::default()
+        }))
+    }
+
+    async fn peer_digest(
+        &self,
+        _request: Request<PeerDigestRequest>,
+    ) -> Result<Response<PeerDigestResponse>, Status> {
+        Err(Status::unimplemented("nobody asks it"))
+    }
 }
 
 async fn peer(script: Vec<Said>) -> PeerAddress {
@@ -82,7 +108,14 @@ fn damaged() -> Said {
 async fn take(data: &Path, addresses: Vec<PeerAddress>) -> Result<String, TakeError> {
     let secret = Some(Secret::new("of-all-nodes-of-the-test").unwrap());
     let taker = Taker::new(
-        &PeerConfig { addresses, secret, tls: None, rate: None, forward_reads: false },
+        &PeerConfig {
+            addresses,
+            secret,
+            tls: None,
+            rate: None,
+            forward_reads: false,
+            verify_every: None,
+        },
         data,
     )
     .unwrap();
@@ -139,4 +172,29 @@ async fn a_copy_that_came_whole_is_taken_however_its_stream_ends() {
     ];
     let data = tempfile::tempdir().unwrap();
     take(data.path(), vec![peer(script).await]).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_what_a_peer_says_of_itself_little_is_kept() {
+    let config = PeerConfig {
+        addresses: vec![peer(vec![]).await],
+        secret: Some(Secret::new("of-all-nodes-of-the-test").unwrap()),
+        ..PeerConfig::default()
+    };
+    let roll = RollCall::new(&config, vec!["notes".to_owned()]).expect("there is a peer");
+    let asked = async {
+        loop {
+            if let Ok(said) = &roll.now()[0].said {
+                return said.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let said = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("it answers");
+    assert!(said.version.len() <= 1_024 && !said.version.contains('\x1b'), "{}", said.version);
+    let [store] = &said.stores[..] else { panic!("one was asked for: {:?}", said.stores) };
+    assert_eq!((&*store.store, &*store.phase), ("notes", "99"));
+    assert!(store.stalls.len() <= 32);
+    let shown = crate::shown::json::peer(&roll.now()[0]).to_string();
+    assert!(shown.len() < 4_096, "{shown}");
 }

@@ -8,10 +8,14 @@
 //! failure is an answer with which core reads the log instead.
 
 mod address;
+mod aim;
+mod call;
+mod digests;
 #[cfg(test)]
 mod hostile_tests;
 mod incoming;
 mod manifest;
+mod roll;
 mod secret;
 mod syncer;
 mod taker;
@@ -20,12 +24,18 @@ mod tests;
 mod transfer;
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use outrigger_client::Tls;
 
 pub use address::{AddressError, PeerAddress};
 pub(crate) use address::{Place, places};
+pub(crate) use aim::{Aim, Foremost};
+pub use digests::Digests;
+pub(crate) use digests::{NoDigest, Willing};
 pub(crate) use manifest::told;
+pub use roll::RollCall;
+pub(crate) use roll::process;
 pub use secret::{Secret, SecretError};
 pub use taker::{Report, TakeError, Taken, Taker, Wanted};
 
@@ -48,6 +58,8 @@ pub struct PeerConfig {
     pub tls: Option<Tls>,
     /// Whether peers are asked for what this node's copy cannot answer yet.
     pub forward_reads: bool,
+    /// How often each copy is compared with a peer's; none: never.
+    pub verify_every: Option<Duration>,
     /// Bytes a second that this node gives, to all takers together; [`RATE_MIN`] at least. None: as fast as it can.
     pub rate: Option<NonZeroU64>,
 }

@@ -52,6 +52,7 @@ impl Node {
         write(&store, rows).await;
         let config = PeerConfig {
             forward_reads: false,
+            verify_every: None,
             addresses: vec![],
             secret: Some(Secret::new(SECRET).unwrap()),
             tls: None,
@@ -99,6 +100,7 @@ async fn serve(
     let address = PeerAddress::parse(&format!("http://{}", tcp.local_addr().unwrap())).unwrap();
     let server = Server {
         forwarder: None,
+        digests: None,
         peer_listener: None,
         listeners: vec![Listener::Tcp(tcp)],
         stores: runtime.handles(),
@@ -142,6 +144,7 @@ fn taker(data: &Path, secret: &str, addresses: Vec<PeerAddress>) -> Taker {
         tls: None,
         rate: None,
         forward_reads: false,
+        verify_every: None,
     };
     Taker::new(&config, data).unwrap()
 }
@@ -327,6 +330,7 @@ async fn a_checkpoint_that_lost_a_file_is_given_to_nobody_else() {
     let node = Node::start(1, None).await;
     let config = PeerConfig {
         forward_reads: false,
+        verify_every: None,
         addresses: vec![],
         secret: Some(Secret::new(SECRET).unwrap()),
         tls: None,
@@ -356,6 +360,7 @@ async fn a_checkpoint_of_a_copy_that_was_replaced_is_given_to_nobody_not_even_to
     let node = Node::start(2, None).await;
     let config = PeerConfig {
         forward_reads: false,
+        verify_every: None,
         addresses: vec![],
         secret: Some(Secret::new(SECRET).unwrap()),
         tls: None,
@@ -423,6 +428,7 @@ async fn takers_share_a_checkpoint_and_a_node_that_is_not_ready_gives_none() {
     let node = Node::start(2, None).await;
     let config = PeerConfig {
         forward_reads: false,
+        verify_every: None,
         addresses: vec![],
         secret: Some(Secret::new(SECRET).unwrap()),
         tls: None,

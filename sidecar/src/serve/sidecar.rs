@@ -18,7 +18,7 @@ use crate::forward::Forwarder;
 use crate::giver::Giver;
 use crate::grpc::{self, Listener};
 use crate::log::Log;
-use crate::peer::{PeerConfig, Taker};
+use crate::peer::{Digests, PeerConfig, Taker};
 use crate::probes::Telling;
 use crate::release::Release;
 use crate::restore_time::Sampler;
@@ -157,6 +157,7 @@ impl Claims {
             access,
             giver,
             forwarder: Forwarder::new(&peer),
+            digests: Digests::new(&peer),
             signs: runtime.signs(),
             probes,
             leaving: leaving.clone(),

@@ -9,6 +9,7 @@ use outrigger_proto::v1::{
 use serde_json::{Value, json};
 
 use super::{cause_name, hex, phase_name, stall_name};
+use crate::probes::{PeerStore, PeerTold};
 
 pub(crate) fn node(node: &NodeStatus) -> Value {
     json!({
@@ -16,6 +17,30 @@ pub(crate) fn node(node: &NodeStatus) -> Value {
         "state_age_ms": node.state_age_ms,
         "hung": node.hung,
         "stores": node.stores.iter().map(store).collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn peer(peer: &PeerTold) -> Value {
+    let said = peer.said.as_ref();
+    let stores = said.map(|said| said.stores.iter().map(peer_store).collect::<Vec<_>>());
+    json!({
+        "address": peer.address,
+        "why": said.err(),
+        "version": said.map(|said| &said.version).ok(),
+        "is_this_node": said.is_ok_and(|said| said.is_this_node),
+        "state_age_ms": said.ok().and_then(|said| said.state_age_ms),
+        "stores": stores.unwrap_or_default(),
+    })
+}
+
+fn peer_store(store: &PeerStore) -> Value {
+    json!({
+        "store": store.store,
+        "phase": store.phase,
+        "stalls": store.stalls,
+        "lag_records": store.lag_records,
+        "confirmed_age_ms": store.confirmed_age_ms,
+        "restore_fraction": store.restore_fraction,
     })
 }
 

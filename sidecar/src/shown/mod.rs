@@ -26,8 +26,12 @@ pub(crate) fn hung(node: &NodeStatus) -> Option<String> {
 
 /// Returns the phase's name, such as `READY`; a number, when it is a phase that this version does not know.
 pub(crate) fn phase_name(store: &StoreStatus) -> String {
-    let known = v1::Phase::try_from(store.phase).map(|phase| phase.as_str_name());
-    named(known.ok(), "PHASE_", store.phase)
+    phase_of(store.phase)
+}
+
+pub(crate) fn phase_of(number: i32) -> String {
+    let known = v1::Phase::try_from(number).map(|phase| phase.as_str_name());
+    named(known.ok(), "PHASE_", number)
 }
 
 /// Returns why the store is in its phase: a `RestoreCause` or a `Reason`, without the prefix.
@@ -45,8 +49,12 @@ pub(crate) fn cause_name(cause: &v1::Cause) -> Option<String> {
 }
 
 pub(crate) fn stall_name(stall: &v1::Stall) -> String {
-    let known = v1::StallKind::try_from(stall.kind).map(|kind| kind.as_str_name());
-    named(known.ok(), "STALL_KIND_", stall.kind)
+    stall_of(stall.kind)
+}
+
+pub(crate) fn stall_of(number: i32) -> String {
+    let known = v1::StallKind::try_from(number).map(|kind| kind.as_str_name());
+    named(known.ok(), "STALL_KIND_", number)
 }
 
 fn named(known: Option<&str>, prefix: &str, number: i32) -> String {

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as Socket};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::metrics;
-use crate::probes::{Probe, Told};
+use crate::probes::{Peers, Probe, Told};
 use crate::shown;
 
 /// The path at which Prometheus looks when it is not told otherwise.
@@ -64,7 +63,8 @@ const STATUS_PAGE: &str = include_str!("page.html");
 pub(super) struct Pages {
     pub(super) metrics: PrometheusHandle,
     pub(super) told: Told,
-    pub(super) peers: Arc<[String]>,
+    /// None: there are none.
+    pub(super) peers: Option<Peers>,
     /// Whether everybody may see what Status tells.
     pub(super) shows_state: bool,
 }
@@ -183,14 +183,13 @@ impl Pages {
     fn state(&self) -> serde_json::Value {
         let mut state = shown::json::node(&self.told.state.borrow());
         let answers = self.told.answers.borrow();
-        let about = [
-            ("not_ready", &answers.not_ready[..]),
-            ("not_live", &answers.not_live),
-            ("peers", &self.peers),
-        ];
+        let about = [("not_ready", &answers.not_ready[..]), ("not_live", &answers.not_live)];
         for (name, lines) in about {
             state[name] = lines.into();
         }
+        let peers = self.peers.as_ref().map(|peers| peers());
+        state["peers"] =
+            peers.iter().flat_map(|peers| peers.iter()).map(shown::json::peer).collect();
         state
     }
 }
@@ -232,18 +231,21 @@ fn response(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use metrics_exporter_prometheus::PrometheusBuilder;
     use outrigger_proto::v1::{NodeStatus, StoreStatus};
+    use serde_json::Value;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::probes::Probes;
+    use crate::probes::{PeerTold, Probes};
 
     fn pages(probes: Probes) -> Pages {
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let telling = Probes::untold();
         telling.answers.send_replace(probes);
-        Pages { metrics, told: telling.subscribe(), peers: Arc::new([]), shows_state: true }
+        Pages { metrics, told: telling.subscribe(), peers: None, shows_state: true }
     }
 
     #[test]
@@ -302,8 +304,11 @@ mod tests {
     async fn the_state_is_what_status_tells_and_names_are_no_markup() {
         let telling = Probes::untold();
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let peers = ["http://b:7400".to_owned()].into();
-        let pages = Pages { metrics, told: telling.subscribe(), peers, shows_state: true };
+        let said = Err("it cannot be reached".to_owned());
+        let peer = PeerTold { address: "http://b:7400".to_owned(), said };
+        let peers: Peers = Arc::new(move || [peer.clone()].into());
+        let pages =
+            Pages { metrics, told: telling.subscribe(), peers: Some(peers), shows_state: true };
         let warning = "</script><img src=x onerror=alert(1)>";
         let store = StoreStatus {
             store: "notes".to_owned(),
@@ -317,11 +322,18 @@ mod tests {
             ..NodeStatus::default()
         });
         let state = pages.state();
-        assert_eq!((&state["version"], &state["peers"][0]), (&"7".into(), &"http://b:7400".into()));
+        let peer = &state["peers"][0];
+        assert_eq!((&state["version"], &peer["address"]), (&"7".into(), &"http://b:7400".into()));
+        assert_eq!(
+            (&peer["why"], &peer["version"]),
+            (&"it cannot be reached".into(), &Value::Null)
+        );
         assert_eq!(state["stores"][0]["warnings"][0], warning);
         assert_eq!(state["not_ready"][0], "the node begins");
         // The page takes whatever comes as text, and has no other way to show it.
         assert!(!STATUS_PAGE.contains("innerHTML") && !STATUS_PAGE.contains("insertAdjacent"));
+        // Nor anything from elsewhere: a proxy may have put it below a path.
+        assert!(!STATUS_PAGE.contains("\"/"), "an absolute path");
         assert!(!STATUS_PAGE.contains("http://") && !STATUS_PAGE.contains("https://"));
         let page = pages.respond(&Method::GET, "/");
         let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();

@@ -3,6 +3,7 @@
 //! Names and labels are a contract with dashboards and alerts. Those of a store are labelled by
 //! `store`; none is labelled by key or request. Without a metrics endpoint recording costs next to nothing.
 
+mod compared;
 mod kafka;
 pub(super) mod latency;
 mod node;
@@ -21,6 +22,7 @@ use outrigger_proto::v1::{NodeStatus, Phase as SaidPhase, Reason, StoreStatus};
 use self::latency::Waits;
 use self::table::*;
 
+pub use self::compared::{Compared, begin_compared, compared};
 pub use self::kafka::{Client, Statistics};
 pub use self::latency::{DiskCalls, OpenCall};
 pub use self::node::{Vitals, disk, process, store_bytes, vitals};

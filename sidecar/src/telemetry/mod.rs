@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use self::endpoint::Pages;
-use crate::probes::Told;
+use crate::probes::{Peers, Told};
 
 pub use self::collector::{Collector, CollectorError};
 pub use self::endpoint::MetricsEndpoint;
@@ -39,14 +39,14 @@ pub enum MetricsError {
 }
 
 /// Serves metrics, the answers to probes and the status page on `address`. The port is bound before this returns.
-/// `peers`: the addresses of the nodes that are asked for copies. `shows_state`: whoever reaches it may see what Status
+/// `peers`: how those are that this node may ask. `shows_state`: whoever reaches it may see what Status
 /// tells; else only metrics and probes are there.
 ///
 /// It must be called on a tokio runtime, once in a process.
 pub fn start_metrics(
     address: SocketAddr,
     told: Told,
-    peers: Vec<String>,
+    peers: Option<Peers>,
     shows_state: bool,
 ) -> Result<MetricsEndpoint, MetricsError> {
     let listener = endpoint::bind(address)
@@ -57,8 +57,5 @@ pub fn start_metrics(
         .map_err(|error| MetricsError::Install { detail: error.to_string() })?;
     metrics::describe();
     metrics_process::Collector::default().describe();
-    Ok(MetricsEndpoint::start(
-        listener,
-        Pages { metrics: pages, told, peers: peers.into(), shows_state },
-    ))
+    Ok(MetricsEndpoint::start(listener, Pages { metrics: pages, told, peers, shows_state }))
 }

@@ -1,25 +1,19 @@
 //! A position at which all copies can be pinned, and their pins.
-//!
-//! Without writes it is where the copies are. While writes go on, every copy has passed that before the last one is
-//! asked: then the position lies ahead, by what is written within a moment, and all copies come to it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use outrigger_client::proto::v1::{self, PartitionPosition, Phase};
+use outrigger_client::proto::v1::{self, Phase};
 use outrigger_client::{Error, ErrorKind, InvalidToken, Pinned, Reason, StoreStatus, Token};
 use outrigger_core::digest::BUCKETS;
 use tokio::task::JoinSet;
 
 use super::{Copy, VerifyError};
+use crate::peer::{Aim, Foremost};
 use crate::shown::phase_name;
 
 /// The time between two tries: a status is as old as this at most.
 const PACE: Duration = Duration::from_millis(100);
-
-/// How far ahead the position lies after a first copy had passed it; doubles with every further try.
-const LEAD_MIN: Duration = Duration::from_millis(100);
-const LEAD_MAX: Duration = Duration::from_secs(2);
 
 /// How long one try waits for the slowest copy.
 const TRY_MAX: Duration = Duration::from_secs(5);
@@ -34,14 +28,14 @@ pub(super) async fn all(
     let mut aim = Aim::default();
     loop {
         let statuses = statuses(copies, store).await?;
-        let at = aim.at(&statuses, Instant::now())?;
+        let at = position(&mut aim, &statuses, Instant::now())?;
         let left = deadline.saturating_duration_since(Instant::now());
         let (node, error) = match pin(copies, store, &at, left.min(TRY_MAX)).await {
             Ok(pinned) => return Ok((at, complete(copies, pinned)?)),
             Err(missed) => missed,
         };
         if error.reason() == Some(Reason::PositionPassed) {
-            aim.lead = (aim.lead * 2).clamp(LEAD_MIN, LEAD_MAX);
+            aim.passed();
         } else if !may_come(&error) {
             return Err(VerifyError::Node { node, error });
         }
@@ -122,51 +116,15 @@ async fn pin(
     Ok(pinned.into_values().collect())
 }
 
-#[derive(Debug, Default)]
-struct Aim {
-    /// How long what is written now takes to be at the position.
-    lead: Duration,
-    /// When the foremost copy of each partition was at which position.
-    before: Option<(Instant, BTreeMap<u32, u64>)>,
-}
-
-impl Aim {
-    /// Returns where the foremost copy of each partition will be after the lead.
-    fn at(&mut self, statuses: &[StoreStatus], now: Instant) -> Result<Token, InvalidToken> {
-        let mut foremost: BTreeMap<u32, (u64, Option<u32>)> = BTreeMap::new();
-        for at in statuses.iter().flat_map(|status| &status.partitions) {
-            let foremost = foremost.entry(at.partition).or_default();
-            *foremost = (*foremost).max((at.position, at.leader_epoch));
-        }
-        let positions = foremost.iter().map(|(&partition, &(position, leader_epoch))| {
-            match self.ahead(partition, position, now) {
-                0 => PartitionPosition { partition, position, leader_epoch },
-                // It is not known who will lead by then.
-                more => {
-                    let position = position.saturating_add(more);
-                    PartitionPosition { partition, position, leader_epoch: None }
-                }
-            }
-        });
-        let topic_id = statuses[0].topic_id.clone();
-        let at = v1::Token { topic_id, positions: positions.collect() };
-        let positions =
-            foremost.into_iter().map(|(partition, (position, _))| (partition, position));
-        self.before = Some((now, positions.collect()));
-        Token::try_from(at)
+/// Returns where the copies can be compared, as far as that can be said beforehand.
+fn position(aim: &mut Aim, statuses: &[StoreStatus], now: Instant) -> Result<Token, InvalidToken> {
+    let mut foremost = Foremost::new();
+    for at in statuses.iter().flat_map(|status| &status.partitions) {
+        let foremost = foremost.entry(at.partition).or_default();
+        *foremost = (*foremost).max((at.position, at.leader_epoch));
     }
-
-    /// Returns the offsets that are written within the lead, at the rate since the last try.
-    fn ahead(&self, partition: u32, position: u64, now: Instant) -> u64 {
-        let Some((then, before)) = &self.before else { return 0 };
-        let written = position.saturating_sub(before.get(&partition).copied().unwrap_or(position));
-        let elapsed_ms = now.saturating_duration_since(*then).as_millis().max(1);
-        let ahead = u128::from(written) * self.lead.as_millis() / elapsed_ms;
-        match written {
-            0 => 0,
-            _ => u64::try_from(ahead).unwrap_or(u64::MAX >> 2).max(1),
-        }
-    }
+    let topic_id = statuses[0].topic_id.clone();
+    Token::try_from(v1::Token { topic_id, positions: aim.at(foremost, now) })
 }
 
 #[cfg(test)]
@@ -189,42 +147,18 @@ mod tests {
         }
     }
 
-    fn positions(token: &Token) -> Vec<u64> {
-        (0..2).map(|partition| token.position(partition)).collect()
+    #[test]
+    fn the_position_is_where_the_foremost_copy_of_each_partition_is() {
+        let statuses = [status(&[5, 9]), status(&[6, 8])];
+        let at = position(&mut Aim::default(), &statuses, Instant::now()).unwrap();
+        assert_eq!([0, 1].map(|partition| at.position(partition)), [6, 9]);
     }
 
     #[test]
-    fn without_writes_the_position_is_where_the_foremost_copies_are() {
-        let mut aim = Aim { lead: LEAD_MAX, before: None };
-        let now = Instant::now();
-        for later in 0..3 {
-            let statuses = [status(&[5, 9]), status(&[6, 8])];
-            let at = aim.at(&statuses, now + PACE * later).unwrap();
-            assert_eq!(positions(&at), [6, 9]);
-        }
-    }
-
-    #[test]
-    fn while_writes_go_on_the_position_lies_ahead_where_they_go_on() {
-        let mut aim = Aim { lead: Duration::from_millis(200), before: None };
-        let now = Instant::now();
-        aim.at(&[status(&[1_000, 9])], now).unwrap();
-        let at = aim.at(&[status(&[1_500, 9])], now + Duration::from_millis(100)).unwrap();
-        assert_eq!(positions(&at), [1_500 + 1_000, 9]);
-        let slow = aim.at(&[status(&[1_501, 9])], now + Duration::from_secs(100)).unwrap();
-        assert_eq!(positions(&slow), [1_502, 9], "a slow writer is waited for as well");
-        let over = aim.at(&[status(&[1_501, 9])], now + Duration::from_secs(101)).unwrap();
-        assert_eq!(positions(&over), [1_501, 9]);
-    }
-
-    #[test]
-    fn what_no_node_says_is_refused_and_never_added_up() {
-        let mut aim = Aim { lead: LEAD_MAX, before: None };
-        let now = Instant::now();
-        aim.at(&[status(&[0])], now).unwrap();
-        let later = now + Duration::from_millis(1);
-        assert_eq!(aim.at(&[status(&[u64::MAX])], later), Err(InvalidToken::Position(0)));
+    fn what_no_node_says_is_refused() {
+        let at = |status| position(&mut Aim::default(), &[status], Instant::now());
+        assert_eq!(at(status(&[u64::MAX])), Err(InvalidToken::Position(0)));
         let nameless = StoreStatus { topic_id: vec![].into(), ..status(&[1]) };
-        assert_eq!(aim.at(&[nameless], later), Err(InvalidToken::TopicId(0)));
+        assert_eq!(at(nameless), Err(InvalidToken::TopicId(0)));
     }
 }

@@ -99,6 +99,16 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         "their callers have to read before they write again; look at the brokers and the network to them",
     ),
     (
+        "OutriggerCopiesDiffer",
+        0,
+        Severity::Critical,
+        "outrigger_verify_peers_differ > 0",
+        "{{ $labels.store }} on {{ $labels.instance }} is not the same as on {{ $value }} of its peers",
+        "the log names the peer, and one of the two copies is wrong: `outrigger verify --from-log --server ... --server ...` \
+         names the keys and tells which. Let that one rebuild (`outrigger reset`), and keep what it has for a report. The \
+         alert ends when both were compared again (`verify_every`) and are equal",
+    ),
+    (
         "OutriggerDiskFullSoon",
         30,
         Severity::Warning,

@@ -50,6 +50,9 @@ fn examples(alert: &Alert) -> Vec<Example> {
         "OutriggerWritesUnknown" => {
             vec![(r#"outrigger_writes_total{outcome="unknown",store="s"}"#, "7x180", "7x170 8x10")]
         }
+        "OutriggerCopiesDiffer" => {
+            vec![(r#"outrigger_verify_peers_differ{store="s"}"#, "0x180", "0x179 1")]
+        }
         "OutriggerDiskFullSoon" => vec![
             ("outrigger_disk_size_bytes", "1000000x180", "1000000x180"),
             ("outrigger_disk_free_bytes", "400000-1x180", "400000-500x180"),

@@ -64,6 +64,9 @@ metrics! {
     PEER_GIVEN = "outrigger_peer_bytes_given_total", Counter, Bytes, "bytes of copies that peers were given";
     PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked as peers without the peers' secret";
     READS_FORWARDED = "outrigger_reads_forwarded_total", Counter, Count, "reads that peers were asked because the copy was not READY, by store and whether one answered: yes, no";
+    VERIFIED = "outrigger_verify_total", Counter, Count, "comparisons of the copy with a peer's that verify_every makes, by outcome: equal, differs, failed";
+    VERIFY_EQUAL_AT = "outrigger_verify_last_success_timestamp_seconds", Gauge, Seconds, "when the copy was last found equal to a peer's, since the Unix epoch; NaN before that";
+    VERIFY_DIFFER = "outrigger_verify_peers_differ", Gauge, Count, "peers whose copies differed from this one when they were last compared";
     TOKENS_UNFIT = "outrigger_tokens_file_unfit", Gauge, Count, "1 while tokens_file cannot be used, and the tokens that it had last are good, else 0";
     CONNECTIONS = "outrigger_connections", Gauge, Count, "callers' connections that are open, by listener";
     CONNECTIONS_CLOSED = "outrigger_connections_closed_total", Counter, Count, "connections that this node ended, by listener and why: silent, idle, old, stuck, displaced, handshake, expired";

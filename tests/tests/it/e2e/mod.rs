@@ -18,7 +18,7 @@ mod renewal;
 mod reseed;
 mod secured;
 mod slow_disk;
-mod verify;
+pub(crate) mod verify;
 mod wait;
 
 use std::future::Future;

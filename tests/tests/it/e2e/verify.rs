@@ -202,7 +202,8 @@ async fn changed(place: &Place) -> Result<[Node; 2]> {
     Ok([one, two])
 }
 
-fn tamper(node: &Node) -> Result<()> {
+/// Changes rows of a stopped node's copy behind its back.
+pub(crate) fn tamper(node: &Node) -> Result<()> {
     alter(node, |altered| {
         altered.put(b"changed\tvalue", 0, b"rotten")?;
         altered.put(b"stranger", 7, b"from nowhere")?;

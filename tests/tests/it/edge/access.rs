@@ -9,7 +9,9 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use outrigger::access::{Needs, Right, needs};
 use outrigger_proto::Rpc;
-use outrigger_proto::peer::v1::{CheckpointRequest, ForwardGetRequest, ForwardScanRequest};
+use outrigger_proto::peer::v1::{
+    CheckpointRequest, ForwardGetRequest, ForwardScanRequest, PeerDigestRequest, PeerStatusRequest,
+};
 use outrigger_proto::v1::scan_request::Keys;
 use outrigger_proto::v1::verify_request::Ask;
 use outrigger_proto::v1::write_item::Action;
@@ -110,6 +112,8 @@ fn message(rpc: Rpc, which: Which) -> Bytes {
             let request = Some(ScanRequest { store, keys, ..ScanRequest::default() });
             ForwardScanRequest { target: None, request }.encode_to_vec()
         }
+        Rpc::PeerStatus => PeerStatusRequest { stores: vec![store] }.encode_to_vec(),
+        Rpc::PeerDigest => PeerDigestRequest { store, at: None }.encode_to_vec(),
     };
     bytes.into()
 }

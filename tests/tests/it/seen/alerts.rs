@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use outrigger_core::offset::Partition;
 use outrigger_tests::kafka::{Cluster, TopicSpec};
 use outrigger_tests::node::{Node, free_port};
@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::promtool::{Judged, play};
 use super::scrape::{POLL, Samples, samples, scrape};
+use crate::e2e::verify::tamper;
 use crate::e2e::{MINUTE, Place, run};
 
 const P0: Partition = Partition(0);
@@ -182,5 +183,60 @@ fn a_full_disk_alarms() -> Result<()> {
         run.until("the stall", LASTING, full).await?;
         let fire = ["OutriggerStallStoreFull", "OutriggerNotReady"];
         play(&run.scrapes, &Judged { quiet: 0, fire: &fire, may_fire: &OF_THE_MACHINE })
+    })
+}
+
+#[test]
+fn a_copy_that_differs_from_a_peers_alarms_until_it_is_made_anew() -> Result<()> {
+    run(async {
+        let (place, port) = (Place::new("alarm-differs", TopicSpec::store())?, free_port()?);
+        let mut other = place.peer("other", &[])?;
+        other.start().await?;
+        other.until_ready().await?;
+        let address = format!("127.0.0.1:{port}");
+        let (url, every) = (other.url(), "10s");
+        let args = ["--metrics", &address, "--peers", &url, "--verify-every", every];
+        let mut one = place.peer("one", &args)?;
+        one.start().await?;
+        one.until_ready().await?;
+        let store = one.store().await?;
+        for number in 0..200 {
+            store.put(format!("row {number}"), "value").await?;
+        }
+        let on_disk = |status: &outrigger_client::StoreStatus| {
+            status.partitions.iter().all(|partition| partition.durable >= 200)
+        };
+        other.until("on disk", MINUTE, on_disk).await?;
+        let compared = |outcome: &str| {
+            format!("outrigger_verify_total{{store=\"state\",outcome=\"{outcome}\"}}")
+        };
+        let differ = |samples: &Samples| {
+            samples.get(r#"outrigger_verify_peers_differ{store="state"}"#).copied()
+        };
+        let mut run = Recorded::of(port);
+        let equal = |samples: &Samples| samples.get(&compared("equal")) >= Some(&1.0);
+        run.until("equal copies", LASTING, |samples| is_ready(samples) && equal(samples)).await?;
+        let quiet = run.scrapes.len();
+
+        ensure!(other.stop()?.success());
+        tamper(&other)?;
+        other.start().await?;
+        other.until_ready().await?;
+        run.until("a difference", LASTING, |samples| differ(samples) == Some(1.0)).await?;
+        let told = one.log();
+        let told = told.lines().find(|line| line.contains("the copies differ"));
+        let told = told.context("the log says so")?;
+        ensure!(told.contains(&url) && told.contains("outrigger verify"), "{told}");
+        let fire = ["OutriggerCopiesDiffer"];
+        play(&run.scrapes, &Judged { quiet, fire: &fire, may_fire: &OF_THE_MACHINE })?;
+
+        other.kill()?;
+        other.wipe()?;
+        other.start().await?;
+        let mut run = Recorded::of(port);
+        let again = |samples: &Samples| differ(samples) == Some(0.0) && is_ready(samples);
+        run.until("equal again", LASTING, again).await?;
+        let quiet = run.scrapes.len() - LASTING;
+        play(&run.scrapes[quiet..], &Judged { quiet: 0, fire: &[], may_fire: &OF_THE_MACHINE })
     })
 }

@@ -14,7 +14,7 @@ use super::scrape::{names, scrape, until};
 use crate::e2e::{Place, run};
 
 /// What only nodes have that have TLS, rules or peers, or that something happened to.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 16] = [
     "outrigger_connections_closed_total",
     "outrigger_hung",
     "outrigger_kafka_certificate_expiry_timestamp_seconds",
@@ -27,6 +27,9 @@ const ELSEWHERE: [&str; 12] = [
     "outrigger_tls_files_refused",
     "outrigger_tokens_file_unfit",
     "outrigger_trace_spans_total",
+    "outrigger_verify_last_success_timestamp_seconds",
+    "outrigger_verify_peers_differ",
+    "outrigger_verify_total",
 ];
 
 /// The metrics of `docs/operating.md`.

@@ -4,6 +4,7 @@ mod alerts;
 mod collector;
 mod metrics;
 mod page;
+mod peers;
 mod promtool;
 mod scrape;
 mod silence;

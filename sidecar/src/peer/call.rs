@@ -1,0 +1,77 @@
+//! A small question to a peer: a connection of its own, and what proves to the peer that a node asks.
+
+use std::error::Error;
+use std::time::Duration;
+
+use outrigger_client::Tls;
+use outrigger_proto::peer::v1::peer_client::PeerClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use super::PeerConfig;
+use super::address::Place;
+use super::manifest::told;
+use super::secret::Secret;
+
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// A machine that vanished in the middle of an answer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Who this node is to its peers, and whom of them it trusts.
+#[derive(Clone)]
+pub(super) struct Caller {
+    secret: Option<Secret>,
+    tls: Option<Tls>,
+}
+
+impl Caller {
+    pub(super) fn of(config: &PeerConfig) -> Caller {
+        Caller { secret: config.secret.clone(), tls: config.tls.clone() }
+    }
+
+    /// Connects to a peer. The error says why there is no connection.
+    pub(super) async fn connect(&self, place: &Place) -> Result<PeerClient<Channel>, String> {
+        let endpoint = Endpoint::from(place.address.uri())
+            .connect_timeout(CONNECT_MAX)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        let connected = match self.tls.as_ref().filter(|_| place.address.speaks_tls()) {
+            Some(tls) => {
+                let connector = tls.clone().with_server_name(&place.name).connector();
+                endpoint.connect_with_connector(connector).await
+            }
+            None => endpoint.connect().await,
+        };
+        let channel = connected
+            .map_err(|error| format!("it cannot be reached ({})", told(&last_cause(&error))))?;
+        Ok(PeerClient::new(channel))
+    }
+
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(secret) = &self.secret {
+            let value = secret.authorization().parse().expect("a secret is visible ASCII");
+            request.metadata_mut().insert("authorization", value);
+        }
+        request
+    }
+}
+
+/// Returns what a peer that refuses says, in words.
+pub(super) fn refusal(status: &Status) -> String {
+    match (status.code(), status.source()) {
+        (Code::Unimplemented, _) => {
+            "it does not know the question: it is of an older version, or listens to peers elsewhere".to_owned()
+        }
+        (_, Some(cause)) => told(&last_cause(cause)),
+        (code, None) => format!("{code:?}: {}", told(status.message())),
+    }
+}
+
+/// Those before the last say only that there is no connection.
+fn last_cause(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), last_cause)
+}
