@@ -142,7 +142,7 @@ impl Renewal {
 pub(super) fn tell_expiry(config: &KafkaConfig) {
     for (setting, certificate) in certificates(config) {
         match certificate {
-            Ok(certificate) => telemetry::metrics::certificate(setting, certificate.ends()),
+            Ok(certificate) => telemetry::metrics::certificate(setting, certificate.holds()),
             Err(error) => {
                 tracing::warn!(setting, "when its certificate ends cannot be told: {error}");
             }

@@ -1,9 +1,11 @@
 //! Small files and directories that survive a power cut, or were never there.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// Gives a file these contents. After a crash it has them, or those it had before: a reader never sees half of them.
@@ -45,13 +47,19 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Bytes of all files below a directory. What is removed meanwhile has none.
+/// Bytes of all files below a directory; one with several names counts once. What is removed meanwhile has none.
 pub(crate) fn size(dir: &Path) -> io::Result<u64> {
+    size_beside(dir, &mut BTreeSet::new())
+}
+
+/// `seen`: files with several names that were counted, all of one file system.
+fn size_beside(dir: &Path, seen: &mut BTreeSet<u64>) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let size = entry.metadata().and_then(|metadata| match metadata.is_dir() {
-            true => size(&entry.path()),
+            true => size_beside(&entry.path(), seen),
+            false if metadata.nlink() > 1 && !seen.insert(metadata.ino()) => Ok(0),
             false => Ok(metadata.len()),
         });
         bytes += match size {
@@ -93,6 +101,18 @@ pub fn room(path: &Path) -> io::Result<Room> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_with_two_names_takes_its_bytes_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let [below, file] = ["given", "file"].map(|name| dir.path().join(name));
+        fs::create_dir(&below).unwrap();
+        fs::write(&file, [0; 100]).unwrap();
+        fs::write(below.join("own"), [0; 7]).unwrap();
+        fs::hard_link(&file, below.join("file")).unwrap();
+        assert_eq!(size(dir.path()).unwrap(), 107);
+        assert_eq!(size(&below).unwrap(), 107, "elsewhere it is not counted");
+    }
 
     #[test]
     fn a_file_system_tells_its_free_space() {

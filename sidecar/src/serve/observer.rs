@@ -63,6 +63,9 @@ fn look(
         if let Ok(bytes) = rocks::size_of(data, name) {
             metrics::store_bytes(name, bytes);
         }
+        if let Ok(bytes) = rocks::size_in_use(data, name) {
+            metrics::in_use_bytes(name, bytes);
+        }
         // What cannot be read now keeps its last value; the store itself tells when its disk fails.
         let of_store = measured.entry(name.to_owned()).or_default();
         if let Ok(bytes) = rocks::set_aside_bytes(data, name, of_store) {

@@ -9,6 +9,7 @@ pub(super) mod latency;
 mod node;
 mod table;
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use ::metrics::{Counter, counter, gauge};
@@ -25,7 +26,7 @@ use self::table::*;
 pub use self::compared::{Compared, begin_compared, compared};
 pub use self::kafka::{Client, Statistics};
 pub use self::latency::{DiskCalls, OpenCall};
-pub use self::node::{Vitals, disk, process, store_bytes, vitals};
+pub use self::node::{Vitals, disk, in_use_bytes, process, store_bytes, vitals};
 pub(super) use self::table::describe;
 
 /// The names of all metrics of ours.
@@ -82,11 +83,10 @@ pub fn state_age(age: Duration) {
     gauge!(STATE_AGE).set(age.as_secs_f64());
 }
 
-/// Sets when what a setting of this node's own TLS names ends, in seconds since the Unix epoch.
-pub fn tls_certificate(setting: &'static str, ends: i64) {
-    // No certificate ends before 1970.
-    let ends = u64::try_from(ends).unwrap_or_default();
-    gauge!(TLS_CERTIFICATE, "setting" => setting).set(float(ends));
+/// Sets from when to when what a setting of this node's own TLS names holds, in seconds since the Unix epoch.
+pub fn tls_certificate(setting: &'static str, holds: Range<i64>) {
+    gauge!(TLS_CERTIFICATE_START, "setting" => setting).set(since_1970(holds.start));
+    gauge!(TLS_CERTIFICATE, "setting" => setting).set(since_1970(holds.end));
 }
 
 /// Sets whether the files of TLS of a listener are of no use.
@@ -94,10 +94,15 @@ pub fn tls_refused(listen: &'static str, refused: bool) {
     gauge!(TLS_REFUSED, "listen" => listen).set(one_if(refused));
 }
 
-/// Sets when the certificate of a setting ends, in seconds since the Unix epoch.
-pub fn certificate(setting: &'static str, ends: i64) {
-    // No certificate ends before 1970.
-    gauge!(CERTIFICATE, "setting" => setting).set(float(u64::try_from(ends).unwrap_or(0)));
+/// Sets from when to when the certificate of a setting holds, in seconds since the Unix epoch.
+pub fn certificate(setting: &'static str, holds: Range<i64>) {
+    gauge!(CERTIFICATE_START, "setting" => setting).set(since_1970(holds.start));
+    gauge!(CERTIFICATE, "setting" => setting).set(since_1970(holds.end));
+}
+
+/// What was before 1970 counts as 1970.
+fn since_1970(seconds: i64) -> f64 {
+    float(u64::try_from(seconds).unwrap_or_default())
 }
 
 /// Sets how many lines of the log were not written since the process began.
@@ -206,6 +211,21 @@ fn begin(store: &str) {
     for kind in StallKind::ALL {
         counter!(STALLS, "store" => store.to_owned(), "stall" => kind.name()).increment(0);
     }
+    for cause in CAUSES {
+        counter!(RESTORES, "store" => store.to_owned(), "cause" => cause_label(cause)).increment(0);
+    }
+    for reason in REFUSALS_MADE {
+        counter!(REFUSALS, "store" => store.to_owned(), "reason" => reason).increment(0);
+    }
+}
+
+/// All reasons have smaller numbers; 0 is never sent.
+const REASON_NUMBERS: i32 = 1_000;
+
+/// Makes the failures of calls, at 0.
+pub(super) fn begin_failures() {
+    let reasons = (1..REASON_NUMBERS).filter_map(|number| Reason::try_from(number).ok());
+    reasons.for_each(|reason| counter!(FAILURES, "reason" => reason_label(reason)).increment(0));
 }
 
 /// Records what a node noticed.
@@ -278,12 +298,29 @@ impl Writes {
 /// Counts a call, or an item of a stream, that is answered with an error. The store is not a label: its name may be
 /// anything.
 pub fn failed(reason: Reason) {
-    let reason = reason.as_str_name().trim_start_matches("REASON_").to_ascii_lowercase();
-    counter!(FAILURES, "reason" => reason).increment(1);
+    counter!(FAILURES, "reason" => reason_label(reason)).increment(1);
+}
+
+fn reason_label(reason: Reason) -> String {
+    reason.as_str_name().trim_start_matches("REASON_").to_ascii_lowercase()
 }
 
 /// The names of every phase, as `Phase::name` gives them.
 const PHASES: [&str; 6] = ["OPENING", "RESTORING", "CATCHING_UP", "READY", "REFUSED", "STOPPED"];
+
+const CAUSES: [Cause; 8] = [
+    Cause::Resume,
+    Cause::Unfinished,
+    Cause::Empty,
+    Cause::PastHorizon,
+    Cause::Truncated,
+    Cause::Diverged,
+    Cause::Corrupt,
+    Cause::UnknownFormat,
+];
+
+/// The names of every refusal, as `refusal_label` gives them.
+const REFUSALS_MADE: [&str; 4] = ["identity", "policy", "log_incomplete", "cancelled"];
 
 fn cause_label(cause: Cause) -> &'static str {
     match cause {

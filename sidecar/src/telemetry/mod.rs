@@ -56,6 +56,7 @@ pub fn start_metrics(
     ::metrics::set_global_recorder(recorder)
         .map_err(|error| MetricsError::Install { detail: error.to_string() })?;
     metrics::describe();
+    metrics::begin_failures();
     metrics_process::Collector::default().describe();
     Ok(MetricsEndpoint::start(listener, Pages { metrics: pages, told, peers, shows_state }))
 }

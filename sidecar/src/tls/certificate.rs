@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
@@ -69,6 +70,11 @@ impl Certificate {
     /// The end of its validity, in seconds since the Unix epoch.
     pub fn ends(&self) -> i64 {
         self.ends
+    }
+
+    /// From when to when it holds, in seconds since the Unix epoch.
+    pub fn holds(&self) -> Range<i64> {
+        self.begins..self.ends
     }
 
     /// Its end is soon in its last week, or in the last quarter of a shorter life.

@@ -160,7 +160,7 @@ impl Renewal {
 /// Tells as metrics when what the files hold ends, and as a warning where that is soon.
 fn tell_expiry(files: &TlsFiles) {
     for certificate in files.certificates().into_iter().filter_map(|(_, read)| read.ok()) {
-        metrics::tls_certificate(certificate.setting, certificate.ends());
+        metrics::tls_certificate(certificate.setting, certificate.holds());
         warn_of(&certificate);
     }
 }

@@ -120,10 +120,10 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         "OutriggerNoRoomForRebuild",
         10,
         Severity::Warning,
-        r#"outrigger_store_bytes > on (job, instance) group_left () outrigger_disk_free_bytes and ignoring (phase) outrigger_phase{phase="READY"} == 1"#,
-        "{{ $labels.store }} on {{ $labels.instance }} takes {{ $value | humanize1024 }}B, more than is free",
-        "free disk space: a rebuild does not begin without as much room as the copy that it replaces takes. What was set \
-         aside, and what is given to peers, counts here and not there",
+        r#"outrigger_store_in_use_bytes > on (job, instance) group_left () outrigger_disk_free_bytes and ignoring (phase) outrigger_phase{phase="READY"} == 1"#,
+        "the copy of {{ $labels.store }} on {{ $labels.instance }} takes {{ $value | humanize1024 }}B, more than is free",
+        "free disk space: a rebuild does not begin without as much room as the copy that it replaces takes. \
+         `outrigger drop-quarantine` lists what was set aside",
     ),
     (
         "OutriggerStoreHeldUp",
@@ -143,12 +143,14 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
     ),
     (
         "OutriggerCertificateEnds",
-        0,
+        10,
         Severity::Critical,
-        "(outrigger_tls_certificate_expiry_timestamp_seconds or outrigger_kafka_certificate_expiry_timestamp_seconds) - time() < 14 * 86400",
+        "(outrigger_tls_certificate_expiry_timestamp_seconds or outrigger_kafka_certificate_expiry_timestamp_seconds) - time() \
+         < clamp_max(((outrigger_tls_certificate_expiry_timestamp_seconds - outrigger_tls_certificate_start_timestamp_seconds) \
+         or (outrigger_kafka_certificate_expiry_timestamp_seconds - outrigger_kafka_certificate_start_timestamp_seconds)) / 3, 14 * 86400)",
         "what {{ $labels.setting }} names on {{ $labels.instance }} ends in {{ $value | humanizeDuration }}",
-        "renew it: the node takes new files without a restart (`outrigger doctor`). Certificates that live for less than \
-         two weeks need another bound",
+        "renew it: the node takes new files without a restart (`outrigger doctor`). Whatever renews it \
+         has not done so in two thirds of its life",
     ),
     (
         "OutriggerTlsFilesRefused",

@@ -60,7 +60,8 @@ fn examples(alert: &Alert) -> Vec<Example> {
         "OutriggerNoRoomForRebuild" => vec![
             (READY, "1x180", "1x180"),
             ("outrigger_disk_free_bytes", "10x180", "10x180"),
-            (r#"outrigger_store_bytes{store="s"}"#, "9x180", "11x180"),
+            (r#"outrigger_store_in_use_bytes{store="s"}"#, "9x180", "11x180"),
+            (r#"outrigger_store_bytes{store="s"}"#, "18x180", "22x180"),
         ],
         "OutriggerStoreHeldUp" => {
             vec![(r#"outrigger_rocksdb_write_stopped{store="s"}"#, "0x180", "0x170 1x10")]
@@ -70,11 +71,19 @@ fn examples(alert: &Alert) -> Vec<Example> {
             "0.05x180",
             "1x180",
         )],
-        "OutriggerCertificateEnds" => vec![(
-            r#"outrigger_tls_certificate_expiry_timestamp_seconds{setting="tls_certificate"}"#,
-            "1300000x180",
-            "1200000x180",
-        )],
+        "OutriggerCertificateEnds" => vec![
+            (
+                // Of a day two thirds and more are left; of four hours less than one.
+                r#"outrigger_tls_certificate_expiry_timestamp_seconds{setting="tls_certificate"}"#,
+                "86400x180",
+                "14400x180",
+            ),
+            (
+                r#"outrigger_tls_certificate_start_timestamp_seconds{setting="tls_certificate"}"#,
+                "0x180",
+                "0x180",
+            ),
+        ],
         "OutriggerTlsFilesRefused" => {
             vec![(r#"outrigger_tls_files_refused{listen="listen"}"#, "0x180", "1x180")]
         }

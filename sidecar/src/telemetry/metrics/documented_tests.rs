@@ -30,6 +30,7 @@ fn every_phase_has_a_row() {
 #[test]
 fn every_restore_cause_has_a_row() {
     let causes = std::iter::successors(Some(Cause::Resume), |cause| next_cause(*cause));
+    assert_eq!(causes.clone().collect::<Vec<_>>(), CAUSES);
     assert_rows("Restore causes", causes.map(cause_label));
 }
 
@@ -37,7 +38,9 @@ fn every_restore_cause_has_a_row() {
 fn every_refusal_has_a_row() {
     let first = Refusal::Identity { found: String::new(), expected: identity() };
     let refusals = std::iter::successors(Some(first), next_refusal);
-    assert_rows("Refusals", refusals.map(|refusal| refusal_label(&refusal)));
+    let names: Vec<_> = refusals.map(|refusal| refusal_label(&refusal)).collect();
+    assert_eq!(names, REFUSALS_MADE);
+    assert_rows("Refusals", names);
 }
 
 /// Returns all of them, one after another: a new one does not compile until it has its place.

@@ -76,21 +76,31 @@ impl Client {
     fn record(&mut self, statistics: &Statistics) {
         // Those without a number are addresses to begin with, and behind one is a broker that has a number, too.
         let known = statistics.brokers.values().filter(|broker| broker.nodeid >= 0);
-        let mut up = 0;
+        let (mut up, mut gone) = (0, std::mem::take(&mut self.disconnects));
         for broker in known {
             up += u32::from(broker.state == "UP");
-            let mut labels = self.labels();
-            labels.push(("broker", broker.nodeid.to_string()));
+            let labels = self.labels_of(broker.nodeid);
             gauge!(ROUND_TRIP, &labels).set(amount(broker.rtt.p99) / MICROS);
             gauge!(THROTTLE, &labels).set(amount(broker.throttle.max) / MILLIS);
-            let before = self.disconnects.insert(broker.nodeid, broker.disconnects).unwrap_or(0);
+            let before = gone.remove(&broker.nodeid).unwrap_or(0);
+            self.disconnects.insert(broker.nodeid, broker.disconnects);
             let since = broker.disconnects.checked_sub(before).unwrap_or(broker.disconnects);
             counter!(DISCONNECTS, &labels).increment(since);
+        }
+        // What was measured last of a broker that the cluster has no more is of nothing.
+        for broker in gone.into_keys() {
+            let labels = self.labels_of(broker);
+            gauge!(ROUND_TRIP, &labels).set(f64::NAN);
+            gauge!(THROTTLE, &labels).set(f64::NAN);
         }
         gauge!(BROKERS_UP, &self.labels()).set(f64::from(up));
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
         let fetched: u64 = partitions.map(|partition| partition.fetchq_cnt).sum();
         gauge!(QUEUE, &self.labels()).set(float(statistics.msg_cnt + fetched));
+    }
+
+    fn labels_of(&self, broker: i32) -> Vec<(&'static str, String)> {
+        self.labels().into_iter().chain([("broker", broker.to_string())]).collect()
     }
 
     fn labels(&self) -> Vec<(&'static str, String)> {
@@ -147,5 +157,21 @@ mod tests {
             assert!(text.lines().any(|has| has == line), "{line} in\n{text}");
         }
         assert!(!text.contains("broker=\"-1\""), "{text}");
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_broker_that_is_gone() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let (before, after) = ::metrics::with_local_recorder(&recorder, || {
+            let mut client = Client::new("consumer", None);
+            client.tell(&said(0));
+            let before = recorder.handle().render();
+            client.tell(r#"{"brokers":{}}"#);
+            (before, recorder.handle().render())
+        });
+        let throttle = r#"outrigger_kafka_throttle_seconds{client="consumer",broker="2"}"#;
+        assert!(before.contains(&format!("{throttle} 1.5")), "{before}");
+        assert!(after.contains(&format!("{throttle} NaN")), "{after}");
+        assert!(after.contains(r#"outrigger_kafka_brokers_connected{client="consumer"} 0"#));
     }
 }

@@ -4,6 +4,7 @@ use ::metrics::gauge;
 
 use super::table::{
     CACHE, CACHE_MAX, DELAYED, DISK_FREE, DISK_SIZE, LEVEL_0, PENDING, STOPPED, STORE_BYTES,
+    STORE_IN_USE_BYTES,
 };
 use super::{float, one_if};
 
@@ -31,6 +32,12 @@ pub fn disk(free: u64, size: u64) {
 /// Sets what a store takes on disk.
 pub fn store_bytes(store: &str, bytes: u64) {
     gauge!(STORE_BYTES, "store" => store.to_owned()).set(float(bytes));
+}
+
+/// Sets what the copy in use of a store takes on disk; none: there is none.
+pub fn in_use_bytes(store: &str, bytes: Option<u64>) {
+    let bytes = bytes.map_or(f64::NAN, float);
+    gauge!(STORE_IN_USE_BYTES, "store" => store.to_owned()).set(bytes);
 }
 
 /// Sets how the open databases of a store are.

@@ -75,7 +75,8 @@ metrics! {
     ASIDE_BYTES = "outrigger_quarantined_bytes", Gauge, Bytes, "what the generations take that were set aside and not dropped";
     DISK_FREE = "outrigger_disk_free_bytes", Gauge, Bytes, "what this user may still write to the file system of the data directory";
     DISK_SIZE = "outrigger_disk_size_bytes", Gauge, Bytes, "size of the file system of the data directory";
-    STORE_BYTES = "outrigger_store_bytes", Gauge, Bytes, "what the store takes on disk, whatever was set aside included";
+    STORE_BYTES = "outrigger_store_bytes", Gauge, Bytes, "what the store takes on disk, whatever was set aside included; a file with two names counts once";
+    STORE_IN_USE_BYTES = "outrigger_store_in_use_bytes", Gauge, Bytes, "what the copy in use takes on disk; NaN while there is none";
     LEVEL_0 = "outrigger_rocksdb_level0_files", Gauge, Count, "files of level 0 of the open databases, the most of any partition";
     PENDING = "outrigger_rocksdb_pending_compaction_bytes", Gauge, Bytes, "estimate of what compaction has to rewrite";
     STOPPED = "outrigger_rocksdb_write_stopped", Gauge, Count, "1 while RocksDB takes no writes until it has compacted, else 0";
@@ -90,7 +91,9 @@ metrics! {
     LOST_ROWS = "outrigger_lost_rows", Gauge, Count, "keys in the files that tell what the log lost";
     POSITIONS_LOST = "outrigger_positions_lost_total", Counter, Count, "times that the log had lost the copy's position";
     CERTIFICATE = "outrigger_kafka_certificate_expiry_timestamp_seconds", Gauge, Seconds, "when what this setting of [kafka] names ends, by setting, since the Unix epoch: of its own certificates the first, of authorities the last";
+    CERTIFICATE_START = "outrigger_kafka_certificate_start_timestamp_seconds", Gauge, Seconds, "when that certificate began to hold, by setting, since the Unix epoch";
     TLS_CERTIFICATE = "outrigger_tls_certificate_expiry_timestamp_seconds", Gauge, Seconds, "when what this setting of TLS names ends, by setting, since the Unix epoch: of its own certificates the first, of authorities the last";
+    TLS_CERTIFICATE_START = "outrigger_tls_certificate_start_timestamp_seconds", Gauge, Seconds, "when that certificate began to hold, by setting, since the Unix epoch";
     TLS_REFUSED = "outrigger_tls_files_refused", Gauge, Count, "1 while the files of TLS of a listener are of no use and what they were before is used, else 0";
     STATE_AGE = "outrigger_state_age_seconds", Gauge, Seconds, "since the core thread last went on: so old is what is said of the stores. It goes on twice a second";
     HUNG = "outrigger_hung", Gauge, Count, "1 for a thread or a store's writes that do not go on, else 0: liveness goes by it";
