@@ -92,10 +92,10 @@ impl Error {
 
     /// A failed call.
     ///
-    /// Doubt is the default: a write may have happened unless the connection was never made, or the
-    /// node says in so many words that it did not.
+    /// Doubt is the default: a write may have happened unless the connection was never made, or had ended when the call
+    /// came to it, or the node says in so many words that it did not.
     pub(crate) fn of_call(effect: Effect, status: Status) -> Error {
-        if caused_by::<ConnectError>(&status) {
+        if caused_by::<ConnectError>(&status) || was_not_sent(&status) {
             return Error::unreachable(&status);
         }
         if let Some(detail) = ErrorDetail::from_status(&status) {
@@ -283,6 +283,11 @@ fn caused_by<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
     causes(error).any(|cause| cause.is::<E>())
 }
 
+/// Whether the connection had ended when the call came to it. hyper says so of nothing that it has begun to send.
+fn was_not_sent(status: &Status) -> bool {
+    causes(status).filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_canceled)
+}
+
 /// The root cause is what people need: "connection refused", not "transport error".
 fn with_causes(message: &str, error: &(dyn StdError + 'static)) -> String {
     match causes(error).last().map(|root| root.to_string()) {
@@ -295,6 +300,8 @@ fn with_causes(message: &str, error: &(dyn StdError + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
     use super::*;
 
     fn all_reasons() -> impl Iterator<Item = Reason> {
@@ -323,11 +330,26 @@ mod tests {
         assert!(Error::unanswered("the end").may_have_happened());
     }
 
-    #[test]
-    fn a_write_that_was_not_sent_did_not_happen() {
+    /// What becomes of a call whose connection ends before it takes it.
+    async fn not_taken() -> Status {
+        let (here, _there) = tokio::io::duplex(1_024);
+        let (executor, io) = (TokioExecutor::new(), TokioIo::new(here));
+        let connected = hyper::client::conn::http2::handshake(executor, io).await;
+        let (mut sender, connection) = connected.expect("it waits for no answer");
+        let request = hyper::Request::new(String::new());
+        let answer = sender.send_request(request);
+        drop(connection);
+        Status::from_error(Box::new(answer.await.expect_err("nobody took it")))
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_not_sent_did_not_happen() {
+        for status in [not_connected(), not_taken().await] {
+            let error = Error::of_call(Effect::Write, status);
+            assert!(!error.may_have_happened(), "{error:?}");
+            assert_eq!(error.kind(), ErrorKind::Unreachable);
+        }
         let error = Error::of_call(Effect::Write, not_connected());
-        assert!(!error.may_have_happened());
-        assert_eq!(error.kind(), ErrorKind::Unreachable);
         assert!(error.to_string().contains("refused"), "{error}");
         assert!(!Error::never_sent().may_have_happened());
     }

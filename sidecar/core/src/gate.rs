@@ -21,7 +21,7 @@ pub struct Gate {
     /// The generation that is open for reading, whatever its age.
     pub generation: Option<Generation>,
     /// Whether `generation` is the one that the log is applied to, not an old one beside a rebuild.
-    pub live: bool,
+    pub fed: bool,
     pub topic: Option<TopicId>,
     /// Applied position per partition of the generation that the log is applied to.
     pub positions: Vec<Offset>,
@@ -125,7 +125,7 @@ impl Gate {
         Gate {
             phase: Phase::Opening,
             generation: None,
-            live: false,
+            fed: false,
             topic: None,
             positions: Vec::new(),
             epochs: Arc::new([]),
@@ -218,7 +218,7 @@ impl Gate {
     /// Whether the copy that the log is applied to is exact, and at or after every position of the token.
     pub fn holds(&self, token: &Token) -> bool {
         let reached = |((wanted, _), applied): (&(Offset, _), &Offset)| applied >= wanted;
-        self.live && self.exact && token.positions.iter().zip(&self.positions).all(reached)
+        self.fed && self.exact && token.positions.iter().zip(&self.positions).all(reached)
     }
 }
 

@@ -33,7 +33,7 @@ pub enum Failure {
     Write(CallError),
     /// The failure of many writes at once; each kind was told where it happened.
     #[error("{0}")]
-    Load(LoadFailure),
+    Send(SendFailure),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     #[error("cannot read {what}: {error}")]
@@ -72,9 +72,9 @@ pub enum Failure {
     Start(io::Error),
 }
 
-/// Writes of a load that were not acknowledged.
+/// Of many writes, those that were not acknowledged.
 #[derive(Debug)]
-pub struct LoadFailure {
+pub struct SendFailure {
     pub not_written: u64,
     pub unknown: u64,
     pub first: CallError,
@@ -86,8 +86,8 @@ impl Failure {
             Failure::Usage(_) => Exit::Usage,
             Failure::Config(_) => Exit::Config,
             Failure::Read(error) | Failure::Write(error) => exit_of_call(error),
-            Failure::Load(LoadFailure { unknown: 0, first, .. }) => exit_of_call(first),
-            Failure::Load(_) => Exit::Unknown,
+            Failure::Send(SendFailure { unknown: 0, first, .. }) => exit_of_call(first),
+            Failure::Send(_) => Exit::Unknown,
             // Whoever reads the output has seen enough, as `head` does.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
             Failure::Output(_) | Failure::Input { .. } => Exit::InputOutput,
@@ -120,9 +120,9 @@ impl Failure {
     }
 }
 
-impl fmt::Display for LoadFailure {
+impl fmt::Display for SendFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LoadFailure { not_written, unknown, first } = self;
+        let SendFailure { not_written, unknown, first } = self;
         write!(
             f,
             "{not_written} writes did not happen, {unknown} may have happened; the first failure was:\n  "

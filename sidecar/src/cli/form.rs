@@ -1,4 +1,4 @@
-//! The forms in which `scan` writes rows and `load` reads them, one a line. What `scan` writes in a form, `load` reads
+//! The forms in which `scan` writes rows and `import` reads them, one a line. What `scan` writes in a form, `import` reads
 //! in that form as the same bytes.
 
 use base64::Engine as _;
@@ -91,7 +91,7 @@ impl Form {
                 let bytes = |what: &str, text: &[u8]| {
                     unescape(text).map_err(|error| {
                         format!(
-                            "in its {what}, {error}, or load with --raw where no `\\` is an escape"
+                            "in its {what}, {error}, or import with --raw where no `\\` is an escape"
                         )
                     })
                 };

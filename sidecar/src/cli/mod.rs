@@ -10,9 +10,10 @@ mod demo;
 mod dev;
 mod doctor;
 mod failure;
+mod fill;
 mod form;
+mod import;
 mod kv;
-mod load;
 mod operate;
 mod output;
 mod plan;
@@ -21,6 +22,7 @@ mod quarantine;
 mod reseed;
 mod reset;
 mod scan;
+mod send;
 mod serve;
 mod shell;
 mod status;
@@ -63,7 +65,8 @@ enum Command {
     Get(kv::GetArgs),
     Delete(kv::DeleteArgs),
     Scan(scan::ScanArgs),
-    Load(load::LoadArgs),
+    Import(import::ImportArgs),
+    Fill(fill::FillArgs),
     Status(status::StatusArgs),
     Wait(wait::WaitArgs),
     Probe(probe::ProbeArgs),
@@ -104,7 +107,8 @@ impl Cli {
             Command::Get(args) => kv::get(args).await,
             Command::Delete(args) => kv::delete(args).await,
             Command::Scan(args) => scan::run(args).await,
-            Command::Load(args) => load::run(args).await,
+            Command::Import(args) => import::run(args).await,
+            Command::Fill(args) => fill::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Wait(args) => wait::run(args).await,
             Command::Probe(args) => probe::run(args).await,
@@ -217,15 +221,16 @@ mod tests {
             "outrigger scan --prefix a --from b",
             "outrigger scan --limit 0",
             "outrigger scan --limit many",
-            "outrigger load",
-            "outrigger load --count 0",
-            "outrigger load --count 5 -",
-            "outrigger load --count 5 --raw",
-            "outrigger load --count 5 --json",
-            "outrigger load - --raw --json",
+            "outrigger import",
+            "outrigger import - --raw --json",
+            "outrigger import - --rate 0",
+            "outrigger import - --deletes 3",
+            "outrigger fill",
+            "outrigger fill 0",
+            "outrigger fill -",
+            "outrigger fill 5 --raw",
+            "outrigger fill 5 --rate 0",
             "outrigger scan --raw --json",
-            "outrigger load - --deletes 3",
-            "outrigger load --count 5 --rate 0",
             "outrigger status --follow --digest",
             "outrigger verify",
             "outrigger throttle",
@@ -284,8 +289,9 @@ mod tests {
             "outrigger delete k",
             "outrigger scan --prefix a --limit 5 --keys-only --reverse --level stale",
             "outrigger scan --from a --to b",
-            "outrigger load --count 5 --value-bytes 0 --overwrites 1 --deletes 2 --rate 3 --seed 4",
-            "outrigger load -",
+            "outrigger import -",
+            "outrigger import rows --json --rate 3",
+            "outrigger fill 5 --value-bytes 0 --overwrites 1 --deletes 2 --rate 3 --seed 4",
             "outrigger status --follow --json",
             "outrigger status --digest",
             "outrigger top --server http://one:1 --server unix:///two --store s",

@@ -1,4 +1,4 @@
-//! `scan`: the rows of a range, one a line, in a form that `load` reads again.
+//! `scan`: the rows of a range, one a line, in a form that `import` reads again.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -13,7 +13,7 @@ use super::output::Output;
 use super::target::{Freshness, Target};
 use crate::exit::Exit;
 
-/// Prints rows in order, each as KEY<tab>VALUE; what is not printable is written as \xNN, \ as \\. `load` reads each form
+/// Prints rows in order, each as KEY<tab>VALUE; what is not printable is written as \xNN, \ as \\. `import` reads each form
 /// again, to the same bytes
 #[derive(Debug, clap::Args)]
 pub(super) struct ScanArgs {

@@ -1,14 +1,14 @@
-//! `outrigger demo`: three nodes, one of which loses everything in the middle of a load and gets it back.
+//! `outrigger demo`: three nodes, one of which loses everything in the middle of many writes and gets it back.
 //!
 //! Nothing is staged: the nodes are those of `outrigger dev`, the writes go through gRPC and
 //! `outrigger-client`, the killed node's files are removed, and what is compared at the end are three whole
 //! copies with each other and with what was acknowledged. It succeeds only when all are equal.
 
 mod compare;
-mod load;
 mod reference;
 mod report;
 mod restore;
+mod writes;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ use outrigger_client::{Client, Error as CallError, Store};
 use outrigger_core::node::Status;
 use outrigger_model::log::CleanerPace;
 
-use self::load::Load;
 use self::reference::Reference;
 use self::report::Report;
+use self::writes::Writes;
 use crate::dev::cluster::{Cluster, ClusterConfig, ClusterError, NodeNumber};
 use crate::dev::topic_policy;
 use crate::embedded::EmbeddedConfig;
@@ -96,10 +96,10 @@ async fn perform(config: DemoConfig, scratch: &Scratch) -> Result<(), DemoError>
     let (mix, began) = (mix(config.keys), Instant::now());
     report.title("Three nodes share a log. One of them loses everything and gets it back.");
     let mut show = Show { cluster: start(scratch, &report).await?, report };
-    let load = show.write_half(mix).await?;
-    let load = show.lose_a_node(mix, load).await?;
-    let load = show.bring_it_back(mix, load).await?;
-    let reference = load.finish(&show.report).await?;
+    let writes = show.write_half(mix).await?;
+    let writes = show.lose_a_node(mix, writes).await?;
+    let writes = show.bring_it_back(mix, writes).await?;
+    let reference = writes.finish(&show.report).await?;
     show.compare(&reference).await?;
     show.cluster.drain().await;
     show.report.end(began.elapsed());
@@ -143,8 +143,8 @@ impl Show {
         Ok(client.store("").with_read_deadline(Duration::from_secs(60)))
     }
 
-    /// Writes half of the load; when it returns, more writes are on their way.
-    async fn write_half(&self, mix: Mix) -> Result<Load, DemoError> {
+    /// Sends half of the writes; when it returns, more writes are on their way.
+    async fn write_half(&self, mix: Mix) -> Result<Writes, DemoError> {
         let Mix { keys, overwrites, deletes, .. } = mix;
         let what = format!(
             "over gRPC, through nodes 1 and 2: {} keys, {} overwrites, {} deletes",
@@ -160,53 +160,53 @@ impl Show {
                 stores.push((node, self.store(node).await?));
             }
         }
-        let mut load = Load::start(stores, mix);
+        let mut writes = Writes::start(stores, mix);
         let began = Instant::now();
-        load.allow(mix.writes() * 6 / 10);
-        load.reached(mix.writes() / 2, &self.report).await?;
-        let (acknowledged, took) = (load.acknowledged(), began.elapsed());
+        writes.allow(mix.writes() * 6 / 10);
+        writes.reached(mix.writes() / 2, &self.report).await?;
+        let (acknowledged, took) = (writes.acknowledged(), began.elapsed());
         self.report.line(&format!(
             "{} acknowledged in {}, {} a second; they go on",
             HumanCount(acknowledged),
             report::seconds(took),
             report::rate(acknowledged, took),
         ));
-        Ok(load)
+        Ok(writes)
     }
 
-    async fn lose_a_node(&mut self, mix: Mix, mut load: Load) -> Result<Load, DemoError> {
+    async fn lose_a_node(&mut self, mix: Mix, mut writes: Writes) -> Result<Writes, DemoError> {
         let victim = self.victim();
         self.report
             .step("Kill", &format!("node {victim}, as kill -9 would, and remove all of its files"));
         self.cluster.kill(victim).await?;
         self.cluster.wipe(victim)?;
-        let before = load.acknowledged();
-        load.allow(mix.writes() * 3 / 4);
-        load.reached(mix.writes() * 3 / 4, &self.report).await?;
-        let missed = HumanCount(load.acknowledged() - before);
+        let before = writes.acknowledged();
+        writes.allow(mix.writes() * 3 / 4);
+        writes.reached(mix.writes() * 3 / 4, &self.report).await?;
+        let missed = HumanCount(writes.acknowledged() - before);
         self.report.line(&format!("{missed} more writes were acknowledged meanwhile"));
-        Ok(load)
+        Ok(writes)
     }
 
-    async fn bring_it_back(&mut self, mix: Mix, load: Load) -> Result<Load, DemoError> {
+    async fn bring_it_back(&mut self, mix: Mix, writes: Writes) -> Result<Writes, DemoError> {
         let victim = self.victim();
         self.report
             .step("Restore", &format!("node {victim} from the log, while the rest is written"));
-        let (before, began) = (load.acknowledged(), Instant::now());
-        load.allow(mix.writes());
+        let (before, began) = (writes.acknowledged(), Instant::now());
+        writes.allow(mix.writes());
         self.cluster.start_node(victim).await?;
         let store = self.store(victim).await?;
         let status = tokio::select! {
             status = restore::until_ready(victim, self.cluster.node(victim)) => status?,
             failed = restore::show(victim, &store, &self.report) => return Err(failed),
         };
-        let (took, meanwhile) = (began.elapsed(), load.acknowledged() - before);
+        let (took, meanwhile) = (began.elapsed(), writes.acknowledged() - before);
         self.tell_restore(&status, took);
         if meanwhile > 0 {
             let meanwhile = HumanCount(meanwhile);
             self.report.line(&format!("{meanwhile} more writes were acknowledged meanwhile"));
         }
-        Ok(load)
+        Ok(writes)
     }
 
     fn tell_restore(&self, status: &Status, took: Duration) {

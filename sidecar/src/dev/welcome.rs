@@ -32,7 +32,7 @@ pub(super) fn text(data: &Path, cluster: &Cluster) -> String {
     let commands = [
         "outrigger put greeting hello".to_owned(),
         format!("outrigger get greeting --level latest --server {last}"),
-        "outrigger load --count 200000 --overwrites 100000 --deletes 20000".to_owned(),
+        "outrigger fill 200000 --overwrites 100000 --deletes 20000".to_owned(),
         "outrigger scan --limit 5".to_owned(),
         "outrigger delete greeting".to_owned(),
         format!("outrigger status --follow --server {last}"),

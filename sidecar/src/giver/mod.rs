@@ -252,7 +252,7 @@ impl Drop for Place<'_> {
 impl Given {
     /// Whether the log is applied to the copy that was checkpointed, so that what this gate knows counts for it.
     fn is_of(&self, gate: &Gate) -> bool {
-        gate.live && gate.generation == Some(self.checkpoint.generation())
+        gate.fed && gate.generation == Some(self.checkpoint.generation())
     }
 }
 

@@ -51,7 +51,7 @@ fn store_status(status: &Status, place: &Place<'_>, time: &RestoreTime, now: Now
         cause: cause(status, circumstances),
         stalls: stalls(&status.stalls, circumstances, now),
         generation: status.served.map(|generation| generation.0),
-        live_generation: status.live.map(|generation| generation.0),
+        fed_generation: status.fed.map(|generation| generation.0),
         partitions: (0_u32..).zip(&status.partitions).map(partition).collect(),
         exact: status.exact,
         lag_records: lag(status),

@@ -87,13 +87,13 @@ impl Reporter {
         }
     }
 
-    fn report(&self, store: &Reported, live: Generation) -> Result<(), StoreError> {
+    fn report(&self, store: &Reported, current: Generation) -> Result<(), StoreError> {
         let Reported { name, views } = store;
         let data = self.data.path();
         for generation in rocks::unreported(data, name)? {
-            let Some(view) = views.view(live) else { return Ok(()) };
+            let Some(view) = views.view(current) else { return Ok(()) };
             // Whoever closes the copy in use may be about to open it again, which waits for all readers.
-            let ended = || self.ended.load(Ordering::Relaxed) || !views.is_open(live);
+            let ended = || self.ended.load(Ordering::Relaxed) || !views.is_open(current);
             let written = rocks::write_lost(data, name, generation, &view, &self.shared, &ended)?;
             let Some(rows) = written else { return Ok(()) };
             tell(data, name, generation, &rows);

@@ -54,7 +54,7 @@ fn store(store: &StoreStatus) -> Value {
         "cause": store.cause.as_ref().map(cause),
         "stalls": store.stalls.iter().map(stall).collect::<Vec<_>>(),
         "generation": store.generation,
-        "live_generation": store.live_generation,
+        "fed_generation": store.fed_generation,
         "partitions": store.partitions.iter().map(partition).collect::<Vec<_>>(),
         "exact": store.exact,
         "lag_records": store.lag_records,

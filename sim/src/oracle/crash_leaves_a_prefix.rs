@@ -82,7 +82,7 @@ pub(super) fn consistent(
 /// Judges whether what the node calls durable is on the disk.
 fn durable(node: usize, world: &World) -> Result<(), Wrong> {
     let status = world.node(node).status();
-    let stored = status.live.and_then(|live| world.disk(node).generation(live));
+    let stored = status.fed.and_then(|fed| world.disk(node).generation(fed));
     let Some(stored) = stored else {
         return Ok(());
     };

@@ -32,7 +32,7 @@ impl Oracle for Deposed {
     fn handled(&mut self, node: usize, event: &Event, world: &World) -> Result<(), Wrong> {
         // Ends follow the facts that a copy was opened by; other facts may overtake them.
         if let Event::Log(LogEvent::Facts(facts)) = event
-            && world.node(node).status().live.is_none()
+            && world.node(node).status().fed.is_none()
         {
             self.told(node, facts);
         }
@@ -89,7 +89,7 @@ impl Deposed {
 fn says_so(node: usize, world: &World) -> bool {
     let status = world.node(node).status();
     let mut stalls = status.stalls.iter();
-    status.live.is_none() || stalls.any(|stall| stall.kind == StallKind::StaleLeader)
+    status.fed.is_none() || stalls.any(|stall| stall.kind == StallKind::StaleLeader)
 }
 
 impl Known {

@@ -129,7 +129,7 @@ fn told(
     fits: impl FnOnce(&Identity) -> bool,
     what: impl FnOnce() -> String,
 ) -> Result<(), Wrong> {
-    let reads = || world.node(node).status().live.is_some();
+    let reads = || world.node(node).status().fed.is_some();
     match world.disk(node).identity() {
         Some(identity) if !fits(identity) && reads() => {
             Err(Wrong::of(node, format!("told of {}, it goes on in a copy of {identity}", what())))

@@ -67,11 +67,11 @@ impl Oracle for Kept {
         let seen = self.nodes.entry(node).or_default();
         match effect {
             Effect::Log(LogCall::Assign { partition, at, .. }) => {
-                let live = world.node(node).status().live;
-                let live =
-                    live.filter(|generation| ends_at(*generation, *partition, *at, node, world));
+                let fed = world.node(node).status().fed;
+                let fed =
+                    fed.filter(|generation| ends_at(*generation, *partition, *at, node, world));
                 let (outstanding, copy) = seen.assigning.entry(*partition).or_default();
-                (*outstanding, *copy) = (*outstanding + 1, live);
+                (*outstanding, *copy) = (*outstanding + 1, fed);
                 seen.untouched.remove(partition);
                 Ok(())
             }

@@ -37,7 +37,7 @@ impl Oracle for Monotonic {
             self.seen.remove(&node);
             return Ok(());
         }
-        if !gate.live {
+        if !gate.fed {
             return Ok(());
         }
         let same = self.seen.get(&node).is_some_and(|seen| {

@@ -199,7 +199,7 @@ impl Seen {
             })
         };
         let epoch = |end: &EndAnswer| end.as_ref().ok().and_then(|end| end.epoch);
-        if gate.live && pairs.all(confirms) {
+        if gate.fed && pairs.all(confirms) {
             self.confirmed = Some(self.ends_asked);
             self.confirmed_by = ends.iter().map(epoch).collect();
         }

@@ -93,7 +93,7 @@ impl Oracle for Rebuilds {
             Effect::Store(StoreCall::Create { .. }) => self.begins(node, "begins a rebuild", world),
             // What was found has been read on: it may be given up for what comes.
             Effect::Log(_)
-                if self.found.contains_key(&node) && world.node(node).status().live.is_some() =>
+                if self.found.contains_key(&node) && world.node(node).status().fed.is_some() =>
             {
                 self.found.remove(&node);
                 Ok(())

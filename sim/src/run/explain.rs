@@ -125,7 +125,7 @@ fn node_rows(node: usize, status: &Status) -> Vec<Vec<String>> {
         node.to_string(),
         status.phase.to_string(),
         generation(status.served),
-        generation(status.live),
+        generation(status.fed),
     ];
     let Some((first, others)) = status.partitions.split_first() else {
         let dashes = std::iter::repeat_n("-".to_owned(), 5);

@@ -172,7 +172,7 @@ fn a_log_that_lost_records_is_followed_and_the_old_copy_is_kept() {
     world.advance(MINUTE);
     world.truncate(P0, Offset(1));
     world.until("quarantined", MINUTE, |world| {
-        world.node(0).status().live != Some(outrigger_core::offset::Generation(1))
+        world.node(0).status().fed != Some(outrigger_core::offset::Generation(1))
     });
     world.until_ready(0);
     assert_eq!(cause(&world, 0), Cause::Truncated);

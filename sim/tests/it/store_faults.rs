@@ -87,7 +87,7 @@ fn damage_met_by_a_read_is_rebuilt_too() {
     world.sim_node(0).disk.damage(Damage::Rows(Generation(1)));
     let detail = "a block's checksum does not match".to_owned();
     world.event(0, Event::Damaged { generation: Generation(1), detail });
-    world.until("rebuilt", MINUTE, |world| world.node(0).status().live == Some(Generation(2)));
+    world.until("rebuilt", MINUTE, |world| world.node(0).status().fed == Some(Generation(2)));
     world.until_ready(0);
     assert_exact(&world, 0);
 }

@@ -14,7 +14,7 @@ use super::book::Book;
 use super::nodes::Nodes;
 use super::others::Others;
 use crate::kafka::{Isolation, Topic};
-use crate::load;
+use crate::writers;
 
 /// Recovery of brokers, a rebuild, a horizon: everything that healing may take.
 const BACK_MAX: Duration = Duration::from_secs(90);
@@ -26,7 +26,7 @@ const TRY_MAX: Duration = Duration::from_secs(3);
 pub(super) async fn judge(nodes: &Nodes, others: &Others, book: &Book) -> Result<usize> {
     let topic = &others.topic;
     let mut contents = contents(nodes, topic).await?;
-    let folded = block_in_place(|| load::fold(topic)).context("reading the log")?;
+    let folded = block_in_place(|| writers::fold(topic)).context("reading the log")?;
     let mut wrong = Vec::new();
     for (number, rows) in contents.iter().enumerate().filter(|(_, rows)| **rows != folded) {
         wrong.push(format!("node {number} and the log: {}", difference(rows, &folded)));
@@ -65,7 +65,7 @@ async fn contents_at(nodes: &Nodes, end: &[Offset]) -> Result<Vec<Rows>> {
         let node = nodes.lock(number).await;
         let there = node.until("READY at the log's end", TRY_MAX, |status| at(status, end)).await;
         there.with_context(|| format!("node {number}, end {end:?}"))?;
-        let rows = load::rows(&node).await;
+        let rows = writers::rows(&node).await;
         contents.push(rows.with_context(|| format!("contents of node {number}"))?);
     }
     Ok(contents)

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use self::events::Event;
 use self::site::Site;
-use crate::load::Writes;
+use crate::writers::Writes;
 
 pub const USAGE: &str = "Usage: ./x soak [MINUTES] [--seed N]
   MINUTES   2 to 1440 (default 30)
@@ -49,7 +49,7 @@ impl Asked {
 pub async fn run(Asked { minutes, seed }: Asked) -> Result<()> {
     println!("soak of {minutes} minutes, seed {seed}");
     let mut site = Site::open().await?;
-    let (load, began) = (site.load(), Instant::now());
+    let (writers, began) = (site.writers(), Instant::now());
     let lasts = Duration::from_secs(60 * minutes);
     let mut number = 0;
     while began.elapsed() < lasts {
@@ -60,7 +60,7 @@ pub async fn run(Asked { minutes, seed }: Asked) -> Result<()> {
         let back = outcome.with_context(|| format!("{event:?} at {at:.0?}, seed {seed}"))?;
         println!("{:>6.0} s  {event:?}: all are back after {back:.1?}", at.as_secs_f64());
     }
-    let history = load.stop().await?;
+    let history = writers.stop().await?;
     let writes = Writes::of(&history);
     println!("{number} events; {writes:?}");
     site.judge(&history).await.with_context(|| format!("seed {seed}"))?;

@@ -14,10 +14,10 @@ use tokio::task::{JoinHandle, block_in_place};
 use super::events::{Event, Place};
 use super::flat::Series;
 use crate::kafka::{Cluster, Topic, TopicSpec};
-use crate::load::{self, Load};
 use crate::node::Node;
 use crate::usage::Usage;
 use crate::weather::{Proxy, Weather};
+use crate::writers::{self, Writers};
 
 const BROKERS: usize = 3;
 const PARTITIONS: u32 = 2;
@@ -60,7 +60,7 @@ impl Site {
             .set("max.compaction.lag.ms", "10000")
             .set("min.compaction.lag.ms", "5000");
         let topic = cluster.topic("soak", spec)?;
-        block_in_place(|| load::fill(&topic, RECORDS, VALUE_BYTES))?;
+        block_in_place(|| writers::fill(&topic, RECORDS, VALUE_BYTES))?;
         let directory = TempDir::new()?;
         let (nodes, callers, peers) = nodes(&cluster, &topic, &directory)?;
         let series = Arc::default();
@@ -76,8 +76,8 @@ impl Site {
         Ok(site)
     }
 
-    pub(super) fn load(&self) -> Load {
-        Load::start_paced(self.callers.iter().map(Proxy::url).collect(), KEYS, PAUSE)
+    pub(super) fn writers(&self) -> Writers {
+        Writers::start_paced(self.callers.iter().map(Proxy::url).collect(), KEYS, PAUSE)
     }
 
     /// Lets the event happen and end. Returns how long it then takes until all are back.
@@ -150,9 +150,9 @@ impl Site {
 
     pub(super) async fn judge(&self, history: &History) -> Result<()> {
         self.back().await?;
-        load::judge(&self.nodes, history).await?;
-        let folded = block_in_place(|| load::fold(&self.topic))?;
-        let rows = load::rows(&self.nodes[0]).await?;
+        writers::judge(&self.nodes, history).await?;
+        let folded = block_in_place(|| writers::fold(&self.topic))?;
+        let rows = writers::rows(&self.nodes[0]).await?;
         ensure!(rows == folded, "the copies are not what the log says");
         Ok(())
     }

@@ -206,7 +206,7 @@ fn an_embedded_log_opened_again_has_kept_everything() {
     assert_eq!(log.offsets(), [0, 1, 2, 3]);
 }
 
-/// The journal as a kill would have left it, at every moment of a load: what was acknowledged by
+/// The journal as a kill would have left it, at every moment while it is written: what was acknowledged by
 /// then is in it.
 #[test]
 fn an_embedded_log_killed_at_any_moment_keeps_what_it_acknowledged() {

@@ -14,7 +14,7 @@ fn ready() -> Gate {
     Gate {
         phase: Phase::Ready,
         generation: Some(G1),
-        live: true,
+        fed: true,
         topic: Some(TOPIC),
         positions: vec![Offset(5)],
         epochs: Arc::new([epochs(&[(1, 0), (3, 4)])]),
@@ -56,11 +56,11 @@ fn a_snapshot_that_ran_ahead_of_the_gate_into_a_gap_answers_stale_reads_only() {
 }
 
 #[test]
-fn only_an_exact_live_copy_holds_a_token() {
+fn only_an_exact_copy_that_is_fed_holds_a_token() {
     let gates = [
         (ready(), true),
         (Gate { exact: false, ..ready() }, false),
-        (Gate { live: false, ..ready() }, false),
+        (Gate { fed: false, ..ready() }, false),
     ];
     for (gate, holds) in gates {
         assert_eq!(gate.holds(&token(5)), holds, "{gate:?}");

@@ -346,7 +346,7 @@ impl Node {
         let gate = Gate {
             phase: if shared.drain.is_some() { Phase::Stopped } else { shared.phase.clone() },
             generation: served.map(|served| served.generation),
-            live: shown.live,
+            fed: shown.fed,
             topic: shown.topic.or_else(|| shared.facts.as_ref().map(|facts| facts.topic)),
             positions: shown.positions,
             epochs: shown.epochs,

@@ -21,7 +21,7 @@ pub struct Status {
     /// The generation that reads see.
     pub served: Option<Generation>,
     /// The generation that the log is applied to.
-    pub live: Option<Generation>,
+    pub fed: Option<Generation>,
     pub exact: bool,
     pub confirmed_at_ms: u64,
     /// Indexed by partition.
@@ -86,7 +86,7 @@ impl Node {
             identity: shared.facts.as_ref().map(|facts| facts.identity(&shared.store)),
             policy: shared.facts.as_ref().map(|facts| facts.policy.clone()),
             served: shared.gate.generation,
-            live: reading.map(|reading| reading.generation),
+            fed: reading.map(|reading| reading.generation),
             exact: shared.gate.exact,
             confirmed_at_ms: shared.gate.confirmed_at_ms,
             partitions: reading

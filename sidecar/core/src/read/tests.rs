@@ -11,7 +11,7 @@ fn ready(position: u64) -> Arc<Gate> {
     Arc::new(Gate {
         phase: Phase::Ready,
         generation: Some(G1),
-        live: true,
+        fed: true,
         topic: Some(TOPIC),
         positions: vec![Offset(position)],
         epochs: Arc::new([epochs(&[])]),

@@ -124,11 +124,11 @@ fn store(store: &StoreStatus, text: &mut String) {
         write!(text, " (id {}), cluster {}", hex(&store.topic_id), store.cluster_id)
             .expect(INFALLIBLE);
     }
-    match (store.generation, store.live_generation) {
+    match (store.generation, store.fed_generation) {
         (None, None) => text.push('\n'),
-        (None, Some(live)) => writeln!(text, ", fills g{live}").expect(INFALLIBLE),
-        (Some(served), Some(live)) if live != served => {
-            writeln!(text, ", reads from g{served}, fills g{live}").expect(INFALLIBLE);
+        (None, Some(fed)) => writeln!(text, ", fills g{fed}").expect(INFALLIBLE),
+        (Some(served), Some(fed)) if fed != served => {
+            writeln!(text, ", reads from g{served}, fills g{fed}").expect(INFALLIBLE);
         }
         (Some(served), _) => writeln!(text, ", reads from g{served}").expect(INFALLIBLE),
     }

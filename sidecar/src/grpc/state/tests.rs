@@ -45,7 +45,7 @@ pub(crate) fn ready() -> Status {
         }),
         policy: None,
         served: Some(Generation(4)),
-        live: Some(Generation(5)),
+        fed: Some(Generation(5)),
         exact: true,
         confirmed_at_ms: 999_250,
         partitions: vec![partition(90, 0), partition(70, 75)],
@@ -92,7 +92,7 @@ fn a_ready_store_is_shown_whole_and_without_excuse() {
     assert_eq!((&shown.cause, &shown.stalls[..], &shown.restore), (&None, &[][..], &None));
     assert_eq!((shown.lag_records, shown.confirmed_age_ms), (Some(40), Some(750)));
     assert_eq!(shown.horizon_ms, Some(1_000_000));
-    assert_eq!((shown.generation, shown.live_generation, shown.exact), (Some(4), Some(5), true));
+    assert_eq!((shown.generation, shown.fed_generation, shown.exact), (Some(4), Some(5), true));
     assert_eq!((shown.writes_in_flight, shown.reads_waiting, shown.ignored_records), (5, 8, 6));
     let disk = shown.disk.expect("it is told");
     assert_eq!((disk.oldest_open_ms, disk.apply_us_max), (Some(1_250), Some(900)));
@@ -112,7 +112,7 @@ fn what_is_not_known_is_absent() {
         phase: Phase::Opening,
         identity: None,
         served: None,
-        live: None,
+        fed: None,
         confirmed_at_ms: 0,
         partitions: vec![],
         progress: None,
@@ -123,7 +123,7 @@ fn what_is_not_known_is_absent() {
     assert_eq!(shown.horizon_ms, None);
     assert_eq!(shown.phase(), v1::Phase::Opening);
     assert_eq!((shown.lag_records, shown.confirmed_age_ms), (None, None));
-    assert_eq!((shown.generation, shown.live_generation), (None, None));
+    assert_eq!((shown.generation, shown.fed_generation), (None, None));
     assert!(
         shown.topic_id.is_empty() && shown.cluster_id.is_empty() && shown.partitions.is_empty()
     );

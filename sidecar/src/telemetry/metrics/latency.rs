@@ -154,7 +154,7 @@ impl Waits {
     /// Readers see this from now on.
     pub(super) fn shown(&mut self, gate: &Gate) {
         let Some((revision, began)) = self.watched else { return };
-        if !gate.live {
+        if !gate.fed {
             // It is shown when a restore ends, which has its own metrics.
             self.watched = None;
             return;
@@ -246,7 +246,7 @@ mod tests {
         let mut waits = Waits::of("waits");
         let revision = |offset| Revision { partition: Partition(0), offset: Offset(offset) };
         let gate =
-            |position, live| Gate { positions: vec![Offset(position)], live, ..Gate::closed() };
+            |position, fed| Gate { positions: vec![Offset(position)], fed, ..Gate::closed() };
         let visible = || counted(VISIBLE, "store=\"waits\"");
         waits.answered(&[Outcome::Appended(revision(7))], Instant::now());
         waits.answered(&[Outcome::Appended(revision(9))], Instant::now());

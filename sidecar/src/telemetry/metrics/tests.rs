@@ -43,7 +43,7 @@ fn restoring() -> Status {
         identity: None,
         policy: None,
         served: None,
-        live: None,
+        fed: None,
         exact: false,
         confirmed_at_ms: 1_000,
         partitions: vec![partition.clone(), partition],

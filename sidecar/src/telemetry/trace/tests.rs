@@ -67,9 +67,9 @@ fn written(outcomes: Vec<Outcome>) -> Reply {
     Reply::Written { topic: TopicId([7; 16]), partitions: 2, outcomes }
 }
 
-fn gate(positions: &[u64], live: bool) -> Gate {
+fn gate(positions: &[u64], fed: bool) -> Gate {
     let positions = positions.iter().map(|position| Offset(*position)).collect();
-    Gate { positions, live, ..Gate::closed() }
+    Gate { positions, fed, ..Gate::closed() }
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Applies {
         if self.watched.is_empty() {
             return;
         }
-        if !gate.live {
+        if !gate.fed {
             // They are shown when a restore ends, whenever that is.
             self.watched.clear();
             return;

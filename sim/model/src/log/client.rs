@@ -54,7 +54,7 @@ pub(super) fn all_roles(
 pub(super) struct Client {
     number: u32,
     readers: BTreeMap<Partition, Reader>,
-    /// The newest term of each partition in the reading client's metadata, as long as its process lives:
+    /// The newest leader epoch of each partition in the reading client's metadata, as long as its process lives:
     /// metadata that goes back is ignored (`rd_kafka_toppar_leader_update`).
     heard: BTreeMap<Partition, Epoch>,
     /// Asks without an answer yet, by kind, with their deadline.
@@ -248,13 +248,13 @@ impl Client {
             let Some(answering) = log.answering((self.number, Role::Reads), brokers) else {
                 continue;
             };
-            let (term, heard) = (answering.replica.epoch(), self.heard.get(&partition));
-            if answering.stale && heard.is_some_and(|heard| *heard > term) {
+            let (epoch, heard) = (answering.replica.epoch(), self.heard.get(&partition));
+            if answering.stale && heard.is_some_and(|heard| *heard > epoch) {
                 // UNKNOWN_LEADER_EPOCH (`Partition.checkCurrentLeaderEpoch`): the client asks again.
                 continue;
             }
-            // Another topic of the name begins its terms again.
-            self.heard.insert(partition, term);
+            // Another topic of the name begins its epochs again.
+            self.heard.insert(partition, epoch);
             let place = Place { partition, end_with_records };
             match reader.poll(answering.replica, place) {
                 Poll::Nothing => {}

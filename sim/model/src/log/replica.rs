@@ -50,7 +50,7 @@ impl Replica {
         }
     }
 
-    /// The term that it leads or led.
+    /// The epoch in which it leads or led.
     pub(super) fn epoch(&self) -> Epoch {
         self.epochs.latest().expect("a leader has a term")
     }

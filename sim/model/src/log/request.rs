@@ -17,7 +17,7 @@ use super::topic::Topic;
 /// `DefaultRecordBatch.RECORD_BATCH_OVERHEAD` and the most that a record's own fields take.
 const BATCH_OVERHEAD_BYTES: u64 = 61 + 21;
 
-/// Where a try put a batch. A term has one leader, so term and offset name a batch.
+/// Where a try put a batch. An epoch has one leader, so epoch and offset name a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Written {
     pub(super) topic: TopicId,

@@ -28,7 +28,7 @@ fn a_scan_that_nobody_reads_does_not_keep_the_store_from_coming_back() -> Result
         node.until_ready().await?;
         fill(&node).await?;
         let slow = begun(&node).await?;
-        let before = node.status().await?.live_generation;
+        let before = node.status().await?.fed_generation;
 
         node.pause()?;
         let paused = Instant::now();
@@ -38,7 +38,7 @@ fn a_scan_that_nobody_reads_does_not_keep_the_store_from_coming_back() -> Result
         }
         topic.put(Partition(0), b"while it was away", Some(b"2"))?;
         node.resume()?;
-        node.until("a rebuild", MINUTE, |status| status.live_generation > before).await?;
+        node.until("a rebuild", MINUTE, |status| status.fed_generation > before).await?;
         node.until_ready().await?;
         let stale = node.store().await?.with_level(Level::Stale);
         ensure!(stale.get("000000").await?.is_some(), "the copy answers");

@@ -42,7 +42,7 @@ async fn status_tells_everything_about_a_ready_store() {
     assert_eq!((status.phase(), status.exact), (Phase::Ready, true));
     assert_eq!(&status.topic_id[..], &one.log.topic().0);
     assert!(!status.cluster_id.is_empty() && status.stalls.is_empty() && status.restore.is_none());
-    assert!(status.generation.is_some() && status.generation == status.live_generation);
+    assert!(status.generation.is_some() && status.generation == status.fed_generation);
     assert!(status.confirmed_age_ms.is_some_and(|age| age < 60_000));
     assert_eq!((status.lag_records, status.partitions[0].log_end), (Some(0), 10));
     assert!(status.warnings.iter().any(|warning| warning.contains("replica")), "{status:?}");

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use outrigger_core::offset::Partition;
 use outrigger_tests::kafka::{Cluster, Topic, TopicSpec};
-use outrigger_tests::load::{Load, judge, rows};
 use outrigger_tests::node::Node;
+use outrigger_tests::writers::{Writers, judge, rows};
 use tempfile::TempDir;
 
 use super::{MINUTE, run};
@@ -30,7 +30,7 @@ fn what_was_acknowledged_survives_killed_nodes_wiped_disks_and_a_killed_broker()
         for node in &nodes {
             node.until_ready().await?;
         }
-        let load = Load::start(nodes.iter().map(Node::url).collect(), 40);
+        let writers = Writers::start(nodes.iter().map(Node::url).collect(), 40);
         written(&nodes[0], 100).await?;
 
         nodes[1].kill()?;
@@ -51,11 +51,11 @@ fn what_was_acknowledged_survives_killed_nodes_wiped_disks_and_a_killed_broker()
         topic.await_in_sync(P0, 3)?;
         compacted(&topic).await?;
 
-        let history = load.stop().await?;
+        let history = writers.stop().await?;
         for node in &nodes {
             node.until_ready().await?;
         }
-        ensure!(history.operations().len() > 300, "the load wrote");
+        ensure!(history.operations().len() > 300, "they wrote");
         judge(&nodes, &history).await
     })
 }

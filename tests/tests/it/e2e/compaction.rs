@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use outrigger_core::offset::Partition;
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::load::rows;
 use outrigger_tests::node::Node;
+use outrigger_tests::writers::rows;
 
 use super::{MINUTE, Place, durable, run};
 
@@ -25,7 +25,7 @@ async fn forgotten(place: &Place, away: impl FnOnce(&mut Node) -> Result<()>) ->
 }
 
 async fn rebuilt_without_it(node: &Node) -> Result<()> {
-    let generation = |status: &outrigger_client::StoreStatus| status.live_generation >= Some(2);
+    let generation = |status: &outrigger_client::StoreStatus| status.fed_generation >= Some(2);
     node.until("a rebuild", MINUTE, generation).await?;
     node.until_ready().await?;
     let rows = rows(node).await?;
@@ -74,7 +74,7 @@ fn a_node_down_for_a_whole_compaction_within_the_horizon_resumes() -> Result<()>
         tokio::task::block_in_place(|| place.topic.await_compacted(P0, old))?;
         node.start().await?;
         let status = node.until_ready().await?;
-        ensure!(status.live_generation == Some(1), "nothing was rebuilt");
+        ensure!(status.fed_generation == Some(1), "nothing was rebuilt");
         let rows = rows(&node).await?;
         ensure!(!rows.contains_key(&b"gone"[..]), "the tombstone was still there to be read");
         ensure!(rows[&b"overwritten"[..]].value == b"new");

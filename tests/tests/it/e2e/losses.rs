@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_tests::kafka::{Cluster, Topic, TopicSpec};
-use outrigger_tests::load::rows;
 use outrigger_tests::node::{Node, STORE};
+use outrigger_tests::writers::rows;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -48,7 +48,7 @@ impl Lossy {
     }
 
     async fn rebuilt_beside_the_old_copy(&self, because: &str) -> Result<()> {
-        let generation = |status: &outrigger_client::StoreStatus| status.live_generation >= Some(2);
+        let generation = |status: &outrigger_client::StoreStatus| status.fed_generation >= Some(2);
         self.node.until("a rebuild", MINUTE * 2, generation).await?;
         self.node.until_ready().await?;
         ensure!(kept(&self.node), "the old copy is kept");

@@ -9,8 +9,8 @@ use outrigger_client::proto::v1::{Phase, Reason, RestoreProgress};
 use outrigger_client::{Level, StoreStatus};
 use outrigger_core::offset::Partition;
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::load::rows;
 use outrigger_tests::node::Node;
+use outrigger_tests::writers::rows;
 
 use super::{MINUTE, Place, durable, run};
 

@@ -9,8 +9,8 @@ use outrigger_client::StoreStatus;
 use outrigger_client::proto::v1::{Digest, PeerTransfer, Phase, StallKind};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::load::rows;
 use outrigger_tests::node::{Node, STORE};
+use outrigger_tests::writers::rows;
 use serde_json::Value;
 
 use super::{MINUTE, Place, durable, has_stall, refused, run};

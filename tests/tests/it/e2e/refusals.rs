@@ -246,7 +246,7 @@ fn a_full_disk_is_named_and_nothing_is_lost() -> Result<()> {
         node.limit_files(None);
         node.start().await?;
         node.until_ready().await?;
-        ensure!(outrigger_tests::load::rows(&node).await?.len() == 80);
+        ensure!(outrigger_tests::writers::rows(&node).await?.len() == 80);
         Ok(())
     })
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use outrigger_client::proto::v1::Phase;
 use outrigger_tests::kafka::{Cluster, Topic, TopicSpec, Way};
-use outrigger_tests::load::{Load, Writes, judge};
 use outrigger_tests::node::{Node, free_port};
+use outrigger_tests::writers::{Writers, Writes, judge};
 use tempfile::TempDir;
 
 use super::{MINUTE, POLL, run};
@@ -80,7 +80,8 @@ fn a_renewed_certificate_is_taken_without_a_restart_and_one_that_ended_is_named(
         let renewed = Shown::ready(&cluster, &dir, "renewed").await?;
         let left = Shown::ready(&cluster, &dir, "left").await?;
         let ended = Instant::now() + LIFE;
-        let load = Load::start_paced(vec![renewed.node.url(); 4], 50, Duration::from_millis(5));
+        let writers =
+            Writers::start_paced(vec![renewed.node.url(); 4], 50, Duration::from_millis(5));
         until_metric(renewed.metrics, ENDS, |ends| ends > 0.0).await?;
 
         // Half of it is no pair, and it is not used.
@@ -90,7 +91,7 @@ fn a_renewed_certificate_is_taken_without_a_restart_and_one_that_ended_is_named(
         renewed.put("key.pem", &key)?;
         renewed.until_log("files of TLS for Kafka were renewed").await?;
         tokio::time::sleep_until(ended.into()).await;
-        let history = load.stop().await?;
+        let history = writers.stop().await?;
         let writes = Writes::of(&history);
         ensure!(writes.acknowledged > 500, "they went on: {writes:?}");
         ensure!((writes.did_not_happen, writes.unknown) == (0, 0), "nobody noticed: {writes:?}");

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_tests::kafka::{Isolation, Topic, TopicSpec};
-use outrigger_tests::load::rows;
 use outrigger_tests::node::{Node, STORE, binary};
+use outrigger_tests::writers::rows;
 
 use super::{MINUTE, Place, durable, refused, run};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::load::Load;
 use outrigger_tests::node::{Node, STORE, binary};
+use outrigger_tests::writers::Writers;
 use rocksdb::{BoundColumnFamily, DB, FlushOptions, Options, WriteOptions};
 
 use super::peers::SECRET;
@@ -46,14 +46,14 @@ fn copies_are_equal_at_one_position_while_writes_go_on() -> Result<()> {
         let empty = verify(&nodes.iter().collect::<Vec<_>>(), &[])?;
         ensure!(empty.status.code() == Some(0), "{}", text(&empty));
         let addresses: Vec<String> = nodes.iter().map(Node::url).collect();
-        let load = Load::start([&addresses[..], &addresses].concat(), 200);
+        let writers = Writers::start([&addresses[..], &addresses].concat(), 200);
         let position = |status: &outrigger_client::StoreStatus| {
             status.partitions.iter().map(|partition| partition.position).sum::<u64>()
         };
         for round in 1..=3 {
             let before = position(&nodes[0].status().await?);
             let more = |status: &_| position(status) > before + 100;
-            nodes[0].until("the load writes", MINUTE, more).await?;
+            nodes[0].until("they write", MINUTE, more).await?;
             let output = verify(&nodes.iter().collect::<Vec<_>>(), &[])?;
             let text = text(&output);
             ensure!(output.status.code() == Some(0), "round {round}: {text}");
@@ -62,7 +62,7 @@ fn copies_are_equal_at_one_position_while_writes_go_on() -> Result<()> {
         nodes[2].kill()?;
         let output = verify(&nodes.iter().collect::<Vec<_>>(), &[])?;
         ensure!(output.status.code() == Some(69), "a node is gone: {}", text(&output));
-        drop(load.stop().await?);
+        drop(writers.stop().await?);
         Ok(())
     })
 }

@@ -17,8 +17,8 @@ fn a_copy_with_more_files_than_may_be_open_is_named_and_kept() -> Result<()> {
         let spec = TopicSpec::store().partitions(PARTITIONS);
         let place = Place::new("descriptors", spec)?;
         let mut node = place.ready_node("one").await?;
-        let loaded = node.ask("load", &["--count", "5000"])?;
-        ensure!(loaded.status.success(), "{}", text(&loaded));
+        let filled = node.ask("fill", &["5000"])?;
+        ensure!(filled.status.success(), "{}", text(&filled));
         ensure!(node.stop()?.success(), "{}", node.log());
 
         node.limit_open_files(Some(OPEN_FILES_MAX));

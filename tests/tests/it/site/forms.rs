@@ -1,4 +1,4 @@
-//! What other tools export is loaded as it is, and what `scan` prints is loaded again.
+//! What other tools export is imported as it is, and what `scan` prints is imported again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,8 +6,8 @@ use std::process::Output;
 
 use anyhow::{Result, ensure};
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::load::rows;
 use outrigger_tests::node::Node;
+use outrigger_tests::writers::rows;
 
 use super::{Place, run, text};
 use crate::e2e::interop::kcat;
@@ -25,14 +25,14 @@ async fn values(node: &Node) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
     Ok(rows.into_iter().map(|(key, row)| (key, row.value)).collect())
 }
 
-fn load(node: &Node, name: &str, lines: &[u8], form: &[&str]) -> Result<Output> {
+fn import(node: &Node, name: &str, lines: &[u8], form: &[&str]) -> Result<Output> {
     let file = node.data().with_file_name(name);
     fs::write(&file, lines)?;
-    node.ask("load", &[&[file.to_str().expect("a path that is text")], form].concat())
+    node.ask("import", &[&[file.to_str().expect("a path that is text")], form].concat())
 }
 
 #[test]
-fn an_export_of_kcat_is_loaded_byte_for_byte() -> Result<()> {
+fn an_export_of_kcat_is_imported_byte_for_byte() -> Result<()> {
     run(async {
         let place = Place::new("export", TopicSpec::store())?;
         let node = place.ready_node("one").await?;
@@ -46,11 +46,11 @@ fn an_export_of_kcat_is_loaded_byte_for_byte() -> Result<()> {
 
         let other = Place::new("import", TopicSpec::store())?;
         let node = other.ready_node("one").await?;
-        let refused = load(&node, "escaped", &lines, &[])?;
+        let refused = import(&node, "escaped", &lines, &[])?;
         ensure!(refused.status.code() == Some(65), "{}", text(&refused));
         ensure!(text(&refused).contains("--raw"), "{}", text(&refused));
-        let loaded = load(&node, "raw", &lines, &["--raw"])?;
-        ensure!(loaded.status.success(), "{}", text(&loaded));
+        let imported = import(&node, "raw", &lines, &["--raw"])?;
+        ensure!(imported.status.success(), "{}", text(&imported));
         let found = values(&node).await?;
         let exported = EXPORTED.map(|(key, value)| (key.into(), value.into()));
         ensure!(found == BTreeMap::from(exported), "{found:?}");
@@ -66,11 +66,11 @@ fn what_an_editor_adds_is_told_and_what_might_be_no_escape_as_well() -> Result<(
         for (lines, told) in
             [(&b"a\t1\r\nb\t2\r\n"[..], "CR and LF"), (b"\xef\xbb\xbfa\t1\n", "byte order mark")]
         {
-            let refused = load(&node, "edited", lines, &[])?;
+            let refused = import(&node, "edited", lines, &[])?;
             ensure!(refused.status.code() == Some(65), "{}", text(&refused));
             ensure!(text(&refused).contains(told), "{}", text(&refused));
         }
-        let told = load(&node, "doubtful", b"a\t{\"x\":\"y\\nz\"}\nb\t2\n", &[])?;
+        let told = import(&node, "doubtful", b"a\t{\"x\":\"y\\nz\"}\nb\t2\n", &[])?;
         ensure!(told.status.success(), "{}", text(&told));
         ensure!(text(&told).contains("1 rows had a `\\`"), "{}", text(&told));
         Ok(())
@@ -78,7 +78,7 @@ fn what_an_editor_adds_is_told_and_what_might_be_no_escape_as_well() -> Result<(
 }
 
 #[test]
-fn what_scan_prints_in_a_form_is_loaded_in_it_to_the_same_rows() -> Result<()> {
+fn what_scan_prints_in_a_form_is_imported_in_it_to_the_same_rows() -> Result<()> {
     run(async {
         let from = Place::new("scanned", TopicSpec::store())?;
         let node = from.ready_node("one").await?;
@@ -93,7 +93,7 @@ fn what_scan_prints_in_a_form_is_loaded_in_it_to_the_same_rows() -> Result<()> {
         store.put("\u{feff}first", "").await?;
         let all = values(&node).await?;
         for form in [&[][..], &["--json"], &["--raw"]] {
-            let into = Place::new("loaded", TopicSpec::store())?;
+            let into = Place::new("imported", TopicSpec::store())?;
             let other = into.ready_node("one").await?;
             let scanned = node.ask("scan", form)?;
             if form == ["--raw"] {
@@ -102,8 +102,8 @@ fn what_scan_prints_in_a_form_is_loaded_in_it_to_the_same_rows() -> Result<()> {
             } else {
                 ensure!(scanned.status.success(), "{}", text(&scanned));
             }
-            let loaded = load(&other, "scanned", &scanned.stdout, form)?;
-            ensure!(loaded.status.success(), "{}", text(&loaded));
+            let imported = import(&other, "scanned", &scanned.stdout, form)?;
+            ensure!(imported.status.success(), "{}", text(&imported));
             let found = values(&other).await?;
             if form == ["--raw"] {
                 ensure!(!found.is_empty() && all.iter().take(found.len()).eq(&found), "{found:?}");

@@ -8,7 +8,7 @@ use outrigger_tests::node::STORE;
 
 use super::{MINUTE, Place, run, text};
 
-const LOAD: [&str; 6] = ["--count", "10000", "--value-bytes", "1000", "--store", STORE];
+const ROWS: [&str; 5] = ["10000", "--value-bytes", "1000", "--store", STORE];
 
 fn incompressible(bytes: usize) -> Vec<u8> {
     let mut state = 1_u64;
@@ -28,9 +28,9 @@ fn small_records_are_acknowledged_whatever_the_topic_takes() -> Result<()> {
             let spec = TopicSpec::store().set("max.message.bytes", limit);
             let place = Place::new(&format!("limit-{limit}"), spec)?;
             let node = place.ready_node("one").await?;
-            let loaded = node.ask("load", &LOAD)?;
-            ensure!(loaded.status.success(), "{limit}: {}", text(&loaded));
-            ensure!(text(&loaded).contains("10000 writes acknowledged"), "{}", text(&loaded));
+            let filled = node.ask("fill", &ROWS)?;
+            ensure!(filled.status.success(), "{limit}: {}", text(&filled));
+            ensure!(text(&filled).contains("10000 writes acknowledged"), "{}", text(&filled));
 
             let too_large = incompressible(limit.parse::<usize>()? + 1);
             let refused = node.store().await?.put("large", too_large).await;
@@ -48,17 +48,17 @@ fn a_limit_that_is_lowered_under_a_running_node_is_kept_to_after_one_refusal() -
     run(async {
         let mut place = Place::new("limit-lowered", TopicSpec::store())?;
         let node = place.ready_node("one").await?;
-        let loaded = node.ask("load", &LOAD)?;
-        ensure!(loaded.status.success(), "{}", text(&loaded));
+        let filled = node.ask("fill", &ROWS)?;
+        ensure!(filled.status.success(), "{}", text(&filled));
         for limit in ["65536", "1048588", "32768"] {
             place.topic.alter("max.message.bytes", limit)?;
             let deadline = Instant::now() + MINUTE;
             loop {
-                let loaded = node.ask("load", &LOAD)?;
-                if loaded.status.success() {
+                let filled = node.ask("fill", &ROWS)?;
+                if filled.status.success() {
                     break;
                 }
-                let told = text(&loaded);
+                let told = text(&filled);
                 ensure!(told.contains("MSG_SIZE_TOO_LARGE"), "{limit}: {told}");
                 ensure!(Instant::now() < deadline, "{limit}: {told}");
             }

@@ -100,9 +100,10 @@ impl Beside {
         let writer = tokio::spawn(async move {
             let (mut written, mut failed) = (0, Vec::new());
             while !stopped.load(Ordering::Relaxed) {
+                let began = Instant::now();
                 match store.put(format!("key {}", written % 100), "value").await {
                     Ok(_) => written += 1,
-                    Err(error) => failed.push(error.to_string()),
+                    Err(error) => failed.push(format!("after {:?}: {error:?}", began.elapsed())),
                 }
                 tokio::time::sleep(PAUSE).await;
             }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result, ensure};
 use outrigger_client::StoreStatus;
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::load::rows;
+use outrigger_tests::writers::rows;
 
 use super::{MINUTE, Place, run, text};
 use crate::e2e::interop::kcat;

@@ -45,9 +45,9 @@ fn a_short_retention_that_is_taken_costs_no_copy_while_the_node_keeps_up() -> Re
     run(async {
         let place = Place::new("retention-short", retention("4000"))?;
         let node = place.ready_node("one").await?;
-        let loads = ["--count", "100", "--rate", "10", "--store", STORE];
-        let loaded = node.ask("load", &loads)?;
-        ensure!(loaded.status.success(), "{}", text(&loaded));
+        let rows = ["100", "--rate", "10", "--store", STORE];
+        let filled = node.ask("fill", &rows)?;
+        ensure!(filled.status.success(), "{}", text(&filled));
         until_confirmed(&node, 10).await?;
         ensure!(!node.log().contains("past the tombstone horizon"), "{}", node.log());
         Ok(())

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use outrigger_client::{Level, Store};
 use outrigger_core::offset::Partition;
 use outrigger_tests::kafka::{Topic, TopicSpec, Transaction};
-use outrigger_tests::load::rows;
+use outrigger_tests::writers::rows;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;

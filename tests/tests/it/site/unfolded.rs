@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use outrigger_client::proto::v1::{Phase, StallKind};
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::load::rows;
+use outrigger_tests::writers::rows;
 
 use super::{MINUTE, Place, run, text};
 use crate::e2e::has_stall;

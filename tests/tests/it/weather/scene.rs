@@ -7,9 +7,9 @@ use outrigger_client::{Client, Store};
 use outrigger_client::{StoreStatus, proto::v1::Phase};
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_tests::kafka::{Cluster, Topic, TopicSpec};
-use outrigger_tests::load::{self, Load, Writes};
 use outrigger_tests::node::{Node, STORE};
 use outrigger_tests::weather::{Proxy, Weather};
+use outrigger_tests::writers::{self, Writers, Writes};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
@@ -68,7 +68,7 @@ pub(super) async fn play(
     let mut scene = Scene::begin(cluster, place).await?;
     let ways = scene.ways_of_callers();
     let steady = Client::connect(&ways[1]).await?.store(STORE).with_write_deadline(ANSWER_MAX);
-    let load = Load::start_paced(ways, KEYS, PAUSE);
+    let writers = Writers::start_paced(ways, KEYS, PAUSE);
     steady.put("steady", "before").await?;
 
     let began = Instant::now();
@@ -79,7 +79,7 @@ pub(super) async fn play(
     outcome?;
     let back = scene.come_back(&steady).await?;
 
-    let history = load.stop().await?;
+    let history = writers.stop().await?;
     let writes = Writes::of(&history);
     eprintln!(
         "{:<40} {place:?}: lasted {lasted:.1?}, back after {back:.1?}; {} acknowledged, {} did not happen, {} unknown, \
@@ -91,9 +91,12 @@ pub(super) async fn play(
         writes.longest,
     );
     scene.at_the_end().await?;
-    load::judge(&scene.nodes, &history).await?;
-    let folded = block_in_place(|| load::fold(&scene.topic))?;
-    ensure!(load::rows(&scene.nodes[0]).await? == folded, "the copies are not what the log says");
+    writers::judge(&scene.nodes, &history).await?;
+    let folded = block_in_place(|| writers::fold(&scene.topic))?;
+    ensure!(
+        writers::rows(&scene.nodes[0]).await? == folded,
+        "the copies are not what the log says"
+    );
     ensure!(writes.acknowledged > 0, "somebody wrote");
     Ok(())
 }
@@ -102,7 +105,7 @@ impl<'a> Scene<'a> {
     /// Starts all nodes, and waits until they are READY in clear weather.
     async fn begin(cluster: &'a Cluster, place: Place) -> Result<Scene<'a>> {
         let topic = cluster.topic("weather", TopicSpec::store().partitions(PARTITIONS))?;
-        block_in_place(|| load::fill(&topic, RECORDS, VALUE_BYTES))?;
+        block_in_place(|| writers::fill(&topic, RECORDS, VALUE_BYTES))?;
         let directory = TempDir::new()?;
         let secret = directory.path().join("secret");
         std::fs::write(&secret, "of-all-nodes-of-the-test")?;

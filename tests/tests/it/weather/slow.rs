@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use outrigger_client::StoreStatus;
 use outrigger_tests::kafka::{Cluster, TopicSpec};
-use outrigger_tests::load::fill;
 use outrigger_tests::node::Node;
 use outrigger_tests::weather::Weather;
+use outrigger_tests::writers::fill;
 use tempfile::TempDir;
 
 const BYTES_PER_SECOND: u32 = 350_000;

@@ -95,7 +95,7 @@ impl Awaits {
             Need::Positions(wanted) => {
                 let all =
                     gate.positions.iter().zip(wanted).all(|(applied, wanted)| applied >= wanted);
-                (gate.live && gate.exact && all).then(|| Ok(Some(wanted.clone())))
+                (gate.fed && gate.exact && all).then(|| Ok(Some(wanted.clone())))
             }
             Need::Token(token) => match gate.check_token(token) {
                 Err(rejection) => Some(Err(rejection)),

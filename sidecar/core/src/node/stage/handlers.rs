@@ -54,7 +54,7 @@ impl From<Stays> for Next {
 
 /// What readers see of the copy that the log is applied to.
 pub(in crate::node) struct Shown {
-    pub(in crate::node) live: bool,
+    pub(in crate::node) fed: bool,
     pub(in crate::node) exact: bool,
     /// Of the topic whose copy is served; none: of the topic that the log told of.
     pub(in crate::node) topic: Option<TopicId>,
@@ -67,7 +67,7 @@ impl Shown {
     /// While there is none: what the last one knew, for the tokens of those who read it.
     pub(in crate::node) fn last(gate: &Gate) -> Shown {
         Shown {
-            live: false,
+            fed: false,
             exact: false,
             topic: None,
             positions: gate.positions.clone(),

@@ -37,7 +37,7 @@ impl Driven {
         self.pass(Limits::PRODUCTION.retry_max);
         self.done(StoreCallKind::Close);
         self.opens();
-        if self.node.status().live == Some(G1) {
+        if self.node.status().fed == Some(G1) {
             self.log(LogEvent::Assigned { partition: P0 });
         }
         self.node.status().progress.expect("the copy was decided on").cause

@@ -212,7 +212,7 @@ fn a_copy_answers_stale_reads_while_only_a_deposed_leader_answers() {
     assert_eq!(stalls.iter().map(|stall| stall.kind).collect::<Vec<_>>(), [StallKind::StaleLeader]);
     let gate = driven.node.gate();
     assert_eq!((&gate.phase, gate.generation), (&Phase::Opening, Some(G1)));
-    assert!(!gate.live, "it is not known to be exact");
+    assert!(!gate.fed, "it is not known to be exact");
 }
 
 /// Asked before the copy was closed, those ends may lie below what it holds: no proof of a loss.

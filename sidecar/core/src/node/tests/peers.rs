@@ -134,7 +134,7 @@ fn what_a_peer_gave_is_adopted_and_then_judged_like_anything_on_disk() {
     assert_eq!(driven.node.shared.phase, Phase::Restoring(Cause::Unfinished));
     assert_eq!(driven.node.gate().generation, Some(G1), "it answers STALE reads");
     let status = driven.node.status();
-    assert_eq!((status.live, status.partitions[0].target), (Some(G3), Offset(120)));
+    assert_eq!((status.fed, status.partitions[0].target), (Some(G3), Offset(120)));
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Handlers for Reading {
             false => chains().cloned().collect::<Arc<[_]>>(),
         };
         Shown {
-            live: self.usage == Usage::Active,
+            fed: self.usage == Usage::Active,
             exact: self.exact(),
             topic: None,
             positions: applied().map(|lineage| lineage.position).collect(),

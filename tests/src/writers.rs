@@ -17,19 +17,19 @@ use crate::node::{Node, STORE};
 
 /// Tasks that write until they are stopped: puts and deletes of few keys, so that most are overwritten.
 /// Now and then they read, their own keys and the others', in sessions.
-pub struct Load {
+pub struct Writers {
     writers: Vec<JoinHandle<History>>,
     stop: Arc<AtomicBool>,
 }
 
-impl Load {
+impl Writers {
     /// Starts one writer per address; each has keys of its own.
-    pub fn start(addresses: Vec<String>, keys: u64) -> Load {
-        Load::start_paced(addresses, keys, Duration::ZERO)
+    pub fn start(addresses: Vec<String>, keys: u64) -> Writers {
+        Writers::start_paced(addresses, keys, Duration::ZERO)
     }
 
     /// The same with a pause after each write.
-    pub fn start_paced(addresses: Vec<String>, keys: u64, pause: Duration) -> Load {
+    pub fn start_paced(addresses: Vec<String>, keys: u64, pause: Duration) -> Writers {
         let stop = Arc::new(AtomicBool::new(false));
         let (writers, began) = (addresses.len(), Instant::now());
         let start = |(number, address)| {
@@ -38,7 +38,7 @@ impl Load {
             tokio::spawn(writer.run(Arc::clone(&stop)))
         };
         let writers = addresses.into_iter().enumerate().map(start).collect();
-        Load { writers, stop }
+        Writers { writers, stop }
     }
 
     /// Stops all of them. Returns what they were told.

@@ -1,10 +1,10 @@
-//! What became of the writes of a load, and the bar that shows it.
+//! What became of the writes, and the bar that shows it.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use outrigger_client::{Error as CallError, Pending, Revision};
 use tokio::sync::mpsc;
 
-use crate::cli::failure::{Failure, LoadFailure};
+use crate::cli::failure::{Failure, SendFailure};
 
 /// Answers between two changes of the bar: it costs more than an answer does.
 const BAR_STEP: u64 = 256;
@@ -56,7 +56,7 @@ impl Answers {
         let Answers { not_written, unknown, first_failure, .. } = self;
         match first_failure {
             None => Ok(()),
-            Some(first) => Err(Failure::Load(LoadFailure { not_written, unknown, first })),
+            Some(first) => Err(Failure::Send(SendFailure { not_written, unknown, first })),
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
 use crate::cli::failure::Failure;
 use crate::cli::form::Form;
+use crate::cli::send::Source;
 use crate::workload::Change;
 
 /// Bytes of the longest line: the largest row that a node accepts, each byte escaped by six of JSON (`\u00NN`).
@@ -43,7 +44,22 @@ impl Lines {
         self.escaped
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Change>, Failure> {
+    fn bad(&self, fault: &str) -> Failure {
+        Failure::BadInput(format!(
+            "line {} of {} is not a row: {fault}; nothing from this line on was written",
+            self.number,
+            self.name.display()
+        ))
+    }
+}
+
+impl Source for Lines {
+    /// A file does not tell how many rows it has.
+    fn writes(&self) -> Option<u64> {
+        None
+    }
+
+    async fn next(&mut self) -> Result<Option<Change>, Failure> {
         let mut line = Vec::new();
         let read = (&mut self.input).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await;
         read.map_err(|error| Failure::Input { what: self.name.display().to_string(), error })?;
@@ -59,14 +75,6 @@ impl Lines {
         let row = self.form.read(&line, self.number == 1).map_err(|fault| self.bad(&fault))?;
         self.escaped += u64::from(row.had_escapes);
         Ok(Some(row.change))
-    }
-
-    fn bad(&self, fault: &str) -> Failure {
-        Failure::BadInput(format!(
-            "line {} of {} is not a row: {fault}; nothing from this line on was written",
-            self.number,
-            self.name.display()
-        ))
     }
 }
 

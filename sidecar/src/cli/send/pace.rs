@@ -1,4 +1,4 @@
-//! A rate kept over the whole load: a pause that came late is made up for.
+//! A rate kept from the first write to the last: a pause that came late is made up for.
 
 use std::time::Duration;
 

@@ -11,8 +11,8 @@ use super::report::Report;
 use crate::dev::cluster::NodeNumber;
 use crate::workload::{Change, Mix, Workload};
 
-/// A load under way, in tasks of its own. Every write must be acknowledged: nothing here may fail.
-pub(super) struct Load {
+/// Writes under way, in tasks of their own. Every one must be acknowledged: nothing here may fail.
+pub(super) struct Writes {
     writes: u64,
     /// How many writes may be sent: what they must not outrun happens before more are allowed.
     allowed: watch::Sender<u64>,
@@ -33,8 +33,8 @@ const TELL_EVERY: u64 = 64;
 /// One seed for all: equal demos write equal things.
 const SEED: u64 = 1;
 
-impl Load {
-    pub(super) fn start(stores: Vec<(NodeNumber, Store)>, mix: Mix) -> Load {
+impl Writes {
+    pub(super) fn start(stores: Vec<(NodeNumber, Store)>, mix: Mix) -> Writes {
         let (allowed, allowance) = watch::channel(0);
         let (teller, acknowledged) = watch::channel(0);
         let task = tokio::spawn(async move {
@@ -44,7 +44,7 @@ impl Load {
             let reference = folded?;
             sending.map(|()| reference)
         });
-        Load { writes: mix.writes(), allowed, acknowledged, task }
+        Writes { writes: mix.writes(), allowed, acknowledged, task }
     }
 
     /// Lets so many writes be sent, in all.
@@ -56,7 +56,7 @@ impl Load {
         *self.acknowledged.borrow()
     }
 
-    /// Shows how far it is until so many writes are acknowledged; fails when the load does.
+    /// Shows how far it is until so many writes are acknowledged; fails when one of them does.
     pub(super) async fn reached(&mut self, writes: u64, report: &Report) -> Result<(), DemoError> {
         let meter = report.meter();
         while self.acknowledged() < writes {
@@ -64,7 +64,7 @@ impl Load {
             let text = format!("{} of {} writes acknowledged", HumanCount(done), HumanCount(of));
             meter.show(done, of, &text);
             if self.acknowledged.changed().await.is_err() {
-                // The load has ended: all of it is acknowledged, or it failed.
+                // They have ended: all are acknowledged, or one failed.
                 return match self.acknowledged() < writes {
                     true => Err(failure(&mut self.task).await),
                     false => Ok(()),
@@ -78,13 +78,13 @@ impl Load {
     pub(super) async fn finish(mut self, report: &Report) -> Result<Reference, DemoError> {
         self.allow(self.writes);
         self.reached(self.writes, report).await?;
-        self.task.await.expect("the load does not panic")
+        self.task.await.expect("the writes do not panic")
     }
 }
 
 async fn failure(task: &mut JoinHandle<Result<Reference, DemoError>>) -> DemoError {
-    let outcome = task.await.expect("the load does not panic");
-    outcome.expect_err("a load that stops early has failed")
+    let outcome = task.await.expect("the writes do not panic");
+    outcome.expect_err("writes that stop early have failed")
 }
 
 /// Sends the writes through each of the stores in turn.
