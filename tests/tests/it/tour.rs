@@ -1,6 +1,8 @@
 //! What the pages of `docs/deploy` tell a reader to do works as it stands there, from top to bottom.
 
+use std::fs::{File, read_to_string};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use outrigger_core::offset::Partition;
@@ -17,6 +19,12 @@ const RIGHTS: [&str; 4] = ["Read", "Write", "Describe", "DescribeConfigs"];
 
 /// Ends what the script has started, whatever became of it.
 const BEGINNING: &str = "set -euo pipefail\ntrap 'kill $(jobs -p) 2> /dev/null; wait' EXIT\n";
+
+/// The first line of the rehearsal without a topic, and what waits there until it is deleted.
+const LOST: &str = "outrigger get greeting --server $two --level stale\n";
+const LOSE: &str = "touch lose\nuntil [[ -e lost ]]; do sleep 0.1; done\n";
+
+const POLL: Duration = Duration::from_millis(50);
 
 /// All lines that a page has to paste, one after the other.
 fn pasted(page: &str) -> String {
@@ -70,6 +78,7 @@ fn three_nodes_behind_tls_are_begun_upgraded_saved_and_brought_back() -> Result<
     for port in ["7401", "7411", "7421"] {
         ports += &format!("{port}) echo {} ;; ", free_port()?);
     }
+    replace(LOST, &format!("{LOSE}{LOST}"))?;
     let script = format!("{BEGINNING}port() {{ case $1 in {ports}esac; }}\n{script}");
     let dir = TempDir::new()?;
     let binary = binary();
@@ -77,15 +86,26 @@ fn three_nodes_behind_tls_are_begun_upgraded_saved_and_brought_back() -> Result<
     let path = format!("{path}:{}", std::env::var("PATH")?);
     let mut bash = Command::new("timeout");
     bash.args(["--kill-after=10", SECONDS_MAX, "bash", "-c", &script]).env("PATH", path);
-    let output = bash.current_dir(dir.path()).stdin(Stdio::null()).output();
-    let output = output.context("starting bash")?;
-    let (out, log) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let nodes = ["one", "two", "three"].map(|node| {
-        std::fs::read_to_string(dir.path().join(format!("{node}.log"))).unwrap_or_default()
-    });
-    ensure!(output.status.success(), "{}\n{out}\n{log}\n{}", output.status, nodes.join("\n"));
-    ensure!(out.matches("hello").count() == 3, "{out}\n{log}");
+    let said = |name: &str| dir.path().join(name);
+    bash.stdout(File::create(said("out"))?).stderr(File::create(said("errors"))?);
+    bash.current_dir(dir.path()).stdin(Stdio::null());
+    let mut bash = bash.spawn().context("starting bash")?;
+    let status = loop {
+        if let Some(status) = bash.try_wait()? {
+            break status;
+        }
+        if said("lose").exists() && !said("lost").exists() {
+            first.delete()?;
+            File::create(said("lost"))?;
+        }
+        std::thread::sleep(POLL);
+    };
+    let (out, log) = (read_to_string(said("out"))?, read_to_string(said("errors"))?);
+    let nodes = ["one", "two", "three"]
+        .map(|node| read_to_string(said(&format!("{node}.log"))).unwrap_or_default());
+    ensure!(status.success(), "{status}\n{out}\n{log}\n{}", nodes.join("\n"));
+    ensure!(said("lost").exists(), "the topic was not deleted");
+    ensure!(out.matches("hello").count() == 4, "{out}\n{log}");
     ensure!(out.matches("refused, as it has to be").count() == 2, "{out}\n{log}");
     ensure!(out.matches("equal").count() >= 3, "{out}\n{log}");
     // Nothing of it needed the topic of before any more.
