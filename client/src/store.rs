@@ -151,7 +151,7 @@ impl Store {
     ) -> Result<Revision, Error> {
         let (key, value) = payload(key.as_ref(), value.as_ref())?;
         // The node honours the call's deadline.
-        let request = PutRequest { store: self.name.clone(), key, value, wait_ms_max: None };
+        let request = PutRequest { store: self.name.clone(), key, value, ..PutRequest::default() };
         let request = with_deadline(request, self.write_deadline);
         let mut rows = self.client.rows();
         let answer = client::answer(Effect::Write, self.write_deadline, rows.put(request)).await?;
@@ -165,7 +165,7 @@ impl Store {
     /// Those of [`Store::put`].
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Revision, Error> {
         let key = payload_key(key.as_ref())?;
-        let request = DeleteRequest { store: self.name.clone(), key, wait_ms_max: None };
+        let request = DeleteRequest { store: self.name.clone(), key, ..DeleteRequest::default() };
         let request = with_deadline(request, self.write_deadline);
         let mut rows = self.client.rows();
         let call = rows.delete(request);

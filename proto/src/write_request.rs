@@ -5,7 +5,7 @@
 
 use prost::DecodeError;
 use prost::bytes::{Buf, BufMut};
-use prost::encoding::{DecodeContext, WireType, message, skip_field, string, uint64};
+use prost::encoding::{DecodeContext, WireType, int32, message, skip_field, string, uint64};
 
 use crate::limits::ITEMS_MAX;
 use crate::v1::WriteItem;
@@ -19,11 +19,14 @@ pub struct WriteRequest {
     pub items: Vec<WriteItem>,
     /// How long each of them waits for the log at most, in milliseconds; as in a `PutRequest`.
     pub wait_ms_max: Option<u64>,
+    /// When they are answered: an [`Ack`](crate::v1::Ack); as in a `PutRequest`.
+    pub ack: i32,
 }
 
 const STORE: u32 = 1;
 const ITEMS: u32 = 2;
 const WAIT_MS_MAX: u32 = 3;
+const ACK: u32 = 4;
 
 impl prost::Message for WriteRequest {
     fn encode_raw(&self, buffer: &mut impl BufMut) {
@@ -33,6 +36,9 @@ impl prost::Message for WriteRequest {
         message::encode_repeated(ITEMS, &self.items, buffer);
         if let Some(wait_ms_max) = &self.wait_ms_max {
             uint64::encode(WAIT_MS_MAX, wait_ms_max, buffer);
+        }
+        if self.ack != 0 {
+            int32::encode(ACK, &self.ack, buffer);
         }
     }
 
@@ -55,6 +61,7 @@ impl prost::Message for WriteRequest {
                 let wait_ms_max = self.wait_ms_max.get_or_insert_default();
                 uint64::merge(wire_type, wait_ms_max, buffer, context)
             }
+            ACK => int32::merge(wire_type, &mut self.ack, buffer, context),
             unknown => skip_field(wire_type, unknown, buffer, context),
         }
     }
@@ -66,7 +73,11 @@ impl prost::Message for WriteRequest {
         };
         let wait =
             self.wait_ms_max.as_ref().map_or(0, |wait| uint64::encoded_len(WAIT_MS_MAX, wait));
-        store + message::encoded_len_repeated(ITEMS, &self.items) + wait
+        let ack = match self.ack {
+            0 => 0,
+            ack => int32::encoded_len(ACK, &ack),
+        };
+        store + message::encoded_len_repeated(ITEMS, &self.items) + wait + ack
     }
 
     fn clear(&mut self) {
@@ -83,7 +94,8 @@ mod tests {
 
     fn request(items: usize) -> WriteRequest {
         let item = WriteItem { key: "k".into(), action: Some(Action::Put("v".into())) };
-        WriteRequest { store: "notes".to_owned(), items: vec![item; items], wait_ms_max: None }
+        let items = vec![item; items];
+        WriteRequest { store: "notes".to_owned(), items, ..WriteRequest::default() }
     }
 
     #[test]
@@ -94,9 +106,10 @@ mod tests {
         assert_eq!(request(1).encoded_len(), expected.len());
         let later = [expected, b"\x78\x07"].concat();
         assert_eq!(WriteRequest::decode(&later[..]).expect("an unknown field"), request(1));
-        let waits = WriteRequest { wait_ms_max: Some(300), ..request(1) };
+        let ack = crate::v1::Ack::Applied.into();
+        let waits = WriteRequest { wait_ms_max: Some(300), ack, ..request(1) };
         let encoded = waits.encode_to_vec();
-        assert_eq!(encoded, [expected, b"\x18\xac\x02"].concat());
+        assert_eq!(encoded, [expected, b"\x18\xac\x02\x20\x02"].concat());
         assert_eq!(encoded.len(), waits.encoded_len());
         assert_eq!(WriteRequest::decode(&encoded[..]).expect("its own"), waits);
         assert_eq!(WriteRequest::decode(&b""[..]).expect("nothing"), WriteRequest::default());

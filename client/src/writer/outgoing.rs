@@ -33,7 +33,12 @@ impl Stream for Outgoing {
         let items = ready!(self.ledger.poll_batch(cx));
         Poll::Ready(items.map(|items| {
             let store = self.store.take().unwrap_or_default();
-            WriteRequest { store, items, wait_ms_max: Some(self.wait_ms_max) }
+            WriteRequest {
+                store,
+                items,
+                wait_ms_max: Some(self.wait_ms_max),
+                ..WriteRequest::default()
+            }
         }))
     }
 }

@@ -1,5 +1,6 @@
 """Outrigger from a plain generated stub: nothing but grpcio. How to run it: ../README.md."""
 
+import collections
 import sys
 
 import grpc
@@ -8,8 +9,39 @@ from outrigger.v1 import outrigger_pb2 as pb
 from outrigger.v1 import outrigger_pb2_grpc as rpc
 
 
+NAME = "outrigger-token-bin"
+DETAILS = "method timeout metadata credentials wait_for_ready compression"
+
+
+class Session(grpc.UnaryUnaryClientInterceptor):
+    """Calls made one after the other read what they wrote, and never an older state, on whatever node."""
+
+    Details = type("Details", (collections.namedtuple("Details", DETAILS), grpc.ClientCallDetails), {})
+
+    def __init__(self):
+        self.token = b""
+
+    def intercept_unary_unary(self, continuation, details, request):
+        fields = {name: getattr(details, name, None) for name in DETAILS.split()}
+        fields["metadata"] = [*(details.metadata or ()), (NAME, self.token)]
+        call = continuation(self.Details(**fields), request)
+        self.token = dict(call.initial_metadata() or ()).get(NAME, self.token)
+        return call
+
+
 def main(address):
-    store = rpc.StoreStub(grpc.insecure_channel(address))
+    channel = grpc.insecure_channel(address)
+
+    # With an interceptor nobody has to think of tokens.
+    notes = rpc.StoreStub(grpc.intercept_channel(channel, Session()))
+    for number in range(100):
+        notes.Put(pb.PutRequest(key=b"count", value=b"%d" % number), timeout=5)
+        found = notes.Get(pb.GetRequest(key=b"count"), timeout=5).found
+        assert found.value == b"%d" % number, found
+    print("count:", found.value.decode())
+
+    # Without one, each token is passed on by hand.
+    store = rpc.StoreStub(channel)
 
     # A write is answered when the log has it, which is before this node has read it back. Its token says what a read
     # must include, on this node or any other.

@@ -126,7 +126,7 @@ impl FakeNode {
         for item in request.items {
             replies.push(self.reply(item).await?);
         }
-        Ok(WriteResponse { replies, token: Some(self.state().token()) })
+        Ok(WriteResponse { replies, token: Some(self.state().token()), ..WriteResponse::default() })
     }
 }
 
@@ -173,7 +173,11 @@ impl Store for FakeNode {
         let PutRequest { key, value, .. } = request.into_inner();
         self.state().written.push(key.clone());
         let (revision, token) = FakeNode::write(self, key, Some(value)).await?;
-        Ok(Response::new(PutResponse { revision: Some(revision), token: Some(token) }))
+        Ok(Response::new(PutResponse {
+            revision: Some(revision),
+            token: Some(token),
+            applied: false,
+        }))
     }
 
     async fn delete(
@@ -183,7 +187,11 @@ impl Store for FakeNode {
         let key = request.into_inner().key;
         self.state().written.push(key.clone());
         let (revision, token) = FakeNode::write(self, key, None).await?;
-        Ok(Response::new(DeleteResponse { revision: Some(revision), token: Some(token) }))
+        Ok(Response::new(DeleteResponse {
+            revision: Some(revision),
+            token: Some(token),
+            applied: false,
+        }))
     }
 
     async fn scan(

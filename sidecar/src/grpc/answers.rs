@@ -19,6 +19,8 @@ pub(super) enum Part<T> {
 
 pub(super) struct Answers<T> {
     parts: mpsc::Receiver<Part<T>>,
+    /// It was looked at, and is not sent yet.
+    first: Option<Part<T>>,
     ending: CancellationToken,
     over: bool,
 }
@@ -30,7 +32,20 @@ impl<T> Answers<T> {
         ending: &CancellationToken,
     ) -> (mpsc::Sender<Part<T>>, Answers<T>) {
         let (sender, parts) = mpsc::channel(ahead);
-        (sender, Answers { parts, ending: ending.clone(), over: false })
+        (sender, Answers { parts, first: None, ending: ending.clone(), over: false })
+    }
+
+    /// Waits for the first part, before anything was taken.
+    pub(super) async fn await_first(&mut self) {
+        self.first = self.parts.recv().await;
+    }
+
+    /// Returns the message that was waited for; none: the call has failed, or has no answers.
+    pub(super) fn first(&self) -> Option<&T> {
+        match &self.first {
+            Some(Part::Message(message)) => Some(message),
+            Some(Part::Last(_)) | None => None,
+        }
     }
 
     fn broken_off(&self) -> ErrorDetail {
@@ -43,14 +58,18 @@ impl<T> Answers<T> {
     }
 }
 
-impl<T> Stream for Answers<T> {
+impl<T: Unpin> Stream for Answers<T> {
     type Item = Result<T, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.over {
             return Poll::Ready(None);
         }
-        let last = match ready!(self.parts.poll_recv(context)) {
+        let next = match self.first.take() {
+            None => ready!(self.parts.poll_recv(context)),
+            first => first,
+        };
+        let last = match next {
             Some(Part::Message(message)) => return Poll::Ready(Some(Ok(message))),
             Some(Part::Last(last)) => last,
             None => Err(Status::from(self.broken_off())),

@@ -211,6 +211,18 @@ pub(super) fn write_wait(
     }
 }
 
+/// Whether a write is answered when this node's copy has it, and not already when the log does.
+pub(super) fn waits_for_the_copy(ack: i32) -> Result<bool, ErrorDetail> {
+    match v1::Ack::try_from(ack) {
+        Ok(v1::Ack::Unspecified | v1::Ack::Log) => Ok(false),
+        Ok(v1::Ack::Applied) => Ok(true),
+        Err(_) => {
+            let message = format!("ack {ack} is not known to this node");
+            Err(error::invalid_request(message, "use a value of outrigger.v1, or a newer node"))
+        }
+    }
+}
+
 pub(super) fn change(item: WriteItem, limits: &Limits) -> Result<Change, ErrorDetail> {
     match item.action {
         Some(Action::Put(value)) => put(item.key, value, limits),

@@ -21,6 +21,7 @@ use prost::Message;
 
 use super::convert;
 use super::deadline::CallDeadline;
+use super::write::Patience;
 use crate::mutation::{mutated, mutations};
 
 const TOPIC: TopicId = TopicId([7; 16]);
@@ -146,8 +147,8 @@ fn judge_item(item: WriteItem) {
     }
 }
 
-fn judge_wait(wait_ms_max: Option<u64>) {
-    if let Err(detail) = convert::write_wait(wait_ms_max, CallDeadline::NONE) {
+fn judge_patience(ack: i32, wait_ms_max: Option<u64>) {
+    if let Err(detail) = Patience::of(ack, wait_ms_max, CallDeadline::NONE) {
         assert_clear(&detail);
     }
 }
@@ -158,19 +159,19 @@ fn judge_bytes(bytes: &[u8]) {
         judge_read(read);
     }
     ScanRequest::decode(bytes).into_iter().for_each(judge_scan);
-    if let Ok(PutRequest { key, value, wait_ms_max, .. }) = PutRequest::decode(bytes) {
+    if let Ok(PutRequest { key, value, wait_ms_max, ack, .. }) = PutRequest::decode(bytes) {
         judge_item(WriteItem { key, action: Some(Action::Put(value)) });
-        judge_wait(wait_ms_max);
+        judge_patience(ack, wait_ms_max);
     }
-    if let Ok(DeleteRequest { key, wait_ms_max, .. }) = DeleteRequest::decode(bytes) {
+    if let Ok(DeleteRequest { key, wait_ms_max, ack, .. }) = DeleteRequest::decode(bytes) {
         judge_item(WriteItem { key, action: Some(Action::Delete(v1::Tombstone {})) });
-        judge_wait(wait_ms_max);
+        judge_patience(ack, wait_ms_max);
     }
-    if let Ok(WriteRequest { items, wait_ms_max, .. }) = WriteRequest::decode(bytes) {
+    if let Ok(WriteRequest { items, wait_ms_max, ack, .. }) = WriteRequest::decode(bytes) {
         for item in items {
             judge_item(item);
         }
-        judge_wait(wait_ms_max);
+        judge_patience(ack, wait_ms_max);
     }
     if let Ok(VerifyRequest { ask: Some(ask) }) = VerifyRequest::decode(bytes) {
         match ask {
@@ -189,14 +190,15 @@ proptest! {
     #[test]
     fn a_request_is_refused_by_name_or_is_what_was_said(
         read in reads(), keys in keys(), large_rows in prop_oneof![0..4_i32, any::<i32>()],
-        key in bytes(), value in bytes(), wait_ms_max: Option<u64>, mutations in mutations(),
+        key in bytes(), value in bytes(), wait_ms_max: Option<u64>,
+        ack in prop_oneof![0..4_i32, any::<i32>()], mutations in mutations(),
     ) {
         let scan = ScanRequest { keys, read: read.clone(), large_rows, ..ScanRequest::default() };
         judge_scan(scan.clone());
         let get = GetRequest { key: key.clone(), read, ..GetRequest::default() };
         let item = WriteItem { key: key.clone(), action: Some(Action::Put(value.clone())) };
-        let write = WriteRequest { items: vec![item.clone(); 2], wait_ms_max, ..WriteRequest::default() };
-        let put = PutRequest { key, value, wait_ms_max, ..PutRequest::default() };
+        let write = WriteRequest { items: vec![item.clone(); 2], wait_ms_max, ack, ..WriteRequest::default() };
+        let put = PutRequest { key, value, wait_ms_max, ack, ..PutRequest::default() };
         judge_item(item);
         for bytes in [scan.encode_to_vec(), get.encode_to_vec(), write.encode_to_vec(), put.encode_to_vec()] {
             judge_bytes(&mutated(&bytes, &mutations));

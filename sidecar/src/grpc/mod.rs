@@ -34,6 +34,7 @@ mod request;
 mod room;
 mod scan;
 mod service;
+mod session;
 pub(crate) mod state;
 mod stores;
 mod together;

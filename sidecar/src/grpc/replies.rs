@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use outrigger_core::offset::{Offset, Partition, Revision};
@@ -16,13 +17,13 @@ use tonic::Status;
 
 use super::bounded::BoundedWrite;
 use super::room::Held;
-use super::write::appended;
+use super::write::{self, appended};
 use super::{convert, error};
-use crate::runtime::Written;
+use crate::runtime::{StoreHandle, Written};
 
 /// What is under way, in the order of the requests.
 pub(super) enum InFlight {
-    Flight(Flight),
+    Flight(Box<Flight>),
     /// Everything before it is answered first.
     End(Result<(), Status>),
 }
@@ -36,9 +37,19 @@ pub(super) struct Flight {
     /// The items that failed, by their place among all, ascending.
     pub(super) failed: Vec<(usize, ErrorDetail)>,
     pub(super) items: usize,
+    /// The copy that is to have them before they are answered; none: it is enough that the log has.
+    pub(super) showing: Option<Box<Showing>>,
     /// Room for their outcomes.
     pub(super) _held: Option<Box<Held>>,
 }
+
+/// What an answer waits for after the log.
+pub(super) enum Showing {
+    Asked { store: StoreHandle, until: Instant },
+    Awaited { answer: Answer, shown: Shown },
+}
+
+type Shown = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 pub(super) struct Replies {
     in_flight: mpsc::Receiver<InFlight>,
@@ -50,13 +61,15 @@ pub(super) struct Replies {
 
 /// What is sent in one message.
 #[derive(Default)]
-struct Answer {
+pub(super) struct Answer {
     replies: Vec<WriteReply>,
     written: Appended,
+    /// Whether the copy has all that the log took; none while there is no reply.
+    applied: Option<bool>,
 }
 
 /// How far the writes that succeeded reach.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Appended {
     topic: Option<TopicId>,
     positions: BTreeMap<Partition, Offset>,
@@ -116,9 +129,14 @@ impl Stream for Replies {
         let mut answer = Answer::default();
         let end = self.gather(&mut answer, context);
         if !answer.replies.is_empty() {
+            let applied = answer.applied.unwrap_or_default();
             self.written.include(answer.written);
             let token = self.written.token();
-            return Poll::Ready(Some(Ok(WriteResponse { replies: answer.replies, token })));
+            return Poll::Ready(Some(Ok(WriteResponse {
+                replies: answer.replies,
+                token,
+                applied,
+            })));
         }
         let end = ready!(end);
         self.over = true;
@@ -128,16 +146,46 @@ impl Stream for Replies {
 
 impl Flight {
     fn poll(&mut self, answer: &mut Answer, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(Showing::Awaited { answer: own, shown }) = self.showing.as_deref_mut() {
+            let applied = ready!(shown.as_mut().poll(context));
+            answer.replies.append(&mut own.replies);
+            answer.written.include(std::mem::take(&mut own.written));
+            answer.note(applied);
+            return Poll::Ready(());
+        }
         let outcome = match &mut self.pending {
             Some(pending) => Some(ready!(Pin::new(pending).poll(context))),
             None => None,
         };
-        answer.add(self.items, std::mem::take(&mut self.failed), &self.keys, outcome);
-        Poll::Ready(())
+        let failed = std::mem::take(&mut self.failed);
+        let Some(showing) = self.showing.as_deref_mut() else {
+            answer.add(self.items, failed, &self.keys, outcome);
+            answer.note(false);
+            return Poll::Ready(());
+        };
+        let mut own = Answer::default();
+        own.add(self.items, failed, &self.keys, outcome);
+        showing.await_copy(own);
+        self.poll(answer, context)
+    }
+}
+
+impl Showing {
+    /// The log has answered: waits for the copy now.
+    fn await_copy(&mut self, answer: Answer) {
+        if let Showing::Asked { store, until } = self {
+            let shown = answer.written.clone().shown(store.clone(), *until);
+            *self = Showing::Awaited { answer, shown };
+        }
     }
 }
 
 impl Answer {
+    /// Adds whether the copy has what was added last.
+    fn note(&mut self, applied: bool) {
+        self.applied = Some(applied && self.applied.unwrap_or(true));
+    }
+
     /// Whether more items find room. An empty answer takes any number.
     fn has_room(&self, items: usize) -> bool {
         self.replies.is_empty() || self.replies.len() + items <= BATCH_LEN_MAX
@@ -192,6 +240,16 @@ impl Answer {
 }
 
 impl Appended {
+    /// Waits until the copy of `store` has all of it. Whether it has.
+    fn shown(self, store: StoreHandle, until: Instant) -> Shown {
+        Box::pin(async move {
+            match self.topic.filter(|_| !self.positions.is_empty()) {
+                Some(topic) => write::shown(&store, topic, &self.positions, until).await,
+                None => true,
+            }
+        })
+    }
+
     fn reach(&mut self, partition: Partition, position: Offset) {
         let reached = self.positions.entry(partition).or_default();
         *reached = position.max(*reached);
@@ -339,7 +397,14 @@ mod tests {
 
     fn all_failed(items: usize) -> InFlight {
         let failed = (0..items).map(|index| (index, too_large())).collect();
-        InFlight::Flight(Flight { pending: None, keys: [].into(), failed, items, _held: None })
+        InFlight::Flight(Box::new(Flight {
+            pending: None,
+            keys: [].into(),
+            failed,
+            items,
+            showing: None,
+            _held: None,
+        }))
     }
 
     async fn replies(in_flight: Vec<InFlight>) -> (Vec<usize>, Option<Status>) {

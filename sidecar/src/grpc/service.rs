@@ -6,14 +6,15 @@ use outrigger_proto::v1::admin_server::Admin;
 use outrigger_proto::v1::store_server::Store;
 use outrigger_proto::v1::{
     CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, DeleteRequest,
-    DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse, ReleaseRequest,
+    DeleteResponse, ErrorDetail, GetRequest, GetResponse, PutRequest, PutResponse, ReleaseRequest,
     ReleaseResponse, ScanRequest, ScanResponse, StatusRequest, StatusResponse, ThrottleRequest,
-    ThrottleResponse, VerifyRequest, VerifyResponse, WatchStatusRequest, WatchStatusResponse,
-    WriteRequest,
+    ThrottleResponse, Token, VerifyRequest, VerifyResponse, WatchStatusRequest,
+    WatchStatusResponse, WriteRequest,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::answers::Answers;
@@ -21,6 +22,7 @@ use super::deadline::CallDeadline;
 use super::door::{Asker, Door};
 use super::replies::Replies;
 use super::room::Share;
+use super::session::Session;
 use super::stores::Stores;
 use super::{get, operate, scan, verify, watch, write, write_stream};
 use crate::forward::Forwarder;
@@ -79,6 +81,12 @@ impl Service {
         self.door.asker(of_call).of_user(self.release.clone())
     }
 
+    /// Returns the session that a call of `store` belongs to, where its caller sends one beside the message.
+    fn session(&self, of_call: &MetadataMap, store: &str) -> Result<Option<Session>, ErrorDetail> {
+        let partitions = || Ok(self.stores.one(store)?.handle.gate().positions.len());
+        Session::of(of_call, partitions)
+    }
+
     /// Waits for the turn to read a whole copy: nobody else reads one while the permit is held.
     pub(super) async fn whole_copy(&self) -> SemaphorePermit<'_> {
         self.digests.acquire().await.expect("the semaphore is never closed")
@@ -94,6 +102,19 @@ pub(super) fn share(of_call: &Extensions) -> Share {
     of_call.get::<Share>().cloned().expect("every stream has its connection's")
 }
 
+/// Returns an answer, and beside it what its session has seen with it. `token`: what the answer tells of that.
+fn told<T>(
+    session: Option<Session>,
+    answer: T,
+    token: impl FnOnce(&T) -> Option<&Token>,
+) -> Response<T> {
+    let mut metadata = MetadataMap::new();
+    if let Some(session) = session {
+        session.tell(token(&answer), &mut metadata);
+    }
+    Response::from_parts(metadata, answer, Extensions::new())
+}
+
 #[tonic::async_trait]
 impl Store for Service {
     type ScanStream = Answers<ScanResponse>;
@@ -102,15 +123,21 @@ impl Store for Service {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         let asker = self.user(request.extensions());
-        let answer = get::get(self, &asker, request.into_inner(), deadline).await;
-        answer.map(Response::new).map_err(Status::from)
+        let mut session = self.session(request.metadata(), &request.get_ref().store)?;
+        let mut request = request.into_inner();
+        if let Some(session) = &mut session {
+            session.include(&mut request.read)?;
+        }
+        let answer = get::get(self, &asker, request, deadline).await?;
+        Ok(told(session, answer, |answer| answer.copy.as_ref()?.token.as_ref()))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         let asker = self.user(request.extensions());
-        let answer = write::put(&self.stores, &asker, request.into_inner(), deadline).await;
-        answer.map(Response::new).map_err(Status::from)
+        let session = self.session(request.metadata(), &request.get_ref().store)?;
+        let answer = write::put(&self.stores, &asker, request.into_inner(), deadline).await?;
+        Ok(told(session, answer, |answer| answer.token.as_ref()))
     }
 
     async fn delete(
@@ -119,8 +146,9 @@ impl Store for Service {
     ) -> Result<Response<DeleteResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         let asker = self.user(request.extensions());
-        let answer = write::delete(&self.stores, &asker, request.into_inner(), deadline).await;
-        answer.map(Response::new).map_err(Status::from)
+        let session = self.session(request.metadata(), &request.get_ref().store)?;
+        let answer = write::delete(&self.stores, &asker, request.into_inner(), deadline).await?;
+        Ok(told(session, answer, |answer| answer.token.as_ref()))
     }
 
     async fn scan(
@@ -130,8 +158,16 @@ impl Store for Service {
         let deadline = CallDeadline::of(request.metadata());
         let share = share(request.extensions());
         let asker = self.user(request.extensions());
-        let answer = scan::scan(self, &asker, request.into_inner(), deadline, &share).await;
-        answer.map(Response::new).map_err(Status::from)
+        let mut session = self.session(request.metadata(), &request.get_ref().store)?;
+        let mut request = request.into_inner();
+        if let Some(session) = &mut session {
+            session.include(&mut request.read)?;
+        }
+        let mut answers = scan::scan(self, &asker, request, deadline, &share).await?;
+        if session.is_some() {
+            answers.await_first().await;
+        }
+        Ok(told(session, answers, |answers| answers.first()?.copy.as_ref()?.token.as_ref()))
     }
 
     async fn write(

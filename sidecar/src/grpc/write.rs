@@ -1,10 +1,12 @@
-//! Put and Delete: one change, answered when the log has it.
+//! Put and Delete: one change, answered when the log has it, or when reads of this node find it.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use outrigger_core::node::{Change, Outcome};
-use outrigger_core::offset::Revision;
+use outrigger_core::offset::{Offset, Partition, Revision};
 use outrigger_core::partitioner::partition_of;
+use outrigger_core::topic::TopicId;
 use outrigger_proto::Rpc;
 use outrigger_proto::v1::{
     self, DeleteRequest, DeleteResponse, ErrorDetail, PutRequest, PutResponse,
@@ -18,6 +20,35 @@ use super::{convert, error};
 use crate::access::Keys;
 use crate::runtime::StoreHandle;
 
+/// What a write waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// How long for the log; none: as long as the log's client tries.
+    pub(super) log: Option<Duration>,
+    /// Until when for this node's copy; none: not for that.
+    pub(super) copy: Option<Instant>,
+}
+
+struct Answer {
+    revision: v1::Revision,
+    token: v1::Token,
+    applied: bool,
+}
+
+impl Patience {
+    /// Checks what a request allows.
+    pub(super) fn of(
+        ack: i32,
+        wait_ms_max: Option<u64>,
+        deadline: CallDeadline,
+    ) -> Result<Patience, ErrorDetail> {
+        let log = convert::write_wait(wait_ms_max, deadline)?;
+        let applied = convert::waits_for_the_copy(ack)?;
+        let copy = applied.then(|| Instant::now() + deadline.wait(wait_ms_max));
+        Ok(Patience { log, copy })
+    }
+}
+
 pub(super) async fn put(
     stores: &Stores,
     asker: &Asker,
@@ -26,10 +57,10 @@ pub(super) async fn put(
 ) -> Result<PutResponse, ErrorDetail> {
     let store = &stores.one(&request.store)?.handle;
     asker.may(Rpc::Put, store.name(), Keys::One(&request.key))?;
-    let wait_max = convert::write_wait(request.wait_ms_max, deadline)?;
+    let patience = Patience::of(request.ack, request.wait_ms_max, deadline)?;
     let change = convert::put(request.key, request.value, store.limits())?;
-    let (revision, token) = write(store, change, wait_max).await?;
-    Ok(PutResponse { revision: Some(revision), token: Some(token) })
+    let Answer { revision, token, applied } = write(store, change, patience).await?;
+    Ok(PutResponse { revision: Some(revision), token: Some(token), applied })
 }
 
 pub(super) async fn delete(
@@ -40,28 +71,44 @@ pub(super) async fn delete(
 ) -> Result<DeleteResponse, ErrorDetail> {
     let store = &stores.one(&request.store)?.handle;
     asker.may(Rpc::Delete, store.name(), Keys::One(&request.key))?;
-    let wait_max = convert::write_wait(request.wait_ms_max, deadline)?;
+    let patience = Patience::of(request.ack, request.wait_ms_max, deadline)?;
     let change = convert::delete(request.key, store.limits())?;
-    let (revision, token) = write(store, change, wait_max).await?;
-    Ok(DeleteResponse { revision: Some(revision), token: Some(token) })
+    let Answer { revision, token, applied } = write(store, change, patience).await?;
+    Ok(DeleteResponse { revision: Some(revision), token: Some(token), applied })
 }
 
 /// Writes one change. A caller that goes away does not stop the write: its outcome is then unknown to it.
 async fn write(
     store: &StoreHandle,
     change: Change,
-    wait_max: Option<Duration>,
-) -> Result<(v1::Revision, v1::Token), ErrorDetail> {
+    patience: Patience,
+) -> Result<Answer, ErrorDetail> {
     let key = change.key.clone();
     let pending = store.begin_write(vec![change]);
     let pending = pending.map_err(|rejection| error::of_rejection(&rejection))?;
-    let written = BoundedWrite::new(pending, wait_max).await?;
+    let written = BoundedWrite::new(pending, patience.log).await?;
     let [outcome] = &written.outcomes[..] else {
         unreachable!("one outcome for one change, not {}", written.outcomes.len())
     };
     let revision = appended(outcome, &key, written.partitions)?;
-    let position = (revision.partition, revision.offset.next());
-    Ok((convert::revision(revision), convert::token_of_writes(written.topic, [position])))
+    let reached = BTreeMap::from([(revision.partition, revision.offset.next())]);
+    let applied = match patience.copy {
+        None => false,
+        // It is boxed: a future is moved with all that it may hold, and most writes do not ask for this.
+        Some(until) => Box::pin(shown(store, written.topic, &reached, until)).await,
+    };
+    let token = convert::token_of_writes(written.topic, reached);
+    Ok(Answer { revision: convert::revision(revision), token, applied })
+}
+
+/// Waits until reads of this node's copy find what was written. Whether they do.
+pub(super) async fn shown(
+    store: &StoreHandle,
+    topic: TopicId,
+    reached: &BTreeMap<Partition, Offset>,
+    until: Instant,
+) -> bool {
+    store.shows(topic, reached, until.saturating_duration_since(Instant::now())).await
 }
 
 /// Returns the answer to a change of `key` in a topic with so many partitions.

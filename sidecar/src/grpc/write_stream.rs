@@ -9,8 +9,6 @@
 //! `Replies` is far behind: HTTP/2 then stops the caller. Every item that was taken in is answered before the
 //! stream ends, so that whoever has no answer then knows that nothing happened.
 
-use std::time::Duration;
-
 use outrigger_proto::Rpc;
 use outrigger_proto::limits::BATCH_LEN_MAX;
 use outrigger_proto::v1::{ErrorDetail, WriteItem, WriteRequest};
@@ -21,10 +19,11 @@ use tonic::{Status, Streaming};
 use super::bounded::BoundedWrite;
 use super::deadline::CallDeadline;
 use super::door::Asker;
-use super::replies::{Flight, InFlight, Replies};
+use super::replies::{Flight, InFlight, Replies, Showing};
 use super::room::Share;
 use super::service::Service;
 use super::stores::Stores;
+use super::write::Patience;
 use super::{convert, error};
 use crate::access::Keys;
 use crate::runtime::StoreHandle;
@@ -109,13 +108,13 @@ impl Intake {
 
     async fn take(&mut self, request: WriteRequest) -> Result<(), Stop> {
         let store = self.store_of(&request.store).map_err(Stop::Failed)?;
-        let wait_max = convert::write_wait(request.wait_ms_max, CallDeadline::NONE);
-        let wait_max = wait_max.map_err(Stop::Failed)?;
+        let patience = Patience::of(request.ack, request.wait_ms_max, CallDeadline::NONE);
+        let patience = patience.map_err(Stop::Failed)?;
         let mut items = request.items.into_iter();
         // More than a batch in one message is legal, and its replies are bounded all the same.
         while items.len() > 0 {
             let batch = items.by_ref().take(BATCH_LEN_MAX);
-            self.submit(&store, batch, wait_max).await?;
+            self.submit(&store, batch, patience).await?;
         }
         Ok(())
     }
@@ -141,7 +140,7 @@ impl Intake {
         &mut self,
         store: &StoreHandle,
         items: impl Iterator<Item = WriteItem>,
-        wait_max: Option<Duration>,
+        patience: Patience,
     ) -> Result<(), Stop> {
         let mut changes = Vec::with_capacity(items.size_hint().0);
         let mut failed = Vec::new();
@@ -166,11 +165,13 @@ impl Intake {
                 biased;
                 // What still waits for room has not entered the core, and never will.
                 () = self.ending.cancelled() => return Err(Stop::Failed(error::draining())),
-                pending = store.submit(changes) => Some(BoundedWrite::new(pending, wait_max)),
+                pending = store.submit(changes) => Some(BoundedWrite::new(pending, patience.log)),
             },
         };
-        let flight =
-            InFlight::Flight(Flight { pending, keys, failed, items, _held: Some(Box::new(held)) });
-        self.flights.send(flight).await.map_err(|_| Stop::Gone)
+        let store = store.clone();
+        let showing = patience.copy.map(|until| Box::new(Showing::Asked { store, until }));
+        let held = Some(Box::new(held));
+        let flight = Flight { pending, keys, failed, items, showing, _held: held };
+        self.flights.send(InFlight::Flight(Box::new(flight))).await.map_err(|_| Stop::Gone)
     }
 }

@@ -3,17 +3,18 @@
 //! Commands enter the core's inbox only with a permit, which is kept until their answer: that bounds
 //! the inbox. Reads do not pass through the core unless they must wait for a position.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use outrigger_core::gate::{Gate, Rejection, Until};
+use outrigger_core::gate::{Admit, Gate, ReadLevel, Rejection, Until};
 use outrigger_core::limits::Limits;
 use outrigger_core::log::KafkaError;
 use outrigger_core::node::{Change, Command, Outcome, Reply, Status};
-use outrigger_core::offset::{Generation, Offset, RequestId};
+use outrigger_core::offset::{Generation, Offset, Partition, RequestId};
 use outrigger_core::phase::Phase;
 use outrigger_core::read::{Answer, Demand, Opened, ReadPath, Step};
 use outrigger_core::store::{StoreError, View};
@@ -156,6 +157,35 @@ impl StoreHandle {
                     }
                 }
             }
+        }
+    }
+
+    /// Waits until reads of this node's copy at LOCAL find what was written before `reached`, an exclusive position in each
+    /// of these partitions of `topic`. Returns whether they do: not when the copy is not READY, there is no room to wait, or
+    /// `wait_max` is over.
+    pub async fn shows(
+        &self,
+        topic: TopicId,
+        reached: &BTreeMap<Partition, Offset>,
+        wait_max: Duration,
+    ) -> bool {
+        let gate = self.gate();
+        let mut positions = vec![(Offset::ZERO, None); gate.positions.len()];
+        for (partition, position) in reached {
+            match positions.get_mut(partition.index()) {
+                Some(at) => *at = (*position, None),
+                None => return false,
+            }
+        }
+        let written = ReadLevel::AtLeast(Token { topic, positions });
+        match gate.admit(&written, None, clock::now()) {
+            Ok(Admit::Now(_)) => true,
+            Ok(Admit::Wait(until)) => {
+                let reached = self.reach(until, wait_max).await.is_ok();
+                let admitted = self.gate().admit(&written, None, clock::now());
+                reached && matches!(admitted, Ok(Admit::Now(_)))
+            }
+            Err(_) => false,
         }
     }
 

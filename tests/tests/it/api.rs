@@ -2,7 +2,9 @@
 //!
 //! Well-formed calls go through `outrigger-client`, the others through the bare generated client.
 
+mod applied;
 mod bad_input;
+mod beside;
 mod levels;
 mod liveness;
 mod operator;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use outrigger::config::SocketConfig;
 use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use outrigger::index::StoreIndex;
-use outrigger::log::Log;
+use outrigger::log::{Log, LogSink};
 use outrigger::peer::PeerConfig;
 use outrigger::probes::Probes;
 use outrigger::rocks::Resources;
@@ -91,6 +93,18 @@ impl Node {
         patience: Patience,
         over: impl FnOnce(Logs) -> Box<dyn Log>,
     ) -> Node {
+        Node::start_between(dir, stores, patience, over, |sink| sink).await
+    }
+
+    /// Starts a node on the log that `over` makes of the stores' topics, and that tells its events to what `told` makes of
+    /// the node's own sink.
+    async fn start_between(
+        dir: &Path,
+        stores: &[(&str, &EmbeddedLog)],
+        patience: Patience,
+        over: impl FnOnce(Logs) -> Box<dyn Log>,
+        told: impl FnOnce(LogSink) -> LogSink,
+    ) -> Node {
         std::fs::create_dir_all(dir).expect("a directory");
         let spec = |(name, _): &(&str, _)| StoreSpec {
             name: (*name).to_owned(),
@@ -122,6 +136,7 @@ impl Node {
         };
         let claims = Claims::take(config).await.expect("nobody else is here");
         let (inbox, sink) = Inbox::new();
+        let sink = told(sink);
         let client = |(index, (_, log)): (usize, &(_, &EmbeddedLog))| {
             log.client(StoreIndex(index), sink.clone())
         };
@@ -173,7 +188,7 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 
 fn put(store: &str, key: &str, value: &str) -> PutRequest {
     let (key, value) = (key.to_owned().into(), value.to_owned().into());
-    PutRequest { store: store.to_owned(), key, value, wait_ms_max: None }
+    PutRequest { store: store.to_owned(), key, value, ..PutRequest::default() }
 }
 
 fn get(key: &str, read: ReadOptions) -> GetRequest {

@@ -29,7 +29,7 @@ pub(super) const PUT: Call = Call::new("/outrigger.v1.Store/Put", |number| {
         store: STORE.to_owned(),
         key: key(number),
         value: value(),
-        wait_ms_max: None,
+        ..PutRequest::default()
     })
 });
 pub(super) const GET_LOCAL: Call =

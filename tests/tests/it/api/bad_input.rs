@@ -67,10 +67,10 @@ async fn what_is_too_large_is_refused_and_what_just_fits_is_taken() {
         store: of("notes"),
         key: vec![b'k'; key_bytes].into(),
         value: vec![b'v'; value_bytes].into(),
-        wait_ms_max: None,
+        ..PutRequest::default()
     };
     let key = vec![0; KEY_BYTES_MAX + 1].into();
-    let delete = DeleteRequest { store: of("notes"), key, wait_ms_max: None };
+    let delete = DeleteRequest { store: of("notes"), key, ..DeleteRequest::default() };
     assert_eq!(reason(rows.put(sized(KEY_BYTES_MAX + 1, 0)).await), Reason::KeyTooLarge);
     assert_eq!(reason(rows.put(sized(1, VALUE_BYTES_MAX + 1)).await), Reason::ValueTooLarge);
     assert_eq!(reason(rows.delete(delete).await), Reason::KeyTooLarge);

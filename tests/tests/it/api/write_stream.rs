@@ -29,8 +29,20 @@ impl Stream {
     }
 
     pub(super) async fn send(&self, store: &str, items: Vec<WriteItem>) {
-        let request = WriteRequest { store: store.to_owned(), items, wait_ms_max: None };
+        self.send_request(WriteRequest {
+            store: store.to_owned(),
+            items,
+            ..WriteRequest::default()
+        })
+        .await;
+    }
+
+    pub(super) async fn send_request(&self, request: WriteRequest) {
         self.requests.send(request).await.expect("the stream is open");
+    }
+
+    pub(super) async fn answer(&mut self) -> WriteResponse {
+        in_time(self.answers.message()).await.expect("an answer").expect("the stream goes on")
     }
 
     /// The next replies, as many as asked for; or what ended the stream before.
