@@ -21,10 +21,15 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Writes that are under way when their leader stops answering.
 const AT_ONCE: usize = 20;
 
+/// A cluster that takes no broker for dead, and keeps a replica among those that are waited for, for as long as a test
+/// takes: it elects no other leader for the calm topic when the broker that hangs is its controller.
+const PATIENT: [(&str, &str); 2] =
+    [("broker.session.timeout.ms", "300000"), ("replica.lag.time.max.ms", "300000")];
+
 #[test]
 fn a_leader_that_hangs_and_a_topic_that_is_deleted_cost_the_other_store_no_write() -> Result<()> {
     run(async {
-        let cluster = Cluster::start(3, &[])?;
+        let cluster = Cluster::start(3, &PATIENT)?;
         let spec = TopicSpec::store().replicas(1);
         let troubled = cluster.topic("troubled", spec.clone())?;
         let leader = troubled.leader(Partition(0))?;
@@ -54,10 +59,6 @@ fn a_leader_that_hangs_and_a_topic_that_is_deleted_cost_the_other_store_no_write
         beside.all_well().await
     })
 }
-
-/// A cluster that keeps a replica among those that are waited for, for as long as the test takes.
-const PATIENT: [(&str, &str); 2] =
-    [("broker.session.timeout.ms", "300000"), ("replica.lag.time.max.ms", "300000")];
 
 /// Both have one connection to their leader: a broker answers what came through it in order.
 #[test]
