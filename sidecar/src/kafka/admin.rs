@@ -160,7 +160,8 @@ impl Admin {
                 ToAdmin::Answers => self.take_answers(),
                 ToAdmin::Events => {
                     let Admin { asking, troubles, .. } = &mut self;
-                    while asking.events.poll(Duration::ZERO, |event| troubles.hear(&event)) {}
+                    let Asking { events, client, .. } = asking;
+                    while events.poll(Duration::ZERO, |event| troubles.hear(&event, client)) {}
                 }
                 ToAdmin::Renew => self.renew(),
                 ToAdmin::Stop => break,
@@ -218,9 +219,8 @@ impl Admin {
                 self.list_offsets(tag, &mut question);
             }
             Purpose::Call(LogCallKind::Describe) => {
-                question.unanswered = 3;
+                question.unanswered = 2;
                 client.describe_topic(name, tag.packed(), timeout, answers);
-                client.describe_cluster(tag.packed(), timeout, answers);
                 let topic = Configured::Topic(name);
                 client.describe_configs(topic, tag.packed(), timeout, answers);
             }
@@ -318,6 +318,8 @@ impl Admin {
             question.error.get_or_insert((code, right));
         }
         if described {
+            // The same answer told it: librdkafka keeps it for whoever asks.
+            question.findings.add_cluster(self.asking.client.cluster_id());
             self.ask_for_offsets(tag, &mut question);
         }
         if question.unanswered > 0 {
@@ -350,24 +352,22 @@ impl Admin {
 /// One of the answers that make up the answer to a question.
 pub(super) enum Answer {
     Topic(Result<super::raw::TopicDescription, Code>),
-    Cluster(Result<super::raw::ClusterDescription, Code>),
     Configs(Result<BTreeMap<String, String>, Code>),
     Offsets(Result<Vec<super::raw::ListedOffset>, Code>),
 }
 
 impl Answer {
-    /// Which right the question needs. What the cluster is like, everybody may ask.
+    /// Which right the question needs.
     fn right(&self) -> Right {
         match self {
             Answer::Configs(_) => Right::DescribeConfigs,
-            Answer::Topic(_) | Answer::Cluster(_) | Answer::Offsets(_) => Right::Describe,
+            Answer::Topic(_) | Answer::Offsets(_) => Right::Describe,
         }
     }
 
     fn of(event: Event<'_>) -> Option<(usize, Answer)> {
         match event {
             Event::Topic { tag, answer } => Some((tag, Answer::Topic(answer))),
-            Event::Cluster { tag, answer } => Some((tag, Answer::Cluster(answer))),
             Event::Configs { tag, answer } => Some((tag, Answer::Configs(answer))),
             Event::Offsets { tag, answer } => {
                 // librdkafka's word for it would be taken for a topic that is gone.

@@ -292,8 +292,8 @@ impl Consumer {
     }
 
     fn hear(&mut self) {
-        let Consumer { events, troubles, .. } = self;
-        while events.poll(Duration::ZERO, |event| troubles.hear(&event)) {}
+        let Consumer { events, troubles, client, .. } = self;
+        while events.poll(Duration::ZERO, |event| troubles.hear(&event, client)) {}
     }
 }
 

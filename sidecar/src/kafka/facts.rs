@@ -7,14 +7,14 @@ use outrigger_core::offset::{Epoch, Offset, Partition};
 use outrigger_core::topic::{LogFacts, PartitionFacts, TopicFacts, TopicId, TopicPolicy};
 
 use super::admin::Answer;
-use super::raw::{ClusterDescription, Code, ListedOffset, OffsetSpec, TopicDescription};
+use super::raw::{Code, ListedOffset, OffsetSpec, TopicDescription};
 use super::trouble::kafka_error;
 
 /// The parts of an answer that have come so far.
 #[derive(Default)]
 pub(super) struct Findings {
     topic: Option<TopicDescription>,
-    cluster: Option<ClusterDescription>,
+    cluster: Option<String>,
     configs: Option<BTreeMap<String, String>>,
     log_starts: Option<Ends>,
     high_watermarks: Option<Ends>,
@@ -30,7 +30,6 @@ impl Findings {
     pub(super) fn add(&mut self, spec: OffsetSpec, answer: Answer) -> Result<(), Code> {
         match (answer, spec) {
             (Answer::Topic(topic), _) => self.topic = Some(topic?),
-            (Answer::Cluster(cluster), _) => self.cluster = Some(cluster?),
             (Answer::Configs(configs), _) => self.configs = Some(configs?),
             (Answer::Offsets(offsets), OffsetSpec::LogStart) => {
                 self.log_starts = Some(by_partition(offsets?));
@@ -40,6 +39,11 @@ impl Findings {
             }
         }
         Ok(())
+    }
+
+    /// Takes the id of the cluster that described the topic.
+    pub(super) fn add_cluster(&mut self, id: Option<String>) {
+        self.cluster = id;
     }
 
     /// The topic's limit in bytes. None: nothing was said of it.
@@ -83,7 +87,7 @@ impl Findings {
         let policy = policy(&self.configs.ok_or(Code::FAIL)?, &topic)?;
         let starts = complete(self.log_starts.ok_or(Code::FAIL)?, left_out)?;
         let ends = complete(self.high_watermarks.ok_or(Code::FAIL)?, left_out)?;
-        let (cluster, count) = (cluster.id, topic.replicas.len());
+        let count = topic.replicas.len();
         if starts.len() != count || ends.len() != count {
             return Err(Code::FAIL);
         }
@@ -175,9 +179,8 @@ mod tests {
     fn described(configs: BTreeMap<String, String>) -> Result<LogEvent, Code> {
         let mut findings = Findings::default();
         let topic = TopicDescription { id: [7; 16], replicas: vec![vec![1, 2, 3], vec![2, 3]] };
-        let cluster = ClusterDescription { id: "cluster".to_owned(), brokers: vec![1, 2, 3] };
         findings.add(OffsetSpec::HighWatermark, Answer::Topic(Ok(topic)))?;
-        findings.add(OffsetSpec::HighWatermark, Answer::Cluster(Ok(cluster)))?;
+        findings.add_cluster(Some("cluster".to_owned()));
         findings.add(OffsetSpec::HighWatermark, Answer::Configs(Ok(configs)))?;
         let starts = vec![listed(1, Ok(5), None), listed(0, Ok(0), None)];
         findings.add(OffsetSpec::LogStart, Answer::Offsets(Ok(starts)))?;
@@ -241,10 +244,9 @@ mod tests {
     fn a_topic_with_a_leader_that_does_not_answer_is_known_all_the_same() {
         let mut findings = Findings::default();
         let topic = TopicDescription { id: [7; 16], replicas: vec![vec![1], vec![2]] };
-        let cluster = ClusterDescription { id: "cluster".to_owned(), brokers: vec![1, 2] };
+        findings.add_cluster(Some("cluster".to_owned()));
         for (spec, answer) in [
             (OffsetSpec::HighWatermark, Answer::Topic(Ok(topic))),
-            (OffsetSpec::HighWatermark, Answer::Cluster(Ok(cluster))),
             (OffsetSpec::HighWatermark, Answer::Configs(Ok(configs()))),
             (OffsetSpec::LogStart, Answer::Offsets(Ok(vec![listed(0, Ok(0), None)]))),
             (OffsetSpec::HighWatermark, Answer::Offsets(Ok(vec![listed(0, Ok(9), None)]))),

@@ -343,7 +343,7 @@ impl Producer {
         let State::Running(running) = client else { return };
         let mut too_large = false;
         while running.events.poll(wait, |event| {
-            troubles.hear(&event);
+            troubles.hear(&event, &running.client);
             if let Event::Deliveries(deliveries) = event {
                 too_large |= settle(ledger, lanes, &parts.sink, deliveries);
             }

@@ -27,11 +27,7 @@ impl Questions {
     }
 
     pub(super) fn cluster(&self) -> Result<ClusterDescription, Code> {
-        self.client.describe_cluster(0, Timeout(ADMIN_TIMEOUT), &self.answers);
-        let described = self.wait(ADMIN_TIMEOUT, |event| {
-            if let Event::Cluster { answer, .. } = event { Some(answer) } else { None }
-        });
-        described.unwrap_or(Err(Code::TIMED_OUT))
+        self.client.cluster(Timeout(ADMIN_TIMEOUT))
     }
 
     pub(super) fn topic(&self, name: &CStr) -> Result<TopicDescription, Code> {

@@ -232,6 +232,7 @@ pub(super) const ADMIN: &Settings = &[
     // metadata older than this is asked for first.
     ("metadata.max.age.ms", "1000"),
     ("connections.max.idle.ms", SILENT_MS),
+    STATISTICS,
 ];
 
 #[cfg(test)]

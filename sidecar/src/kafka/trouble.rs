@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use outrigger_core::log::{KafkaError, LogEvent};
 
-use super::raw::{Code, Event};
+use super::raw::{Client, Code, Event};
 use super::settings::{TROUBLE_EVERY, TROUBLE_LOGGED_EVERY};
 use crate::index::StoreIndex;
 use crate::log::LogSink;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, Brokers};
 
 pub(super) fn kafka_error(code: Code, not_persisted: bool) -> KafkaError {
     KafkaError { code: code.0, name: code.name(), not_persisted }
@@ -117,18 +117,24 @@ impl Troubles {
         }
     }
 
-    /// The part of a client's events that is the same for every client.
-    pub(super) fn hear(&mut self, event: &Event<'_>) {
+    /// The part of a client's events that is the same for every client. `client` is the one that tells.
+    pub(super) fn hear(&mut self, event: &Event<'_>, client: &Client) {
         match event {
             Event::Error { code, text } => self.of_client(*code, text),
             // Whatever matters comes as an error too; the log of librdkafka repeats itself.
             Event::Log { level, facility, text } => {
                 tracing::debug!(target: "librdkafka", level, facility, "{text}");
             }
-            Event::Statistics(json) => self.statistics.tell(json),
+            Event::Statistics(json) => {
+                if self.statistics.tell(json) == Brokers::None {
+                    tracing::warn!(
+                        "kafka client: it knows of no broker any more, and begins again with `bootstrap`"
+                    );
+                    client.begin_again();
+                }
+            }
             Event::Deliveries(_)
             | Event::Topic { .. }
-            | Event::Cluster { .. }
             | Event::Configs { .. }
             | Event::Offsets { .. }
             | Event::Created { .. } => {}

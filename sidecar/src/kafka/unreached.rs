@@ -72,7 +72,6 @@ fn hear(before: Option<Said>, event: &Event<'_>) -> Option<Said> {
         | Event::Statistics(_)
         | Event::Deliveries(_)
         | Event::Topic { .. }
-        | Event::Cluster { .. }
         | Event::Configs { .. }
         | Event::Offsets { .. }
         | Event::Created { .. } => return before,

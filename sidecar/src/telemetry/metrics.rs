@@ -24,7 +24,7 @@ use self::latency::Waits;
 use self::table::*;
 
 pub use self::compared::{Compared, begin_compared, compared};
-pub use self::kafka::{Client, Statistics};
+pub use self::kafka::{Brokers, Client, Statistics};
 pub use self::latency::{DiskCalls, OpenCall};
 pub use self::node::{Vitals, disk, in_use_bytes, process, store_bytes, vitals};
 pub(super) use self::table::describe;

@@ -85,12 +85,49 @@ impl Client {
         }
     }
 
-    pub(in crate::kafka) fn describe_cluster(&self, tag: usize, timeout: Timeout, answers: &Queue) {
-        let options = self.options(Op::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER, timeout, tag);
-        // SAFETY: everything is live during the call, which copies what it keeps.
+    /// The id of the cluster, as some broker told last. None: none has.
+    pub(in crate::kafka) fn cluster_id(&self) -> Option<String> {
+        // SAFETY: the client is live. The answer is null, or a text that is ours to free.
         unsafe {
-            rd::rd_kafka_DescribeCluster(self.as_ptr(), options.0.as_ptr(), answers.as_ptr());
+            let id = rd::rd_kafka_clusterid(self.as_ptr(), 0);
+            if id.is_null() {
+                return None;
+            }
+            let told = text(id);
+            rd::rd_kafka_mem_free(self.as_ptr(), id.cast());
+            Some(told)
         }
+    }
+
+    /// Asks for the cluster and waits for the answer.
+    ///
+    /// Metadata is asked for, because librdkafka's DescribeCluster ends the process (an assertion in
+    /// `rd_kafka_admin_response_parse`) when a broker tells of a cluster in which nobody is up.
+    pub(in crate::kafka) fn cluster(&self, timeout: Timeout) -> Result<ClusterDescription, Code> {
+        let mut metadata = ptr::null::<rd::rd_kafka_metadata>();
+        // SAFETY: the client is live, and no topic is named; what is told is ours until it is destroyed.
+        let brokers = unsafe {
+            let told = ffi::rd_kafka_metadata(
+                self.as_ptr(),
+                0,
+                ptr::null_mut(),
+                &raw mut metadata,
+                timeout.millis(),
+            );
+            if told != Code::NONE.0 {
+                return Err(Code(told));
+            }
+            let count = usize::try_from((*metadata).broker_cnt).unwrap_or(0);
+            let brokers = match (*metadata).brokers {
+                none if none.is_null() => &[],
+                first => slice::from_raw_parts(first, count),
+            };
+            let brokers = brokers.iter().map(|broker| broker.id).collect();
+            rd::rd_kafka_metadata_destroy(metadata);
+            brokers
+        };
+        let id = self.cluster_id().ok_or(Code::FAIL)?;
+        Ok(ClusterDescription { id, brokers })
     }
 
     pub(in crate::kafka) fn describe_configs(
@@ -281,22 +318,6 @@ pub(super) unsafe fn topic_result(
             })
             .collect();
         Ok(TopicDescription { id: bytes, replicas })
-    }
-}
-
-/// # Safety
-/// `event` is a live result of `describe_cluster` without an error of its own.
-pub(super) unsafe fn cluster_result(
-    event: *mut rd::rd_kafka_event_t,
-) -> Result<ClusterDescription, Code> {
-    let mut count = 0;
-    // SAFETY: by contract; what is read lives as long as the event.
-    unsafe {
-        let result = rd::rd_kafka_event_DescribeCluster_result(event);
-        let nodes = rd::rd_kafka_DescribeCluster_result_nodes(result, &raw mut count);
-        let brokers = ids(nodes, count);
-        let id = text(rd::rd_kafka_DescribeCluster_result_cluster_id(result));
-        if id.is_empty() { Err(Code::FAIL) } else { Ok(ClusterDescription { id, brokers }) }
     }
 }
 

@@ -15,6 +15,9 @@ use super::message::{self, Message};
 use super::queue::Queue;
 use super::{Code, ErrorText, ffi};
 
+/// The setting that names the brokers to begin with.
+const BOOTSTRAP: &str = "bootstrap.servers";
+
 /// What a client is for. Admin requests work on both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::kafka) enum Kind {
@@ -33,6 +36,8 @@ pub(in crate::kafka) enum ClientError {
 /// The client itself; every handle into it keeps it alive, so that it goes last.
 pub(super) struct Handle {
     client: NonNull<rd::rd_kafka_t>,
+    /// The brokers that it began with.
+    bootstrap: CString,
     /// The client's threads call it, so that it goes after them.
     _connections: Option<Arc<Connections>>,
 }
@@ -69,7 +74,7 @@ impl Client {
         kind: Kind,
         settings: &[(String, String)],
     ) -> Result<Client, ClientError> {
-        Client::start(kind, Conf::new(settings)?, None)
+        Client::start(kind, settings, None)
     }
 
     /// As `new`; its connections are told to `connections`.
@@ -78,17 +83,22 @@ impl Client {
         settings: &[(String, String)],
         connections: Arc<Connections>,
     ) -> Result<Client, ClientError> {
-        let conf = Conf::new(settings)?;
-        // SAFETY: the configuration is live, and the client's handle keeps the connections until it is gone.
-        unsafe { connections.watch(conf.0.as_ptr()) };
-        Client::start(kind, conf, Some(connections))
+        Client::start(kind, settings, Some(connections))
     }
 
     fn start(
         kind: Kind,
-        conf: Conf,
+        settings: &[(String, String)],
         connections: Option<Arc<Connections>>,
     ) -> Result<Client, ClientError> {
+        let conf = Conf::new(settings)?;
+        if let Some(connections) = &connections {
+            // SAFETY: the configuration is live, and the client's handle keeps the connections until it is gone.
+            unsafe { connections.watch(conf.0.as_ptr()) };
+        }
+        let named = settings.iter().rev().find(|(name, _)| name == BOOTSTRAP);
+        let bootstrap = named.map(|(_, brokers)| brokers.as_str()).unwrap_or_default();
+        let bootstrap = CString::new(bootstrap).expect("a setting that was taken has no zero byte");
         let kind = match kind {
             Kind::Producer => rd::rd_kafka_type_t::RD_KAFKA_PRODUCER,
             Kind::Consumer => rd::rd_kafka_type_t::RD_KAFKA_CONSUMER,
@@ -100,7 +110,8 @@ impl Client {
         let rk = NonNull::new(rk).ok_or_else(|| ClientError::Start(error.text()))?;
         // A client that started owns its configuration.
         std::mem::forget(conf);
-        let client = Client { handle: Arc::new(Handle { client: rk, _connections: connections }) };
+        let handle = Handle { client: rk, bootstrap, _connections: connections };
+        let client = Client { handle: Arc::new(handle) };
         // SAFETY: the client is live; no queue means its main queue, where `event` reads the log.
         unsafe { rd::rd_kafka_set_log_queue(client.as_ptr(), ptr::null_mut()) };
         client.renew_tokens();
@@ -119,6 +130,15 @@ impl Client {
             event::take_error(rd::rd_kafka_sasl_background_callbacks_enable(self.as_ptr()))
         };
         enabled.expect("a client with such a queue gets the thread that serves it");
+    }
+
+    /// Gives the client the brokers again that it began with; those that it has stay.
+    ///
+    /// A broker may tell of a cluster in which nobody is up, as one does for a moment that comes back from a long pause.
+    /// librdkafka then forgets every broker, and asks nobody ever again (librdkafka #5301).
+    pub(in crate::kafka) fn begin_again(&self) {
+        // SAFETY: client and text are live; librdkafka copies what it keeps.
+        unsafe { rd::rd_kafka_brokers_add(self.as_ptr(), self.handle.bootstrap.as_ptr()) };
     }
 
     pub(super) fn as_ptr(&self) -> *mut rd::rd_kafka_t {

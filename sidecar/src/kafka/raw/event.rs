@@ -8,7 +8,7 @@ use std::ptr::{self, NonNull};
 use outrigger_core::offset::{Offset, Partition};
 use rdkafka::bindings as rd;
 
-use super::admin::{self, ClusterDescription, ListedOffset, TopicDescription};
+use super::admin::{self, ListedOffset, TopicDescription};
 use super::{Code, ffi, text};
 
 /// `tag` is what the request was given.
@@ -30,10 +30,6 @@ pub(in crate::kafka) enum Event<'a> {
     Topic {
         tag: usize,
         answer: Result<TopicDescription, Code>,
-    },
-    Cluster {
-        tag: usize,
-        answer: Result<ClusterDescription, Code>,
     },
     Configs {
         tag: usize,
@@ -124,9 +120,6 @@ impl OwnedEvent {
                 }
                 rd::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => {
                     Event::Topic { tag, answer: checked(event, admin::topic_result) }
-                }
-                rd::RD_KAFKA_EVENT_DESCRIBECLUSTER_RESULT => {
-                    Event::Cluster { tag, answer: checked(event, admin::cluster_result) }
                 }
                 rd::RD_KAFKA_EVENT_DESCRIBECONFIGS_RESULT => {
                     Event::Configs { tag, answer: checked(event, admin::configs_result) }

@@ -5,8 +5,8 @@
 use std::ffi::{c_char, c_int};
 
 use rdkafka::bindings::{
-    rd_kafka_ConfigResource_t, rd_kafka_error_t, rd_kafka_event_t, rd_kafka_t,
-    rd_kafka_topic_result_t,
+    rd_kafka_ConfigResource_t, rd_kafka_error_t, rd_kafka_event_t, rd_kafka_metadata as Metadata,
+    rd_kafka_t, rd_kafka_topic_result_t, rd_kafka_topic_t,
 };
 
 unsafe extern "C" {
@@ -22,6 +22,13 @@ unsafe extern "C" {
         client: *mut rd_kafka_t,
         code: c_int,
         reason: *const c_char,
+    ) -> c_int;
+    pub(super) fn rd_kafka_metadata(
+        client: *mut rd_kafka_t,
+        all_topics: c_int,
+        only: *mut rd_kafka_topic_t,
+        metadata: *mut *const Metadata,
+        timeout_ms: c_int,
     ) -> c_int;
     pub(super) fn rd_kafka_event_error(event: *mut rd_kafka_event_t) -> c_int;
     pub(super) fn rd_kafka_error_code(error: *const rd_kafka_error_t) -> c_int;

@@ -11,6 +11,8 @@ mod event;
 mod ffi;
 mod message;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 pub(super) use admin::{
     ClusterDescription, Configured, ListedOffset, NewTopic, OffsetSpec, Timeout, TopicDescription,

@@ -100,14 +100,14 @@ mod tests {
         let (waker, woken) = mpsc::channel();
         let queue = queue.wake_with(move || waker.send(()).unwrap());
 
-        client.describe_cluster(0, Timeout(Duration::from_millis(100)), &queue);
+        client.describe_topic(c"any", 0, Timeout(Duration::from_millis(100)), &queue);
 
         let (mut warned, mut answered) = (false, false);
         while !answered {
             woken.recv_timeout(Duration::from_secs(20)).expect("the queue wakes its reader");
             while queue.poll(Duration::ZERO, |event| {
                 warned |= matches!(event, Event::Log { .. });
-                answered |= matches!(event, Event::Cluster { .. });
+                answered |= matches!(event, Event::Topic { .. });
             }) {}
         }
         assert!(warned);

@@ -35,6 +35,8 @@ pub struct Statistics {
 #[derive(Debug, Deserialize)]
 struct Broker {
     nodeid: i32,
+    /// How the client came to know it; those that it makes for itself are `internal` or `logical`.
+    source: String,
     state: String,
     disconnects: u64,
     rtt: Window,
@@ -60,16 +62,37 @@ struct Partition {
     fetchq_cnt: u64,
 }
 
+/// Whether a client knows of a broker that it could connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brokers {
+    Some,
+    None,
+}
+
+impl Statistics {
+    fn known(&self) -> Brokers {
+        let mut sources = self.brokers.values().map(|broker| broker.source.as_str());
+        let any = sources.any(|source| source == "configured" || source == "learned");
+        if any { Brokers::Some } else { Brokers::None }
+    }
+}
+
 impl Client {
     pub fn new(name: &'static str, topic: Option<String>) -> Client {
         Client { name, topic, disconnects: BTreeMap::new() }
     }
 
     /// Records what the client's statistics say. What cannot be read is of another version, and nothing is told.
-    pub fn tell(&mut self, json: &str) {
+    pub fn tell(&mut self, json: &str) -> Brokers {
         match serde_json::from_str::<Statistics>(json) {
-            Ok(statistics) => self.record(&statistics),
-            Err(error) => tracing::debug!(%error, "statistics of librdkafka that cannot be read"),
+            Ok(statistics) => {
+                self.record(&statistics);
+                statistics.known()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "statistics of librdkafka that cannot be read");
+                Brokers::Some
+            }
         }
     }
 
@@ -123,7 +146,7 @@ mod tests {
     fn said(disconnects: u64) -> String {
         let broker = |nodeid: i32, state: &str| {
             format!(
-                r#"{{"nodeid":{nodeid},"state":"{state}","disconnects":{disconnects},"other":1,
+                r#"{{"nodeid":{nodeid},"source":"learned","state":"{state}","disconnects":{disconnects},"other":1,
                 "rtt":{{"min":1,"max":9000,"p99":2500}},"throttle":{{"min":0,"max":1500,"p99":0}}}}"#
             )
         };
