@@ -8,6 +8,7 @@ use outrigger_proto::limits::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use outrigger_proto::v1::admin_client::AdminClient;
 use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::{NodeStatus, ReleaseRequest, StatusRequest, ThrottleRequest};
+use tonic::codegen::http::HeaderValue;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -201,6 +202,10 @@ impl Client {
         let mut admin = self.admin();
         let answer = answer(Effect::None, OPERATOR_DEADLINE, admin.release(request)).await?;
         Ok(if answer.stopping { Released::Draining } else { Released::Remembered })
+    }
+
+    pub(crate) fn traced(self, traceparent: HeaderValue) -> Client {
+        Client { connections: self.connections.traced(traceparent) }
     }
 
     pub(crate) fn rows(&self) -> StoreClient<Connections> {

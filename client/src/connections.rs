@@ -17,6 +17,7 @@ use tonic::codegen::http::{HeaderValue, Request, Response};
 use tonic::transport::{Channel, Endpoint, Error};
 
 use crate::tls::TlsConnector;
+use crate::trace::TRACEPARENT;
 
 /// How many calls a node takes through one connection at least: one that comes when it has many connections already is
 /// given no more.
@@ -40,6 +41,8 @@ pub(crate) struct Connections {
     open: Arc<Mutex<Vec<Connection>>>,
     /// What calls say of their caller. The lock is held while it is copied.
     authorization: Arc<Mutex<Option<HeaderValue>>>,
+    /// The trace that the calls of this clone belong to.
+    traceparent: Option<HeaderValue>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +67,12 @@ impl Connections {
         };
         let first = Connection { channel, calls: Arc::default() };
         let open = Arc::new(Mutex::new(vec![first]));
-        Ok(Connections { endpoint, tls, open, authorization: Arc::default() })
+        Ok(Connections { endpoint, tls, open, authorization: Arc::default(), traceparent: None })
+    }
+
+    /// The same connections, with calls that belong to a trace.
+    pub(crate) fn traced(self, traceparent: HeaderValue) -> Connections {
+        Connections { traceparent: Some(traceparent), ..self }
     }
 
     /// Sets the header `authorization` of the calls that begin from now on.
@@ -121,6 +129,9 @@ impl Service<Request<Body>> for Connections {
         let said = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(said) = said {
             request.headers_mut().insert(AUTHORIZATION, said);
+        }
+        if let Some(traceparent) = &self.traceparent {
+            request.headers_mut().insert(TRACEPARENT, traceparent.clone());
         }
         let weight = if request.uri().path() == WRITES_PATH { WRITES } else { 1 };
         let (mut channel, call) = self.choose(weight);

@@ -95,8 +95,11 @@ impl Error {
     /// Doubt is the default: a write may have happened unless the connection was never made, or had ended when the call
     /// came to it, or the node says in so many words that it did not.
     pub(crate) fn of_call(effect: Effect, status: Status) -> Error {
-        if caused_by::<ConnectError>(&status) || was_not_sent(&status) {
+        if caused_by::<ConnectError>(&status) {
             return Error::unreachable(&status);
+        }
+        if was_not_sent(&status) {
+            return Error::not_taken(&status);
         }
         if let Some(detail) = ErrorDetail::from_status(&status) {
             let kind = kind_of_reason(detail.reason()).unwrap_or(kind_of_code(status.code()));
@@ -129,6 +132,11 @@ impl Error {
     /// There was no connection for a call, so nothing was sent.
     fn unreachable(cause: &(dyn StdError + 'static)) -> Error {
         Error::definite(ErrorKind::Unreachable, with_causes("cannot connect to the node", cause))
+    }
+
+    /// There was a connection, and it ended before the call was sent on it.
+    fn not_taken(cause: &(dyn StdError + 'static)) -> Error {
+        Error::definite(ErrorKind::Broken, with_causes("nothing was sent", cause))
     }
 
     pub(crate) fn deadline(effect: Effect, deadline: Duration) -> Error {
@@ -344,10 +352,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_write_that_was_not_sent_did_not_happen() {
-        for status in [not_connected(), not_taken().await] {
+        for (status, kind) in
+            [(not_connected(), ErrorKind::Unreachable), (not_taken().await, ErrorKind::Broken)]
+        {
             let error = Error::of_call(Effect::Write, status);
             assert!(!error.may_have_happened(), "{error:?}");
-            assert_eq!(error.kind(), ErrorKind::Unreachable);
+            assert_eq!(error.kind(), kind);
         }
         let error = Error::of_call(Effect::Write, not_connected());
         assert!(error.to_string().contains("refused"), "{error}");

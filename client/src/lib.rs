@@ -40,6 +40,7 @@ mod status;
 mod store;
 mod tls;
 mod token;
+mod trace;
 mod writer;
 
 pub use client::{Client, Released};
@@ -53,7 +54,7 @@ pub use scan::{Row, Rows, Scan};
 pub use status::StatusStream;
 pub use store::Store;
 pub use tls::{Tls, TlsConnection, TlsConnector, TlsError};
-pub use token::{InvalidToken, Token};
+pub use token::{AnotherTopic, InvalidToken, Token};
 pub use writer::{Pending, Writer};
 
 /// The messages and enums that a status and a pinned copy are made of, as the protocol has them.

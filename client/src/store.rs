@@ -16,6 +16,7 @@ use crate::scan::{Rows, Scan};
 use crate::session::Session;
 use crate::status::{self, StatusStream};
 use crate::token::Token;
+use crate::trace;
 use crate::writer::Writer;
 
 /// A read is answered from memory or disk of the node beside us; what takes longer is a wait for a
@@ -82,6 +83,18 @@ impl Store {
     /// The same handle, in the same session, with another deadline for writes.
     pub fn with_write_deadline(self, write_deadline: Duration) -> Store {
         Store { write_deadline, ..self }
+    }
+
+    /// The same handle, in the same session, with calls that belong to the trace of this `traceparent`, as [W3C's Trace
+    /// Context](https://www.w3.org/TR/trace-context/#traceparent-header) has it. A node that has `traces` set tells the
+    /// collector what such a call does and waits for, if its flag `sampled` is set.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](crate::ErrorKind::Invalid) when it is none.
+    pub fn with_traceparent(self, traceparent: &str) -> Result<Store, Error> {
+        let client = self.client.traced(trace::header(traceparent)?);
+        Ok(Store { client, ..self })
     }
 
     /// A handle with the same settings and a session that has seen nothing yet.

@@ -48,8 +48,9 @@ pub enum InvalidToken {
 }
 
 /// Two tokens of different topics have no order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AnotherTopic;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the tokens are of different topics")]
+pub struct AnotherTopic;
 
 impl Token {
     /// The id of the topic, as Kafka gave it.
@@ -79,8 +80,12 @@ impl Token {
         Token::try_from(token)
     }
 
-    /// Makes this the smallest token that includes both; where the other is of another topic, this one stays as it is.
-    pub(crate) fn merge(&mut self, other: Token) -> Result<(), AnotherTopic> {
+    /// Makes this the smallest token that includes both.
+    ///
+    /// # Errors
+    ///
+    /// [`AnotherTopic`], and this token stays as it is.
+    pub fn merge(&mut self, other: Token) -> Result<(), AnotherTopic> {
         if other.topic_id != self.topic_id {
             return Err(AnotherTopic);
         }

@@ -2,6 +2,7 @@
 //! stores and its peers are.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use outrigger_proto::v1::NodeStatus;
 use tokio::sync::watch;
@@ -32,15 +33,15 @@ pub struct Probes {
 #[derive(Clone, Debug)]
 pub struct Telling {
     pub(crate) answers: watch::Sender<Probes>,
-    /// As Status tells it, a second old at most.
-    pub(crate) state: watch::Sender<NodeStatus>,
+    /// As Status tells it, and when: a second ago at most, while the node serves.
+    pub(crate) state: watch::Sender<(Instant, NodeStatus)>,
 }
 
 /// Where it is heard.
 #[derive(Clone, Debug)]
 pub struct Told {
     pub(crate) answers: watch::Receiver<Probes>,
-    pub(crate) state: watch::Receiver<NodeStatus>,
+    pub(crate) state: watch::Receiver<(Instant, NodeStatus)>,
 }
 
 /// How the peers are, as far as they were asked. Whoever calls it has them asked again.
@@ -112,7 +113,7 @@ impl Probes {
     pub fn untold() -> Telling {
         Telling {
             answers: watch::Sender::new(Probes::starting()),
-            state: watch::Sender::new(NodeStatus::default()),
+            state: watch::Sender::new((Instant::now(), NodeStatus::default())),
         }
     }
 

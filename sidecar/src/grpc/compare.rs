@@ -12,10 +12,10 @@ use outrigger_core::phase::Phase;
 use outrigger_core::store::Scan;
 use outrigger_proto::v1::{self, ErrorDetail, Reason};
 
+use super::convert;
 use super::digest::read_on;
 use super::service::Service;
 use super::verify::Pinned;
-use super::{convert, error};
 use crate::peer::{self, Aim, Digests, Foremost, NoDigest, Place, Willing};
 use crate::runtime::StoreHandle;
 use crate::telemetry::metrics::{self, Compared};
@@ -33,7 +33,7 @@ const POSITION_MAX: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 1 << 20;
 const REST_MAX: Duration = Duration::from_secs(1);
 
-const WHAT_TO_DO: &str = "`outrigger verify --from-log` with both nodes names the keys, and tells which of them the log is \
+pub(super) const WHAT_TO_DO: &str = "`outrigger verify --from-log` with both nodes names the keys, and tells which of them the log is \
                           against: let that one rebuild (`outrigger reset`), and keep what it has for a report";
 
 /// Compares every copy now and then, until this is dropped.
@@ -92,6 +92,7 @@ impl Turns {
             }
         };
         metrics::compared(store.name(), compared, self.differ.len());
+        store.circumstances().note_differ(self.differ.iter().cloned().collect());
     }
 
     /// Returns the next peer that is READY, in the order of their addresses. The error says why there is none.
@@ -214,9 +215,7 @@ pub(super) async fn digest(
 
 async fn pin(store: &StoreHandle, at: &v1::Token) -> Result<Pinned, ErrorDetail> {
     let at = convert::core_token(at, &store.gate())?;
-    let copy = store.pin(at, POSITION_MAX).await;
-    let copy = copy.map_err(|rejection| error::turned_away(store.circumstances(), &rejection))?;
-    Ok(Pinned { store: store.clone(), copy })
+    Pinned::at(store.clone(), at, POSITION_MAX).await
 }
 
 async fn sum(
@@ -233,11 +232,7 @@ async fn sum(
         Scan::Continue
     });
     let (digest, _) = summed.await?.map_err(|error| origin.failed(&error))?;
-    Ok(v1::Digest {
-        sum: digest.sum.to_be_bytes().to_vec().into(),
-        rows: digest.rows,
-        token: Some(at.clone()),
-    })
+    Ok(convert::digest(&digest, Some(at.clone())))
 }
 
 /// Reads for half of the time at most: what nobody waits for leaves disk and processor to others.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use outrigger_core::digest::Digest;
 use outrigger_core::gate::{Gate, ReadLevel, Rejection};
 use outrigger_core::limits::Limits;
 use outrigger_core::node::Change;
@@ -148,6 +149,10 @@ pub(super) fn token_of_writes(
     v1::Token { topic_id: topic_id(topic), positions: positions.collect() }
 }
 
+pub(super) fn digest(digest: &Digest, token: Option<v1::Token>) -> v1::Digest {
+    v1::Digest { sum: digest.sum.to_be_bytes().to_vec().into(), rows: digest.rows, token }
+}
+
 pub(super) fn topic_id(topic: TopicId) -> Bytes {
     Bytes::copy_from_slice(&topic.0)
 }
@@ -167,10 +172,7 @@ pub(super) fn large_rows(asked: i32) -> Result<LargeRows, ErrorDetail> {
     match v1::LargeRows::try_from(asked) {
         Ok(v1::LargeRows::Unspecified | v1::LargeRows::Refuse) => Ok(LargeRows::Refuse),
         Ok(v1::LargeRows::OmitValue) => Ok(LargeRows::OmitValue),
-        Err(_) => {
-            let message = format!("large_rows {asked} is not known to this node");
-            Err(error::invalid_request(message, "use a value of outrigger.v1, or a newer node"))
-        }
+        Err(_) => Err(unknown("large_rows", asked)),
     }
 }
 
@@ -216,11 +218,14 @@ pub(super) fn waits_for_the_copy(ack: i32) -> Result<bool, ErrorDetail> {
     match v1::Ack::try_from(ack) {
         Ok(v1::Ack::Unspecified | v1::Ack::Log) => Ok(false),
         Ok(v1::Ack::Applied) => Ok(true),
-        Err(_) => {
-            let message = format!("ack {ack} is not known to this node");
-            Err(error::invalid_request(message, "use a value of outrigger.v1, or a newer node"))
-        }
+        Err(_) => Err(unknown("ack", ack)),
     }
+}
+
+/// A value of an enum that has come after this node.
+fn unknown(field: &str, value: i32) -> ErrorDetail {
+    let message = format!("{field} {value} is not known to this node");
+    error::invalid_request(message, "use a value of outrigger.v1, or a newer node")
 }
 
 pub(super) fn change(item: WriteItem, limits: &Limits) -> Result<Change, ErrorDetail> {

@@ -9,9 +9,9 @@ use outrigger_core::store::{Scan, StoreError, View};
 use outrigger_proto::v1::{self, ErrorDetail, Level, ReadOptions, Reason};
 
 use super::deadline::CallDeadline;
-use super::error;
 use super::read::{self, Snapshot};
 use super::service::Service;
+use super::{convert, error};
 use crate::runtime::StoreHandle;
 
 /// Returns the digest; none when there is no exact copy.
@@ -35,11 +35,7 @@ pub(super) async fn of(
         })
         .await?;
     let digest = summed.map_err(|error| origin.failed(&error))?;
-    Ok(Some(v1::Digest {
-        sum: digest.sum.to_be_bytes().to_vec().into(),
-        rows: digest.rows,
-        token: copy.token,
-    }))
+    Ok(Some(convert::digest(&digest, copy.token)))
 }
 
 /// Somebody waits for the digest. A caller that went away must not leave a thread that reads a whole copy.

@@ -17,7 +17,7 @@ use tonic::Status;
 
 use super::bounded::BoundedWrite;
 use super::room::Held;
-use super::write::{self, appended};
+use super::write::appended;
 use super::{convert, error};
 use crate::runtime::{StoreHandle, Written};
 
@@ -244,7 +244,7 @@ impl Appended {
     fn shown(self, store: StoreHandle, until: Instant) -> Shown {
         Box::pin(async move {
             match self.topic.filter(|_| !self.positions.is_empty()) {
-                Some(topic) => write::shown(&store, topic, &self.positions, until).await,
+                Some(topic) => store.shows(topic, self.positions, until).await,
                 None => true,
             }
         })

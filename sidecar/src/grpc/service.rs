@@ -6,9 +6,9 @@ use outrigger_proto::v1::admin_server::Admin;
 use outrigger_proto::v1::store_server::Store;
 use outrigger_proto::v1::{
     CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, DeleteRequest,
-    DeleteResponse, ErrorDetail, GetRequest, GetResponse, PutRequest, PutResponse, ReleaseRequest,
-    ReleaseResponse, ScanRequest, ScanResponse, StatusRequest, StatusResponse, ThrottleRequest,
-    ThrottleResponse, Token, VerifyRequest, VerifyResponse, WatchStatusRequest,
+    DeleteResponse, ErrorDetail, GetRequest, GetResponse, PutRequest, PutResponse, ReadOptions,
+    ReleaseRequest, ReleaseResponse, ScanRequest, ScanResponse, StatusRequest, StatusResponse,
+    ThrottleRequest, ThrottleResponse, Token, VerifyRequest, VerifyResponse, WatchStatusRequest,
     WatchStatusResponse, WriteRequest,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -87,6 +87,20 @@ impl Service {
         Session::of(of_call, partitions)
     }
 
+    /// The same of a read, which then includes what the session has seen.
+    fn session_of_read(
+        &self,
+        of_call: &MetadataMap,
+        store: &str,
+        read: &mut Option<ReadOptions>,
+    ) -> Result<Option<Session>, ErrorDetail> {
+        let mut session = self.session(of_call, store)?;
+        if let Some(session) = &mut session {
+            session.include(read)?;
+        }
+        Ok(session)
+    }
+
     /// Waits for the turn to read a whole copy: nobody else reads one while the permit is held.
     pub(super) async fn whole_copy(&self) -> SemaphorePermit<'_> {
         self.digests.acquire().await.expect("the semaphore is never closed")
@@ -123,11 +137,8 @@ impl Store for Service {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
         let asker = self.user(request.extensions());
-        let mut session = self.session(request.metadata(), &request.get_ref().store)?;
-        let mut request = request.into_inner();
-        if let Some(session) = &mut session {
-            session.include(&mut request.read)?;
-        }
+        let (metadata, _, mut request) = request.into_parts();
+        let session = self.session_of_read(&metadata, &request.store, &mut request.read)?;
         let answer = get::get(self, &asker, request, deadline).await?;
         Ok(told(session, answer, |answer| answer.copy.as_ref()?.token.as_ref()))
     }
@@ -158,11 +169,8 @@ impl Store for Service {
         let deadline = CallDeadline::of(request.metadata());
         let share = share(request.extensions());
         let asker = self.user(request.extensions());
-        let mut session = self.session(request.metadata(), &request.get_ref().store)?;
-        let mut request = request.into_inner();
-        if let Some(session) = &mut session {
-            session.include(&mut request.read)?;
-        }
+        let (metadata, _, mut request) = request.into_parts();
+        let session = self.session_of_read(&metadata, &request.store, &mut request.read)?;
         let mut answers = scan::scan(self, &asker, request, deadline, &share).await?;
         if session.is_some() {
             answers.await_first().await;

@@ -2,10 +2,8 @@
 //! the last answer brought (`outrigger-token-bin`, empty in the first one), reads include it, and each answer brings what
 //! the session has seen then. Who does not send it is sent nothing.
 
-use std::collections::BTreeMap;
-
-use outrigger_proto::v1::{ErrorDetail, Level, PartitionPosition, ReadOptions, Token};
-use prost::Message;
+use outrigger_client::{AnotherTopic, Token};
+use outrigger_proto::v1::{self, ErrorDetail, Level, ReadOptions};
 use tonic::metadata::{BinaryMetadataValue, MetadataMap};
 
 use super::error;
@@ -40,7 +38,7 @@ impl Session {
         }
         let unreadable = |why: &str| error::token_invalid(format!("{NAME} is no token: {why}"));
         let bytes = value.to_bytes().map_err(|error| unreadable(&error.to_string()))?;
-        let token = (!bytes.is_empty()).then(|| Token::decode(bytes)).transpose();
+        let token = (!bytes.is_empty()).then(|| Token::from_bytes(&bytes)).transpose();
         let seen = token.map_err(|error| unreadable(&error.to_string()))?;
         Ok(Some(Session { seen, outside: false }))
     }
@@ -55,44 +53,33 @@ impl Session {
         if (options.level == unspecified || options.level == local) && options.token.is_none() {
             options.level = Level::AtLeast.into();
         }
-        let both = match options.token.take() {
-            None => seen.clone(),
-            Some(asked) => merged(asked, seen).ok_or_else(|| {
+        let mut both = seen.clone();
+        if let Some(asked) = options.token.take() {
+            let asked = Token::try_from(asked);
+            let asked = asked.map_err(|error| error::token_invalid(error.to_string()))?;
+            both.merge(asked).map_err(|AnotherTopic| {
                 let message = format!("the token of the read and {NAME} are of different topics");
                 error::invalid_request(message, "leave one of them out")
-            })?,
-        };
-        options.token = Some(both);
+            })?;
+        }
+        options.token = Some(v1::Token::from(&both));
         Ok(())
     }
 
     /// Adds to an answer what the session has seen with it. `token`: what the answer tells.
     ///
     /// What was seen of another topic is not forgotten behind the caller's back: its next read is refused by name.
-    pub(super) fn tell(self, token: Option<&Token>, metadata: &mut MetadataMap) {
-        let token = token.filter(|_| !self.outside);
+    pub(super) fn tell(self, token: Option<&v1::Token>, metadata: &mut MetadataMap) {
+        // A peer may have given the answer, and what is no token moves nothing.
+        let token = token.filter(|_| !self.outside).cloned();
+        let token = token.and_then(|token| Token::try_from(token).ok());
         let seen = match (self.seen, token) {
             (None, None) => return,
-            (None, Some(token)) => token.clone(),
-            (Some(seen), None) => seen,
-            (Some(seen), Some(token)) => merged(seen.clone(), token).unwrap_or(seen),
+            (None, Some(only)) | (Some(only), None) => only,
+            (Some(mut seen), Some(token)) => match seen.merge(token) {
+                Ok(()) | Err(AnotherTopic) => seen,
+            },
         };
-        metadata.insert_bin(NAME, BinaryMetadataValue::from_bytes(&seen.encode_to_vec()));
+        metadata.insert_bin(NAME, BinaryMetadataValue::from_bytes(&seen.to_bytes()));
     }
-}
-
-/// The smallest token that includes both; none: they are of different topics.
-fn merged(one: Token, other: &Token) -> Option<Token> {
-    if one.topic_id != other.topic_id {
-        return None;
-    }
-    let mut greatest = BTreeMap::<u32, PartitionPosition>::new();
-    for at in one.positions.into_iter().chain(other.positions.iter().copied()) {
-        let known = greatest.entry(at.partition).or_insert(at);
-        // Of the same position, who names the leader epoch says more.
-        if (known.position, known.leader_epoch) < (at.position, at.leader_epoch) {
-            *known = at;
-        }
-    }
-    Some(Token { positions: greatest.into_values().collect(), ..one })
 }

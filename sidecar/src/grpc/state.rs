@@ -14,7 +14,7 @@ use outrigger_proto::v1::cause::Why;
 use outrigger_proto::v1::{RestoreCause, StoreStatus};
 
 use super::stores::Store;
-use super::{convert, error};
+use super::{compare, convert, error};
 use crate::restore_time::{self, Estimate, RestoreTime};
 use crate::runtime::{Circumstances, DiskShown, Told};
 use crate::words::MURMUR2;
@@ -221,13 +221,29 @@ fn warnings(
     let misplaced = misplaced(status.misplaced);
     let alone = restore.and_then(|restore| without_peer(restore, circumstances));
     let policy = policy.map(|warning| warning.to_string());
-    misplaced.into_iter().chain(policy).chain(deleted).chain(late).chain(alone).collect()
+    let differ = differ(&circumstances.differ());
+    differ
+        .into_iter()
+        .chain(misplaced)
+        .chain(policy)
+        .chain(deleted)
+        .chain(late)
+        .chain(alone)
+        .collect()
 }
 
 /// Warns of a restore that reads the log although there are peers.
 fn without_peer(restore: &v1::RestoreProgress, circumstances: &Circumstances) -> Option<String> {
     let why = circumstances.peers_failed().filter(|_| restore.from_peer.is_none())?;
     Some(format!("no peer gave a copy, so the log is read: {why}"))
+}
+
+/// Warns that one of two copies is wrong.
+fn differ(peers: &[String]) -> Option<String> {
+    (!peers.is_empty()).then(|| {
+        let peers = peers.join(", ");
+        format!("bad: the copy was not the same as that of {peers}: {}", compare::WHAT_TO_DO)
+    })
 }
 
 /// Warns that somebody's writes have no effect, which nobody tells him.

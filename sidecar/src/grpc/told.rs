@@ -1,6 +1,6 @@
 //! Tells how the stores are to whoever watches over the node: its page, and the metrics that only Status knows.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outrigger_proto::v1::NodeStatus;
 use tokio::sync::watch::Sender;
@@ -13,12 +13,12 @@ use crate::telemetry::metrics;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Tells it until this is dropped.
-pub(super) async fn run(service: Service, state: Sender<NodeStatus>) {
+pub(super) async fn run(service: Service, state: Sender<(Instant, NodeStatus)>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
         let node = node_status(&service.signs, service.stores.all());
         metrics::restores(&node);
-        state.send_replace(node);
+        state.send_replace((Instant::now(), node));
     }
 }

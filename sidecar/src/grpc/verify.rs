@@ -4,6 +4,7 @@
 //! no thread waits for a slow caller: a page is read when it is asked for.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use outrigger_core::digest::{BUCKETS, Buckets, bucket_of, row_hash};
 use outrigger_core::offset::Revision;
@@ -70,8 +71,8 @@ struct Comparison {
 
 /// What the first request pinned.
 pub(super) struct Pinned {
-    pub(super) store: StoreHandle,
-    pub(super) copy: runtime::PinnedCopy,
+    store: StoreHandle,
+    copy: runtime::PinnedCopy,
 }
 
 impl Comparison {
@@ -122,10 +123,7 @@ impl Comparison {
         })?;
         let at = convert::core_token(&at, &store.gate())?;
         let wait = self.deadline.wait(request.wait_ms_max);
-        let copy = store.pin(at.clone(), wait).await;
-        let copy =
-            copy.map_err(|rejection| error::turned_away(store.circumstances(), &rejection))?;
-        let pinned = Pinned { store, copy };
+        let pinned = Pinned::at(store, at.clone(), wait).await?;
         let sums = self.sums(&pinned, &at).await?;
         Ok((pinned, sums))
     }
@@ -173,6 +171,18 @@ impl Comparison {
 }
 
 impl Pinned {
+    /// Keeps the copy as it is at `at`, for which it waits no longer than `wait_max`.
+    pub(super) async fn at(
+        store: StoreHandle,
+        at: Token,
+        wait_max: Duration,
+    ) -> Result<Pinned, ErrorDetail> {
+        let copy = store.pin(at, wait_max).await;
+        let copy =
+            copy.map_err(|rejection| error::turned_away(store.circumstances(), &rejection))?;
+        Ok(Pinned { store, copy })
+    }
+
     pub(super) fn view(&self) -> Result<(Origin, Box<dyn View + Send>), ErrorDetail> {
         let (generation, closing, view) = self.copy.view().ok_or_else(error::not_pinned)?;
         Ok((Origin::new(self.store.clone(), generation, closing), view))

@@ -1,12 +1,10 @@
 //! Put and Delete: one change, answered when the log has it, or when reads of this node find it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use outrigger_core::node::{Change, Outcome};
-use outrigger_core::offset::{Offset, Partition, Revision};
+use outrigger_core::offset::Revision;
 use outrigger_core::partitioner::partition_of;
-use outrigger_core::topic::TopicId;
 use outrigger_proto::Rpc;
 use outrigger_proto::v1::{
     self, DeleteRequest, DeleteResponse, ErrorDetail, PutRequest, PutResponse,
@@ -91,24 +89,14 @@ async fn write(
         unreachable!("one outcome for one change, not {}", written.outcomes.len())
     };
     let revision = appended(outcome, &key, written.partitions)?;
-    let reached = BTreeMap::from([(revision.partition, revision.offset.next())]);
+    let reached = [(revision.partition, revision.offset.next())];
     let applied = match patience.copy {
         None => false,
         // It is boxed: a future is moved with all that it may hold, and most writes do not ask for this.
-        Some(until) => Box::pin(shown(store, written.topic, &reached, until)).await,
+        Some(until) => Box::pin(store.shows(written.topic, reached, until)).await,
     };
     let token = convert::token_of_writes(written.topic, reached);
     Ok(Answer { revision: convert::revision(revision), token, applied })
-}
-
-/// Waits until reads of this node's copy find what was written. Whether they do.
-pub(super) async fn shown(
-    store: &StoreHandle,
-    topic: TopicId,
-    reached: &BTreeMap<Partition, Offset>,
-    until: Instant,
-) -> bool {
-    store.shows(topic, reached, until.saturating_duration_since(Instant::now())).await
 }
 
 /// Returns the answer to a change of `key` in a topic with so many partitions.

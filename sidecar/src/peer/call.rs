@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use outrigger_client::Tls;
 use outrigger_proto::peer::v1::peer_client::PeerClient;
+use outrigger_proto::peer::v1::{PeerStatusRequest, PeerStatusResponse};
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::PeerConfig;
 use super::address::Place;
@@ -48,6 +50,22 @@ impl Caller {
         let channel = connected
             .map_err(|error| format!("it cannot be reached ({})", told(&last_cause(&error))))?;
         Ok(PeerClient::new(channel))
+    }
+
+    /// Asks a peer how it is, about these stores, no longer than `answer_max`. The error says why it does not tell.
+    pub(super) async fn status(
+        &self,
+        place: &Place,
+        stores: Vec<String>,
+        answer_max: Duration,
+    ) -> Result<PeerStatusResponse, String> {
+        let asking = async {
+            let mut client = self.connect(place).await?;
+            let answer = client.peer_status(self.request(PeerStatusRequest { stores })).await;
+            answer.map(Response::into_inner).map_err(|status| refusal(&status))
+        };
+        let answer = timeout(answer_max, asking).await;
+        answer.unwrap_or_else(|_late| Err(format!("no answer within {answer_max:?}")))
     }
 
     pub(super) fn request<T>(&self, message: T) -> Request<T> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use outrigger_proto::peer::v1::PeerDigestRequest;
 use outrigger_proto::peer::v1::peer_digest_response::Outcome;
-use outrigger_proto::peer::v1::{PeerDigestRequest, PeerStatusRequest};
 use outrigger_proto::v1::{Digest, ErrorDetail, Phase, Token};
 use tokio::time::timeout;
 
@@ -54,15 +54,7 @@ impl Digests {
 
     /// Asks a peer how its copy of a store is. The error says why it does not tell.
     pub(crate) async fn willing(&self, place: &Place, store: &str) -> Result<Willing, String> {
-        let asking = async {
-            let mut client = self.caller.connect(place).await?;
-            let request = PeerStatusRequest { stores: vec![store.to_owned()] };
-            let answer = client.peer_status(self.caller.request(request)).await;
-            answer.map_err(|status| refusal(&status))
-        };
-        let answer = timeout(STATUS_MAX, asking).await;
-        let answer = answer.map_err(|_late| format!("no answer within {STATUS_MAX:?}"))??;
-        let answer = answer.into_inner();
+        let answer = self.caller.status(place, vec![store.to_owned()], STATUS_MAX).await?;
         if answer.process[..] == process() {
             return Ok(Willing::Itself);
         }

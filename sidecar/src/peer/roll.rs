@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use outrigger_proto::peer::v1::{PeerStatusRequest, PeerStatusResponse, PeerStoreStatus};
+use outrigger_proto::peer::v1::{PeerStatusResponse, PeerStoreStatus};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::PeerConfig;
 use super::address::{PLACES_MAX, PeerAddress, Place, places};
-use super::call::{Caller, refusal};
+use super::call::Caller;
 use super::manifest::told;
 use crate::probes::{PeerSaid, PeerStore, PeerTold};
 use crate::shown;
@@ -21,6 +20,9 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// How long a peer may take, to be reached and to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// How long what they said is shown: longer than it takes to ask again. It is older only where nobody has looked.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(20);
 
 /// More than there are names of stalls.
 const STALLS_MAX: usize = 32;
@@ -60,11 +62,7 @@ impl RollCall {
     /// `stores`: their names here. None: there is nobody to ask.
     pub fn new(config: &PeerConfig, stores: Vec<String>) -> Option<RollCall> {
         let addresses = config.addresses.clone();
-        let unasked = |address: &PeerAddress| PeerTold {
-            address: address.to_string(),
-            said: Err("it is being asked".to_owned()),
-        };
-        let last = Last { at: None, told: addresses.iter().map(unasked).collect() };
+        let last = Last::unasked(&addresses);
         config.asks().then(|| {
             RollCall(Arc::new(Calling {
                 addresses,
@@ -79,13 +77,26 @@ impl RollCall {
     /// Returns what the peers said last, a few seconds ago where this is called now and then: a call has them asked again
     /// for the next ones. It must be called on a tokio runtime.
     pub fn now(&self) -> Arc<[PeerTold]> {
-        let last = self.0.last();
+        let mut last = self.0.last();
+        if last.at.is_some_and(|at| at.elapsed() >= FORGOTTEN_AFTER) {
+            *last = Last::unasked(&self.0.addresses);
+        }
         let is_old = last.at.is_none_or(|at| at.elapsed() >= EVERY);
         if is_old && !self.0.asks.swap(true, Ordering::AcqRel) {
             let calling = self.0.clone();
             tokio::spawn(async move { calling.ask_all().await });
         }
         last.told.clone()
+    }
+}
+
+impl Last {
+    fn unasked(addresses: &[PeerAddress]) -> Last {
+        let unasked = |address: &PeerAddress| PeerTold {
+            address: address.to_string(),
+            said: Err("it is being asked".to_owned()),
+        };
+        Last { at: None, told: addresses.iter().map(unasked).collect() }
     }
 }
 
@@ -122,16 +133,8 @@ impl Calling {
     }
 
     async fn ask(&self, place: &Place) -> PeerTold {
-        let answering = async {
-            let mut client = self.caller.connect(place).await?;
-            let request = self.caller.request(PeerStatusRequest { stores: self.stores.clone() });
-            let answer = client.peer_status(request).await;
-            answer.map_err(|status| refusal(&status))
-        };
-        let said = match timeout(ANSWER_MAX, answering).await {
-            Ok(said) => said.map(|answer| self.said(answer.into_inner())),
-            Err(_late) => Err(format!("no answer within {ANSWER_MAX:?}")),
-        };
+        let answer = self.caller.status(place, self.stores.clone(), ANSWER_MAX).await;
+        let said = answer.map(|answer| self.said(answer));
         PeerTold { address: place.address.to_string(), said }
     }
 

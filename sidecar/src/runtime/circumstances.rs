@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use outrigger_core::node::PolicyWarning;
 use outrigger_core::phase::{Phase, Refusal};
 use outrigger_core::stall::StallKind;
@@ -40,6 +40,8 @@ pub struct Circumstances {
     topic: TopicNews,
     home: LogHome,
     peers: Peers,
+    /// Addresses of the peers whose copies differed from this one when they were last compared.
+    differ: ArcSwap<Vec<String>>,
 }
 
 enum Peers {
@@ -74,7 +76,7 @@ impl Circumstances {
         asks: bool,
     ) -> Circumstances {
         let peers = if asks { Peers::Asked(ArcSwapOption::empty()) } else { Peers::NotConfigured };
-        Circumstances { store, data, topic, home, peers }
+        Circumstances { store, data, topic, home, peers, differ: ArcSwap::default() }
     }
 
     pub fn stall(&self, kind: StallKind, detail: &str) -> Told {
@@ -139,6 +141,16 @@ impl Circumstances {
             )
             | (LogHome::Brokers, _) => true,
         }
+    }
+
+    /// Returns the addresses of the peers whose copies differed from this one when they were last compared.
+    pub fn differ(&self) -> Arc<Vec<String>> {
+        self.differ.load_full()
+    }
+
+    /// Notes which they are.
+    pub fn note_differ(&self, peers: Vec<String>) {
+        self.differ.store(Arc::new(peers));
     }
 
     pub(super) fn note_peers_failed(&self, why: &str) {

@@ -3,12 +3,11 @@
 //! Commands enter the core's inbox only with a permit, which is kept until their answer: that bounds
 //! the inbox. Reads do not pass through the core unless they must wait for a position.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outrigger_core::gate::{Admit, Gate, ReadLevel, Rejection, Until};
 use outrigger_core::limits::Limits;
@@ -162,18 +161,19 @@ impl StoreHandle {
 
     /// Waits until reads of this node's copy at LOCAL find what was written before `reached`, an exclusive position in each
     /// of these partitions of `topic`. Returns whether they do: not when the copy is not READY, there is no room to wait, or
-    /// `wait_max` is over.
+    /// the time is `until`.
     pub async fn shows(
         &self,
         topic: TopicId,
-        reached: &BTreeMap<Partition, Offset>,
-        wait_max: Duration,
+        reached: impl IntoIterator<Item = (Partition, Offset)>,
+        until: Instant,
     ) -> bool {
+        let wait_max = until.saturating_duration_since(Instant::now());
         let gate = self.gate();
         let mut positions = vec![(Offset::ZERO, None); gate.positions.len()];
         for (partition, position) in reached {
             match positions.get_mut(partition.index()) {
-                Some(at) => *at = (*position, None),
+                Some(at) => *at = (position, None),
                 None => return false,
             }
         }

@@ -181,7 +181,12 @@ impl Pages {
     }
 
     fn state(&self) -> serde_json::Value {
-        let mut state = shown::json::node(&self.told.state.borrow());
+        let told = self.told.state.borrow();
+        let (at, node) = &*told;
+        let mut state = shown::json::node(node);
+        // A node that drains tells nothing more, and what it told last becomes older.
+        let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        state["state_age_ms"] = node.state_age_ms.map(|age| age.saturating_add(since)).into();
         let answers = self.told.answers.borrow();
         let about = [("not_ready", &answers.not_ready[..]), ("not_live", &answers.not_live)];
         for (name, lines) in about {
@@ -232,6 +237,7 @@ fn response(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Instant;
 
     use metrics_exporter_prometheus::PrometheusBuilder;
     use outrigger_proto::v1::{NodeStatus, StoreStatus};
@@ -316,11 +322,14 @@ mod tests {
             ..StoreStatus::default()
         };
         let version = "7".to_owned();
-        telling.state.send_replace(NodeStatus {
+        let node = NodeStatus {
             version,
             stores: vec![store],
+            state_age_ms: Some(4_000),
             ..NodeStatus::default()
-        });
+        };
+        let before = Instant::now() - Duration::from_secs(1);
+        telling.state.send_replace((before, node));
         let state = pages.state();
         let peer = &state["peers"][0];
         assert_eq!((&state["version"], &peer["address"]), (&"7".into(), &"http://b:7400".into()));
@@ -330,6 +339,7 @@ mod tests {
         );
         assert_eq!(state["stores"][0]["warnings"][0], warning);
         assert_eq!(state["not_ready"][0], "the node begins");
+        assert!(state["state_age_ms"].as_u64().unwrap() >= 5_000, "it becomes older untold");
         // The page takes whatever comes as text, and has no other way to show it.
         assert!(!STATUS_PAGE.contains("innerHTML") && !STATUS_PAGE.contains("insertAdjacent"));
         // Nor anything from elsewhere: a proxy may have put it below a path.

@@ -20,6 +20,12 @@ const NO_NEWS: &str = "NO NEWS";
 /// Cells of a bar.
 const BAR: usize = 10;
 
+/// The columns up to the phase: how a store is comes before all else.
+const UP_TO_PHASE: usize = 3;
+
+/// A node's name is cut down to so much, so that the phase has room.
+const NODE_MIN: usize = 8;
+
 /// A node, and how it is.
 pub(super) struct Node {
     server: String,
@@ -47,6 +53,15 @@ pub(super) enum Silence {
     Refused(String),
 }
 
+/// How much a note matters: a terminal that is too small shows the first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    Wrong,
+    Waits,
+    Goes,
+    Warns,
+}
+
 /// What is said of a node.
 enum Row {
     Cells(Vec<String>),
@@ -54,10 +69,10 @@ enum Row {
     Words([String; 3]),
 }
 
-/// A column: its head, its width, whether numbers stand in it.
+/// A column: its head, how wide it may become, whether numbers stand in it.
 struct Column(&'static str, usize, bool);
 
-/// The first matter most: on a narrow terminal the last ones are left out.
+/// The first matter most: on a narrow terminal the last ones are left out, but never the phase.
 const COLUMNS: [Column; 10] = [
     Column("NODE", 24, false),
     Column("STORE", 14, false),
@@ -141,15 +156,17 @@ impl Node {
         }
     }
 
-    fn notes(&self) -> Vec<String> {
+    /// Returns what is said below the table, each with its grade: the lowest matter most.
+    fn notes(&self) -> Vec<(Grade, String)> {
         match &self.heard {
             Heard::Silence { silence, since } => {
                 let seconds = since.elapsed().as_secs();
-                vec![format!("{}  {silence} ({seconds} s)", self.server)]
+                vec![(Grade::Wrong, format!("{}  {silence} ({seconds} s)", self.server))]
             }
             Heard::Said { node, .. } => {
                 let hung = shown::hung(node);
                 let hung = hung.map(|hung| format!("{}  {hung}: {RESTART}", self.server));
+                let hung = hung.map(|hung| (Grade::Wrong, hung));
                 let stores = node.stores.iter().flat_map(|store| notes(&self.server, store));
                 hung.into_iter().chain(stores).collect()
             }
@@ -186,7 +203,10 @@ fn row(address: &str, store: &StoreStatus) -> Vec<String> {
     let restore = store.restore.as_ref();
     let done = match restore {
         Some(restore) => restore.fraction.map_or_else(String::new, bar),
-        None if store.phase() == Phase::Ready => bar(1.0),
+        None if store.phase() == Phase::Ready => {
+            // A bar that is full beside what waits would say that all is well.
+            store.stalls.first().map_or_else(|| bar(1.0), stall_name)
+        }
         None => String::new(),
     };
     let to_go = restore.and_then(|restore| restore.eta_seconds);
@@ -204,8 +224,8 @@ fn row(address: &str, store: &StoreStatus) -> Vec<String> {
     ]
 }
 
-fn notes(server: &str, store: &StoreStatus) -> Vec<String> {
-    let about = |text: String| format!("{server}  {}  {text}", store.store);
+fn notes(server: &str, store: &StoreStatus) -> Vec<(Grade, String)> {
+    let about = |text: &str| format!("{server}  {}  {text}", store.store);
     let cause = store.cause.iter().filter(|_| store.phase() == Phase::Refused);
     let cause = cause.flat_map(|cause| [cause.detail.clone(), cause.what_to_do.clone()]);
     let stalls = store.stalls.iter().flat_map(|stall| {
@@ -215,30 +235,31 @@ fn notes(server: &str, store: &StoreStatus) -> Vec<String> {
         let (bytes, of) = (HumanBytes(from.bytes), HumanBytes(from.bytes_total));
         format!("{bytes} of {of} from {}", from.peer)
     });
-    let lines = cause.chain(stalls).chain(peer).chain(store.warnings.iter().cloned());
-    lines.filter(|line| !line.is_empty()).map(about).collect()
+    let warnings = store.warnings.iter().map(|warning| match warning.starts_with("bad: ") {
+        true => (Grade::Wrong, warning.clone()),
+        false => (Grade::Warns, format!("warning: {warning}")),
+    });
+    let graded = |grade| move |line| (grade, line);
+    let lines = cause.map(graded(Grade::Wrong)).chain(stalls.map(graded(Grade::Waits)));
+    let lines = lines.chain(peer.map(graded(Grade::Goes))).chain(warnings);
+    lines.filter(|(_, line)| !line.is_empty()).map(|(grade, line)| (grade, about(&line))).collect()
 }
 
 /// Returns the lines of a terminal of this size, none of them longer than it is wide.
 pub(super) fn frame(nodes: &[Node], size: Size) -> Vec<String> {
-    let mut width = 0;
-    let columns: Vec<&Column> = COLUMNS
-        .iter()
-        .take_while(|Column(_, columns, _)| {
-            width += columns + 2;
-            width <= size.columns + 2
-        })
-        .collect();
     let head = Row::Cells(COLUMNS.iter().map(|Column(head, ..)| (*head).to_owned()).collect());
-    let rows = [head].into_iter().chain(nodes.iter().flat_map(Node::rows));
-    let table = rows.map(|row| match row {
-        Row::Cells(cells) => line(&columns, &cells),
+    let rows: Vec<Row> = [head].into_iter().chain(nodes.iter().flat_map(Node::rows)).collect();
+    let columns = columns(&rows, size.columns);
+    let table = rows.iter().map(|row| match row {
+        Row::Cells(cells) => line(&columns, cells),
         Row::Words([node, phase, words]) => {
-            let cells = line(&columns, &[node, String::new(), phase]);
+            let cells = line(&columns, &[node.clone(), String::new(), phase.clone()]);
             fitting(&format!("{cells}  {words}"), size.columns)
         }
     });
-    let notes = nodes.iter().flat_map(Node::notes).flat_map(|note| wrapped(&note, size.columns));
+    let mut notes: Vec<_> = nodes.iter().flat_map(Node::notes).collect();
+    notes.sort_by_key(|(grade, _)| *grade);
+    let notes = notes.iter().flat_map(|(_, note)| wrapped(note, size.columns));
     let mut lines: Vec<String> = table.chain([String::new()]).chain(notes).collect();
     if lines.len() > size.lines {
         let more = lines.len() - size.lines.saturating_sub(1);
@@ -248,8 +269,36 @@ pub(super) fn frame(nodes: &[Node], size: Size) -> Vec<String> {
     lines
 }
 
-fn line(columns: &[&Column], row: &[String]) -> String {
-    let cell = |(Column(_, width, number), text): (&&Column, &String)| {
+/// Returns the columns that fit, each as wide as what stands in it.
+fn columns(rows: &[Row], width: usize) -> Vec<Column> {
+    let longest = |at: usize| {
+        let cell = |row: &Row| match row {
+            Row::Cells(cells) => cells.get(at).map_or(0, |cell| cell.chars().count()),
+            Row::Words([node, phase, _]) => match at {
+                0 => node.chars().count(),
+                2 => phase.chars().count(),
+                _ => 0,
+            },
+        };
+        rows.iter().map(cell).max().unwrap_or(0)
+    };
+    let wide = |(at, Column(head, most, number)): (usize, &Column)| {
+        Column(head, longest(at).min(*most), *number)
+    };
+    let mut columns: Vec<Column> = COLUMNS.iter().enumerate().map(wide).collect();
+    let wanted = |columns: &[Column]| columns.iter().map(|Column(_, width, _)| width + 2).sum();
+    let first: usize = wanted(&columns[..UP_TO_PHASE]);
+    let Column(_, node, _) = &mut columns[0];
+    let cut = node.saturating_sub(first.saturating_sub(width + 2));
+    *node = NODE_MIN.max(cut).min(*node).min(width);
+    while columns.len() > 1 && wanted(&columns) > width + 2 {
+        columns.pop();
+    }
+    columns
+}
+
+fn line(columns: &[Column], row: &[String]) -> String {
+    let cell = |(Column(_, width, number), text): (&Column, &String)| {
         let text = fitting(text, *width);
         if *number { format!("{text:>width$}") } else { format!("{text:<width$}") }
     };

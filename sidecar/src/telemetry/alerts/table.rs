@@ -80,7 +80,9 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         "the log of {{ $labels.store }} did not go on where {{ $labels.instance }} had read it to",
         "it has lost records, or they were deleted before this node had read them: look at the brokers (unclean \
          elections, lost disks, deleted records). lost-g<N>.jsonl in the store's directory tells what the log lost of \
-         this copy. The alert lasts until the node is started again; there is no need to do that",
+         this copy. Where outrigger_restores_total has counted neither truncated nor diverged, the disk's copy had not come \
+         as far, or a leader said so that was none any more. The alert lasts until the node is started again; there is no \
+         need to do that",
     ),
     (
         "OutriggerLostRows",

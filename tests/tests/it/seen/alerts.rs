@@ -227,6 +227,9 @@ fn a_copy_that_differs_from_a_peers_alarms_until_it_is_made_anew() -> Result<()>
         let told = told.lines().find(|line| line.contains("the copies differ"));
         let told = told.context("the log says so")?;
         ensure!(told.contains(&url) && told.contains("outrigger verify"), "{told}");
+        let warned = one.status().await?.warnings;
+        let bad = |warning: &String| warning.starts_with("bad: ") && warning.contains(&url);
+        ensure!(warned.iter().any(bad), "{warned:?}");
         let fire = ["OutriggerCopiesDiffer"];
         play(&run.scrapes, &Judged { quiet, fire: &fire, may_fire: &OF_THE_MACHINE })?;
 
@@ -236,6 +239,8 @@ fn a_copy_that_differs_from_a_peers_alarms_until_it_is_made_anew() -> Result<()>
         let mut run = Recorded::of(port);
         let again = |samples: &Samples| differ(samples) == Some(0.0) && is_ready(samples);
         run.until("equal again", LASTING, again).await?;
+        let warned = one.status().await?.warnings;
+        ensure!(!warned.iter().any(bad), "{warned:?}");
         let quiet = run.scrapes.len() - LASTING;
         play(&run.scrapes[quiet..], &Judged { quiet: 0, fire: &[], may_fire: &OF_THE_MACHINE })
     })

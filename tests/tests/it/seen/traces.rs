@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use outrigger_client::Scan;
 use outrigger_core::offset::{Offset, Partition};
 use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::write_item::Action;
@@ -39,9 +40,13 @@ async fn client(node: &Node) -> Result<StoreClient<Channel>> {
     Ok(StoreClient::connect(node.url()).await?)
 }
 
-/// A request of a trace with this number, which its caller records.
+/// The trace with this number, which its caller records.
+fn traceparent(number: u32) -> String {
+    format!("00-{number:032x}-{CALLER}-01")
+}
+
 fn traced<T>(number: u32, message: T) -> Request<T> {
-    with(&format!("00-{number:032x}-{CALLER}-01"), message)
+    with(&traceparent(number), message)
 }
 
 fn with<T>(traceparent: &str, message: T) -> Request<T> {
@@ -191,9 +196,9 @@ fn a_stream_is_one_span_with_an_append_for_each_message_and_a_scan_has_its_pages
         let collector = Collector::start().await?;
         let mut node = traced_node(&place, &collector.url(), &[]).await?;
         write_stream(&node, 1, 5).await?;
-        let scan = traced(2, ScanRequest::default());
-        let mut rows = client(&node).await?.scan(scan).await?.into_inner();
-        while rows.message().await?.is_some() {}
+        let store = node.store().await?.with_traceparent(&traceparent(2))?;
+        let mut rows = store.scan(Scan::all()).await?;
+        while rows.next().await.transpose()?.is_some() {}
         // What a node has not sent when it ends is sent then.
         ensure!(node.stop()?.success(), "{}", node.log());
         let spans = collector.spans();
