@@ -33,6 +33,8 @@ pub enum ErrorKind {
     /// What the session has seen is not in this log any more: begin a [new
     /// session](crate::Store::new_session), knowing that the state may be an older or another one.
     SessionLost,
+    /// The node cannot prove that it has everything since the point of a watch: begin with the state.
+    Compacted,
     /// This node cannot answer now: wait, or try another node.
     Unavailable,
     /// Too much is waiting: slow down.
@@ -238,6 +240,7 @@ fn kind_of_reason(reason: Reason) -> Option<ErrorKind> {
         Reason::TokenOfAnotherTopic | Reason::TokenBeyondLog | Reason::TokenOfAnotherHistory => {
             ErrorKind::SessionLost
         }
+        Reason::Compacted => ErrorKind::Compacted,
         Reason::NotReady
         | Reason::Restoring
         | Reason::TooStale

@@ -41,6 +41,7 @@ mod store;
 mod tls;
 mod token;
 mod trace;
+mod watch;
 mod writer;
 
 pub use client::{Client, Released};
@@ -55,6 +56,7 @@ pub use status::StatusStream;
 pub use store::Store;
 pub use tls::{Tls, TlsConnection, TlsConnector, TlsError};
 pub use token::{AnotherTopic, InvalidToken, Token};
+pub use watch::{Change, InvalidPoint, Watch, WatchEvent, WatchPoint, WatchStream};
 pub use writer::{Pending, Writer};
 
 /// The messages and enums that a status and a pinned copy are made of, as the protocol has them.

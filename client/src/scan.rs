@@ -214,7 +214,7 @@ impl Stream for Rows {
 }
 
 impl Row {
-    fn of(row: v1::Row) -> Result<Row, Error> {
+    pub(crate) fn of(row: v1::Row) -> Result<Row, Error> {
         let no_revision = || Error::protocol(Effect::None, "a row has no revision");
         let revision = row.revision.ok_or_else(no_revision)?;
         Ok(Row { key: row.key, value: row.value, revision })

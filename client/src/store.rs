@@ -17,6 +17,7 @@ use crate::session::Session;
 use crate::status::{self, StatusStream};
 use crate::token::Token;
 use crate::trace;
+use crate::watch::{Place, Watch, WatchStream};
 use crate::writer::Writer;
 
 /// A read is answered from memory or disk of the node beside us; what takes longer is a wait for a
@@ -194,6 +195,25 @@ impl Store {
     pub async fn scan(&self, scan: Scan) -> Result<Rows, Error> {
         let request = scan.request(self.name.clone(), self.read_options())?;
         Rows::open(&self.client, request, self.level, &self.session, self.read_deadline).await
+    }
+
+    /// What changes in some keys, as it comes: with the state first, or from now on, or from where another watch was. It
+    /// begins with a copy of this handle's level, and its points are in this session: a read after a change sees it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::get`], and [`Compacted`](crate::ErrorKind::Compacted) where the watch asked for it. A watch that has
+    /// begun goes on by itself ([`WatchEvent::Interrupted`](crate::WatchEvent::Interrupted)).
+    pub async fn watch(&self, watch: Watch) -> Result<WatchStream, Error> {
+        let at = Place {
+            client: self.client.clone(),
+            store: self.name.clone(),
+            session: self.session.clone(),
+            level: self.level,
+            max_staleness: self.max_staleness,
+            deadline: self.read_deadline,
+        };
+        WatchStream::open(at, watch).await
     }
 
     /// A stream of writes, for throughput. A connection that cannot be made fails the first writes, not this

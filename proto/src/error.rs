@@ -62,6 +62,7 @@ impl Reason {
             Reason::WriteUnknown => Code::Unknown,
             Reason::Unauthenticated => Code::Unauthenticated,
             Reason::NotAllowed | Reason::Authorisation => Code::PermissionDenied,
+            Reason::Compacted => Code::OutOfRange,
             Reason::StoreFailed => Code::Internal,
         }
     }

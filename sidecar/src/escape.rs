@@ -1,6 +1,6 @@
 //! Any bytes as one line of text and back: printable UTF-8 stays, all else is `\xNN`.
 //!
-//! `scan` writes this form and `load` reads it, so one can be piped into the other; what the log lost is
+//! `scan` writes this form and `import` reads it, so one can be piped into the other; what the log lost is
 //! written in it too.
 
 use std::fmt::Write as _;

@@ -12,6 +12,8 @@ use outrigger_core::store::{Scan, StoreError, View};
 use outrigger_core::topic::TopicId;
 use outrigger_model::log::{Content, LogChange, ProducerId, RecordBatch, Verdict};
 
+use crate::plan::{Selected, selects};
+
 /// Rows with the revision that wrote them.
 pub type Rows = BTreeMap<Vec<u8>, (Revision, Vec<u8>)>;
 
@@ -33,8 +35,25 @@ pub struct Copied<'a> {
     pub exact_from: Offset,
     /// The rows of all partitions.
     pub rows: &'a Rows,
-    /// Only this key was asked for.
-    pub key: Option<&'a [u8]>,
+    pub asked: Asked<'a>,
+}
+
+/// The keys that a copy, or an answer from it, is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    All,
+    Key(&'a [u8]),
+    Selected(&'a [Selected]),
+}
+
+impl Asked<'_> {
+    fn contains(self, key: &[u8]) -> bool {
+        match self {
+            Asked::All => true,
+            Asked::Key(asked) => asked == key,
+            Asked::Selected(keys) => selects(keys, key),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -305,7 +324,7 @@ impl History {
     }
 
     fn differences(&self, partition: Partition, copy: Copied<'_>) -> Vec<Difference> {
-        let asked = |key: &[u8]| copy.key.is_none_or(|asked| asked == key);
+        let asked = |key: &[u8]| copy.asked.contains(key);
         let known = self.keys.keys().map(|key| key.as_ref()).filter(|key| asked(key));
         let held = copy.rows.iter().filter(|(key, (revision, _))| {
             revision.partition == partition && asked(key) && !self.keys.contains_key(key.as_slice())

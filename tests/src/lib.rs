@@ -4,6 +4,7 @@ pub mod authority;
 pub mod bench;
 pub mod confine;
 pub mod disk;
+pub mod follower;
 pub mod halt;
 pub mod host;
 pub mod kafka;

@@ -1,6 +1,6 @@
 //! A node without a log: rows in a map, and keys whose writes misbehave as their name says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -45,6 +45,10 @@ pub(crate) struct State {
     pub(crate) scan_batch: usize,
     /// What follows the rows of a scan.
     pub(crate) scan_end: Option<ScanEnd>,
+    /// What the watches asked for, in order.
+    pub(crate) watched: Vec<WatchRequest>,
+    /// What each of the next watches is told. A watch without a script is told nothing.
+    pub(crate) watches: VecDeque<Vec<Result<WatchResponse, Status>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -158,6 +162,7 @@ async fn scripted(key: &[u8]) -> Option<Status> {
 impl Store for FakeNode {
     type ScanStream = Answers<ScanResponse>;
     type WriteStream = Answers<WriteResponse>;
+    type WatchStream = Answers<WatchResponse>;
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let request = request.into_inner();
@@ -216,6 +221,19 @@ impl Store for FakeNode {
                 Box::pin(answers.chain(tokio_stream::once(Err(Status::internal("torn")))))
             }
             Some(ScanEnd::Hang) => Box::pin(answers.chain(tokio_stream::pending())),
+        }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let mut state = self.state();
+        state.watched.push(request.into_inner());
+        let script = state.watches.pop_front();
+        Ok(Response::new(match script {
+            Some(told) => Box::pin(tokio_stream::iter(told)),
+            None => Box::pin(tokio_stream::pending()),
         }))
     }
 

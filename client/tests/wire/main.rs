@@ -8,4 +8,5 @@ mod pins;
 mod reads;
 mod sessions;
 mod statuses;
+mod watches;
 mod writers;

@@ -96,6 +96,18 @@ impl Batch {
         last.unwrap_or(self.range.start)
     }
 
+    /// The newest epoch that was seen below `offset`.
+    pub(crate) fn epoch_before(&self, offset: Offset) -> Option<Epoch> {
+        let seen = self.epochs.partition_point(|(_, first)| *first < offset);
+        seen.checked_sub(1).map(|last| self.epochs[last].0)
+    }
+
+    /// The first record at `offset` or behind.
+    pub(crate) fn next_record(&self, offset: Offset) -> Option<Offset> {
+        let before = self.records.partition_point(|record| record.offset < offset);
+        self.records.get(before).map(|record| record.offset)
+    }
+
     /// Returns the two sides of `at`, which lies inside `range`. Each tells its own `gap`; where records were left out,
     /// both may tell one. The counts of records that were left out go to the second.
     ///

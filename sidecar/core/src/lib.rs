@@ -40,3 +40,4 @@ pub mod store;
 pub mod time;
 pub mod token;
 pub mod topic;
+pub mod watch;

@@ -55,6 +55,9 @@ pub struct Limits {
     pub pins_max: usize,
     /// How long a pin is kept at most: long enough to read a large copy, for a caller that is there and asks nothing.
     pub pin_lease: Duration,
+    /// Bytes of the batches of one store that are kept for whoever watches it, with what each costs beside them. Who falls
+    /// behind them is sent the state again.
+    pub ring_bytes_max: usize,
     /// How long a drain waits for acknowledgements and the last flush.
     pub drain_max: Duration,
     /// Offsets in the log below which a rebuild asks no peer: they are read sooner than asked for.
@@ -69,6 +72,9 @@ const FETCH_BYTES_MIN: u32 = 32 * 1024;
 
 /// A flush writes many batches, however many stores there are: otherwise every batch would be its own file.
 const FLUSH_BYTES_MIN: usize = 2 * MIB;
+
+/// What the stores of a process keep together for whoever watches.
+const RINGS_BYTES_MAX: usize = 64 * MIB;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -96,6 +102,7 @@ impl Limits {
         awaits_max: 10_000,
         pins_max: 4,
         pin_lease: Duration::from_secs(300),
+        ring_bytes_max: 8 * MIB,
         drain_max: Duration::from_secs(12),
         peer_offsets_min: 10_000,
         peer_retry: Duration::from_secs(15),
@@ -119,12 +126,14 @@ impl Limits {
         interval_ms.saturating_add(interval_ms / 2)
     }
 
-    /// The limits of each of `stores` stores of one process: together they hold no more than one alone.
+    /// The limits of each of `stores` stores of one process: together they hold no more than one alone, beside what they keep
+    /// for whoever watches.
     pub fn of_each(self, stores: usize) -> Limits {
         let stores = stores.max(1);
         Limits {
             flush_bytes_max: (self.flush_bytes_max / stores).max(FLUSH_BYTES_MIN),
             unapplied_bytes_max: self.unapplied_bytes_max / stores,
+            ring_bytes_max: self.ring_bytes_max.min(RINGS_BYTES_MAX / stores),
             ..self
         }
     }

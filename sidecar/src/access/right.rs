@@ -29,7 +29,7 @@ pub enum Needs {
 /// Returns what a call needs. It names each of them, so that a new one is not there without a rule.
 pub fn needs(rpc: Rpc) -> Needs {
     match rpc {
-        Rpc::Get | Rpc::Scan | Rpc::Verify => Needs::Right(Right::Read),
+        Rpc::Get | Rpc::Scan | Rpc::Watch | Rpc::Verify => Needs::Right(Right::Read),
         // An application that writes is whom a node waits for.
         Rpc::Put | Rpc::Delete | Rpc::Write | Rpc::Release => Needs::Right(Right::Write),
         Rpc::Throttle | Rpc::Cancel | Rpc::Continue => Needs::Right(Right::Admin),

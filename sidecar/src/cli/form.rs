@@ -1,4 +1,4 @@
-//! The forms in which `scan` writes rows and `import` reads them, one a line. What `scan` writes in a form, `import` reads
+//! The forms in which `scan` and `watch` write rows and `import` reads them, one a line. What `scan` writes in a form, `import` reads
 //! in that form as the same bytes.
 
 use base64::Engine as _;
@@ -28,7 +28,7 @@ pub(super) struct Parsed {
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct JsonRow {
+pub(super) struct JsonRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,7 +117,7 @@ impl JsonRow {
     const LOOKS: &'static str =
         r#"{"key":TEXT,"value":TEXT}, with key_base64 or value_base64 for what is not UTF-8"#;
 
-    fn of(key: &[u8], value: Option<&[u8]>) -> JsonRow {
+    pub(super) fn of(key: &[u8], value: Option<&[u8]>) -> JsonRow {
         let mut row = JsonRow::default();
         match str::from_utf8(key) {
             Ok(text) => row.key = Some(text.to_owned()),
@@ -157,6 +157,21 @@ fn given<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// Writes bytes as hexadecimal digits, which [`unhex`] reads.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// None: these are no hexadecimal digits of whole bytes, or there is none.
+pub(super) fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let digits = digits.as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let whole = !digits.is_empty()
+        && digits.len().is_multiple_of(2)
+        && digits.iter().all(u8::is_ascii_hexdigit);
+    whole.then(|| digits.chunks(2).map(byte).collect())?
 }
 
 fn joined(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {

@@ -30,6 +30,7 @@ mod target;
 mod top;
 mod verify;
 mod wait;
+mod watch;
 
 use std::ffi::OsString;
 use std::sync::LazyLock;
@@ -65,6 +66,7 @@ enum Command {
     Get(kv::GetArgs),
     Delete(kv::DeleteArgs),
     Scan(scan::ScanArgs),
+    Watch(watch::WatchArgs),
     Import(import::ImportArgs),
     Fill(fill::FillArgs),
     Status(status::StatusArgs),
@@ -107,6 +109,7 @@ impl Cli {
             Command::Get(args) => kv::get(args).await,
             Command::Delete(args) => kv::delete(args).await,
             Command::Scan(args) => scan::run(args).await,
+            Command::Watch(args) => watch::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Fill(args) => fill::run(args).await,
             Command::Status(args) => status::run(args).await,
@@ -231,6 +234,8 @@ mod tests {
             "outrigger fill 5 --raw",
             "outrigger fill 5 --rate 0",
             "outrigger scan --raw --json",
+            "outrigger watch a b",
+            "outrigger watch --from 7",
             "outrigger status --follow --digest",
             "outrigger verify",
             "outrigger throttle",
@@ -289,6 +294,9 @@ mod tests {
             "outrigger delete k",
             "outrigger scan --prefix a --limit 5 --keys-only --reverse --level stale",
             "outrigger scan --from a --to b",
+            "outrigger watch",
+            "outrigger watch orders/ --from now --json --keys-only",
+            "outrigger watch --points --fail-when-lost",
             "outrigger import -",
             "outrigger import rows --json --rate 3",
             "outrigger fill 5 --value-bytes 0 --overwrites 1 --deletes 2 --rate 3 --seed 4",

@@ -9,6 +9,7 @@ use outrigger_client::{Client, InvalidToken, Level, Revision, Store, Token};
 
 use super::connect::Connect;
 use super::failure::Failure;
+use super::form::unhex;
 use crate::config::parse_duration;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -140,7 +141,7 @@ impl AtLeast {
             let revisions: Option<_> = text.split(',').map(revision).collect();
             return revisions.map(AtLeast::Revisions).ok_or(AtLeastError(None));
         }
-        let bytes = bytes(text).ok_or(AtLeastError(None))?;
+        let bytes = unhex(text).ok_or(AtLeastError(None))?;
         Token::from_bytes(&bytes).map(AtLeast::Token).map_err(|error| AtLeastError(Some(error)))
     }
 
@@ -176,15 +177,6 @@ fn positions(revisions: &[Revision]) -> Vec<v1::PartitionPosition> {
 fn revision(text: &str) -> Option<Revision> {
     let (partition, offset) = text.trim().split_once(':')?;
     Some(Revision { partition: partition.parse().ok()?, offset: offset.parse().ok()? })
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes();
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let whole = !digits.is_empty()
-        && digits.len().is_multiple_of(2)
-        && digits.iter().all(u8::is_ascii_hexdigit);
-    whole.then(|| digits.chunks(2).map(byte).collect())?
 }
 
 #[cfg(test)]

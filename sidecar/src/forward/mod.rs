@@ -262,6 +262,7 @@ fn refused<T>(detail: ErrorDetail) -> Turn<T> {
         | Reason::Unauthenticated
         | Reason::NotAllowed
         | Reason::PositionPassed
+        | Reason::Compacted
         | Reason::NotReady
         | Reason::Restoring
         | Reason::Draining

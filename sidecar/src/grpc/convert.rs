@@ -14,6 +14,8 @@ use outrigger_core::offset::{Epoch, Offset, Partition, Revision};
 use outrigger_core::read::Demand;
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
+use outrigger_core::watch::point::Point;
+use outrigger_core::watch::watcher::OnLost;
 use outrigger_proto::limits::{ROW_BYTES_DEFAULT, ROW_BYTES_MAX};
 use outrigger_proto::v1;
 use outrigger_proto::v1::scan_request::Keys;
@@ -78,12 +80,7 @@ pub(super) fn read(
 
 /// Returns a token as the store's topic understands it: one position for each partition.
 pub(super) fn core_token(token: &v1::Token, gate: &Gate) -> Result<Token, ErrorDetail> {
-    let topic = TopicId(<[u8; 16]>::try_from(&token.topic_id[..]).map_err(|_| {
-        error::token_invalid(format!(
-            "the token's topic id has {} bytes, not 16",
-            token.topic_id.len()
-        ))
-    })?);
+    let topic = core_topic(token)?;
     if let Some(own) = gate.topic
         && own != topic
     {
@@ -125,6 +122,14 @@ pub(super) fn core_token(token: &v1::Token, gate: &Gate) -> Result<Token, ErrorD
     Ok(Token { topic, positions })
 }
 
+fn core_topic(token: &v1::Token) -> Result<TopicId, ErrorDetail> {
+    let topic = <[u8; 16]>::try_from(&token.topic_id[..]).map(TopicId);
+    topic.map_err(|_| {
+        let bytes = token.topic_id.len();
+        error::token_invalid(format!("the token's topic id has {bytes} bytes, not 16"))
+    })
+}
+
 pub(super) fn token(token: &Token) -> v1::Token {
     let positions = (0_u32..).zip(&token.positions).map(|(partition, (position, epoch))| {
         v1::PartitionPosition {
@@ -159,6 +164,35 @@ pub(super) fn topic_id(topic: TopicId) -> Bytes {
 
 pub(super) fn revision(revision: Revision) -> v1::Revision {
     v1::Revision { partition: revision.partition.0, offset: revision.offset.0 }
+}
+
+pub(super) fn bytes(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("a size fits 64 bits")
+}
+
+pub(super) fn point(point: &Point) -> v1::WatchPoint {
+    let Point { token: at, confirmed_at_ms } = point;
+    v1::WatchPoint { token: Some(token(at)), confirmed_at_ms: *confirmed_at_ms }
+}
+
+/// Returns a point as the store's topic understands it. One of another topic is none of the caller's mistakes: what becomes
+/// of the watch is the node's to say.
+pub(super) fn core_point(point: &v1::WatchPoint, gate: &Gate) -> Result<Point, ErrorDetail> {
+    let at = point.token.as_ref().ok_or_else(|| error::token_invalid("the point has no token"))?;
+    let topic = core_topic(at)?;
+    let token = match gate.topic {
+        Some(own) if own != topic => Token { topic, positions: Vec::new() },
+        Some(_) | None => core_token(at, gate)?,
+    };
+    Ok(Point { token, confirmed_at_ms: point.confirmed_at_ms })
+}
+
+pub(super) fn on_lost(asked: i32) -> Result<OnLost, ErrorDetail> {
+    match v1::OnLost::try_from(asked) {
+        Ok(v1::OnLost::Unspecified | v1::OnLost::State) => Ok(OnLost::State),
+        Ok(v1::OnLost::Fail) => Ok(OnLost::Fail),
+        Err(_) => Err(unknown("on_lost", asked)),
+    }
 }
 
 /// Returns the bytes of key and value that a caller takes in one row.

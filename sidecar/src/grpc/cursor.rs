@@ -79,6 +79,11 @@ impl Cursor {
         self.at_end
     }
 
+    /// Returns the snapshot, for another range.
+    pub(super) fn into_view(self) -> Box<dyn View + Send> {
+        self.view
+    }
+
     /// Reads the next rows, none only at the end. Blocks on the disk.
     pub(super) fn next_batch(&mut self) -> Result<Vec<Row>, CursorFailure> {
         let Selection { range, reverse, keys_only, rows_max, row_bytes_max, large_rows } =
@@ -143,7 +148,7 @@ impl LargeRow {
 }
 
 /// Returns the value to send, and how many bytes of it were left out.
-fn taken<'a>(
+pub(super) fn taken<'a>(
     key: &[u8],
     value: &'a [u8],
     revision: Revision,
@@ -187,9 +192,7 @@ impl Batch {
             key: arena.split_to(row.key_len),
             value: arena.split_to(row.value_len),
             revision: Some(convert::revision(row.revision)),
-            omitted_value_bytes: row
-                .omitted
-                .map(|bytes| u64::try_from(bytes).expect("a size fits 64 bits")),
+            omitted_value_bytes: row.omitted.map(convert::bytes),
         };
         self.rows.into_iter().map(row).collect()
     }

@@ -13,6 +13,7 @@ use outrigger_core::offset::Partition;
 use outrigger_core::phase::{Phase, Refusal};
 use outrigger_core::stall::StallKind;
 use outrigger_core::store::{StoreError, StoreErrorKind};
+use outrigger_core::watch::point::Lost;
 use outrigger_proto::limits::REQUEST_BYTES_MAX;
 use outrigger_proto::v1::{ErrorDetail, Reason};
 use tonic::{Code, Status};
@@ -188,6 +189,25 @@ pub(super) fn scan_not_read(waited: Duration) -> ErrorDetail {
         Reason::DeadlineExceeded,
         message,
         "read a scan without long pauses: it keeps what is replaced meanwhile on the node's disk; go on after the last key that came",
+    )
+}
+
+/// The same of the state that a watch begins with.
+pub(super) fn state_not_read(waited: Duration) -> ErrorDetail {
+    let message = format!("no rows of the state were taken for {} seconds", waited.as_secs());
+    advised(
+        Reason::DeadlineExceeded,
+        message,
+        "take the rows of a state without long pauses: it keeps what is replaced meanwhile on the node's disk; watch again",
+    )
+}
+
+/// A watch has lost its place.
+pub(super) fn compacted(lost: &Lost) -> ErrorDetail {
+    advised(
+        Reason::Compacted,
+        format!("it cannot be proven that nothing is missing: {lost}"),
+        "forget the rows that the watch has brought, and begin with the state",
     )
 }
 

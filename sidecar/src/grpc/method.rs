@@ -25,7 +25,7 @@ pub(super) enum Method {
     Write,
     /// A stream of writes.
     Writes,
-    /// Scan, also a forwarded one, and WatchStatus: they answer until there is no more to tell.
+    /// Scan, also a forwarded one, Watch and WatchStatus: they answer until there is no more to tell.
     Stream,
     /// A stream of questions and answers.
     Verify,
@@ -52,7 +52,7 @@ impl Method {
             Rpc::Get | Rpc::ForwardGet => Method::Read,
             Rpc::Put | Rpc::Delete => Method::Write,
             Rpc::Write => Method::Writes,
-            Rpc::Scan | Rpc::WatchStatus | Rpc::ForwardScan => Method::Stream,
+            Rpc::Scan | Rpc::Watch | Rpc::WatchStatus | Rpc::ForwardScan => Method::Stream,
             Rpc::Verify => Method::Verify,
             Rpc::Throttle | Rpc::Cancel | Rpc::Continue | Rpc::Release => Method::Operate,
             Rpc::Status | Rpc::Checkpoint | Rpc::PeerStatus | Rpc::PeerDigest => Method::Other,

@@ -36,6 +36,7 @@ mod scan;
 mod service;
 mod session;
 pub(crate) mod state;
+mod status;
 mod stores;
 mod together;
 mod told;

@@ -25,7 +25,7 @@ use super::answers::{Answers, Part};
 use super::deadline::CallDeadline;
 use super::door::Door;
 use super::service::{Service, share};
-use super::watch::node_status;
+use super::status::node_status;
 use super::{compare, forwarded};
 use crate::access::Keys;
 use crate::escape::escape;

@@ -20,6 +20,9 @@ const MIB: u32 = 1024 * 1024;
 /// replaces, and has a batch of rows in memory.
 const SCANS_MAX: usize = 64;
 
+/// Watches of one address that are open at the same time. Each has one batch of changes in memory, and a message of it.
+const WATCHES_MAX: usize = 1_024;
+
 /// Calls of one connection that ask how this node is, and are answered when there is no room for calls.
 const PROBES_MAX: usize = 4;
 
@@ -27,6 +30,7 @@ pub(super) struct Room {
     calls: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     scans: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
 }
 
 /// What one connection may hold of a room. A clone is a reference to the same.
@@ -35,6 +39,7 @@ pub(super) struct Share {
     calls: Part,
     bytes: Part,
     scans: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
     probes: Arc<Semaphore>,
 }
 
@@ -57,6 +62,7 @@ impl Room {
             calls: semaphore(ROOM_BYTES),
             bytes: semaphore(ROOM_BYTES),
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
+            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
         }
     }
 
@@ -65,6 +71,7 @@ impl Room {
             calls: Part::of(&self.calls),
             bytes: Part::of(&self.bytes),
             scans: self.scans.clone(),
+            watches: self.watches.clone(),
             probes: Arc::new(Semaphore::new(PROBES_MAX)),
         }
     }
@@ -86,6 +93,11 @@ impl Share {
     /// Takes a place for a scan. None: as many as may be are open.
     pub(super) fn try_scan(&self) -> Option<OwnedSemaphorePermit> {
         self.scans.clone().try_acquire_owned().ok()
+    }
+
+    /// Takes a place for a watch. None: as many as may be are open.
+    pub(super) fn try_watch(&self) -> Option<OwnedSemaphorePermit> {
+        self.watches.clone().try_acquire_owned().ok()
     }
 
     /// Takes room for what calls carry. None: there is no room now.

@@ -8,8 +8,8 @@ use outrigger_proto::v1::{
     CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, DeleteRequest,
     DeleteResponse, ErrorDetail, GetRequest, GetResponse, PutRequest, PutResponse, ReadOptions,
     ReleaseRequest, ReleaseResponse, ScanRequest, ScanResponse, StatusRequest, StatusResponse,
-    ThrottleRequest, ThrottleResponse, Token, VerifyRequest, VerifyResponse, WatchStatusRequest,
-    WatchStatusResponse, WriteRequest,
+    ThrottleRequest, ThrottleResponse, Token, VerifyRequest, VerifyResponse, WatchRequest,
+    WatchResponse, WatchStatusRequest, WatchStatusResponse, WriteRequest,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use super::replies::Replies;
 use super::room::Share;
 use super::session::Session;
 use super::stores::Stores;
-use super::{get, operate, scan, verify, watch, write, write_stream};
+use super::{get, operate, scan, status, verify, watch, write, write_stream};
 use crate::forward::Forwarder;
 use crate::release::Release;
 use crate::runtime::RestoreThrottle;
@@ -133,6 +133,7 @@ fn told<T>(
 impl Store for Service {
     type ScanStream = Answers<ScanResponse>;
     type WriteStream = Replies;
+    type WatchStream = Answers<WatchResponse>;
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let deadline = CallDeadline::of(request.metadata());
@@ -178,6 +179,17 @@ impl Store for Service {
         Ok(told(session, answers, |answers| answers.first()?.copy.as_ref()?.token.as_ref()))
     }
 
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let deadline = CallDeadline::of(request.metadata());
+        let share = share(request.extensions());
+        let asker = self.user(request.extensions());
+        let answers = watch::watch(self, &asker, request.into_inner(), deadline, &share).await?;
+        Ok(Response::new(answers))
+    }
+
     async fn write(
         &self,
         request: Request<Streaming<WriteRequest>>,
@@ -198,7 +210,7 @@ impl Admin for Service {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
         let asker = self.door.asker(request.extensions());
-        let answer = watch::status(self, &asker, request.into_inner()).await;
+        let answer = status::status(self, &asker, request.into_inner()).await;
         answer.map(Response::new).map_err(Status::from)
     }
 
@@ -207,7 +219,7 @@ impl Admin for Service {
         request: Request<WatchStatusRequest>,
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
         let asker = self.door.asker(request.extensions());
-        let answer = watch::watch(self, &asker, request.into_inner());
+        let answer = status::watch(self, &asker, request.into_inner());
         answer.map(Response::new).map_err(Status::from)
     }
 

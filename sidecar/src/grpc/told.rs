@@ -6,7 +6,7 @@ use outrigger_proto::v1::NodeStatus;
 use tokio::sync::watch::Sender;
 
 use super::service::Service;
-use super::watch::node_status;
+use super::status::node_status;
 use crate::telemetry::metrics;
 
 /// How often it is told: a page is looked at by people.

@@ -1,137 +1,265 @@
-//! Status, once and as a stream.
+//! Watch: a stream of what changes, at the pace of its reader.
+//!
+//! ```text
+//!  ring, gate ──(core's Watcher: the next step)──> task ──> channel ──> HTTP/2 ──> caller
+//!  snapshot ───(blocking thread, one batch)─────────┘
+//! ```
+//! A watch pulls: the core thread knows of none. Between two messages it is a place in the ring, and while the state is sent
+//! a snapshot. It ends with its caller and with the node; a caller that takes nothing keeps one message waiting, and is cut
+//! only while it keeps a snapshot.
 
+mod demand;
+mod message;
+
+use std::pin::pin;
 use std::time::Duration;
 
-use outrigger_proto::Rpc;
+use outrigger_core::gate::Until;
+use outrigger_core::offset::Generation;
+use outrigger_core::watch::message::Message;
+use outrigger_core::watch::watcher::{End, Step, Watcher};
+use outrigger_proto::v1::watch_response::Part as Told;
 use outrigger_proto::v1::{
-    ErrorDetail, NodeStatus, StatusRequest, StatusResponse, WatchStatusRequest, WatchStatusResponse,
+    CopyState, ErrorDetail, StateAgain, StateEnd, StateRows, WatchProgress, WatchRequest,
+    WatchResponse, WatchStarted,
 };
-use tokio::sync::mpsc;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{self, OwnedPermit};
+use tokio::time::{sleep, timeout};
+use tonic::Status;
 
+use self::demand::Asked;
 use super::answers::{Answers, Part};
-use super::changes::{Changes, Closed};
+use super::cursor::{Cursor, CursorFailure};
+use super::deadline::CallDeadline;
 use super::door::Asker;
+use super::read::{self, Origin};
+use super::room::Share;
+use super::scan::{BATCHES_AHEAD, IDLE_MAX};
 use super::service::Service;
-use super::stores::{Store, Stores};
-use super::{digest, state};
-use crate::access::Keys;
-use crate::runtime::clock;
-use crate::watchdog::Signs;
+use super::{convert, error};
+use crate::runtime::{ReadError, State, StoreHandle, clock};
+use crate::telemetry::trace;
 
-const INTERVAL_DEFAULT_MS: u32 = 1_000;
-const INTERVAL_MIN_MS: u32 = 100;
-
-/// How long nothing is sent where nothing changes: with a message whoever watches hears that it is still so, or that nobody
-/// knows.
-const QUIET_MAX: Duration = Duration::from_secs(5);
-
-pub(super) async fn status(
+pub(super) async fn watch(
     service: &Service,
     asker: &Asker,
-    request: StatusRequest,
-) -> Result<StatusResponse, ErrorDetail> {
-    let stores = service.stores.named(&request.store)?;
-    may_see(asker, Rpc::Status, stores)?;
-    if request.with_digest {
-        stores.iter().try_for_each(|store| asker.may_sum_up(store.handle.name()))?;
-    }
-    let mut node = node_status(&service.signs, stores);
-    if request.with_digest {
-        for (status, store) in node.stores.iter_mut().zip(stores) {
-            status.digest = digest::of(service, &store.handle).await?;
-        }
-    }
-    Ok(StatusResponse { node: Some(node) })
-}
-
-pub(super) fn watch(
-    service: &Service,
-    asker: &Asker,
-    request: WatchStatusRequest,
-) -> Result<Answers<WatchStatusResponse>, ErrorDetail> {
-    let stores = service.stores.named(&request.store)?;
-    may_see(asker, Rpc::WatchStatus, stores)?;
-    let changes = Changes::of(stores);
-    let (parts, answers) = Answers::channel(1, &service.ending);
+    request: WatchRequest,
+    deadline: CallDeadline,
+    share: &Share,
+) -> Result<Answers<WatchResponse>, ErrorDetail> {
+    let store = &service.stores.one(&request.store)?.handle;
+    let asked = Asked::of(&request, deadline)?;
+    asked.is_allowed(asker, store.name())?;
+    let Some(place) = share.try_watch() else {
+        return Err(error::overloaded("watches"));
+    };
+    // A copy that cannot be read is told now and by name; nothing is read of the snapshot.
+    let copy = read::open(store, request.read.as_ref(), None, deadline).await;
+    let copy = copy.map_err(|missed| missed.detail)?.copy;
+    let demand = asked.demand(&request, &store.gate())?;
+    let (parts, answers) = Answers::channel(BATCHES_AHEAD + 1, &service.ending);
+    let end = parts.clone().try_reserve_owned().expect("nothing was sent yet");
     let watch = Watch {
-        stores: service.stores.clone(),
-        signs: service.signs.clone(),
-        store: request.store,
-        interval: interval(request.interval_ms),
-        changes,
+        watcher: Watcher::new(demand, clock::now()),
+        store: store.clone(),
+        asked,
+        copy: Some(copy),
+        state: None,
+        share: share.clone(),
         parts,
+        _place: place,
     };
     let ending = service.ending.clone();
-    service.tasks.spawn(async move { ending.run_until_cancelled(watch.send()).await });
+    let watching = async move { ending.run_until_cancelled(watch.run(end)).await };
+    service.tasks.spawn(trace::carried(watching));
     Ok(answers)
 }
 
-/// Whether the caller may see all of them: what it may not see is refused, never left out.
-fn may_see(asker: &Asker, rpc: Rpc, stores: &[Store]) -> Result<(), ErrorDetail> {
-    stores.iter().try_for_each(|store| asker.may(rpc, store.handle.name(), Keys::All))
+struct Watch {
+    watcher: Watcher,
+    store: StoreHandle,
+    asked: Asked,
+    /// Told with the first message.
+    copy: Option<CopyState>,
+    /// The snapshot that the watcher was shown last, and its place among the scans.
+    state: Option<(State, OwnedSemaphorePermit)>,
+    share: Share,
+    parts: mpsc::Sender<Part<WatchResponse>>,
+    /// Counts the watches that are open.
+    _place: OwnedSemaphorePermit,
 }
 
-struct Watch {
-    stores: Stores,
-    signs: Signs,
-    /// Known to be a store's name, or empty.
-    store: String,
-    interval: Duration,
-    changes: Changes,
-    parts: mpsc::Sender<Part<WatchStatusResponse>>,
+/// Why a watch does not go on.
+enum Stop {
+    /// Nobody is there to hear of it.
+    Gone,
+    Failed(ErrorDetail),
+}
+
+impl From<ErrorDetail> for Stop {
+    fn from(detail: ErrorDetail) -> Stop {
+        Stop::Failed(detail)
+    }
 }
 
 impl Watch {
-    /// Sends what changed. It ends when nobody reads any more, or when a store was closed: the node stops.
-    async fn send(mut self) {
-        while let Ok(place) = self.parts.reserve().await {
-            let stores = self.stores.named(&self.store).ok();
-            let node = stores.map(|stores| node_status(&self.signs, stores));
-            place.send(Part::Message(WatchStatusResponse { node }));
-            tokio::select! {
-                () = tokio::time::sleep(self.interval) => {}
-                () = self.parts.closed() => return,
-            }
-            tokio::select! {
-                changed = self.changes.next() => match changed {
-                    Ok(()) => {}
-                    Err(Closed) => return,
-                },
-                () = tokio::time::sleep(QUIET_MAX) => {}
-                () = self.parts.closed() => return,
+    /// `end` is a place of its own: why a watch ends is told whether its caller has taken what came before or not.
+    async fn run(mut self, end: OwnedPermit<Part<WatchResponse>>) {
+        loop {
+            match self.step().await {
+                Ok(()) => {}
+                Err(Stop::Gone) => return,
+                Err(Stop::Failed(detail)) => {
+                    end.send(Part::Last(Err(Status::from(detail))));
+                    return;
+                }
             }
         }
     }
-}
 
-pub(super) fn node_status(signs: &Signs, stores: &[Store]) -> NodeStatus {
-    let now = clock::now();
-    let age = signs.core.age(now.mono).as_millis();
-    NodeStatus {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        stores: stores.iter().map(|store| state::of(store, now)).collect(),
-        state_age_ms: Some(u64::try_from(age).unwrap_or(u64::MAX)),
-        hung: signs.hung.borrow().to_vec(),
-    }
-}
-
-fn interval(asked_ms: u32) -> Duration {
-    let ms = match asked_ms {
-        0 => INTERVAL_DEFAULT_MS,
-        asked_ms => asked_ms.max(INTERVAL_MIN_MS),
-    };
-    Duration::from_millis(ms.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_interval_is_bounded_below_and_has_a_default() {
-        let table = [(0, 1_000), (1, 100), (99, 100), (100, 100), (5_000, 5_000)];
-        for (asked_ms, ms) in table {
-            assert_eq!(interval(asked_ms), Duration::from_millis(ms), "{asked_ms}");
+    async fn step(&mut self) -> Result<(), Stop> {
+        let store = self.store.clone();
+        let mut moved = pin!(store.next_move());
+        moved.as_mut().enable();
+        match store.watch(&mut self.watcher) {
+            Step::Send(message) => self.tell(message).await,
+            Step::Filter => match self.watcher.filter() {
+                Some(message) => self.tell(message).await,
+                None => Ok(()),
+            },
+            Step::Open(generation) => self.open(generation),
+            Step::Rows => self.send_state().await,
+            Step::Wait { until, deadline } => self.wait(until, deadline).await,
+            Step::Idle { until } => {
+                let left = until.map(|until| until.saturating_sub(clock::now().mono));
+                tokio::select! {
+                    () = moved => Ok(()),
+                    () = sleep(left.unwrap_or_default()), if left.is_some() => Ok(()),
+                    () = self.parts.closed() => Err(Stop::Gone),
+                }
+            }
+            Step::End(End::Lost(lost)) => Err(error::compacted(&lost).into()),
+            Step::End(End::Rejected(rejection)) => {
+                Err(error::turned_away(store.circumstances(), &rejection).into())
+            }
         }
+    }
+
+    async fn tell(&mut self, message: Message) -> Result<(), Stop> {
+        let told = match message {
+            Message::Started { point, state: _ } => Told::Started(WatchStarted {
+                copy: self.copy.take(),
+                point: point.as_ref().map(convert::point),
+            }),
+            Message::StateEnd { point } => {
+                self.state = None;
+                Told::StateEnd(StateEnd { point: Some(convert::point(&point)) })
+            }
+            Message::Progress { point } => {
+                Told::Progress(WatchProgress { point: Some(convert::point(&point)) })
+            }
+            Message::Again { why } => {
+                self.state = None;
+                Told::Again(StateAgain { why: Some(error::compacted(&why)) })
+            }
+            Message::Changes(changes) => {
+                for changes in message::changes(&changes, &self.asked.rows) {
+                    let changes = changes.map_err(|large| error::row_too_large(&large))?;
+                    self.send(Told::Changes(changes)).await?;
+                }
+                return Ok(());
+            }
+        };
+        self.send(told).await
+    }
+
+    async fn send(&self, told: Told) -> Result<(), Stop> {
+        let place = self.parts.reserve().await.map_err(|_gone| Stop::Gone)?;
+        place.send(Part::Message(WatchResponse { part: Some(told) }));
+        Ok(())
+    }
+
+    fn open(&mut self, generation: Generation) -> Result<(), Stop> {
+        self.state = None;
+        let place = self.share.try_scan().ok_or_else(|| error::overloaded("scans"))?;
+        match self.store.open_state(generation, &mut self.watcher) {
+            Ok(state) => {
+                self.state = state.map(|state| (state, place));
+                Ok(())
+            }
+            Err(ReadError::Rejected(rejection)) => {
+                Err(error::turned_away(self.store.circumstances(), &rejection).into())
+            }
+            Err(ReadError::Disk { generation, closing, error }) => {
+                let origin = Origin::new(self.store.clone(), generation, closing);
+                Err(origin.failed(&error).into())
+            }
+        }
+    }
+
+    /// Sends the rows of the snapshot. It is kept from its opening to its last row, by callers who take rows.
+    async fn send_state(&mut self) -> Result<(), Stop> {
+        let (state, _place) = self.state.take().expect("the watcher was shown it");
+        let State { view, generation, closing } = state;
+        let origin = Origin::new(self.store.clone(), generation, closing.clone());
+        let sent = tokio::select! {
+            biased;
+            () = closing.closed() => None,
+            sent = self.send_rows(Box::new(view), &origin) => Some(sent?),
+        };
+        match sent {
+            Some(()) => self.watcher.rows_sent(),
+            None => self.watcher.rows_lost(),
+        }
+        Ok(())
+    }
+
+    async fn send_rows(
+        &self,
+        mut view: Box<dyn outrigger_core::store::View + Send>,
+        origin: &Origin,
+    ) -> Result<(), Stop> {
+        for range in self.asked.ranges() {
+            let mut cursor = Cursor::new(view, self.asked.rows.selection(range));
+            while !cursor.at_end() {
+                let place = match timeout(IDLE_MAX, self.parts.reserve()).await {
+                    Ok(Ok(place)) => place,
+                    Ok(Err(_gone)) => return Err(Stop::Gone),
+                    Err(_idle) => return Err(error::state_not_read(IDLE_MAX).into()),
+                };
+                let batch = {
+                    let _reading = origin.reading();
+                    tokio::task::spawn_blocking(move || (cursor.next_batch(), cursor)).await
+                };
+                // A batch that panicked, or a runtime that stops: the answers break off with an error.
+                let Ok((batch, read)) = batch else { return Err(Stop::Gone) };
+                cursor = read;
+                match batch {
+                    Ok(rows) if rows.is_empty() => {}
+                    Ok(rows) => {
+                        let part = Some(Told::Rows(StateRows { rows }));
+                        place.send(Part::Message(WatchResponse { part }));
+                    }
+                    Err(CursorFailure::Store(failure)) => {
+                        return Err(origin.failed(&failure).into());
+                    }
+                    Err(CursorFailure::LargeRow(row)) => {
+                        return Err(error::row_too_large(&row).into());
+                    }
+                }
+            }
+            view = cursor.into_view();
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, until: Until, deadline: Duration) -> Result<(), Stop> {
+        let reached = tokio::select! {
+            reached = self.store.reach(until, deadline) => reached.map(|_end| ()),
+            () = self.parts.closed() => return Err(Stop::Gone),
+        };
+        self.watcher.waited(reached);
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::admission::Admission;
 use super::circumstances::Circumstances;
 use super::disk_times::DiskTimes;
+use super::feed::Feed;
 use super::inbox::{Input, Waiter};
 use super::snapshot::DiskReads;
 use crate::index::StoreIndex;
@@ -29,6 +30,7 @@ pub(super) struct Door {
     pub(super) gate: ArcSwap<Gate>,
     pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) views: GenerationViews,
+    pub(super) feed: Feed,
     pub(super) times: DiskTimes,
     pub(super) disk: DiskReads,
     pub(super) inbox: Sender<Input>,

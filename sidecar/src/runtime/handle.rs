@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use outrigger_core::gate::{Admit, Gate, ReadLevel, Rejection, Until};
 use outrigger_core::limits::Limits;
+use outrigger_core::lineage::Lineage;
 use outrigger_core::log::KafkaError;
 use outrigger_core::node::{Change, Command, Outcome, Reply, Status};
 use outrigger_core::offset::{Generation, Offset, Partition, RequestId};
@@ -19,6 +20,9 @@ use outrigger_core::read::{Answer, Demand, Opened, ReadPath, Step};
 use outrigger_core::store::{StoreError, View};
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
+use outrigger_core::watch::sight::Sight;
+use outrigger_core::watch::watcher::{self, Watcher};
+use tokio::sync::futures::Notified;
 use tokio::sync::{oneshot, watch};
 
 use super::admission::Permit;
@@ -28,7 +32,7 @@ use super::disk_times::DiskShown;
 use super::door::Door;
 use super::inbox::{Input, Waiter};
 use super::snapshot::Snapshot;
-use crate::rocks::{Checkpoint, Closing};
+use crate::rocks::{Checkpoint, Closing, RocksView};
 use crate::telemetry::metrics::Vitals;
 use crate::telemetry::trace;
 
@@ -53,6 +57,14 @@ pub struct Read {
     /// The end of that generation: whoever reads for long ends when it is closed.
     pub closing: Closing,
     pub answer: Answer,
+}
+
+/// The snapshot that the state of a watch comes from.
+pub struct State {
+    pub view: Snapshot,
+    pub generation: Generation,
+    /// The end of that generation.
+    pub closing: Closing,
 }
 
 /// Why there is no snapshot.
@@ -189,6 +201,39 @@ impl StoreHandle {
         }
     }
 
+    /// Returns the next step of a watch. It is cheap, and blocks for no longer than another watch's step takes.
+    pub fn watch(&self, watcher: &mut Watcher) -> watcher::Step {
+        let ring = self.door.feed.ring();
+        // It is loaded under the lock: so it is never older than the ring.
+        let gate = self.gate();
+        watcher.next(&Sight {
+            ring: &ring,
+            gate: &gate,
+            limits: &self.door.limits,
+            now: clock::now(),
+        })
+    }
+
+    /// Wakes when there may be another step for a watch: after whatever happens from this call on.
+    pub fn next_move(&self) -> Notified<'_> {
+        self.door.feed.next_move()
+    }
+
+    /// Opens a snapshot for the state of a watch, which judges it. None: it has to look again.
+    pub fn open_state(
+        &self,
+        generation: Generation,
+        watcher: &mut Watcher,
+    ) -> Result<Option<State>, ReadError> {
+        let opened = self.snapshot(generation)?;
+        let lineages = opened.as_ref().map(|(_, lineages)| lineages.as_slice());
+        watcher.opened(lineages, clock::now());
+        Ok(opened.map(|(view, _)| {
+            let closing = view.closing().clone();
+            State { view: Snapshot::new(view, self.door.disk.clone()), generation, closing }
+        }))
+    }
+
     /// Stops the restore that runs; what is on disk is kept.
     pub async fn cancel(&self) -> Result<(), Rejection> {
         self.operate(Command::Cancel).await
@@ -239,7 +284,8 @@ impl StoreHandle {
         PendingWrite { state }
     }
 
-    async fn reach(
+    /// Waits until the copy has what `until` says, `deadline` at most.
+    pub async fn reach(
         &self,
         until: Until,
         deadline: Duration,
@@ -281,20 +327,31 @@ impl StoreHandle {
 
     /// Opens a snapshot of `generation` for `path`. None: it has to look again.
     fn open(&self, generation: Generation, path: &mut ReadPath) -> Result<Option<Read>, ReadError> {
-        let Some(view) = self.door.views.view(generation) else {
+        let Some((view, lineages)) = self.snapshot(generation)? else {
             path.opened(None, clock::now())?;
             return Ok(None);
         };
-        let closing = view.closing().clone();
+        match path.opened(Some(&lineages), clock::now())? {
+            Opened::Answer(answer) => {
+                let closing = view.closing().clone();
+                let view = Snapshot::new(view, self.door.disk.clone());
+                Ok(Some(Read { view, generation, closing, answer }))
+            }
+            Opened::Again => Ok(None),
+        }
+    }
+
+    /// None: the generation is not open.
+    fn snapshot(
+        &self,
+        generation: Generation,
+    ) -> Result<Option<(RocksView, Vec<Lineage>)>, ReadError> {
+        let Some(view) = self.door.views.view(generation) else { return Ok(None) };
         match view.lineages() {
-            Err(error) => Err(ReadError::Disk { generation, closing, error }),
-            Ok(lineages) => match path.opened(Some(&lineages), clock::now())? {
-                Opened::Answer(answer) => {
-                    let view = Snapshot::new(view, self.door.disk.clone());
-                    Ok(Some(Read { view, generation, closing, answer }))
-                }
-                Opened::Again => Ok(None),
-            },
+            Ok(lineages) => Ok(Some((view, lineages))),
+            Err(error) => {
+                Err(ReadError::Disk { generation, closing: view.closing().clone(), error })
+            }
         }
     }
 }

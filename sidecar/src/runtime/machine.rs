@@ -197,8 +197,10 @@ impl Machine {
     fn carry_out(&mut self, store: StoreIndex) {
         let hosted = &mut self.hosted[store.0];
         hosted.status.changed = true;
+        let mut moved = false;
         if let Some(gate) = hosted.node.changed_gate() {
             hosted.door.gate.store(Arc::new(gate));
+            moved = true;
         }
         while let Some(effect) = hosted.node.poll() {
             match effect {
@@ -206,6 +208,10 @@ impl Machine {
                 Effect::Store(call) => self.disks.call(store, call),
                 Effect::Peer(call) => self.peers.call(store, call),
                 Effect::Reply(id, reply) => hosted.reply(id, reply),
+                Effect::Ring(news) => {
+                    hosted.door.feed.take(news);
+                    moved = true;
+                }
                 Effect::Notice(notice) => {
                     hosted.notices.tell(&notice);
                     if let (Notice::Phase(Phase::Ready), Some(generation)) =
@@ -216,6 +222,9 @@ impl Machine {
                     hosted.status.urgent = true;
                 }
             }
+        }
+        if moved {
+            hosted.door.feed.moved();
         }
         hosted.writes.shown(hosted.node.gate());
         hosted.applies.shown(hosted.node.gate());

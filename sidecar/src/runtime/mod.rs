@@ -18,6 +18,7 @@ pub mod clock;
 mod disk_times;
 mod disks;
 mod door;
+mod feed;
 mod handle;
 mod inbox;
 #[cfg_attr(
@@ -37,7 +38,7 @@ mod throttle;
 pub use admission::WRITE_BYTES_MAX;
 pub use circumstances::{Circumstances, LogHome, Told, TopicNews};
 pub use disk_times::DiskShown;
-pub use handle::{PendingWrite, PinnedCopy, Read, ReadError, StoreHandle, Written};
+pub use handle::{PendingWrite, PinnedCopy, Read, ReadError, State, StoreHandle, Written};
 pub use snapshot::Snapshot;
 pub use threads::{Drained, Inbox, Runtime, RuntimeConfig, StoreSpec};
 pub use throttle::RestoreThrottle;

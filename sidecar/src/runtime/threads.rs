@@ -21,6 +21,7 @@ use super::clock;
 use super::disk_times::DiskTimes;
 use super::disks::{DiskThreads, Disks};
 use super::door::Door;
+use super::feed::Feed;
 use super::handle::StoreHandle;
 use super::inbox::{Input, Waiter};
 use super::lost::{LostReports, Reported};
@@ -140,6 +141,7 @@ impl Runtime {
                 gate: ArcSwap::from_pointee(node.gate().clone()),
                 status,
                 views: store.views(),
+                feed: Feed::new(config.limits.ring_bytes_max),
                 times: DiskTimes::new(),
                 disk: disk.clone(),
                 inbox: sender.clone(),

@@ -98,7 +98,7 @@ pub(super) fn oracles() -> anyhow::Result<ExitCode> {
         println!("{oracle:4} {:2}  {:16}  {}", class.exit_code(), class.name(), oracle.meaning());
     }
     println!(
-        "O8, O10 and O19 stood for what there is not: an owner of keys, a watch, two versions."
+        "O8, O10 and O19 stood for an owner of keys, a watch in one oracle, and two versions."
     );
     Ok(ExitCode::SUCCESS)
 }

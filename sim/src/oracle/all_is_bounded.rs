@@ -109,7 +109,11 @@ impl Oracle for Bounds {
                 counts.applying = 0;
                 Ok(())
             }
-            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Reply(..) => Ok(()),
+            Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Peer(_)
+            | Effect::Ring(_)
+            | Effect::Reply(..) => Ok(()),
         }
     }
 

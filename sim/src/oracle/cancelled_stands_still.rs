@@ -50,7 +50,11 @@ impl Oracle for Cancels {
             Effect::Peer(PeerCall::Fetch { .. }) if self.cancelled.contains(&node) => {
                 Err(Wrong::of(node, "cancelled, and still asks a peer for its copy".to_owned()))
             }
-            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => Ok(()),
+            Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Peer(_)
+            | Effect::Ring(_)
+            | Effect::Notice(_) => Ok(()),
         }
     }
 

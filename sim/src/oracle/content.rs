@@ -5,7 +5,7 @@ use outrigger_core::offset::{Offset, Partition};
 use outrigger_core::store::View;
 
 use super::{Wrong, show};
-use crate::reference::{Copied, Difference, Kind, Reference, Rows, rows_of};
+use crate::reference::{Asked, Copied, Difference, Kind, Reference, Rows, rows_of};
 use crate::world::World;
 
 /// Judges the copy that a READY node serves. `strict`: it must know of everything that the log lost.
@@ -30,7 +30,7 @@ pub(super) fn served(
         _ => return Ok(()),
     };
     let log = Log { reference: &world.reference, world: Some(world) };
-    wrong(node, differences(log, &lineages, &rows, None, strict), kinds)
+    wrong(node, differences(log, &lineages, &rows, Asked::All, strict), kinds)
 }
 
 /// What a log says, and what its leaders hold of that.
@@ -51,14 +51,14 @@ pub(super) fn differences(
     log: Log<'_>,
     lineages: &[Lineage],
     rows: &Rows,
-    key: Option<&[u8]>,
+    asked: Asked<'_>,
     strict: bool,
 ) -> Vec<Difference> {
     let reference = log.reference;
     let partitions = Partition::all(reference.count()).zip(lineages);
     let each = |(partition, lineage): (Partition, &Lineage)| {
         let (position, exact_from) = (lineage.position, lineage.exact_from);
-        let copy = Copied { position, exact_from, rows, key };
+        let copy = Copied { position, exact_from, rows, asked };
         let holds = |offset| log.holds(partition, offset);
         if strict {
             reference.differences(partition, copy, &holds)

@@ -11,7 +11,7 @@ use outrigger_model::store::StoredGeneration;
 
 use super::content::{self, Log};
 use super::{Oracle, OracleId, Wrong};
-use crate::reference::{Kind, Rows};
+use crate::reference::{Asked, Kind, Rows};
 use crate::world::World;
 
 pub(super) struct Disk;
@@ -72,7 +72,7 @@ pub(super) fn consistent(
             rows.insert(key.clone(), (revision, value.clone()));
         }
     }
-    let found = content::differences(log, &lineages, &rows, None, false);
+    let found = content::differences(log, &lineages, &rows, Asked::All, false);
     content::wrong(node, found, &ALL).map_err(|wrong| Wrong {
         what: format!("{} on disk: {}", stored.generation, wrong.what),
         ..wrong

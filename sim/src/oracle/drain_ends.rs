@@ -68,6 +68,7 @@ impl Oracle for Drains {
             | Effect::Log(_)
             | Effect::Store(_)
             | Effect::Peer(_)
+            | Effect::Ring(_)
             | Effect::Notice(_) => Ok(()),
         }
     }

@@ -5,7 +5,7 @@
 
 use super::content::{self, Log};
 use super::{Oracle, OracleId, Read, Wrong};
-use crate::reference::Kind;
+use crate::reference::{Asked, Kind};
 use crate::world::World;
 
 pub(super) struct Fold {
@@ -40,7 +40,8 @@ impl Oracle for Fold {
             return Ok(());
         }
         let log = Log { reference: &world.reference, world: Some(world) };
-        let found = content::differences(log, read.lineages, read.rows, read.key, false);
+        let asked = read.key.map_or(Asked::All, Asked::Key);
+        let found = content::differences(log, read.lineages, read.rows, asked, false);
         content::wrong(node, found, self.kinds)
     }
 

@@ -56,7 +56,11 @@ impl Oracle for Foreign {
     fn effect(&mut self, node: usize, effect: &Effect, _world: &World) -> Result<(), Wrong> {
         match effect {
             Effect::Store(call) => self.call(node, call),
-            Effect::Log(_) | Effect::Peer(_) | Effect::Reply(..) | Effect::Notice(_) => Ok(()),
+            Effect::Log(_)
+            | Effect::Peer(_)
+            | Effect::Ring(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => Ok(()),
         }
     }
 

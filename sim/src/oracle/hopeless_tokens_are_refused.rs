@@ -57,7 +57,11 @@ impl Oracle for Tokens {
                 Ok(())
             }
             Effect::Reply(id, reply) => state.replied(node, *id, reply),
-            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => Ok(()),
+            Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Peer(_)
+            | Effect::Ring(_)
+            | Effect::Notice(_) => Ok(()),
         }
     }
 

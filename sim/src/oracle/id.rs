@@ -34,7 +34,7 @@ macro_rules! oracles {
     };
 }
 
-// Numbers that are missing stood for what the product does not have. None is given a second time.
+// Numbers that are missing stood for what the product does not have, or has otherwise. None is given a second time.
 oracles! {
     O1 Safety "no acknowledged write is lost, and no copy given up for a loss that there was not",
     O2 Safety "an operation takes effect at most once, at the offset that was acknowledged",
@@ -54,6 +54,12 @@ oracles! {
     O18 NonDeterminism "the same plan gives the same bytes",
     O20 NonDeterminism "what a run should come across it does come across",
     O21 Safety "no record is skipped silently",
+    O22 Safety "a watch is sent nothing but what its selection asks for, as the log has it",
+    O23 Safety "a watch begins, ends its state, and has its changes in order, none behind a point that covers it",
+    O24 Safety "no change comes twice in a watch, nor again once a point behind it was used",
+    O25 Safety "at every point the state and the changes of a watch are what the log says there",
+    O26 Safety "a point that is older than tombstones live is answered with the state",
+    O27 Liveness "whoever watches a READY node has points in time, whatever others do",
 }
 
 /// What kind of promise was broken; each has an exit code of its own.

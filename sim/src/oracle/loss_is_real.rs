@@ -78,6 +78,7 @@ impl Oracle for Needless {
             Effect::Log(_)
             | Effect::Store(_)
             | Effect::Peer(_)
+            | Effect::Ring(_)
             | Effect::Reply(..)
             | Effect::Notice(_) => Ok(()),
         }

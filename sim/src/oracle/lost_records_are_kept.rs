@@ -93,6 +93,7 @@ impl Oracle for Kept {
             Effect::Log(_)
             | Effect::Store(_)
             | Effect::Peer(_)
+            | Effect::Ring(_)
             | Effect::Reply(..)
             | Effect::Notice(_) => Ok(()),
         }

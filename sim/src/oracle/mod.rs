@@ -25,10 +25,18 @@ mod pin_is_exact;
 mod reads_reach_their_token;
 mod ready_is_honest;
 mod ready_is_kept;
+mod ring_is_bounded;
 mod served_was_current;
 mod sound_copy_goes_on;
 mod stale_reads_without_log;
 mod waits_are_named;
+mod watch_filters;
+mod watch_is_complete;
+mod watch_is_ordered;
+mod watch_is_unique;
+mod watch_keeps_the_horizon;
+mod watch_lives;
+mod watched;
 
 use std::fmt;
 use std::time::Duration;
@@ -41,6 +49,8 @@ use outrigger_core::token::Token;
 use serde::{Deserialize, Serialize};
 
 pub use self::id::{Class, OracleId};
+pub(crate) use self::watched::point_of;
+pub use self::watched::{Saw, Watched};
 
 use self::fold_of_the_log::Fold;
 use crate::reference::Rows;
@@ -86,6 +96,11 @@ pub enum Moment<'a> {
         node: usize,
         read: &'a Read<'a>,
     },
+    /// A client that watches asked, or was sent something.
+    Watched {
+        node: usize,
+        watched: &'a Watched<'a>,
+    },
     /// The node is READY and nothing is under way: a look at everything.
     Audit {
         node: usize,
@@ -106,6 +121,7 @@ impl Moment<'_> {
             Moment::Crashed { node } => oracle.crashed(*node, world),
             Moment::Ready { node } => oracle.ready(*node, world),
             Moment::Read { node, read } => oracle.read(*node, read, world),
+            Moment::Watched { node, watched } => oracle.watched(*node, watched, world),
             Moment::Audit { node } => oracle.audit(*node, world),
             Moment::Started { node } => {
                 oracle.started(*node, world);
@@ -182,6 +198,10 @@ pub trait Oracle {
         Ok(())
     }
 
+    fn watched(&mut self, _node: usize, _: &Watched<'_>, _world: &World) -> Result<(), Wrong> {
+        Ok(())
+    }
+
     fn audit(&mut self, _node: usize, _world: &World) -> Result<(), Wrong> {
         Ok(())
     }
@@ -223,6 +243,13 @@ impl Oracles {
             Box::new(nothing_is_skipped::Skipped::default()),
             Box::new(Fold::OTHERWISE),
             Box::new(pin_is_exact::Verified::default()),
+            Box::new(watch_filters::Filter),
+            Box::new(watch_is_unique::Once::default()),
+            Box::new(watch_is_ordered::Order::default()),
+            Box::new(watch_keeps_the_horizon::Horizon::default()),
+            Box::new(watch_is_complete::Complete::default()),
+            Box::new(watch_lives::Live::default()),
+            Box::new(ring_is_bounded::Rings),
             Box::new(crash_leaves_a_prefix::Disk),
             Box::new(nothing_goes_back::Monotonic::default()),
             Box::new(current_is_not_deleted::Dropped),

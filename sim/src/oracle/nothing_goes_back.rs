@@ -60,6 +60,7 @@ impl Oracle for Monotonic {
             Effect::Store(_)
             | Effect::Log(_)
             | Effect::Peer(_)
+            | Effect::Ring(_)
             | Effect::Reply(..)
             | Effect::Notice(_) => Ok(()),
         }

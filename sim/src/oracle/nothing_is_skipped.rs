@@ -67,6 +67,7 @@ impl Oracle for Skipped {
             Effect::Log(_)
             | Effect::Store(_)
             | Effect::Peer(_)
+            | Effect::Ring(_)
             | Effect::Reply(..)
             | Effect::Notice(_) => {}
         }

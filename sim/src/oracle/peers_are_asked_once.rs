@@ -52,6 +52,7 @@ impl Oracle for Peers {
             }
             Effect::Store(call) => asked.calls(call).map_err(|what| Wrong::of(node, what)),
             Effect::Peer(PeerCall::Cancel)
+            | Effect::Ring(_)
             | Effect::Log(_)
             | Effect::Reply(..)
             | Effect::Notice(_) => Ok(()),

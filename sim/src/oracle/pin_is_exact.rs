@@ -10,7 +10,7 @@ use outrigger_core::store::View;
 use outrigger_core::token::Token;
 
 use super::{Oracle, OracleId, Wrong, content};
-use crate::reference::{Kind, Rows, rows_of};
+use crate::reference::{Asked, Kind, Rows, rows_of};
 use crate::world::World;
 
 const ALL: [Kind; 5] =
@@ -70,7 +70,7 @@ fn pinned(node: usize, id: RequestId, at: &Token, world: &World) -> Result<(), W
         return Ok(());
     }
     let log = content::Log { reference: &world.reference, world: Some(world) };
-    let found = content::differences(log, &lineages, &rows, None, false);
+    let found = content::differences(log, &lineages, &rows, Asked::All, false);
     content::wrong(node, found, &ALL)?;
     let should = world.reference.rows_at(&wanted);
     if world.losses.is_empty() && sums(&rows) != sums(&should) {

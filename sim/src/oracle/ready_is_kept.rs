@@ -255,6 +255,7 @@ impl Seen {
             Effect::Log(_)
             | Effect::Store(_)
             | Effect::Peer(_)
+            | Effect::Ring(_)
             | Effect::Reply(..)
             | Effect::Notice(_) => Ok(()),
         }

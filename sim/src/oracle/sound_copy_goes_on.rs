@@ -99,6 +99,7 @@ impl Oracle for Rebuilds {
                 Ok(())
             }
             Effect::Peer(PeerCall::Cancel)
+            | Effect::Ring(_)
             | Effect::Store(_)
             | Effect::Log(_)
             | Effect::Reply(..)

@@ -112,7 +112,11 @@ impl Waits {
             Effect::Notice(Notice::Phase(phase)) => {
                 (self.opening, self.since) = (*phase == Phase::Opening, now);
             }
-            Effect::Notice(_) | Effect::Log(_) | Effect::Peer(_) | Effect::Reply(..) => {}
+            Effect::Notice(_)
+            | Effect::Log(_)
+            | Effect::Peer(_)
+            | Effect::Ring(_)
+            | Effect::Reply(..) => {}
         }
     }
 

@@ -188,6 +188,7 @@ impl Waits {
             )
             | Effect::Log(_)
             | Effect::Peer(_)
+            | Effect::Ring(_)
             | Effect::Reply(..) => {}
         }
     }

@@ -8,7 +8,7 @@ use super::faults::{Fault, FaultKind};
 use super::kinds::{faults, pace_faults, peer_faults};
 use super::operations::{Act, ForeignKey, Level, Operation};
 use super::setting::{Kafka, Latencies, NodeLimits, Peers, Policy, Setting};
-use super::{FORMAT, License, Plan, lockfile, pins, scenes};
+use super::{FORMAT, License, Plan, lockfile, pins, scenes, watches};
 use crate::dice::Dice;
 
 /// Operations of a plan beside those that faults bring along: about three hundred in all.
@@ -42,6 +42,7 @@ pub fn draw(seed: u64) -> Plan {
         operations,
         faults,
         pins: Vec::new(),
+        watches: None,
         heal_ms,
     };
     scenes::add(&mut plan);
@@ -49,6 +50,7 @@ pub fn draw(seed: u64) -> Plan {
     plan.operations.sort_by_key(|operation| (operation.at_ms, operation.id));
     plan.faults.sort_by_key(|fault| fault.at_ms);
     plan.pins = pins::draw(seed, &plan.setting, &plan.operations, plan.heal_ms);
+    plan.watches = watches::draw(&plan);
     plan
 }
 

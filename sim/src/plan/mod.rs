@@ -12,7 +12,9 @@ mod operations;
 mod pins;
 mod scenes;
 mod setting;
+mod watches;
 
+use outrigger_core::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 pub use draw::draw;
@@ -20,6 +22,7 @@ pub use faults::{Ambiguity, Disk, Fault, FaultKind, PeerFault, Reach, Rot};
 pub use operations::{Act, ForeignKey, Level, Operation};
 pub use pins::Pins;
 pub use setting::{Kafka, Latencies, NodeLimits, Peers, Policy, Setting};
+pub use watches::{KEPT_MAX, Selected, Turn, Turning, Watch, Watches, selects};
 
 /// The version of a plan's form; a plan of another form is refused.
 pub const FORMAT: u32 = 1;
@@ -49,6 +52,9 @@ pub struct Plan {
     /// Ascending by time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<Pins>,
+    /// None: nobody watches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watches: Option<Watches>,
     /// Everything is healed at this time; then every node must come back.
     pub heal_ms: u64,
 }
@@ -87,6 +93,14 @@ impl Plan {
         Ok(plan)
     }
 
+    pub fn limits(&self) -> Limits {
+        let limits = self.setting.limits();
+        match &self.watches {
+            Some(Watches { ring_bytes, .. }) => Limits { ring_bytes_max: *ring_bytes, ..limits },
+            None => limits,
+        }
+    }
+
     pub fn to_json(&self) -> String {
         let json = serde_json::to_string_pretty(self).expect("a plan has string keys only");
         format!("{json}\n")
@@ -104,6 +118,9 @@ impl Plan {
         }
         if !self.pins.is_sorted_by_key(|pins| pins.at_ms) {
             return wrong("pins do not ascend by at_ms".to_owned());
+        }
+        if let Some(watches) = &self.watches {
+            watches.check(&self.setting).map_err(PlanError::Wrong)?;
         }
         for operation in &self.operations {
             if let Some(node) = operation.act.node().filter(|node| *node >= self.setting.nodes) {

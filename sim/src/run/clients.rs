@@ -34,13 +34,15 @@ pub(super) enum Pending {
     /// The read was forwarded to a peer that says nothing.
     Silent(PendingRead),
     Pin,
+    /// The watch of this number waits for a copy that is behind its point.
+    Watch(usize),
 }
 
 impl Pending {
     fn read(&self) -> Option<&PendingRead> {
         match self {
             Pending::Read(read) | Pending::Opening(read, _) | Pending::Silent(read) => Some(read),
-            Pending::Write { .. } | Pending::Pin => None,
+            Pending::Write { .. } | Pending::Pin | Pending::Watch(_) => None,
         }
     }
 }
@@ -126,6 +128,12 @@ impl Run<'_> {
                     for operation in operations {
                         self.tell(operation, told.clone(), line, client, || rejection.to_string());
                     }
+                }
+                (Pending::Watch(index), Reply::Reached { .. }) => {
+                    self.waited((node, id), index, Ok(()));
+                }
+                (Pending::Watch(index), Reply::Rejected(rejection)) => {
+                    self.waited((node, id), index, Err(rejection));
                 }
                 (Pending::Pin, Reply::Pinned) => {}
                 (Pending::Pin, Reply::Rejected(rejection)) => {
@@ -214,7 +222,7 @@ impl Run<'_> {
             Pending::Read(read) | Pending::Opening(read, _) | Pending::Silent(read) => {
                 self.tell(read.operation, Told::Unknown, read.line, read.client, broke);
             }
-            Pending::Pin => {}
+            Pending::Pin | Pending::Watch(_) => {}
         }
     }
 

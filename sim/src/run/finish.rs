@@ -41,6 +41,7 @@ impl Run<'_> {
         self.come_back();
         self.pass(self.world.now.mono + SETTLED);
         self.come_back();
+        self.watch_to_the_end();
         self.check_answers();
         self.audit();
         self.judge_history();
@@ -62,7 +63,10 @@ impl Run<'_> {
                 | Due::Restart(_)
                 | Due::CrashAgain(_)
                 | Due::Pin(_)
-                | Due::Unpin(_) => {}
+                | Due::Unpin(_)
+                | Due::Watch(_)
+                | Due::Pull(_)
+                | Due::Turn(..) => {}
             }
         }
         for broker in 0..self.plan.setting.kafka.brokers {
@@ -187,6 +191,7 @@ impl Run<'_> {
                     "no answer to a read".to_owned()
                 }
                 Pending::Pin => "no answer to a pin".to_owned(),
+                Pending::Watch(_) => "no answer to a watch".to_owned(),
             };
             let wrong = Wrong::of(*node, what);
             self.violate(OracleId::O12, wrong);

@@ -178,7 +178,7 @@ impl Run<'_> {
                 self.not_answered(read);
             }
             Some(Pending::Opening(read, _) | Pending::Silent(read)) => self.not_answered(read),
-            Some(other @ (Pending::Write { .. } | Pending::Pin)) => {
+            Some(other @ (Pending::Write { .. } | Pending::Pin | Pending::Watch(_))) => {
                 unreachable!("nobody bounds {other:?}")
             }
             None => {}

@@ -13,6 +13,7 @@ mod panics;
 mod pins;
 mod promises;
 mod reads;
+mod watches;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,6 +114,11 @@ enum Due {
     CrashAgain(usize),
     Pin(usize),
     Unpin(usize),
+    Watch(usize),
+    /// A caller that watches takes what there is for it.
+    Pull(usize),
+    /// Something becomes of a caller that watches.
+    Turn(usize, usize),
     /// A node's read opens its snapshot.
     Open(usize, RequestId),
     /// A peer is given up that has not answered a read which was forwarded to it.
@@ -137,6 +143,8 @@ struct Run<'a> {
     peers: BTreeMap<usize, Peers>,
     /// What was asked for, by the number of the plan's pins, until it is not wanted any more.
     pinned: BTreeMap<usize, pins::Asked>,
+    /// By the number of the plan's watches.
+    watching: BTreeMap<usize, watches::Watching>,
     active: BTreeMap<usize, Active>,
     lossy: BTreeSet<usize>,
     /// Faults whose process still has effects left.
@@ -155,7 +163,7 @@ impl<'a> Run<'a> {
             log_answer: Duration::from_micros(setting.latencies.log_answer_us),
             disk: Duration::from_micros(setting.latencies.disk_us),
         };
-        let world = World::new(setting.log(), setting.nodes, setting.limits())
+        let world = World::new(setting.log(), setting.nodes, plan.limits())
             .with_latencies(latencies)
             .with_trace(trace)
             .attentive();
@@ -171,10 +179,16 @@ impl<'a> Run<'a> {
         let faults = faults.map(|(index, fault)| (at(fault.at_ms), Due::Fault(index)));
         let pins = plan.pins.iter().enumerate();
         let pins = pins.map(|(index, pins)| (at(pins.at_ms), Due::Pin(index)));
+        let watches = plan.watches.iter().flat_map(|watches| watches.watches.iter().enumerate());
+        let watches = watches.flat_map(|(index, watch)| {
+            let turns = watch.turns.iter().enumerate();
+            let turns = turns.map(move |(turn, what)| (at(what.at_ms), Due::Turn(index, turn)));
+            turns.chain([(at(watch.at_ms), Due::Watch(index))])
+        });
         Run {
             plan,
             world,
-            agenda: operations.chain(faults).chain(pins).collect(),
+            agenda: operations.chain(faults).chain(pins).chain(watches).collect(),
             history: History::default(),
             past: Vec::new(),
             accused: Vec::new(),
@@ -184,6 +198,7 @@ impl<'a> Run<'a> {
             pending: BTreeMap::new(),
             peers: BTreeMap::new(),
             pinned: BTreeMap::new(),
+            watching: BTreeMap::new(),
             active: BTreeMap::new(),
             lossy: BTreeSet::new(),
             crashing: BTreeMap::new(),
@@ -248,6 +263,9 @@ impl<'a> Run<'a> {
             Due::CrashAgain(index) => self.crash_again(index),
             Due::Pin(index) => self.pin(index),
             Due::Unpin(index) => self.unpin(index),
+            Due::Watch(index) => self.begin_watch(index),
+            Due::Pull(index) => self.pull(index),
+            Due::Turn(index, turn) => self.turn(index, turn),
             Due::Open(node, id) => self.open_late(node, id),
             Due::GiveUp(node, id) => self.give_up(node, id),
         }

@@ -69,6 +69,14 @@ impl Run<'_> {
             <= self.end_ms(lowered)
     }
 
+    /// A retention was lowered since a point was confirmed then: a process that began later, on a copy that did, cannot know.
+    pub(super) fn lowered_since(&self, confirmed_at_ms: u64) -> bool {
+        let confirmed_ms = confirmed_at_ms.saturating_sub(START.wall_ms);
+        let begun = self.plan.faults.iter().filter(|fault| fault.at_ms <= self.now_ms());
+        let mut lowered = begun.filter(|fault| matches!(fault.what, FaultKind::Retention { .. }));
+        lowered.any(|fault| confirmed_ms <= self.end_ms(fault))
+    }
+
     /// Whoever gives a copy tells what retention it has heard of: of one that is over before, or hidden by another one,
     /// nobody can tell.
     fn peers_cannot_know(&self, lowered: &Fault) -> bool {

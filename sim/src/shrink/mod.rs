@@ -50,10 +50,11 @@ pub struct Shrunk {
 type Pass = fn(&mut Trial<'_>);
 
 /// What makes later passes faster comes first: a shorter run, then a smaller one.
-const PASSES: [Pass; 13] = [
+const PASSES: [Pass; 14] = [
     times::cut,
     setting::calm,
     parts::pins,
+    parts::watches,
     parts::faults,
     parts::operations,
     parts::entries,

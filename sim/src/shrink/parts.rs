@@ -2,7 +2,7 @@
 
 use super::sweep::needed;
 use super::trial::Trial;
-use crate::plan::{Act, Fault, FaultKind, Operation, Plan};
+use crate::plan::{Act, Fault, FaultKind, Operation, Plan, Watches};
 
 /// With so many faults at most, any two are tried together: some come in pairs, such as a change and its undoing.
 const PAIRED_MAX: usize = 12;
@@ -50,6 +50,37 @@ pub(super) fn pins(trial: &mut Trial<'_>) {
     let all = trial.best().clone();
     needed(all.pins.len(), |sets| {
         trial.take_first(sets.map(|kept| Plan { pins: only(&all.pins, &kept), ..all.clone() }))
+    });
+}
+
+/// Fewer watches, and fewer turns of each.
+pub(super) fn watches(trial: &mut Trial<'_>) {
+    let all = trial.best().clone();
+    let Some(watches) = &all.watches else { return };
+    if trial.take(Plan { watches: None, ..all.clone() }) {
+        return;
+    }
+    needed(watches.watches.len(), |sets| {
+        trial.take_first(sets.map(|kept| {
+            let watches = Watches { watches: only(&watches.watches, &kept), ..watches.clone() };
+            Plan { watches: Some(watches), ..all.clone() }
+        }))
+    });
+    let count = trial.best().watches.as_ref().map_or(0, |watches| watches.watches.len());
+    for index in 0..count {
+        turns(trial, index);
+    }
+}
+
+fn turns(trial: &mut Trial<'_>, index: usize) {
+    let all = trial.best().clone();
+    let Some(watches) = &all.watches else { return };
+    needed(watches.watches[index].turns.len(), |sets| {
+        trial.take_first(sets.map(|kept| {
+            let mut watches = watches.clone();
+            watches.watches[index].turns = only(&watches.watches[index].turns, &kept);
+            Plan { watches: Some(watches), ..all.clone() }
+        }))
     });
 }
 

@@ -10,6 +10,7 @@ use outrigger_core::stall::StallKind;
 use outrigger_core::store::{
     Found, GenerationState, StoreCall, StoreCallKind, StoreErrorKind, StoreEvent,
 };
+use outrigger_core::watch::ring::RingNews;
 use outrigger_model::log::LogChange;
 
 /// Every mark that there is: what a summary's "never hit" is counted against.
@@ -90,6 +91,9 @@ pub const ALL: &[&str] = &[
     "reply: rejected (token of another history)",
     "reply: rejected (token of another topic)",
     "reply: unknown",
+    "ring: applied",
+    "ring: begun",
+    "ring: retention",
     "stall ended",
     "stall: authorisation",
     "stall: inexact",
@@ -131,6 +135,19 @@ pub const ALL: &[&str] = &[
     "store: found an unknown format",
     "store: nothing to be read meanwhile",
     "store: pinned",
+    "watch: again (history)",
+    "watch: again (horizon)",
+    "watch: again (ring)",
+    "watch: again (snapshot)",
+    "watch: again (topic)",
+    "watch: changes",
+    "watch: ended (compacted)",
+    "watch: ended (rejected)",
+    "watch: progress",
+    "watch: resumed",
+    "watch: started (now)",
+    "watch: started (state)",
+    "watch: waited",
 ];
 
 pub(super) fn event(event: &Event) -> &'static str {
@@ -209,6 +226,14 @@ fn store_event(event: &StoreEvent) -> &'static str {
     }
 }
 
+pub(super) fn ring(news: &RingNews) -> &'static str {
+    match news {
+        RingNews::Begun { .. } => "ring: begun",
+        RingNews::Applied(_) => "ring: applied",
+        RingNews::Retention { .. } => "ring: retention",
+    }
+}
+
 pub(super) fn effect(effect: &Effect) -> &'static str {
     match effect {
         Effect::Log(LogCall::Describe) => "log call: describe",
@@ -221,6 +246,7 @@ pub(super) fn effect(effect: &Effect) -> &'static str {
         Effect::Store(call) => store_call(call),
         Effect::Peer(PeerCall::Fetch { .. }) => "peer call: fetch",
         Effect::Peer(PeerCall::Cancel) => "peer call: cancel",
+        Effect::Ring(news) => ring(news),
         Effect::Reply(_, reply) => self::reply(reply),
         Effect::Notice(notice) => self::notice(notice),
     }
@@ -359,6 +385,7 @@ pub(super) fn show_effect(effect: &Effect) -> String {
         Effect::Log(call) => format!("{call:?}"),
         Effect::Store(call) => show_store_call(call),
         Effect::Peer(call) => format!("{call:?}"),
+        Effect::Ring(news) => format!("{news:?}"),
         Effect::Reply(id, reply) => format!("{id:?} {reply:?}"),
         Effect::Notice(notice) => format!("{notice:?}"),
     }

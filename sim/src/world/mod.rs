@@ -21,6 +21,7 @@ use outrigger_core::node::{Command, Event, Node, Notice, Reply};
 use outrigger_core::offset::{Generation, Offset, Partition, RequestId};
 use outrigger_core::phase::Phase;
 use outrigger_core::time::Now;
+use outrigger_core::watch::ring::Ring;
 use outrigger_model::log::{BrokerId, LogConfig, LogModel, Truncation};
 use outrigger_model::store::{ModelView, StoreModel};
 
@@ -146,6 +147,11 @@ impl World {
 
     pub fn node(&self, index: usize) -> &Node {
         &self.nodes[index].process.as_ref().expect("the node runs").node
+    }
+
+    /// What whoever watches the node goes by.
+    pub fn ring(&self, index: usize) -> &Ring {
+        &self.nodes[index].process.as_ref().expect("the node runs").ring
     }
 
     pub fn sim_node(&mut self, index: usize) -> &mut SimNode {

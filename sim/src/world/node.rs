@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use outrigger_core::node::{Event, Node, Notice, Reply};
 use outrigger_core::offset::{Offset, Partition, RequestId};
+use outrigger_core::watch::ring::Ring;
 use outrigger_model::store::StoreModel;
 
 use super::{World, client};
@@ -41,6 +42,7 @@ pub struct SimNode {
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) node: Node,
+    pub(super) ring: Ring,
     pub(super) inbox: VecDeque<(Line, Event)>,
     /// What led to the effects that the node still has to give.
     pub(super) cause: Line,
@@ -88,6 +90,7 @@ impl World {
         let process = Process {
             timer: node.next_timer(),
             node,
+            ring: Ring::new(self.limits.ring_bytes_max),
             inbox: VecDeque::new(),
             cause,
             crash_after: None,

@@ -116,6 +116,12 @@ impl World {
         };
         if let Some(effect) = process.node.poll() {
             let cause = process.cause;
+            if let Effect::Ring(news) = effect {
+                // It ends with its process, so that no crash can come between it and what is next.
+                self.marks.hit(marking::ring(&news));
+                process.ring.take(news);
+                return true;
+            }
             if let Some(left) = &mut process.crash_after {
                 *left -= 1;
                 if *left == 0 {
@@ -164,6 +170,7 @@ impl World {
                 let at = self.now.mono + self.draw("peer call", index, self.latencies.log_call);
                 self.queue.send(index, at, line, Passing::PeerCall(call));
             }
+            Effect::Ring(_) => unreachable!("it goes nowhere"),
             Effect::Reply(id, reply) => {
                 let before = self.nodes[index].replies.insert(id, (line, reply));
                 assert!(before.is_none(), "{id:?} is answered once");

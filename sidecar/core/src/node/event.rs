@@ -15,6 +15,7 @@ use crate::stall::StallKind;
 use crate::store::{StoreCall, StoreEvent, Why};
 use crate::token::Token;
 use crate::topic::{TopicId, TopicPolicy};
+use crate::watch::ring::RingNews;
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -69,6 +70,8 @@ pub enum Effect {
     Log(LogCall),
     Store(StoreCall),
     Peer(PeerCall),
+    /// What whoever watches is to know. A driver that nobody can watch through drops it.
+    Ring(RingNews),
     Reply(RequestId, Reply),
     Notice(Notice),
 }

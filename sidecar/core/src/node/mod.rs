@@ -45,6 +45,7 @@ use crate::store::{StoreCallKind, StoreError, StoreEvent};
 use crate::time::Now;
 use crate::token::Token;
 use crate::topic::{LogFacts, TopicFacts, TopicId};
+use crate::watch::ring::RingNews;
 
 pub use event::{Change, Command, Effect, Event, Notice, Outcome, PolicyWarning, Reply};
 use shared::Shared;
@@ -218,6 +219,8 @@ impl Node {
     }
 
     fn on_facts(&mut self, facts: LogFacts) -> Next {
+        let delete_retention_ms = facts.policy.delete_retention_ms;
+        self.shared.ring(RingNews::Retention { delete_retention_ms, at: self.shared.now.mono });
         self.shared.end_silence(!self.stage.leaderless().is_empty());
         let reads = matches!(self.stage, Stage::Reading(_));
         let news = self.shared.learn(facts, reads);

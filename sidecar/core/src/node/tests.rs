@@ -17,6 +17,7 @@ mod opening;
 mod peers;
 mod pins;
 mod policy;
+mod ring;
 mod slow_store;
 mod stalls;
 mod throttle;
@@ -38,6 +39,7 @@ use crate::store::StoreCallKind;
 use crate::store::{Found, StoreCall};
 use crate::time::Now;
 use crate::topic::TopicPolicy;
+use crate::watch::ring::RingNews;
 
 const SECOND: Duration = Duration::from_secs(1);
 const JUST: Duration = Duration::from_millis(1);
@@ -134,14 +136,34 @@ impl Driven {
         self.event(Event::Timer);
     }
 
+    /// Without what whoever watches is told.
     fn effects(&mut self) -> Vec<Effect> {
-        std::iter::from_fn(|| self.node.poll()).collect()
+        let effects = std::iter::from_fn(|| self.node.poll());
+        effects.filter(|effect| !matches!(effect, Effect::Ring(_))).collect()
+    }
+
+    /// What whoever watches is told; everything else is forgotten.
+    fn ring_news(&mut self) -> Vec<RingNews> {
+        let effects = std::iter::from_fn(|| self.node.poll());
+        let news = |effect| match effect {
+            Effect::Ring(news) => Some(news),
+            Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Peer(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => None,
+        };
+        effects.filter_map(news).collect()
     }
 
     fn replies(&mut self) -> Vec<(u64, Reply)> {
         let reply = |effect| match effect {
             Effect::Reply(RequestId(id), reply) => Some((id, reply)),
-            Effect::Log(_) | Effect::Store(_) | Effect::Peer(_) | Effect::Notice(_) => None,
+            Effect::Log(_)
+            | Effect::Store(_)
+            | Effect::Peer(_)
+            | Effect::Ring(_)
+            | Effect::Notice(_) => None,
         };
         self.effects().into_iter().filter_map(reply).collect()
     }

@@ -20,6 +20,7 @@ mod secured;
 mod slow_disk;
 pub(crate) mod verify;
 mod wait;
+mod watch;
 
 use std::future::Future;
 use std::time::Duration;

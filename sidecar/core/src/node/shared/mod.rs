@@ -29,6 +29,7 @@ use crate::phase::{Phase, Refusal};
 use crate::store::{FoundGeneration, StoreCall};
 use crate::time::Now;
 use crate::topic::LogFacts;
+use crate::watch::ring::RingNews;
 
 use super::event::{Effect, Notice, Reply};
 pub(super) use ask::Ask;
@@ -177,6 +178,10 @@ impl Shared {
     pub(super) fn store(&mut self, call: StoreCall) {
         self.unanswered.sent(call.kind(), self.now.mono);
         self.effects.push_back(Effect::Store(call));
+    }
+
+    pub(super) fn ring(&mut self, news: RingNews) {
+        self.effects.push_back(Effect::Ring(news));
     }
 
     pub(super) fn notice(&mut self, notice: Notice) {

@@ -29,6 +29,7 @@ impl Driven {
             Effect::Store(_)
             | Effect::Log(_)
             | Effect::Peer(_)
+            | Effect::Ring(_)
             | Effect::Reply(..)
             | Effect::Notice(_) => None,
         };

@@ -12,6 +12,7 @@ fn notices(driven: &mut Driven) -> Vec<Notice> {
         | Effect::Log(_)
         | Effect::Store(_)
         | Effect::Peer(_)
+        | Effect::Ring(_)
         | Effect::Reply(..) => None,
     };
     driven.effects().into_iter().filter_map(notice).collect()

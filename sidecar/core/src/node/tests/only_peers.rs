@@ -169,6 +169,7 @@ fn fetches_in_ten_minutes(ahead_ms: u64) -> (u32, Phase) {
                     | StoreCall::Close { generation }),
                 ) => driven.ended(call.kind(), generation),
                 Effect::Store(_) | Effect::Log(_) | Effect::Reply(..) | Effect::Notice(_) => {}
+                Effect::Ring(_) => {}
                 Effect::Peer(PeerCall::Cancel) => panic!("nobody calls it off"),
             }
         }

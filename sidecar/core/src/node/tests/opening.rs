@@ -29,7 +29,11 @@ impl Driven {
     pub(super) fn store_calls(&mut self) -> Vec<StoreCall> {
         let call = |effect| match effect {
             Effect::Store(call) => Some(call),
-            Effect::Log(_) | Effect::Peer(_) | Effect::Reply(..) | Effect::Notice(_) => None,
+            Effect::Log(_)
+            | Effect::Peer(_)
+            | Effect::Ring(_)
+            | Effect::Reply(..)
+            | Effect::Notice(_) => None,
         };
         self.effects().into_iter().filter_map(call).collect()
     }

@@ -63,6 +63,7 @@ fn given(effects: &[Effect]) -> Vec<Given> {
         Effect::Store(_)
         | Effect::Log(_)
         | Effect::Peer(_)
+        | Effect::Ring(_)
         | Effect::Reply(..)
         | Effect::Notice(_) => None,
     });

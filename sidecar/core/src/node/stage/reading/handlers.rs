@@ -70,6 +70,7 @@ impl Handlers for Reading {
 
     /// Its partitions are assigned.
     fn begin(&mut self, shared: &mut Shared) -> Next {
+        self.begin_ring(shared);
         shared.end_stale_leader();
         shared.end_stalls(|kind| {
             matches!(kind, StallKind::StoreFull | StallKind::StoreFailed | StallKind::Inexact)

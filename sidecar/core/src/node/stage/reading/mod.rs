@@ -36,6 +36,7 @@ use crate::log::{KafkaError, PartitionEnd};
 use crate::offset::{Generation, Offset, Partition};
 use crate::phase::{Cause, Phase};
 use crate::topic::{Identity, LogFacts, PartitionFacts};
+use crate::watch::ring::{Origin, RingNews};
 
 use crate::node::shared::{Served, Shared};
 use crate::node::status::PartitionStatus;
@@ -168,6 +169,12 @@ impl Reading {
     /// None of a partition that is gone: the log may still speak of it when the topic was made anew with fewer.
     fn reader_if(&mut self, partition: Partition) -> Option<&mut Reader> {
         self.readers.get_mut(partition.index())
+    }
+
+    /// Whoever watches goes on with what is read from here.
+    fn begin_ring(&self, shared: &mut Shared) {
+        let from = self.readers.iter().map(|reader| Origin::of(reader.applied())).collect();
+        shared.ring(RingNews::Begun { topic: self.identity.topic, from });
     }
 
     fn note_targets(&mut self) {

@@ -72,6 +72,9 @@ impl Reading {
         if lost {
             return Err(Leave::Reopen);
         }
+        if !same {
+            self.begin_ring(shared);
+        }
         self.hurry_policy(shared);
         self.flush_if_settled(shared)?;
         self.release_held(shared)

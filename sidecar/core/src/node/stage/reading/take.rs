@@ -7,6 +7,7 @@ use crate::log::LogCall;
 use crate::offset::{Generation, Offset, Partition};
 use crate::phase::Phase;
 use crate::store::StoreCall;
+use crate::watch::ring::{Applied, RingNews};
 
 use super::{Fetch, Reader, Reading, Usage};
 use crate::node::event::Notice;
@@ -94,13 +95,17 @@ impl Reading {
 
     pub(in crate::node) fn on_applied(
         &mut self,
-        shared: &Shared,
+        shared: &mut Shared,
         generation: Generation,
         partition: Partition,
         position: Offset,
     ) -> Stays {
         if self.generation == generation {
-            self.reader(partition).on_applied(position);
+            let rebuilding = self.usage != Usage::Active;
+            let reader = self.reader(partition);
+            let batch = reader.on_applied(position);
+            let confirmed = !rebuilding || reader.reached_target();
+            shared.ring(RingNews::Applied(Applied::of(batch, reader.applied(), confirmed)));
             self.progress_at = shared.now.mono;
         }
         Ok(())

@@ -69,7 +69,7 @@ impl Reader {
         self.confirmed_by = by;
         self.applied.confirmed_at_ms = asked.wall_ms;
         self.fetched.confirmed_at_ms = asked.wall_ms;
-        for lineage in &mut self.applying {
+        for (_, lineage) in &mut self.applying {
             lineage.confirmed_at_ms = asked.wall_ms;
         }
     }

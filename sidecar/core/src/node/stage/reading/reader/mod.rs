@@ -32,7 +32,7 @@ pub(super) struct Reader {
     fetched: Lineage,
     /// After the last batch that the store has applied.
     applied: Lineage,
-    applying: VecDeque<Lineage>,
+    applying: VecDeque<(Arc<Batch>, Lineage)>,
     durable: Offset,
     /// High watermark when this restore began.
     pub(super) target: Offset,
@@ -227,8 +227,9 @@ impl Reader {
         }
         self.fetched = next.clone();
         self.confirmed_sent_ms = next.confirmed_at_ms;
-        self.applying.push_back(next.clone());
-        (Arc::new(batch), next)
+        let batch = Arc::new(batch);
+        self.applying.push_back((Arc::clone(&batch), next.clone()));
+        (batch, next)
     }
 
     pub(super) fn credit(&mut self, leader: Option<Epoch>) {
@@ -246,11 +247,14 @@ impl Reader {
         std::mem::take(&mut self.unsaved).then(|| self.fetched.clone())
     }
 
-    pub(super) fn on_applied(&mut self, position: Offset) {
-        let lineage = self.applying.pop_front().expect("an answer to a batch that was sent");
+    /// Returns what was applied.
+    pub(super) fn on_applied(&mut self, position: Offset) -> Arc<Batch> {
+        let sent = self.applying.pop_front();
+        let (batch, lineage) = sent.expect("an answer to a batch that was sent");
         assert_eq!(lineage.position, position, "batches are applied in order");
         self.applied = lineage;
         self.confirm();
+        batch
     }
 
     pub(super) fn on_durable(&mut self, position: Offset) {
@@ -266,7 +270,8 @@ impl Reader {
     }
 
     fn lineages(&mut self) -> impl Iterator<Item = &mut Lineage> {
-        [&mut self.fetched, &mut self.applied].into_iter().chain(&mut self.applying)
+        let applying = self.applying.iter_mut().map(|(_, lineage)| lineage);
+        [&mut self.fetched, &mut self.applied].into_iter().chain(applying)
     }
 
     pub(super) fn see_retention(&mut self, delete_retention_ms: u64) {

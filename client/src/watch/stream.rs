@@ -1,0 +1,288 @@
+//! The stream of a watch: it goes on by itself where the node, or the way to it, did not.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use outrigger_proto::v1::change::What;
+use outrigger_proto::v1::watch_response::Part;
+use outrigger_proto::v1::{self, Changes, Revision, Tombstone, WatchResponse};
+use tokio::time::{Instant, sleep_until};
+use tonic::{Request, Response, Streaming};
+
+use super::{Change, From, Watch, WatchEvent, WatchPoint};
+use crate::client::{self, Client};
+use crate::error::{Effect, Error, ErrorKind};
+use crate::read::{CopyState, Level};
+use crate::scan::Row;
+use crate::session::Session;
+
+/// The first pause before another attempt; each one after it is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What a watch tells, in order. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct WatchStream {
+    at: Place,
+    watch: Watch,
+    copy: CopyState,
+    /// `None`: it is to be opened again.
+    answers: Option<Streaming<WatchResponse>>,
+    told: Told,
+    events: VecDeque<WatchEvent>,
+    pause: Duration,
+    again_at: Instant,
+    over: bool,
+}
+
+/// Whom to ask, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) client: Client,
+    pub(crate) store: String,
+    pub(crate) session: Session,
+    pub(crate) level: Level,
+    pub(crate) max_staleness: Option<Duration>,
+    pub(crate) deadline: Duration,
+}
+
+/// How far the caller has been told.
+#[derive(Debug, Default)]
+struct Told {
+    point: Option<WatchPoint>,
+    /// Behind the changes that were told since that point: the first offset that was not, by partition.
+    since: BTreeMap<u32, u64>,
+    /// There are rows of a state without its end.
+    halfway: bool,
+}
+
+impl WatchStream {
+    pub(crate) async fn open(at: Place, watch: Watch) -> Result<WatchStream, Error> {
+        let (started, answers) = call(&at, at.level, &watch).await?;
+        let copy = at.level.observe(&at.session, started.copy.clone())?;
+        let mut stream = WatchStream {
+            at,
+            watch,
+            copy,
+            answers: Some(answers),
+            told: Told::default(),
+            events: VecDeque::new(),
+            pause: PAUSE_MIN,
+            again_at: Instant::now(),
+            over: false,
+        };
+        stream.begin(started)?;
+        Ok(stream)
+    }
+
+    /// The copy that the watch began with.
+    pub fn copy(&self) -> &CopyState {
+        &self.copy
+    }
+
+    /// What is told next; waits for it as long as nothing happens. `None` after an error. It may be dropped while it
+    /// waits: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// What trying again does not mend: [`Compacted`](ErrorKind::Compacted) where the watch
+    /// [asked for it](Watch::fail_when_lost), [`Refused`](ErrorKind::Refused), and
+    /// [`Invalid`](ErrorKind::Invalid) with [`Reason::RowTooLarge`](crate::Reason::RowTooLarge) at a row above
+    /// 127.75 MiB. Everything else is an [`Interrupted`](WatchEvent::Interrupted).
+    pub async fn next(&mut self) -> Option<Result<WatchEvent, Error>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(Ok(event));
+            }
+            if self.over {
+                return None;
+            }
+            let taken = match self.receive().await {
+                Ok(part) => self.take(part),
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok(()) => {}
+                Err(error) if mends_itself(&error) => {
+                    self.answers = None;
+                    self.again_at = Instant::now() + self.pause;
+                    self.pause = (self.pause * 2).min(PAUSE_MAX);
+                    return Some(Ok(WatchEvent::Interrupted(error)));
+                }
+                Err(error) => {
+                    self.over = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Option<Part>, Error> {
+        let answers = match &mut self.answers {
+            Some(answers) => answers,
+            None => {
+                sleep_until(self.again_at).await;
+                // The point says what the copy must have; what else the session has seen may be of a lost history.
+                let (started, answers) = call(&self.at, Level::Local, &self.resumed()).await?;
+                self.begin(started)?;
+                self.answers.insert(answers)
+            }
+        };
+        match answers.message().await {
+            Ok(Some(response)) => {
+                self.pause = PAUSE_MIN;
+                Ok(response.part)
+            }
+            Ok(None) => Err(Error::protocol(Effect::None, "the watch ended without a reason")),
+            Err(status) => Err(Error::of_call(Effect::None, status)),
+        }
+    }
+
+    /// The watch from where it was told to.
+    fn resumed(&self) -> Watch {
+        match &self.told.point {
+            Some(point) => self.watch.clone().from_point(point.clone()),
+            None => self.watch.clone(),
+        }
+    }
+
+    fn begin(&mut self, started: v1::WatchStarted) -> Result<(), Error> {
+        match (started.point, &self.told.point, &self.watch.from) {
+            (Some(at), None, From::Now) => {
+                let at = self.reach(Some(at))?;
+                self.events.push_back(WatchEvent::Point(at));
+            }
+            (Some(at), None, From::State | From::Point(_)) => {
+                self.reach(Some(at))?;
+            }
+            // It goes on where it was.
+            (Some(_), Some(_), _) => {}
+            (None, None, From::State) if self.told.halfway => {
+                self.forget("the state was broken off halfway".to_owned());
+            }
+            // It begins, or the node says itself that a point is lost.
+            (None, _, _) => {}
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, why: String) {
+        // Whatever the caller had: from here on it begins with the state.
+        self.watch.from = From::State;
+        self.told = Told { halfway: true, ..Told::default() };
+        self.events.push_back(WatchEvent::StateAgain(why));
+    }
+
+    fn take(&mut self, part: Option<Part>) -> Result<(), Error> {
+        match part {
+            Some(Part::Rows(rows)) => {
+                self.told.halfway = true;
+                for row in rows.rows {
+                    self.events.push_back(WatchEvent::Row(Row::of(row)?));
+                }
+            }
+            Some(Part::StateEnd(end)) => {
+                let point = self.reach(end.point)?;
+                self.events.push_back(WatchEvent::StateEnd(point));
+            }
+            Some(Part::Changes(changes)) => self.changed(changes)?,
+            Some(Part::Progress(progress)) => {
+                let point = self.reach(progress.point)?;
+                self.events.push_back(WatchEvent::Point(point));
+            }
+            Some(Part::Again(again)) => {
+                self.forget(again.why.map(|why| why.message).unwrap_or_default());
+            }
+            Some(Part::Started(_)) => {
+                return Err(Error::protocol(Effect::None, "the watch begins twice"));
+            }
+            // A newer node may tell what this library does not know.
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn changed(&mut self, changes: Changes) -> Result<(), Error> {
+        for change in changes.changes {
+            let change = Change::of(change)?;
+            let Revision { partition, offset } = change.revision;
+            let next = self.told.since.entry(partition).or_default();
+            // Told before the watch was interrupted, and after its last point.
+            if offset < *next {
+                continue;
+            }
+            *next = offset + 1;
+            self.events.push_back(WatchEvent::Change(change));
+        }
+        if changes.point.is_some() {
+            let point = self.reach(changes.point)?;
+            self.events.push_back(WatchEvent::Point(point));
+        }
+        Ok(())
+    }
+
+    /// Everything up to `at` has been told, or is about to be. Reads in this session see it.
+    fn reach(&mut self, at: Option<v1::WatchPoint>) -> Result<WatchPoint, Error> {
+        let at = point(at)?;
+        self.at.session.observe(Effect::None, Some(at.token().into()))?;
+        self.told = Told { point: Some(at.clone()), ..Told::default() };
+        Ok(at)
+    }
+}
+
+impl Change {
+    fn of(change: v1::Change) -> Result<Change, Error> {
+        let lacks = |what: &str| Error::protocol(Effect::None, &format!("a change has no {what}"));
+        let value = match change.what.ok_or_else(|| lacks("value"))? {
+            What::Put(value) => Some(value),
+            What::Delete(Tombstone {}) => None,
+        };
+        let revision = change.revision.ok_or_else(|| lacks("revision"))?;
+        Ok(Change { key: change.key, value, revision })
+    }
+}
+
+/// Opens the watch, and waits for its first message.
+async fn call(
+    at: &Place,
+    level: Level,
+    watch: &Watch,
+) -> Result<(v1::WatchStarted, Streaming<WatchResponse>), Error> {
+    let read = level.options(&at.session, at.max_staleness, at.deadline);
+    let request = watch.request(at.store.clone(), read)?;
+    let mut rows = at.client.rows();
+    // The request has no timeout: it would be one for the whole watch.
+    let opening = async {
+        let mut answers = rows.watch(Request::new(request)).await?.into_inner();
+        let first = answers.message().await?;
+        Ok(Response::new((first, answers)))
+    };
+    let (first, answers) = client::answer(Effect::None, at.deadline, opening).await?;
+    match first.and_then(|first| first.part) {
+        Some(Part::Started(started)) => Ok((started, answers)),
+        _ => Err(Error::protocol(Effect::None, "the watch does not begin")),
+    }
+}
+
+fn point(at: Option<v1::WatchPoint>) -> Result<WatchPoint, Error> {
+    let at = at.ok_or_else(|| Error::protocol(Effect::None, "it has no point"))?;
+    WatchPoint::try_from(at).map_err(|invalid| Error::protocol(Effect::None, &invalid.to_string()))
+}
+
+/// Whether it is worth to try again without anybody's help.
+fn mends_itself(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Unreachable
+        | ErrorKind::Unavailable
+        | ErrorKind::Overloaded
+        | ErrorKind::Deadline
+        | ErrorKind::Broken => true,
+        ErrorKind::Address
+        | ErrorKind::Invalid
+        | ErrorKind::SessionLost
+        | ErrorKind::Compacted
+        | ErrorKind::Refused
+        | ErrorKind::NotWritten
+        | ErrorKind::Unknown => false,
+    }
+}

@@ -1,0 +1,206 @@
+use outrigger_client::proto::v1::change::What;
+use outrigger_client::proto::v1::watch_request::From;
+use outrigger_client::proto::v1::watch_response::Part;
+use outrigger_client::proto::v1::{
+    self, Changes, CopyState, ErrorDetail, OnLost, PartitionPosition, Reason, Revision, Row,
+    StateAgain, StateEnd, StateRows, Token, Tombstone, WatchProgress, WatchRequest, WatchResponse,
+    WatchStarted,
+};
+use outrigger_client::{ErrorKind, Store, Watch, WatchEvent, WatchPoint, WatchStream};
+use tonic::Status;
+
+use crate::fake::FakeNode;
+
+type Told = Result<WatchResponse, Status>;
+
+fn part(part: Part) -> Told {
+    Ok(WatchResponse { part: Some(part) })
+}
+
+fn token(position: u64) -> Token {
+    let positions = vec![PartitionPosition { partition: 0, position, leader_epoch: None }];
+    Token { topic_id: vec![1; 16].into(), positions }
+}
+
+fn at(position: u64) -> Option<v1::WatchPoint> {
+    Some(v1::WatchPoint { token: Some(token(position)), confirmed_at_ms: 7 })
+}
+
+fn started(point: Option<v1::WatchPoint>) -> Told {
+    let copy = CopyState { token: Some(token(0)), ..CopyState::default() };
+    part(Part::Started(WatchStarted { copy: Some(copy), point }))
+}
+
+fn row(key: &'static str) -> Told {
+    let revision = Some(Revision { partition: 0, offset: 0 });
+    let rows = vec![Row { key: key.into(), revision, ..Row::default() }];
+    part(Part::Rows(StateRows { rows }))
+}
+
+fn state_end(position: u64) -> Told {
+    part(Part::StateEnd(StateEnd { point: at(position) }))
+}
+
+fn progress(position: u64) -> Told {
+    part(Part::Progress(WatchProgress { point: at(position) }))
+}
+
+fn again() -> Told {
+    let why = ErrorDetail::new(Reason::Compacted, "the point is too old");
+    part(Part::Again(StateAgain { why: Some(why) }))
+}
+
+fn changes(offsets: impl IntoIterator<Item = u64>, point: Option<v1::WatchPoint>) -> Told {
+    let change = |offset: u64| v1::Change {
+        key: format!("key {offset}").into(),
+        what: Some(match offset % 2 {
+            0 => What::Put("value".into()),
+            _ => What::Delete(Tombstone {}),
+        }),
+        revision: Some(Revision { partition: 0, offset }),
+        ..v1::Change::default()
+    };
+    let changes = offsets.into_iter().map(change).collect();
+    part(Part::Changes(Changes { changes, point }))
+}
+
+fn broken() -> Told {
+    Err(ErrorDetail::new(Reason::Draining, "the node stops").into())
+}
+
+async fn watch_of(
+    scripts: impl IntoIterator<Item = Vec<Told>>,
+    watch: Watch,
+) -> (FakeNode, Store, WatchStream) {
+    let node = FakeNode::of_topic(1);
+    node.state().watches.extend(scripts);
+    let store = node.client().await.store("s");
+    let stream = store.watch(watch).await.expect("it begins");
+    (node, store, stream)
+}
+
+/// The next events, each in a word or two.
+async fn told(stream: &mut WatchStream, events: usize) -> Vec<String> {
+    let position = |point: &WatchPoint| point.token().position(0);
+    let mut told = Vec::new();
+    for _ in 0..events {
+        let event = stream.next().await.expect("it goes on").expect("an event");
+        told.push(match event {
+            WatchEvent::Row(row) => String::from_utf8_lossy(&row.key).into_owned(),
+            WatchEvent::StateEnd(point) => format!("end {}", position(&point)),
+            WatchEvent::Change(change) => {
+                let what = if change.value.is_some() { "put" } else { "delete" };
+                format!("{what} {}", change.revision.offset)
+            }
+            WatchEvent::Point(point) => format!("point {}", position(&point)),
+            WatchEvent::StateAgain(_) => "again".to_owned(),
+            WatchEvent::Interrupted(_) => "interrupted".to_owned(),
+            other => panic!("{other:?}"),
+        });
+    }
+    told
+}
+
+fn asked(node: &FakeNode) -> Vec<Option<u64>> {
+    let position = |request: &WatchRequest| match &request.from {
+        Some(From::Point(point)) => {
+            Some(point.token.as_ref().expect("a point has one").positions[0].position)
+        }
+        Some(From::Now(_)) | None => None,
+    };
+    node.state().watched.iter().map(position).collect()
+}
+
+#[tokio::test]
+async fn a_watch_tells_the_state_then_changes_and_points_and_reads_see_them() {
+    let script = vec![
+        started(None),
+        row("a"),
+        row("b"),
+        state_end(3),
+        changes(3..5, None),
+        changes(5..6, at(6)),
+        progress(8),
+    ];
+    let (node, store, mut stream) = watch_of([script], Watch::prefix("k")).await;
+    let expected = ["a", "b", "end 3", "delete 3", "put 4", "delete 5", "point 6", "point 8"];
+    assert_eq!(told(&mut stream, 8).await, expected);
+    assert_eq!(store.token().expect("it has seen something").position(0), 8);
+    assert_eq!(node.state().watched[0].on_lost(), OnLost::State);
+}
+
+#[tokio::test]
+async fn an_interrupted_watch_goes_on_from_its_point_and_tells_nothing_twice() {
+    let scripts = [
+        vec![started(None), state_end(2), changes(2..4, at(4)), changes(4..6, None), broken()],
+        vec![started(at(4)), changes(4..8, at(8))],
+    ];
+    let (node, _store, mut stream) = watch_of(scripts, Watch::all()).await;
+    let expected = [
+        "end 2",
+        "put 2",
+        "delete 3",
+        "point 4",
+        "put 4",
+        "delete 5",
+        "interrupted",
+        "put 6",
+        "delete 7",
+        "point 8",
+    ];
+    assert_eq!(told(&mut stream, 10).await, expected);
+    assert_eq!(asked(&node), [None, Some(4)]);
+}
+
+#[tokio::test]
+async fn a_state_that_was_broken_off_is_to_be_forgotten() {
+    let scripts =
+        [vec![started(None), row("a"), broken()], vec![started(None), row("b"), state_end(2)]];
+    let (_node, _store, mut stream) = watch_of(scripts, Watch::all()).await;
+    let expected = ["a", "interrupted", "again", "b", "end 2"];
+    assert_eq!(told(&mut stream, 5).await, expected);
+}
+
+#[tokio::test]
+async fn a_lost_point_is_followed_by_the_state_also_after_an_interruption() {
+    let scripts = [
+        vec![started(None), again(), row("a"), broken()],
+        vec![started(None), row("a"), state_end(9)],
+    ];
+    let point = WatchPoint::try_from(at(1).expect("made above")).expect("a point");
+    let watch = Watch::all().from_point(point);
+    let (node, _store, mut stream) = watch_of(scripts, watch).await;
+    let expected = ["again", "a", "interrupted", "again", "a", "end 9"];
+    assert_eq!(told(&mut stream, 6).await, expected);
+    assert_eq!(asked(&node), [Some(1), None]);
+}
+
+#[tokio::test]
+async fn a_watch_from_now_begins_with_its_point() {
+    let (node, _store, mut stream) =
+        watch_of([vec![started(at(5)), broken()]], Watch::all().from_now()).await;
+    assert_eq!(told(&mut stream, 2).await, ["point 5", "interrupted"]);
+    assert!(matches!(node.state().watched[0].from, Some(From::Now(_))));
+}
+
+#[tokio::test]
+async fn what_trying_again_does_not_mend_ends_the_watch() {
+    let lost = ErrorDetail::new(Reason::Compacted, "the point is too old");
+    let script = vec![started(at(5)), Err(lost.into())];
+    let watch = Watch::all().from_now().fail_when_lost();
+    let (node, _store, mut stream) = watch_of([script], watch).await;
+    assert_eq!(told(&mut stream, 1).await, ["point 5"]);
+    let error = stream.next().await.expect("an error").expect_err("it is lost");
+    assert_eq!(error.kind(), ErrorKind::Compacted);
+    assert!(stream.next().await.is_none());
+    assert_eq!(node.state().watched[0].on_lost(), OnLost::Fail);
+}
+
+#[test]
+fn a_point_travels_as_bytes() {
+    let point = WatchPoint::try_from(at(5).expect("made above")).expect("a point");
+    assert_eq!(WatchPoint::from_bytes(&point.to_bytes()), Ok(point));
+    for wrong in [&b"\xff"[..], b""] {
+        assert!(WatchPoint::from_bytes(wrong).is_err());
+    }
+}

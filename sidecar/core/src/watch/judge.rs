@@ -1,0 +1,88 @@
+//! Whether changes from a place on can be proven complete.
+//!
+//! | what is asked | if not |
+//! |---|---|
+//! | is it of this topic? | `Lost::Topic` |
+//! | can this history have led there? | `Lost::History` |
+//! | do tombstones behind it still live? What is in the ring was read by now; what is read from now on, the node reads in time | `Lost::Horizon` |
+//! | has the copy come so far? | wait, as a read with a token does |
+//! | is what comes behind it in the ring? A reader of the log for what is older has its place here | `Lost::Ring` |
+//! | is what lies right below it the same record? | `Lost::History` |
+
+use super::place::Place;
+use super::point::Lost;
+use super::ring::Lane;
+use super::sight::Sight;
+use crate::gate::Rejection;
+use crate::token::Token;
+use crate::topic::TopicId;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    Resume,
+    /// The copy is not there yet.
+    Wait,
+    Lost(Lost),
+}
+
+/// Judges places in `topic`, by partition, on a node that is ready.
+pub(super) fn judge(topic: TopicId, places: &[Place], sight: &Sight<'_>) -> Judgement {
+    let lanes = sight.ring.lanes();
+    if sight.ring.topic() != Some(topic) || lanes.len() != places.len() {
+        return Judgement::Lost(Lost::Topic);
+    }
+    if let Some(lost) = sight.gate.check_token(&token(topic, places)).err().and_then(lost_by) {
+        return Judgement::Lost(lost);
+    }
+    if places.iter().any(|place| is_past_horizon(place, sight)) {
+        return Judgement::Lost(Lost::Horizon);
+    }
+    let any = |wrong: fn(&Place, &Lane) -> bool| {
+        places.iter().zip(lanes).any(|(place, lane)| wrong(place, lane))
+    };
+    if any(|place, lane| place.at > lane.end()) {
+        return Judgement::Wait;
+    }
+    if any(|place, lane| place.at < lane.from()) {
+        return Judgement::Lost(Lost::Ring);
+    }
+    if any(|place, lane| lane.epoch_below(place.at) != place.epoch) {
+        return Judgement::Lost(Lost::History);
+    }
+    Judgement::Resume
+}
+
+pub(super) fn token(topic: TopicId, places: &[Place]) -> Token {
+    Token { topic, positions: places.iter().map(|place| (place.at, place.epoch)).collect() }
+}
+
+/// What a token's rejection says of the place that it is of; none: nothing for good.
+pub(super) fn lost_by(rejection: Rejection) -> Option<Lost> {
+    match rejection {
+        Rejection::TokenOfAnotherTopic { .. } | Rejection::TokenMalformed { .. } => {
+            Some(Lost::Topic)
+        }
+        Rejection::TokenOfAnotherHistory | Rejection::TokenBeyondLog { .. } => Some(Lost::History),
+        Rejection::NotReady(_)
+        | Rejection::Refused(_)
+        | Rejection::Draining
+        | Rejection::TooStale { .. }
+        | Rejection::Passed { .. }
+        | Rejection::NoRestore(_)
+        | Rejection::NotCancelled(_)
+        | Rejection::Overloaded
+        | Rejection::Deadline { .. }
+        | Rejection::Leaderless { .. } => None,
+    }
+}
+
+/// What counts is the smallest retention that was in force since the confirmation: as the copy knows it, or as this process
+/// has heard of it for another one.
+fn is_past_horizon(place: &Place, sight: &Sight<'_>) -> bool {
+    let Sight { ring, gate, limits, now } = sight;
+    let Some(age) = place.age(*now) else { return true };
+    let heard_ms = ring.retention_ms_since(now.mono.saturating_sub(age));
+    let retention_ms = gate.delete_retention_ms_min.min(heard_ms);
+    let ahead_ms = place.confirmed_at_ms.saturating_sub(now.wall_ms);
+    age >= limits.trusted(retention_ms) || ahead_ms > limits.margin_ms(retention_ms)
+}

@@ -1,0 +1,32 @@
+//! What a watch goes by at a moment.
+
+use std::sync::Arc;
+
+use super::ring::Ring;
+use crate::gate::Gate;
+use crate::limits::Limits;
+use crate::phase::Phase;
+use crate::time::Now;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    pub ring: &'a Ring,
+    /// As it was loaded while the ring was locked.
+    pub gate: &'a Arc<Gate>,
+    pub limits: &'a Limits,
+    pub now: Now,
+}
+
+impl Sight<'_> {
+    /// The copy admits reads, and the ring has all that its gate shows. The gate may be a moment ahead; and one that
+    /// shows more than the ring has may be of what was read before.
+    pub(super) fn is_ready(&self) -> bool {
+        let Sight { ring, gate, .. } = self;
+        let mut shown = gate.positions.iter().zip(ring.lanes());
+        gate.phase == Phase::Ready
+            && gate.fed
+            && gate.topic == ring.topic()
+            && gate.positions.len() == ring.lanes().len()
+            && shown.all(|(position, lane)| *position <= lane.end())
+    }
+}

@@ -1,0 +1,174 @@
+//! Whatever is written and however often the copy is opened anew: at every point a watch has folded what the log says there.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::super::message::Message;
+use super::super::selection::{Keys, Selection};
+use super::super::watcher::{Demand, OnLost, Start, Step, Watcher};
+use super::*;
+
+type Rows = BTreeMap<Vec<u8>, u64>;
+
+/// Keys that are written one after the other; the value is the offset, and some are deletes.
+type Log = Vec<(u8, bool)>;
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    /// So many more records are applied as one batch.
+    Apply(usize),
+    /// The watch takes so many steps.
+    Pull(usize),
+    /// The disk has what is applied now.
+    Flush,
+    /// What was not flushed is read again.
+    Reopen,
+    /// The caller goes on from the point that it was given so many points ago.
+    Resume(usize),
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        4 => (1..4_usize).prop_map(Act::Apply),
+        6 => (1..6_usize).prop_map(Act::Pull),
+        1 => Just(Act::Flush),
+        1 => Just(Act::Reopen),
+        1 => (0..5_usize).prop_map(Act::Resume),
+    ];
+    prop::collection::vec(act, 1..60)
+}
+
+fn rows_at(log: &Log, position: u64, selection: &Selection) -> Rows {
+    let mut rows = Rows::new();
+    for (offset, (key, deletes)) in (0..position).zip(log) {
+        match deletes {
+            true => rows.remove(&vec![*key]),
+            false => rows.insert(vec![*key], offset),
+        };
+    }
+    rows.retain(|key, _| selection.contains(key));
+    rows
+}
+
+struct Caller {
+    watcher: Watcher,
+    selection: Arc<Selection>,
+    /// Where the copy was when it was opened.
+    snapshot: u64,
+    rows: Rows,
+    kept: Vec<(Point, Rows)>,
+}
+
+impl Caller {
+    fn new(start: Start, selection: &Arc<Selection>, now: Now) -> Caller {
+        let demand = Demand {
+            start,
+            selection: Arc::clone(selection),
+            on_lost: OnLost::State,
+            progress: Duration::from_secs(1),
+            wait: Duration::from_secs(1),
+        };
+        let watcher = Watcher::new(demand, now);
+        let (selection, kept) = (Arc::clone(selection), Vec::new());
+        Caller { watcher, selection, snapshot: 0, rows: Rows::new(), kept }
+    }
+
+    /// False: there is nothing more for now.
+    fn step(&mut self, copy: &Copy, log: &Log) -> bool {
+        match self.watcher.next(&copy.sight(&Limits::PRODUCTION)) {
+            Step::Send(message) => self.take(message, log),
+            Step::Filter => {
+                if let Some(message) = self.watcher.filter() {
+                    self.take(message, log);
+                }
+            }
+            Step::Open(_) => {
+                self.snapshot = copy.lineages[0].position.0;
+                self.watcher.opened(Some(&copy.lineages), copy.now);
+            }
+            Step::Rows => {
+                self.rows = rows_at(log, self.snapshot, &self.selection);
+                self.watcher.rows_sent();
+            }
+            Step::Wait { .. } | Step::Idle { .. } => return false,
+            Step::End(end) => panic!("{end}"),
+        }
+        true
+    }
+
+    fn take(&mut self, message: Message, log: &Log) {
+        let point = match message {
+            Message::Started { point, .. } => point,
+            Message::StateEnd { point } | Message::Progress { point } => Some(point),
+            Message::Again { .. } => {
+                self.rows.clear();
+                self.kept.clear();
+                None
+            }
+            Message::Changes(changes) => {
+                for record in changes.records() {
+                    match record.value {
+                        Some(_) => self.rows.insert(record.key.to_vec(), record.offset.0),
+                        None => self.rows.remove(record.key),
+                    };
+                }
+                changes.point
+            }
+        };
+        if let Some(point) = point {
+            let position = point.token.positions[0].0.0;
+            assert_eq!(self.rows, rows_at(log, position, &self.selection), "at {position}");
+            self.kept.push((point, self.rows.clone()));
+        }
+    }
+
+    fn resume(&mut self, back: usize, now: Now) {
+        let Some(last) = self.kept.len().checked_sub(1) else { return };
+        let (point, rows) = self.kept[last.saturating_sub(back)].clone();
+        let start = Start::Point(point);
+        *self = Caller { rows, ..Caller::new(start, &self.selection.clone(), now) };
+    }
+}
+
+proptest! {
+    #[test]
+    fn at_every_point_it_is_the_log(
+        log in prop::collection::vec((97..103_u8, any::<bool>()), 40),
+        acts in acts(),
+        ring in prop::sample::select(vec![600_usize, 1_500, 1 << 20]),
+        prefix in prop::option::of(97..103_u8),
+    ) {
+        let keys = prefix.map(|key| vec![Keys::Prefix(vec![key])]).unwrap_or_default();
+        let selection = Arc::new(Selection::new(keys).unwrap());
+        let mut copy = Copy::empty();
+        copy.ring = Ring::new(ring);
+        copy.begin();
+        let mut disk = copy.lineages.clone();
+        let mut caller = Caller::new(Start::State, &selection, copy.now);
+        for act in acts {
+            copy.pass(Duration::from_millis(300));
+            match act {
+                Act::Apply(count) => {
+                    let from = usize::try_from(copy.lineages[0].position.0).unwrap();
+                    let records = log.iter().enumerate().skip(from).take(count);
+                    let mut builder = batch(Partition(0), copy.lineages[0].position, &[]);
+                    for (offset, (key, deletes)) in records {
+                        let (value, offset) = ((!deletes).then_some(&b"v"[..]), offset as u64);
+                        let epoch = Epoch(u32::try_from(offset / 7).unwrap());
+                        builder.push(Offset(offset), Some(epoch), Some(&[*key]), value);
+                    }
+                    if !builder.is_empty() {
+                        copy.apply(builder.finish(Offset::ZERO));
+                    }
+                }
+                Act::Pull(steps) => {
+                    let _all = (0..steps).all(|_| caller.step(&copy, &log));
+                }
+                Act::Flush => disk = copy.lineages.clone(),
+                Act::Reopen => copy.reopen(disk.clone()),
+                Act::Resume(back) => caller.resume(back, copy.now),
+            }
+        }
+    }
+}

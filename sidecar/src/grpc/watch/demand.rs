@@ -1,0 +1,177 @@
+//! What a caller asks to watch, checked before anything is touched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_core::gate::Gate;
+use outrigger_core::watch::selection::{Keys as Selected, SELECTED_MAX, Selection};
+use outrigger_core::watch::watcher::{Demand, OnLost, Start};
+use outrigger_proto::Rpc;
+use outrigger_proto::v1::key_selector::Keys;
+use outrigger_proto::v1::scan_request;
+use outrigger_proto::v1::watch_request::From;
+use outrigger_proto::v1::{self, ErrorDetail, KeySelector, Level, WatchRequest};
+
+use super::message::Rows;
+use crate::access;
+use crate::grpc::convert::{self, Range};
+use crate::grpc::deadline::CallDeadline;
+use crate::grpc::door::Asker;
+use crate::grpc::error;
+
+const PROGRESS_DEFAULT_MS: u32 = 5_000;
+const PROGRESS_MIN_MS: u32 = 100;
+
+/// What is asked for, as far as it does not depend on the store.
+pub(super) struct Asked {
+    /// As the caller names them. None: all keys.
+    named: Vec<Range>,
+    selection: Arc<Selection>,
+    on_lost: OnLost,
+    progress: Duration,
+    wait: Duration,
+    pub(super) rows: Rows,
+}
+
+impl Asked {
+    pub(super) fn of(request: &WatchRequest, deadline: CallDeadline) -> Result<Asked, ErrorDetail> {
+        let read = request.read.as_ref();
+        if read.is_some_and(|read| read.level() == Level::Stale) {
+            return Err(error::invalid_request(
+                "a watch does not begin with a copy that may be of any age",
+                "watch at LEVEL_LOCAL, or scan at LEVEL_STALE",
+            ));
+        }
+        let named: Vec<Range> = request.keys.iter().map(range).collect::<Result<_, _>>()?;
+        let keys = named
+            .iter()
+            .map(|Range { start, end }| Selected::Range { start: start.clone(), end: end.clone() });
+        let selection = Selection::new(keys.collect()).map_err(|too_many| {
+            let what_to_do = format!("name {SELECTED_MAX} at most, or open several watches");
+            error::invalid_request(too_many.to_string(), what_to_do)
+        })?;
+        Ok(Asked {
+            named,
+            selection: Arc::new(selection),
+            on_lost: convert::on_lost(request.on_lost)?,
+            progress: progress(request.progress_ms),
+            wait: deadline.wait(read.and_then(|read| read.wait_ms_max)),
+            rows: Rows {
+                keys_only: request.keys_only,
+                bytes_max: convert::row_bytes_max(read),
+                large: convert::large_rows(request.large_rows)?,
+            },
+        })
+    }
+
+    /// Each of the keys that are named has to be allowed: what may not be seen is refused, never left out.
+    pub(super) fn is_allowed(&self, asker: &Asker, store: &str) -> Result<(), ErrorDetail> {
+        if self.named.is_empty() {
+            return asker.may(Rpc::Watch, store, access::Keys::All);
+        }
+        self.named.iter().try_for_each(|Range { start, end }| {
+            asker.may(Rpc::Watch, store, access::Keys::Range { start, end: end.as_deref() })
+        })
+    }
+
+    /// What is selected, ascending; no key is in two of them.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range> {
+        self.selection
+            .ranges()
+            .map(|(start, end)| Range { start: start.to_vec(), end: end.map(<[u8]>::to_vec) })
+    }
+
+    pub(super) fn demand(
+        &self,
+        request: &WatchRequest,
+        gate: &Gate,
+    ) -> Result<Demand, ErrorDetail> {
+        let start = match &request.from {
+            None => Start::State,
+            Some(From::Now(v1::WatchNow {})) => Start::Now,
+            Some(From::Point(point)) => Start::Point(convert::core_point(point, gate)?),
+        };
+        Ok(Demand {
+            start,
+            selection: Arc::clone(&self.selection),
+            on_lost: self.on_lost,
+            progress: self.progress,
+            wait: self.wait,
+        })
+    }
+}
+
+fn range(selector: &KeySelector) -> Result<Range, ErrorDetail> {
+    let keys = match &selector.keys {
+        Some(Keys::Key(key)) => {
+            return Ok(Range { start: key.to_vec(), end: Some([key, &b"\0"[..]].concat()) });
+        }
+        Some(Keys::Prefix(prefix)) => scan_request::Keys::Prefix(prefix.clone()),
+        Some(Keys::Range(range)) => scan_request::Keys::Range(range.clone()),
+        None => {
+            let what_to_do = "set key, prefix or range, or leave the selector out for all keys";
+            return Err(error::invalid_request("a selector names no keys", what_to_do));
+        }
+    };
+    convert::range(Some(keys))
+}
+
+fn progress(asked_ms: u32) -> Duration {
+    let ms = match asked_ms {
+        0 => PROGRESS_DEFAULT_MS,
+        asked_ms => asked_ms.max(PROGRESS_MIN_MS),
+    };
+    Duration::from_millis(ms.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use outrigger_proto::v1::{KeyRange, ReadOptions, Reason};
+
+    use super::*;
+
+    fn of(request: WatchRequest) -> Result<Asked, Reason> {
+        Asked::of(&request, CallDeadline::NONE).map_err(|detail| detail.reason())
+    }
+
+    fn with_keys(keys: impl IntoIterator<Item = Keys>) -> WatchRequest {
+        let keys = keys.into_iter().map(|keys| KeySelector { keys: Some(keys) }).collect();
+        WatchRequest { keys, ..WatchRequest::default() }
+    }
+
+    #[test]
+    fn the_keys_that_are_named_are_selected_once() {
+        let range = KeyRange { start: "b".into(), end: Some("d".into()) };
+        let keys = [Keys::Key("k".into()), Keys::Prefix("c".into()), Keys::Range(range)];
+        let asked = of(with_keys(keys)).expect("they are keys");
+        let ranges: Vec<_> = asked.ranges().map(|range| (range.start, range.end)).collect();
+        let selected = |start: &[u8], end: &[u8]| (start.to_vec(), Some(end.to_vec()));
+        assert_eq!(ranges, [selected(b"b", b"d"), selected(b"k", b"k\0")]);
+        let all = of(WatchRequest::default()).expect("nothing is named");
+        assert_eq!(all.ranges().map(|range| range.end).collect::<Vec<_>>(), [None]);
+    }
+
+    #[test]
+    fn what_cannot_be_watched_is_refused_by_name() {
+        let nameless = WatchRequest { keys: vec![KeySelector::default()], ..Default::default() };
+        let backward = KeyRange { start: "b".into(), end: Some("a".into()) };
+        let stale = ReadOptions { level: Level::Stale.into(), ..ReadOptions::default() };
+        for (request, reason) in [
+            (nameless, Reason::InvalidRequest),
+            (with_keys([Keys::Range(backward)]), Reason::InvalidRange),
+            (with_keys((0..=64).map(|_| Keys::Key("k".into()))), Reason::InvalidRequest),
+            (WatchRequest { read: Some(stale), ..Default::default() }, Reason::InvalidRequest),
+            (WatchRequest { on_lost: 9, ..Default::default() }, Reason::InvalidRequest),
+            (WatchRequest { large_rows: 9, ..Default::default() }, Reason::InvalidRequest),
+        ] {
+            assert_eq!(of(request.clone()).err(), Some(reason), "{request:?}");
+        }
+    }
+
+    #[test]
+    fn the_pause_without_a_point_is_bounded_below_and_has_a_default() {
+        for (asked_ms, ms) in [(0, 5_000), (1, 100), (100, 100), (60_000, 60_000)] {
+            assert_eq!(progress(asked_ms), Duration::from_millis(ms), "{asked_ms}");
+        }
+    }
+}
