@@ -14,9 +14,11 @@
 //! | 128 | calls, requests and unsent answers, through two addresses (`grpc::room`) |
 //! | 64 | what HTTP/2 takes before anybody reads it, likewise (`grpc::connection`) |
 //! | 48 | batches of scans (`grpc::scan`) |
+//! | 64 | what the copies of all stores applied last, for watches (`Limits::ring_bytes_max`) |
 //! | 48 | the program, its threads and buffers, spans (`telemetry::trace`), and what the allocator has not given back |
 //!
-//! A topic of more than a hundred partitions takes a few hundred KiB more for each.
+//! A topic of more than a hundred partitions takes a few hundred KiB more for each, and a watch that nobody reads up to
+//! 1.5 MiB (`grpc::watch`).
 
 use outrigger_core::limits::Limits;
 
