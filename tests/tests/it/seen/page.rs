@@ -45,7 +45,7 @@ fn the_page_shows_each_phase_with_what_to_do_and_nothing_that_is_stored() -> Res
         ensure!(state["not_ready"][0].as_str().is_some_and(|why| why.contains("OPENING")));
         let (status, head, body) = page(port, "/")?;
         ensure!(status == 200 && head.to_lowercase().contains("default-src 'none'"), "{head}");
-        ensure!(body.starts_with("<!doctype html>") && body.len() < 12_000, "a small page");
+        ensure!(body.starts_with("<!doctype html>") && body.len() < 16_000, "a small page");
         waits.kill()?;
 
         let mut node =
