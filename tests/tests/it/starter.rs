@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -16,6 +17,9 @@ const UP_MAX: Duration = Duration::from_secs(90);
 const END_MAX: Duration = Duration::from_secs(60);
 const FIRST_PORT: u16 = 19_092;
 
+/// Held until what was started is up.
+static STARTING: Mutex<()> = Mutex::new(());
+
 /// A Kafka that has said that it is up.
 struct Started {
     process: Process,
@@ -26,6 +30,8 @@ struct Started {
 
 impl Started {
     fn with(data: Option<&Path>) -> Result<Started> {
+        // Two that look for ports at the same time find the same ones free, until one of them listens there.
+        let _turn = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut process = Process::start(starter(data, "1"))?;
         let up = process.line_with(&["Kafka ", " is up: "], UP_MAX)?;
         let data = process.line_with(&["data and logs  "], END_MAX)?;
