@@ -12,6 +12,7 @@ pub(crate) mod refusals;
 mod rows;
 mod stopping;
 mod verify;
+mod watch;
 mod write_stream;
 
 use std::future::Future;
