@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outrigger_proto::v1::scan_request::Keys;
-use outrigger_proto::v1::{
-    self, KeyRange, LargeRows, ReadOptions, Revision, ScanRequest, ScanResponse,
-};
+use outrigger_proto::v1::{self, LargeRows, ReadOptions, Revision, ScanRequest, ScanResponse};
 use tokio::time::Sleep;
 use tokio_stream::Stream;
 use tonic::{Request, Streaming};
@@ -81,13 +79,8 @@ impl Scan {
     pub(crate) fn request(self, store: String, read: ReadOptions) -> Result<ScanRequest, Error> {
         let keys = match self.end {
             End::OfPrefix => Keys::Prefix(store::payload_key(&self.start)?),
-            End::Open => {
-                Keys::Range(KeyRange { start: store::payload_key(&self.start)?, end: None })
-            }
-            End::Before(end) => {
-                let (start, end) = store::payload(&self.start, &end)?;
-                Keys::Range(KeyRange { start, end: Some(end) })
-            }
+            End::Open => Keys::Range(store::key_range(&self.start, None)?),
+            End::Before(end) => Keys::Range(store::key_range(&self.start, Some(&end))?),
         };
         Ok(ScanRequest {
             store,

@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outrigger_proto::limits::{KEY_BYTES_MAX, PAYLOAD_BYTES_MAX, VALUE_BYTES_MAX};
+use outrigger_proto::v1::watch_response::Part;
 use outrigger_proto::v1::{
-    self, CancelRequest, ContinueRequest, DeleteRequest, GetRequest, PutRequest, Reason, Revision,
-    StatusRequest, StoreStatus,
+    self, CancelRequest, ContinueRequest, DeleteRequest, GetRequest, KeyRange, PutRequest, Reason,
+    Revision, StatusRequest, StoreStatus, WatchResponse, WatchStarted,
 };
+use tonic::{Request, Response, Streaming};
 
 use crate::client::{self, Client, with_deadline};
 use crate::error::{Effect, Error};
-use crate::read::{Entry, Level, Read};
+use crate::read::{CopyState, Entry, Level, Read};
 use crate::scan::{Rows, Scan};
 use crate::session::Session;
 use crate::status::{self, StatusStream};
 use crate::token::Token;
 use crate::trace;
-use crate::watch::{Place, Watch, WatchStream};
+use crate::watch::{Watch, WatchStream};
 use crate::writer::Writer;
 
 /// A read is answered from memory or disk of the node beside us; what takes longer is a wait for a
@@ -205,15 +207,7 @@ impl Store {
     /// Those of [`Store::get`], and [`Compacted`](crate::ErrorKind::Compacted) where the watch asked for it. A watch that has
     /// begun goes on by itself ([`WatchEvent::Interrupted`](crate::WatchEvent::Interrupted)).
     pub async fn watch(&self, watch: Watch) -> Result<WatchStream, Error> {
-        let at = Place {
-            client: self.client.clone(),
-            store: self.name.clone(),
-            session: self.session.clone(),
-            level: self.level,
-            max_staleness: self.max_staleness,
-            deadline: self.read_deadline,
-        };
-        WatchStream::open(at, watch).await
+        WatchStream::open(self.clone(), watch).await
     }
 
     /// A stream of writes, for throughput. A connection that cannot be made fails the first writes, not this
@@ -298,6 +292,36 @@ impl Store {
         self.level.options(&self.session, self.max_staleness, self.read_deadline)
     }
 
+    /// Opens a watch, and waits for its first message.
+    pub(crate) async fn begin_watch(
+        &self,
+        watch: &Watch,
+    ) -> Result<(WatchStarted, Streaming<WatchResponse>), Error> {
+        let request = watch.request(self.name.clone(), self.read_options())?;
+        let mut rows = self.client.rows();
+        // The request has no timeout: it would be one for the whole watch.
+        let opening = async {
+            let mut answers = rows.watch(Request::new(request)).await?.into_inner();
+            let first = answers.message().await?;
+            Ok(Response::new((first, answers)))
+        };
+        let (first, answers) = client::answer(Effect::None, self.read_deadline, opening).await?;
+        match first.and_then(|first| first.part) {
+            Some(Part::Started(started)) => Ok((started, answers)),
+            _ => Err(Error::protocol(Effect::None, "the watch does not begin")),
+        }
+    }
+
+    /// Notes in the session what an answer has shown.
+    pub(crate) fn observe(&self, copy: Option<v1::CopyState>) -> Result<CopyState, Error> {
+        self.level.observe(&self.session, copy)
+    }
+
+    /// Notes in the session what was told of a watch.
+    pub(crate) fn has_seen(&self, token: &Token) -> Result<(), Error> {
+        self.session.observe(Effect::None, Some(token.into())).map(drop)
+    }
+
     fn written(
         &self,
         revision: Option<Revision>,
@@ -322,6 +346,12 @@ pub(crate) fn payload(key: &[u8], value: &[u8]) -> Result<(Bytes, Bytes), Error>
         return Err(Error::invalid(reason, message));
     }
     Ok((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)))
+}
+
+/// The keys `start..end`; `None`: to the last one.
+pub(crate) fn key_range(start: &[u8], end: Option<&[u8]>) -> Result<KeyRange, Error> {
+    let (start, before) = payload(start, end.unwrap_or_default())?;
+    Ok(KeyRange { start, end: end.map(|_| before) })
 }
 
 pub(crate) fn payload_key(key: &[u8]) -> Result<Bytes, Error> {

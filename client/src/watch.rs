@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use outrigger_proto::v1::key_selector::Keys;
 use outrigger_proto::v1::{
-    self, KeyRange, KeySelector, LargeRows, OnLost, ReadOptions, Revision, WatchRequest,
+    self, KeySelector, LargeRows, OnLost, ReadOptions, Revision, WatchRequest,
 };
 
 use crate::error::Error;
@@ -16,7 +16,6 @@ use crate::scan::Row;
 use crate::store;
 
 pub use point::{InvalidPoint, WatchPoint};
-pub(crate) use stream::Place;
 pub use stream::WatchStream;
 
 /// Which keys to watch, and from where. Keys are ordered by their unsigned bytes; a key that several of the ranges have is
@@ -25,7 +24,7 @@ pub use stream::WatchStream;
 pub struct Watch {
     /// None: all keys.
     ranges: Vec<Selected>,
-    pub(crate) from: From,
+    from: From,
     fails_when_lost: bool,
     keys_only: bool,
     progress: Duration,
@@ -39,7 +38,7 @@ enum Selected {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum From {
+enum From {
     State,
     Now,
     Point(WatchPoint),
@@ -171,13 +170,7 @@ impl Selected {
         let keys = match self {
             Selected::Key(key) => Keys::Key(store::payload_key(key)?),
             Selected::Prefix(prefix) => Keys::Prefix(store::payload_key(prefix)?),
-            Selected::Range(start, None) => {
-                Keys::Range(KeyRange { start: store::payload_key(start)?, end: None })
-            }
-            Selected::Range(start, Some(end)) => {
-                let (start, end) = store::payload(start, end)?;
-                Keys::Range(KeyRange { start, end: Some(end) })
-            }
+            Selected::Range(start, end) => Keys::Range(store::key_range(start, end.as_deref())?),
         };
         Ok(KeySelector { keys: Some(keys) })
     }

@@ -7,14 +7,13 @@ use outrigger_proto::v1::change::What;
 use outrigger_proto::v1::watch_response::Part;
 use outrigger_proto::v1::{self, Changes, Revision, Tombstone, WatchResponse};
 use tokio::time::{Instant, sleep_until};
-use tonic::{Request, Response, Streaming};
+use tonic::Streaming;
 
 use super::{Change, From, Watch, WatchEvent, WatchPoint};
-use crate::client::{self, Client};
 use crate::error::{Effect, Error, ErrorKind};
 use crate::read::{CopyState, Level};
 use crate::scan::Row;
-use crate::session::Session;
+use crate::store::Store;
 
 /// The first pause before another attempt; each one after it is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -23,7 +22,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// What a watch tells, in order. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct WatchStream {
-    at: Place,
+    store: Store,
+    /// From where it is to be opened again.
     watch: Watch,
     copy: CopyState,
     /// `None`: it is to be opened again.
@@ -35,35 +35,22 @@ pub struct WatchStream {
     over: bool,
 }
 
-/// Whom to ask, and how.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) client: Client,
-    pub(crate) store: String,
-    pub(crate) session: Session,
-    pub(crate) level: Level,
-    pub(crate) max_staleness: Option<Duration>,
-    pub(crate) deadline: Duration,
-}
-
 /// How far the caller has been told.
 #[derive(Debug, Default)]
 struct Told {
-    point: Option<WatchPoint>,
-    /// Behind the changes that were told since that point: the first offset that was not, by partition.
+    /// Behind the changes that were told since the last point: the first offset that was not, by partition.
     since: BTreeMap<u32, u64>,
     /// There are rows of a state without its end.
     halfway: bool,
 }
 
 impl WatchStream {
-    pub(crate) async fn open(at: Place, watch: Watch) -> Result<WatchStream, Error> {
-        let (started, answers) = call(&at, at.level, &watch).await?;
-        let copy = at.level.observe(&at.session, started.copy.clone())?;
+    pub(crate) async fn open(store: Store, watch: Watch) -> Result<WatchStream, Error> {
+        let (started, answers) = store.begin_watch(&watch).await?;
         let mut stream = WatchStream {
-            at,
+            copy: store.observe(started.copy)?,
+            store,
             watch,
-            copy,
             answers: Some(answers),
             told: Told::default(),
             events: VecDeque::new(),
@@ -71,7 +58,11 @@ impl WatchStream {
             again_at: Instant::now(),
             over: false,
         };
-        stream.begin(started)?;
+        if let Some(at) = started.point {
+            let from_now = matches!(stream.watch.from, From::Now);
+            let at = stream.reach(Some(at))?;
+            stream.events.extend(from_now.then_some(WatchEvent::Point(at)));
+        }
         Ok(stream)
     }
 
@@ -123,8 +114,12 @@ impl WatchStream {
             None => {
                 sleep_until(self.again_at).await;
                 // The point says what the copy must have; what else the session has seen may be of a lost history.
-                let (started, answers) = call(&self.at, Level::Local, &self.resumed()).await?;
-                self.begin(started)?;
+                let local = self.store.clone().with_level(Level::Local);
+                let (_started, answers) = local.begin_watch(&self.watch).await?;
+                // Of a point that is lost the node says so itself.
+                if self.told.halfway && matches!(self.watch.from, From::State) {
+                    self.forget("the state was broken off halfway".to_owned());
+                }
                 self.answers.insert(answers)
             }
         };
@@ -136,34 +131,6 @@ impl WatchStream {
             Ok(None) => Err(Error::protocol(Effect::None, "the watch ended without a reason")),
             Err(status) => Err(Error::of_call(Effect::None, status)),
         }
-    }
-
-    /// The watch from where it was told to.
-    fn resumed(&self) -> Watch {
-        match &self.told.point {
-            Some(point) => self.watch.clone().from_point(point.clone()),
-            None => self.watch.clone(),
-        }
-    }
-
-    fn begin(&mut self, started: v1::WatchStarted) -> Result<(), Error> {
-        match (started.point, &self.told.point, &self.watch.from) {
-            (Some(at), None, From::Now) => {
-                let at = self.reach(Some(at))?;
-                self.events.push_back(WatchEvent::Point(at));
-            }
-            (Some(at), None, From::State | From::Point(_)) => {
-                self.reach(Some(at))?;
-            }
-            // It goes on where it was.
-            (Some(_), Some(_), _) => {}
-            (None, None, From::State) if self.told.halfway => {
-                self.forget("the state was broken off halfway".to_owned());
-            }
-            // It begins, or the node says itself that a point is lost.
-            (None, _, _) => {}
-        }
-        Ok(())
     }
 
     fn forget(&mut self, why: String) {
@@ -224,8 +191,9 @@ impl WatchStream {
     /// Everything up to `at` has been told, or is about to be. Reads in this session see it.
     fn reach(&mut self, at: Option<v1::WatchPoint>) -> Result<WatchPoint, Error> {
         let at = point(at)?;
-        self.at.session.observe(Effect::None, Some(at.token().into()))?;
-        self.told = Told { point: Some(at.clone()), ..Told::default() };
+        self.store.has_seen(at.token())?;
+        self.watch.from = From::Point(at.clone());
+        self.told = Told::default();
         Ok(at)
     }
 }
@@ -239,28 +207,6 @@ impl Change {
         };
         let revision = change.revision.ok_or_else(|| lacks("revision"))?;
         Ok(Change { key: change.key, value, revision })
-    }
-}
-
-/// Opens the watch, and waits for its first message.
-async fn call(
-    at: &Place,
-    level: Level,
-    watch: &Watch,
-) -> Result<(v1::WatchStarted, Streaming<WatchResponse>), Error> {
-    let read = level.options(&at.session, at.max_staleness, at.deadline);
-    let request = watch.request(at.store.clone(), read)?;
-    let mut rows = at.client.rows();
-    // The request has no timeout: it would be one for the whole watch.
-    let opening = async {
-        let mut answers = rows.watch(Request::new(request)).await?.into_inner();
-        let first = answers.message().await?;
-        Ok(Response::new((first, answers)))
-    };
-    let (first, answers) = client::answer(Effect::None, at.deadline, opening).await?;
-    match first.and_then(|first| first.part) {
-        Some(Part::Started(started)) => Ok((started, answers)),
-        _ => Err(Error::protocol(Effect::None, "the watch does not begin")),
     }
 }
 

@@ -99,6 +99,28 @@ pub enum Rejection {
     Leaderless { partition: Partition },
 }
 
+impl Rejection {
+    /// Whether it says of a token that this log will never have what it saw.
+    pub fn is_of_the_token(&self) -> bool {
+        match self {
+            Rejection::TokenOfAnotherTopic { .. }
+            | Rejection::TokenOfAnotherHistory
+            | Rejection::TokenBeyondLog { .. }
+            | Rejection::TokenMalformed { .. } => true,
+            Rejection::NotReady(_)
+            | Rejection::Refused(_)
+            | Rejection::Draining
+            | Rejection::TooStale { .. }
+            | Rejection::Passed { .. }
+            | Rejection::NoRestore(_)
+            | Rejection::NotCancelled(_)
+            | Rejection::Overloaded
+            | Rejection::Deadline { .. }
+            | Rejection::Leaderless { .. } => false,
+        }
+    }
+}
+
 impl ReadLevel {
     /// Whether a snapshot of these lineages may answer: the store runs ahead of the gate that admitted the read, and
     /// may have met a gap since.

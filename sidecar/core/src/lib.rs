@@ -24,6 +24,7 @@ mod fixtures;
 pub mod forward;
 pub mod gate;
 pub mod horizon;
+pub mod keys;
 pub mod limits;
 pub mod lineage;
 pub mod load;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use outrigger_client::{InvalidPoint, Revision, Watch, WatchEvent, WatchPoint};
+use outrigger_client::{Change, InvalidPoint, Revision, Row, Watch, WatchEvent, WatchPoint};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -128,11 +128,21 @@ struct Lines {
 }
 
 /// What an event says, whatever it is.
-#[derive(Default, Serialize)]
-struct Line {
+#[derive(Default)]
+struct Said {
+    event: &'static str,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    revision: Option<Revision>,
+    point: Option<WatchPoint>,
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct JsonEvent {
     event: &'static str,
     #[serde(flatten)]
-    row: JsonRow,
+    row: Option<JsonRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,76 +154,78 @@ struct Line {
 impl Lines {
     /// None: it is not to be printed.
     fn of(self, event: WatchEvent) -> Option<String> {
-        let keys_only = self.keys_only;
-        let value = |value: &Bytes| (!keys_only).then(|| value.clone());
-        let revised = |event, row, Revision { partition, offset }| Line {
-            event,
-            row,
-            revision: Some(format!("{partition}:{offset}")),
-            ..Line::default()
+        let said = Said::of(event)?;
+        if self.json { Some(self.json(said)) } else { self.text(said) }
+    }
+
+    fn json(self, said: Said) -> String {
+        let value = said.value.filter(|_| !self.keys_only);
+        let event = JsonEvent {
+            event: said.event,
+            row: said.key.map(|key| JsonRow::of(&key, value.as_deref())),
+            revision: said.revision.map(|at| format!("{}:{}", at.partition, at.offset)),
+            point: said.point.map(|point| hex(&point.to_bytes())),
+            why: said.why,
         };
-        let at = |event, point: &WatchPoint| Line {
-            event,
-            point: Some(hex(&point.to_bytes())),
-            ..Line::default()
+        serde_json::to_string(&event).expect("texts are always written as JSON")
+    }
+
+    fn text(self, said: Said) -> Option<String> {
+        let event = match said.event {
+            // It is told on standard error.
+            "interrupted" => return None,
+            "point" if !self.points => return None,
+            event => event.replace('_', "-"),
         };
-        let text = |word: &str, key: &[u8], value: Option<&[u8]>| {
-            let parts = [Some(word.to_owned()), Some(escape(key)), value.map(escape)];
-            parts.into_iter().flatten().collect::<Vec<_>>().join("\t")
-        };
-        let line = match (self.json, event) {
-            (false, WatchEvent::Row(row)) => text("row", &row.key, value(&row.value).as_deref()),
-            (false, WatchEvent::Change(change)) => match &change.value {
-                Some(put) => text("put", &change.key, value(put).as_deref()),
-                None => text("delete", &change.key, None),
+        let parts = [
+            Some(event),
+            said.key.map(|key| escape(&key)),
+            said.value.filter(|_| !self.keys_only).map(|value| escape(&value)),
+            said.point.filter(|_| self.points).map(|point| hex(&point.to_bytes())),
+            said.why,
+        ];
+        Some(parts.into_iter().flatten().collect::<Vec<_>>().join("\t"))
+    }
+}
+
+impl Said {
+    /// None: the client's list has grown.
+    fn of(event: WatchEvent) -> Option<Said> {
+        Some(match event {
+            WatchEvent::Row(Row { key, value, revision }) => Said {
+                event: "row",
+                key: Some(key),
+                value: Some(value),
+                revision: Some(revision),
+                ..Said::default()
             },
-            (false, WatchEvent::Point(point)) if self.points => {
-                format!("point\t{}", hex(&point.to_bytes()))
+            WatchEvent::Change(Change { key, value, revision }) => Said {
+                event: if value.is_some() { "put" } else { "delete" },
+                key: Some(key),
+                value,
+                revision: Some(revision),
+                ..Said::default()
+            },
+            WatchEvent::Point(point) => {
+                Said { event: "point", point: Some(point), ..Said::default() }
             }
-            (false, WatchEvent::StateEnd(point)) if self.points => {
-                format!("state-end\t{}", hex(&point.to_bytes()))
+            WatchEvent::StateEnd(point) => {
+                Said { event: "state_end", point: Some(point), ..Said::default() }
             }
-            (false, WatchEvent::StateEnd(_)) => "state-end".to_owned(),
-            (false, WatchEvent::StateAgain(why)) => format!("state-again\t{why}"),
-            (false, _) => return None,
-            (true, event) => {
-                let line = match event {
-                    WatchEvent::Row(row) => revised(
-                        "row",
-                        JsonRow::of(&row.key, value(&row.value).as_deref()),
-                        row.revision,
-                    ),
-                    WatchEvent::Change(change) => match &change.value {
-                        Some(put) => revised(
-                            "put",
-                            JsonRow::of(&change.key, value(put).as_deref()),
-                            change.revision,
-                        ),
-                        None => revised("delete", JsonRow::of(&change.key, None), change.revision),
-                    },
-                    WatchEvent::Point(point) => at("point", &point),
-                    WatchEvent::StateEnd(point) => at("state_end", &point),
-                    WatchEvent::StateAgain(why) => {
-                        Line { event: "state_again", why: Some(why), ..Line::default() }
-                    }
-                    WatchEvent::Interrupted(error) => Line {
-                        event: "interrupted",
-                        why: Some(error.to_string()),
-                        ..Line::default()
-                    },
-                    // The client's list may grow.
-                    _ => return None,
-                };
-                serde_json::to_string(&line).expect("texts are always written as JSON")
+            WatchEvent::StateAgain(why) => {
+                Said { event: "state_again", why: Some(why), ..Said::default() }
             }
-        };
-        Some(line)
+            WatchEvent::Interrupted(error) => {
+                let why = Some(error.to_string());
+                Said { event: "interrupted", why, ..Said::default() }
+            }
+            _ => return None,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use outrigger_client::Change;
     use outrigger_client::proto::v1;
 
     use super::*;

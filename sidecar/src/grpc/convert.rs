@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use outrigger_core::digest::Digest;
 use outrigger_core::gate::{Gate, ReadLevel, Rejection};
+use outrigger_core::keys::{self, Range};
 use outrigger_core::limits::Limits;
 use outrigger_core::node::Change;
 use outrigger_core::offset::{Epoch, Offset, Partition, Revision};
@@ -18,9 +19,10 @@ use outrigger_core::watch::point::Point;
 use outrigger_core::watch::watcher::OnLost;
 use outrigger_proto::limits::{ROW_BYTES_DEFAULT, ROW_BYTES_MAX};
 use outrigger_proto::v1;
+use outrigger_proto::v1::key_selector::Keys as Selected;
 use outrigger_proto::v1::scan_request::Keys;
 use outrigger_proto::v1::write_item::Action;
-use outrigger_proto::v1::{ErrorDetail, KeyRange, ReadOptions, WriteItem};
+use outrigger_proto::v1::{ErrorDetail, KeyRange, KeySelector, ReadOptions, WriteItem};
 
 use super::cursor::LargeRows;
 use super::deadline::CallDeadline;
@@ -29,18 +31,14 @@ use super::error;
 /// Kafka's offsets are 63 bits wide.
 const POSITION_MAX: u64 = i64::MAX.unsigned_abs();
 
+/// The shortest pause that a caller may ask for between messages.
+const PAUSE_MIN_MS: u32 = 100;
+
 /// What a read asks of the copy, and how long it waits for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Read {
     pub(super) demand: Demand,
     pub(super) wait_ms_max: Option<u64>,
-}
-
-/// The keys `start..end`; where `end` is none they have no bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) start: Vec<u8>,
-    pub(super) end: Option<Vec<u8>>,
 }
 
 /// Checks what a read asks for. `key`: the only one that is read; none: all keys may be.
@@ -212,25 +210,38 @@ pub(super) fn large_rows(asked: i32) -> Result<LargeRows, ErrorDetail> {
 
 pub(super) fn range(keys: Option<Keys>) -> Result<Range, ErrorDetail> {
     match keys {
-        None => Ok(Range { start: Vec::new(), end: None }),
-        Some(Keys::Prefix(prefix)) => {
-            Ok(Range { end: after_prefix(&prefix), start: prefix.into() })
-        }
-        Some(Keys::Range(KeyRange { start, end })) => {
-            if end.as_ref().is_some_and(|end| *end < start) {
-                return Err(error::invalid_range());
-            }
-            Ok(Range { start: start.into(), end: end.map(Vec::from) })
+        None => Ok(Range::ALL),
+        Some(Keys::Prefix(prefix)) => Ok(keys::Keys::Prefix(prefix.into()).into()),
+        Some(Keys::Range(range)) => key_range(range),
+    }
+}
+
+pub(super) fn selected(selector: &KeySelector) -> Result<Range, ErrorDetail> {
+    match selector.keys.clone() {
+        Some(Selected::Key(key)) => Ok(keys::Keys::Key(key.into()).into()),
+        Some(Selected::Prefix(prefix)) => Ok(keys::Keys::Prefix(prefix.into()).into()),
+        Some(Selected::Range(range)) => key_range(range),
+        None => {
+            let what_to_do = "set key, prefix or range, or leave the selector out for all keys";
+            Err(error::invalid_request("a selector names no keys", what_to_do))
         }
     }
 }
 
-/// Returns the first key after all that begin with `prefix`; none when there is no such key.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
+fn key_range(KeyRange { start, end }: KeyRange) -> Result<Range, ErrorDetail> {
+    if end.as_ref().is_some_and(|end| *end < start) {
+        return Err(error::invalid_range());
+    }
+    Ok(Range { start: start.into(), end: end.map(Vec::from) })
+}
+
+/// Returns a pause between messages: 0 is `default_ms`.
+pub(super) fn pause(asked_ms: u32, default_ms: u32) -> Duration {
+    let ms = match asked_ms {
+        0 => default_ms,
+        asked_ms => asked_ms.max(PAUSE_MIN_MS),
+    };
+    Duration::from_millis(ms.into())
 }
 
 /// Returns how long a write may wait for the log; none: as long as the log's client tries.

@@ -1,12 +1,11 @@
 //! A scan's place in its snapshot: reads one batch at a time and knows where the next one begins.
 
-use bytes::{Bytes, BytesMut};
+use outrigger_core::keys::Range;
 use outrigger_core::offset::Revision;
 use outrigger_core::store::{Scan, StoreError, View};
-use outrigger_proto::limits::{BATCH_BYTES, BATCH_LEN_MAX};
 use outrigger_proto::v1::Row;
 
-use super::convert::{self, Range};
+use super::arena::{Arena, Entry};
 
 /// Which rows of a snapshot, and what of them.
 pub(super) struct Selection {
@@ -54,21 +53,6 @@ pub(super) struct Cursor {
     at_end: bool,
 }
 
-/// Rows in one arena: a scan allocates per batch, not per row.
-#[derive(Default)]
-struct Batch {
-    arena: BytesMut,
-    rows: Vec<RowInArena>,
-}
-
-struct RowInArena {
-    key_len: usize,
-    value_len: usize,
-    /// How many bytes of a value were left out.
-    omitted: Option<usize>,
-    revision: Revision,
-}
-
 impl Cursor {
     pub(super) fn new(view: Box<dyn View + Send>, selection: Selection) -> Cursor {
         Cursor { view, selection, at_end: false }
@@ -88,7 +72,7 @@ impl Cursor {
     pub(super) fn next_batch(&mut self) -> Result<Vec<Row>, CursorFailure> {
         let Selection { range, reverse, keys_only, rows_max, row_bytes_max, large_rows } =
             &mut self.selection;
-        let mut batch = Batch::default();
+        let mut batch = Arena::default();
         let (mut more, mut refused) = (false, None);
         let mut row = |key: &[u8], revision: Revision, value: &[u8]| {
             if *rows_max == Some(0) {
@@ -98,7 +82,7 @@ impl Cursor {
             let (value, omitted) = match taken(key, value, revision, *row_bytes_max, *large_rows) {
                 Ok(taken) => taken,
                 // The rows before it come first, then its name.
-                Err(_) if !batch.rows.is_empty() => {
+                Err(_) if !batch.is_empty() => {
                     more = true;
                     return Scan::Stop;
                 }
@@ -107,11 +91,10 @@ impl Cursor {
                     return Scan::Stop;
                 }
             };
-            if !batch.has_room(key, value) {
+            if !batch.push(key, Some(value), omitted, revision) {
                 more = true;
                 return Scan::Stop;
             }
-            batch.push(key, revision, value, omitted);
             if let Some(rows_max) = rows_max {
                 *rows_max -= 1;
             }
@@ -123,10 +106,10 @@ impl Cursor {
         if let Some(large) = refused {
             return Err(CursorFailure::LargeRow(large));
         }
-        let rows = batch.into_rows();
+        let rows: Vec<Row> = batch.into_entries().map(row_of).collect();
         self.at_end = !more;
         if let (true, Some(last)) = (more, rows.last()) {
-            range.continue_after(&last.key, *reverse);
+            continue_after(range, &last.key, *reverse);
         }
         Ok(rows)
     }
@@ -162,39 +145,21 @@ pub(super) fn taken<'a>(
     }
 }
 
-impl Range {
-    fn continue_after(&mut self, key: &[u8], reverse: bool) {
-        match reverse {
-            true => self.end = Some(key.to_vec()),
-            // The scan resumes at the smallest key above this one.
-            false => self.start = [key, b"\0"].concat(),
-        }
+fn row_of(entry: Entry) -> Row {
+    Row {
+        key: entry.key,
+        value: entry.value.unwrap_or_default(),
+        revision: Some(entry.revision),
+        omitted_value_bytes: entry.omitted_value_bytes,
     }
 }
 
-impl Batch {
-    /// Whether the row fits. A row of any size fits an empty batch.
-    fn has_room(&self, key: &[u8], value: &[u8]) -> bool {
-        let fits = self.arena.len() + key.len() + value.len() <= BATCH_BYTES;
-        self.rows.is_empty() || (self.rows.len() < BATCH_LEN_MAX && fits)
-    }
-
-    fn push(&mut self, key: &[u8], revision: Revision, value: &[u8], omitted: Option<usize>) {
-        self.arena.extend_from_slice(key);
-        self.arena.extend_from_slice(value);
-        let (key_len, value_len) = (key.len(), value.len());
-        self.rows.push(RowInArena { key_len, value_len, omitted, revision });
-    }
-
-    fn into_rows(self) -> Vec<Row> {
-        let mut arena: Bytes = self.arena.freeze();
-        let row = |row: RowInArena| Row {
-            key: arena.split_to(row.key_len),
-            value: arena.split_to(row.value_len),
-            revision: Some(convert::revision(row.revision)),
-            omitted_value_bytes: row.omitted.map(convert::bytes),
-        };
-        self.rows.into_iter().map(row).collect()
+/// What is left of a range behind a key.
+fn continue_after(range: &mut Range, key: &[u8], reverse: bool) {
+    match reverse {
+        true => range.end = Some(key.to_vec()),
+        // The scan resumes at the smallest key above this one.
+        false => range.start = [key, b"\0"].concat(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod activity;
 mod answers;
+mod arena;
 mod bounded;
 mod call;
 mod changes;

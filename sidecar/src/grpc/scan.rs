@@ -10,15 +10,15 @@
 
 use std::time::Duration;
 
+use outrigger_core::keys::Range;
 use outrigger_proto::Rpc;
-use outrigger_proto::v1::{CopyState, ErrorDetail, ScanRequest, ScanResponse};
+use outrigger_proto::v1::{CopyState, ErrorDetail, Row, ScanRequest, ScanResponse};
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tonic::Status;
 
 use super::answers::{Answers, Part};
-use super::convert::Range;
 use super::cursor::{Cursor, CursorFailure, Selection};
 use super::deadline::CallDeadline;
 use super::door::Asker;
@@ -123,30 +123,37 @@ impl Rows {
                 Ok(Err(_gone)) => return End::Gone,
                 Err(_idle) => return End::Failed(error::scan_not_read(IDLE_MAX)),
             };
-            let mut cursor = self.cursor;
-            let batch = {
-                let _reading = self.origin.reading();
-                tokio::task::spawn_blocking(move || (cursor.next_batch(), cursor)).await
+            let Some((rows, cursor)) = next_rows(self.cursor, &self.origin).await else {
+                return End::Gone;
             };
-            // A batch that panicked, or a runtime that stops: the answers break off with an error.
-            let Ok((batch, cursor)) = batch else { return End::Gone };
             self.cursor = cursor;
-            match batch {
+            match rows {
                 Ok(rows) => {
                     place.send(Part::Message(ScanResponse { copy: self.copy.take(), rows }))
                 }
-                Err(CursorFailure::Store(failure)) => {
-                    return End::Failed(self.origin.failed(&failure));
-                }
-                Err(CursorFailure::LargeRow(row)) => {
-                    return End::Failed(error::row_too_large(&row));
-                }
+                Err(detail) => return End::Failed(detail),
             }
             if self.cursor.at_end() {
                 return End::Complete;
             }
         }
     }
+}
+
+/// Reads the next rows on a thread that may wait for the disk. None: the read panicked, or the runtime stops, and the answers
+/// break off with an error.
+pub(super) async fn next_rows(
+    mut cursor: Cursor,
+    origin: &Origin,
+) -> Option<(Result<Vec<Row>, ErrorDetail>, Cursor)> {
+    let _reading = origin.reading();
+    let read = tokio::task::spawn_blocking(move || (cursor.next_batch(), cursor)).await;
+    let (rows, cursor) = read.ok()?;
+    let rows = rows.map_err(|failure| match failure {
+        CursorFailure::Store(failure) => origin.failed(&failure),
+        CursorFailure::LargeRow(row) => error::row_too_large(&row),
+    });
+    Some((rows, cursor))
 }
 
 enum End {

@@ -13,13 +13,12 @@ use super::changes::{Changes, Closed};
 use super::door::Asker;
 use super::service::Service;
 use super::stores::{Store, Stores};
-use super::{digest, state};
+use super::{convert, digest, state};
 use crate::access::Keys;
 use crate::runtime::clock;
 use crate::watchdog::Signs;
 
 const INTERVAL_DEFAULT_MS: u32 = 1_000;
-const INTERVAL_MIN_MS: u32 = 100;
 
 /// How long nothing is sent where nothing changes: with a message whoever watches hears that it is still so, or that nobody
 /// knows.
@@ -116,11 +115,7 @@ pub(super) fn node_status(signs: &Signs, stores: &[Store]) -> NodeStatus {
 }
 
 fn interval(asked_ms: u32) -> Duration {
-    let ms = match asked_ms {
-        0 => INTERVAL_DEFAULT_MS,
-        asked_ms => asked_ms.max(INTERVAL_MIN_MS),
-    };
-    Duration::from_millis(ms.into())
+    convert::pause(asked_ms, INTERVAL_DEFAULT_MS)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use outrigger_core::gate::Until;
 use outrigger_core::offset::Generation;
+use outrigger_core::store::View;
 use outrigger_core::watch::message::Message;
 use outrigger_core::watch::watcher::{End, Step, Watcher};
 use outrigger_proto::v1::watch_response::Part as Told;
@@ -30,12 +31,12 @@ use tonic::Status;
 
 use self::demand::Asked;
 use super::answers::{Answers, Part};
-use super::cursor::{Cursor, CursorFailure};
+use super::cursor::Cursor;
 use super::deadline::CallDeadline;
 use super::door::Asker;
 use super::read::{self, Origin};
 use super::room::Share;
-use super::scan::{BATCHES_AHEAD, IDLE_MAX};
+use super::scan::{BATCHES_AHEAD, IDLE_MAX, next_rows};
 use super::service::Service;
 use super::{convert, error};
 use crate::runtime::{ReadError, State, StoreHandle, clock};
@@ -148,7 +149,7 @@ impl Watch {
 
     async fn tell(&mut self, message: Message) -> Result<(), Stop> {
         let told = match message {
-            Message::Started { point, state: _ } => Told::Started(WatchStarted {
+            Message::Started { point } => Told::Started(WatchStarted {
                 copy: self.copy.take(),
                 point: point.as_ref().map(convert::point),
             }),
@@ -215,11 +216,7 @@ impl Watch {
         Ok(())
     }
 
-    async fn send_rows(
-        &self,
-        mut view: Box<dyn outrigger_core::store::View + Send>,
-        origin: &Origin,
-    ) -> Result<(), Stop> {
+    async fn send_rows(&self, mut view: Box<dyn View + Send>, origin: &Origin) -> Result<(), Stop> {
         for range in self.asked.ranges() {
             let mut cursor = Cursor::new(view, self.asked.rows.selection(range));
             while !cursor.at_end() {
@@ -228,25 +225,14 @@ impl Watch {
                     Ok(Err(_gone)) => return Err(Stop::Gone),
                     Err(_idle) => return Err(error::state_not_read(IDLE_MAX).into()),
                 };
-                let batch = {
-                    let _reading = origin.reading();
-                    tokio::task::spawn_blocking(move || (cursor.next_batch(), cursor)).await
+                let Some((rows, read)) = next_rows(cursor, origin).await else {
+                    return Err(Stop::Gone);
                 };
-                // A batch that panicked, or a runtime that stops: the answers break off with an error.
-                let Ok((batch, read)) = batch else { return Err(Stop::Gone) };
                 cursor = read;
-                match batch {
-                    Ok(rows) if rows.is_empty() => {}
-                    Ok(rows) => {
-                        let part = Some(Told::Rows(StateRows { rows }));
-                        place.send(Part::Message(WatchResponse { part }));
-                    }
-                    Err(CursorFailure::Store(failure)) => {
-                        return Err(origin.failed(&failure).into());
-                    }
-                    Err(CursorFailure::LargeRow(row)) => {
-                        return Err(error::row_too_large(&row).into());
-                    }
+                let rows = rows?;
+                if !rows.is_empty() {
+                    let part = Some(Told::Rows(StateRows { rows }));
+                    place.send(Part::Message(WatchResponse { part }));
                 }
             }
             view = cursor.into_view();

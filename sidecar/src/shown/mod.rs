@@ -24,6 +24,17 @@ pub(crate) fn hung(node: &NodeStatus) -> Option<String> {
     }
 }
 
+/// Whether a node says of a warning that it is worse than that.
+pub(crate) fn is_bad(warning: &str) -> bool {
+    warning.starts_with("bad: ")
+}
+
+/// Returns a warning with how much it matters.
+pub(crate) fn warning(warning: &str) -> String {
+    let grade = if is_bad(warning) { "" } else { "warning: " };
+    format!("{grade}{warning}")
+}
+
 /// Returns the phase's name, such as `READY`; a number, when it is a phase that this version does not know.
 pub(crate) fn phase_name(store: &StoreStatus) -> String {
     phase_of(store.phase)

@@ -71,11 +71,11 @@ impl Folded {
 
     fn take(&mut self, watched: &Watched<'_>, message: &Message, world: &World) {
         match message {
-            Message::Started { state: true, .. } | Message::Again { .. } => {
+            Message::Started { point: None } | Message::Again { .. } => {
                 *self = Folded { known: true, ..Folded::default() };
             }
             // Whoever watches from now on has the state of now from elsewhere.
-            Message::Started { point: Some(point), .. } if self.kept.is_empty() => {
+            Message::Started { point: Some(point) } if self.kept.is_empty() => {
                 self.known = world.losses.is_empty();
                 let rows = world.reference.rows_at(&positions(point)).into_iter();
                 self.rows = rows.filter(|(key, _)| watched.selects(key)).collect();

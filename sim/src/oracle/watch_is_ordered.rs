@@ -47,8 +47,8 @@ impl Oracle for Order {
 impl Stream {
     fn take(&mut self, message: &Message) -> Result<(), String> {
         match message {
-            Message::Started { state, .. } if !self.started => {
-                (self.started, self.state) = (true, *state);
+            Message::Started { point } if !self.started => {
+                (self.started, self.state) = (true, point.is_none());
             }
             Message::Started { .. } => return Err("it starts twice".to_owned()),
             _ if !self.started => return Err(format!("{message:?} before it starts")),

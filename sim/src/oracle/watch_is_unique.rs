@@ -34,7 +34,7 @@ impl Oracle for Once {
                 let used = positions.into_iter().flatten().map(|(at, _)| *at).collect();
                 *seen = Seen { changes: BTreeSet::new(), used };
             }
-            Saw::Message(Message::Started { state: true, .. } | Message::Again { .. }) => {
+            Saw::Message(Message::Started { point: None } | Message::Again { .. }) => {
                 *seen = Seen::default();
             }
             Saw::Message(Message::Changes(changes)) => {

@@ -44,7 +44,7 @@ fn answered(
 ) -> Result<(), Wrong> {
     let age_ms = world.now_of(node).wall_ms.saturating_sub(point.confirmed_at_ms);
     let lives_ms = world.node(node).gate().delete_retention_ms_min;
-    let Message::Started { state: false, .. } = message else { return Ok(()) };
+    let Message::Started { point: Some(_) } = message else { return Ok(()) };
     if age_ms < lives_ms {
         return Ok(());
     }

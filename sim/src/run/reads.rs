@@ -178,21 +178,8 @@ impl Run<'_> {
         self.tell(read.operation, Told::DidNotHappen, read.line, read.client, || {
             rejection.to_string()
         });
-        match rejection {
-            Rejection::TokenOfAnotherTopic { .. }
-            | Rejection::TokenOfAnotherHistory
-            | Rejection::TokenBeyondLog { .. }
-            | Rejection::TokenMalformed { .. } => self.new_session(read.client),
-            Rejection::NotReady(_)
-            | Rejection::Refused(_)
-            | Rejection::Draining
-            | Rejection::TooStale { .. }
-            | Rejection::Passed { .. }
-            | Rejection::NoRestore(_)
-            | Rejection::NotCancelled(_)
-            | Rejection::Overloaded
-            | Rejection::Deadline { .. }
-            | Rejection::Leaderless { .. } => {}
+        if rejection.is_of_the_token() {
+            self.new_session(read.client);
         }
     }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_core::gate::Rejection;
+use outrigger_core::keys::Keys;
 use outrigger_core::node::{Command, Event};
 use outrigger_core::offset::{Generation, Offset, Partition, RequestId};
 use outrigger_core::phase::Phase;
 use outrigger_core::store::{StoreErrorKind, View};
 use outrigger_core::watch::message::Message;
 use outrigger_core::watch::point::{Lost, Point};
-use outrigger_core::watch::selection::{Keys, Selection};
+use outrigger_core::watch::selection::Selection;
 use outrigger_core::watch::sight::Sight;
 use outrigger_core::watch::watcher::{Demand, End, OnLost, Start, Step, Watcher};
 use outrigger_model::store::ModelView;
@@ -212,7 +213,7 @@ impl Run<'_> {
 
     fn send(&mut self, index: usize, watching: &mut Watching, message: &Message) -> Took {
         self.world.marks.hit(match message {
-            Message::Started { state: false, .. } if watching.kept.is_empty() => {
+            Message::Started { point: Some(_) } if watching.kept.is_empty() => {
                 "watch: started (now)"
             }
             message => mark(message),
@@ -227,7 +228,7 @@ impl Run<'_> {
                 watching.kept.remove(0);
             }
         }
-        if let Message::Again { .. } | Message::Started { state: true, .. } = message {
+        if let Message::Again { .. } | Message::Started { point: None } = message {
             watching.kept.clear();
         }
         Took::Message
@@ -373,7 +374,7 @@ fn keys(selected: &Selected) -> Keys {
 
 fn mark(message: &Message) -> &'static str {
     match message {
-        Message::Started { state: true, .. } => "watch: started (state)",
+        Message::Started { point: None } => "watch: started (state)",
         Message::Started { .. } => "watch: resumed",
         Message::StateEnd { .. } => "watch: state",
         Message::Changes(_) => "watch: changes",

@@ -31,7 +31,9 @@ pub(super) fn judge(topic: TopicId, places: &[Place], sight: &Sight<'_>) -> Judg
     if sight.ring.topic() != Some(topic) || lanes.len() != places.len() {
         return Judgement::Lost(Lost::Topic);
     }
-    if let Some(lost) = sight.gate.check_token(&token(topic, places)).err().and_then(lost_by) {
+    if let Some(lost) =
+        sight.gate.check_token(&token(topic, places)).err().as_ref().and_then(lost_by)
+    {
         return Judgement::Lost(lost);
     }
     if places.iter().any(|place| is_past_horizon(place, sight)) {
@@ -57,23 +59,12 @@ pub(super) fn token(topic: TopicId, places: &[Place]) -> Token {
 }
 
 /// What a token's rejection says of the place that it is of; none: nothing for good.
-pub(super) fn lost_by(rejection: Rejection) -> Option<Lost> {
-    match rejection {
-        Rejection::TokenOfAnotherTopic { .. } | Rejection::TokenMalformed { .. } => {
-            Some(Lost::Topic)
-        }
-        Rejection::TokenOfAnotherHistory | Rejection::TokenBeyondLog { .. } => Some(Lost::History),
-        Rejection::NotReady(_)
-        | Rejection::Refused(_)
-        | Rejection::Draining
-        | Rejection::TooStale { .. }
-        | Rejection::Passed { .. }
-        | Rejection::NoRestore(_)
-        | Rejection::NotCancelled(_)
-        | Rejection::Overloaded
-        | Rejection::Deadline { .. }
-        | Rejection::Leaderless { .. } => None,
-    }
+pub(super) fn lost_by(rejection: &Rejection) -> Option<Lost> {
+    let of_topic = matches!(
+        rejection,
+        Rejection::TokenOfAnotherTopic { .. } | Rejection::TokenMalformed { .. }
+    );
+    rejection.is_of_the_token().then_some(if of_topic { Lost::Topic } else { Lost::History })
 }
 
 /// What counts is the smallest retention that was in force since the confirmation: as the copy knows it, or as this process

@@ -10,7 +10,6 @@ pub enum Message {
     /// Always the first. `point`: where changes go on; none where a state follows.
     Started {
         point: Option<Point>,
-        state: bool,
     },
     /// The rows of the state were sent, also where there were none.
     StateEnd {

@@ -223,7 +223,7 @@ impl Watcher {
 
     pub fn waited(&mut self, answer: Result<(), Rejection>) {
         let Err(rejection) = answer else { return };
-        match lost_by(rejection.clone()) {
+        match lost_by(&rejection) {
             Some(why) => self.lose(why),
             None => {
                 self.rejected(rejection);
@@ -233,7 +233,7 @@ impl Watcher {
 
     fn start_with_state(&mut self) -> Step {
         self.stage = opening();
-        Step::Send(Message::Started { point: None, state: true })
+        Step::Send(Message::Started { point: None })
     }
 
     fn start_now(&mut self, sight: &Sight<'_>) -> Step {
@@ -252,7 +252,7 @@ impl Watcher {
         self.stage = Stage::Following;
         self.reading = Some(sight.ring.readings());
         self.told = sight.now.mono;
-        Step::Send(Message::Started { point: Some(point), state: false })
+        Step::Send(Message::Started { point: Some(point) })
     }
 
     fn tell_lost(&mut self, why: Lost, started: bool) -> Step {
@@ -261,7 +261,7 @@ impl Watcher {
             return Step::Send(Message::Again { why });
         }
         self.stage = Stage::Lost { why, started: true };
-        Step::Send(Message::Started { point: None, state: true })
+        Step::Send(Message::Started { point: None })
     }
 
     fn open(&mut self, sight: &Sight<'_>) -> Step {

@@ -115,9 +115,7 @@ fn store(store: &StoreStatus, text: &mut String) {
         advice(&stall.detail, &stall.what_to_do, text);
     }
     for warning in &store.warnings {
-        // A node says of some warnings that they are worse than that.
-        let grade = if warning.starts_with("bad: ") { "" } else { "warning: " };
-        writeln!(text, "  {grade}{warning}").expect(INFALLIBLE);
+        writeln!(text, "  {}", shown::warning(warning)).expect(INFALLIBLE);
     }
     write!(text, "  topic {}", store.topic).expect(INFALLIBLE);
     if !store.topic_id.is_empty() {

@@ -235,9 +235,9 @@ fn notes(server: &str, store: &StoreStatus) -> Vec<(Grade, String)> {
         let (bytes, of) = (HumanBytes(from.bytes), HumanBytes(from.bytes_total));
         format!("{bytes} of {of} from {}", from.peer)
     });
-    let warnings = store.warnings.iter().map(|warning| match warning.starts_with("bad: ") {
-        true => (Grade::Wrong, warning.clone()),
-        false => (Grade::Warns, format!("warning: {warning}")),
+    let warnings = store.warnings.iter().map(|warning| {
+        let grade = if shown::is_bad(warning) { Grade::Wrong } else { Grade::Warns };
+        (grade, shown::warning(warning))
     });
     let graded = |grade| move |line| (grade, line);
     let lines = cause.map(graded(Grade::Wrong)).chain(stalls.map(graded(Grade::Waits)));

@@ -4,23 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_core::gate::Gate;
-use outrigger_core::watch::selection::{Keys as Selected, SELECTED_MAX, Selection};
+use outrigger_core::keys::Range;
+use outrigger_core::watch::selection::{SELECTED_MAX, Selection};
 use outrigger_core::watch::watcher::{Demand, OnLost, Start};
 use outrigger_proto::Rpc;
-use outrigger_proto::v1::key_selector::Keys;
-use outrigger_proto::v1::scan_request;
 use outrigger_proto::v1::watch_request::From;
-use outrigger_proto::v1::{self, ErrorDetail, KeySelector, Level, WatchRequest};
+use outrigger_proto::v1::{self, ErrorDetail, Level, WatchRequest};
 
 use super::message::Rows;
 use crate::access;
-use crate::grpc::convert::{self, Range};
+use crate::grpc::convert;
 use crate::grpc::deadline::CallDeadline;
 use crate::grpc::door::Asker;
 use crate::grpc::error;
 
 const PROGRESS_DEFAULT_MS: u32 = 5_000;
-const PROGRESS_MIN_MS: u32 = 100;
 
 /// What is asked for, as far as it does not depend on the store.
 pub(super) struct Asked {
@@ -42,11 +40,9 @@ impl Asked {
                 "watch at LEVEL_LOCAL, or scan at LEVEL_STALE",
             ));
         }
-        let named: Vec<Range> = request.keys.iter().map(range).collect::<Result<_, _>>()?;
-        let keys = named
-            .iter()
-            .map(|Range { start, end }| Selected::Range { start: start.clone(), end: end.clone() });
-        let selection = Selection::new(keys.collect()).map_err(|too_many| {
+        let named = request.keys.iter().map(convert::selected);
+        let named: Vec<Range> = named.collect::<Result<_, _>>()?;
+        let selection = Selection::new(named.clone()).map_err(|too_many| {
             let what_to_do = format!("name {SELECTED_MAX} at most, or open several watches");
             error::invalid_request(too_many.to_string(), what_to_do)
         })?;
@@ -76,9 +72,7 @@ impl Asked {
 
     /// What is selected, ascending; no key is in two of them.
     pub(super) fn ranges(&self) -> impl Iterator<Item = Range> {
-        self.selection
-            .ranges()
-            .map(|(start, end)| Range { start: start.to_vec(), end: end.map(<[u8]>::to_vec) })
+        self.selection.ranges().iter().cloned()
     }
 
     pub(super) fn demand(
@@ -101,32 +95,14 @@ impl Asked {
     }
 }
 
-fn range(selector: &KeySelector) -> Result<Range, ErrorDetail> {
-    let keys = match &selector.keys {
-        Some(Keys::Key(key)) => {
-            return Ok(Range { start: key.to_vec(), end: Some([key, &b"\0"[..]].concat()) });
-        }
-        Some(Keys::Prefix(prefix)) => scan_request::Keys::Prefix(prefix.clone()),
-        Some(Keys::Range(range)) => scan_request::Keys::Range(range.clone()),
-        None => {
-            let what_to_do = "set key, prefix or range, or leave the selector out for all keys";
-            return Err(error::invalid_request("a selector names no keys", what_to_do));
-        }
-    };
-    convert::range(Some(keys))
-}
-
 fn progress(asked_ms: u32) -> Duration {
-    let ms = match asked_ms {
-        0 => PROGRESS_DEFAULT_MS,
-        asked_ms => asked_ms.max(PROGRESS_MIN_MS),
-    };
-    Duration::from_millis(ms.into())
+    convert::pause(asked_ms, PROGRESS_DEFAULT_MS)
 }
 
 #[cfg(test)]
 mod tests {
-    use outrigger_proto::v1::{KeyRange, ReadOptions, Reason};
+    use outrigger_proto::v1::key_selector::Keys;
+    use outrigger_proto::v1::{KeyRange, KeySelector, ReadOptions, Reason};
 
     use super::*;
 

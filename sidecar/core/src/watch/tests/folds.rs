@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::message::Message;
-use super::super::selection::{Keys, Selection};
+use super::super::selection::Selection;
 use super::super::watcher::{Demand, OnLost, Start, Step, Watcher};
 use super::*;
+use crate::keys::Keys;
 
 type Rows = BTreeMap<Vec<u8>, u64>;
 
@@ -99,7 +100,7 @@ impl Caller {
 
     fn take(&mut self, message: Message, log: &Log) {
         let point = match message {
-            Message::Started { point, .. } => point,
+            Message::Started { point } => point,
             Message::StateEnd { point } | Message::Progress { point } => Some(point),
             Message::Again { .. } => {
                 self.rows.clear();

@@ -2,10 +2,11 @@
 
 use super::super::message::Message;
 use super::super::point::Lost;
-use super::super::selection::{Keys, Selection};
+use super::super::selection::Selection;
 use super::super::watcher::{Demand, End, OnLost, Start, Step, Watcher};
 use super::*;
 use crate::gate::{Rejection, Until};
+use crate::keys::Keys;
 
 const A: Option<&[u8]> = Some(b"a");
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -16,7 +17,7 @@ struct Watch {
 }
 
 fn demand(start: Start) -> Demand {
-    let selection = Arc::new(Selection::new(Vec::new()).unwrap());
+    let selection = Arc::new(Selection::new(Vec::<Keys>::new()).unwrap());
     let wait = Duration::from_secs(1);
     Demand { start, selection, on_lost: OnLost::State, progress: PROGRESS, wait }
 }
@@ -66,8 +67,11 @@ fn short(message: &Message) -> String {
         at.join("+")
     };
     match message {
-        Message::Started { point: Some(point), state } => format!("from {} {state}", at(point)),
-        Message::Started { point: None, state } => format!("from nowhere {state}"),
+        Message::Started { point } => {
+            let from = point.as_ref().map_or_else(|| "nowhere".to_owned(), at);
+            // Whether a state follows.
+            format!("from {from} {}", point.is_none())
+        }
         Message::StateEnd { point } => format!("state {}", at(point)),
         Message::Progress { point } => format!("at {}", at(point)),
         Message::Again { why } => format!("again: {why:?}"),
@@ -94,7 +98,7 @@ fn changes_go_on_behind_the_snapshot_that_the_state_was_read_from() {
     let mut copy = Copy::empty();
     copy.write(&[(0, 0, b"k", A)]);
     let mut watch = Watch::new(&copy, demand(Start::State));
-    assert_eq!(watch.next(&copy), Step::Send(Message::Started { point: None, state: true }));
+    assert_eq!(watch.next(&copy), Step::Send(Message::Started { point: None }));
     assert_eq!(watch.next(&copy), Step::Open(G1));
     // The store is a batch ahead of what it has answered.
     let ahead = Lineage { position: Offset(2), ..copy.lineages[0].clone() };
