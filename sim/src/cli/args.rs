@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
     name = "outrigger-sim",
     about = "Plays production nodes over models of Kafka and of disks, and breaks everything",
     after_help = "Exit codes: 0 nothing found, 10 safety, 11 liveness, 12 panic, 13 bound, 14 non-determinism, \
-                  15 model self-check, 2 wrong usage. `outrigger-sim oracles` tells what O1 to O21 are."
+                  15 model self-check, 2 wrong usage. `outrigger-sim oracles` lists the oracles."
 )]
 pub(super) struct Args {
     #[command(subcommand)]

@@ -139,6 +139,7 @@ pub const CASES: &[Case] = cases![
         an_empty_disk_is_nothing,
         a_copy_of_something_else_is_foreign_and_stays_as_it_was,
         an_unreadable_identity_is_foreign,
+        an_identity_without_generations_need_not_be_readable,
         generations_without_an_identity_are_foreign,
         a_generation_of_something_else_is_not_created,
     },

@@ -85,8 +85,8 @@ impl StoreDirectory {
         match self.identity()? {
             Some(Ok(is)) if is == *expected => Ok(Owned::Ours(listing)),
             Some(Ok(is)) => foreign(is.to_string()),
+            read if is_nobodys(&read, &listing) => Ok(Owned::Not(Found::Nothing)),
             Some(Err(error)) => foreign(format!("an IDENTITY that cannot be read: {error}")),
-            None if listing.is_empty() => Ok(Owned::Not(Found::Nothing)),
             None => foreign("generations without an IDENTITY".to_owned()),
         }
     }
@@ -144,20 +144,22 @@ impl StoreDirectory {
         match self.identity()? {
             Some(Ok(is)) if is == *identity => Ok(()),
             Some(Ok(is)) => Err(refused(format!("{} belongs to {is}", self.path.display()))),
+            read if is_nobodys(&read, &self.list()?) => self.take_over(identity),
             Some(Err(error)) => {
                 Err(refused(format!("IDENTITY in {} cannot be read: {error}", self.path.display())))
-            }
-            None if self.list()?.is_empty() => {
-                let path = self.path.join("IDENTITY");
-                let text =
-                    identity::encode(identity).map_err(|error| refused(error.to_string()))?;
-                files::replace(&path, text.as_bytes())
-                    .map_err(|error| failed("write", &path, &error))
             }
             None => {
                 Err(refused(format!("{} has generations and no IDENTITY", self.path.display())))
             }
         }
+    }
+
+    /// A CURRENT that is left there would name a generation that is yet to come.
+    fn take_over(&self, identity: &Identity) -> Result<(), StoreError> {
+        let text = identity::encode(identity).map_err(|error| refused(error.to_string()))?;
+        self.delete_file("CURRENT")?;
+        let path = self.path.join("IDENTITY");
+        files::replace(&path, text.as_bytes()).map_err(|error| failed("write", &path, &error))
     }
 
     /// The generation that CURRENT names, whether it is there or not. An unreadable CURRENT names nothing.
@@ -259,6 +261,12 @@ impl StoreDirectory {
         }
         Ok(())
     }
+}
+
+/// Nothing is lost where there is no generation, unless a later version keeps them elsewhere.
+fn is_nobodys(identity: &Option<Result<Identity, IdentityError>>, listing: &Listing) -> bool {
+    let known = matches!(identity, Some(Ok(_) | Err(IdentityError::Format(_))));
+    !known && listing.is_empty()
 }
 
 impl StoreDirectory {

@@ -120,7 +120,8 @@ impl Disk {
 
     fn claim(&mut self, identity: Identity) -> Result<(), StoreError> {
         match &self.owner {
-            None if self.is_empty() => {
+            None | Some(Owner::Unreadable) if self.is_empty() => {
+                self.current = None;
                 self.owner = Some(Owner::Known(identity));
                 Ok(())
             }

@@ -175,7 +175,9 @@ impl StoreModel {
         let needs_space = own && !self.disk.generations.is_empty();
         let mut reach = self.faults.reach(StoreCallKind::Open, needs_space);
         match &self.disk.owner {
-            None if self.disk.is_empty() => return found(Found::Nothing, reach),
+            None | Some(Owner::Unreadable) if self.disk.is_empty() => {
+                return found(Found::Nothing, reach);
+            }
             None => return foreign("no IDENTITY beside generations".into(), reach),
             Some(Owner::Unreadable) => return foreign("an unreadable IDENTITY".into(), reach),
             Some(Owner::Known(is)) if is != expected => return foreign(is.to_string(), reach),

@@ -1,7 +1,7 @@
 //! Whose copy it is: judged before anything is opened.
 
 use super::fixture::{
-    Copy, G1, G2, create, empty_lineages, failed, identity, number, open, open_copy,
+    Copy, G1, G2, create, done, empty_lineages, failed, identity, number, open, open_copy,
 };
 use super::{Damage, StoreUnderTest};
 use crate::store::{Found, StoreCall, StoreCallKind, StoreEvent};
@@ -58,6 +58,22 @@ pub(super) fn an_unreadable_identity_is_foreign(store: &mut dyn StoreUnderTest) 
     is_foreign(copy.store);
     copy.store.stop();
     is_foreign(copy.store);
+}
+
+/// A disk that rots may take IDENTITY while a node is about to replace the only generation.
+pub(super) fn an_identity_without_generations_need_not_be_readable(store: &mut dyn StoreUnderTest) {
+    let copy = Copy::first(store);
+    done(copy.store, StoreCall::Remove { generation: G1 });
+    for damage in [Damage::Identity, Damage::NoIdentity] {
+        copy.store.stop();
+        copy.store.damage(damage);
+        assert_eq!(open(copy.store), Found::Nothing, "{damage:?}");
+        done(copy.store, create(G1));
+        copy.store.stop();
+        let found = open_copy(copy.store);
+        assert_eq!((found.current, number(&found.building)), (None, Some(G1)), "{damage:?}");
+        done(copy.store, StoreCall::Remove { generation: G1 });
+    }
 }
 
 pub(super) fn generations_without_an_identity_are_foreign(store: &mut dyn StoreUnderTest) {
