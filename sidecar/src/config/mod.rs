@@ -66,6 +66,7 @@ pub struct ServeConfig {
     pub restore_rate: Option<NonZeroU64>,
     /// Readiness (not READY itself) needs a lag of at most so many offsets.
     pub ready_lag_max: Option<u64>,
+    pub ack: Ack,
     pub peer: PeerConfig,
     /// Who may do what; none: nobody is asked who it is, and everybody may do everything.
     pub access: Option<Arc<Access>>,
@@ -76,6 +77,21 @@ pub struct ServeConfig {
     pub stores: Vec<StoreConfig>,
     /// What is allowed and probably not wanted, each as a sentence to be logged once.
     pub warnings: Vec<String>,
+}
+
+/// When a write is answered whose caller does not ask for either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ack {
+    /// When the log has it.
+    #[default]
+    Log,
+    /// When this node's copy has it as well.
+    Applied,
+}
+
+impl Ack {
+    /// The names in the file; the flag's names are the same.
+    const NAMES: [(&'static str, Ack); 2] = [("log", Ack::Log), ("applied", Ack::Applied)];
 }
 
 /// Where other nodes ask for copies.

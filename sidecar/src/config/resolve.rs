@@ -102,6 +102,7 @@ impl ServeArgs {
             memory_bytes: memory(settings.memory.as_deref(), &mut problems),
             restore_rate: restore_rate(settings.restore_rate.as_deref(), &mut problems),
             ready_lag_max: settings.ready_lag_max,
+            ack: settings.ack.unwrap_or_default(),
             peer: peers::resolve(&settings, tls.peers, &mut problems),
             drain_delay: drain_delay(settings.drain_delay.as_deref(), &mut problems),
             log: log(&settings, &mut problems),

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 
-use super::StoreName;
 use super::file::{self, Faults, FileFault, Lines, Place as Where, Section};
 use super::problem::Problem;
+use super::{Ack, StoreName};
 use crate::telemetry::LogFormat;
 
 /// Runs a node: one copy of each store, served over gRPC.
@@ -163,6 +163,11 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_READY_LAG_MAX", value_name = "OFFSETS")]
     pub(super) ready_lag_max: Option<u64>,
 
+    /// When a write is answered that does not ask for either: when the log has it, or when reads of this node find it
+    /// [default: log]
+    #[arg(long, env = "OUTRIGGER_ACK", value_name = "WHEN")]
+    pub(super) ack: Option<Ack>,
+
     /// Address where other nodes ask for copies, and nobody else for anything, or `off` [default: they ask at --listen]
     #[arg(long, env = "OUTRIGGER_PEER_LISTEN", value_name = "IP:PORT")]
     pub(super) peer_listen: Option<String>,
@@ -264,6 +269,7 @@ pub(super) struct File {
     memory: Option<String>,
     restore_rate: Option<String>,
     ready_lag_max: Option<u64>,
+    ack: Option<Ack>,
     peer_listen: Option<String>,
     peer_ca: Option<PathBuf>,
     peers: Option<Vec<String>>,
@@ -349,6 +355,7 @@ impl Settings {
             memory: self.memory.or_else(|| file.memory.clone()),
             restore_rate: self.restore_rate.or_else(|| file.restore_rate.clone()),
             ready_lag_max: self.ready_lag_max.or(file.ready_lag_max),
+            ack: self.ack.or(file.ack),
             peer_listen: self.peer_listen.or_else(|| file.peer_listen.clone()),
             peer_ca: self.peer_ca.or_else(|| file.peer_ca.clone()),
             peers: self.peers.or_else(|| file.peers.clone()),
@@ -399,6 +406,7 @@ impl File {
             memory: top.text("memory"),
             restore_rate: top.text("restore_rate"),
             ready_lag_max: top.number("ready_lag_max"),
+            ack: top.choice("ack", &Ack::NAMES),
             peer_listen: top.text("peer_listen"),
             peer_ca: top.path("peer_ca"),
             peers: top.texts("peers"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::config::Ack;
 use crate::embedded::EmbeddedLog;
 use crate::index::StoreIndex;
 use crate::peer::PeerConfig;
@@ -156,6 +157,7 @@ impl Node {
             peer_listen: None,
             socket: None,
             ready_lag_max: None,
+            ack: Ack::default(),
             sampler: None,
             peer: PeerConfig::default(),
             access: None,

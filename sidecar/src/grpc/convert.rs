@@ -27,6 +27,7 @@ use outrigger_proto::v1::{ErrorDetail, KeyRange, KeySelector, ReadOptions, Write
 use super::cursor::LargeRows;
 use super::deadline::CallDeadline;
 use super::error;
+use crate::config::Ack;
 
 /// Kafka's offsets are 63 bits wide.
 const POSITION_MAX: u64 = i64::MAX.unsigned_abs();
@@ -258,12 +259,13 @@ pub(super) fn write_wait(
     }
 }
 
-/// Whether a write is answered when this node's copy has it, and not already when the log does.
-pub(super) fn waits_for_the_copy(ack: i32) -> Result<bool, ErrorDetail> {
-    match v1::Ack::try_from(ack) {
-        Ok(v1::Ack::Unspecified | v1::Ack::Log) => Ok(false),
-        Ok(v1::Ack::Applied) => Ok(true),
-        Err(_) => Err(unknown("ack", ack)),
+/// When a write is answered. `unasked`: where its caller does not ask for either.
+pub(super) fn ack(asked: i32, unasked: Ack) -> Result<Ack, ErrorDetail> {
+    match v1::Ack::try_from(asked) {
+        Ok(v1::Ack::Unspecified) => Ok(unasked),
+        Ok(v1::Ack::Log) => Ok(Ack::Log),
+        Ok(v1::Ack::Applied) => Ok(Ack::Applied),
+        Err(_) => Err(unknown("ack", asked)),
     }
 }
 

@@ -171,8 +171,10 @@ mod tests {
     use outrigger_core::lineage::Lineage;
     use outrigger_core::offset::{Offset, Partition};
     use outrigger_core::store;
+    use outrigger_proto::limits::{BATCH_BYTES, BATCH_LEN_MAX};
 
     use super::*;
+    use crate::grpc::convert;
 
     struct Rows(BTreeMap<Vec<u8>, Vec<u8>>);
 

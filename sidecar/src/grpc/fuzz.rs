@@ -22,6 +22,7 @@ use prost::Message;
 use super::convert;
 use super::deadline::CallDeadline;
 use super::write::Patience;
+use crate::config::Ack;
 use crate::mutation::{mutated, mutations};
 
 const TOPIC: TopicId = TopicId([7; 16]);
@@ -148,7 +149,7 @@ fn judge_item(item: WriteItem) {
 }
 
 fn judge_patience(ack: i32, wait_ms_max: Option<u64>) {
-    if let Err(detail) = Patience::of(ack, wait_ms_max, CallDeadline::NONE) {
+    if let Err(detail) = Patience::of(ack, Ack::default(), wait_ms_max, CallDeadline::NONE) {
         assert_clear(&detail);
     }
 }

@@ -193,6 +193,7 @@ mod tests {
     use tonic_health::server::HealthService;
 
     use super::*;
+    use crate::config::Ack;
     use crate::grpc::state::tests::ready;
 
     #[tokio::test]
@@ -200,7 +201,7 @@ mod tests {
         let reporter = HealthReporter::new();
         let service = HealthService::from_health_reporter(reporter.clone());
         let (_hangs, hung) = watch::channel(Hung::default());
-        let (stores, leaving) = (Stores::new(vec![]), CancellationToken::new());
+        let (stores, leaving) = (Stores::new(vec![], Ack::default()), CancellationToken::new());
         let probes = watch::Sender::new(Probes::starting());
         let _health = Health::named(reporter, stores, None, hung, leaving, probes).await;
         for name in LIVE.into_iter().chain(READY).chain(STARTED) {

@@ -68,6 +68,7 @@ use self::peer::Peers;
 use self::service::Service;
 use self::stores::Stores;
 use crate::access::Access;
+use crate::config::Ack;
 use crate::forward::Forwarder;
 use crate::giver::Giver;
 use crate::peer::Digests;
@@ -94,6 +95,8 @@ pub struct Server {
     pub sampler: Option<Sampler>,
     /// The largest lag of a store that health reports as ready; none: any.
     pub ready_lag_max: Option<u64>,
+    /// When a write is answered whose caller does not ask for either.
+    pub ack: Ack,
     /// Who may do what; none: nobody is asked who it is.
     pub access: Option<Arc<Access>>,
     /// What gives copies to other nodes, when they may have them.
@@ -120,7 +123,7 @@ pub struct ServeError(#[from] tonic_reflection::server::Error);
 /// what is left. Dropped, it cuts all connections at once.
 pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeError> {
     let ending = stop.child_token();
-    let stores = Stores::new(server.stores);
+    let stores = Stores::new(server.stores, server.ack);
     let door = Door::new(server.access);
     let service = Service::new(
         stores.clone(),

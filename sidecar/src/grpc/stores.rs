@@ -5,13 +5,18 @@ use std::sync::Arc;
 use outrigger_proto::v1::ErrorDetail;
 
 use super::error;
+use crate::config::Ack;
 use crate::restore_time::RestoreTime;
 use crate::runtime::StoreHandle;
 use crate::telemetry::trace;
 
 /// The stores, ordered by name. They never change; a clone is cheap.
 #[derive(Clone)]
-pub(super) struct Stores(Arc<[Store]>);
+pub(super) struct Stores {
+    stores: Arc<[Store]>,
+    /// When a write is answered whose caller does not ask for either.
+    pub(super) ack: Ack,
+}
 
 pub(super) struct Store {
     pub(super) handle: StoreHandle,
@@ -19,20 +24,20 @@ pub(super) struct Store {
 }
 
 impl Stores {
-    pub(super) fn new(mut handles: Vec<StoreHandle>) -> Stores {
+    pub(super) fn new(mut handles: Vec<StoreHandle>, ack: Ack) -> Stores {
         handles.sort_by(|one, other| one.name().cmp(other.name()));
         let store = |handle| Store { handle, restore_time: RestoreTime::default() };
-        Stores(handles.into_iter().map(store).collect())
+        Stores { stores: handles.into_iter().map(store).collect(), ack }
     }
 
     pub(super) fn all(&self) -> &[Store] {
-        &self.0
+        &self.stores
     }
 
     /// Returns the store that a read or write names; without a name the only one.
     pub(super) fn one(&self, name: &str) -> Result<&Store, ErrorDetail> {
-        let names = self.0.iter().map(|store| store.handle.name());
-        let store = &self.0[chosen(names, name)?];
+        let names = self.stores.iter().map(|store| store.handle.name());
+        let store = &self.stores[chosen(names, name)?];
         trace::store(store.handle.name());
         Ok(store)
     }

@@ -16,6 +16,7 @@ use super::door::Asker;
 use super::stores::Stores;
 use super::{convert, error};
 use crate::access::Keys;
+use crate::config::Ack;
 use crate::runtime::StoreHandle;
 
 /// What a write waits for.
@@ -34,14 +35,15 @@ struct Answer {
 }
 
 impl Patience {
-    /// Checks what a request allows.
+    /// Checks what a request allows. `unasked`: when it is answered where it does not ask for either.
     pub(super) fn of(
         ack: i32,
+        unasked: Ack,
         wait_ms_max: Option<u64>,
         deadline: CallDeadline,
     ) -> Result<Patience, ErrorDetail> {
         let log = convert::write_wait(wait_ms_max, deadline)?;
-        let applied = convert::waits_for_the_copy(ack)?;
+        let applied = convert::ack(ack, unasked)? == Ack::Applied;
         let copy = applied.then(|| Instant::now() + deadline.wait(wait_ms_max));
         Ok(Patience { log, copy })
     }
@@ -55,7 +57,7 @@ pub(super) async fn put(
 ) -> Result<PutResponse, ErrorDetail> {
     let store = &stores.one(&request.store)?.handle;
     asker.may(Rpc::Put, store.name(), Keys::One(&request.key))?;
-    let patience = Patience::of(request.ack, request.wait_ms_max, deadline)?;
+    let patience = Patience::of(request.ack, stores.ack, request.wait_ms_max, deadline)?;
     let change = convert::put(request.key, request.value, store.limits())?;
     let Answer { revision, token, applied } = write(store, change, patience).await?;
     Ok(PutResponse { revision: Some(revision), token: Some(token), applied })
@@ -69,7 +71,7 @@ pub(super) async fn delete(
 ) -> Result<DeleteResponse, ErrorDetail> {
     let store = &stores.one(&request.store)?.handle;
     asker.may(Rpc::Delete, store.name(), Keys::One(&request.key))?;
-    let patience = Patience::of(request.ack, request.wait_ms_max, deadline)?;
+    let patience = Patience::of(request.ack, stores.ack, request.wait_ms_max, deadline)?;
     let change = convert::delete(request.key, store.limits())?;
     let Answer { revision, token, applied } = write(store, change, patience).await?;
     Ok(DeleteResponse { revision: Some(revision), token: Some(token), applied })

@@ -108,7 +108,8 @@ impl Intake {
 
     async fn take(&mut self, request: WriteRequest) -> Result<(), Stop> {
         let store = self.store_of(&request.store).map_err(Stop::Failed)?;
-        let patience = Patience::of(request.ack, request.wait_ms_max, CallDeadline::NONE);
+        let (asked, unasked) = (request.ack, self.stores.ack);
+        let patience = Patience::of(asked, unasked, request.wait_ms_max, CallDeadline::NONE);
         let patience = patience.map_err(Stop::Failed)?;
         let mut items = request.items.into_iter();
         // More than a batch in one message is legal, and its replies are bounded all the same.

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::config::Ack;
 use crate::embedded::EmbeddedLog;
 use crate::giver::{GiveError, Giver};
 use crate::grpc::{self, Listener, Server};
@@ -107,6 +108,7 @@ async fn serve(
         throttle: runtime.throttle(),
         sampler: None,
         ready_lag_max: None,
+        ack: Ack::default(),
         access: None,
         giver,
         signs: runtime.signs(),

@@ -176,6 +176,7 @@ pub(crate) fn sidecar_config(config: &ServeConfig, probes: Telling) -> SidecarCo
         peer_listen: config.peer_listen.clone(),
         socket: config.socket.clone(),
         ready_lag_max: config.ready_lag_max,
+        ack: config.ack,
         sampler: Some(kafka::sampler(config.kafka.clone())),
         peer: config.peer.clone(),
         access: config.access.clone(),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::listen::{self, ListenError, SocketFile};
 use super::observer;
 use crate::access::Access;
-use crate::config::{PeerListen, SocketConfig};
+use crate::config::{Ack, PeerListen, SocketConfig};
 use crate::forward::Forwarder;
 use crate::giver::Giver;
 use crate::grpc::{self, Listener};
@@ -43,6 +43,7 @@ pub struct SidecarConfig {
     pub peer_listen: Option<PeerListen>,
     pub socket: Option<SocketConfig>,
     pub ready_lag_max: Option<u64>,
+    pub ack: Ack,
     /// Without one nobody can tell how long a restore takes.
     pub sampler: Option<Sampler>,
     pub peer: PeerConfig,
@@ -129,6 +130,7 @@ impl Claims {
     pub fn start(self, inbox: Inbox, log: Box<dyn Log>) -> io::Result<Sidecar> {
         let Claims { config, data, listeners, peer_listener, renewals, address, socket } = self;
         let (ready_lag_max, sampler, peer) = (config.ready_lag_max, config.sampler, config.peer);
+        let ack = config.ack;
         let (probes, peer_listen) = (config.probes, config.peer_listen);
         let SidecarConfig { stores, access, limits, resources, restore_rate, patience, .. } =
             config;
@@ -154,6 +156,7 @@ impl Claims {
             throttle: runtime.throttle(),
             sampler,
             ready_lag_max,
+            ack,
             access,
             giver,
             forwarder: Forwarder::new(&peer),

@@ -19,7 +19,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use outrigger::config::SocketConfig;
+use outrigger::config::{Ack, SocketConfig};
 use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use outrigger::index::StoreIndex;
 use outrigger::log::{Log, LogSink};
@@ -129,6 +129,7 @@ impl Node {
             peer_listen: None,
             socket: Some(SocketConfig::private(socket.clone())),
             ready_lag_max: None,
+            ack: Ack::default(),
             sampler: None,
             peer: PeerConfig::default(),
             access: None,

@@ -1,5 +1,6 @@
 //! The main job end to end: real brokers, real processes, and what callers were told against what is there.
 
+mod applied;
 mod bad_input;
 mod birth;
 mod cli;
