@@ -76,6 +76,7 @@ use crate::probes::Telling;
 use crate::release::Release;
 use crate::restore_time::{Measurer, Sampler};
 use crate::runtime::{RestoreThrottle, StoreHandle};
+use crate::telemetry::metrics;
 use crate::watchdog::Signs;
 
 pub use self::listen::Listener;
@@ -124,6 +125,9 @@ pub struct ServeError(#[from] tonic_reflection::server::Error);
 pub async fn serve(server: Server, stop: CancellationToken) -> Result<(), ServeError> {
     let ending = stop.child_token();
     let stores = Stores::new(server.stores, server.ack);
+    for store in stores.all() {
+        metrics::begin_watched(store.handle.name());
+    }
     let door = Door::new(server.access);
     let service = Service::new(
         stores.clone(),

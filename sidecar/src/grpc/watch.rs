@@ -18,6 +18,7 @@ use outrigger_core::gate::Until;
 use outrigger_core::offset::Generation;
 use outrigger_core::store::View;
 use outrigger_core::watch::message::Message;
+use outrigger_core::watch::point::Lost;
 use outrigger_core::watch::watcher::{End, Step, Watcher};
 use outrigger_proto::v1::watch_response::Part as Told;
 use outrigger_proto::v1::{
@@ -40,6 +41,7 @@ use super::scan::{BATCHES_AHEAD, IDLE_MAX, next_rows};
 use super::service::Service;
 use super::{convert, error};
 use crate::runtime::{ReadError, State, StoreHandle, clock};
+use crate::telemetry::metrics::OpenWatch;
 use crate::telemetry::trace;
 
 pub(super) async fn watch(
@@ -69,6 +71,8 @@ pub(super) async fn watch(
         state: None,
         share: share.clone(),
         parts,
+        lost: None,
+        counted: OpenWatch::begin(store.name()),
         _place: place,
     };
     let ending = service.ending.clone();
@@ -87,7 +91,10 @@ struct Watch {
     state: Option<(State, OwnedSemaphorePermit)>,
     share: Share,
     parts: mpsc::Sender<Part<WatchResponse>>,
-    /// Counts the watches that are open.
+    /// Why the next state is sent; none: the caller asked for it.
+    lost: Option<Lost>,
+    counted: OpenWatch,
+    /// One of those that may be open.
     _place: OwnedSemaphorePermit,
 }
 
@@ -162,9 +169,11 @@ impl Watch {
             }
             Message::Again { why } => {
                 self.state = None;
+                self.lost = Some(why);
                 Told::Again(StateAgain { why: Some(error::compacted(&why)) })
             }
             Message::Changes(changes) => {
+                self.counted.sends_changes(changes.records().len());
                 for changes in message::changes(&changes, &self.asked.rows) {
                     let changes = changes.map_err(|large| error::row_too_large(&large))?;
                     self.send(Told::Changes(changes)).await?;
@@ -186,6 +195,9 @@ impl Watch {
         let place = self.share.try_scan().ok_or_else(|| error::overloaded("scans"))?;
         match self.store.open_state(generation, &mut self.watcher) {
             Ok(state) => {
+                if state.is_some() {
+                    self.counted.begins_state(self.lost.take());
+                }
                 self.state = state.map(|state| (state, place));
                 Ok(())
             }

@@ -8,6 +8,7 @@ mod kafka;
 pub(super) mod latency;
 mod node;
 mod table;
+mod watches;
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ pub use self::kafka::{Brokers, Client, Statistics};
 pub use self::latency::{DiskCalls, OpenCall};
 pub use self::node::{Vitals, disk, in_use_bytes, process, store_bytes, vitals};
 pub(super) use self::table::describe;
+pub use self::watches::{OpenWatch, begin_watched};
 
 /// The names of all metrics of ours.
 #[cfg(test)]

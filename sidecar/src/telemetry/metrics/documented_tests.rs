@@ -43,6 +43,16 @@ fn every_refusal_has_a_row() {
     assert_rows("Refusals", names);
 }
 
+#[test]
+fn every_reason_for_a_state_is_in_its_row() {
+    let page = page();
+    let row = page.lines().find(|line| line.starts_with("| `outrigger_watch_states_total`"));
+    let row = row.expect("the metric has a row");
+    for why in watches::whys() {
+        assert!(row.contains(&format!("`{why}`")), "{why} is not in: {row}");
+    }
+}
+
 /// Returns all of them, one after another: a new one does not compile until it has its place.
 fn next_cause(cause: Cause) -> Option<Cause> {
     match cause {

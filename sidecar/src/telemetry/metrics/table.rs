@@ -64,6 +64,9 @@ metrics! {
     PEER_GIVEN = "outrigger_peer_bytes_given_total", Counter, Bytes, "bytes of copies that peers were given";
     PEER_REFUSED = "outrigger_peer_refusals_total", Counter, Count, "callers who asked as peers without the peers' secret";
     READS_FORWARDED = "outrigger_reads_forwarded_total", Counter, Count, "reads that peers were asked because the copy was not READY, by store and whether one answered: yes, no";
+    WATCHES = "outrigger_watches", Gauge, Count, "watches that are open";
+    WATCH_CHANGES = "outrigger_watch_changes_total", Counter, Count, "changes that watches were sent";
+    WATCH_STATES = "outrigger_watch_states_total", Counter, Count, "states that watches were begun to be sent, by why: asked, or what could not be proven complete: topic, history, horizon, ring, snapshot";
     VERIFIED = "outrigger_verify_total", Counter, Count, "comparisons of the copy with a peer's that verify_every makes, by outcome: equal, differs, failed";
     VERIFY_EQUAL_AT = "outrigger_verify_last_success_timestamp_seconds", Gauge, Seconds, "when the copy was last found equal to a peer's, since the Unix epoch; NaN before that";
     VERIFY_DIFFER = "outrigger_verify_peers_differ", Gauge, Count, "peers whose copies differed from this one when they were last compared";

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use outrigger_client::{Watch, WatchEvent};
 use outrigger_tests::kafka::TopicSpec;
 use outrigger_tests::node::free_port;
 use serde_json::Value;
 
 use super::promtool;
-use super::scrape::{names, scrape, until};
+use super::scrape::{Samples, names, scrape, until};
 use crate::e2e::{Place, run};
 
 /// What only nodes have that have TLS, rules or peers, or that something happened to.
@@ -81,6 +82,9 @@ fn a_node_has_every_metric_that_is_documented_and_the_dashboard_shows_no_other()
             store.put(format!("key {number}"), "value").await?;
         }
         store.get("key 1").await?;
+        let mut watch = store.watch(Watch::all()).await?;
+        while !matches!(watch.next().await.context("no end")??, WatchEvent::StateEnd(_)) {}
+        store.put("key 1", "another").await?;
         ensure!(store.put(vec![b'k'; 40_000], "value").await.is_err(), "no key is so large");
         let done = |name: &'static str, least: f64| {
             until(port, name, move |seen| seen.get(name).is_some_and(|value| *value >= least))
@@ -96,6 +100,12 @@ fn a_node_has_every_metric_that_is_documented_and_the_dashboard_shows_no_other()
         done(r#"outrigger_call_duration_seconds_count{rpc="Put",code="INVALID_ARGUMENT"}"#, 1.0)
             .await?;
         done(r#"outrigger_restore_fraction{store="state"}"#, 1.0).await?;
+        done(r#"outrigger_watches{store="state"}"#, 1.0).await?;
+        done(r#"outrigger_watch_states_total{store="state",why="asked"}"#, 1.0).await?;
+        done(r#"outrigger_watch_changes_total{store="state"}"#, 1.0).await?;
+        drop(watch);
+        let closed = |seen: &Samples| seen[r#"outrigger_watches{store="state"}"#] == 0.0;
+        until(port, "the watch is closed", closed).await?;
         let text = scrape(port)?;
         let seen = until(port, "a scrape", |_| true).await?;
 
