@@ -29,14 +29,21 @@ enum State {
     Drains,
 }
 
+impl State {
+    /// Whether the node was told to stop.
+    fn is_leaving(self) -> bool {
+        match self {
+            State::Serves | State::Remembered => false,
+            State::Leaves | State::Drains => true,
+        }
+    }
+}
+
 impl Release {
     /// The application says that it is done. Returns whether the node was told to stop, and so drains now.
     pub fn give(&self) -> bool {
         let mut state = self.state();
-        let stopping = match *state {
-            State::Serves | State::Remembered => false,
-            State::Leaves | State::Drains => true,
-        };
+        let stopping = state.is_leaving();
         self.set(&mut state, if stopping { State::Drains } else { State::Remembered });
         stopping
     }
@@ -65,20 +72,34 @@ impl Release {
 
     /// Waits until the node leaves and the application is done.
     pub async fn drains(&self) {
-        loop {
-            // What is told from here on is heard.
-            let mut news = std::pin::pin!(self.0.news.notified());
-            news.as_mut().enable();
-            if self.is_over() {
-                return;
-            }
-            news.await;
-        }
+        self.until(Release::is_over).await;
+    }
+
+    /// Waits until the node was told to stop.
+    pub async fn leaves(&self) {
+        self.until(Release::is_leaving).await;
     }
 
     /// Whether the node leaves and the application is done.
     pub fn is_over(&self) -> bool {
         *self.state() == State::Drains
+    }
+
+    /// Whether the node was told to stop.
+    pub fn is_leaving(&self) -> bool {
+        self.state().is_leaving()
+    }
+
+    async fn until(&self, is_so: impl Fn(&Release) -> bool) {
+        loop {
+            // What is told from here on is heard.
+            let mut news = std::pin::pin!(self.0.news.notified());
+            news.as_mut().enable();
+            if is_so(self) {
+                return;
+            }
+            news.await;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -110,7 +131,7 @@ mod tests {
         assert!(!release.give());
         release.take_back();
         release.leave();
-        assert!(!release.is_over(), "somebody called");
+        assert!(release.is_leaving() && !release.is_over(), "somebody called");
         assert!(release.give() && release.is_over());
     }
 

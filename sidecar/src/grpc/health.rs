@@ -23,13 +23,12 @@ use super::changes::{Changes, Closed};
 use super::state;
 use super::stores::{Store, Stores};
 use crate::probes::Probes;
+use crate::shown::STOPPING;
 use crate::watchdog::Hung;
 
 const LIVE: [&str; 3] = ["", "liveness", admin_server::SERVICE_NAME];
 const READY: [&str; 2] = ["readiness", store_server::SERVICE_NAME];
 const STARTED: [&str; 1] = ["startup"];
-
-const LEAVING: &str = "the node is about to stop";
 
 pub(super) struct Health {
     reporter: HealthReporter,
@@ -112,7 +111,7 @@ impl Health {
 
     fn judge(&mut self, leaving: bool, unready: impl Iterator<Item = String>) -> Probes {
         let hung = self.hung.borrow().iter().map(|work| format!("{work} does not go on")).collect();
-        let leaving = leaving.then(|| LEAVING.to_owned());
+        let leaving = leaving.then(|| STOPPING.to_owned());
         let stores = self.stores.all();
         for store in stores.iter().filter(|store| store.handle.status().phase == Phase::Ready) {
             self.started.insert(store.handle.name().to_owned());
@@ -142,7 +141,7 @@ impl Health {
 
     async fn end(&mut self) {
         // Over HTTP the node lives to its end: nobody is to restart it while it drains.
-        let stopping = vec![LEAVING.to_owned()];
+        let stopping = vec![STOPPING.to_owned()];
         self.probes.send_modify(|told| told.not_ready = stopping);
         let stores: Vec<_> = self.stores.all().iter().map(service_of).collect();
         let all = stores.iter().map(String::as_str).chain(READY).chain(STARTED).chain(LIVE);

@@ -181,7 +181,7 @@ impl Peer for Peers {
         for store in stores {
             self.let_in(Rpc::PeerStatus, &request, store)?;
         }
-        let node = node_status(&self.service.signs, self.service.stores.all());
+        let node = node_status(&self.service, self.service.stores.all());
         let wanted = node.stores.into_iter().filter(|each| stores.contains(&each.store));
         Ok(Response::new(PeerStatusResponse {
             version: node.version,

@@ -12,11 +12,10 @@ use super::answers::{Answers, Part};
 use super::changes::{Changes, Closed};
 use super::door::Asker;
 use super::service::Service;
-use super::stores::{Store, Stores};
+use super::stores::Store;
 use super::{convert, digest, state};
 use crate::access::Keys;
 use crate::runtime::clock;
-use crate::watchdog::Signs;
 
 const INTERVAL_DEFAULT_MS: u32 = 1_000;
 
@@ -34,7 +33,7 @@ pub(super) async fn status(
     if request.with_digest {
         stores.iter().try_for_each(|store| asker.may_sum_up(store.handle.name()))?;
     }
-    let mut node = node_status(&service.signs, stores);
+    let mut node = node_status(service, stores);
     if request.with_digest {
         for (status, store) in node.stores.iter_mut().zip(stores) {
             status.digest = digest::of(service, &store.handle).await?;
@@ -53,8 +52,7 @@ pub(super) fn watch(
     let changes = Changes::of(stores);
     let (parts, answers) = Answers::channel(1, &service.ending);
     let watch = Watch {
-        stores: service.stores.clone(),
-        signs: service.signs.clone(),
+        service: service.clone(),
         store: request.store,
         interval: interval(request.interval_ms),
         changes,
@@ -71,8 +69,7 @@ fn may_see(asker: &Asker, rpc: Rpc, stores: &[Store]) -> Result<(), ErrorDetail>
 }
 
 struct Watch {
-    stores: Stores,
-    signs: Signs,
+    service: Service,
     /// Known to be a store's name, or empty.
     store: String,
     interval: Duration,
@@ -84,8 +81,9 @@ impl Watch {
     /// Sends what changed. It ends when nobody reads any more, or when a store was closed: the node stops.
     async fn send(mut self) {
         while let Ok(place) = self.parts.reserve().await {
-            let stores = self.stores.named(&self.store).ok();
-            let node = stores.map(|stores| node_status(&self.signs, stores));
+            let stores = self.service.stores.named(&self.store).ok();
+            let node = stores.map(|stores| node_status(&self.service, stores));
+            let leaving = self.service.release.is_leaving();
             place.send(Part::Message(WatchStatusResponse { node }));
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
@@ -96,6 +94,7 @@ impl Watch {
                     Ok(()) => {}
                     Err(Closed) => return,
                 },
+                () = self.service.release.leaves(), if !leaving => {}
                 () = tokio::time::sleep(QUIET_MAX) => {}
                 () = self.parts.closed() => return,
             }
@@ -103,14 +102,16 @@ impl Watch {
     }
 }
 
-pub(super) fn node_status(signs: &Signs, stores: &[Store]) -> NodeStatus {
+pub(super) fn node_status(service: &Service, stores: &[Store]) -> NodeStatus {
     let now = clock::now();
+    let Service { signs, release, .. } = service;
     let age = signs.core.age(now.mono).as_millis();
     NodeStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         stores: stores.iter().map(|store| state::of(store, now)).collect(),
         state_age_ms: Some(u64::try_from(age).unwrap_or(u64::MAX)),
         hung: signs.hung.borrow().to_vec(),
+        stopping: release.is_leaving(),
     }
 }
 

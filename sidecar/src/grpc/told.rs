@@ -17,7 +17,7 @@ pub(super) async fn run(service: Service, state: Sender<(Instant, NodeStatus)>) 
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
-        let node = node_status(&service.signs, service.stores.all());
+        let node = node_status(&service, service.stores.all());
         metrics::restores(&node);
         state.send_replace((Instant::now(), node));
     }

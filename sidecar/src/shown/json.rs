@@ -16,6 +16,7 @@ pub(crate) fn node(node: &NodeStatus) -> Value {
         "version": node.version,
         "state_age_ms": node.state_age_ms,
         "hung": node.hung,
+        "stopping": node.stopping,
         "stores": node.stores.iter().map(store).collect::<Vec<_>>(),
     })
 }

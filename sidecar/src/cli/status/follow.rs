@@ -302,6 +302,7 @@ mod tests {
             stores: vec![store],
             state_age_ms: Some(number),
             hung: vec!["core".to_owned()],
+            stopping: false,
         }
     }
 

@@ -24,6 +24,9 @@ pub(super) fn node(node: &NodeStatus) -> String {
         let age = age.as_secs();
         writeln!(text, "no news for {age} s: what follows was so then").expect(INFALLIBLE);
     }
+    if node.stopping {
+        writeln!(text, "{}", shown::STOPPING).expect(INFALLIBLE);
+    }
     if let Some(hung) = hung(node) {
         writeln!(text, "{hung}: {RESTART}").expect(INFALLIBLE);
     }
@@ -295,6 +298,8 @@ mod tests {
     fn a_state_that_is_old_is_told_as_old_with_what_hangs() {
         let news = NodeStatus { state_age_ms: Some(400), ..NodeStatus::default() };
         assert_eq!(node(&news).lines().count(), 1, "{}", node(&news));
+        let stopping = NodeStatus { stopping: true, ..news.clone() };
+        assert_eq!(node(&stopping).lines().nth(1), Some(shown::STOPPING));
         let silent =
             NodeStatus { state_age_ms: Some(12_300), hung: vec!["core".to_owned()], ..news };
         let text = node(&silent);

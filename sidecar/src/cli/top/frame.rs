@@ -9,7 +9,7 @@ use outrigger_client::{NodeStatus, StoreStatus};
 
 use super::screen::Size;
 use crate::cli::status::text::RESTART;
-use crate::shown::{self, phase_name, stall_name};
+use crate::shown::{self, STOPPING, phase_name, stall_name};
 
 /// A node that says nothing for longer has not said either that all is as it was, which it does every 5 s.
 const QUIET_MAX: Duration = Duration::from_secs(12);
@@ -168,7 +168,9 @@ impl Node {
                 let hung = hung.map(|hung| format!("{}  {hung}: {RESTART}", self.server));
                 let hung = hung.map(|hung| (Grade::Wrong, hung));
                 let stores = node.stores.iter().flat_map(|store| notes(&self.server, store));
-                hung.into_iter().chain(stores).collect()
+                let stopping = node.stopping.then(|| format!("{}  {STOPPING}", self.server));
+                let stopping = stopping.map(|stopping| (Grade::Waits, stopping));
+                hung.into_iter().chain(stopping).chain(stores).collect()
             }
         }
     }
@@ -422,12 +424,15 @@ mod tests {
             stores: vec![ready],
             state_age_ms: Some(14_000),
             hung: vec!["core".to_owned()],
+            stopping: true,
             ..NodeStatus::default()
         }));
         let lines = frame(&[silent], WIDE);
         let row = "NO NEWS  notes was READY 14 s ago, and nothing is known since";
         assert!(lines[1].ends_with(row), "{lines:?}");
-        assert!(lines.iter().any(|line| line.contains("core does not go on")), "{lines:?}");
+        for note in ["core does not go on", STOPPING] {
+            assert!(lines.iter().any(|line| line.contains(note)), "{lines:?}");
+        }
     }
 
     #[test]

@@ -74,6 +74,9 @@ fn an_application_that_is_done_ends_the_drain_delay_of_its_node() -> Result<()> 
 
         terminate(node.process()?)?;
         until_logged(&node, SERVES_ON).await?;
+        let status = node.ask("status", &[])?;
+        let told = String::from_utf8(status.stdout)?;
+        ensure!(told.lines().nth(1) == Some("the node is about to stop"), "{told}");
         terminate(application.id())?;
         let (ended, said) = application.end(MINUTE)?;
         ensure!(ended.success() && said.contains("drains now"), "{said}\n{}", node.log());
