@@ -7,6 +7,7 @@ mod dev;
 mod e2e;
 mod edge;
 mod embedded_conformance;
+mod examples;
 mod kafka;
 mod kafka_log;
 mod log_client;
