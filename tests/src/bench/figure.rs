@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
-    calls, catch_up, eta, growth, idle, peer, propagation, restart, restore, stores, tls, writes,
+    calls, catch_up, eta, growth, idle, peer, propagation, restart, restore, stores, tls, watch,
+    writes,
 };
 use crate::kafka::Cluster;
 
@@ -15,6 +16,7 @@ pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
   tls           calls, a stream of writes and a restore from a peer, with TLS and without
   restart       kill -9 and a small lag: process start to READY, by size of the state
   propagation   from a write on one node to its row on another, against a raw producer and consumer
+  watch         from a write on one node to its event on another, many watches of one node, and the state
   catch-up      a million records that were written while the node was stopped
   stores        fifty small stores in one node: threads, memory, time to READY
   idle          CPU and requests to the broker while nobody reads or writes: a store, and ten in one node
@@ -33,6 +35,7 @@ enum Figure {
     Tls,
     Restart,
     Propagation,
+    Watch,
     CatchUp,
     Stores,
     Idle,
@@ -42,7 +45,7 @@ enum Figure {
 
 impl Figure {
     /// All of them, in the order in which they are measured.
-    const ALL: [Figure; 12] = [
+    const ALL: [Figure; 13] = [
         Figure::Restore,
         Figure::Peer,
         Figure::Writes,
@@ -50,6 +53,7 @@ impl Figure {
         Figure::Tls,
         Figure::Restart,
         Figure::Propagation,
+        Figure::Watch,
         Figure::CatchUp,
         Figure::Stores,
         Figure::Idle,
@@ -66,6 +70,7 @@ impl Figure {
             Figure::Tls => "tls",
             Figure::Restart => "restart",
             Figure::Propagation => "propagation",
+            Figure::Watch => "watch",
             Figure::CatchUp => "catch-up",
             Figure::Stores => "stores",
             Figure::Idle => "idle",
@@ -134,6 +139,7 @@ pub async fn run(asked: &Asked, cluster: &Cluster) -> Result<()> {
             Figure::Tls => tls::run(cluster).await,
             Figure::Restart => restart::run(cluster, asked.large).await,
             Figure::Propagation => propagation::run(cluster).await,
+            Figure::Watch => watch::run(cluster).await,
             Figure::CatchUp => catch_up::run(cluster).await,
             Figure::Stores => stores::run(cluster).await,
             Figure::Idle => idle::run(cluster).await,

@@ -15,9 +15,11 @@ mod raw;
 mod records;
 mod restart;
 mod restore;
+mod round_trip;
 mod stores;
 mod table;
 mod tls;
+mod watch;
 mod writes;
 
 pub use contender::contend;
@@ -43,6 +45,10 @@ const READY_POLL: Duration = Duration::from_millis(10);
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+fn micros(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e6
 }
 
 fn per_second(count: u64, took: Duration) -> f64 {

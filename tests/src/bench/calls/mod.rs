@@ -3,7 +3,7 @@
 
 mod alone;
 mod cost;
-mod etcd;
+pub(super) mod etcd;
 mod generator;
 
 use anyhow::{Context, Result, ensure};

@@ -1,0 +1,237 @@
+//! Watch: from a write on one node to its event on another, many watches of one node, and the state against a scan.
+
+mod etcd;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use outrigger_client::{Client, Level, Scan, Store, Watch, WatchEvent, WatchStream};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use self::etcd::EtcdWatch;
+use super::records::Records;
+use super::round_trip::RoundTrip;
+use super::{ROUNDS, median, micros, per_second, report, start_to_ready};
+use crate::kafka::{Cluster, TopicSpec};
+use crate::node::{Node, STORE};
+
+const PROBES: u64 = 1_000;
+
+/// Watches that are open at the same time: so many as one address allows at the end.
+const WATCHES: [u64; 4] = [1, 16, 64, 256];
+
+/// Changes while they are open, and how many different keys: each prefix has 64 of them.
+const CHANGES: u64 = 32_768;
+const KEYS_OF_PREFIX: u64 = 64;
+
+/// Watches of one connection.
+const WATCHES_EACH: u64 = 64;
+
+/// Rows of the state.
+const ROWS: u64 = 1_000_000;
+
+pub(super) async fn run(cluster: &Cluster) -> Result<()> {
+    latency(cluster).await?;
+    fan_out(cluster).await?;
+    state(cluster).await
+}
+
+async fn latency(cluster: &Cluster) -> Result<()> {
+    let topic = cluster.topic("bench-watch", TopicSpec::store())?;
+    let raw_topic = cluster.topic("bench-watch-raw", TopicSpec::store())?;
+    let directory = TempDir::new()?;
+    let node = |name| Node::new(directory.path(), name, &cluster.bootstrap(), topic.name());
+    let (mut a, mut b) = (node("a")?, node("b")?);
+    start_to_ready(&mut a, 0).await?;
+    start_to_ready(&mut b, 0).await?;
+    let writer = a.store().await?;
+    let mut watch = b.store().await?.watch(Watch::all().from_now()).await?;
+    let mut etcd = EtcdWatch::start(directory.path()).await?;
+
+    let mut raw = RoundTrip::new(cluster, &raw_topic)?;
+    let (mut raws, mut from_put, mut from_answer) = (Vec::new(), Vec::new(), Vec::new());
+    let mut etcds = Vec::new();
+    for number in 0..PROBES {
+        let key = format!("{number:016x}");
+        raws.push(micros(tokio::task::block_in_place(|| raw.produce_to_consume(&key))?));
+
+        let began = Instant::now();
+        writer.put(&key, [b'v'; 100]).await?;
+        let acknowledged = Instant::now();
+        until_change(&mut watch, key.as_bytes()).await?;
+        from_put.push(micros(began.elapsed()));
+        from_answer.push(micros(acknowledged.elapsed()));
+        if let Some(etcd) = &mut etcd {
+            etcds.push(micros(etcd.put_to_event(number).await?));
+        }
+    }
+    let (raw, from_put, from_answer) = (median(raws), median(from_put), median(from_answer));
+    let against = "raw produce to consume";
+    report("Put on A to its event on B", from_put, against, raw, "us", from_put / raw);
+    report("its answer on A to the event on B", from_answer, against, raw, "us", from_answer / raw);
+    match etcds.is_empty() {
+        true => println!("etcd is not installed (Debian: etcd-server): nothing stands beside ours"),
+        false => {
+            let etcd = median(etcds);
+            report(
+                "Put on A to its event on B",
+                from_put,
+                "etcd, one node",
+                etcd,
+                "us",
+                from_put / etcd,
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn until_change(watch: &mut WatchStream, key: &[u8]) -> Result<()> {
+    loop {
+        match watch.next().await.context("a watch has no end")?? {
+            WatchEvent::Change(change) if change.key == key => return Ok(()),
+            WatchEvent::Point(_) => {}
+            other => bail!("{other:?} instead of the change of {}", key.escape_ascii()),
+        }
+    }
+}
+
+/// What is watched: a prefix of 64 keys each, or everything.
+#[derive(Clone, Copy)]
+enum Watched {
+    Prefix,
+    Everything,
+}
+
+async fn fan_out(cluster: &Cluster) -> Result<()> {
+    let topic = cluster.topic("bench-watch-many", TopicSpec::store())?;
+    let directory = TempDir::new()?;
+    let mut node = Node::new(directory.path(), "node", &cluster.bootstrap(), topic.name())?;
+    start_to_ready(&mut node, 0).await?;
+    println!(
+        "{CHANGES} changes by one Write stream, and whoever watches, until all have been told:"
+    );
+    for watched in [Watched::Prefix, Watched::Everything] {
+        for count in WATCHES {
+            many(&mut node, watched, count).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn many(node: &mut Node, watched: Watched, count: u64) -> Result<()> {
+    let (mut watching, mut store, mut events) = (JoinSet::new(), node.store().await?, 0);
+    for number in 0..count {
+        if number % WATCHES_EACH == 0 {
+            store = Client::connect(&node.url()).await?.store(STORE).with_level(Level::Local);
+        }
+        let (watch, expected) = match watched {
+            Watched::Prefix => (Watch::prefix(prefix(number)), CHANGES / count),
+            Watched::Everything => (Watch::all(), CHANGES),
+        };
+        events += expected;
+        let mut watch = store.watch(watch.from_now()).await?;
+        watching.spawn(async move { told(&mut watch, expected).await });
+    }
+    let (before, began) = (node.usage()?, Instant::now());
+    write(&node.store().await?, count).await?;
+    while let Some(told) = watching.join_next().await {
+        told??;
+    }
+    let (took, after) = (began.elapsed(), node.usage()?);
+    let name = match watched {
+        Watched::Prefix => "of 64 keys each",
+        Watched::Everything => "of everything",
+    };
+    println!(
+        "  {count:>3} {name:<16} {:>9.0} events/s, {:>6.2} s of the node's CPU, {:>4.0} MiB resident",
+        per_second(events, took),
+        (after.cpu - before.cpu).as_secs_f64(),
+        after.resident_mib
+    );
+    Ok(())
+}
+
+async fn told(watch: &mut WatchStream, expected: u64) -> Result<()> {
+    let mut changes = 0;
+    while changes < expected {
+        match watch.next().await.context("a watch has no end")?? {
+            WatchEvent::Change(_) => changes += 1,
+            WatchEvent::Point(_) => {}
+            other => bail!("{other:?} after {changes} of {expected} changes"),
+        }
+    }
+    Ok(())
+}
+
+fn prefix(number: u64) -> String {
+    format!("{number:04}/")
+}
+
+/// Writes all changes, each prefix's in turn.
+async fn write(store: &Store, prefixes: u64) -> Result<()> {
+    let writer = store.writer();
+    let mut answers = Vec::new();
+    for number in 0..CHANGES {
+        let (of, key) = (number % prefixes, number / prefixes % KEYS_OF_PREFIX);
+        answers.push(writer.put(format!("{}{key:02}", prefix(of)), [b'v'; 100]).await?);
+    }
+    for answer in answers {
+        answer.await?;
+    }
+    Ok(writer.finish().await?)
+}
+
+async fn state(cluster: &Cluster) -> Result<()> {
+    let topic = cluster.topic("bench-watch-state", TopicSpec::store())?;
+    Records::DISTINCT.fill(&cluster.bootstrap(), topic.name(), 0..ROWS)?;
+    let directory = TempDir::new()?;
+    let mut node = Node::new(directory.path(), "node", &cluster.bootstrap(), topic.name())?;
+    start_to_ready(&mut node, ROWS).await?;
+    let store = node.store().await?.with_level(Level::Local);
+    let (mut scans, mut states, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let scan = per_second(ROWS, scanned(&store).await?);
+        let state = per_second(ROWS, told_state(&store).await?);
+        ratios.push(state / scan);
+        scans.push(scan);
+        states.push(state);
+    }
+    let (state, scan, ratio) = (median(states), median(scans), median(ratios));
+    report(
+        "the state of 1 M rows, to a watch",
+        state,
+        "Scan of the same rows",
+        scan,
+        "rows/s",
+        ratio,
+    );
+    Ok(())
+}
+
+async fn scanned(store: &Store) -> Result<Duration> {
+    let began = Instant::now();
+    let (mut rows, mut count) = (store.scan(Scan::all()).await?, 0);
+    while let Some(row) = rows.next().await {
+        row?;
+        count += 1;
+    }
+    ensure!(count == ROWS, "{count} of {ROWS} rows");
+    Ok(began.elapsed())
+}
+
+async fn told_state(store: &Store) -> Result<Duration> {
+    let began = Instant::now();
+    let (mut watch, mut count) = (store.watch(Watch::all()).await?, 0);
+    loop {
+        match watch.next().await.context("a watch has no end")?? {
+            WatchEvent::Row(_) => count += 1,
+            WatchEvent::StateEnd(_) => break,
+            other => bail!("{other:?} after {count} rows"),
+        }
+    }
+    ensure!(count == ROWS, "{count} of {ROWS} rows");
+    Ok(began.elapsed())
+}
