@@ -3,7 +3,8 @@
 //! # Where to begin
 //!
 //! [`Client::connect`] makes a connection, [`Client::store`] a [`Store`]: a handle on one store, and a
-//! session. [`Store::scan`] reads a range of keys, [`Store::writer`] opens a stream of writes.
+//! session. [`Store::scan`] reads a range of keys, [`Store::writer`] opens a stream of writes,
+//! [`Store::watch`] tells what changes, and [`Store::cache`] keeps a typed map of it in memory.
 //! [`Error`] and [`ErrorKind`] say what a failure means.
 //!
 //! A node takes a bounded number of calls through one connection; where writers, scans and watches use it
@@ -29,6 +30,7 @@
 
 mod address;
 mod bearer;
+mod cache;
 mod client;
 mod connections;
 mod error;
@@ -44,6 +46,7 @@ mod trace;
 mod watch;
 mod writer;
 
+pub use cache::{Cache, CacheError, Snapshot, Undecodable};
 pub use client::{Client, Released};
 pub use error::{Error, ErrorKind};
 /// The protocol itself, generated code included. It is outside of what this crate promises.

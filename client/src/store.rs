@@ -11,6 +11,7 @@ use outrigger_proto::v1::{
 };
 use tonic::{Request, Response, Streaming};
 
+use crate::cache::{Cache, CacheError};
 use crate::client::{self, Client, with_deadline};
 use crate::error::{Effect, Error};
 use crate::read::{CopyState, Entry, Level, Read};
@@ -208,6 +209,27 @@ impl Store {
     /// begun goes on by itself ([`WatchEvent::Interrupted`](crate::WatchEvent::Interrupted)).
     pub async fn watch(&self, watch: Watch) -> Result<WatchStream, Error> {
         WatchStream::open(self.clone(), watch).await
+    }
+
+    /// The rows of some keys in memory, each with what `decode` makes of its key and value, kept up to date by a watch. Returns
+    /// when the state has come whole; see [`Cache`] for what it promises. The watch says which keys, and its points are in
+    /// this session. `decode` runs in a task of the runtime, a row at a time: it must not block.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::Watch`] as of [`Store::watch`], also where the watch is interrupted before the state is complete, and
+    /// with [`Invalid`](crate::ErrorKind::Invalid) for a watch that does not begin with the state.
+    /// [`CacheError::Undecodable`] for a value that `decode` does not take.
+    pub async fn cache<V, E>(
+        &self,
+        watch: Watch,
+        decode: impl FnMut(&[u8], &[u8]) -> Result<V, E> + Send + 'static,
+    ) -> Result<Cache<V>, CacheError>
+    where
+        V: Send + Sync + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        Cache::open(self, watch, self.read_deadline, decode).await
     }
 
     /// A stream of writes, for throughput. A connection that cannot be made fails the first writes, not this

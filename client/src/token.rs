@@ -64,6 +64,19 @@ impl Token {
         self.positions.get(&partition).map_or(0, |at| at.position)
     }
 
+    /// Whether this token is at least as far as the other in every partition.
+    ///
+    /// # Errors
+    ///
+    /// [`AnotherTopic`].
+    pub fn includes(&self, other: &Token) -> Result<bool, AnotherTopic> {
+        if other.topic_id != self.topic_id {
+            return Err(AnotherTopic);
+        }
+        let behind = |(&partition, at): (&u32, &Position)| self.position(partition) < at.position;
+        Ok(!other.positions.iter().any(behind))
+    }
+
     /// Encodes the token (as the protobuf message `outrigger.v1.Token`).
     pub fn to_bytes(&self) -> Bytes {
         v1::Token::from(self).encode_to_vec().into()
@@ -181,7 +194,9 @@ mod tests {
     fn tokens_of_different_topics_do_not_merge() {
         let mut mine = token(1, &[(0, 10, None)]);
         let before = mine.clone();
-        assert_eq!(mine.merge(token(2, &[(0, 99, None)])), Err(AnotherTopic));
+        let other = token(2, &[(0, 99, None)]);
+        assert_eq!(mine.includes(&other), Err(AnotherTopic));
+        assert_eq!(mine.merge(other), Err(AnotherTopic));
         assert_eq!(mine, before);
     }
 
@@ -224,6 +239,9 @@ mod tests {
             for partition in 0..5 {
                 prop_assert!(ab.position(partition) >= a.position(partition));
             }
+            prop_assert_eq!((ab.includes(&a), ab.includes(&b)), (Ok(true), Ok(true)));
+            let same = (0..5).all(|partition| a.position(partition) == ab.position(partition));
+            prop_assert_eq!(a.includes(&b), Ok(same));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use outrigger_proto::v1::key_selector::Keys;
 use outrigger_proto::v1::{
-    self, KeySelector, LargeRows, OnLost, ReadOptions, Revision, WatchRequest,
+    self, KeySelector, LargeRows, OnLost, ReadOptions, Reason, Revision, WatchRequest,
 };
 
 use crate::error::Error;
@@ -133,6 +133,17 @@ impl Watch {
     /// After how long without a change a point is told; 5 s unless this says something else, and 100 ms at least.
     pub fn progress(self, progress: Duration) -> Watch {
         Watch { progress, ..self }
+    }
+
+    /// The watch that keeps a cache: with the state, and a point in time for whoever waits for one.
+    pub(crate) fn of_cache(self, progress_max: Duration) -> Result<Watch, Error> {
+        match self.from {
+            From::State => Ok(Watch { progress: self.progress.min(progress_max), ..self }),
+            From::Now | From::Point(_) => {
+                let message = "a cache begins with the state: leave out where its watch begins";
+                Err(Error::invalid(Reason::InvalidRequest, message.to_owned()))
+            }
+        }
     }
 
     fn of(ranges: Vec<Selected>) -> Watch {

@@ -1,5 +1,7 @@
 //! Where a watch was.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use outrigger_proto::v1;
 use prost::Message;
@@ -31,6 +33,11 @@ impl WatchPoint {
     /// What was included. A session that [resumes](crate::Store::resume) it reads all that was told.
     pub fn token(&self) -> &Token {
         &self.token
+    }
+
+    /// When it was last known that nothing was missing, by the clock of a node.
+    pub fn confirmed_at(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.confirmed_at_ms)
     }
 
     /// Encodes the point (as the protobuf message `outrigger.v1.WatchPoint`).

@@ -23,6 +23,8 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::told::Told;
+
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[derive(Clone, Default)]
@@ -48,7 +50,9 @@ pub(crate) struct State {
     /// What the watches asked for, in order.
     pub(crate) watched: Vec<WatchRequest>,
     /// What each of the next watches is told. A watch without a script is told nothing.
-    pub(crate) watches: VecDeque<Vec<Result<WatchResponse, Status>>>,
+    pub(crate) watches: VecDeque<Vec<Told>>,
+    /// Where the watches after those hear what they are told, as the test goes on. It is closed when the caller has gone.
+    pub(crate) live: VecDeque<mpsc::Receiver<Told>>,
 }
 
 #[derive(Clone, Copy)]
@@ -230,9 +234,11 @@ impl Store for FakeNode {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let mut state = self.state();
         state.watched.push(request.into_inner());
-        let script = state.watches.pop_front();
-        Ok(Response::new(match script {
-            Some(told) => Box::pin(tokio_stream::iter(told)),
+        if let Some(told) = state.watches.pop_front() {
+            return Ok(Response::new(Box::pin(tokio_stream::iter(told))));
+        }
+        Ok(Response::new(match state.live.pop_front() {
+            Some(told) => Box::pin(ReceiverStream::new(told)),
             None => Box::pin(tokio_stream::pending()),
         }))
     }

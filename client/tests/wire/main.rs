@@ -1,6 +1,7 @@
 //! The client against a node that is made of a map and a script: what travels, and what each failure
 //! on the way is taken for.
 
+mod caches;
 mod documents;
 mod failures;
 mod fake;
@@ -8,5 +9,6 @@ mod pins;
 mod reads;
 mod sessions;
 mod statuses;
+mod told;
 mod watches;
 mod writers;

@@ -1,72 +1,9 @@
-use outrigger_client::proto::v1::change::What;
 use outrigger_client::proto::v1::watch_request::From;
-use outrigger_client::proto::v1::watch_response::Part;
-use outrigger_client::proto::v1::{
-    self, Changes, CopyState, ErrorDetail, OnLost, PartitionPosition, Reason, Revision, Row,
-    StateAgain, StateEnd, StateRows, Token, Tombstone, WatchProgress, WatchRequest, WatchResponse,
-    WatchStarted,
-};
+use outrigger_client::proto::v1::{ErrorDetail, OnLost, Reason, WatchRequest};
 use outrigger_client::{ErrorKind, Store, Watch, WatchEvent, WatchPoint, WatchStream};
-use tonic::Status;
 
 use crate::fake::FakeNode;
-
-type Told = Result<WatchResponse, Status>;
-
-fn part(part: Part) -> Told {
-    Ok(WatchResponse { part: Some(part) })
-}
-
-fn token(position: u64) -> Token {
-    let positions = vec![PartitionPosition { partition: 0, position, leader_epoch: None }];
-    Token { topic_id: vec![1; 16].into(), positions }
-}
-
-fn at(position: u64) -> Option<v1::WatchPoint> {
-    Some(v1::WatchPoint { token: Some(token(position)), confirmed_at_ms: 7 })
-}
-
-fn started(point: Option<v1::WatchPoint>) -> Told {
-    let copy = CopyState { token: Some(token(0)), ..CopyState::default() };
-    part(Part::Started(WatchStarted { copy: Some(copy), point }))
-}
-
-fn row(key: &'static str) -> Told {
-    let revision = Some(Revision { partition: 0, offset: 0 });
-    let rows = vec![Row { key: key.into(), revision, ..Row::default() }];
-    part(Part::Rows(StateRows { rows }))
-}
-
-fn state_end(position: u64) -> Told {
-    part(Part::StateEnd(StateEnd { point: at(position) }))
-}
-
-fn progress(position: u64) -> Told {
-    part(Part::Progress(WatchProgress { point: at(position) }))
-}
-
-fn again() -> Told {
-    let why = ErrorDetail::new(Reason::Compacted, "the point is too old");
-    part(Part::Again(StateAgain { why: Some(why) }))
-}
-
-fn changes(offsets: impl IntoIterator<Item = u64>, point: Option<v1::WatchPoint>) -> Told {
-    let change = |offset: u64| v1::Change {
-        key: format!("key {offset}").into(),
-        what: Some(match offset % 2 {
-            0 => What::Put("value".into()),
-            _ => What::Delete(Tombstone {}),
-        }),
-        revision: Some(Revision { partition: 0, offset }),
-        ..v1::Change::default()
-    };
-    let changes = offsets.into_iter().map(change).collect();
-    part(Part::Changes(Changes { changes, point }))
-}
-
-fn broken() -> Told {
-    Err(ErrorDetail::new(Reason::Draining, "the node stops").into())
-}
+use crate::told::{Told, again, at, broken, changes, progress, row, started, state_end};
 
 async fn watch_of(
     scripts: impl IntoIterator<Item = Vec<Told>>,

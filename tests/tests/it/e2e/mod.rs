@@ -3,6 +3,7 @@
 mod applied;
 mod bad_input;
 mod birth;
+mod cache;
 mod cli;
 mod cluster;
 mod compaction;
