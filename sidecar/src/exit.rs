@@ -20,9 +20,12 @@ pub enum Exit {
     Unknown,
     Forbidden,
     Config,
+    /// The code of the command that `watch --exec` ran.
+    Command(u8),
 }
 
 impl Exit {
+    /// Those that are Outrigger's own.
     pub const ALL: [Exit; 12] = [
         Exit::Success,
         Exit::Negative,
@@ -52,6 +55,7 @@ impl Exit {
             Exit::Unknown => 76,
             Exit::Forbidden => 77,
             Exit::Config => 78,
+            Exit::Command(code) => code,
         }
     }
 
@@ -73,6 +77,7 @@ impl Exit {
                 "Kafka, the operating system or the node's rules of access do not allow it"
             }
             Exit::Config => "wrong configuration: nothing was opened",
+            Exit::Command(_) => "what the command says that `watch --exec` runs",
         }
     }
 

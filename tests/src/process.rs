@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::node::binary;
 use crate::usage::Usage;
@@ -84,6 +84,15 @@ impl Process {
                 return Ok(line);
             }
         }
+    }
+
+    /// Sends SIGTERM, and does not wait for anything.
+    pub fn terminate(&self) -> Result<()> {
+        let id = i32::try_from(self.child.id())?;
+        // SAFETY: kill takes two integers; the process is a child that was not waited for yet.
+        let result = unsafe { libc::kill(id, libc::SIGTERM) };
+        ensure!(result == 0, "kill: {}", std::io::Error::last_os_error());
+        Ok(())
     }
 
     /// Kills the process (SIGKILL).

@@ -3,12 +3,14 @@
 use std::error::Error as _;
 use std::fmt::{self, Write as _};
 use std::io;
+use std::process::ExitStatus;
 
 use outrigger_client::{Error as CallError, ErrorKind, Reason};
 use outrigger_core::store::StoreError;
 
 use super::verify::VerifyError;
 use super::wait::WaitError;
+use super::watch::exec;
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::dev::DevError;
@@ -70,6 +72,8 @@ pub enum Failure {
     NotYet(String),
     #[error("cannot start: {0}")]
     Start(io::Error),
+    #[error("the command of --exec has ended: {0}")]
+    Command(ExitStatus),
 }
 
 /// Of many writes, those that were not acknowledged.
@@ -105,6 +109,7 @@ impl Failure {
             Failure::Verify(error) => error.exit(),
             Failure::Wait(error) => error.exit(),
             Failure::NotYet(_) | Failure::Start(_) => Exit::TryAgain,
+            Failure::Command(status) => exec::exit_of(*status),
         }
     }
 

@@ -1,12 +1,16 @@
 //! `watch`: what changes, one event a line.
 
+pub(super) mod exec;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use outrigger_client::{Change, InvalidPoint, Revision, Row, Watch, WatchEvent, WatchPoint};
+use outrigger_client::{
+    Change, InvalidPoint, Revision, Row, Watch, WatchEvent, WatchPoint, WatchStream,
+};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -39,6 +43,9 @@ pub(super) struct WatchArgs {
     /// An object a line, {"event":…,"key":…,"value":…}; what is not UTF-8 is key_base64 or value_base64. It has the points
     #[arg(long)]
     json: bool,
+    /// Runs `sh -c CMD` and gives it the lines of --json on its standard input; ends with the command, and with its exit code
+    #[arg(long, value_name = "CMD")]
+    exec: Option<OsString>,
     #[command(flatten)]
     target: Target,
 }
@@ -71,10 +78,19 @@ impl FromStr for Beginning {
     }
 }
 
-pub(super) async fn run(args: WatchArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(mut args: WatchArgs) -> Result<Exit, Failure> {
     let store = args.target.store().await?;
-    let lines = Lines { json: args.json, keys_only: args.keys_only, points: args.points };
-    let mut events = store.watch(args.into_watch()).await.map_err(Failure::Read)?;
+    let command = args.exec.take();
+    let json = args.json || command.is_some();
+    let lines = Lines { json, keys_only: args.keys_only, points: args.points };
+    let events = store.watch(args.into_watch()).await.map_err(Failure::Read)?;
+    match command {
+        Some(command) => exec::run(&command, events, lines).await,
+        None => print(events, lines).await,
+    }
+}
+
+async fn print(mut events: WatchStream, lines: Lines) -> Result<Exit, Failure> {
     let mut out = Output::open();
     loop {
         // What is there is printed before anything is waited for.
@@ -87,10 +103,7 @@ pub(super) async fn run(args: WatchArgs) -> Result<Exit, Failure> {
         };
         match event {
             Some(Ok(event)) => {
-                if let WatchEvent::Interrupted(why) = &event {
-                    eprintln!("outrigger: {why}; trying again");
-                }
-                if let Some(line) = lines.of(event) {
+                if let Some(line) = lines.told(event) {
                     out.line(&line).map_err(Failure::Output)?;
                 }
             }
@@ -152,6 +165,14 @@ struct JsonEvent {
 }
 
 impl Lines {
+    /// The line of an event, which may have to be told on standard error as well.
+    fn told(self, event: WatchEvent) -> Option<String> {
+        if let WatchEvent::Interrupted(why) = &event {
+            eprintln!("outrigger: {why}; trying again");
+        }
+        self.of(event)
+    }
+
     /// None: it is not to be printed.
     fn of(self, event: WatchEvent) -> Option<String> {
         let said = Said::of(event)?;

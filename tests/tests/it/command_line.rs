@@ -77,6 +77,17 @@ fn another_servers_port_is_called_so() -> Result<()> {
     Ok(())
 }
 
+/// A command that would apply what a watch tells is not started for nothing.
+#[test]
+fn a_watch_that_cannot_begin_starts_no_command() -> Result<()> {
+    let dir = TempDir::new()?;
+    let (url, file) = (format!("http://127.0.0.1:{}", free_port()?), dir.path().join("started"));
+    let command = format!("touch '{}'", file.display());
+    let output = outrigger(&["watch", "--server", &url, "--exec", &command])?;
+    ensure!(output.status.code() == Some(69) && !file.exists(), "{output:?}");
+    Ok(())
+}
+
 #[test]
 fn what_works_on_a_disk_says_that_there_is_nothing_instead_of_nothing() -> Result<()> {
     let dir = TempDir::new()?;

@@ -7,6 +7,7 @@ mod cache;
 mod cli;
 mod cluster;
 mod compaction;
+mod exec;
 pub(crate) mod interop;
 mod leaderless;
 mod losses;
