@@ -29,9 +29,6 @@ use super::room::{Held, Share};
 use crate::access::Caller;
 use crate::telemetry::{metrics, trace};
 
-/// Bytes of an answer that count as a part of its call: most answers, and all that tell what came of a single write.
-const SMALL_ANSWER_BYTES: usize = 4 * 1024;
-
 /// The calls of one connection.
 pub(super) struct Calls {
     routes: Routes,
@@ -254,7 +251,7 @@ impl Answer {
 
     /// Returns the bytes once they have room. None: they have to wait for it.
     fn admit(&mut self, bytes: Bytes) -> Option<Frame<Bytes>> {
-        if bytes.len() <= SMALL_ANSWER_BYTES || self.method == Method::Writes {
+        if bytes.len() <= self.method.answer_bytes_free() {
             return Some(self.data(bytes, None));
         }
         let held = self.share.try_hold(bytes.len());
@@ -268,6 +265,7 @@ impl Answer {
                 Method::Write
                 | Method::Writes
                 | Method::Stream
+                | Method::Watch
                 | Method::Verify
                 | Method::Operate
                 | Method::Probe

@@ -161,7 +161,7 @@ pub(super) fn late(method: Method) -> ErrorDetail {
             let detail = advised(Reason::DeadlineExceeded, message, what_to_do);
             ErrorDetail { may_have_happened: true, ..detail }
         }
-        Method::Stream | Method::Verify => advised(
+        Method::Stream | Method::Watch | Method::Verify => advised(
             Reason::DeadlineExceeded,
             "the call's deadline came before its end",
             "allow more time; a scan can go on after the last key that came",

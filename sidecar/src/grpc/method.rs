@@ -17,6 +17,12 @@ const CALL_BYTES: usize = 8 * 1024;
 /// held by the writes that it answers.
 const WRITES_BYTES: usize = 256 * 1024;
 
+/// Bytes of an answer that count as a part of its call: most answers, and all that tell what came of a single write.
+const SMALL_ANSWER_BYTES: usize = 4 * 1024;
+
+/// Bytes of any message of a watch, but for rows that are larger than a node writes them.
+const WATCHED_BYTES: usize = 1024 * 1024;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     /// Get, also one that another node has forwarded.
@@ -25,8 +31,10 @@ pub(super) enum Method {
     Write,
     /// A stream of writes.
     Writes,
-    /// Scan, also a forwarded one, Watch and WatchStatus: they answer until there is no more to tell.
+    /// Scan, also a forwarded one, and WatchStatus: they answer until there is no more to tell.
     Stream,
+    /// Watch: it answers for ever, and its caller may take its time.
+    Watch,
     /// A stream of questions and answers.
     Verify,
     /// Throttle, cancel, continue and release, which are about the node and seldom called.
@@ -52,7 +60,8 @@ impl Method {
             Rpc::Get | Rpc::ForwardGet => Method::Read,
             Rpc::Put | Rpc::Delete => Method::Write,
             Rpc::Write => Method::Writes,
-            Rpc::Scan | Rpc::Watch | Rpc::WatchStatus | Rpc::ForwardScan => Method::Stream,
+            Rpc::Scan | Rpc::WatchStatus | Rpc::ForwardScan => Method::Stream,
+            Rpc::Watch => Method::Watch,
             Rpc::Verify => Method::Verify,
             Rpc::Throttle | Rpc::Cancel | Rpc::Continue | Rpc::Release => Method::Operate,
             Rpc::Status | Rpc::Checkpoint | Rpc::PeerStatus | Rpc::PeerDigest => Method::Other,
@@ -66,6 +75,7 @@ impl Method {
             Method::Read
             | Method::Write
             | Method::Stream
+            | Method::Watch
             | Method::Verify
             | Method::Operate
             | Method::Probe
@@ -73,10 +83,27 @@ impl Method {
         }
     }
 
+    /// Returns the bytes of a message of its answer that need no room: they count as a part of the call, or of what is bounded
+    /// by the number of such calls.
+    pub(super) fn answer_bytes_free(self) -> usize {
+        match self {
+            Method::Writes => usize::MAX,
+            // Whoever takes nothing of a watch must not keep the room from others. There is one message, and few watches.
+            Method::Watch => WATCHED_BYTES,
+            Method::Read
+            | Method::Write
+            | Method::Stream
+            | Method::Verify
+            | Method::Operate
+            | Method::Probe
+            | Method::Other => SMALL_ANSWER_BYTES,
+        }
+    }
+
     /// Whether its answer may have more than one message.
     pub(super) fn streams(self) -> bool {
         match self {
-            Method::Writes | Method::Stream | Method::Verify => true,
+            Method::Writes | Method::Stream | Method::Watch | Method::Verify => true,
             Method::Read | Method::Write | Method::Operate | Method::Probe | Method::Other => false,
         }
     }
@@ -88,6 +115,7 @@ impl Method {
             Method::Read
             | Method::Write
             | Method::Stream
+            | Method::Watch
             | Method::Operate
             | Method::Probe
             | Method::Other => false,
@@ -102,6 +130,7 @@ impl Method {
             Method::Write | Method::Writes => Some(bytes),
             Method::Read
             | Method::Stream
+            | Method::Watch
             | Method::Verify
             | Method::Operate
             | Method::Probe

@@ -102,6 +102,7 @@ impl<B> Request<B> {
                 Method::Read
                 | Method::Write
                 | Method::Stream
+                | Method::Watch
                 | Method::Verify
                 | Method::Operate
                 | Method::Probe

@@ -40,6 +40,7 @@ pub(in crate::grpc) fn token_revoked(method: Method) -> ErrorDetail {
         Method::Writes | Method::Write => true,
         Method::Read
         | Method::Stream
+        | Method::Watch
         | Method::Verify
         | Method::Operate
         | Method::Probe

@@ -9,6 +9,7 @@ mod little_memory;
 mod logging;
 mod memory;
 mod scans;
+mod watches;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
