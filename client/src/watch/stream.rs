@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outrigger_proto::v1::change::What;
 use outrigger_proto::v1::watch_response::Part;
-use outrigger_proto::v1::{self, Changes, Revision, Tombstone, WatchResponse};
+use outrigger_proto::v1::{self, Changes, Reason, Revision, Tombstone, WatchResponse};
 use tokio::time::{Instant, sleep_until};
 use tonic::Streaming;
 
@@ -77,7 +77,8 @@ impl WatchStream {
     /// # Errors
     ///
     /// What trying again does not mend: [`Compacted`](ErrorKind::Compacted) where the watch
-    /// [asked for it](Watch::fail_when_lost), [`Refused`](ErrorKind::Refused), and
+    /// [asked for it](Watch::fail_when_lost), [`Refused`](ErrorKind::Refused) where this caller may not watch (a store that
+    /// refuses may be mended by its operator meanwhile), and
     /// [`Invalid`](ErrorKind::Invalid) with [`Reason::RowTooLarge`](crate::Reason::RowTooLarge) at a row above
     /// 127.75 MiB. Everything else is an [`Interrupted`](WatchEvent::Interrupted).
     pub async fn next(&mut self) -> Option<Result<WatchEvent, Error>> {
@@ -223,11 +224,20 @@ fn mends_itself(error: &Error) -> bool {
         | ErrorKind::Overloaded
         | ErrorKind::Deadline
         | ErrorKind::Broken => true,
+        // It is the store that refuses, and its operator may help.
+        ErrorKind::Refused => matches!(
+            error.reason(),
+            Some(
+                Reason::RefusedIdentity
+                    | Reason::RefusedTopicPolicy
+                    | Reason::RefusedLogIncomplete
+                    | Reason::RefusedCancelled
+            )
+        ),
         ErrorKind::Address
         | ErrorKind::Invalid
         | ErrorKind::SessionLost
         | ErrorKind::Compacted
-        | ErrorKind::Refused
         | ErrorKind::NotWritten
         | ErrorKind::Unknown => false,
     }

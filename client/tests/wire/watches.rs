@@ -133,6 +133,15 @@ async fn what_trying_again_does_not_mend_ends_the_watch() {
     assert_eq!(node.state().watched[0].on_lost(), OnLost::Fail);
 }
 
+#[tokio::test]
+async fn a_store_that_refuses_until_its_operator_helps_interrupts_the_watch() {
+    let refused = ErrorDetail::new(Reason::RefusedCancelled, "the restore was cancelled");
+    let scripts =
+        [vec![started(at(5)), Err(refused.into())], vec![started(at(5)), changes(5..6, at(6))]];
+    let (_node, _store, mut stream) = watch_of(scripts, Watch::all().from_now()).await;
+    assert_eq!(told(&mut stream, 4).await, ["point 5", "interrupted", "delete 5", "point 6"]);
+}
+
 #[test]
 fn a_point_travels_as_bytes() {
     let point = WatchPoint::try_from(at(5).expect("made above")).expect("a point");

@@ -12,10 +12,10 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS point (one INTEGER PRIMARY KEY CHECK (one = 1), point BLOB NOT NULL);
 ";
 
-pub struct Table(Connection);
+pub(crate) struct Table(Connection);
 
 impl Table {
-    pub fn open(path: &Path) -> Result<Table> {
+    pub(crate) fn open(path: &Path) -> Result<Table> {
         let database = Connection::open(path)
             .with_context(|| format!("{} cannot be opened", path.display()))?;
         database.execute_batch(TABLES)?;
@@ -23,34 +23,34 @@ impl Table {
     }
 
     /// The point that the rows are of; none: there are no rows yet.
-    pub fn point(&self) -> Result<Option<WatchPoint>> {
+    pub(crate) fn point(&self) -> Result<Option<WatchPoint>> {
         let mut read = self.0.prepare_cached("SELECT point FROM point")?;
         let bytes: Option<Vec<u8>> = read.query_row([], |row| row.get(0)).optional()?;
         let point = bytes.map(|bytes| WatchPoint::from_bytes(&bytes)).transpose();
         point.context("the table `point` has something else")
     }
 
-    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.begin()?;
         let mut put = self.0.prepare_cached("INSERT OR REPLACE INTO rows VALUES (?, ?)")?;
         put.execute(params![key, value])?;
         Ok(())
     }
 
-    pub fn delete(&mut self, key: &[u8]) -> Result<()> {
+    pub(crate) fn delete(&mut self, key: &[u8]) -> Result<()> {
         self.begin()?;
         self.0.prepare_cached("DELETE FROM rows WHERE key = ?")?.execute([key])?;
         Ok(())
     }
 
     /// Readers see the rows that there were until the new ones are whole.
-    pub fn clear(&mut self) -> Result<()> {
+    pub(crate) fn clear(&mut self) -> Result<()> {
         self.begin()?;
         self.0.execute_batch("DELETE FROM rows; DELETE FROM point;")?;
         Ok(())
     }
 
-    pub fn commit(&mut self, point: &WatchPoint) -> Result<()> {
+    pub(crate) fn commit(&mut self, point: &WatchPoint) -> Result<()> {
         self.begin()?;
         let mut keep = self.0.prepare_cached("INSERT OR REPLACE INTO point VALUES (1, ?)")?;
         keep.execute([point.to_bytes().as_ref()])?;

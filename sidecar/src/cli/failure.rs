@@ -145,6 +145,7 @@ pub(super) fn exit_of_call(error: &CallError) -> Exit {
             Exit::Forbidden
         }
         (Some(Reason::StoreFailed), _) => Exit::InputOutput,
+        (_, ErrorKind::Compacted) => Exit::Negative,
         (_, ErrorKind::Address) => Exit::Usage,
         (_, ErrorKind::Unreachable | ErrorKind::Broken) => Exit::Unavailable,
         (_, ErrorKind::Invalid | ErrorKind::SessionLost | ErrorKind::Refused) => Exit::Refused,

@@ -35,6 +35,7 @@ pub(super) fn text(data: &Path, cluster: &Cluster) -> String {
         "outrigger fill 200000 --overwrites 100000 --deletes 20000".to_owned(),
         "outrigger scan --limit 5".to_owned(),
         "outrigger delete greeting".to_owned(),
+        "outrigger watch --from now".to_owned(),
         format!("outrigger status --follow --server {last}"),
     ];
     for command in commands {

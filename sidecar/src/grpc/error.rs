@@ -20,6 +20,7 @@ use tonic::{Code, Status};
 
 use super::cursor::LargeRow;
 use super::method::Method;
+use super::room::WATCHES_MAX;
 use crate::escape::escape;
 use crate::runtime::{Circumstances, Told};
 use crate::telemetry::metrics;
@@ -129,6 +130,14 @@ pub(super) fn draining() -> ErrorDetail {
 
 pub(super) fn overloaded(what: &str) -> ErrorDetail {
     advised(Reason::Overloaded, format!("too many {what} are open"), "try again after a moment")
+}
+
+pub(super) fn too_many_watches() -> ErrorDetail {
+    advised(
+        Reason::Overloaded,
+        format!("{WATCHES_MAX} watches are open at this address"),
+        "end some of them, or watch several ranges of keys with one",
+    )
 }
 
 /// The length of a request, which comes first, is too large: nothing of it was read.

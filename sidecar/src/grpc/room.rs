@@ -22,7 +22,7 @@ const SCANS_MAX: usize = 64;
 
 /// Watches of one address that are open at the same time. One that nobody reads keeps a batch of changes in memory, which may
 /// have left the ring, and messages of it.
-const WATCHES_MAX: usize = 256;
+pub(super) const WATCHES_MAX: usize = 256;
 
 /// Calls of one connection that ask how this node is, and are answered when there is no room for calls.
 const PROBES_MAX: usize = 4;

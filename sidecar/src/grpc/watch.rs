@@ -55,7 +55,7 @@ pub(super) async fn watch(
     let asked = Asked::of(&request, deadline)?;
     asked.is_allowed(asker, store.name())?;
     let Some(place) = share.try_watch() else {
-        return Err(error::overloaded("watches"));
+        return Err(error::too_many_watches());
     };
     // A copy that cannot be read is told now and by name; nothing is read of the snapshot.
     let copy = read::open(store, request.read.as_ref(), None, deadline).await;

@@ -2,7 +2,6 @@
 
 mod etcd;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};

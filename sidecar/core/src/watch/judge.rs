@@ -8,6 +8,7 @@
 //! | has the copy come so far? | wait, as a read with a token does |
 //! | is what comes behind it in the ring? A reader of the log for what is older has its place here | `Lost::Ring` |
 //! | is what lies right below it the same record? | `Lost::History` |
+//! | was all delivered that is the state there? The records that a hole was made for may have been lost before they came | `Lost::History` |
 
 use super::place::Place;
 use super::point::Lost;
@@ -48,7 +49,9 @@ pub(super) fn judge(topic: TopicId, places: &[Place], sight: &Sight<'_>) -> Judg
     if any(|place, lane| place.at < lane.from()) {
         return Judgement::Lost(Lost::Ring);
     }
-    if any(|place, lane| lane.epoch_below(place.at) != place.epoch) {
+    if any(|place, lane| lane.epoch_below(place.at) != place.epoch)
+        || places.iter().any(|place| place.at < place.exact_from)
+    {
         return Judgement::Lost(Lost::History);
     }
     Judgement::Resume

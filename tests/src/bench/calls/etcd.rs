@@ -16,7 +16,7 @@ const STARTED_MAX: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
 /// The call that writes. etcd syncs its log before it answers; Kafka does not.
-pub(super) const PUT: Call = Call::new("/etcdserverpb.KV/Put", |number| {
+pub(in crate::bench) const PUT: Call = Call::new("/etcdserverpb.KV/Put", |number| {
     encoded(&PutRequest { key: key(number), value: value() })
 });
 /// A read of the node's own state, like our LOCAL.
@@ -46,14 +46,14 @@ struct PutRequest {
 }
 
 /// etcd's process, which is killed when this is dropped.
-pub(super) struct Etcd {
-    pub(super) channel: Channel,
+pub(in crate::bench) struct Etcd {
+    pub(in crate::bench) channel: Channel,
     pub(super) process: Process,
 }
 
 impl Etcd {
     /// Starts it. None where it is not installed.
-    pub(super) async fn start(directory: &Path) -> Result<Option<Etcd>> {
+    pub(in crate::bench) async fn start(directory: &Path) -> Result<Option<Etcd>> {
         if Command::new("etcd").arg("--version").output().is_err() {
             return Ok(None);
         }

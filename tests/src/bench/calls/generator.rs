@@ -30,7 +30,7 @@ impl Call {
     }
 
     /// Makes the call of this number. Returns how long it took.
-    pub(super) async fn once(&self, channel: &Channel, number: u64) -> Result<Duration> {
+    pub(in crate::bench) async fn once(&self, channel: &Channel, number: u64) -> Result<Duration> {
         let began = Instant::now();
         let mut client = Grpc::new(channel.clone());
         client.ready().await.context("connecting")?;

@@ -48,6 +48,27 @@ fn one_of_another_topic_or_of_other_partitions_is_lost() {
     assert_eq!(judged(&point(&[(4, Some(3)), (0, None)])), Judgement::Lost(Lost::Topic));
 }
 
+/// What was delivered has a hole, for the sake of a record that the log lost before it came. What the hole hid is in the log
+/// again, and below the place.
+#[test]
+fn a_place_that_is_not_exact_is_not_gone_on_from_when_the_log_is_read_anew() {
+    let mut copy = Copy::empty();
+    copy.write(&[(0, 5, b"a", A)]);
+    let holed = batch(Partition(0), Offset(1), &[(5, 5, b"k", A)]).finish(Offset(10));
+    copy.apply(holed);
+    let mut place = Place::behind(&copy.ring.lanes()[0], CONFIRMED_MS, copy.now);
+    assert_eq!((place.at, place.exact_from), (Offset(6), Offset(10)));
+    copy.reopen(vec![Lineage::empty(CONFIRMED_MS, DAY_MS)]);
+    copy.write(&[(0, 5, b"a", A), (3, 5, b"hidden", A), (5, 5, b"k", A)]);
+    copy.write(&[(6, 6, b"k", A), (11, 6, b"k", A)]);
+    let judged = |copy: &Copy, place: &Place| {
+        judge(TOPIC, std::slice::from_ref(place), &copy.sight(&Limits::PRODUCTION))
+    };
+    assert_eq!(judged(&copy, &place), Judgement::Lost(Lost::History));
+    place.exact_from = place.at;
+    assert_eq!(judged(&copy, &place), Judgement::Resume, "nothing is hidden from it");
+}
+
 /// Without the last two, a log that lost what the point saw would be gone on with.
 #[test]
 fn one_of_another_history_is_lost() {
