@@ -49,9 +49,10 @@ pub(super) fn judge(topic: TopicId, places: &[Place], sight: &Sight<'_>) -> Judg
     if any(|place, lane| place.at < lane.from()) {
         return Judgement::Lost(Lost::Ring);
     }
-    if any(|place, lane| lane.epoch_below(place.at) != place.epoch)
-        || places.iter().any(|place| place.at < place.exact_from)
-    {
+    if any(|place, lane| lane.epoch_below(place.at) != place.epoch) {
+        return Judgement::Lost(Lost::History);
+    }
+    if any(|place, _| place.at < place.exact_from) {
         return Judgement::Lost(Lost::History);
     }
     Judgement::Resume
