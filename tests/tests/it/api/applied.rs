@@ -19,6 +19,9 @@ use super::{Node, One, at, get, in_time, policy, put, reason, topic};
 
 const ROUNDS: u64 = 300;
 
+/// The log has answered by then, also on a busy machine.
+const LOG_MS_MAX: u64 = 5_000;
+
 type Events = Vec<(StoreIndex, LogEvent)>;
 
 /// What the log gives to read, kept back from the node while somebody wants that.
@@ -94,12 +97,13 @@ async fn a_write_that_the_copy_does_not_get_in_time_is_a_success_that_says_so() 
     node.ready().await;
     site.kept.keep();
     let mut rows = node.rows().await;
-    let waits = PutRequest { wait_ms_max: Some(500), ..applied("k", "v") };
+    let waits = PutRequest { wait_ms_max: Some(LOG_MS_MAX), ..applied("k", "v") };
     let written = in_time(rows.put(waits)).await.expect("the log has it").into_inner();
     assert!(!written.applied && written.revision.is_some());
     let mut stream = Stream::open(node.rows().await).await;
     let (items, ack) = (vec![item("a", "v")], Ack::Applied.into());
-    let request = WriteRequest { items, ack, wait_ms_max: Some(500), ..WriteRequest::default() };
+    let request =
+        WriteRequest { items, ack, wait_ms_max: Some(LOG_MS_MAX), ..WriteRequest::default() };
     stream.send_request(request).await;
     let answer = stream.answer().await;
     assert!(!answer.applied && answer.token.is_some());
