@@ -10,6 +10,7 @@ mod growth;
 mod idle;
 mod ingest;
 mod peer;
+mod probes;
 mod propagation;
 mod raw;
 mod records;

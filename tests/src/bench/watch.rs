@@ -10,13 +10,11 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use self::etcd::EtcdWatch;
+use super::probes::{PROBES, Pair, Times};
 use super::records::Records;
-use super::round_trip::RoundTrip;
 use super::{ROUNDS, median, micros, per_second, report, start_to_ready};
 use crate::kafka::{Cluster, TopicSpec};
 use crate::node::{Node, STORE};
-
-const PROBES: u64 = 1_000;
 
 /// Watches that are open at the same time: so many as one address allows at the end.
 const WATCHES: [u64; 4] = [1, 16, 64, 256];
@@ -38,51 +36,23 @@ pub(super) async fn run(cluster: &Cluster) -> Result<()> {
 }
 
 async fn latency(cluster: &Cluster) -> Result<()> {
-    let topic = cluster.topic("bench-watch", TopicSpec::store())?;
-    let raw_topic = cluster.topic("bench-watch-raw", TopicSpec::store())?;
-    let directory = TempDir::new()?;
-    let node = |name| Node::new(directory.path(), name, &cluster.bootstrap(), topic.name());
-    let (mut a, mut b) = (node("a")?, node("b")?);
-    start_to_ready(&mut a, 0).await?;
-    start_to_ready(&mut b, 0).await?;
-    let writer = a.store().await?;
-    let mut watch = b.store().await?.watch(Watch::all().from_now()).await?;
-    let mut etcd = EtcdWatch::start(directory.path()).await?;
-
-    let mut raw = RoundTrip::new(cluster, &raw_topic)?;
-    let (mut raws, mut from_put, mut from_answer) = (Vec::new(), Vec::new(), Vec::new());
-    let mut etcds = Vec::new();
+    let mut pair = Pair::start(cluster, "bench-watch").await?;
+    let writer = pair.a.store().await?;
+    let mut watch = pair.b.store().await?.watch(Watch::all().from_now()).await?;
+    let mut etcd = EtcdWatch::start(pair.directory.path()).await?;
+    let (mut times, mut etcds) = (Times::default(), Vec::new());
     for number in 0..PROBES {
-        let key = format!("{number:016x}");
-        raws.push(micros(tokio::task::block_in_place(|| raw.produce_to_consume(&key))?));
-
-        let began = Instant::now();
-        writer.put(&key, [b'v'; 100]).await?;
-        let acknowledged = Instant::now();
-        until_change(&mut watch, key.as_bytes()).await?;
-        from_put.push(micros(began.elapsed()));
-        from_answer.push(micros(acknowledged.elapsed()));
+        let seen = async |key: &str| until_change(&mut watch, key.as_bytes()).await;
+        pair.probe(number, &writer, &mut times, seen).await?;
         if let Some(etcd) = &mut etcd {
             etcds.push(micros(etcd.put_to_event(number).await?));
         }
     }
-    let (raw, from_put, from_answer) = (median(raws), median(from_put), median(from_answer));
-    let against = "raw produce to consume";
-    report("Put on A to its event on B", from_put, against, raw, "us", from_put / raw);
-    report("its answer on A to the event on B", from_answer, against, raw, "us", from_answer / raw);
-    match etcds.is_empty() {
-        true => println!("etcd is not installed (Debian: etcd-server): nothing stands beside ours"),
-        false => {
-            let etcd = median(etcds);
-            report(
-                "Put on A to its event on B",
-                from_put,
-                "etcd, one node",
-                etcd,
-                "us",
-                from_put / etcd,
-            );
-        }
+    let name = "Put on A to its event on B";
+    let put = times.report(name, "its answer on A to the event on B");
+    if etcd.is_some() {
+        let etcd = median(etcds);
+        report(name, put, "etcd, one node", etcd, "us", put / etcd);
     }
     Ok(())
 }

@@ -52,9 +52,10 @@ pub(in crate::bench) struct Etcd {
 }
 
 impl Etcd {
-    /// Starts it. None where it is not installed.
+    /// Starts it. None where it is not installed, which is said.
     pub(in crate::bench) async fn start(directory: &Path) -> Result<Option<Etcd>> {
         if Command::new("etcd").arg("--version").output().is_err() {
+            println!("etcd is not installed (Debian: etcd-server): nothing stands beside ours");
             return Ok(None);
         }
         let (client, peer) = (free_port()?, free_port()?);
