@@ -116,7 +116,9 @@ impl Error {
         } else {
             kind_of_code(status.code())
         };
-        Error::in_doubt(kind, effect, with_causes(status.message(), &status)).because(status)
+        let broke = kind == ErrorKind::Broken && caused_by::<hyper::Error>(&status);
+        let message = if broke { "the connection broke" } else { status.message() };
+        Error::in_doubt(kind, effect, with_causes(message, &status)).because(status)
     }
 
     /// A failed item of a Write stream.

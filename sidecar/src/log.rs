@@ -31,6 +31,11 @@ pub trait Log: Send {
     /// Hands on what waited for others. Never blocks.
     fn send_due(&self) {}
 
+    /// Returns how a log of one store's topic is opened beside this one; none where the engine has no more clients.
+    fn beside(&self) -> Option<OpenBeside> {
+        None
+    }
+
     /// Returns what must go on for calls to be answered, as far as this engine can tell.
     fn watched(&self) -> Vec<Watched> {
         Vec::new()
@@ -40,6 +45,10 @@ pub trait Log: Send {
 /// Where a log's events go, from any of its threads and from the caller's own. Never blocks; events after the end are
 /// dropped.
 pub type LogSink = Arc<dyn Fn(StoreIndex, LogEvent) + Send + Sync>;
+
+/// Opens a log of this store's topic for reading, with clients of its own. It has that store alone, as `StoreIndex(0)`. Opening
+/// and dropping it may block. None: it cannot be opened, which was logged.
+pub type OpenBeside = Arc<dyn Fn(StoreIndex, LogSink) -> Option<Box<dyn Log>> + Send + Sync>;
 
 /// Asks whoever drives the log for a turn.
 pub type Wake = Box<dyn Fn() + Send + Sync>;

@@ -56,7 +56,7 @@ pub struct Limits {
     /// How long a pin is kept at most: long enough to read a large copy, for a caller that is there and asks nothing.
     pub pin_lease: Duration,
     /// Bytes of the batches of one store that are kept for whoever watches it, with what each costs beside them. Who falls
-    /// behind them is sent the state again.
+    /// behind them is read for from the log.
     pub ring_bytes_max: usize,
     /// How long a drain waits for acknowledgements and the last flush.
     pub drain_max: Duration,

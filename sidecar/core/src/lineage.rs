@@ -118,12 +118,6 @@ impl EpochChain {
         self.starts.last().map(|(epoch, _)| *epoch)
     }
 
-    /// The epoch of the newest record below `position`.
-    pub(crate) fn below(&self, position: Offset) -> Option<Epoch> {
-        let below = self.starts.iter().rev().find(|(_, start)| *start < position);
-        below.map(|(epoch, _)| *epoch)
-    }
-
     pub fn observe(&mut self, epoch: Epoch, offset: Offset) {
         if self.latest().is_some_and(|latest| latest >= epoch) {
             return;

@@ -15,6 +15,11 @@ impl Offset {
         Offset(self.0.checked_add(1).expect("Kafka's offsets are below 2^63"))
     }
 
+    /// The offset right below; none at the very beginning.
+    pub fn before(self) -> Option<Offset> {
+        self.0.checked_sub(1).map(Offset)
+    }
+
     /// How many offsets are in `earlier..self`; 0 when `earlier` is not below.
     pub fn since(self, earlier: Offset) -> u64 {
         self.0.saturating_sub(earlier.0)

@@ -11,6 +11,7 @@ mod journal;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -23,12 +24,12 @@ use outrigger_model::log::{BrokerConfig, CleanerPace, LogConfig, SegmentLimits};
 use self::engine::{Engine, Input};
 use self::journal::{Journal, OpenJournalError};
 use crate::index::StoreIndex;
-use crate::log::{Log, LogSink};
+use crate::log::{Log, LogSink, OpenBeside};
 
 /// A log of one topic. Dropping it ends its thread; calls of clients that are left are not answered any more.
 pub struct EmbeddedLog {
     inbox: Sender<Input>,
-    clients: AtomicU32,
+    clients: Arc<AtomicU32>,
     topic: TopicId,
     thread: Option<JoinHandle<()>>,
     /// It is held as long as the thread may write.
@@ -40,6 +41,7 @@ pub struct EmbeddedClient {
     number: u32,
     store: StoreIndex,
     inbox: Sender<Input>,
+    clients: Arc<AtomicU32>,
 }
 
 /// How the topic is made, and how fast it is cleaned.
@@ -109,7 +111,7 @@ impl EmbeddedLog {
         let thread = std::thread::Builder::new().name("embedded-log".to_owned());
         let thread =
             thread.spawn(move || engine.run(&outbox)).map_err(|source| io_error(&path, source))?;
-        let clients = AtomicU32::new(0);
+        let clients = Arc::new(AtomicU32::new(0));
         Ok(EmbeddedLog { inbox, clients, topic, thread: Some(thread), _lock: lock })
     }
 
@@ -120,9 +122,7 @@ impl EmbeddedLog {
 
     /// Connects a node's store; `sink` gets its events, on the log's thread.
     pub fn client(&self, store: StoreIndex, sink: LogSink) -> EmbeddedClient {
-        let number = self.clients.fetch_add(1, Ordering::Relaxed);
-        self.send(Input::Connect { client: number, store, sink });
-        EmbeddedClient { number, store, inbox: self.inbox.clone() }
+        EmbeddedClient::connect(&self.inbox, &self.clients, store, sink)
     }
 
     fn send(&self, input: Input) {
@@ -131,7 +131,29 @@ impl EmbeddedLog {
     }
 }
 
+impl EmbeddedClient {
+    fn connect(
+        inbox: &Sender<Input>,
+        clients: &Arc<AtomicU32>,
+        store: StoreIndex,
+        sink: LogSink,
+    ) -> EmbeddedClient {
+        let number = clients.fetch_add(1, Ordering::Relaxed);
+        // The thread ends only when its log is dropped.
+        let _ended = inbox.send(Input::Connect { client: number, store, sink });
+        EmbeddedClient { number, store, inbox: inbox.clone(), clients: Arc::clone(clients) }
+    }
+}
+
 impl Log for EmbeddedClient {
+    fn beside(&self) -> Option<OpenBeside> {
+        let (inbox, clients) = (self.inbox.clone(), Arc::clone(&self.clients));
+        Some(Arc::new(move |_, sink| {
+            let client = EmbeddedClient::connect(&inbox, &clients, StoreIndex(0), sink);
+            Some(Box::new(client))
+        }))
+    }
+
     /// `store` is the one that this client was made for.
     fn call(&self, store: StoreIndex, call: LogCall) {
         assert_eq!(store, self.store, "an embedded log is one store's topic");

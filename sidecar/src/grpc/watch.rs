@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  ring, gate ──(core's Watcher: the next step)──> task ──> channel ──> HTTP/2 ──> caller
-//!  snapshot ───(blocking thread, one batch)─────────┘
+//!  snapshot ───(blocking thread, one batch)─────────┤
+//!  log ────────(a reader beside, one batch)─────────┘
 //! ```
 //! A watch pulls: the core thread knows of none. Between two messages it is a place in the ring, and while the state is sent
 //! a snapshot. It ends with its caller and with the node; a caller that takes nothing keeps one message waiting, and is cut
@@ -19,6 +20,7 @@ use outrigger_core::offset::Generation;
 use outrigger_core::store::View;
 use outrigger_core::watch::message::Message;
 use outrigger_core::watch::point::Lost;
+use outrigger_core::watch::reader::Answer;
 use outrigger_core::watch::watcher::{End, Step, Watcher};
 use outrigger_proto::v1::watch_response::Part as Told;
 use outrigger_proto::v1::{
@@ -40,7 +42,7 @@ use super::room::Share;
 use super::scan::{BATCHES_AHEAD, IDLE_MAX, next_rows};
 use super::service::Service;
 use super::{convert, error};
-use crate::runtime::{ReadError, State, StoreHandle, clock};
+use crate::runtime::{LogBeside, ReadError, State, StoreHandle, clock};
 use crate::telemetry::metrics::OpenWatch;
 use crate::telemetry::trace;
 
@@ -69,6 +71,7 @@ pub(super) async fn watch(
         asked,
         copy: Some(copy),
         state: None,
+        beside: None,
         share: share.clone(),
         parts,
         lost: None,
@@ -89,6 +92,8 @@ struct Watch {
     copy: Option<CopyState>,
     /// The snapshot that the watcher was shown last, and its place among the scans.
     state: Option<(State, OwnedSemaphorePermit)>,
+    /// It reads the log for this watch while that is behind the ring.
+    beside: Option<LogBeside>,
     share: Share,
     parts: mpsc::Sender<Part<WatchResponse>>,
     /// Why the next state is sent; none: the caller asked for it.
@@ -111,6 +116,14 @@ impl From<ErrorDetail> for Stop {
     }
 }
 
+/// What was read from the log; where nothing is, it never comes.
+async fn answer(beside: &mut Option<LogBeside>) -> Answer {
+    match beside {
+        Some(beside) => beside.answer().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Watch {
     /// `end` is a place of its own: why a watch ends is told whether its caller has taken what came before or not.
     async fn run(mut self, end: OwnedPermit<Part<WatchResponse>>) {
@@ -130,7 +143,16 @@ impl Watch {
         let store = self.store.clone();
         let mut moved = pin!(store.next_move());
         moved.as_mut().enable();
-        match store.watch(&mut self.watcher) {
+        let step = store.watch(&mut self.watcher);
+        if !self.watcher.reads_log() {
+            self.beside = None;
+        }
+        match step {
+            Step::Read(wanted) => {
+                let beside = self.beside.get_or_insert_with(|| store.log_beside());
+                beside.read(wanted);
+                Ok(())
+            }
             Step::Send(message) => self.tell(message).await,
             Step::Filter => match self.watcher.filter() {
                 Some(message) => self.tell(message).await,
@@ -143,6 +165,10 @@ impl Watch {
                 let left = until.map(|until| until.saturating_sub(clock::now().mono));
                 tokio::select! {
                     () = moved => Ok(()),
+                    answer = answer(&mut self.beside) => {
+                        store.read_for(&mut self.watcher, answer);
+                        Ok(())
+                    }
                     () = sleep(left.unwrap_or_default()), if left.is_some() => Ok(()),
                     () = self.parts.closed() => Err(Stop::Gone),
                 }

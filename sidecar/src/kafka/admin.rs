@@ -52,7 +52,7 @@ pub(super) struct Admin {
     inbox: Sender<ToAdmin>,
     topics: Arc<[CString]>,
     counts: PartitionCounts,
-    /// Indexed by store.
+    /// Indexed by store; empty in a log that only reads.
     limits: Vec<Limit>,
     /// Indexed by store.
     leaders: Vec<Leaders>,
@@ -131,9 +131,9 @@ impl Admin {
         limits: Vec<Limit>,
         inbox: Sender<ToAdmin>,
         sink: LogSink,
+        troubles: Troubles,
     ) -> Result<Admin, ClientError> {
         let asking = Asking::begin(config, &inbox)?;
-        let troubles = Troubles::new("admin", Arc::clone(&sink), topics.len());
         let (questions, asked) = (BTreeMap::new(), 0);
         let leaders = topics.iter().map(|_| Leaders::default()).collect();
         Ok(Admin {
@@ -330,7 +330,7 @@ impl Admin {
         // The producer is told before the node hears of the topic: what the node writes then goes into batches that the
         // topic takes.
         if let Some(bytes) = findings.message_bytes_max() {
-            self.limits[store.0].tell(bytes);
+            self.limits.get(store.0).inspect(|limit| limit.tell(bytes));
         }
         let Purpose::Call(kind) = purpose else { return };
         let (counted, told) = (findings.partitions(), self.counts[store.0].load(Ordering::Acquire));

@@ -18,7 +18,7 @@ use super::PartitionCounts;
 use super::config::KafkaConfig;
 use super::raw::{Client, ClientError, Code, Queue, Topic};
 use super::reader::{Progress, Reader, Start};
-use super::settings::{Prefetch, WATERMARK_AGAIN};
+use super::settings::{Ahead, Prefetch, WATERMARK_AGAIN};
 use super::trouble::{Right, Troubles};
 use crate::index::StoreIndex;
 use crate::log::LogSink;
@@ -63,8 +63,7 @@ pub(super) struct Consumer {
     timers: BTreeSet<(Instant, Place)>,
     config: KafkaConfig,
     names: Arc<[CString]>,
-    /// What all partitions together may fetch ahead.
-    prefetch_bytes: usize,
+    ahead: Ahead,
     /// What the client was made with.
     prefetch: Prefetch,
     counts: PartitionCounts,
@@ -77,12 +76,13 @@ impl Consumer {
     pub(super) fn new(
         config: &KafkaConfig,
         names: Arc<[CString]>,
-        prefetch_bytes: usize,
+        ahead: Ahead,
         counts: PartitionCounts,
         inbox: Sender<ToConsumer>,
         sink: LogSink,
+        troubles: Troubles,
     ) -> Result<Consumer, ClientError> {
-        let prefetch = Prefetch::of(prefetch_bytes, 1);
+        let prefetch = ahead.prefetch(1);
         let client = config.consumer(prefetch)?;
         Ok(Consumer {
             readers: BTreeMap::new(),
@@ -91,11 +91,11 @@ impl Consumer {
             client,
             timers: BTreeSet::new(),
             config: config.clone(),
-            prefetch_bytes,
+            ahead,
             prefetch,
             counts,
             inbox,
-            troubles: Troubles::new("consumer", Arc::clone(&sink), names.len()),
+            troubles,
             names,
             sink,
         })
@@ -111,7 +111,7 @@ impl Consumer {
             .map(|count| if count == 0 { largest } else { count })
             .map(|count| usize::try_from(count).expect("usize holds 32 bits"))
             .sum();
-        let prefetch = Prefetch::of(self.prefetch_bytes, partitions);
+        let prefetch = self.ahead.prefetch(partitions);
         if prefetch == self.prefetch {
             return;
         }
@@ -219,7 +219,11 @@ impl Consumer {
         if self.readers.is_empty() {
             self.share_prefetch();
         }
-        if self.readers.contains_key(&place) {
+        if let Ahead::One(_) = self.ahead {
+            for other in std::mem::take(&mut self.readers).into_keys() {
+                self.stop(other);
+            }
+        } else if self.readers.contains_key(&place) {
             self.stop(place);
         }
         let (queue, started) = self.start(place, &start);

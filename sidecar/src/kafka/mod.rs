@@ -24,6 +24,7 @@ mod questions;
 #[expect(unsafe_code, reason = "librdkafka is a C library; everything unsafe is in there")]
 mod raw;
 mod reader;
+mod reads;
 mod renewal;
 mod replication;
 mod sampler;
@@ -38,14 +39,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use outrigger_core::log::{LogCall, LogCallKind};
+use outrigger_core::log::LogCall;
 
-use self::admin::{Admin, ToAdmin};
+use self::admin::ToAdmin;
 use self::appends::{Appends, Begin};
-use self::consumer::{Consumer, ToConsumer};
+use self::consumer::ToConsumer;
+use self::reads::{Reads, Start};
 use self::renewal::{Files, Renewal, Renewed, ToRenewal, Users};
+use self::settings::Ahead;
+use self::trouble::Troubles;
 use crate::index::StoreIndex;
-use crate::log::{Log, LogSink, Wake};
+use crate::log::{Log, LogSink, OpenBeside, Wake};
 use crate::vital::{self, Pulse, Work};
 use crate::watchdog::{Watched, Worker};
 
@@ -64,10 +68,12 @@ type PartitionCounts = Arc<[AtomicU32]>;
 pub struct KafkaLog {
     /// Indexed by store.
     appends: Vec<Appends>,
-    consumer: Thread<ToConsumer>,
-    admin: Thread<ToAdmin>,
+    reads: Reads,
     /// None where no files of TLS are named. It is not watched: it does nothing but read them.
     renewal: Option<Thread<ToRenewal>>,
+    config: KafkaConfig,
+    /// Indexed by store.
+    topics: Arc<[CString]>,
 }
 
 impl KafkaLog {
@@ -92,7 +98,6 @@ impl KafkaLog {
         renewal::tell_expiry(config);
         let topics = topics.iter().map(|name| topic_name(name));
         let topics: Arc<[CString]> = topics.collect::<Result<Vec<_>, _>>()?.into();
-        let counts: PartitionCounts = topics.iter().map(|_| AtomicU32::new(0)).collect();
 
         // A client has threads and connections of its own, and of many stores a node writes to some only.
         let begin = if topics.len() <= settings::PRODUCERS_AT_ONCE_MAX {
@@ -108,59 +113,60 @@ impl KafkaLog {
         });
         let appends = appends.collect::<Result<Vec<_>, _>>()?;
 
-        let (to_consumer, inbox) = mpsc::channel();
-        let consumer = Consumer::new(
-            config,
-            Arc::clone(&topics),
-            prefetch_bytes,
-            Arc::clone(&counts),
-            to_consumer.clone(),
-            Arc::clone(&sink),
-        )?;
-        let consumer =
-            Thread::start("kafka-consume", to_consumer, inbox, |inbox| consumer.run(inbox))?;
-
         let limits = appends.iter().map(Appends::limit).collect();
-        let admin = Admin::new(config, topics, counts, limits, to_admin.clone(), sink)?;
-        let admin = Thread::start("kafka-admin", to_admin, admin_inbox, |inbox| admin.run(inbox))?;
+        let troubles = |client| Troubles::new(client, Arc::clone(&sink), topics.len());
+        let (names, to_sink) = (Arc::clone(&topics), Arc::clone(&sink));
+        let ahead = Ahead::All(prefetch_bytes);
+        let start = Start { topics: names, ahead, limits, sink: to_sink };
+        let reads = Reads::start(config, start, (to_admin, admin_inbox), troubles)?;
         let users = Users {
             renewed,
             producers: appends.iter().map(Appends::inbox).collect(),
-            consumer: consumer.inbox.clone(),
-            admin: admin.inbox.clone(),
+            consumer: reads.consumer.inbox.clone(),
+            admin: reads.admin.inbox.clone(),
         };
         let renewal = files.map(|files| {
             let renewal = Renewal::new(config, files, users);
             let (to_renewal, inbox) = mpsc::channel();
             Thread::start("kafka-files", to_renewal, inbox, |inbox| renewal.run(inbox))
         });
-        Ok(KafkaLog { appends, consumer, admin, renewal: renewal.transpose()? })
+        let renewal = renewal.transpose()?;
+        Ok(KafkaLog { appends, reads, renewal, config: config.clone(), topics })
     }
 }
 
 impl Log for KafkaLog {
     fn watched(&self) -> Vec<Watched> {
-        let KafkaLog { appends, consumer, admin, renewal: _ } = self;
-        let appends = appends.iter().map(Appends::watched);
-        appends.chain([consumer.watched(), admin.watched()]).collect()
+        let appends = self.appends.iter().map(Appends::watched);
+        appends.chain(self.reads.watched()).collect()
+    }
+
+    /// Its clients are not made anew: they would forget which leaders they have heard of.
+    fn beside(&self) -> Option<OpenBeside> {
+        let (config, topics) = (self.config.clone(), Arc::clone(&self.topics));
+        Some(Arc::new(move |store, sink| {
+            let topic = topics[store.0].clone();
+            match Reads::beside(&config, topic, Ahead::One(settings::PREFETCH_BESIDE_BYTES), sink) {
+                Ok(reads) => Some(Box::new(reads)),
+                Err(error) => {
+                    let topic = topics[store.0].to_string_lossy();
+                    tracing::warn!(%topic, %error, "cannot read the log for a watch");
+                    None
+                }
+            }
+        }))
     }
 
     /// Never blocks. `Assign` and `Fetch` may come only after the store's first `Facts`.
     fn call(&self, store: StoreIndex, call: LogCall) {
         match call {
-            LogCall::Describe => {
-                self.admin.send(ToAdmin::Ask { store, kind: LogCallKind::Describe })
-            }
-            LogCall::Ends => self.admin.send(ToAdmin::Ask { store, kind: LogCallKind::Ends }),
-            LogCall::TopicId => self.admin.send(ToAdmin::Ask { store, kind: LogCallKind::TopicId }),
-            LogCall::Assign { partition, at, epoch } => {
-                self.consumer.send(ToConsumer::Assign { store, partition, at, epoch });
-            }
-            LogCall::Fetch { partition, bytes_max } => {
-                self.consumer.send(ToConsumer::Fetch { store, partition, bytes_max });
-            }
             LogCall::Append { id, writes } => self.appends[store.0].append(store, id, writes),
             LogCall::Withdraw { id } => self.appends[store.0].withdraw(store, id),
+            LogCall::Describe
+            | LogCall::Ends
+            | LogCall::TopicId
+            | LogCall::Assign { .. }
+            | LogCall::Fetch { .. } => self.reads.call(store, call),
         }
     }
 
@@ -200,8 +206,7 @@ impl Drop for KafkaLog {
         for appends in &self.appends {
             appends.stop();
         }
-        self.consumer.stop();
-        self.admin.stop();
+        self.reads.stop();
         if let Some(renewal) = &self.renewal {
             renewal.stop();
         }

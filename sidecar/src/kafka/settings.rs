@@ -179,7 +179,28 @@ pub(super) const CONSUMER: &Settings = &[
 /// What all partitions together may have fetched ahead, where nothing else is said.
 pub(super) const PREFETCH_BYTES: usize = 32 * 1024 * KIB;
 
+/// The same of a log that reads beside, for somebody who takes one batch after the other.
+pub(super) const PREFETCH_BESIDE_BYTES: usize = 8 * 1024 * KIB;
+
 const KIB: usize = 1024;
+
+/// Bytes that may be fetched ahead.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ahead {
+    /// By all partitions together.
+    All(usize),
+    /// By the one that is read; one after the other is.
+    One(usize),
+}
+
+impl Ahead {
+    pub(super) fn prefetch(self, partitions: usize) -> Prefetch {
+        match self {
+            Ahead::All(bytes) => Prefetch::of(bytes, partitions),
+            Ahead::One(bytes) => Prefetch::of(bytes, 1),
+        }
+    }
+}
 
 /// What a partition fetches ahead: each has a queue of its own, and together they have a bound, in which each record
 /// counts with what librdkafka keeps beside it.

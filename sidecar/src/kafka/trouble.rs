@@ -57,13 +57,19 @@ pub(super) struct Troubles {
     stores: Range<usize>,
     told: Recent,
     logged: Recent,
-    statistics: metrics::Client,
+    /// None: it is not in the metrics.
+    statistics: Option<metrics::Client>,
 }
 
 impl Troubles {
     /// `client`: its name in the metrics.
     pub(super) fn new(client: &'static str, sink: LogSink, stores: usize) -> Troubles {
-        Troubles::of(metrics::Client::new(client, None), sink, 0..stores)
+        Troubles::of(Some(metrics::Client::new(client, None)), sink, 0..stores)
+    }
+
+    /// Of a client that is there for a while, and for this store alone.
+    pub(super) fn of_a_while(sink: LogSink) -> Troubles {
+        Troubles::of(None, sink, 0..1)
     }
 
     /// Of a client that works for this store alone.
@@ -75,10 +81,10 @@ impl Troubles {
     ) -> Troubles {
         let topic = topic.to_string_lossy().into_owned();
         let statistics = metrics::Client::new(client, Some(topic));
-        Troubles::of(statistics, sink, store.0..store.0 + 1)
+        Troubles::of(Some(statistics), sink, store.0..store.0 + 1)
     }
 
-    fn of(statistics: metrics::Client, sink: LogSink, stores: Range<usize>) -> Troubles {
+    fn of(statistics: Option<metrics::Client>, sink: LogSink, stores: Range<usize>) -> Troubles {
         Troubles {
             statistics,
             sink,
@@ -126,7 +132,8 @@ impl Troubles {
                 tracing::debug!(target: "librdkafka", level, facility, "{text}");
             }
             Event::Statistics(json) => {
-                if self.statistics.tell(json) == Brokers::None {
+                let told = self.statistics.as_mut().map(|statistics| statistics.tell(json));
+                if told == Some(Brokers::None) {
                     tracing::warn!(
                         "kafka client: it knows of no broker any more, and begins again with `bootstrap`"
                     );

@@ -12,6 +12,7 @@ use outrigger_core::offset::{Generation, RequestId};
 use tokio::sync::watch;
 
 use super::admission::Admission;
+use super::beside::Beside;
 use super::circumstances::Circumstances;
 use super::disk_times::DiskTimes;
 use super::feed::Feed;
@@ -31,6 +32,7 @@ pub(super) struct Door {
     pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) views: GenerationViews,
     pub(super) feed: Feed,
+    pub(super) beside: Beside,
     pub(super) times: DiskTimes,
     pub(super) disk: DiskReads,
     pub(super) inbox: Sender<Input>,

@@ -20,12 +20,14 @@ use outrigger_core::read::{Answer, Demand, Opened, ReadPath, Step};
 use outrigger_core::store::{StoreError, View};
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
+use outrigger_core::watch::reader;
 use outrigger_core::watch::sight::Sight;
 use outrigger_core::watch::watcher::{self, Watcher};
 use tokio::sync::futures::Notified;
 use tokio::sync::{oneshot, watch};
 
 use super::admission::Permit;
+use super::beside::LogBeside;
 use super::circumstances::Circumstances;
 use super::clock;
 use super::disk_times::DiskShown;
@@ -203,15 +205,24 @@ impl StoreHandle {
 
     /// Returns the next step of a watch. It is cheap, and blocks for no longer than another watch's step takes.
     pub fn watch(&self, watcher: &mut Watcher) -> watcher::Step {
+        self.seen(|sight| watcher.next(sight))
+    }
+
+    /// Hands a watch what was read from the log for it.
+    pub fn read_for(&self, watcher: &mut Watcher, answer: reader::Answer) {
+        self.seen(|sight| watcher.read(answer, sight));
+    }
+
+    /// A reader of the log for one watch. It must be called on a tokio runtime.
+    pub fn log_beside(&self) -> LogBeside {
+        self.door.beside.reader(self.door.index)
+    }
+
+    fn seen<T>(&self, act: impl FnOnce(&Sight<'_>) -> T) -> T {
         let ring = self.door.feed.ring();
         // It is loaded under the lock: so it is never older than the ring.
         let gate = self.gate();
-        watcher.next(&Sight {
-            ring: &ring,
-            gate: &gate,
-            limits: &self.door.limits,
-            now: clock::now(),
-        })
+        act(&Sight { ring: &ring, gate: &gate, limits: &self.door.limits, now: clock::now() })
     }
 
     /// Wakes when there may be another step for a watch: after whatever happens from this call on.

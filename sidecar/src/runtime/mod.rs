@@ -12,6 +12,7 @@
 //! of which it has few. So no queue in here is bounded by its length, and none can fill or block another.
 
 mod admission;
+mod beside;
 mod circumstances;
 #[expect(unsafe_code, reason = "the clock that runs while a machine sleeps is C's")]
 pub mod clock;
@@ -36,6 +37,7 @@ mod threads;
 mod throttle;
 
 pub use admission::WRITE_BYTES_MAX;
+pub use beside::LogBeside;
 pub use circumstances::{Circumstances, LogHome, Told, TopicNews};
 pub use disk_times::DiskShown;
 pub use handle::{PendingWrite, PinnedCopy, Read, ReadError, State, StoreHandle, Written};

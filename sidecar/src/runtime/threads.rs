@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::admission::Admission;
+use super::beside::Beside;
 use super::circumstances::{Circumstances, LogHome, TopicNews};
 use super::clock;
 use super::disk_times::DiskTimes;
@@ -119,6 +120,7 @@ impl Runtime {
         let Inbox { sender, receiver } = inbox;
         let (shared, data) = (Arc::new(Shared::new(config.resources)), Arc::new(data));
         let (disk, now) = (DiskReads::new(), clock::now());
+        let beside = Beside::new(log.beside());
         let (mut hosted, mut disks, mut reported) = (Vec::new(), Vec::new(), Vec::new());
         for (index, spec) in config.stores.iter().enumerate() {
             let store = RocksStore::new(data.path(), &spec.name, shared.clone());
@@ -142,6 +144,7 @@ impl Runtime {
                 status,
                 views: store.views(),
                 feed: Feed::new(config.limits.ring_bytes_max),
+                beside: beside.clone(),
                 times: DiskTimes::new(),
                 disk: disk.clone(),
                 inbox: sender.clone(),

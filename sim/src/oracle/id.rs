@@ -54,12 +54,12 @@ oracles! {
     O18 NonDeterminism "the same plan gives the same bytes",
     O20 NonDeterminism "what a run should come across it does come across",
     O21 Safety "no record is skipped silently",
-    O22 Safety "a watch is sent nothing but what its selection asks for, as the log has it",
+    O22 Safety "a watch is sent nothing but what its selection asks for, as the log has it, and as reads show it by then",
     O23 Safety "a watch begins, ends its state, and has its changes in order, none behind a point that covers it",
     O24 Safety "no change comes twice in a watch, nor again once a point behind it was used",
     O25 Safety "at every point the state and the changes of a watch are what the log says there",
     O26 Safety "a point that is older than tombstones live is answered with the state",
-    O27 Liveness "whoever watches a READY node has points in time, whatever others do",
+    O27 Liveness "whoever watches a READY node has points in time, whatever others do, and is told of a loss where there was one",
 }
 
 /// What kind of promise was broken; each has an exit code of its own.

@@ -31,6 +31,7 @@ mod sound_copy_goes_on;
 mod stale_reads_without_log;
 mod waits_are_named;
 mod watch_filters;
+mod watch_goes_on;
 mod watch_is_complete;
 mod watch_is_ordered;
 mod watch_is_unique;
@@ -249,6 +250,7 @@ impl Oracles {
             Box::new(watch_keeps_the_horizon::Horizon::default()),
             Box::new(watch_is_complete::Complete::default()),
             Box::new(watch_lives::Live::default()),
+            Box::new(watch_goes_on::GoesOn::default()),
             Box::new(ring_is_bounded::Rings),
             Box::new(crash_leaves_a_prefix::Disk),
             Box::new(nothing_goes_back::Monotonic::default()),

@@ -1,4 +1,4 @@
-//! O22: a watch is sent nothing but what its selection asks for, as the log has it.
+//! O22: a watch is sent nothing but what its selection asks for, as the log has it, and as reads show it by then.
 
 use outrigger_core::batch::Record;
 use outrigger_core::offset::{Partition, Revision};
@@ -21,9 +21,10 @@ impl Oracle for Filter {
             Saw::Rows(rows) => rows.keys().try_for_each(|key| selected(node, watched, key)),
             Saw::Message(Message::Changes(changes)) => changes.records().try_for_each(|record| {
                 selected(node, watched, record.key)?;
+                applied(node, changes, record, world)?;
                 as_in_the_log(node, changes, record, world)
             }),
-            Saw::Message(_) | Saw::Asked(_) | Saw::Idle => Ok(()),
+            Saw::Message(_) | Saw::Asked(_) | Saw::Ended(_) | Saw::Idle => Ok(()),
         }
     }
 }
@@ -36,6 +37,22 @@ fn selected(node: usize, watched: &Watched<'_>, key: &[u8]) -> Result<(), Wrong>
             Err(Wrong { node: Some(node), keys: vec![show(key)], what })
         }
     }
+}
+
+/// Whoever reads after an event sees it.
+fn applied(node: usize, changes: &Changes, record: Record<'_>, world: &World) -> Result<(), Wrong> {
+    let partition = changes.batch.partition;
+    let applied = world.node(node).gate().positions.get(partition.index()).copied();
+    let Record { offset, key, value } = record;
+    let another = world.copied(node).has_another((partition, offset), key, value);
+    if applied > Some(offset) && !another {
+        return Ok(());
+    }
+    let what = match another {
+        true => format!("the change at p{partition} {offset} is another one in the copy"),
+        false => format!("the change at p{partition} {offset} comes before reads show it"),
+    };
+    Err(Wrong { node: Some(node), keys: vec![show(key)], what })
 }
 
 /// A record that the log lost may still be with the node.

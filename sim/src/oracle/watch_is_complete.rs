@@ -51,7 +51,7 @@ impl Oracle for Complete {
                     return folded.judge(node, watched, point, world);
                 }
             }
-            Saw::Idle => {}
+            Saw::Ended(_) | Saw::Idle => {}
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ impl Oracle for Order {
                 Ok(())
             }
             Saw::Rows(_) if !stream.state => Err("rows outside of a state".to_owned()),
-            Saw::Rows(_) | Saw::Idle => Ok(()),
+            Saw::Rows(_) | Saw::Ended(_) | Saw::Idle => Ok(()),
             Saw::Message(message) => stream.take(message),
         };
         judged.map_err(|what| Wrong::of(node, format!("watch {}: {what}", watched.number)))

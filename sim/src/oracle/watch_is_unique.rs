@@ -52,7 +52,7 @@ impl Oracle for Once {
                     }
                 }
             }
-            Saw::Message(_) | Saw::Rows(_) | Saw::Idle => {}
+            Saw::Message(_) | Saw::Rows(_) | Saw::Ended(_) | Saw::Idle => {}
         }
         Ok(())
     }

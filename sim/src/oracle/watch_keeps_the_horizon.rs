@@ -30,7 +30,7 @@ impl Oracle for Horizon {
                 Some(point) => answered(node, watched.number, &point, message, world),
                 None => Ok(()),
             },
-            Saw::Rows(_) | Saw::Idle => Ok(()),
+            Saw::Rows(_) | Saw::Ended(_) | Saw::Idle => Ok(()),
         }
     }
 }

@@ -32,7 +32,7 @@ impl Oracle for Live {
                     *told = now;
                 }
             }
-            Saw::Rows(_) => {}
+            Saw::Rows(_) | Saw::Ended(_) => {}
             Saw::Idle => {
                 let gate = world.node(node).gate();
                 let ready = gate.phase == Phase::Ready && gate.fed;

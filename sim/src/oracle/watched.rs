@@ -2,6 +2,7 @@
 
 use outrigger_core::watch::message::Message;
 use outrigger_core::watch::point::Point;
+use outrigger_core::watch::watcher::End;
 
 use crate::plan::{Watch, selects};
 use crate::reference::Rows;
@@ -21,6 +22,7 @@ pub enum Saw<'a> {
     /// Some rows of a state.
     Rows(&'a Rows),
     Message(&'a Message),
+    Ended(&'a End),
     /// There is nothing for it now.
     Idle,
 }

@@ -12,6 +12,9 @@ use crate::dice::Dice;
 pub struct Watches {
     /// What each node keeps for whoever watches it.
     pub ring_bytes: usize,
+    /// A broker that is isolated answers those that read the log for watches, whomever else it answers.
+    #[serde(default)]
+    pub readers_deposed: bool,
     pub watches: Vec<Watch>,
 }
 
@@ -138,7 +141,8 @@ pub(super) fn draw(plan: &Plan) -> Option<Watches> {
     }
     let ring_bytes = dice.pick(&[400, 2_000, 20_000, 1 << 20, 1 << 20]);
     let watches = (0..dice.between(1, 6)).map(|number| watch(plan, number)).collect();
-    Some(Watches { ring_bytes, watches })
+    let readers_deposed = dice.once_in(2);
+    Some(Watches { ring_bytes, readers_deposed, watches })
 }
 
 fn watch(plan: &Plan, number: u64) -> Watch {

@@ -109,8 +109,9 @@ impl Run<'_> {
         }
     }
 
-    /// Takes every answer that nodes have given.
+    /// Takes every answer that nodes have given, and what their readers beside them have read.
     pub(super) fn hear(&mut self) {
+        self.hear_readers();
         while let Some((node, id, line, reply)) = self.world.take_reply() {
             let Some(pending) = self.pending.remove(&(node, id)) else {
                 continue;

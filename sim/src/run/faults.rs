@@ -90,7 +90,7 @@ impl Run<'_> {
             FaultKind::Elect { partition } => self.world.log.elect(Partition(*partition)),
             FaultKind::IsolateBroker { broker, nodes, reach } => {
                 self.losses.stale_leader(self.clock);
-                let roles = roles(*reach);
+                let roles = self.roles(*reach);
                 let clients = nodes.iter().flat_map(|node| roles.iter().map(|role| (*node, *role)));
                 self.world.log.isolate_broker_from(BrokerId(*broker), clients);
             }
@@ -412,6 +412,18 @@ impl Run<'_> {
         self.later(Duration::from_millis(every_ms.max(1)), Due::CrashAgain(index));
     }
 
+    fn roles(&self, reach: Reach) -> Vec<Role> {
+        let its: &[Role] = match reach {
+            Reach::Whole => &[Role::Reads, Role::Asks, Role::Writes],
+            Reach::Reads => &[Role::Reads],
+            Reach::Asks => &[Role::Asks],
+            Reach::Writes => &[Role::Writes],
+        };
+        let watches = self.plan.watches.as_ref();
+        let beside = watches.filter(|watches| watches.readers_deposed).map(|_| Role::ReadsBeside);
+        its.iter().copied().chain(beside).collect()
+    }
+
     fn rot(&mut self, node: usize, what: Rot) {
         let disk = &mut self.world.sim_node(node).disk;
         let Some(generation) = disk.generations().map(|stored| stored.generation).last() else {
@@ -424,15 +436,6 @@ impl Run<'_> {
             Rot::MissingFile => Damage::MissingFile(generation),
             Rot::Rows => Damage::Rows(generation),
         });
-    }
-}
-
-fn roles(reach: Reach) -> &'static [Role] {
-    match reach {
-        Reach::Whole => &Role::ALL,
-        Reach::Reads => &[Role::Reads],
-        Reach::Asks => &[Role::Asks],
-        Reach::Writes => &[Role::Writes],
     }
 }
 

@@ -16,6 +16,10 @@ use outrigger_core::watch::sight::Sight;
 use outrigger_core::watch::watcher::{Demand, End, OnLost, Start, Step, Watcher};
 use outrigger_model::store::ModelView;
 
+mod beside;
+
+use beside::Beside;
+
 use super::clients::{Pending, key, small};
 use super::{Due, Run};
 use crate::oracle::{Moment, OracleId, Saw, Watched, Wrong, point_of};
@@ -51,6 +55,8 @@ struct Stream {
     watcher: Watcher,
     snapshot: Option<Snapshot>,
     waits: Option<RequestId>,
+    /// It reads the log for this watch.
+    beside: Option<Beside>,
 }
 
 #[derive(Debug)]
@@ -111,7 +117,9 @@ impl Run<'_> {
 
     fn hang_up_watch(&mut self, index: usize) {
         let stream = self.watching.get_mut(&index).and_then(|watching| watching.stream.take());
-        let Some(Stream { node, waits: Some(id), .. }) = stream else { return };
+        let Some(mut stream) = stream else { return };
+        self.let_reader_go(&mut stream);
+        let Stream { node, waits: Some(id), .. } = stream else { return };
         if self.pending.remove(&(node, id)).is_some() && self.world.is_running(node) {
             self.world.event(node, Event::Gone(id));
         }
@@ -143,7 +151,15 @@ impl Run<'_> {
         let gate = Arc::new(self.world.node(node).gate().clone());
         let now = self.world.now_of(node);
         let (ring, limits) = (self.world.ring(node), self.world.limits());
-        match stream.watcher.next(&Sight { ring, gate: &gate, limits, now }) {
+        let step = stream.watcher.next(&Sight { ring, gate: &gate, limits, now });
+        if !stream.watcher.reads_log() && stream.beside.is_some() {
+            self.let_reader_go(stream);
+            if let Step::Idle { .. } = step {
+                self.world.marks.hit("watch: seam");
+            }
+        }
+        match step {
+            Step::Read(wanted) => self.read_log(index, stream, wanted),
             Step::Send(message) => self.send(index, watching, &message),
             Step::Filter => match stream.watcher.filter() {
                 Some(message) => self.send(index, watching, &message),
@@ -159,8 +175,11 @@ impl Run<'_> {
                 self.world.command_from(node, Command::Await { until, deadline }, Line::NONE);
                 Took::Rest
             }
-            Step::Idle { until: _ } => {
-                self.judge_watch(index, node, &Saw::Idle);
+            Step::Idle { until: Some(until) } if until <= now.mono => Took::Nothing,
+            Step::Idle { .. } => {
+                if !stream.watcher.reads_log() {
+                    self.judge_watch(index, node, &Saw::Idle);
+                }
                 Took::Rest
             }
             Step::End(end) => {
@@ -205,7 +224,8 @@ impl Run<'_> {
         };
         let watcher = Watcher::new(demand, self.world.now_of(node));
         let starts = self.world.starts(node);
-        watching.stream = Some(Stream { node, starts, watcher, snapshot: None, waits: None });
+        let (snapshot, waits, beside) = (None, None, None);
+        watching.stream = Some(Stream { node, starts, watcher, snapshot, waits, beside });
         self.note_watch(index, || format!("asks node {node}, from {point:?}"));
         self.judge_watch(index, node, &Saw::Asked(point.as_ref()));
         true
@@ -220,6 +240,11 @@ impl Run<'_> {
         });
         self.note_watch(index, || show(message));
         let node = watching.stream.as_ref().expect("it is connected").node;
+        if let Message::Changes(changes) = message
+            && self.world.ring(node).is_behind(&changes.batch)
+        {
+            self.world.marks.hit("watch: changes from the log");
+        }
         self.judge_watch(index, node, &Saw::Message(message));
         if let Some(point) = point_of(message) {
             watching.kept.pop_if(|kept| kept == point);
@@ -309,7 +334,8 @@ impl Run<'_> {
 
     fn end_watch(&mut self, index: usize, watching: &mut Watching, end: &End) {
         self.note_watch(index, || format!("ended: {end}"));
-        watching.stream = None;
+        let node = watching.stream.take().expect("it is connected").node;
+        self.judge_watch(index, node, &Saw::Ended(end));
         match end {
             End::Lost(_) => {
                 self.world.marks.hit("watch: ended (compacted)");
@@ -382,7 +408,6 @@ fn mark(message: &Message) -> &'static str {
         Message::Again { why: Lost::Topic } => "watch: again (topic)",
         Message::Again { why: Lost::History } => "watch: again (history)",
         Message::Again { why: Lost::Horizon } => "watch: again (horizon)",
-        Message::Again { why: Lost::Ring } => "watch: again (ring)",
         Message::Again { why: Lost::Snapshot } => "watch: again (snapshot)",
     }
 }

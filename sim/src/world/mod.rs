@@ -5,11 +5,13 @@
 //! only in [`World::advance`], from one due thing to the next. A paused node's events wait, as in a stopped
 //! process; a crashed one's are lost. After every step the oracles look.
 
+mod copied;
 mod disk;
 mod marking;
 mod node;
 mod passing;
 mod peers;
+mod readers;
 mod step;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,7 @@ use crate::marks::Marks;
 use crate::oracle::{Moment, OracleId, Oracles, Violation, Wrong};
 use crate::reference::{Reference, Rows, rows_of};
 use crate::trace::{Lane, Line, Trace};
+use copied::Copied;
 use passing::Queue;
 use peers::Peers;
 
@@ -58,6 +61,7 @@ pub struct World {
     /// What the log lost, in order.
     pub losses: Vec<Loss>,
     next_request: u64,
+    next_reader: u32,
     attentive: bool,
     /// When the log next has something to do, as of the last time that it had nothing.
     log_due: Option<Duration>,
@@ -105,6 +109,7 @@ impl World {
             violation: None,
             losses: Vec::new(),
             next_request: 0,
+            next_reader: 0,
             attentive: false,
             log_due: None,
             traced_ends: BTreeMap::new(),
@@ -147,6 +152,11 @@ impl World {
 
     pub fn node(&self, index: usize) -> &Node {
         &self.nodes[index].process.as_ref().expect("the node runs").node
+    }
+
+    /// What the node has applied.
+    pub fn copied(&self, index: usize) -> &Copied {
+        &self.nodes[index].process.as_ref().expect("the node runs").copied
     }
 
     /// What whoever watches the node goes by.

@@ -1,14 +1,17 @@
 //! One node's process and disk, and what befalls them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use outrigger_core::log::LogEvent;
 use outrigger_core::node::{Event, Node, Notice, Reply};
 use outrigger_core::offset::{Offset, Partition, RequestId};
 use outrigger_core::watch::ring::Ring;
+use outrigger_model::log::beside;
 use outrigger_model::store::StoreModel;
 
+use super::copied::Copied;
 use super::{World, client};
 use crate::oracle::Moment;
 use crate::trace::{Lane, Line};
@@ -43,7 +46,11 @@ pub struct SimNode {
 pub(super) struct Process {
     pub(super) node: Node,
     pub(super) ring: Ring,
+    pub(super) copied: Copied,
     pub(super) inbox: VecDeque<(Line, Event)>,
+    /// Its readers of the log beside the node's own, and what they were answered.
+    pub(super) readers: BTreeSet<u32>,
+    pub(super) read: VecDeque<(u32, LogEvent)>,
     /// What led to the effects that the node still has to give.
     pub(super) cause: Line,
     /// Effects until the process ends between two of them.
@@ -91,7 +98,10 @@ impl World {
             timer: node.next_timer(),
             node,
             ring: Ring::new(self.limits.ring_bytes_max),
+            copied: Copied::default(),
             inbox: VecDeque::new(),
+            readers: BTreeSet::new(),
+            read: VecDeque::new(),
             cause,
             crash_after: None,
             traced: BTreeMap::new(),
@@ -134,8 +144,9 @@ impl World {
 
     /// The process ends now; of a partition's unflushed steps the first `keep` reached the disk.
     pub fn crash(&mut self, index: usize, keep: impl Fn(Partition, usize) -> usize) {
-        if self.nodes[index].process.take().is_none() {
-            return;
+        let Some(process) = self.nodes[index].process.take() else { return };
+        for number in process.readers {
+            self.log.forget(beside(client(index), number));
         }
         self.note(Line::NONE, Lane::Node(index), "crash", String::new);
         let sim = &mut self.nodes[index];

@@ -18,6 +18,9 @@ use crate::trace::Line;
 pub(super) enum Passing {
     LogCall(LogCall),
     LogEvent(LogEvent),
+    /// To and from the reader of this number beside the node's own.
+    ReaderCall(u32, LogCall),
+    ReaderEvent(u32, LogEvent),
     StoreCall(StoreCall),
     StoreEvent(StoreEvent),
     PeerCall(PeerCall),
@@ -49,6 +52,8 @@ enum Lane {
     AppendIn,
     ReadOut(Partition),
     ReadIn(Partition),
+    ReaderOut(u32),
+    ReaderIn(u32),
     Trouble,
     Disk,
     DiskIn,
@@ -128,12 +133,28 @@ impl Queue {
         self.due.extend(its.into_iter().map(|due| Due { at: now, ..due }));
     }
 
+    /// The reader is gone: nothing that it sent or that was sent to it arrives.
+    pub(super) fn forget_reader(&mut self, number: u32) {
+        self.due.retain(|due| !is_of_reader(due, number));
+        self.parked.retain(|due| !is_of_reader(due, number));
+        self.lanes.retain(|(_, lane), _| {
+            *lane != Lane::ReaderOut(number) && *lane != Lane::ReaderIn(number)
+        });
+    }
+
     /// The process ended: nothing that it sent or that was sent to it arrives.
     pub(super) fn forget(&mut self, node: usize) {
         self.due.retain(|due| due.node != node);
         self.parked.retain(|due| due.node != node);
         self.hung.retain(|due| due.node != node);
         self.lanes.retain(|(of, _), _| *of != node);
+    }
+}
+
+fn is_of_reader(due: &Due, its: u32) -> bool {
+    match due.what {
+        Passing::ReaderCall(number, _) | Passing::ReaderEvent(number, _) => number == its,
+        _ => false,
     }
 }
 
@@ -166,6 +187,8 @@ fn lane(what: &Passing) -> Lane {
             LogEvent::Fetched(batch) => Lane::ReadIn(batch.partition),
             LogEvent::Trouble(_) => Lane::Trouble,
         },
+        Passing::ReaderCall(number, _) => Lane::ReaderOut(*number),
+        Passing::ReaderEvent(number, _) => Lane::ReaderIn(*number),
         Passing::StoreCall(_) => Lane::Disk,
         Passing::StoreEvent(_) => Lane::DiskIn,
         Passing::PeerCall(_) => Lane::PeerOut,

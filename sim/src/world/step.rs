@@ -9,7 +9,7 @@ use outrigger_core::log::LogEvent;
 use outrigger_core::node::{Effect, Event, Notice};
 use outrigger_core::offset::Partition;
 use outrigger_core::phase::Phase;
-use outrigger_model::log::{LogChange, Truncation};
+use outrigger_model::log::{LogChange, Truncation, node_of, number_of};
 use serde_json::json;
 
 use super::marking;
@@ -45,7 +45,10 @@ impl World {
 
     /// Whether nothing more may happen before somebody has looked.
     pub fn interrupted(&self) -> bool {
-        let called = |node: &SimNode| self.attentive && !node.replies.is_empty();
+        let read = |node: &SimNode| {
+            !node.paused && node.process.as_ref().is_some_and(|process| !process.read.is_empty())
+        };
+        let called = |node: &SimNode| self.attentive && (!node.replies.is_empty() || read(node));
         self.violation.is_some()
             || self.nodes.iter().any(called)
             || (0..self.count()).any(|index| self.must_crash(index))
@@ -119,6 +122,7 @@ impl World {
             if let Effect::Ring(news) = effect {
                 // It ends with its process, so that no crash can come between it and what is next.
                 self.marks.hit(marking::ring(&news));
+                process.copied.take(&news);
                 process.ring.take(news);
                 return true;
             }
@@ -197,7 +201,8 @@ impl World {
     }
 
     fn arrive(&mut self, due: Due) {
-        if self.nodes[due.node].paused && !matches!(due.what, Passing::LogCall(_)) {
+        let sent = matches!(due.what, Passing::LogCall(_) | Passing::ReaderCall(..));
+        if self.nodes[due.node].paused && !sent {
             return self.queue.park(due);
         }
         if self.nodes[due.node].hung_disk && matches!(due.what, Passing::StoreCall(_)) {
@@ -213,6 +218,8 @@ impl World {
                 self.learn(line);
             }
             Passing::LogEvent(event) => self.enqueue(node, Event::Log(event), cause),
+            Passing::ReaderCall(number, call) => self.ask_log_beside((node, number), call, cause),
+            Passing::ReaderEvent(number, event) => self.hear_beside(node, number, event),
             Passing::StoreCall(call) => {
                 let line =
                     self.note(cause, Lane::Disk(node), "call", || marking::show_store_call(&call));
@@ -252,13 +259,17 @@ impl World {
         true
     }
 
-    fn send_events(&mut self, events: Vec<(u32, LogEvent)>, cause: Line) {
+    pub(super) fn send_events(&mut self, events: Vec<(u32, LogEvent)>, cause: Line) {
         for (client, event) in events {
-            let index = usize::try_from(client).expect("usize holds 32 bits");
+            let index = usize::try_from(node_of(client)).expect("usize holds 32 bits");
             if self.is_running(index) {
                 let most = self.latencies.log_answer + self.nodes[index].slow_log;
                 let at = self.now.mono + self.draw("log answer", index, most);
-                self.queue.send(index, at, cause, Passing::LogEvent(event));
+                let passing = match number_of(client) {
+                    Some(number) => Passing::ReaderEvent(number, event),
+                    None => Passing::LogEvent(event),
+                };
+                self.queue.send(index, at, cause, passing);
             }
         }
     }
@@ -277,7 +288,7 @@ impl World {
     }
 
     /// Takes over what the authoritative log did.
-    fn learn(&mut self, cause: Line) {
+    pub(super) fn learn(&mut self, cause: Line) {
         for change in self.log.take_history() {
             self.marks.hit(marking::log_change(&change));
             self.reference.learn(&change);

@@ -16,7 +16,7 @@ pub const USAGE: &str = "Usage: ./x bench [FIGURE ...] [--large] [--records N]
   tls           calls, a stream of writes and a restore from a peer, with TLS and without
   restart       kill -9 and a small lag: process start to READY, by size of the state
   propagation   from a write on one node to its row on another, against a raw producer and consumer
-  watch         from a write on one node to its event on another, many watches of one node, and the state
+  watch         from a write on one node to its event on another, many watches, a late one, and the state
   catch-up      a million records that were written while the node was stopped
   stores        fifty small stores in one node: threads, memory, time to READY
   idle          CPU and requests to the broker while nobody reads or writes: a store, and ten in one node

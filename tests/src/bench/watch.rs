@@ -1,4 +1,5 @@
-//! Watch: from a write on one node to its event on another, many watches of one node, and the state against a scan.
+//! Watch: from a write on one node to its event on another, many watches of one node, one that was away for long, and the state
+//! against a scan.
 
 mod etcd;
 
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use self::etcd::EtcdWatch;
 use super::probes::{PROBES, Pair, Times};
 use super::records::Records;
-use super::{ROUNDS, median, micros, per_second, report, start_to_ready};
+use super::{ROUNDS, median, micros, per_second, report, restore, start_to_ready};
 use crate::kafka::{Cluster, TopicSpec};
 use crate::node::{Node, STORE};
 
@@ -26,12 +27,18 @@ const KEYS_OF_PREFIX: u64 = 64;
 /// Watches of one connection.
 const WATCHES_EACH: u64 = 64;
 
+/// What happened while a watch was away.
+const MISSED: u64 = 1_000_000;
+const KEYS_MISSED: u64 = 865_000;
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(60);
+
 /// Rows of the state.
 const ROWS: u64 = 1_000_000;
 
 pub(super) async fn run(cluster: &Cluster) -> Result<()> {
     latency(cluster).await?;
     fan_out(cluster).await?;
+    late(cluster).await?;
     state(cluster).await
 }
 
@@ -175,6 +182,47 @@ async fn state(cluster: &Cluster) -> Result<()> {
         "Scan of the same rows",
         scan,
         "rows/s",
+        ratio,
+    );
+    Ok(())
+}
+
+/// The point is older than everything that the node has in memory, and nothing was compacted since.
+async fn late(cluster: &Cluster) -> Result<()> {
+    let records = Records { keys: KEYS_MISSED };
+    let topic = restore::topic(cluster, records, 1)?;
+    let directory = TempDir::new()?;
+    let mut node = Node::new(directory.path(), "node", &cluster.bootstrap(), topic.name())?;
+    start_to_ready(&mut node, 1).await?;
+    let store = node.store().await?.with_level(Level::Local);
+    let mut watch = store.watch(Watch::all().from_now()).await?;
+    let WatchEvent::Point(point) = watch.next().await.context("a watch has no end")?? else {
+        bail!("a watch from now on begins with its point");
+    };
+    drop(watch);
+    records.fill(&cluster.bootstrap(), topic.name(), 1..MISSED)?;
+    let all = "every record applied";
+    node.until(all, CAUGHT_UP_MAX, |status| status.partitions[0].position >= MISSED).await?;
+    let keys = restore::keys(records, MISSED)?;
+    let (mut watches, mut restores, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        let mut watch = store.watch(Watch::all().from_point(point.clone())).await?;
+        told(&mut watch, MISSED - 1).await?;
+        let watch = per_second(MISSED - 1, began.elapsed());
+        let (turn, _) = restore::own_turn(cluster, &topic, MISSED, keys).await?;
+        let restore = per_second(MISSED, turn.took);
+        ratios.push(watch / restore);
+        watches.push(watch);
+        restores.push(restore);
+    }
+    let (watch, restore, ratio) = (median(watches), median(restores), median(ratios));
+    report(
+        "1 M changes that memory has no more, to a watch",
+        watch,
+        "restore of the same records",
+        restore,
+        "records/s",
         ratio,
     );
     Ok(())

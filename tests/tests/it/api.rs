@@ -17,12 +17,13 @@ mod write_stream;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger::config::{Ack, SocketConfig};
 use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use outrigger::index::StoreIndex;
-use outrigger::log::{Log, LogSink};
+use outrigger::log::{Log, LogSink, OpenBeside};
 use outrigger::peer::PeerConfig;
 use outrigger::probes::Probes;
 use outrigger::rocks::Resources;
@@ -64,6 +65,11 @@ struct Logs(Vec<EmbeddedClient>);
 impl Log for Logs {
     fn call(&self, store: StoreIndex, call: LogCall) {
         self.0[store.0].call(store, call);
+    }
+
+    fn beside(&self) -> Option<OpenBeside> {
+        let each: Vec<_> = self.0.iter().filter_map(Log::beside).collect();
+        Some(Arc::new(move |store, sink| each[store.0](store, sink)))
     }
 }
 

@@ -6,15 +6,18 @@
 //! | can this history have led there? | `Lost::History` |
 //! | do tombstones behind it still live? What is in the ring was read by now; what is read from now on, the node reads in time | `Lost::Horizon` |
 //! | has the copy come so far? | wait, as a read with a token does |
-//! | is what comes behind it in the ring? A reader of the log for what is older has its place here | `Lost::Ring` |
 //! | is what lies right below it the same record? | `Lost::History` |
 //! | was all delivered that is the state there? The records that a hole was made for may have been lost before they came | `Lost::History` |
+//!
+//! A place behind the ring is read from the log, which is asked the last two questions there, and with each batch the one before
+//! them: `behind`.
 
 use super::place::Place;
 use super::point::Lost;
 use super::ring::Lane;
 use super::sight::Sight;
 use crate::gate::Rejection;
+use crate::offset::Partition;
 use crate::token::Token;
 use crate::topic::TopicId;
 
@@ -26,8 +29,14 @@ pub(super) enum Judgement {
     Lost(Lost),
 }
 
-/// Judges places in `topic`, by partition, on a node that is ready.
-pub(super) fn judge(topic: TopicId, places: &[Place], sight: &Sight<'_>) -> Judgement {
+/// Judges places in `topic`, by partition, on a node that is ready. The one of `from_log` is read from the log, which is asked
+/// the last question.
+pub(super) fn judge(
+    topic: TopicId,
+    places: &[Place],
+    from_log: Option<Partition>,
+    sight: &Sight<'_>,
+) -> Judgement {
     let lanes = sight.ring.lanes();
     if sight.ring.topic() != Some(topic) || lanes.len() != places.len() {
         return Judgement::Lost(Lost::Topic);
@@ -37,7 +46,7 @@ pub(super) fn judge(topic: TopicId, places: &[Place], sight: &Sight<'_>) -> Judg
     {
         return Judgement::Lost(lost);
     }
-    if places.iter().any(|place| is_past_horizon(place, sight)) {
+    if places.iter().any(|place| is_past_horizon(place, u64::MAX, sight)) {
         return Judgement::Lost(Lost::Horizon);
     }
     let any = |wrong: fn(&Place, &Lane) -> bool| {
@@ -46,13 +55,13 @@ pub(super) fn judge(topic: TopicId, places: &[Place], sight: &Sight<'_>) -> Judg
     if any(|place, lane| place.at > lane.end()) {
         return Judgement::Wait;
     }
-    if any(|place, lane| place.at < lane.from()) {
-        return Judgement::Lost(Lost::Ring);
-    }
-    if any(|place, lane| lane.epoch_below(place.at) != place.epoch) {
-        return Judgement::Lost(Lost::History);
-    }
-    if any(|place, _| place.at < place.exact_from) {
+    let each = (0..).map(Partition).zip(places.iter().zip(lanes));
+    let mut in_ring = each.filter(|(_, (place, lane))| place.at >= lane.from());
+    let goes_on = |(partition, (place, lane)): (Partition, (&Place, &Lane))| {
+        let exact = Some(partition) == from_log || place.at >= place.exact_from;
+        place.is_of(lane) && exact
+    };
+    if !in_ring.all(goes_on) {
         return Judgement::Lost(Lost::History);
     }
     Judgement::Resume
@@ -71,13 +80,13 @@ pub(super) fn lost_by(rejection: &Rejection) -> Option<Lost> {
     rejection.is_of_the_token().then_some(if of_topic { Lost::Topic } else { Lost::History })
 }
 
-/// What counts is the smallest retention that was in force since the confirmation: as the copy knows it, or as this process
-/// has heard of it for another one.
-fn is_past_horizon(place: &Place, sight: &Sight<'_>) -> bool {
+/// What counts is the smallest retention that was in force since the confirmation: as the copy knows it, as this process has
+/// heard of it for another one, or as the log `told`.
+pub(super) fn is_past_horizon(place: &Place, told_ms: u64, sight: &Sight<'_>) -> bool {
     let Sight { ring, gate, limits, now } = sight;
     let Some(age) = place.age(*now) else { return true };
     let heard_ms = ring.retention_ms_since(now.mono.saturating_sub(age));
-    let retention_ms = gate.delete_retention_ms_min.min(heard_ms);
+    let retention_ms = gate.delete_retention_ms_min.min(heard_ms).min(told_ms);
     let ahead_ms = place.confirmed_at_ms.saturating_sub(now.wall_ms);
     age >= limits.trusted(retention_ms) || ahead_ms > limits.margin_ms(retention_ms)
 }

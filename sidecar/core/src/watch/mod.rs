@@ -6,15 +6,18 @@
 //!
 //! ```text
 //! node -- RingNews --> Ring (a lock of the shell's) <-- next -- Watcher --> messages of one call
+//! log  <-- LogReader, with a client of its own <-- what is behind the ring --^
 //! ```
 //! The driver tells the ring what the node wants it told, in order, after it has published the gate. A handler asks its
 //! [`watcher::Watcher`] for the next step with the ring locked and the gate loaded under that lock, so that the gate is never
 //! older than the ring. Nobody is waited for: a watch is a place in the ring, and at most one message on its way.
 
+mod behind;
 mod judge;
 pub mod message;
 mod place;
 pub mod point;
+pub mod reader;
 pub mod ring;
 pub mod selection;
 pub mod sight;

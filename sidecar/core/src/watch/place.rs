@@ -38,7 +38,7 @@ impl Place {
     pub(super) fn of(lineage: &Lineage, confirmed_at_ms: u64, now: Now) -> Place {
         Place {
             at: lineage.position,
-            epoch: lineage.epochs.below(lineage.position),
+            epoch: lineage.epochs.latest(),
             exact_from: lineage.exact_from,
             confirmed_at_ms,
             heard: now.mono,
@@ -65,11 +65,28 @@ impl Place {
         }
     }
 
+    /// What the log gave was delivered.
+    pub(super) fn pass_read(&mut self, lineage: &Lineage) {
+        self.at = lineage.position;
+        self.epoch = lineage.epochs.latest();
+        self.exact_from = self.exact_from.max(lineage.exact_from);
+    }
+
+    /// Gaps that were taken for harmless may count, as a new reading tells.
+    pub(super) fn doubt_gaps(&mut self, lane: &Lane) {
+        self.exact_from = self.exact_from.max(lane.exact_from_at_begin());
+    }
+
     pub(super) fn confirm(&mut self, confirmed_at_ms: u64, now: Now) {
         if self.confirmed_at_ms != confirmed_at_ms {
             self.confirmed_at_ms = confirmed_at_ms;
             self.heard = now.mono;
         }
+    }
+
+    /// In the ring: it is of the same history.
+    pub(super) fn is_of(&self, lane: &Lane) -> bool {
+        lane.epoch_below(self.at) == self.epoch
     }
 
     pub(super) fn is_exact(&self, lane: &Lane) -> bool {

@@ -21,8 +21,6 @@ pub enum Lost {
     History,
     #[error("tombstones that come behind the point may be gone from the log")]
     Horizon,
-    #[error("what comes behind the point is not in memory any more")]
-    Ring,
     #[error("the copy whose rows were sent was closed")]
     Snapshot,
 }

@@ -47,10 +47,14 @@ impl Origin {
     pub(crate) fn of(lineage: &Lineage) -> Origin {
         Origin {
             position: lineage.position,
-            epoch: lineage.epochs.below(lineage.position),
+            epoch: lineage.epochs.latest(),
             latest: lineage.epochs.latest(),
             exact_from: lineage.exact_from,
         }
+    }
+
+    pub fn position(&self) -> Offset {
+        self.position
     }
 }
 
@@ -71,15 +75,14 @@ impl Applied {
     pub(crate) fn of(batch: Arc<Batch>, behind: &Lineage, confirmed: bool) -> Applied {
         Applied {
             batch,
-            epoch: behind.epochs.below(behind.position),
+            epoch: behind.epochs.latest(),
             latest: behind.epochs.latest(),
             exact_from: behind.exact_from,
             confirmed_at_ms: confirmed.then_some(behind.confirmed_at_ms),
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn batch(&self) -> &Batch {
+    pub fn batch(&self) -> &Batch {
         &self.batch
     }
 
@@ -163,6 +166,12 @@ impl Ring {
             let Some(lane) = lanes.min_by_key(|lane| lane.oldest()) else { return };
             self.bytes -= lane.shed();
         }
+    }
+
+    /// Whether the batch was shed by now, and comes from the log to whoever is sent it.
+    pub fn is_behind(&self, batch: &Batch) -> bool {
+        let lane = self.lanes.get(batch.partition.index());
+        lane.is_some_and(|lane| batch.range.start < lane.from())
     }
 
     /// The smallest delete.retention.ms that may have been in force since this monotonic time, as far as was heard; the

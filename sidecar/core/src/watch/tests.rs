@@ -1,7 +1,9 @@
 //! What the tests of watches have in common: a log that is applied batch by batch, and a watch that folds what it is sent.
 
+mod behind;
 mod folds;
 mod judge;
+mod reader;
 mod ring;
 mod selection;
 mod watcher;
@@ -104,7 +106,7 @@ impl Copy {
 }
 
 fn batch(partition: Partition, from: Offset, written: &[Written]) -> BatchBuilder {
-    let mut builder = BatchBuilder::new(partition, 1, from);
+    let mut builder = BatchBuilder::new(partition, partition.0 + 1, from);
     for (offset, epoch, key, value) in written {
         builder.push(Offset(*offset), Some(Epoch(*epoch)), Some(key), *value);
     }

@@ -5,15 +5,18 @@
 //! Start::State --> Opening --> Rows --> RowsSent (StateEnd) ---^  |
 //!                     ^--------- Lost (Again) <-------------------'
 //! ```
+//! A partition whose place is behind the ring is read from the log (`from_log`), one after the other, while the others go on.
 //! Changes go out only while the copy admits reads: whoever reads after an event sees it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::behind::Behind;
 use super::judge::{Judgement, judge, lost_by, token};
 use super::message::{Changes, Message};
 use super::place::Place;
 use super::point::{Lost, Point};
+use super::reader::Wanted;
 use super::selection::Selection;
 use super::sight::Sight;
 use crate::batch::Batch;
@@ -24,6 +27,10 @@ use crate::phase::Operation;
 use crate::read::{self, Opened, ReadPath};
 use crate::time::Now;
 use crate::topic::TopicId;
+
+mod from_log;
+
+use from_log::FromLog;
 
 /// What a caller wants to be sent.
 #[derive(Clone, Debug)]
@@ -71,7 +78,10 @@ pub enum Step {
         until: Until,
         deadline: Duration,
     },
-    /// Nothing, until ring or gate have changed, or until this monotonic time.
+    /// It is to be read by a `LogReader` that this watch has for itself as long as `reads_log` says so; the answer goes to
+    /// `read`. The next step is asked for meanwhile, too.
+    Read(Wanted),
+    /// Nothing, until ring or gate have changed, the log has answered, or until this monotonic time.
     Idle {
         until: Option<Duration>,
     },
@@ -94,6 +104,10 @@ pub struct Watcher {
     wait: Duration,
     stage: Stage,
     at: Option<At>,
+    /// The partition that is read from the log.
+    behind: Option<Behind>,
+    /// The smallest delete.retention.ms that the log told while it was read for this watch.
+    retention_ms: u64,
     /// The reading of the log that the places were judged by.
     reading: Option<u64>,
     taken: Option<Taken>,
@@ -149,6 +163,8 @@ impl Watcher {
             wait,
             stage: Stage::Starting(start),
             at,
+            behind: None,
+            retention_ms: u64::MAX,
             reading: None,
             taken: None,
             turn: 0,
@@ -203,6 +219,7 @@ impl Watcher {
                 let place = |lineage| Place::of(lineage, answer.confirmed_at_ms, now);
                 let places = lineages.map(place).collect();
                 self.at = Some(At { topic: answer.token.topic, places });
+                self.retention_ms = u64::MAX;
                 self.stage = Stage::Rows;
             }
             Ok(Opened::Again) => {}
@@ -288,13 +305,15 @@ impl Watcher {
     fn follow(&mut self, sight: &Sight<'_>) -> Step {
         if self.reading != Some(sight.ring.readings()) {
             let At { topic, places } = self.at.as_ref().expect("it has its places");
-            match judge(*topic, places, sight) {
-                Judgement::Resume => self.reading = Some(sight.ring.readings()),
+            let from_log = self.behind.as_ref().map(|behind| behind.partition);
+            let resumed = match judge(*topic, places, from_log, sight) {
+                Judgement::Resume => self.resume(sight),
                 Judgement::Wait => return self.wait_for_copy(),
-                Judgement::Lost(why) => {
-                    self.lose(why);
-                    return self.next(sight);
-                }
+                Judgement::Lost(why) => Err(why),
+            };
+            if let Err(why) = resumed {
+                self.lose(why);
+                return self.next(sight);
             }
         }
         if let Stage::Starting(Start::Point(point)) = &self.stage {
@@ -302,6 +321,20 @@ impl Watcher {
             return self.begin(sight, point);
         }
         self.go_on(sight)
+    }
+
+    fn resume(&mut self, sight: &Sight<'_>) -> Result<(), Lost> {
+        self.reading = Some(sight.ring.readings());
+        let At { places, .. } = self.at.as_mut().expect("it has its places");
+        if let Stage::Following = self.stage {
+            for (place, lane) in places.iter_mut().zip(sight.ring.lanes()) {
+                place.doubt_gaps(lane);
+            }
+        }
+        match &mut self.behind {
+            Some(behind) => behind.begin_again(places[behind.partition.index()].exact_from),
+            None => Ok(()),
+        }
     }
 
     /// A point that is due comes first: it is about what was delivered before.
@@ -313,25 +346,38 @@ impl Watcher {
             self.told = sight.now.mono;
             return Step::Send(Message::Progress { point });
         }
+        let until = match self.go_through_log(sight) {
+            Ok(FromLog::Step(step)) => return step,
+            Ok(FromLog::Wait(until)) => until,
+            Err(why) => {
+                self.lose(why);
+                return self.next(sight);
+            }
+        };
+        if let Some(step) = self.take_applied(sight) {
+            return step;
+        }
+        // Where a point is due, it waits for a copy that is exact.
+        let due = Some(due).filter(|due| *due > sight.now.mono);
+        Step::Idle { until: due.into_iter().chain(until).min() }
+    }
+
+    fn take_applied(&mut self, sight: &Sight<'_>) -> Option<Step> {
         let At { places, .. } = self.at.as_mut().expect("it has its places");
         let lanes = sight.ring.lanes();
-        if places.iter().zip(lanes).any(|(place, lane)| place.at < lane.from()) {
-            self.lose(Lost::Ring);
-            return self.next(sight);
-        }
         let count = lanes.len();
-        let mut turns = (0..count).map(|turn| (self.turn + turn) % count);
+        let read = self.behind.as_ref().map(|behind| behind.partition.index());
+        let turns = (0..count).map(|turn| (self.turn + turn) % count);
+        let mut turns =
+            turns.filter(|turn| Some(*turn) != read && places[*turn].at >= lanes[*turn].from());
         let next = turns.find_map(|turn| Some((turn, lanes[turn].next(places[turn].at)?)));
-        let Some((turn, applied)) = next else {
-            // Where a point is due, it waits for a copy that is exact.
-            return Step::Idle { until: Some(due).filter(|due| *due > sight.now.mono) };
-        };
+        let (turn, applied) = next?;
         self.turn = (turn + 1) % count;
         let from = places[turn].at;
         places[turn].pass(applied, sight.now);
         let point = self.point(sight);
         self.taken = Some(Taken { batch: Arc::clone(&applied.batch), from, point });
-        Step::Filter
+        Some(Step::Filter)
     }
 
     fn wait_for_copy(&self) -> Step {
@@ -357,7 +403,7 @@ impl Watcher {
 
     fn lose(&mut self, why: Lost) {
         let started = !matches!(self.stage, Stage::Starting(_));
-        self.reading = None;
+        (self.reading, self.behind) = (None, None);
         self.stage = match self.on_lost {
             OnLost::State => Stage::Lost { why, started },
             OnLost::Fail => Stage::Ended(End::Lost(why)),

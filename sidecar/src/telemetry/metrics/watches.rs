@@ -8,14 +8,13 @@ use super::table::{WATCH_CHANGES, WATCH_STATES, WATCHES};
 /// The label of a state that was not sent because something was lost.
 const ASKED: &str = "asked";
 
-const LOST: [Lost; 5] = [Lost::Topic, Lost::History, Lost::Horizon, Lost::Ring, Lost::Snapshot];
+const LOST: [Lost; 4] = [Lost::Topic, Lost::History, Lost::Horizon, Lost::Snapshot];
 
 fn why(lost: Lost) -> &'static str {
     match lost {
         Lost::Topic => "topic",
         Lost::History => "history",
         Lost::Horizon => "horizon",
-        Lost::Ring => "ring",
         Lost::Snapshot => "snapshot",
     }
 }

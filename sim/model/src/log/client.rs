@@ -38,10 +38,32 @@ pub enum Role {
     Reads,
     Asks,
     Writes,
+    /// All its readers beside the first.
+    ReadsBeside,
 }
 
 impl Role {
-    pub const ALL: [Role; 3] = [Role::Reads, Role::Asks, Role::Writes];
+    pub const ALL: [Role; 4] = [Role::Reads, Role::Asks, Role::Writes, Role::ReadsBeside];
+}
+
+/// Nodes have numbers below this, and so do their own clients.
+const NODES: u32 = 1 << 16;
+
+/// The number of a client with a reader of its own that a node has beside its first. What befalls the node's connections
+/// befalls it as well.
+pub fn beside(node: u32, number: u32) -> u32 {
+    assert!(node < NODES, "there are few nodes");
+    node + NODES * (number + 1)
+}
+
+/// The number of a client that is beside its node's own.
+pub fn number_of(client: u32) -> Option<u32> {
+    (client / NODES).checked_sub(1)
+}
+
+/// The node that has this client.
+pub fn node_of(client: u32) -> u32 {
+    client % NODES
 }
 
 pub(super) fn all_roles(
@@ -53,6 +75,8 @@ pub(super) fn all_roles(
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     number: u32,
+    node: u32,
+    reads_as: Role,
     readers: BTreeMap<Partition, Reader>,
     /// The newest leader epoch of each partition in the reading client's metadata, as long as its process lives:
     /// metadata that goes back is ignored (`rd_kafka_toppar_leader_update`).
@@ -69,8 +93,11 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(number: u32) -> Client {
+        let node = node_of(number);
         Client {
             number,
+            node,
+            reads_as: if node == number { Role::Reads } else { Role::ReadsBeside },
             readers: BTreeMap::new(),
             heard: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -99,11 +126,11 @@ impl Client {
             }
             LogCall::Append { id, writes } => {
                 self.producer.append(world, id, writes);
-                self.producer.send(self.number, world);
+                self.producer.send(self.node, world);
             }
             LogCall::Withdraw { id } => {
                 self.producer.withdraw(id, world.faults);
-                self.producer.settle(self.number, world, out);
+                self.producer.settle(self.node, world, out);
             }
         }
     }
@@ -114,18 +141,18 @@ impl Client {
 
     /// Sends again what has to be sent again.
     pub(super) fn send(&mut self, world: &mut World<'_>) {
-        self.producer.send(self.number, world);
+        self.producer.send(self.node, world);
     }
 
     /// Answers what can be answered, fails what waited too long.
     pub(super) fn settle(&mut self, world: &mut World<'_>, out: &mut Vec<LogEvent>) {
         if world.faults.untold.remove(&self.number)
-            && let Some(trouble) = world.trouble(self.number)
+            && let Some(trouble) = world.trouble(self.node)
         {
             out.push(LogEvent::Trouble(trouble));
         }
         self.settle_asks(world, out);
-        self.producer.settle(self.number, world, out);
+        self.producer.settle(self.node, world, out);
     }
 
     fn ask(&mut self, world: &mut World<'_>, kind: LogCallKind, out: &mut Vec<LogEvent>) {
@@ -166,13 +193,13 @@ impl Client {
         kind: LogCallKind,
         late: bool,
     ) -> Result<LogEvent, KafkaError> {
-        if let Some(trouble) = world.trouble(self.number) {
+        if let Some(trouble) = world.trouble(self.node) {
             return Err(trouble);
         }
         let Cluster { brokers, topic, .. } = &*world.cluster;
         let event = match kind {
             LogCallKind::Describe => {
-                let facts = self.told(topic.facts(self.number, brokers), late)?;
+                let facts = self.told(topic.facts(self.node, brokers), late)?;
                 let (cluster, policy) = (world.config.cluster.clone(), topic.policy.clone());
                 let mut silent = Partition::all(topic.count()).zip(&facts);
                 match silent.find_map(|(at, facts)| Some((at, facts.clone().err()?))) {
@@ -187,7 +214,7 @@ impl Client {
                     }
                 }
             }
-            LogCallKind::Ends => LogEvent::Ends(self.told(topic.ends(self.number, brokers), late)?),
+            LogCallKind::Ends => LogEvent::Ends(self.told(topic.ends(self.node, brokers), late)?),
             LogCallKind::TopicId => LogEvent::TopicId(topic.id),
         };
         Ok(event)
@@ -235,7 +262,7 @@ impl Client {
 
     /// Gives waiting fetches what there is for them.
     pub(super) fn serve(&mut self, world: &mut World<'_>, out: &mut Vec<LogEvent>) {
-        if world.faults.reaches_nobody(self.number) || world.faults.fetches_nothing(self.number) {
+        if world.faults.reaches_nobody(self.node) || world.faults.fetches_nothing(self.node) {
             return;
         }
         let Cluster { brokers, topic, .. } = &*world.cluster;
@@ -245,7 +272,7 @@ impl Client {
             let partition = *partition;
             // What is gone is asked for again and again, as librdkafka does.
             let Some(log) = topic.partitions.get(partition.index()) else { continue };
-            let Some(answering) = log.answering((self.number, Role::Reads), brokers) else {
+            let Some(answering) = log.answering((self.node, self.reads_as), brokers) else {
                 continue;
             };
             let (epoch, heard) = (answering.replica.epoch(), self.heard.get(&partition));

@@ -51,7 +51,7 @@ use outrigger_core::time::Now;
 use outrigger_core::topic::{TopicId, TopicPolicy};
 
 pub use self::broker::{BrokerConfig, BrokerId, Stop};
-pub use self::client::Role;
+pub use self::client::{Role, beside, node_of, number_of};
 pub use self::faults::{AppendFate, Failure, Landing, Outage};
 pub use self::history::{LogChange, Truncation};
 pub use self::journal::{PartitionState, ReplicaState};

@@ -1,12 +1,14 @@
-//! Three brokers, three nodes, writes all the time, and everything is killed once.
+//! Three brokers, three nodes, ten watches, writes all the time, and everything is killed once.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use outrigger_client::Watch;
 use outrigger_core::offset::Partition;
+use outrigger_tests::follower::{Followed, Follower};
 use outrigger_tests::kafka::{Cluster, Topic, TopicSpec};
 use outrigger_tests::node::Node;
-use outrigger_tests::writers::{Writers, judge, rows};
+use outrigger_tests::writers::{Writers, fold, judge, rows};
 use tempfile::TempDir;
 
 use super::{MINUTE, run};
@@ -31,6 +33,11 @@ fn what_was_acknowledged_survives_killed_nodes_wiped_disks_and_a_killed_broker()
             node.until_ready().await?;
         }
         let writers = Writers::start(nodes.iter().map(Node::url).collect(), 40);
+        let mut followers = Vec::new();
+        for (number, node) in (0..10).zip(nodes.iter().cycle()) {
+            let watch = if number < 5 { Watch::all() } else { Watch::prefix("writer-1/") };
+            followers.push(Follower::start(node.url(), watch, Followed::default()).await?);
+        }
         written(&nodes[0], 100).await?;
 
         nodes[1].kill()?;
@@ -56,7 +63,17 @@ fn what_was_acknowledged_survives_killed_nodes_wiped_disks_and_a_killed_broker()
             node.until_ready().await?;
         }
         ensure!(history.operations().len() > 300, "they wrote");
-        judge(&nodes, &history).await
+        judge(&nodes, &history).await?;
+        let last = nodes[0].store().await?.put("last", "1").await?;
+        let whole = tokio::task::block_in_place(|| fold(&topic))?;
+        for (number, mut follower) in followers.into_iter().enumerate() {
+            follower.has(&[last]).await?;
+            let followed = follower.stop().await?;
+            let mut expected = whole.clone();
+            expected.retain(|key, _| number < 5 || key.starts_with(b"writer-1/"));
+            ensure!(followed.rows == expected, "follower {number}: {followed:?}");
+        }
+        Ok(())
     })
 }
 

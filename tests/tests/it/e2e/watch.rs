@@ -1,6 +1,7 @@
 //! Watches on real Kafka: what is told folds to what the log says, over crashes, wiped disks and other nodes.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use outrigger_client::{Entry, ErrorKind, Level, Revision, Store, Watch, WatchEvent};
@@ -10,7 +11,10 @@ use outrigger_tests::node::Node;
 use outrigger_tests::writers::{self, Writers, rows};
 use tokio::task::block_in_place;
 
-use super::{Place, run};
+use super::{MINUTE, Place, run};
+
+/// How often a point is tried that is not old enough yet.
+const POLL: Duration = Duration::from_millis(100);
 
 fn from_state() -> Followed {
     Followed::default()
@@ -108,10 +112,58 @@ fn a_kept_point_goes_on_at_another_node_and_at_one_that_was_killed() -> Result<(
     })
 }
 
+/// Writes more than a node keeps in memory for watches.
+async fn put_much(store: &Store) -> Result<Vec<Revision>> {
+    let writer = store.writer();
+    let mut open = Vec::new();
+    for number in 0..20 {
+        open.push(writer.put(format!("large {number}"), vec![b'x'; 900_000]).await?);
+    }
+    let mut revisions = Vec::new();
+    for write in open {
+        revisions.push(write.await?);
+    }
+    Ok(revisions)
+}
+
 #[test]
-fn a_point_that_is_too_old_is_followed_by_the_state_or_refused_by_name() -> Result<()> {
+fn what_memory_has_no_more_the_log_tells() -> Result<()> {
     run(async {
-        let place = Place::new("watch-lost", TopicSpec::store())?;
+        let place = Place::new("watch-behind", TopicSpec::store().partitions(3))?;
+        let mut one = place.ready_node("one").await?;
+        let other = place.ready_node("other").await?;
+        let store = one.store().await?;
+        let first = put(&store, (0..30).map(|number| format!("key {number}"))).await?;
+        let mut follower = Follower::start(one.url(), Watch::all(), from_state()).await?;
+        follower.has(&first).await?;
+        let kept = follower.stop().await?;
+
+        let mut second = vec![store.delete("key 7").await?];
+        second.extend(put_much(&store).await?);
+        let last = put(&store, (0..30).map(|number| format!("key {number}"))).await?;
+        second.extend(&last);
+        // A node that was killed has nothing in memory that came before.
+        one.kill()?;
+        one.start().await?;
+        one.until_ready().await?;
+        for node in [&one, &other] {
+            let mut follower = Follower::start(node.url(), Watch::all(), kept.clone()).await?;
+            follower.has(&last).await?;
+            let told = follower.stop().await?;
+            ensure!(told.again == 0, "the log has all of it");
+            let new: BTreeSet<_> = told.changes.difference(&kept.changes).copied().collect();
+            ensure!(new == changes(&second), "each change once and nothing else: {new:?}");
+            ensure!(told.rows == rows(node).await?, "they fold to the state");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_point_that_is_older_than_tombstones_live_is_followed_by_the_state_or_refused_by_name()
+-> Result<()> {
+    run(async {
+        let place = Place::new("watch-lost", TopicSpec::fast_compaction())?;
         let one = place.ready_node("one").await?;
         let store = one.store().await?;
         let first = put(&store, ["a".to_owned(), "b".to_owned()]).await?;
@@ -121,29 +173,26 @@ fn a_point_that_is_too_old_is_followed_by_the_state_or_refused_by_name() -> Resu
         let point = kept.point.clone().context("it was told one")?;
 
         store.delete("a").await?;
-        // More than a node keeps in memory for watches.
-        let writer = store.writer();
-        let mut open = Vec::new();
-        for number in 0..20 {
-            open.push(writer.put(format!("large {number}"), vec![b'x'; 900_000]).await?);
-        }
-        let mut last = Vec::new();
-        for write in open {
-            last.push(write.await?);
+        let last = put_much(&store).await?;
+        let deadline = Instant::now() + MINUTE;
+        loop {
+            let watch = Watch::all().from_point(point.clone()).fail_when_lost();
+            let told = match store.watch(watch).await {
+                Ok(mut events) => events.next().await.context("a watch has no end")?.err(),
+                Err(error) => Some(error),
+            };
+            if let Some(error) = told {
+                ensure!(error.kind() == ErrorKind::Compacted, "{error}");
+                break;
+            }
+            ensure!(Instant::now() < deadline, "its tombstones live on");
+            tokio::time::sleep(POLL).await;
         }
         let mut follower = Follower::start(one.url(), Watch::all(), kept).await?;
         follower.has(&last).await?;
         let told = follower.stop().await?;
         ensure!(told.again == 1, "the state came again");
         ensure!(told.rows == rows(&one).await?, "and a deleted key is not in it");
-
-        let refused = store.watch(Watch::all().from_point(point).fail_when_lost()).await;
-        let refused = match refused {
-            Ok(mut events) => events.next().await.context("it ends with an error")?.err(),
-            Err(error) => Some(error),
-        };
-        let kind = refused.context("nothing can be proven of it")?.kind();
-        ensure!(kind == ErrorKind::Compacted, "{kind:?}");
         Ok(())
     })
 }

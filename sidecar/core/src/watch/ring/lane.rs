@@ -76,6 +76,11 @@ impl Lane {
         self.epoch_before(self.batches.len())
     }
 
+    /// The newest that the copy has heard of.
+    pub(in crate::watch) fn latest(&self) -> Option<Epoch> {
+        self.latest
+    }
+
     /// The copy that has everything up to the end is exact from here on.
     pub(in crate::watch) fn exact_from(&self) -> Offset {
         let told = self.batches.back().map_or(Offset::ZERO, |(_, applied)| applied.exact_from);

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::message::Message;
+use super::super::point::Lost;
+use super::super::reader::{Given, Wanted};
 use super::super::selection::Selection;
 use super::super::watcher::{Demand, OnLost, Start, Step, Watcher};
 use super::*;
+use crate::fixtures::facts;
 use crate::keys::Keys;
+use crate::topic::TopicFacts;
 
 type Rows = BTreeMap<Vec<u8>, u64>;
 
@@ -52,6 +56,37 @@ fn rows_at(log: &Log, position: u64, selection: &Selection) -> Rows {
     rows
 }
 
+/// Up to three records of a log that its cleaner has gone through up to the copy's position.
+fn given(copy: &Copy, log: &Log, wanted: &Wanted) -> Given {
+    let end = copy.lineages[0].position;
+    let at = |offset: u64| &log[usize::try_from(offset).unwrap()];
+    let newest = |offset: &u64| (*offset + 1..end.0).all(|later| at(later).0 != at(*offset).0);
+    let mut builder = batch(Partition(0), wanted.from, &[]);
+    for offset in (wanted.from.0..end.0).filter(newest).take(3) {
+        let (key, deletes) = at(offset);
+        builder.push(Offset(offset), Some(epoch_at(offset)), Some(&[*key]), value_of(*deletes));
+    }
+    let topic = TopicFacts {
+        cluster: facts().cluster,
+        topic: TOPIC,
+        policy: facts().policy,
+        partitions: 1,
+    };
+    let batch = match builder.is_empty() {
+        true => builder.at_end(end, None),
+        false => builder.finish(end),
+    };
+    Given { batch, topic }
+}
+
+fn epoch_at(offset: u64) -> Epoch {
+    Epoch(u32::try_from(offset / 7).unwrap())
+}
+
+fn value_of(deletes: bool) -> Option<&'static [u8]> {
+    (!deletes).then_some(&b"v"[..])
+}
+
 struct Caller {
     watcher: Watcher,
     selection: Arc<Selection>,
@@ -92,6 +127,10 @@ impl Caller {
                 self.rows = rows_at(log, self.snapshot, &self.selection);
                 self.watcher.rows_sent();
             }
+            Step::Read(wanted) => {
+                let (given, sight) = (given(copy, log, &wanted), copy.sight(&Limits::PRODUCTION));
+                self.watcher.read(Ok(given), &sight);
+            }
             Step::Wait { .. } | Step::Idle { .. } => return false,
             Step::End(end) => panic!("{end}"),
         }
@@ -102,7 +141,8 @@ impl Caller {
         let point = match message {
             Message::Started { point } => point,
             Message::StateEnd { point } | Message::Progress { point } => Some(point),
-            Message::Again { .. } => {
+            Message::Again { why } => {
+                assert_ne!(why, Lost::History, "the log can tell all");
                 self.rows.clear();
                 self.kept.clear();
                 None
@@ -155,9 +195,8 @@ proptest! {
                     let records = log.iter().enumerate().skip(from).take(count);
                     let mut builder = batch(Partition(0), copy.lineages[0].position, &[]);
                     for (offset, (key, deletes)) in records {
-                        let (value, offset) = ((!deletes).then_some(&b"v"[..]), offset as u64);
-                        let epoch = Epoch(u32::try_from(offset / 7).unwrap());
-                        builder.push(Offset(offset), Some(epoch), Some(&[*key]), value);
+                        let (value, offset) = (value_of(*deletes), offset as u64);
+                        builder.push(Offset(offset), Some(epoch_at(offset)), Some(&[*key]), value);
                     }
                     if !builder.is_empty() {
                         copy.apply(builder.finish(Offset::ZERO));

@@ -8,15 +8,15 @@ use super::*;
 use crate::gate::{Rejection, Until};
 use crate::keys::Keys;
 
-const A: Option<&[u8]> = Some(b"a");
+pub(super) const A: Option<&[u8]> = Some(b"a");
 const PROGRESS: Duration = Duration::from_secs(5);
 
-struct Watch {
-    watcher: Watcher,
+pub(super) struct Watch {
+    pub(super) watcher: Watcher,
     limits: Limits,
 }
 
-fn demand(start: Start) -> Demand {
+pub(super) fn demand(start: Start) -> Demand {
     let selection = Arc::new(Selection::new(Vec::<Keys>::new()).unwrap());
     let wait = Duration::from_secs(1);
     Demand { start, selection, on_lost: OnLost::State, progress: PROGRESS, wait }
@@ -27,11 +27,11 @@ fn failing(start: Start) -> Demand {
 }
 
 impl Watch {
-    fn new(copy: &Copy, demand: Demand) -> Watch {
+    pub(super) fn new(copy: &Copy, demand: Demand) -> Watch {
         Watch { watcher: Watcher::new(demand, copy.now), limits: Limits::PRODUCTION }
     }
 
-    fn next(&mut self, copy: &Copy) -> Step {
+    pub(super) fn next(&mut self, copy: &Copy) -> Step {
         self.watcher.next(&copy.sight(&self.limits))
     }
 
@@ -48,6 +48,7 @@ impl Watch {
                     self.watcher.rows_sent();
                 }
                 Step::Idle { .. } => return sent,
+                Step::Read(wanted) => panic!("{wanted:?}"),
                 Step::Wait { .. } => {
                     sent.push("waits".to_owned());
                     return sent;
@@ -61,7 +62,7 @@ impl Watch {
     }
 }
 
-fn short(message: &Message) -> String {
+pub(super) fn short(message: &Message) -> String {
     let at = |point: &Point| {
         let at: Vec<_> = point.token.positions.iter().map(|(at, _)| at.to_string()).collect();
         at.join("+")
@@ -166,24 +167,6 @@ fn no_point_lies_where_the_state_is_not_exact() {
     assert_eq!(watch.takes(&copy), ["at 0", "1 then inexact", "2 then inexact"]);
     copy.write(&[(3, 0, b"k", A)]);
     assert_eq!(watch.takes(&copy), ["3 then 4"]);
-}
-
-#[test]
-fn who_falls_behind_the_ring_is_sent_the_state_or_ends() {
-    let behind = |demand: Demand| {
-        let mut copy = Copy::empty();
-        copy.ring = Ring::new(700);
-        copy.begin();
-        let mut watch = Watch::new(&copy, demand);
-        watch.takes(&copy);
-        for offset in 0..4 {
-            copy.write(&[(offset, 0, b"k", A)]);
-        }
-        watch.takes(&copy)
-    };
-    assert_eq!(behind(demand(Start::Now)), ["again: Ring", "rows", "state 4"]);
-    let lost = End::Lost(Lost::Ring).to_string();
-    assert_eq!(behind(failing(Start::Now)), [lost.as_str()]);
 }
 
 #[test]
