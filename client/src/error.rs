@@ -33,7 +33,8 @@ pub enum ErrorKind {
     /// What the session has seen is not in this log any more: begin a [new
     /// session](crate::Store::new_session), knowing that the state may be an older or another one.
     SessionLost,
-    /// The node cannot prove that it has everything since the point of a watch: begin with the state.
+    /// The node cannot prove that it has everything since the point of a watch, or does not know its cursor: begin with the
+    /// state.
     Compacted,
     /// This node cannot answer now: wait, or try another node.
     Unavailable,
@@ -56,7 +57,7 @@ pub enum ErrorKind {
 pub(crate) enum Effect {
     /// Nothing: it only reads.
     None,
-    /// A record in the log.
+    /// A record in the log, or a cursor.
     Write,
 }
 
@@ -237,6 +238,7 @@ fn kind_of_reason(reason: Reason) -> Option<ErrorKind> {
         | Reason::RequestTooLarge
         | Reason::Unimplemented
         | Reason::RowTooLarge
+        | Reason::CursorGoesBack
         | Reason::TokenInvalid => ErrorKind::Invalid,
         Reason::PositionPassed => ErrorKind::Unavailable,
         Reason::TokenOfAnotherTopic | Reason::TokenBeyondLog | Reason::TokenOfAnotherHistory => {
@@ -258,6 +260,7 @@ fn kind_of_reason(reason: Reason) -> Option<ErrorKind> {
         | Reason::WrongPhase
         | Reason::Unauthenticated
         | Reason::NotAllowed
+        | Reason::CursorInUse
         | Reason::Authorisation => ErrorKind::Refused,
         Reason::WriteDidNotHappen => ErrorKind::NotWritten,
         Reason::WriteUnknown => ErrorKind::Unknown,

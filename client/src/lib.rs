@@ -4,7 +4,8 @@
 //!
 //! [`Client::connect`] makes a connection, [`Client::store`] a [`Store`]: a handle on one store, and a
 //! session. [`Store::scan`] reads a range of keys, [`Store::writer`] opens a stream of writes,
-//! [`Store::watch`] tells what changes, and [`Store::cache`] keeps a typed map of it in memory.
+//! [`Store::watch`] tells what changes, a [`Cursor`] keeps where somebody was, and [`Store::cache`] keeps a typed map in
+//! memory.
 //! [`Error`] and [`ErrorKind`] say what a failure means.
 //!
 //! A node takes a bounded number of calls through one connection; where writers, scans and watches use it
@@ -33,6 +34,7 @@ mod bearer;
 mod cache;
 mod client;
 mod connections;
+mod cursor;
 mod error;
 mod pinned;
 mod read;
@@ -48,6 +50,7 @@ mod writer;
 
 pub use cache::{Cache, CacheError, Snapshot, Undecodable};
 pub use client::{Client, Released};
+pub use cursor::{Cursor, CursorState};
 pub use error::{Error, ErrorKind};
 /// The protocol itself, generated code included. It is outside of what this crate promises.
 pub use outrigger_proto as proto;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outrigger_proto::limits::{KEY_BYTES_MAX, PAYLOAD_BYTES_MAX, VALUE_BYTES_MAX};
+use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::watch_response::Part;
 use outrigger_proto::v1::{
     self, CancelRequest, ContinueRequest, DeleteRequest, GetRequest, KeyRange, PutRequest, Reason,
@@ -13,6 +14,8 @@ use tonic::{Request, Response, Streaming};
 
 use crate::cache::{Cache, CacheError};
 use crate::client::{self, Client, with_deadline};
+use crate::connections::Connections;
+use crate::cursor::{Cursor, CursorState};
 use crate::error::{Effect, Error};
 use crate::read::{CopyState, Entry, Level, Read};
 use crate::scan::{Rows, Scan};
@@ -232,6 +235,21 @@ impl Store {
         Cache::open(self, watch, self.read_deadline, decode).await
     }
 
+    /// A point of a watch that the store keeps under a name. Nothing is asked yet.
+    pub fn cursor(&self, name: impl Into<String>) -> Cursor {
+        Cursor::new(self.clone(), name.into())
+    }
+
+    /// The cursors of the store in the order of their names, 1,000 at most, and whether there are more. Those that are lost
+    /// are among them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Cursor::get`], but for [`Compacted`](crate::ErrorKind::Compacted).
+    pub async fn cursors(&self) -> Result<(Vec<CursorState>, bool), Error> {
+        CursorState::list(self).await
+    }
+
     /// A stream of writes, for throughput. A connection that cannot be made fails the first writes, not this
     /// call.
     ///
@@ -303,6 +321,18 @@ impl Store {
         let call = admin.r#continue(with_deadline(request, deadline));
         client::answer(Effect::None, deadline, call).await?;
         Ok(())
+    }
+
+    pub(crate) fn rows(&self) -> StoreClient<Connections> {
+        self.client.rows()
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    pub(crate) fn write_deadline(&self) -> Duration {
+        self.write_deadline
     }
 
     async fn status_of(&self, with_digest: bool) -> Result<StoreStatus, Error> {

@@ -42,6 +42,7 @@ enum From {
     State,
     Now,
     Point(WatchPoint),
+    Cursor(String),
 }
 
 /// What a watch tells.
@@ -119,6 +120,13 @@ impl Watch {
         Watch { from: From::Point(point), ..self }
     }
 
+    /// Goes on at the point of the [`Cursor`](crate::Cursor) of this name. Where nobody has committed it, or the node cannot
+    /// prove that it has everything since, the state is told [again](WatchEvent::StateAgain), as of a point. Once it has
+    /// begun it goes on from its own points: commit those.
+    pub fn from_cursor(self, name: impl Into<String>) -> Watch {
+        Watch { from: From::Cursor(name.into()), ..self }
+    }
+
     /// Ends with [`Compacted`](crate::ErrorKind::Compacted), where it would tell the state
     /// [again](WatchEvent::StateAgain).
     pub fn fail_when_lost(self) -> Watch {
@@ -139,7 +147,7 @@ impl Watch {
     pub(crate) fn of_cache(self, progress_max: Duration) -> Result<Watch, Error> {
         match self.from {
             From::State => Ok(Watch { progress: self.progress.min(progress_max), ..self }),
-            From::Now | From::Point(_) => {
+            From::Now | From::Point(_) | From::Cursor(_) => {
                 let message = "a cache begins with the state: leave out where its watch begins";
                 Err(Error::invalid(Reason::InvalidRequest, message.to_owned()))
             }
@@ -161,6 +169,7 @@ impl Watch {
             From::State => None,
             From::Now => Some(v1::watch_request::From::Now(v1::WatchNow {})),
             From::Point(point) => Some(v1::watch_request::From::Point(point.into())),
+            From::Cursor(name) => Some(v1::watch_request::From::Cursor(name.clone())),
         };
         let on_lost = if self.fails_when_lost { OnLost::Fail } else { OnLost::State };
         Ok(WatchRequest {

@@ -43,6 +43,8 @@ impl Reason {
             Reason::TokenOfAnotherTopic
             | Reason::TokenBeyondLog
             | Reason::PositionPassed
+            | Reason::CursorGoesBack
+            | Reason::CursorInUse
             | Reason::RowTooLarge
             | Reason::TokenOfAnotherHistory
             | Reason::RefusedIdentity

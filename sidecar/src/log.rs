@@ -1,10 +1,13 @@
 //! The seam to the log as the runtime drives it: calls one way, events the other. What is behind it is Kafka (`kafka`), or
 //! the model of it in this process (`embedded`).
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use outrigger_core::log::{LogCall, LogEvent};
+use outrigger_core::log::{KafkaError, LogCall, LogEvent};
+use outrigger_core::offset::Partition;
+use outrigger_core::watch::cursor::Committed;
 
 use crate::index::StoreIndex;
 use crate::watchdog::Watched;
@@ -36,10 +39,48 @@ pub trait Log: Send {
         None
     }
 
+    /// Returns where the cursors of the stores are kept; none where the engine keeps none.
+    fn cursors(&self) -> Option<Arc<dyn Cursors>> {
+        None
+    }
+
     /// Returns what must go on for calls to be answered, as far as this engine can tell.
     fn watched(&self) -> Vec<Watched> {
         Vec::new()
     }
+}
+
+/// Where cursors are kept, by the name of their group and the partition of a store's topic: durably, and for all nodes of the
+/// topic. It knows nothing of what is kept. Any number of calls may be under way at the same time; each ends within seconds,
+/// and may have happened when it is dropped or fails.
+pub trait Cursors: Send + Sync {
+    /// Keeps this in these partitions, in place of what was there. There is one at least.
+    fn commit(&self, store: StoreIndex, group: &str, committed: Vec<Committed>) -> Kept<()>;
+
+    /// Returns what is kept, in any order; nothing where there is no such group.
+    fn committed(&self, store: StoreIndex, group: &str) -> Kept<Vec<Committed>>;
+
+    /// Returns the groups whose names begin with `prefix`, in any order, also those of others.
+    fn groups(&self, prefix: &str) -> Kept<Vec<String>>;
+
+    /// Forgets what is kept in these partitions, whether or not there is something. There is one at least.
+    fn delete(&self, store: StoreIndex, group: &str, partitions: Vec<Partition>) -> Kept<()>;
+}
+
+/// An answer of [`Cursors`].
+pub type Kept<T> = Pin<Box<dyn Future<Output = Result<T, CursorsError>> + Send>>;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CursorsError {
+    /// Consumers that are no nodes are members of the group. Nothing was changed.
+    #[error("the consumer group {group} has members")]
+    InUse { group: String },
+    /// Nothing was changed.
+    #[error("the right {right} on {of} is missing")]
+    Denied { right: &'static str, of: String, error: KafkaError },
+    /// It may have happened all the same.
+    #[error("{}", .0.name)]
+    Failed(KafkaError),
 }
 
 /// Where a log's events go, from any of its threads and from the caller's own. Never blocks; events after the end are

@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) watches: VecDeque<Vec<Told>>,
     /// Where the watches after those hear what they are told, as the test goes on. It is closed when the caller has gone.
     pub(crate) live: VecDeque<mpsc::Receiver<Told>>,
+    /// The points of cursors, by name.
+    pub(crate) cursors: BTreeMap<String, WatchPoint>,
 }
 
 #[derive(Clone, Copy)]
@@ -243,6 +245,50 @@ impl Store for FakeNode {
         }))
     }
 
+    /// The name "back" goes back.
+    async fn commit_cursor(
+        &self,
+        request: Request<CommitCursorRequest>,
+    ) -> Result<Response<CommitCursorResponse>, Status> {
+        let CommitCursorRequest { name, point, .. } = request.into_inner();
+        if name == "back" {
+            return Err(ErrorDetail::new(Reason::CursorGoesBack, "further already").into());
+        }
+        self.state().cursors.insert(name, point.expect("a point"));
+        Ok(Response::new(CommitCursorResponse {}))
+    }
+
+    async fn get_cursor(
+        &self,
+        request: Request<GetCursorRequest>,
+    ) -> Result<Response<GetCursorResponse>, Status> {
+        let name = request.into_inner().name;
+        let point = self.state().cursors.get(&name).cloned();
+        let unknown = || Status::from(ErrorDetail::new(Reason::Compacted, "not known"));
+        let cursor = Some(cursor(name, point.ok_or_else(unknown)?));
+        Ok(Response::new(GetCursorResponse { cursor }))
+    }
+
+    async fn list_cursors(
+        &self,
+        _request: Request<ListCursorsRequest>,
+    ) -> Result<Response<ListCursorsResponse>, Status> {
+        let cursors = self.state().cursors.clone();
+        let lost = Some(ErrorDetail::new(Reason::Compacted, "not known"));
+        let lost = Cursor { name: "lost".to_owned(), lost, ..Cursor::default() };
+        let cursors = cursors.into_iter().map(|(name, point)| cursor(name, point));
+        let cursors = cursors.chain([lost]).collect();
+        Ok(Response::new(ListCursorsResponse { cursors, more: true }))
+    }
+
+    async fn delete_cursor(
+        &self,
+        request: Request<DeleteCursorRequest>,
+    ) -> Result<Response<DeleteCursorResponse>, Status> {
+        self.state().cursors.remove(&request.into_inner().name);
+        Ok(Response::new(DeleteCursorResponse {}))
+    }
+
     async fn write(
         &self,
         request: Request<Streaming<WriteRequest>>,
@@ -261,6 +307,11 @@ impl Store for FakeNode {
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
+}
+
+fn cursor(name: String, point: WatchPoint) -> Cursor {
+    let (behind_records, committed_at_ms) = (Some(3), Some(1_000));
+    Cursor { name, point: Some(point), behind_records, committed_at_ms, lost: None }
 }
 
 fn selected(rows: &BTreeMap<Bytes, Value>, request: &ScanRequest) -> Vec<Row> {

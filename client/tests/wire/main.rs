@@ -2,6 +2,7 @@
 //! on the way is taken for.
 
 mod caches;
+mod cursors;
 mod documents;
 mod failures;
 mod fake;

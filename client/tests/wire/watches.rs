@@ -43,7 +43,7 @@ fn asked(node: &FakeNode) -> Vec<Option<u64>> {
         Some(From::Point(point)) => {
             Some(point.token.as_ref().expect("a point has one").positions[0].position)
         }
-        Some(From::Now(_)) | None => None,
+        Some(From::Now(_) | From::Cursor(_)) | None => None,
     };
     node.state().watched.iter().map(position).collect()
 }

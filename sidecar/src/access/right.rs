@@ -30,6 +30,10 @@ pub enum Needs {
 pub fn needs(rpc: Rpc) -> Needs {
     match rpc {
         Rpc::Get | Rpc::Scan | Rpc::Watch | Rpc::Verify => Needs::Right(Right::Read),
+        // Whoever watches keeps where it was.
+        Rpc::CommitCursor | Rpc::GetCursor | Rpc::ListCursors | Rpc::DeleteCursor => {
+            Needs::Right(Right::Read)
+        }
         // An application that writes is whom a node waits for.
         Rpc::Put | Rpc::Delete | Rpc::Write | Rpc::Release => Needs::Right(Right::Write),
         Rpc::Throttle | Rpc::Cancel | Rpc::Continue => Needs::Right(Right::Admin),

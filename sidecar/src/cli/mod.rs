@@ -6,6 +6,7 @@
 mod alerts;
 mod bearer;
 mod connect;
+mod cursor;
 mod demo;
 mod dev;
 mod doctor;
@@ -67,6 +68,7 @@ enum Command {
     Delete(kv::DeleteArgs),
     Scan(scan::ScanArgs),
     Watch(watch::WatchArgs),
+    Cursor(cursor::CursorArgs),
     Import(import::ImportArgs),
     Fill(fill::FillArgs),
     Status(status::StatusArgs),
@@ -110,6 +112,7 @@ impl Cli {
             Command::Delete(args) => kv::delete(args).await,
             Command::Scan(args) => scan::run(args).await,
             Command::Watch(args) => watch::run(args).await,
+            Command::Cursor(args) => cursor::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Fill(args) => fill::run(args).await,
             Command::Status(args) => status::run(args).await,
@@ -237,6 +240,10 @@ mod tests {
             "outrigger watch a b",
             "outrigger watch --from 7",
             "outrigger watch --exec",
+            "outrigger cursor",
+            "outrigger cursor get",
+            "outrigger cursor commit name",
+            "outrigger cursor commit name 7",
             "outrigger status --follow --digest",
             "outrigger verify",
             "outrigger throttle",
@@ -298,6 +305,10 @@ mod tests {
             "outrigger watch",
             "outrigger watch orders/ --from now --json --keys-only",
             "outrigger watch --points --fail-when-lost",
+            "outrigger watch --from cursor:mailer",
+            "outrigger cursor list --json --store s",
+            "outrigger cursor get mailer --json",
+            "outrigger cursor delete mailer --timeout 5s",
             "outrigger watch orders/ --exec cat --keys-only",
             "outrigger import -",
             "outrigger import rows --json --rate 3",

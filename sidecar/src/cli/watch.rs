@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outrigger_client::{
-    Change, InvalidPoint, Revision, Row, Watch, WatchEvent, WatchPoint, WatchStream,
+    Change, InvalidPoint, Reason, Revision, Row, Store, Watch, WatchEvent, WatchPoint, WatchStream,
 };
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::failure::Failure;
 use super::form::{JsonRow, hex, unhex};
@@ -21,6 +21,9 @@ use super::target::Target;
 use crate::escape::escape;
 use crate::exit::Exit;
 
+/// How often a node that restores is asked whether it can be watched.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Prints what changes, as it comes: the state first, as `row KEY VALUE`, then `put KEY VALUE` and `delete KEY`, with tabs
 /// between. It goes on by itself when the node was away, until ctrl-c
 #[derive(Debug, clap::Args)]
@@ -28,8 +31,8 @@ pub(super) struct WatchArgs {
     /// Only keys that begin with this [default: all]
     #[arg(value_name = "PREFIX")]
     prefix: Option<OsString>,
-    /// Where to begin: `state`, `now`, or a point as --points prints it
-    #[arg(long, value_name = "state|now|POINT", default_value = "state", value_parser = Beginning::from_str)]
+    /// Where to begin: `state`, `now`, `cursor:` and the name of a cursor, or a point as --points prints it
+    #[arg(long, value_name = "state|now|cursor:NAME|POINT", default_value = "state", value_parser = Beginning::from_str)]
     from: Beginning,
     /// Ends where it would print the state again, because the node cannot prove that it has everything since the point
     #[arg(long)]
@@ -54,11 +57,12 @@ pub(super) struct WatchArgs {
 enum Beginning {
     State,
     Now,
+    Cursor(String),
     Point(WatchPoint),
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("it is neither `state` nor `now` nor a point in hexadecimal digits, as --points prints it{}",
+#[error("it is neither `state` nor `now` nor `cursor:NAME` nor a point in hexadecimal digits, as --points prints it{}",
     .0.map(|why| format!(" ({why})")).unwrap_or_default())]
 struct BeginningError(Option<InvalidPoint>);
 
@@ -69,28 +73,55 @@ impl FromStr for Beginning {
         match text {
             "state" => Ok(Beginning::State),
             "now" => Ok(Beginning::Now),
-            point => {
-                let bytes = unhex(point).ok_or(BeginningError(None))?;
-                let point = WatchPoint::from_bytes(&bytes);
-                point.map(Beginning::Point).map_err(|why| BeginningError(Some(why)))
-            }
+            other => match other.strip_prefix("cursor:") {
+                Some(name) => Ok(Beginning::Cursor(name.to_owned())),
+                None => point(other).map(Beginning::Point).map_err(BeginningError),
+            },
         }
     }
+}
+
+/// Reads a point as it is printed. What is wrong with it may be known no further than that it is none.
+pub(super) fn point(text: &str) -> Result<WatchPoint, Option<InvalidPoint>> {
+    WatchPoint::from_bytes(&unhex(text).ok_or(None)?).map_err(Some)
 }
 
 pub(super) async fn run(mut args: WatchArgs) -> Result<Exit, Failure> {
     let store = args.target.store().await?;
     let command = args.exec.take();
     let json = args.json || command.is_some();
-    let lines = Lines { json, keys_only: args.keys_only, points: args.points };
-    let events = store.watch(args.into_watch()).await.map_err(Failure::Read)?;
+    let lines = Lines { json, keys_only: args.keys_only, points: args.points, away: false };
+    let from_now = args.from == Beginning::Now;
+    let events = begin(&store, args.into_watch()).await?;
+    if from_now {
+        eprintln!("outrigger: watching; the next change comes first");
+    }
     match command {
         Some(command) => exec::run(&command, events, lines).await,
         None => print(events, lines).await,
     }
 }
 
-async fn print(mut events: WatchStream, lines: Lines) -> Result<Exit, Failure> {
+/// A node that restores is waited for, as it is once a watch has begun.
+async fn begin(store: &Store, watch: Watch) -> Result<WatchStream, Failure> {
+    let mut waits = false;
+    loop {
+        let error = match store.watch(watch.clone()).await {
+            Ok(events) => return Ok(events),
+            Err(error) => error,
+        };
+        if !matches!(error.reason(), Some(Reason::Restoring | Reason::NotReady)) {
+            return Err(Failure::Read(error));
+        }
+        if !waits {
+            eprintln!("outrigger: {error}; waiting");
+            waits = true;
+        }
+        sleep(AGAIN_AFTER).await;
+    }
+}
+
+async fn print(mut events: WatchStream, mut lines: Lines) -> Result<Exit, Failure> {
     let mut out = Output::open();
     loop {
         // What is there is printed before anything is waited for.
@@ -125,6 +156,7 @@ impl WatchArgs {
         let watch = match self.from {
             Beginning::State => watch,
             Beginning::Now => watch.from_now(),
+            Beginning::Cursor(name) => watch.from_cursor(name),
             Beginning::Point(point) => watch.from_point(point),
         };
         let watch = if self.fail_when_lost { watch.fail_when_lost() } else { watch };
@@ -138,6 +170,8 @@ struct Lines {
     json: bool,
     keys_only: bool,
     points: bool,
+    /// The watch was interrupted.
+    away: bool,
 }
 
 /// What an event says, whatever it is.
@@ -166,9 +200,17 @@ struct JsonEvent {
 
 impl Lines {
     /// The line of an event, which may have to be told on standard error as well.
-    fn told(self, event: WatchEvent) -> Option<String> {
-        if let WatchEvent::Interrupted(why) = &event {
-            eprintln!("outrigger: {why}; trying again");
+    fn told(&mut self, event: WatchEvent) -> Option<String> {
+        match &event {
+            WatchEvent::Interrupted(why) => {
+                eprintln!("outrigger: {why}; trying again");
+                self.away = true;
+            }
+            _ if self.away => {
+                eprintln!("outrigger: connected again");
+                self.away = false;
+            }
+            _ => {}
         }
         self.of(event)
     }
@@ -264,11 +306,13 @@ mod tests {
 
     #[test]
     fn a_point_is_taken_as_it_is_printed() {
-        let lines = Lines { json: false, keys_only: false, points: true };
+        let lines = Lines { json: false, keys_only: false, points: true, away: false };
         let line = lines.of(WatchEvent::Point(point())).expect("it was asked for");
         let text = line.strip_prefix("point\t").expect("it says what it is");
         assert_eq!(text.parse::<Beginning>().expect("a point"), Beginning::Point(point()));
         assert_eq!(Lines { points: false, ..lines }.of(WatchEvent::Point(point())), None);
+        let cursor = Beginning::Cursor("a.b".to_owned());
+        assert_eq!("cursor:a.b".parse::<Beginning>().expect("a cursor"), cursor);
         for wrong in ["", "State", "0:1", "abc", "ffff"] {
             let error = wrong.parse::<Beginning>().expect_err(wrong).to_string();
             assert!(error.contains("--points"), "{wrong}: {error}");
@@ -277,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_line_says_what_became_of_a_key() {
-        let text = Lines { json: false, keys_only: false, points: false };
+        let text = Lines { json: false, keys_only: false, points: false, away: false };
         assert_eq!(text.of(change(Some(""))).as_deref(), Some("put\ta\\tb\t"));
         assert_eq!(text.of(change(None)).as_deref(), Some("delete\ta\\tb"));
         let keys = Lines { keys_only: true, ..text };

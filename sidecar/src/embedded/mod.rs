@@ -4,6 +4,7 @@
 //! is told to any client before that. Several nodes of one process share a log: each is a client.
 //! Not for production: one disk, one process, all of the log in memory.
 
+mod cursors;
 mod engine;
 mod entry;
 mod journal;
@@ -21,16 +22,18 @@ use outrigger_core::log::LogCall;
 use outrigger_core::topic::{TopicId, TopicPolicy};
 use outrigger_model::log::{BrokerConfig, CleanerPace, LogConfig, SegmentLimits};
 
+use self::cursors::FileCursors;
 use self::engine::{Engine, Input};
 use self::journal::{Journal, OpenJournalError};
 use crate::index::StoreIndex;
-use crate::log::{Log, LogSink, OpenBeside};
+use crate::log::{Cursors, Log, LogSink, OpenBeside};
 
 /// A log of one topic. Dropping it ends its thread; calls of clients that are left are not answered any more.
 pub struct EmbeddedLog {
     inbox: Sender<Input>,
     clients: Arc<AtomicU32>,
     topic: TopicId,
+    cursors: FileCursors,
     thread: Option<JoinHandle<()>>,
     /// It is held as long as the thread may write.
     _lock: File,
@@ -42,6 +45,7 @@ pub struct EmbeddedClient {
     store: StoreIndex,
     inbox: Sender<Input>,
     clients: Arc<AtomicU32>,
+    cursors: FileCursors,
 }
 
 /// How the topic is made, and how fast it is cleaned.
@@ -65,10 +69,13 @@ pub enum OpenLogError {
     Damaged { path: PathBuf, at: u64 },
     #[error("{} is not a journal of this version: choose another directory", .0.display())]
     Foreign(PathBuf),
+    #[error("{} does not hold cursors of this version: restore it, or remove it to begin without cursors", .0.display())]
+    Cursors(PathBuf),
 }
 
 const LOCK: &str = "LOCK";
 const JOURNAL: &str = "log.journal";
+const CURSORS: &str = "cursors.json";
 
 /// Nothing that answers is ever out of reach here; these bound what a failing disk leaves open.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -107,12 +114,13 @@ impl EmbeddedLog {
             end_with_records: true,
         };
         let engine = Engine::start(topic_config, journal).map_err(refused)?;
+        let cursors = FileCursors::open(dir.join(CURSORS))?;
         let (inbox, outbox) = channel();
         let thread = std::thread::Builder::new().name("embedded-log".to_owned());
         let thread =
             thread.spawn(move || engine.run(&outbox)).map_err(|source| io_error(&path, source))?;
         let clients = Arc::new(AtomicU32::new(0));
-        Ok(EmbeddedLog { inbox, clients, topic, thread: Some(thread), _lock: lock })
+        Ok(EmbeddedLog { inbox, clients, topic, cursors, thread: Some(thread), _lock: lock })
     }
 
     /// The topic's id: the same every time this directory is opened.
@@ -122,7 +130,7 @@ impl EmbeddedLog {
 
     /// Connects a node's store; `sink` gets its events, on the log's thread.
     pub fn client(&self, store: StoreIndex, sink: LogSink) -> EmbeddedClient {
-        EmbeddedClient::connect(&self.inbox, &self.clients, store, sink)
+        EmbeddedClient::connect(&self.inbox, &self.clients, &self.cursors, store, sink)
     }
 
     fn send(&self, input: Input) {
@@ -135,23 +143,30 @@ impl EmbeddedClient {
     fn connect(
         inbox: &Sender<Input>,
         clients: &Arc<AtomicU32>,
+        cursors: &FileCursors,
         store: StoreIndex,
         sink: LogSink,
     ) -> EmbeddedClient {
         let number = clients.fetch_add(1, Ordering::Relaxed);
         // The thread ends only when its log is dropped.
         let _ended = inbox.send(Input::Connect { client: number, store, sink });
-        EmbeddedClient { number, store, inbox: inbox.clone(), clients: Arc::clone(clients) }
+        let (inbox, clients, cursors) = (inbox.clone(), Arc::clone(clients), cursors.clone());
+        EmbeddedClient { number, store, inbox, clients, cursors }
     }
 }
 
 impl Log for EmbeddedClient {
     fn beside(&self) -> Option<OpenBeside> {
         let (inbox, clients) = (self.inbox.clone(), Arc::clone(&self.clients));
+        let cursors = self.cursors.clone();
         Some(Arc::new(move |_, sink| {
-            let client = EmbeddedClient::connect(&inbox, &clients, StoreIndex(0), sink);
+            let client = EmbeddedClient::connect(&inbox, &clients, &cursors, StoreIndex(0), sink);
             Some(Box::new(client))
         }))
+    }
+
+    fn cursors(&self) -> Option<Arc<dyn Cursors>> {
+        Some(Arc::new(self.cursors.clone()))
     }
 
     /// `store` is the one that this client was made for.

@@ -263,6 +263,8 @@ fn refused<T>(detail: ErrorDetail) -> Turn<T> {
         | Reason::NotAllowed
         | Reason::PositionPassed
         | Reason::Compacted
+        | Reason::CursorGoesBack
+        | Reason::CursorInUse
         | Reason::NotReady
         | Reason::Restoring
         | Reason::Draining

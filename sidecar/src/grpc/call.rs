@@ -267,6 +267,7 @@ impl Answer {
                 | Method::Stream
                 | Method::Watch
                 | Method::Verify
+                | Method::Cursor
                 | Method::Operate
                 | Method::Probe
                 | Method::Other,

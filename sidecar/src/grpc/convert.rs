@@ -15,6 +15,7 @@ use outrigger_core::offset::{Epoch, Offset, Partition, Revision};
 use outrigger_core::read::Demand;
 use outrigger_core::token::Token;
 use outrigger_core::topic::TopicId;
+use outrigger_core::watch::cursor::CursorName;
 use outrigger_core::watch::point::Point;
 use outrigger_core::watch::watcher::OnLost;
 use outrigger_proto::limits::{ROW_BYTES_DEFAULT, ROW_BYTES_MAX};
@@ -24,9 +25,9 @@ use outrigger_proto::v1::scan_request::Keys;
 use outrigger_proto::v1::write_item::Action;
 use outrigger_proto::v1::{ErrorDetail, KeyRange, KeySelector, ReadOptions, WriteItem};
 
-use super::cursor::LargeRows;
 use super::deadline::CallDeadline;
 use super::error;
+use super::walk::LargeRows;
 use crate::config::Ack;
 
 /// Kafka's offsets are 63 bits wide.
@@ -184,6 +185,10 @@ pub(super) fn core_point(point: &v1::WatchPoint, gate: &Gate) -> Result<Point, E
         Some(_) | None => core_token(at, gate)?,
     };
     Ok(Point { token, confirmed_at_ms: point.confirmed_at_ms })
+}
+
+pub(super) fn cursor_name(name: &str) -> Result<CursorName, ErrorDetail> {
+    name.parse().map_err(|wrong| error::cursor_name(name, &wrong))
 }
 
 pub(super) fn on_lost(asked: i32) -> Result<OnLost, ErrorDetail> {

@@ -4,6 +4,7 @@
 //! proven; the core has the proof, and this file passes it on.
 
 mod caller;
+mod cursor;
 
 use std::time::Duration;
 
@@ -18,14 +19,15 @@ use outrigger_proto::limits::REQUEST_BYTES_MAX;
 use outrigger_proto::v1::{ErrorDetail, Reason};
 use tonic::{Code, Status};
 
-use super::cursor::LargeRow;
 use super::method::Method;
 use super::room::WATCHES_MAX;
+use super::walk::LargeRow;
 use crate::escape::escape;
 use crate::runtime::{Circumstances, Told};
 use crate::telemetry::metrics;
 
 pub(super) use self::caller::{not_allowed, not_let_in, token_revoked};
+pub(super) use self::cursor::{cursor_name, of_cursor};
 
 /// Kafka's `MSG_SIZE_TOO_LARGE` and `RECORD_LIST_TOO_LARGE`.
 const RECORD_TOO_LARGE: [i32; 2] = [10, 18];
@@ -165,6 +167,12 @@ pub(super) fn late(method: Method) -> ErrorDetail {
             format!("{message}: the write may be in the log, or still get there"),
             "read the key before writing again, and allow writes more time: the log is waited for 10 s",
         ),
+        Method::Cursor => {
+            let what_to_do =
+                "ask again: a cursor that was committed or deleted is not changed by that";
+            let detail = advised(Reason::DeadlineExceeded, message, what_to_do);
+            ErrorDetail { may_have_happened: true, ..detail }
+        }
         Method::Operate => {
             let what_to_do = "look at Status: what was asked for may have happened";
             let detail = advised(Reason::DeadlineExceeded, message, what_to_do);

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use outrigger_proto::Rpc;
 use outrigger_proto::v1::{ErrorDetail, GetRequest, GetResponse, Value};
 
-use super::cursor::LargeRow;
 use super::deadline::CallDeadline;
 use super::door::Asker;
 use super::read::{self, Missed, Snapshot};
 use super::service::Service;
+use super::walk::LargeRow;
 use super::{convert, error, forward};
 use crate::access::Keys;
 use crate::runtime::StoreHandle;

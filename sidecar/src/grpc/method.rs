@@ -37,6 +37,8 @@ pub(super) enum Method {
     Watch,
     /// A stream of questions and answers.
     Verify,
+    /// What changes a cursor: the log answers it.
+    Cursor,
     /// Throttle, cancel, continue and release, which are about the node and seldom called.
     Operate,
     /// Health: it must be answered when nothing else is.
@@ -62,9 +64,15 @@ impl Method {
             Rpc::Write => Method::Writes,
             Rpc::Scan | Rpc::WatchStatus | Rpc::ForwardScan => Method::Stream,
             Rpc::Watch => Method::Watch,
+            Rpc::CommitCursor | Rpc::DeleteCursor => Method::Cursor,
             Rpc::Verify => Method::Verify,
             Rpc::Throttle | Rpc::Cancel | Rpc::Continue | Rpc::Release => Method::Operate,
-            Rpc::Status | Rpc::Checkpoint | Rpc::PeerStatus | Rpc::PeerDigest => Method::Other,
+            Rpc::GetCursor
+            | Rpc::ListCursors
+            | Rpc::Status
+            | Rpc::Checkpoint
+            | Rpc::PeerStatus
+            | Rpc::PeerDigest => Method::Other,
         }
     }
 
@@ -77,6 +85,7 @@ impl Method {
             | Method::Stream
             | Method::Watch
             | Method::Verify
+            | Method::Cursor
             | Method::Operate
             | Method::Probe
             | Method::Other => CALL_BYTES,
@@ -94,6 +103,7 @@ impl Method {
             | Method::Write
             | Method::Stream
             | Method::Verify
+            | Method::Cursor
             | Method::Operate
             | Method::Probe
             | Method::Other => SMALL_ANSWER_BYTES,
@@ -104,7 +114,12 @@ impl Method {
     pub(super) fn streams(self) -> bool {
         match self {
             Method::Writes | Method::Stream | Method::Watch | Method::Verify => true,
-            Method::Read | Method::Write | Method::Operate | Method::Probe | Method::Other => false,
+            Method::Read
+            | Method::Write
+            | Method::Cursor
+            | Method::Operate
+            | Method::Probe
+            | Method::Other => false,
         }
     }
 
@@ -116,6 +131,7 @@ impl Method {
             | Method::Write
             | Method::Stream
             | Method::Watch
+            | Method::Cursor
             | Method::Operate
             | Method::Probe
             | Method::Other => false,
@@ -132,6 +148,7 @@ impl Method {
             | Method::Stream
             | Method::Watch
             | Method::Verify
+            | Method::Cursor
             | Method::Operate
             | Method::Probe
             | Method::Other => {

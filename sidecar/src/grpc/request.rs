@@ -104,6 +104,7 @@ impl<B> Request<B> {
                 | Method::Stream
                 | Method::Watch
                 | Method::Verify
+                | Method::Cursor
                 | Method::Operate
                 | Method::Probe
                 | Method::Other,

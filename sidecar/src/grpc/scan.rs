@@ -19,12 +19,12 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::answers::{Answers, Part};
-use super::cursor::{Cursor, CursorFailure, Selection};
 use super::deadline::CallDeadline;
 use super::door::Asker;
 use super::read::{self, Missed, Origin};
 use super::room::Share;
 use super::service::Service;
+use super::walk::{Selection, Walk, WalkFailure};
 use super::{convert, error, forward};
 use crate::access::Keys;
 use crate::runtime::StoreHandle;
@@ -77,7 +77,7 @@ pub(super) async fn from_own_copy(
     let (parts, answers) = Answers::channel(BATCHES_AHEAD + 1, &service.ending);
     let end = parts.clone().try_reserve_owned().expect("nothing was sent yet");
     let rows = Rows {
-        cursor: Cursor::new(Box::new(snapshot.view), selection),
+        walk: Walk::new(Box::new(snapshot.view), selection),
         copy: Some(snapshot.copy),
         origin: snapshot.origin,
         parts,
@@ -90,7 +90,7 @@ pub(super) async fn from_own_copy(
 }
 
 struct Rows {
-    cursor: Cursor,
+    walk: Walk,
     copy: Option<CopyState>,
     origin: Origin,
     parts: mpsc::Sender<Part<ScanResponse>>,
@@ -123,17 +123,17 @@ impl Rows {
                 Ok(Err(_gone)) => return End::Gone,
                 Err(_idle) => return End::Failed(error::scan_not_read(IDLE_MAX)),
             };
-            let Some((rows, cursor)) = next_rows(self.cursor, &self.origin).await else {
+            let Some((rows, walk)) = next_rows(self.walk, &self.origin).await else {
                 return End::Gone;
             };
-            self.cursor = cursor;
+            self.walk = walk;
             match rows {
                 Ok(rows) => {
                     place.send(Part::Message(ScanResponse { copy: self.copy.take(), rows }))
                 }
                 Err(detail) => return End::Failed(detail),
             }
-            if self.cursor.at_end() {
+            if self.walk.at_end() {
                 return End::Complete;
             }
         }
@@ -143,17 +143,17 @@ impl Rows {
 /// Reads the next rows on a thread that may wait for the disk. None: the read panicked, or the runtime stops, and the answers
 /// break off with an error.
 pub(super) async fn next_rows(
-    mut cursor: Cursor,
+    mut walk: Walk,
     origin: &Origin,
-) -> Option<(Result<Vec<Row>, ErrorDetail>, Cursor)> {
+) -> Option<(Result<Vec<Row>, ErrorDetail>, Walk)> {
     let _reading = origin.reading();
-    let read = tokio::task::spawn_blocking(move || (cursor.next_batch(), cursor)).await;
-    let (rows, cursor) = read.ok()?;
+    let read = tokio::task::spawn_blocking(move || (walk.next_batch(), walk)).await;
+    let (rows, walk) = read.ok()?;
     let rows = rows.map_err(|failure| match failure {
-        CursorFailure::Store(failure) => origin.failed(&failure),
-        CursorFailure::LargeRow(row) => error::row_too_large(&row),
+        WalkFailure::Store(failure) => origin.failed(&failure),
+        WalkFailure::LargeRow(row) => error::row_too_large(&row),
     });
-    Some((rows, cursor))
+    Some((rows, walk))
 }
 
 enum End {

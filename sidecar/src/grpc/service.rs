@@ -5,11 +5,13 @@ use std::sync::Arc;
 use outrigger_proto::v1::admin_server::Admin;
 use outrigger_proto::v1::store_server::Store;
 use outrigger_proto::v1::{
-    CancelRequest, CancelResponse, ContinueRequest, ContinueResponse, DeleteRequest,
-    DeleteResponse, ErrorDetail, GetRequest, GetResponse, PutRequest, PutResponse, ReadOptions,
-    ReleaseRequest, ReleaseResponse, ScanRequest, ScanResponse, StatusRequest, StatusResponse,
-    ThrottleRequest, ThrottleResponse, Token, VerifyRequest, VerifyResponse, WatchRequest,
-    WatchResponse, WatchStatusRequest, WatchStatusResponse, WriteRequest,
+    CancelRequest, CancelResponse, CommitCursorRequest, CommitCursorResponse, ContinueRequest,
+    ContinueResponse, DeleteCursorRequest, DeleteCursorResponse, DeleteRequest, DeleteResponse,
+    ErrorDetail, GetCursorRequest, GetCursorResponse, GetRequest, GetResponse, ListCursorsRequest,
+    ListCursorsResponse, PutRequest, PutResponse, ReadOptions, ReleaseRequest, ReleaseResponse,
+    ScanRequest, ScanResponse, StatusRequest, StatusResponse, ThrottleRequest, ThrottleResponse,
+    Token, VerifyRequest, VerifyResponse, WatchRequest, WatchResponse, WatchStatusRequest,
+    WatchStatusResponse, WriteRequest,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +26,7 @@ use super::replies::Replies;
 use super::room::Share;
 use super::session::Session;
 use super::stores::Stores;
-use super::{get, operate, scan, status, verify, watch, write, write_stream};
+use super::{cursors, get, operate, scan, status, verify, watch, write, write_stream};
 use crate::forward::Forwarder;
 use crate::release::Release;
 use crate::runtime::RestoreThrottle;
@@ -188,6 +190,45 @@ impl Store for Service {
         let asker = self.user(request.extensions());
         let answers = watch::watch(self, &asker, request.into_inner(), deadline, &share).await?;
         Ok(Response::new(answers))
+    }
+
+    async fn commit_cursor(
+        &self,
+        request: Request<CommitCursorRequest>,
+    ) -> Result<Response<CommitCursorResponse>, Status> {
+        let deadline = CallDeadline::of(request.metadata());
+        let asker = self.user(request.extensions());
+        let answer = cursors::commit(self, &asker, request.into_inner(), deadline).await;
+        answer.map(Response::new).map_err(Status::from)
+    }
+
+    async fn get_cursor(
+        &self,
+        request: Request<GetCursorRequest>,
+    ) -> Result<Response<GetCursorResponse>, Status> {
+        let deadline = CallDeadline::of(request.metadata());
+        let asker = self.user(request.extensions());
+        let answer = cursors::get(self, &asker, request.into_inner(), deadline).await;
+        answer.map(Response::new).map_err(Status::from)
+    }
+
+    async fn list_cursors(
+        &self,
+        request: Request<ListCursorsRequest>,
+    ) -> Result<Response<ListCursorsResponse>, Status> {
+        let deadline = CallDeadline::of(request.metadata());
+        let asker = self.user(request.extensions());
+        let answer = cursors::list(self, &asker, request.into_inner(), deadline).await;
+        answer.map(Response::new).map_err(Status::from)
+    }
+
+    async fn delete_cursor(
+        &self,
+        request: Request<DeleteCursorRequest>,
+    ) -> Result<Response<DeleteCursorResponse>, Status> {
+        let asker = self.user(request.extensions());
+        let answer = cursors::delete(self, &asker, request.into_inner()).await;
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn write(

@@ -34,13 +34,13 @@ use tonic::Status;
 
 use self::demand::Asked;
 use super::answers::{Answers, Part};
-use super::cursor::Cursor;
 use super::deadline::CallDeadline;
 use super::door::Asker;
 use super::read::{self, Origin};
 use super::room::Share;
 use super::scan::{BATCHES_AHEAD, IDLE_MAX, next_rows};
 use super::service::Service;
+use super::walk::Walk;
 use super::{convert, error};
 use crate::runtime::{LogBeside, ReadError, State, StoreHandle, clock};
 use crate::telemetry::metrics::OpenWatch;
@@ -62,7 +62,7 @@ pub(super) async fn watch(
     // A copy that cannot be read is told now and by name; nothing is read of the snapshot.
     let copy = read::open(store, request.read.as_ref(), None, deadline).await;
     let copy = copy.map_err(|missed| missed.detail)?.copy;
-    let demand = asked.demand(&request, &store.gate())?;
+    let demand = asked.demand(asked.start(&request, store).await?);
     let (parts, answers) = Answers::channel(BATCHES_AHEAD + 1, &service.ending);
     let end = parts.clone().try_reserve_owned().expect("nothing was sent yet");
     let watch = Watch {
@@ -256,24 +256,24 @@ impl Watch {
 
     async fn send_rows(&self, mut view: Box<dyn View + Send>, origin: &Origin) -> Result<(), Stop> {
         for range in self.asked.ranges() {
-            let mut cursor = Cursor::new(view, self.asked.rows.selection(range));
-            while !cursor.at_end() {
+            let mut walk = Walk::new(view, self.asked.rows.selection(range));
+            while !walk.at_end() {
                 let place = match timeout(IDLE_MAX, self.parts.reserve()).await {
                     Ok(Ok(place)) => place,
                     Ok(Err(_gone)) => return Err(Stop::Gone),
                     Err(_idle) => return Err(error::state_not_read(IDLE_MAX).into()),
                 };
-                let Some((rows, read)) = next_rows(cursor, origin).await else {
+                let Some((rows, read)) = next_rows(walk, origin).await else {
                     return Err(Stop::Gone);
                 };
-                cursor = read;
+                walk = read;
                 let rows = rows?;
                 if !rows.is_empty() {
                     let part = Some(Told::Rows(StateRows { rows }));
                     place.send(Part::Message(WatchResponse { part }));
                 }
             }
-            view = cursor.into_view();
+            view = walk.into_view();
         }
         Ok(())
     }

@@ -379,7 +379,8 @@ impl Answer {
             | Event::Error { .. }
             | Event::Log { .. }
             | Event::Statistics(_)
-            | Event::Created { .. } => None,
+            | Event::Created { .. }
+            | Event::Group { .. } => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where Kafka is and how to reach it. `settings` decides everything else about a client.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::fmt;
 use std::sync::Arc;
 
@@ -94,6 +95,15 @@ impl KafkaConfig {
 
     pub(super) fn admin(&self) -> Result<Client, ClientError> {
         Client::new(Kind::Producer, &self.settings(settings::ADMIN))
+    }
+
+    /// A client for questions about groups. librdkafka takes every client that asks for a group's offsets for a member of one
+    /// when it hears of another coordinator (rd_kafka_handle_OffsetFetch in 2.12.1 uses the group of its client, and ends the
+    /// process where there is none). So this one has a group, which it never joins.
+    pub(super) fn groups(&self, group: &CStr) -> Result<Client, ClientError> {
+        let mut settings = self.settings(&[settings::ADMIN, settings::GROUPS].concat());
+        settings.push(("group.id".to_owned(), group.to_string_lossy().into_owned()));
+        Client::new(Kind::Consumer, &settings)
     }
 
     /// Whom TLS trusts where the user does not say: whom the system does. The TLS inside of this program was built

@@ -1,8 +1,9 @@
 //! The log seam on librdkafka: `KafkaLog`.
 //!
 //! There are clients with a thread each, so that none waits for another: a producer for each store, and for all of them
-//! a consumer without a group and one for admin questions. All are made anew when files of TLS are. An idempotent
-//! producer stops for all its topics where one of them is in trouble, and its batches are as large as one topic takes.
+//! a consumer without a group and one for admin questions; another one while cursors are asked for. All are made anew when
+//! files of TLS are. An idempotent producer stops for all its topics where one of them is in trouble, and its batches are as
+//! large as one topic takes.
 //! Calls go to the threads' inboxes and never block, and appends go to the producer itself where that does not take
 //! long; answers come through the sink, from any of the threads, or from that of the caller. Promises what
 //! `outrigger_core::log` says of every engine. Must not know what a node does with an answer.
@@ -13,6 +14,7 @@ mod certificates;
 mod config;
 mod consumer;
 mod create;
+mod cursors;
 mod facts;
 mod held;
 mod lanes;
@@ -44,12 +46,13 @@ use outrigger_core::log::LogCall;
 use self::admin::ToAdmin;
 use self::appends::{Appends, Begin};
 use self::consumer::ToConsumer;
+use self::cursors::KafkaCursors;
 use self::reads::{Reads, Start};
 use self::renewal::{Files, Renewal, Renewed, ToRenewal, Users};
 use self::settings::Ahead;
 use self::trouble::Troubles;
 use crate::index::StoreIndex;
-use crate::log::{Log, LogSink, OpenBeside, Wake};
+use crate::log::{Cursors, Log, LogSink, OpenBeside, Wake};
 use crate::vital::{self, Pulse, Work};
 use crate::watchdog::{Watched, Worker};
 
@@ -71,6 +74,7 @@ pub struct KafkaLog {
     reads: Reads,
     /// None where no files of TLS are named. It is not watched: it does nothing but read them.
     renewal: Option<Thread<ToRenewal>>,
+    cursors: KafkaCursors,
     config: KafkaConfig,
     /// Indexed by store.
     topics: Arc<[CString]>,
@@ -119,6 +123,7 @@ impl KafkaLog {
         let ahead = Ahead::All(prefetch_bytes);
         let start = Start { topics: names, ahead, limits, sink: to_sink };
         let reads = Reads::start(config, start, (to_admin, admin_inbox), troubles)?;
+        let cursors = KafkaCursors::new(config, Arc::clone(&topics), renewed.clone());
         let users = Users {
             renewed,
             producers: appends.iter().map(Appends::inbox).collect(),
@@ -131,7 +136,7 @@ impl KafkaLog {
             Thread::start("kafka-files", to_renewal, inbox, |inbox| renewal.run(inbox))
         });
         let renewal = renewal.transpose()?;
-        Ok(KafkaLog { appends, reads, renewal, config: config.clone(), topics })
+        Ok(KafkaLog { appends, reads, renewal, cursors, config: config.clone(), topics })
     }
 }
 
@@ -139,6 +144,10 @@ impl Log for KafkaLog {
     fn watched(&self) -> Vec<Watched> {
         let appends = self.appends.iter().map(Appends::watched);
         appends.chain(self.reads.watched()).collect()
+    }
+
+    fn cursors(&self) -> Option<Arc<dyn Cursors>> {
+        Some(Arc::new(self.cursors.clone()))
     }
 
     /// Its clients are not made anew: they would forget which leaders they have heard of.

@@ -11,6 +11,15 @@ const DELIVERY_MS: &str = "10000";
 /// An admin question without an answer for this long has failed; the Node asks again.
 pub(super) const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a question about a group is asked again whose coordinator is about to change.
+pub(super) const COORDINATED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Pause before it is asked again.
+pub(super) const COORDINATOR_AGAIN: Duration = Duration::from_millis(100);
+
+/// A client that is asked nothing about groups for so long is ended: few nodes have cursors.
+pub(super) const GROUPS_IDLE_MAX: Duration = Duration::from_secs(120);
+
 /// How long a new topic may take to be known by every broker.
 pub(super) const CREATE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -254,6 +263,13 @@ pub(super) const ADMIN: &Settings = &[
     ("metadata.max.age.ms", "1000"),
     ("connections.max.idle.ms", SILENT_MS),
     STATISTICS,
+];
+
+/// Beside those of questions: a commit that was not answered in time is not sent later, over another one.
+pub(super) const GROUPS: &Settings = &[
+    ("socket.timeout.ms", "5000"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
 ];
 
 #[cfg(test)]

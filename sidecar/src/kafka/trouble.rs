@@ -144,7 +144,8 @@ impl Troubles {
             | Event::Topic { .. }
             | Event::Configs { .. }
             | Event::Offsets { .. }
-            | Event::Created { .. } => {}
+            | Event::Created { .. }
+            | Event::Group { .. } => {}
         }
     }
 }

@@ -74,7 +74,8 @@ fn hear(before: Option<Said>, event: &Event<'_>) -> Option<Said> {
         | Event::Topic { .. }
         | Event::Configs { .. }
         | Event::Offsets { .. }
-        | Event::Created { .. } => return before,
+        | Event::Created { .. }
+        | Event::Group { .. } => return before,
     };
     // An error with a code of its own says more than that a connection ended.
     let more = before.as_ref().is_some_and(|(_, known, _)| *known != Code::TRANSPORT);

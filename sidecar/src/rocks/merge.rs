@@ -1,4 +1,4 @@
-//! The cursors of all partitions as one, in key order. A key is in one partition only.
+//! The iterators of all partitions as one, in key order. A key is in one partition only.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -10,46 +10,46 @@ use rocksdb::{DB, DBRawIteratorWithThreadMode};
 
 use super::error::rocks;
 
-pub(super) type Cursor<'a> = DBRawIteratorWithThreadMode<'a, DB>;
+pub(super) type RawIterator<'a> = DBRawIteratorWithThreadMode<'a, DB>;
 
 pub(super) struct Merge<'a> {
     /// Indexed by partition.
-    cursors: Vec<Cursor<'a>>,
-    /// Where the cursors stand that are not at their end; the next key to give out is on top.
+    iterators: Vec<RawIterator<'a>>,
+    /// Where the iterators stand that are not at their end; the next key to give out is on top.
     heads: BinaryHeap<Head>,
     reverse: bool,
 }
 
 struct Head {
-    /// A copy of the key: RocksDB's own key moves with its cursor. Its memory is used for all keys of the cursor.
+    /// A copy of the key: RocksDB's own key moves with its iterator. Its memory is used for all keys of the iterator.
     key: Vec<u8>,
     partition: Partition,
     reverse: bool,
 }
 
 impl<'a> Merge<'a> {
-    /// `cursors` are bounded on both sides.
+    /// `iterators` are bounded on both sides.
     pub(super) fn new(
-        mut cursors: Vec<Cursor<'a>>,
+        mut iterators: Vec<RawIterator<'a>>,
         reverse: bool,
     ) -> Result<Merge<'a>, StoreError> {
-        let mut heads = BinaryHeap::with_capacity(cursors.len());
-        for (partition, cursor) in (0_u32..).map(Partition).zip(&mut cursors) {
+        let mut heads = BinaryHeap::with_capacity(iterators.len());
+        for (partition, iterator) in (0_u32..).map(Partition).zip(&mut iterators) {
             match reverse {
-                false => cursor.seek_to_first(),
-                true => cursor.seek_to_last(),
+                false => iterator.seek_to_first(),
+                true => iterator.seek_to_last(),
             }
-            if let Some(key) = at(cursor)? {
+            if let Some(key) = at(iterator)? {
                 heads.push(Head { key: key.to_vec(), partition, reverse });
             }
         }
-        Ok(Merge { cursors, heads, reverse })
+        Ok(Merge { iterators, heads, reverse })
     }
 
     /// The next key and its value.
     pub(super) fn head(&self) -> Option<(Partition, &[u8], &[u8])> {
         let partition = self.heads.peek()?.partition;
-        let (key, value) = self.cursors[partition.index()].item()?;
+        let (key, value) = self.iterators[partition.index()].item()?;
         Some((partition, key, value))
     }
 
@@ -57,12 +57,12 @@ impl<'a> Merge<'a> {
         let Some(mut head) = self.heads.peek_mut() else {
             return Ok(());
         };
-        let cursor = &mut self.cursors[head.partition.index()];
+        let iterator = &mut self.iterators[head.partition.index()];
         match self.reverse {
-            false => cursor.next(),
-            true => cursor.prev(),
+            false => iterator.next(),
+            true => iterator.prev(),
         }
-        match at(cursor)? {
+        match at(iterator)? {
             Some(key) => {
                 head.key.clear();
                 head.key.extend_from_slice(key);
@@ -73,11 +73,11 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// The key at a cursor; none at its end. A cursor that is not valid is at its end, or it failed.
-fn at<'a>(cursor: &'a Cursor) -> Result<Option<&'a [u8]>, StoreError> {
-    match cursor.key() {
+/// The key at an iterator; none at its end. An iterator that is not valid is at its end, or it failed.
+fn at<'a>(iterator: &'a RawIterator) -> Result<Option<&'a [u8]>, StoreError> {
+    match iterator.key() {
         Some(key) => Ok(Some(key)),
-        None => cursor.status().map(|()| None).map_err(|error| rocks(&error)),
+        None => iterator.status().map(|()| None).map_err(|error| rocks(&error)),
     }
 }
 

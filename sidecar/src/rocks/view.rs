@@ -13,7 +13,7 @@ use rocksdb::{DB, ErrorKind, ReadOptions, ReadTier, SnapshotWithThreadMode};
 use super::closing::Closing;
 use super::error::{corrupt, refused, rocks};
 use super::generation::{OpenGeneration, read_lineage};
-use super::merge::{Cursor, Merge};
+use super::merge::{Merge, RawIterator};
 use super::options::checked_reads;
 use super::{lineage, row};
 use crate::telemetry::metrics::Vitals;
@@ -158,7 +158,7 @@ impl RocksView {
 
     fn rows_in(&self, bounds: &Bounds, reverse: bool) -> Result<Rows<'_>, StoreError> {
         let partitions = Partition::all(self.generation.partitions());
-        Rows::of(partitions.map(|partition| self.cursor(partition, bounds)).collect(), reverse)
+        Rows::of(partitions.map(|partition| self.iterator(partition, bounds)).collect(), reverse)
     }
 }
 
@@ -169,9 +169,9 @@ pub(super) type Head<'a> = (&'a [u8], Revision, &'a [u8]);
 pub(super) struct Rows<'a>(Merge<'a>);
 
 impl<'a> Rows<'a> {
-    /// `cursors` are indexed by partition.
-    fn of(cursors: Vec<Cursor<'a>>, reverse: bool) -> Result<Rows<'a>, StoreError> {
-        Merge::new(cursors, reverse).map(Rows)
+    /// `iterators` are indexed by partition.
+    fn of(iterators: Vec<RawIterator<'a>>, reverse: bool) -> Result<Rows<'a>, StoreError> {
+        Merge::new(iterators, reverse).map(Rows)
     }
 
     /// The next row.
@@ -194,7 +194,7 @@ impl RocksView {
         read_lineage(partition, read).map_err(StoreError::from)
     }
 
-    fn cursor(&self, partition: Partition, bounds: &Bounds) -> Cursor<'_> {
+    fn iterator(&self, partition: Partition, bounds: &Bounds) -> RawIterator<'_> {
         let mut options = checked_reads();
         options.set_iterate_lower_bound(bounds.start.clone());
         options.set_iterate_upper_bound(bounds.end.clone());
@@ -285,8 +285,8 @@ impl View for PinnedView {
         row: Visit<'_>,
     ) -> Result<(), StoreError> {
         let Some(bounds) = Bounds::of(start, end) else { return Ok(()) };
-        let cursors = self.parts().map(|(partition, part)| part.cursor(partition, &bounds));
-        visit(Rows::of(cursors.collect(), reverse)?, self.closing(), row)
+        let iterators = self.parts().map(|(partition, part)| part.iterator(partition, &bounds));
+        visit(Rows::of(iterators.collect(), reverse)?, self.closing(), row)
     }
 }
 

@@ -14,11 +14,13 @@ use tokio::sync::watch;
 use super::admission::Admission;
 use super::beside::Beside;
 use super::circumstances::Circumstances;
+use super::cursors::Turns;
 use super::disk_times::DiskTimes;
 use super::feed::Feed;
 use super::inbox::{Input, Waiter};
 use super::snapshot::DiskReads;
 use crate::index::StoreIndex;
+use crate::log::Cursors;
 use crate::rocks::GenerationViews;
 
 pub(super) struct Door {
@@ -33,6 +35,8 @@ pub(super) struct Door {
     pub(super) views: GenerationViews,
     pub(super) feed: Feed,
     pub(super) beside: Beside,
+    pub(super) cursors: Option<Arc<dyn Cursors>>,
+    pub(super) turns: Turns,
     pub(super) times: DiskTimes,
     pub(super) disk: DiskReads,
     pub(super) inbox: Sender<Input>,

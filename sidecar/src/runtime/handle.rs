@@ -41,7 +41,7 @@ use crate::telemetry::trace;
 /// A clone is a reference to the same store.
 #[derive(Clone)]
 pub struct StoreHandle {
-    door: Arc<Door>,
+    pub(super) door: Arc<Door>,
 }
 
 /// What the log answered, one outcome per change in the same order.
@@ -218,7 +218,7 @@ impl StoreHandle {
         self.door.beside.reader(self.door.index)
     }
 
-    fn seen<T>(&self, act: impl FnOnce(&Sight<'_>) -> T) -> T {
+    pub(super) fn seen<T>(&self, act: impl FnOnce(&Sight<'_>) -> T) -> T {
         let ring = self.door.feed.ring();
         // It is loaded under the lock: so it is never older than the ring.
         let gate = self.gate();

@@ -16,6 +16,7 @@ mod beside;
 mod circumstances;
 #[expect(unsafe_code, reason = "the clock that runs while a machine sleeps is C's")]
 pub mod clock;
+mod cursors;
 mod disk_times;
 mod disks;
 mod door;
@@ -39,6 +40,7 @@ mod throttle;
 pub use admission::WRITE_BYTES_MAX;
 pub use beside::LogBeside;
 pub use circumstances::{Circumstances, LogHome, Told, TopicNews};
+pub use cursors::{CursorFailure, CursorShown, Listed};
 pub use disk_times::DiskShown;
 pub use handle::{PendingWrite, PinnedCopy, Read, ReadError, State, StoreHandle, Written};
 pub use snapshot::Snapshot;

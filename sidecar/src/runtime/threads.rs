@@ -19,6 +19,7 @@ use super::admission::Admission;
 use super::beside::Beside;
 use super::circumstances::{Circumstances, LogHome, TopicNews};
 use super::clock;
+use super::cursors::Turns;
 use super::disk_times::DiskTimes;
 use super::disks::{DiskThreads, Disks};
 use super::door::Door;
@@ -120,7 +121,7 @@ impl Runtime {
         let Inbox { sender, receiver } = inbox;
         let (shared, data) = (Arc::new(Shared::new(config.resources)), Arc::new(data));
         let (disk, now) = (DiskReads::new(), clock::now());
-        let beside = Beside::new(log.beside());
+        let (beside, cursors) = (Beside::new(log.beside()), log.cursors());
         let (mut hosted, mut disks, mut reported) = (Vec::new(), Vec::new(), Vec::new());
         for (index, spec) in config.stores.iter().enumerate() {
             let store = RocksStore::new(data.path(), &spec.name, shared.clone());
@@ -145,6 +146,8 @@ impl Runtime {
                 views: store.views(),
                 feed: Feed::new(config.limits.ring_bytes_max),
                 beside: beside.clone(),
+                cursors: cursors.clone(),
+                turns: Turns::default(),
                 times: DiskTimes::new(),
                 disk: disk.clone(),
                 inbox: sender.clone(),

@@ -5,6 +5,7 @@
 //! what holds it up and answers Status.
 
 mod absence;
+mod keeper;
 mod listen;
 mod manager;
 mod memory;

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::listen::{self, ListenError, SocketFile};
-use super::observer;
+use super::{keeper, observer};
 use crate::access::Access;
 use crate::config::{Ack, PeerListen, SocketConfig};
 use crate::forward::Forwarder;
@@ -83,7 +83,7 @@ pub enum ClaimError {
     Tls(#[from] TlsError),
 }
 
-/// The tasks that answer requests, feed the metrics and look at files.
+/// The tasks that answer requests, feed the metrics, and look at files and cursors.
 struct Server {
     /// Cancelled to say that the node is going; it serves as before.
     leaving: CancellationToken,
@@ -143,7 +143,9 @@ impl Claims {
         let observing = tokio::spawn(observer::run(runtime.handles(), runtime.signs()));
         let on_disk = observer::run_on_disk(data_path, runtime.handles());
         let renewing = renewals.into_iter().map(|renewal| tokio::spawn(renewal.run()));
-        let observers = [observing, tokio::spawn(on_disk)].into_iter().chain(renewing).collect();
+        let keeping = tokio::spawn(keeper::run(runtime.handles()));
+        let observers = [observing, tokio::spawn(on_disk), keeping];
+        let observers = observers.into_iter().chain(renewing).collect();
         // Whoever gets through to this listener is a node; elsewhere only the secret tells nodes from others.
         let certified = peer_listen.as_ref().and_then(|peers| peers.tls.as_ref());
         let certified = certified.is_some_and(|tls| tls.client_ca.is_some());

@@ -409,6 +409,7 @@ fn mark(message: &Message) -> &'static str {
         Message::Again { why: Lost::History } => "watch: again (history)",
         Message::Again { why: Lost::Horizon } => "watch: again (horizon)",
         Message::Again { why: Lost::Snapshot } => "watch: again (snapshot)",
+        Message::Again { why: Lost::Cursor(_) } => "watch: again (cursor)",
     }
 }
 

@@ -47,6 +47,15 @@ pub(super) fn consumer(bootstrap: &str, isolation: Isolation) -> Result<BaseCons
         .context("creating a consumer")
 }
 
+/// A consumer that belongs to a group, or may speak in its name.
+pub(super) fn member(bootstrap: &str, group: &str) -> Result<BaseConsumer> {
+    config(bootstrap)
+        .set("enable.auto.commit", "false")
+        .set("group.id", group)
+        .create()
+        .context("creating a consumer of a group")
+}
+
 pub(super) fn admin(bootstrap: &str) -> Result<AdminClient<DefaultClientContext>> {
     config(bootstrap).create().context("creating an admin client")
 }

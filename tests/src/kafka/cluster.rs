@@ -15,6 +15,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::broker::{Broker, Ports};
 use super::client;
+use super::groups;
 use super::java::Java;
 use super::leash::Leash;
 use super::place::Place;
@@ -217,6 +218,11 @@ impl Cluster {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         }
         Ok(tools)
+    }
+
+    /// The names of all consumer groups.
+    pub fn groups(&self) -> Result<Vec<String>> {
+        groups::names(&self.bootstrap())
     }
 
     /// A new topic whose name begins with `name` and is used by nobody else.

@@ -10,6 +10,7 @@ mod broker;
 mod client;
 mod cluster;
 mod compaction;
+mod groups;
 pub(crate) mod java;
 mod leash;
 mod place;
@@ -23,6 +24,7 @@ mod write;
 
 pub use cluster::Cluster;
 pub use compaction::FILLER_KEYS;
+pub use groups::GroupOffsets;
 pub(crate) use ports::free as free_port;
 pub use read::{Isolation, Record};
 pub use secured::Way;

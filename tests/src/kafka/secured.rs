@@ -144,6 +144,12 @@ impl Cluster {
         self.acl(["--remove", "--deny-principal"], user, topic, operations)
     }
 
+    /// Lets `user` do these with groups whose names begin with `prefix`: `Read`, `Describe`, `Delete`.
+    pub fn allow_groups(&self, user: &str, prefix: &str, operations: &[&str]) -> Result<()> {
+        let of = ["--group", prefix, "--resource-pattern-type", "prefixed"];
+        self.acl_of(["--add", "--allow-principal"], user, &of, operations)
+    }
+
     fn acl(
         &self,
         [change, kind]: [&str; 2],
@@ -151,8 +157,19 @@ impl Cluster {
         topic: &str,
         operations: &[&str],
     ) -> Result<()> {
+        self.acl_of([change, kind], user, &["--topic", topic], operations)
+    }
+
+    fn acl_of(
+        &self,
+        [change, kind]: [&str; 2],
+        user: &str,
+        of: &[&str],
+        operations: &[&str],
+    ) -> Result<()> {
         let principal = format!("User:{user}");
-        let mut arguments = vec![change, "--force", kind, &principal, "--topic", topic];
+        let mut arguments = vec![change, "--force", kind, &principal];
+        arguments.extend(of);
         arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
         self.tool("org.apache.kafka.tools.AclCommand", &arguments)
     }

@@ -20,7 +20,7 @@ use super::read::Isolation;
 use super::write::{self, Acks};
 
 /// A change is known to all brokers well within this.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+pub(super) const SETTLE_MAX: Duration = Duration::from_secs(60);
 
 /// What a new topic is to be.
 #[derive(Clone, Debug)]

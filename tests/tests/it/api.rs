@@ -5,6 +5,7 @@
 mod applied;
 mod bad_input;
 mod beside;
+mod cursors;
 mod levels;
 mod liveness;
 mod operator;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use outrigger::config::{Ack, SocketConfig};
 use outrigger::embedded::{EmbeddedClient, EmbeddedConfig, EmbeddedLog};
 use outrigger::index::StoreIndex;
-use outrigger::log::{Log, LogSink, OpenBeside};
+use outrigger::log::{Cursors, Log, LogSink, OpenBeside};
 use outrigger::peer::PeerConfig;
 use outrigger::probes::Probes;
 use outrigger::rocks::Resources;
@@ -65,6 +66,11 @@ struct Logs(Vec<EmbeddedClient>);
 impl Log for Logs {
     fn call(&self, store: StoreIndex, call: LogCall) {
         self.0[store.0].call(store, call);
+    }
+
+    /// A node's stores are of one log in here, where they have cursors.
+    fn cursors(&self) -> Option<Arc<dyn Cursors>> {
+        self.0.first()?.cursors()
     }
 
     fn beside(&self) -> Option<OpenBeside> {

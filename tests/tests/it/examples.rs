@@ -1,5 +1,7 @@
 //! The programs of `examples`, on real nodes, and killed where it hurts.
 
+mod queue;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,6 +3,7 @@
 mod abuse;
 mod api;
 mod command_line;
+mod cursors;
 mod dev;
 mod e2e;
 mod edge;

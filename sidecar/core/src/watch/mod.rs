@@ -13,6 +13,7 @@
 //! older than the ring. Nobody is waited for: a watch is a place in the ring, and at most one message on its way.
 
 mod behind;
+pub mod cursor;
 mod judge;
 pub mod message;
 mod place;

@@ -23,4 +23,21 @@ pub enum Lost {
     Horizon,
     #[error("the copy whose rows were sent was closed")]
     Snapshot,
+    #[error("the cursor {0}")]
+    Cursor(NoPoint),
+}
+
+/// Why a cursor has no point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPoint {
+    #[error("is not known: nobody has committed it, or Kafka has forgotten it")]
+    Unknown,
+    #[error(
+        "was not committed by a node, or by one of another version: its metadata is none of ours"
+    )]
+    Foreign,
+    #[error(
+        "is known in some partitions only: Kafka has forgotten the others, or the topic has got more"
+    )]
+    Partial,
 }

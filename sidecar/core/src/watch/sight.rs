@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::ring::Ring;
-use crate::gate::Gate;
+use crate::gate::{Gate, Rejection};
 use crate::limits::Limits;
-use crate::phase::Phase;
+use crate::phase::{Operation, Phase};
 use crate::time::Now;
 
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,13 @@ pub struct Sight<'a> {
 }
 
 impl Sight<'_> {
+    /// Whether points can be judged by it: not before ring and gate show the same copy. It fails while the copy does not
+    /// admit reads.
+    pub fn is_whole(&self) -> Result<bool, Rejection> {
+        self.gate.admit_operation(Operation::Read)?;
+        Ok(self.is_ready())
+    }
+
     /// The copy admits reads, and the ring has all that its gate shows. The gate may be a moment ahead; and one that
     /// shows more than the ring has may be of what was read before.
     pub(super) fn is_ready(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What the tests of watches have in common: a log that is applied batch by batch, and a watch that folds what it is sent.
 
 mod behind;
+mod cursor;
 mod folds;
 mod judge;
 mod reader;

@@ -4,6 +4,7 @@
 //! Start::Now, Start::Point --------------------------------> Following <-- judged again with every reading of the log
 //! Start::State --> Opening --> Rows --> RowsSent (StateEnd) ---^  |
 //!                     ^--------- Lost (Again) <-------------------'
+//! Start::Lost --------------------^
 //! ```
 //! A partition whose place is behind the ring is read from the log (`from_log`), one after the other, while the others go on.
 //! Changes go out only while the copy admits reads: whoever reads after an event sees it.
@@ -52,6 +53,8 @@ pub enum Start {
     Now,
     /// What changed after the point.
     Point(Point),
+    /// Where it was to begin cannot be told.
+    Lost(Lost),
 }
 
 /// What becomes of a watch whose changes cannot be proven complete.
@@ -154,14 +157,19 @@ impl Watcher {
             Start::Point(point) => {
                 Some(At { topic: point.token.topic, places: Place::all_of(point, now) })
             }
-            Start::State | Start::Now => None,
+            Start::State | Start::Now | Start::Lost(_) => None,
+        };
+        let stage = match (start, on_lost) {
+            (Start::Lost(why), OnLost::State) => Stage::Lost { why, started: false },
+            (Start::Lost(why), OnLost::Fail) => Stage::Ended(End::Lost(why)),
+            (start @ (Start::State | Start::Now | Start::Point(_)), _) => Stage::Starting(start),
         };
         Watcher {
             selection,
             on_lost,
             progress,
             wait,
-            stage: Stage::Starting(start),
+            stage,
             at,
             behind: None,
             retention_ms: u64::MAX,
@@ -192,7 +200,11 @@ impl Watcher {
             Stage::Starting(Start::Now) => self.start_now(sight),
             Stage::Starting(Start::Point(_)) | Stage::Following => self.follow(sight),
             Stage::Opening(_) => self.open(sight),
-            Stage::Lost { .. } | Stage::Rows | Stage::RowsSent | Stage::Ended(_) => {
+            Stage::Starting(Start::Lost(_))
+            | Stage::Lost { .. }
+            | Stage::Rows
+            | Stage::RowsSent
+            | Stage::Ended(_) => {
                 unreachable!("they need no copy")
             }
         }

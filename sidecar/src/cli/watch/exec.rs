@@ -95,7 +95,7 @@ fn kill(child: &Child) {
 /// Gives the command whole lines, for as long as it takes them.
 async fn feed(
     mut events: WatchStream,
-    lines: Lines,
+    mut lines: Lines,
     input: ChildStdin,
     stop: &CancellationToken,
 ) -> NoMore {

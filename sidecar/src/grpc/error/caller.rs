@@ -29,7 +29,7 @@ pub(in crate::grpc) fn not_allowed(not_allowed: &NotAllowed) -> ErrorDetail {
     )
 }
 
-/// The token that a stream came with is not good any more. Of writes that wait for the log nobody can tell.
+/// The token that a stream came with is not good any more. Of writes and commits that wait for the log nobody can tell.
 pub(in crate::grpc) fn token_revoked(method: Method) -> ErrorDetail {
     let detail = advised(
         Reason::Unauthenticated,
@@ -37,7 +37,7 @@ pub(in crate::grpc) fn token_revoked(method: Method) -> ErrorDetail {
         "call again with a token that the node's tokens_file has",
     );
     let may_have_happened = match method {
-        Method::Writes | Method::Write => true,
+        Method::Writes | Method::Write | Method::Cursor => true,
         Method::Read
         | Method::Stream
         | Method::Watch

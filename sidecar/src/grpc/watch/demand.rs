@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_core::gate::Gate;
 use outrigger_core::keys::Range;
+use outrigger_core::watch::cursor::CursorName;
 use outrigger_core::watch::selection::{SELECTED_MAX, Selection};
 use outrigger_core::watch::watcher::{Demand, OnLost, Start};
 use outrigger_proto::Rpc;
@@ -17,6 +17,7 @@ use crate::grpc::convert;
 use crate::grpc::deadline::CallDeadline;
 use crate::grpc::door::Asker;
 use crate::grpc::error;
+use crate::runtime::StoreHandle;
 
 const PROGRESS_DEFAULT_MS: u32 = 5_000;
 
@@ -29,6 +30,8 @@ pub(super) struct Asked {
     progress: Duration,
     wait: Duration,
     pub(super) rows: Rows,
+    /// Where the watch begins, if it is a cursor.
+    pub(super) cursor: Option<CursorName>,
 }
 
 impl Asked {
@@ -46,6 +49,10 @@ impl Asked {
             let what_to_do = format!("name {SELECTED_MAX} at most, or open several watches");
             error::invalid_request(too_many.to_string(), what_to_do)
         })?;
+        let cursor = match &request.from {
+            Some(From::Cursor(name)) => Some(convert::cursor_name(name)?),
+            Some(From::Now(_) | From::Point(_)) | None => None,
+        };
         Ok(Asked {
             named,
             selection: Arc::new(selection),
@@ -57,6 +64,7 @@ impl Asked {
                 bytes_max: convert::row_bytes_max(read),
                 large: convert::large_rows(request.large_rows)?,
             },
+            cursor,
         })
     }
 
@@ -75,23 +83,34 @@ impl Asked {
         self.selection.ranges().iter().cloned()
     }
 
-    pub(super) fn demand(
+    /// Where the watch begins, in a store that admits reads. The log is asked for a cursor.
+    pub(super) async fn start(
         &self,
         request: &WatchRequest,
-        gate: &Gate,
-    ) -> Result<Demand, ErrorDetail> {
-        let start = match &request.from {
-            None => Start::State,
+        store: &StoreHandle,
+    ) -> Result<Start, ErrorDetail> {
+        if let Some(name) = &self.cursor {
+            return match store.cursor(name, self.wait).await {
+                Ok(Ok(shown)) => Ok(Start::Point(shown.cursor.point)),
+                Ok(Err(lost)) => Ok(Start::Lost(lost)),
+                Err(failure) => Err(error::of_cursor(store.circumstances(), &failure)),
+            };
+        }
+        Ok(match &request.from {
+            None | Some(From::Cursor(_)) => Start::State,
             Some(From::Now(v1::WatchNow {})) => Start::Now,
-            Some(From::Point(point)) => Start::Point(convert::core_point(point, gate)?),
-        };
-        Ok(Demand {
+            Some(From::Point(point)) => Start::Point(convert::core_point(point, &store.gate())?),
+        })
+    }
+
+    pub(super) fn demand(&self, start: Start) -> Demand {
+        Demand {
             start,
             selection: Arc::clone(&self.selection),
             on_lost: self.on_lost,
             progress: self.progress,
             wait: self.wait,
-        })
+        }
     }
 }
 
@@ -139,6 +158,10 @@ mod tests {
             (WatchRequest { read: Some(stale), ..Default::default() }, Reason::InvalidRequest),
             (WatchRequest { on_lost: 9, ..Default::default() }, Reason::InvalidRequest),
             (WatchRequest { large_rows: 9, ..Default::default() }, Reason::InvalidRequest),
+            (
+                WatchRequest { from: Some(From::Cursor("a b".into())), ..Default::default() },
+                Reason::InvalidRequest,
+            ),
         ] {
             assert_eq!(of(request.clone()).err(), Some(reason), "{request:?}");
         }

@@ -9,7 +9,7 @@ use outrigger_proto::v1::{self, Change, Tombstone};
 
 use crate::grpc::arena::{Arena, Entry};
 use crate::grpc::convert;
-use crate::grpc::cursor::{LargeRow, LargeRows, Selection, taken};
+use crate::grpc::walk::{LargeRow, LargeRows, Selection, taken};
 
 /// How rows and changes are told.
 #[derive(Clone, Copy)]

@@ -75,12 +75,7 @@ impl Client {
         unsafe {
             let topics =
                 rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
-            rd::rd_kafka_DescribeTopics(
-                self.as_ptr(),
-                topics,
-                options.0.as_ptr(),
-                answers.as_ptr(),
-            );
+            rd::rd_kafka_DescribeTopics(self.as_ptr(), topics, options.as_ptr(), answers.as_ptr());
             rd::rd_kafka_TopicCollection_destroy(topics);
         }
     }
@@ -154,7 +149,7 @@ impl Client {
                 self.as_ptr(),
                 &raw mut resource,
                 1,
-                options.0.as_ptr(),
+                options.as_ptr(),
                 answers.as_ptr(),
             );
             rd::rd_kafka_ConfigResource_destroy(resource);
@@ -183,12 +178,12 @@ impl Client {
         // SAFETY: everything is live during the calls, which copy what they keep.
         unsafe {
             let refused =
-                rd::rd_kafka_AdminOptions_set_isolation_level(options.0.as_ptr(), everything);
+                rd::rd_kafka_AdminOptions_set_isolation_level(options.as_ptr(), everything);
             super::event::take_error(refused).expect("ListOffsets takes an isolation level");
             rd::rd_kafka_ListOffsets(
                 self.as_ptr(),
                 list.as_ptr(),
-                options.0.as_ptr(),
+                options.as_ptr(),
                 answers.as_ptr(),
             );
         }
@@ -227,7 +222,7 @@ impl Client {
                 self.as_ptr(),
                 topics.as_mut_ptr(),
                 topics.len(),
-                options.0.as_ptr(),
+                options.as_ptr(),
                 answers.as_ptr(),
             );
             rd::rd_kafka_NewTopic_destroy(new);
@@ -235,7 +230,7 @@ impl Client {
         Ok(())
     }
 
-    fn options(&self, op: Op, timeout: Timeout, tag: usize) -> Options {
+    pub(super) fn options(&self, op: Op, timeout: Timeout, tag: usize) -> Options {
         // SAFETY: the client is live; the answer is ours to free.
         let options = unsafe { rd::rd_kafka_AdminOptions_new(self.as_ptr(), op) };
         let options = Options(NonNull::new(options).expect("librdkafka knows its own requests"));
@@ -244,13 +239,13 @@ impl Client {
         // SAFETY: the options are live; the tag is never used as an address.
         unsafe {
             rd::rd_kafka_AdminOptions_set_request_timeout(
-                options.0.as_ptr(),
+                options.as_ptr(),
                 timeout.millis(),
                 buffer,
                 length,
             );
             let tag = ptr::without_provenance_mut::<c_void>(tag);
-            rd::rd_kafka_AdminOptions_set_opaque(options.0.as_ptr(), tag);
+            rd::rd_kafka_AdminOptions_set_opaque(options.as_ptr(), tag);
         }
         options
     }
@@ -262,9 +257,13 @@ impl Timeout {
     }
 }
 
-struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
+pub(super) struct Options(NonNull<rd::rd_kafka_AdminOptions_t>);
 
 impl Options {
+    pub(super) fn as_ptr(&self) -> *mut rd::rd_kafka_AdminOptions_t {
+        self.0.as_ptr()
+    }
+
     fn wait_for_brokers(&self, timeout: Timeout) {
         let mut error = ErrorText::new();
         let (buffer, length) = error.parts();
@@ -407,7 +406,7 @@ unsafe fn ids(nodes: *mut *const rd::rd_kafka_Node_t, count: usize) -> Vec<i32> 
 
 /// # Safety
 /// `start` is null or begins `count` pointers that live for `'a`.
-unsafe fn array<'a, T>(start: *mut *const T, count: usize) -> &'a [*const T] {
+pub(super) unsafe fn array<'a, T>(start: *mut *const T, count: usize) -> &'a [*const T] {
     if start.is_null() {
         return &[];
     }

@@ -9,6 +9,7 @@ use outrigger_core::offset::{Offset, Partition};
 use rdkafka::bindings as rd;
 
 use super::admin::{self, ListedOffset, TopicDescription};
+use super::groups::{self, GroupAnswer};
 use super::{Code, ffi, text};
 
 /// `tag` is what the request was given.
@@ -41,6 +42,11 @@ pub(in crate::kafka) enum Event<'a> {
     },
     Created {
         answer: Result<(), (Code, String)>,
+    },
+    /// The answer to a question about consumer groups.
+    Group {
+        tag: usize,
+        answer: Result<GroupAnswer, Code>,
     },
 }
 
@@ -128,6 +134,18 @@ impl OwnedEvent {
                     Event::Offsets { tag, answer: checked(event, admin::offsets_result) }
                 }
                 rd::RD_KAFKA_EVENT_CREATETOPICS_RESULT => Event::Created { answer: created(event) },
+                rd::RD_KAFKA_EVENT_ALTERCONSUMERGROUPOFFSETS_RESULT => {
+                    Event::Group { tag, answer: checked(event, groups::altered_result) }
+                }
+                rd::RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT => {
+                    Event::Group { tag, answer: checked(event, groups::offsets_result) }
+                }
+                rd::RD_KAFKA_EVENT_LISTCONSUMERGROUPS_RESULT => {
+                    Event::Group { tag, answer: checked(event, groups::groups_result) }
+                }
+                rd::RD_KAFKA_EVENT_DELETECONSUMERGROUPOFFSETS_RESULT => {
+                    Event::Group { tag, answer: checked(event, groups::deleted_result) }
+                }
                 _ => return None,
             })
         }

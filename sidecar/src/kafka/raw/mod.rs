@@ -9,6 +9,7 @@ mod client;
 mod connections;
 mod event;
 mod ffi;
+mod groups;
 mod message;
 mod queue;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub(super) use admin::{
 pub(super) use client::{Client, ClientError, Kind, NewMessage, Topic};
 pub(super) use connections::Connections;
 pub(super) use event::{Deliveries, Delivery, Event};
+pub(super) use groups::GroupAnswer;
 pub(super) use message::Message;
 pub(super) use queue::Queue;
 
@@ -48,9 +50,18 @@ impl Code {
     pub(super) const FATAL: Code = Code(-150);
     pub(super) const AUTO_OFFSET_RESET: Code = Code(-140);
     pub(super) const MSG_SIZE_TOO_LARGE: Code = Code(10);
+    pub(super) const COORDINATOR_LOAD_IN_PROGRESS: Code = Code(14);
+    pub(super) const COORDINATOR_NOT_AVAILABLE: Code = Code(15);
+    pub(super) const NOT_COORDINATOR: Code = Code(16);
+    pub(super) const UNKNOWN_MEMBER_ID: Code = Code(25);
+    pub(super) const REBALANCE_IN_PROGRESS: Code = Code(27);
     pub(super) const TOPIC_AUTHORIZATION_FAILED: Code = Code(29);
+    pub(super) const GROUP_AUTHORIZATION_FAILED: Code = Code(30);
     pub(super) const TOPIC_ALREADY_EXISTS: Code = Code(36);
     pub(super) const INVALID_REPLICATION_FACTOR: Code = Code(38);
+    pub(super) const NON_EMPTY_GROUP: Code = Code(68);
+    pub(super) const GROUP_ID_NOT_FOUND: Code = Code(69);
+    pub(super) const GROUP_SUBSCRIBED_TO_TOPIC: Code = Code(86);
 
     /// Its name, such as `NOT_LEADER_OR_FOLLOWER`, or `ERR_1234?` for one that librdkafka does not know.
     pub(super) fn name(self) -> String {

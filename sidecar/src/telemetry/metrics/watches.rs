@@ -1,14 +1,15 @@
 //! The watches of a store, and what they are sent.
 
 use ::metrics::{Counter, Gauge, counter, gauge};
-use outrigger_core::watch::point::Lost;
+use outrigger_core::watch::point::{Lost, NoPoint};
 
 use super::table::{WATCH_CHANGES, WATCH_STATES, WATCHES};
 
 /// The label of a state that was not sent because something was lost.
 const ASKED: &str = "asked";
 
-const LOST: [Lost; 4] = [Lost::Topic, Lost::History, Lost::Horizon, Lost::Snapshot];
+const LOST: [Lost; 5] =
+    [Lost::Topic, Lost::History, Lost::Horizon, Lost::Snapshot, Lost::Cursor(NoPoint::Unknown)];
 
 fn why(lost: Lost) -> &'static str {
     match lost {
@@ -16,6 +17,7 @@ fn why(lost: Lost) -> &'static str {
         Lost::History => "history",
         Lost::Horizon => "horizon",
         Lost::Snapshot => "snapshot",
+        Lost::Cursor(_) => "cursor",
     }
 }
 

@@ -17,7 +17,8 @@ use outrigger_proto::v1::verify_request::Ask;
 use outrigger_proto::v1::write_item::Action;
 use outrigger_proto::v1::write_reply::Outcome;
 use outrigger_proto::v1::{
-    CancelRequest, ContinueRequest, DeleteRequest, ErrorDetail, GetRequest, KeyRange, KeySelector,
+    CancelRequest, CommitCursorRequest, ContinueRequest, DeleteCursorRequest, DeleteRequest,
+    ErrorDetail, GetCursorRequest, GetRequest, KeyRange, KeySelector, ListCursorsRequest,
     PinRequest, PutRequest, Reason, ReleaseRequest, ScanRequest, StatusRequest, ThrottleRequest,
     Token, VerifyRequest, WatchPoint, WatchRequest, WatchStatusRequest, WriteItem, WriteRequest,
     key_selector, store_client::StoreClient, watch_request,
@@ -69,10 +70,16 @@ impl Which {
     fn is_inside(self, rpc: Rpc) -> bool {
         match self {
             Which::Inside | Which::Equal => rpc != Rpc::Verify,
-            // It names no keys, and is for whoever may write any.
-            Which::Outside | Which::Beyond | Which::All => rpc == Rpc::Release,
+            // They name no keys, and are for whoever may write or read any.
+            Which::Outside | Which::Beyond | Which::All => {
+                rpc == Rpc::Release || is_of_cursors(rpc)
+            }
         }
     }
+}
+
+fn is_of_cursors(rpc: Rpc) -> bool {
+    matches!(rpc, Rpc::CommitCursor | Rpc::GetCursor | Rpc::ListCursors | Rpc::DeleteCursor)
 }
 
 /// A message of each call; it names every one, so that none is forgotten.
@@ -95,6 +102,12 @@ fn message(rpc: Rpc, which: Which) -> Bytes {
             let from = Some(watch_request::From::Point(WatchPoint::default()));
             WatchRequest { store, keys, from, ..WatchRequest::default() }.encode_to_vec()
         }
+        Rpc::CommitCursor => {
+            CommitCursorRequest { store, name: "c".to_owned(), point: None }.encode_to_vec()
+        }
+        Rpc::GetCursor => GetCursorRequest { store, name: "c".to_owned() }.encode_to_vec(),
+        Rpc::ListCursors => ListCursorsRequest { store }.encode_to_vec(),
+        Rpc::DeleteCursor => DeleteCursorRequest { store, name: "c".to_owned() }.encode_to_vec(),
         Rpc::Write => {
             let items = vec![WriteItem { key, action: Some(Action::Put("v".into())) }];
             WriteRequest { store, items, ..WriteRequest::default() }.encode_to_vec()
@@ -232,8 +245,13 @@ fn keys_outside_of_a_callers_prefix_are_refused_by_name_and_no_range_is_cut() ->
                 let answer = asked(&tcp, rpc, message(rpc, which), Some(&bearer)).await;
                 if which.is_inside(rpc) {
                     let let_in = match &answer {
-                        // Its point is none, so that it ends.
-                        Err(detail) if rpc == Rpc::Watch => detail.reason() == Reason::TokenInvalid,
+                        // Their point is none, so that they end, and nobody has committed the cursor.
+                        Err(detail) if matches!(rpc, Rpc::Watch | Rpc::CommitCursor) => {
+                            detail.reason() == Reason::TokenInvalid
+                        }
+                        Err(detail) if rpc == Rpc::GetCursor => {
+                            detail.reason() == Reason::Compacted
+                        }
                         answer => answer.is_ok(),
                     };
                     ensure!(let_in, "{case}: {answer:?}");

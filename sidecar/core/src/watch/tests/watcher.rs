@@ -1,7 +1,7 @@
 //! What a watch is sent, in which order, and where it begins anew.
 
 use super::super::message::Message;
-use super::super::point::Lost;
+use super::super::point::{Lost, NoPoint};
 use super::super::selection::Selection;
 use super::super::watcher::{Demand, End, OnLost, Start, Step, Watcher};
 use super::*;
@@ -186,6 +186,17 @@ fn a_point_that_is_lost_at_the_start_is_answered_with_the_state_or_by_name() {
     assert_eq!(watch.takes(&copy), again);
     let lost = End::Lost(Lost::Horizon).to_string();
     assert_eq!(Watch::new(&copy, failing(old)).takes(&copy), [lost.as_str()]);
+}
+
+#[test]
+fn a_beginning_that_cannot_be_told_is_answered_as_one_that_is_lost() {
+    let copy = Copy::empty();
+    let lost = Lost::Cursor(NoPoint::Unknown);
+    let mut watch = Watch::new(&copy, demand(Start::Lost(lost)));
+    let again = ["from nowhere true", "again: Cursor(Unknown)", "rows", "state 0"];
+    assert_eq!(watch.takes(&copy), again);
+    let named = End::Lost(lost).to_string();
+    assert_eq!(Watch::new(&copy, failing(Start::Lost(lost))).takes(&copy), [named.as_str()]);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) struct LargeRow {
 }
 
 #[derive(Debug)]
-pub(super) enum CursorFailure {
+pub(super) enum WalkFailure {
     Store(StoreError),
     /// A row is larger than its caller takes. The rows before it were read.
     LargeRow(LargeRow),
@@ -46,16 +46,16 @@ pub(super) enum CursorFailure {
 /// Bytes of a large row's key that are shown: enough to find it, little enough for a message.
 const KEY_SHOWN_BYTES: usize = 64;
 
-pub(super) struct Cursor {
+pub(super) struct Walk {
     view: Box<dyn View + Send>,
     /// What is left.
     selection: Selection,
     at_end: bool,
 }
 
-impl Cursor {
-    pub(super) fn new(view: Box<dyn View + Send>, selection: Selection) -> Cursor {
-        Cursor { view, selection, at_end: false }
+impl Walk {
+    pub(super) fn new(view: Box<dyn View + Send>, selection: Selection) -> Walk {
+        Walk { view, selection, at_end: false }
     }
 
     /// Whether no row is left.
@@ -69,7 +69,7 @@ impl Cursor {
     }
 
     /// Reads the next rows, none only at the end. Blocks on the disk.
-    pub(super) fn next_batch(&mut self) -> Result<Vec<Row>, CursorFailure> {
+    pub(super) fn next_batch(&mut self) -> Result<Vec<Row>, WalkFailure> {
         let Selection { range, reverse, keys_only, rows_max, row_bytes_max, large_rows } =
             &mut self.selection;
         let mut batch = Arena::default();
@@ -102,9 +102,9 @@ impl Cursor {
         };
         self.view
             .scan(&range.start, range.end.as_deref(), *reverse, &mut row)
-            .map_err(CursorFailure::Store)?;
+            .map_err(WalkFailure::Store)?;
         if let Some(large) = refused {
-            return Err(CursorFailure::LargeRow(large));
+            return Err(WalkFailure::LargeRow(large));
         }
         let rows: Vec<Row> = batch.into_entries().map(row_of).collect();
         self.at_end = !more;
@@ -223,10 +223,10 @@ mod tests {
     }
 
     fn batches(rows: Rows, selection: Selection) -> Vec<Vec<Row>> {
-        let mut cursor = Cursor::new(Box::new(rows), selection);
+        let mut walk = Walk::new(Box::new(rows), selection);
         let mut batches = vec![];
-        while !cursor.at_end() {
-            batches.push(cursor.next_batch().expect("rows in memory"));
+        while !walk.at_end() {
+            batches.push(walk.next_batch().expect("rows in memory"));
         }
         batches
     }
@@ -288,13 +288,13 @@ mod tests {
     fn one_large(selection: Selection) -> (Vec<Vec<u32>>, Option<LargeRow>) {
         let mut rows = numbered(3, b"v").0;
         rows.insert(1_u32.to_be_bytes().to_vec(), vec![0; 9]);
-        let mut cursor = Cursor::new(Box::new(Rows(rows)), selection);
+        let mut walk = Walk::new(Box::new(Rows(rows)), selection);
         let mut sent = vec![];
-        while !cursor.at_end() {
-            match cursor.next_batch() {
+        while !walk.at_end() {
+            match walk.next_batch() {
                 Ok(batch) => sent.push(keys(&[batch])),
-                Err(CursorFailure::LargeRow(row)) => return (sent, Some(row)),
-                Err(CursorFailure::Store(error)) => panic!("rows in memory: {error}"),
+                Err(WalkFailure::LargeRow(row)) => return (sent, Some(row)),
+                Err(WalkFailure::Store(error)) => panic!("rows in memory: {error}"),
             }
         }
         (sent, None)
