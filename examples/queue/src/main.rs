@@ -14,8 +14,8 @@ struct Args {
     #[arg(long, default_value = "http://127.0.0.1:7400")]
     server: String,
 
-    /// The store
-    #[arg(long, default_value = "notes")]
+    /// The store; may be left out where the node has one
+    #[arg(long, default_value = "")]
     store: String,
 
     /// Where it is kept how far the orders are done; another name is another queue over the same orders

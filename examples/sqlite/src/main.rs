@@ -19,8 +19,8 @@ struct Args {
     #[arg(long, default_value = "http://127.0.0.1:7400")]
     server: String,
 
-    /// The store
-    #[arg(long, default_value = "notes")]
+    /// The store; may be left out where the node has one
+    #[arg(long, default_value = "")]
     store: String,
 
     /// Only keys that begin so; not to be changed for a database that there is

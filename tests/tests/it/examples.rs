@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::node::{Node, STORE, binary};
+use outrigger_tests::node::{Node, binary};
 use outrigger_tests::process::Process;
 use outrigger_tests::writers::{Writers, rows};
 use rusqlite::{Connection, OpenFlags};
@@ -25,7 +25,7 @@ struct Database(PathBuf);
 impl Database {
     fn mirror(&self, node: &Node) -> Result<Process> {
         let mut command = Command::new(example("mirror")?);
-        command.args(["--server", &node.url(), "--store", STORE]).arg(&self.0);
+        command.args(["--server", &node.url()]).arg(&self.0);
         Process::start(command)
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use outrigger_client::{Level, Revision, Scan, Store};
 use outrigger_tests::kafka::TopicSpec;
-use outrigger_tests::node::{Node, STORE};
+use outrigger_tests::node::Node;
 use outrigger_tests::process::Process;
 
 use super::{POLL, example};
@@ -17,7 +17,7 @@ const CURSOR: &str = "invoicing";
 
 fn worker(node: &Node) -> Result<Process> {
     let mut command = Command::new(example("worker")?);
-    command.args(["--server", &node.url(), "--store", STORE, "--cursor", CURSOR]);
+    command.args(["--server", &node.url(), "--cursor", CURSOR]);
     Process::start(command)
 }
 
