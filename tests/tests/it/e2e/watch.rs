@@ -10,6 +10,7 @@ use outrigger_tests::kafka::TopicSpec;
 use outrigger_tests::node::Node;
 use outrigger_tests::writers::{self, Writers, rows};
 use tokio::task::block_in_place;
+use tokio::time::timeout;
 
 use super::{MINUTE, Place, run};
 
@@ -109,6 +110,30 @@ fn a_kept_point_goes_on_at_another_node_and_at_one_that_was_killed() -> Result<(
         let back = follower.stop().await?;
         ensure!(back.rows == rows(&one).await? && back.rows == kept_elsewhere.rows, "{back:?}");
         Ok(())
+    })
+}
+
+#[test]
+fn a_watch_that_nobody_polls_while_its_node_is_away_goes_on() -> Result<()> {
+    run(async {
+        let place = Place::new("watch-unpolled", TopicSpec::store())?;
+        let mut node = place.ready_node("one").await?;
+        let mut events = node.store().await?.watch(Watch::all().from_now()).await?;
+        node.kill()?;
+        node.start().await?;
+        node.until_ready().await?;
+        let written = node.store().await?.put("key", "value").await?;
+        loop {
+            let event = timeout(MINUTE, events.next()).await.context("it goes on")?;
+            match event.context("a watch has no end")?? {
+                WatchEvent::Change(change) => {
+                    ensure!(change.revision == written, "{change:?}");
+                    return Ok(());
+                }
+                WatchEvent::Point(_) | WatchEvent::Interrupted(_) => {}
+                event => anyhow::bail!("{event:?}"),
+            }
+        }
     })
 }
 
