@@ -92,8 +92,8 @@ impl Beside {
                 }
             };
             let Some(wanted) = wanted else { return };
-            // The next client has not heard of what the last one had, and core has to know.
             let has_won = wanted.is_for_records();
+            // The next client has not heard of what the last one had, and core has to know.
             let answer = match std::mem::take(&mut gave_way) {
                 true => Err(Missed::Failed),
                 false => self.read(&mut client, store, wanted).await,
