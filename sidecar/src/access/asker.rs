@@ -68,8 +68,21 @@ impl Access {
         caller: &Caller,
         authorization: Option<&[u8]>,
     ) -> Result<Asker, Denied> {
-        let said = authorization.filter(|_| needs(rpc) != Needs::Right(Right::Peer));
-        let token = match said {
+        self.identify(caller, authorization.filter(|_| needs(rpc) != Needs::Right(Right::Peer)))
+    }
+
+    /// Whether a rule knows who makes a call that is open to everybody.
+    pub fn knows(self: &Arc<Access>, caller: &Caller, authorization: Option<&[u8]>) -> bool {
+        self.identify(caller, authorization).is_ok()
+    }
+
+    /// `token`: the header that has one.
+    fn identify(
+        self: &Arc<Access>,
+        caller: &Caller,
+        token: Option<&[u8]>,
+    ) -> Result<Asker, Denied> {
+        let token = match token {
             None => None,
             Some(said) => {
                 let token = self.tokens.as_ref().and_then(|tokens| tokens.of(said));
@@ -77,9 +90,10 @@ impl Access {
             }
         };
         let asker = Asker { access: self.clone(), caller: caller.clone(), token };
-        match self.rules.know(&asker.identities()) {
-            true => Ok(asker),
-            false => Err(Denied::Stranger { who: asker.to_string() }),
+        if self.rules.know(&asker.identities()) {
+            Ok(asker)
+        } else {
+            Err(Denied::Stranger { who: asker.to_string() })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who is on the other side of one connection, as far as the connection itself tells.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::escape::escape;
@@ -12,6 +13,8 @@ pub struct Caller {
     pub uid: Option<u32>,
     /// What the certificate names that was proven with the connection; empty without one.
     pub names: Arc<[CertificateName]>,
+    /// Where it called from; none over a Unix socket. It is no identity: rules do not see it.
+    pub address: Option<SocketAddr>,
 }
 
 /// A name of a certificate. The kinds are apart: `dns:orders.example` is a URI too.

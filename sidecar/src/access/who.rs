@@ -183,7 +183,7 @@ mod tests {
             CertificateName::Uri("uid:1000".to_owned()),
             CertificateName::Dns("spiffe".to_owned()),
         ];
-        let caller = Caller { uid: None, names: names.into() };
+        let caller = Caller { names: names.into(), ..Caller::default() };
         let identities = Identities { caller: &caller, token: Some("uid:1000") };
         for who in ["dns:orders.example", "uid:1000", "token:spiffe", "spiffe://td/x"] {
             assert!(!Who::parse(who).expect(who).is(&identities), "{who}");

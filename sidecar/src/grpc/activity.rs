@@ -1,4 +1,6 @@
 //! What a connection is used for: how many calls are open on it, and for how long none was.
+//!
+//! Calls of somebody whom no rule of access knows keep a connection from being idle, but give it no right to its place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,19 +30,27 @@ const TAKE_MAX: Duration = Duration::from_secs(90);
 /// What is known of the use of one connection.
 pub(super) struct Activity {
     began: Instant,
-    open: AtomicUsize,
+    calls: Calls,
+    /// Those of `calls` that the rules of access let in; without rules, all of them.
+    known: Calls,
     /// Parts of answers that are not sent.
     unsent: AtomicUsize,
     /// Milliseconds after `began` when a part was sent last, or when the only one began to wait.
     took_ms: AtomicU64,
-    /// Milliseconds after `began`, at least 1, when the last call ended; 0 before the first.
-    ended_ms: AtomicU64,
     leave: CancellationToken,
+}
+
+#[derive(Default)]
+struct Calls {
+    open: AtomicUsize,
+    /// Milliseconds after the connection began, at least 1, when the last call ended; 0 before the first.
+    ended_ms: AtomicU64,
 }
 
 /// A call that is open, until all references to it are gone: its handler's, and those of answers that are not sent.
 pub(super) struct OpenCall {
     activity: Arc<Activity>,
+    known: bool,
     _held: Option<Held>,
 }
 
@@ -75,45 +85,43 @@ impl Activity {
     pub(super) fn new() -> Activity {
         Activity {
             began: Instant::now(),
-            open: AtomicUsize::new(0),
+            calls: Calls::default(),
+            known: Calls::default(),
             unsent: AtomicUsize::new(0),
             took_ms: AtomicU64::new(0),
-            ended_ms: AtomicU64::new(0),
             leave: CancellationToken::new(),
         }
     }
 
-    pub(super) fn call(self: &Arc<Activity>, held: Option<Held>) -> OpenCall {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        OpenCall { activity: self.clone(), _held: held }
+    /// Counts a call until what is returned is gone. `known`: the rules of access let it in.
+    pub(super) fn call(self: &Arc<Activity>, known: bool, held: Option<Held>) -> OpenCall {
+        self.calls.begin();
+        if known {
+            self.known.begin();
+        }
+        OpenCall { activity: self.clone(), known, _held: held }
     }
 
     fn ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// How long nothing was taken of answers that wait; none: they do not wait.
-    fn stuck_for(&self, now: Instant) -> Option<Duration> {
+    /// Returns for how long nothing need be taken of the answers. None: it has been too long.
+    fn left_to_take(&self, now: Instant) -> Option<Duration> {
+        if self.unsent.load(Ordering::Acquire) == 0 {
+            return Some(TAKE_MAX);
+        }
         let took = self.began + Duration::from_millis(self.took_ms.load(Ordering::Relaxed));
-        (self.unsent.load(Ordering::Acquire) > 0).then(|| now.saturating_duration_since(took))
+        TAKE_MAX.checked_sub(now.saturating_duration_since(took))
     }
 
     pub(super) fn used(&self, now: Instant) -> Use {
-        if self.open.load(Ordering::Acquire) > 0 {
-            return Use::Calls;
-        }
-        match self.ended_ms.load(Ordering::Relaxed) {
-            0 => Use::NoCallYet,
-            ended => {
-                let ended = self.began + Duration::from_millis(ended);
-                Use::Idle(now.saturating_duration_since(ended))
-            }
-        }
+        self.calls.used(self.began, now)
     }
 
     /// How useless the connection is. None: it is of use, or was a moment ago.
     pub(super) fn uselessness(&self, now: Instant) -> Option<Uselessness> {
-        match self.used(now) {
+        match self.known.used(self.began, now) {
             Use::NoCallYet => Some(Uselessness::Silent(now.saturating_duration_since(self.began))),
             Use::Idle(since) => (since >= USELESS_AFTER).then_some(Uselessness::Idle(since)),
             Use::Calls => None,
@@ -151,26 +159,54 @@ impl Activity {
             Use::NoCallYet => FIRST_CALL_MAX.checked_sub(age).ok_or(WornOut::Silent)?,
             Use::Idle(since) => IDLE_MAX.checked_sub(since).ok_or(WornOut::Idle)?,
             // It is looked at often enough to see a call end, and whether its answers are taken.
-            Use::Calls => match self.stuck_for(now) {
-                Some(stuck) => TAKE_MAX.checked_sub(stuck).ok_or(WornOut::Stuck)?,
-                None => TAKE_MAX,
-            },
+            Use::Calls => self.left_to_take(now).ok_or(WornOut::Stuck)?,
         };
         // It is at least a moment: what is due this very millisecond must not be looked at without end.
         let left = left.max(Duration::from_millis(1));
         Ok(left.min(AGE_MAX.checked_sub(age).ok_or(WornOut::Old)?))
     }
 
-    /// Waits until no call has been open for so long.
+    /// Waits until nobody takes the answers, however old the connection is.
+    pub(super) async fn stuck(&self) {
+        while let Some(left) = self.left_to_take(Instant::now()) {
+            tokio::time::sleep(left.max(Duration::from_millis(1))).await;
+        }
+    }
+
+    /// Waits until no call of somebody who is known has been open for so long.
     pub(super) async fn quiet_for(&self, quiet: Duration) {
         loop {
-            let left = match self.used(Instant::now()) {
+            let left = match self.known.used(self.began, Instant::now()) {
                 Use::NoCallYet => return,
                 Use::Calls => quiet,
                 Use::Idle(since) if since >= quiet => return,
                 Use::Idle(since) => quiet - since,
             };
             tokio::time::sleep(left).await;
+        }
+    }
+}
+
+impl Calls {
+    fn begin(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end(&self, now_ms: u64) {
+        self.ended_ms.store(now_ms.max(1), Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Release);
+    }
+
+    fn used(&self, began: Instant, now: Instant) -> Use {
+        if self.open.load(Ordering::Acquire) > 0 {
+            return Use::Calls;
+        }
+        match self.ended_ms.load(Ordering::Relaxed) {
+            0 => Use::NoCallYet,
+            ended => {
+                let ended = began + Duration::from_millis(ended);
+                Use::Idle(now.saturating_duration_since(ended))
+            }
         }
     }
 }
@@ -193,9 +229,11 @@ impl OpenCall {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        let Activity { open, ended_ms, .. } = &*self.activity;
-        ended_ms.store(self.activity.ms().max(1), Ordering::Relaxed);
-        open.fetch_sub(1, Ordering::Release);
+        let now_ms = self.activity.ms();
+        if self.known {
+            self.activity.known.end(now_ms);
+        }
+        self.activity.calls.end(now_ms);
     }
 }
 
@@ -219,7 +257,7 @@ mod tests {
     #[test]
     fn a_call_keeps_it_and_its_end_begins_the_idle_time() {
         let activity = Arc::new(Activity::new());
-        let call = activity.call(None);
+        let call = activity.call(true, None);
         assert_eq!(activity.used(Instant::now()), Use::Calls);
         assert_eq!(judged(&activity, 2 * IDLE_MAX), None);
         drop(call);
@@ -230,7 +268,7 @@ mod tests {
     #[test]
     fn answers_that_nobody_takes_end_it() {
         let activity = Arc::new(Activity::new());
-        let call = activity.call(None);
+        let call = activity.call(true, None);
         call.unsent();
         assert_eq!(judged(&activity, TAKE_MAX - SECOND), None);
         assert_eq!(judged(&activity, TAKE_MAX + SECOND), Some(WornOut::Stuck));
@@ -241,7 +279,7 @@ mod tests {
     #[test]
     fn an_old_connection_ends_whatever_it_is_used_for() {
         let activity = Arc::new(Activity::new());
-        let _call = activity.call(None);
+        let _call = activity.call(true, None);
         assert_eq!(judged(&activity, AGE_MAX + SECOND), Some(WornOut::Old));
     }
 
@@ -249,8 +287,8 @@ mod tests {
     fn the_silent_make_way_before_the_idle_and_callers_never() {
         let (silent, idle, calls) =
             (Activity::new(), Arc::new(Activity::new()), Arc::new(Activity::new()));
-        let _call = calls.call(None);
-        drop(idle.call(None));
+        let _call = calls.call(true, None);
+        drop(idle.call(true, None));
         let now = Instant::now();
         assert_eq!(idle.uselessness(now), None, "it was of use a moment ago");
         let later = now + 2 * USELESS_AFTER;
@@ -259,11 +297,23 @@ mod tests {
         assert_eq!(calls.uselessness(later), None);
     }
 
+    #[test]
+    fn calls_of_strangers_give_no_right_to_a_place() {
+        let activity = Arc::new(Activity::new());
+        let strange = activity.call(false, None);
+        let now = Instant::now();
+        assert!(matches!(activity.uselessness(now), Some(Uselessness::Silent(_))));
+        assert_eq!(judged(&activity, FIRST_CALL_MAX + SECOND), None, "it calls, all the same");
+        drop(activity.call(true, None));
+        assert!(activity.uselessness(now + 2 * USELESS_AFTER).is_some());
+        drop(strange);
+    }
+
     #[tokio::test]
     async fn it_is_quiet_when_the_last_call_has_ended() {
         let activity = Arc::new(Activity::new());
         activity.quiet_for(SECOND).await;
-        let (call, same) = (activity.call(None), activity.clone());
+        let (call, same) = (activity.call(true, None), activity.clone());
         let quiet = tokio::spawn(async move { same.quiet_for(Duration::from_millis(5)).await });
         assert!(!quiet.is_finished());
         drop(call);

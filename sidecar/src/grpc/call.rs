@@ -20,13 +20,13 @@ use tonic::{Code, Status};
 
 use super::activity::{Activity, OpenCall};
 use super::deadline::CallDeadline;
-use super::door::{Asker, Door};
+use super::door::{Asker, Door, Entry};
 use super::error;
 use super::method::Method;
 use super::refusals;
 use super::request::Request;
 use super::room::{Held, Share};
-use crate::access::Caller;
+use crate::access::{Caller, Needs, Right, needs};
 use crate::telemetry::{metrics, trace};
 
 /// The calls of one connection.
@@ -111,38 +111,50 @@ impl Service<hyper::Request<Incoming>> for Calls {
     type Future = Call;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Call {
-        let (path, share) = (request.uri().path(), self.share.clone());
+        let path = request.uri().path();
         let rpc = Rpc::of(path);
         let method = Method::of(path, rpc);
         let told = rpc.map(|rpc| Told::begin(rpc, request.headers())).unwrap_or_default();
-        let held = share.try_call(method.call_cost());
-        // Whoever asks how this node is must hear it even when the node has much to do.
-        let held = held.or_else(|| (method == Method::Probe).then(|| share.try_probe()).flatten());
-        let has_room = held.is_some();
-        let open = Some(Arc::new(self.activity.call(held)));
-        let running = match has_room {
-            true => self
-                .door
-                .admit(path, &self.caller, request.headers())
-                .map(|asker| self.run(request, method, asker)),
-            false => Err(error::overloaded("calls")),
+        let entry = self.door.admit(rpc, &self.caller, request.headers());
+        let known = matches!(entry, Ok(Entry::Known(_)));
+        let share = if known { self.share.clone() } else { self.share.of_strangers() };
+        let admitted = entry.and_then(|entry| {
+            let held = share.try_call(method.call_cost());
+            // Whoever asks how this node is must hear it even when the node has much to do.
+            let held =
+                held.or_else(|| (method == Method::Probe).then(|| share.try_probe()).flatten());
+            Ok((entry.asker(), held.ok_or_else(|| error::overloaded("calls"))?))
+        });
+        let (running, held) = match admitted {
+            Ok((asker, held)) => (Ok(self.run(request, (method, rpc), &share, asker)), Some(held)),
+            Err(detail) => (Err(detail), None),
         };
+        let open = Some(Arc::new(self.activity.call(known, held)));
         Call { method, share, running, open, told }
     }
 }
 
 impl Calls {
-    fn run(&self, request: hyper::Request<Incoming>, method: Method, asker: Asker) -> Running {
+    fn run(
+        &self,
+        request: hyper::Request<Incoming>,
+        (method, rpc): (Method, Option<Rpc>),
+        share: &Share,
+        asker: Asker,
+    ) -> Running {
         let late = CallDeadline::in_headers(request.headers()).answer_within();
         let late = late.map(|within| Box::pin(tokio::time::sleep(within)));
         let revoked = asker.revoked().filter(|_| method.streams());
         let revoked = revoked.map(|revoked| Box::pin(revoked.cancelled_owned()));
-        let mut request = request.map(|body| Request::new(body, method, self.share.clone()));
+        let mut request = request.map(|body| Request::new(body, method, share.clone()));
         if asker.is_asked() {
             request.extensions_mut().insert(asker);
         }
+        if rpc.is_some_and(is_logged) {
+            request.extensions_mut().insert(self.caller.clone());
+        }
         if method.streams() {
-            request.extensions_mut().insert(self.share.clone());
+            request.extensions_mut().insert(share.clone());
         }
         // The routes are always ready: they are a table of handlers.
         Running { answer: self.routes.clone().call(request), late, revoked }
@@ -215,6 +227,16 @@ impl Told {
         if let Some(reason) = refusals::reason(headers) {
             metrics::failed(reason);
             self.traced.failed(reason);
+        }
+    }
+}
+
+/// Whether the log may tell who called: such calls are few, and change what others rely on, or come from other nodes.
+fn is_logged(rpc: Rpc) -> bool {
+    match needs(rpc) {
+        Needs::Right(Right::Admin | Right::Peer) => true,
+        Needs::Right(Right::Read | Right::Write | Right::Watch) | Needs::Any => {
+            matches!(rpc, Rpc::Release | Rpc::DeleteCursor)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One connection: HTTP/2 on a socket, from its preface to its end, which is in order wherever somebody may wait.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -96,7 +97,7 @@ impl Closed {
 pub(super) enum Begun {
     Plain(Box<dyn Socket>, Caller),
     /// The handshake comes first.
-    Tls(TcpStream, TlsServer),
+    Tls(TcpStream, SocketAddr, TlsServer),
 }
 
 pub(super) async fn serve(
@@ -147,6 +148,8 @@ pub(super) async fn serve(
             biased;
             _ended = &mut connection => {}
             () = activity.quiet_for(LEAVE_MAX) => {}
+            // What was called before goes on for as long as it likes, but not for nobody.
+            () = activity.stuck() => return Closed::WornOut(WornOut::Stuck),
             // Its calls are those of nobody who is known any more, also where it was to end for another reason.
             () = async {
                 until(certificate_ends).await;
@@ -161,9 +164,12 @@ impl Begun {
     async fn shake(self) -> io::Result<(Box<dyn Socket>, Shown)> {
         match self {
             Begun::Plain(socket, caller) => Ok((socket, Shown { caller, ends: None })),
-            Begun::Tls(socket, server) => {
-                let (stream, shown) = server.accept(socket).await?;
-                Ok((Box::new(stream), shown))
+            Begun::Tls(socket, address, server) => {
+                let shaken = server.accept(socket).await;
+                let (stream, Shown { caller, ends }) =
+                    shaken.map_err(|error| io::Error::other(format!("{address}: {error}")))?;
+                let caller = Caller { address: Some(address), ..caller };
+                Ok((Box::new(stream), Shown { caller, ends }))
             }
         }
     }

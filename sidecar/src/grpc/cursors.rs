@@ -1,4 +1,4 @@
-//! Cursors: points that are kept under names, for whoever may read some of the store.
+//! Cursors: points that are kept under names, for whoever may watch some of the store.
 
 use outrigger_core::watch::cursor::CursorName;
 use outrigger_core::watch::point::Lost;
@@ -70,6 +70,7 @@ pub(super) async fn delete(
     let name = convert::cursor_name(&request.name)?;
     let deleted = store.delete_cursor(&name).await;
     deleted.map_err(|failure| error::of_cursor(store.circumstances(), &failure))?;
+    tracing::info!(store = store.name(), cursor = %name, by = asker.told(), "a cursor is deleted");
     Ok(DeleteCursorResponse {})
 }
 

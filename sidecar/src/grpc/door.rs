@@ -48,6 +48,16 @@ pub(super) struct Asker {
     admitted: Option<Admitted>,
     /// What is taken back by what it may do.
     release: Option<Release>,
+    /// Whom the connection comes from, of calls that the log tells of.
+    caller: Option<Caller>,
+}
+
+/// How a call is let in.
+pub(super) enum Entry {
+    /// By the rules, or because there are none.
+    Known(Asker),
+    /// Because it is open to everybody: no rule knows its caller, who must not take what others need.
+    Stranger,
 }
 
 #[derive(Clone)]
@@ -65,33 +75,38 @@ impl Door {
         }))
     }
 
-    /// Lets a call in, or says why not. Calls of other services, which tell nothing of a store, are open to everybody.
+    /// Lets a call in, or says why not. Calls of other services, for which `rpc` is none, tell nothing of a store: they
+    /// are open to everybody.
     pub(super) fn admit(
         &self,
-        path: &str,
+        rpc: Option<Rpc>,
         caller: &Caller,
         headers: &HeaderMap,
-    ) -> Result<Asker, ErrorDetail> {
-        let Some(guard) = &self.0 else { return Ok(Asker::NOT_ASKED) };
-        let Some(rpc) = Rpc::of(path) else { return Ok(Asker::NOT_ASKED) };
+    ) -> Result<Entry, ErrorDetail> {
+        let Some(guard) = &self.0 else { return Ok(Entry::Known(Asker::NOT_ASKED)) };
         let authorization = headers.get(AUTHORIZATION).map(|said| said.as_bytes());
+        let Some(rpc) = rpc else {
+            let known = guard.access.knows(caller, authorization);
+            return Ok(if known { Entry::Known(Asker::NOT_ASKED) } else { Entry::Stranger });
+        };
         match guard.access.admit(rpc, caller, authorization) {
             Ok(asker) => {
                 let admitted = Some(Admitted { guard: guard.clone(), asker });
-                Ok(Asker { admitted, release: None })
+                Ok(Entry::Known(Asker { admitted, ..Asker::NOT_ASKED }))
             }
-            Err(denied) => Err(guard.stranger(rpc, &denied)),
+            Err(denied) => Err(guard.stranger(rpc, caller, &denied)),
         }
     }
 
     /// Returns who asks, from what [`Door::admit`] returned and its call carries.
     pub(super) fn asker(&self, of_call: &Extensions) -> Asker {
-        match &self.0 {
+        let asker = match &self.0 {
             None => Asker::NOT_ASKED,
             Some(_) => {
                 of_call.get::<Asker>().cloned().expect("every call that was let in has its asker")
             }
-        }
+        };
+        Asker { caller: of_call.get::<Caller>().cloned(), ..asker }
     }
 
     /// Looks at the file of tokens, until `ending`.
@@ -107,6 +122,15 @@ impl Door {
             if let Some(look) = look.await.expect("reading a file does not panic") {
                 tell(&guard.access, look);
             }
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn asker(self) -> Asker {
+        match self {
+            Entry::Known(asker) => asker,
+            Entry::Stranger => Asker::NOT_ASKED,
         }
     }
 }
@@ -136,9 +160,10 @@ fn tell(access: &Access, look: Look) {
 }
 
 impl Guard {
-    fn stranger(&self, rpc: Rpc, denied: &Denied) -> ErrorDetail {
+    fn stranger(&self, rpc: Rpc, caller: &Caller, denied: &Denied) -> ErrorDetail {
         if let Some(times) = now(&self.news.strangers) {
-            tracing::warn!(call = rpc.path(), why = %denied, times, "a caller was not let in");
+            let (call, from) = (rpc.path(), caller.address.map(tracing::field::display));
+            tracing::warn!(call, from, why = %denied, times, "a caller was not let in");
         }
         error::not_let_in(denied)
     }
@@ -158,11 +183,24 @@ fn now(news: &Mutex<Seldom>) -> Option<u64> {
 
 impl Asker {
     /// Somebody who is asked nothing.
-    pub(super) const NOT_ASKED: Asker = Asker { admitted: None, release: None };
+    pub(super) const NOT_ASKED: Asker = Asker { admitted: None, release: None, caller: None };
 
     /// The same, of a call that reads or writes: what it may do says that the application is not done.
     pub(super) fn of_user(self, release: Release) -> Asker {
         Asker { release: Some(release), ..self }
+    }
+
+    /// Returns who it is and where it calls from, as the log tells it.
+    pub(super) fn told(&self) -> String {
+        let who = match (&self.admitted, self.caller.as_ref().and_then(|caller| caller.uid)) {
+            (Some(admitted), _) => admitted.asker.to_string(),
+            (None, Some(uid)) => format!("uid:{uid}"),
+            (None, None) => "somebody whom no rule asks".to_owned(),
+        };
+        match self.caller.as_ref().and_then(|caller| caller.address) {
+            Some(address) => format!("{who}, from {address}"),
+            None => who,
+        }
     }
 
     pub(super) fn is_asked(&self) -> bool {
@@ -261,10 +299,18 @@ mod tests {
     fn only_a_read_or_write_that_is_allowed_says_that_the_application_is_not_done() {
         for rpc in [Rpc::Get, Rpc::Put, Rpc::Delete, Rpc::Scan, Rpc::Write] {
             assert!(!keeps_the_release(Asker::NOT_ASKED, rpc, b"order/1"));
-            let path = rpc.path();
-            let asker = door().admit(path, &Caller::user(7), &HeaderMap::new()).expect("a rule");
+            let entry = door().admit(Some(rpc), &Caller::user(7), &HeaderMap::new());
+            let asker = entry.expect("a rule").asker();
             assert!(!keeps_the_release(asker.clone(), rpc, b"user/1"));
             assert!(keeps_the_release(asker, rpc, b"order/1"));
         }
+    }
+
+    #[test]
+    fn who_asks_what_is_open_to_everybody_is_a_stranger_all_the_same() {
+        let entry = |door: Door, uid| door.admit(None, &Caller::user(uid), &HeaderMap::new());
+        assert!(matches!(entry(door(), 7), Ok(Entry::Known(_))));
+        assert!(matches!(entry(door(), 8), Ok(Entry::Stranger)));
+        assert!(matches!(entry(Door::new(None), 8), Ok(Entry::Known(_))));
     }
 }

@@ -155,7 +155,8 @@ impl Places {
         None
     }
 
-    /// Makes one connection leave at a time: one that made no call is worth less than one that made a call long ago.
+    /// Makes one connection leave at a time: one that made no call is worth less than one that made a call long ago. Only
+    /// calls of those whom the rules know count.
     fn make_way(&mut self) {
         if self.activities.values().any(|activity| activity.leaves()) {
             return;
@@ -246,14 +247,15 @@ impl Listener {
         // Answers are small and awaited: waiting for more to send with them only delays them.
         match self {
             Listener::Tcp(listener) => {
-                let (socket, _address) = listener.accept().await?;
+                let (socket, address) = listener.accept().await?;
                 socket.set_nodelay(true)?;
-                Ok(Begun::Plain(Box::new(socket), Caller::default()))
+                let caller = Caller { address: Some(address), ..Caller::default() };
+                Ok(Begun::Plain(Box::new(socket), caller))
             }
             Listener::Tls(listener, server) => {
-                let (socket, _address) = listener.accept().await?;
+                let (socket, address) = listener.accept().await?;
                 socket.set_nodelay(true)?;
-                Ok(Begun::Tls(socket, server.clone()))
+                Ok(Begun::Tls(socket, address, server.clone()))
             }
             Listener::Unix(listener) => {
                 let (socket, _address) = listener.accept().await?;

@@ -26,9 +26,10 @@ pub(super) async fn throttle(
         .try_for_each(|name| asker.may(Rpc::Throttle, name, Keys::All))?;
     let rate = rate(request)?;
     service.throttle.set(rate).await.map_err(|rejection| error::of_rejection(&rejection))?;
+    let by = asker.told();
     match rate {
-        Some(rate) => tracing::info!(bytes_per_second = rate, "an operator throttles restores"),
-        None => tracing::info!("an operator ends the throttling of restores"),
+        Some(rate) => tracing::info!(by, bytes_per_second = rate, "an operator throttles restores"),
+        None => tracing::info!(by, "an operator ends the throttling of restores"),
     }
     Ok(ThrottleResponse {})
 }
@@ -41,6 +42,11 @@ pub(super) async fn cancel(
     let store = stores.one(&request.store)?;
     asker.may(Rpc::Cancel, store.handle.name(), Keys::All)?;
     store.handle.cancel().await.map_err(|rejection| error::of_rejection(&rejection))?;
+    tracing::info!(
+        store = store.handle.name(),
+        by = asker.told(),
+        "an operator cancels the restore"
+    );
     Ok(CancelResponse {})
 }
 
@@ -52,6 +58,11 @@ pub(super) async fn go_on(
     let store = stores.one(&request.store)?;
     asker.may(Rpc::Continue, store.handle.name(), Keys::All)?;
     store.handle.continue_restore().await.map_err(|rejection| error::of_rejection(&rejection))?;
+    tracing::info!(
+        store = store.handle.name(),
+        by = asker.told(),
+        "an operator lets the restore continue"
+    );
     Ok(ContinueResponse {})
 }
 
@@ -59,7 +70,7 @@ pub(super) fn release(service: &Service, asker: &Asker) -> Result<ReleaseRespons
     let stores = service.stores.all().iter().map(|store| store.handle.name());
     asker.may_begin_one(Rpc::Release, stores)?;
     let stopping = service.release.give();
-    tracing::info!(stopping, "the application is done");
+    tracing::info!(stopping, by = asker.told(), "the application is done");
     Ok(ReleaseResponse { stopping })
 }
 

@@ -69,12 +69,13 @@ struct Refusals {
 }
 
 impl Refusals {
-    fn tell(&self) {
+    fn tell(&self, by: &str) {
         telemetry::metrics::refused_to_peer();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.is_none_or(|told| told.elapsed() >= REFUSALS_TOLD_INTERVAL) {
             *told = Some(Instant::now());
             tracing::warn!(
+                by,
                 "somebody asked as a peer with a wrong secret, or with none: refused. Told once a minute at most, the \
                  metrics count them"
             );
@@ -92,13 +93,13 @@ impl Peers {
     /// Lets nodes in: they have the secret, where there is one, and the right to it, where there are rules.
     fn let_in<T>(&self, rpc: Rpc, request: &Request<T>, store: &str) -> Result<(), Status> {
         let said = request.metadata().get("authorization");
+        let asker = self.door.asker(request.extensions());
         if !self.giver.allows(said.map(|said| said.as_bytes())) {
-            self.refusals.tell();
+            self.refusals.tell(&asker.told());
             return Err(Status::permission_denied(
                 "the peer secret is another: give all nodes of the store the same",
             ));
         }
-        let asker = self.door.asker(request.extensions());
         // It is quoted where it is refused.
         let store: String = store.chars().take(STORE_TOLD_MAX).collect();
         asker.may(rpc, &escape(store.as_bytes()), Keys::All)?;

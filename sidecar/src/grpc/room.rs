@@ -2,6 +2,7 @@
 //! are not whole yet or not judged, and answers that are not sent.
 //!
 //! A connection has a part of it at most, so that one caller who sends much and takes nothing leaves room for others.
+//! Calls of those whom no rule of access knows have a small room of their own, all of them together.
 
 use std::sync::Arc;
 
@@ -13,6 +14,10 @@ const ROOM_BYTES: u32 = 32 * MIB;
 
 /// Bytes of one connection, once for each of the two.
 const SHARE_BYTES: u32 = 8 * MIB;
+
+/// Bytes of all calls of one address that nobody is known to have made, once for each of the two. A hundred such calls are
+/// open at most.
+const STRANGERS_BYTES: u32 = MIB;
 
 const MIB: u32 = 1024 * 1024;
 
@@ -32,6 +37,7 @@ pub(super) struct Room {
     bytes: Arc<Semaphore>,
     scans: Arc<Semaphore>,
     watches: Arc<Semaphore>,
+    strangers: Strangers,
 }
 
 /// What one connection may hold of a room. A clone is a reference to the same.
@@ -39,14 +45,24 @@ pub(super) struct Room {
 pub(super) struct Share {
     calls: Part,
     bytes: Part,
+    strangers: Strangers,
     scans: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     probes: Arc<Semaphore>,
 }
 
+/// What calls of nobody who is known may hold.
+#[derive(Clone)]
+struct Strangers {
+    calls: Part,
+    bytes: Part,
+}
+
 #[derive(Clone)]
 struct Part {
     own: Arc<Semaphore>,
+    /// Bytes of `own` when nobody holds any.
+    own_bytes: u32,
     all: Arc<Semaphore>,
 }
 
@@ -64,6 +80,10 @@ impl Room {
             bytes: semaphore(ROOM_BYTES),
             scans: Arc::new(Semaphore::new(SCANS_MAX)),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+            strangers: Strangers {
+                calls: Part::whole(STRANGERS_BYTES),
+                bytes: Part::whole(STRANGERS_BYTES),
+            },
         }
     }
 
@@ -71,6 +91,7 @@ impl Room {
         Share {
             calls: Part::of(&self.calls),
             bytes: Part::of(&self.bytes),
+            strangers: self.strangers.clone(),
             scans: self.scans.clone(),
             watches: self.watches.clone(),
             probes: Arc::new(Semaphore::new(PROBES_MAX)),
@@ -79,6 +100,12 @@ impl Room {
 }
 
 impl Share {
+    /// Returns the room of the connection's calls that nobody is known to have made.
+    pub(super) fn of_strangers(&self) -> Share {
+        let Strangers { calls, bytes } = self.strangers.clone();
+        Share { calls, bytes, ..self.clone() }
+    }
+
     /// Takes room for an open call. None: there is no room now.
     pub(super) fn try_call(&self, bytes: usize) -> Option<Held> {
         self.calls.try_hold(bytes)
@@ -109,7 +136,7 @@ impl Share {
     /// Waits for room, in the order of asking.
     pub(super) async fn hold(self, bytes: usize) -> Held {
         const OPEN: &str = "the semaphore is never closed";
-        let permits = permits(bytes);
+        let permits = self.bytes.permits(bytes);
         let own = self.bytes.own.acquire_many_owned(permits).await.expect(OPEN);
         let all = self.bytes.all.acquire_many_owned(permits).await.expect(OPEN);
         Held { _own: own, _all: Some(all) }
@@ -118,20 +145,25 @@ impl Share {
 
 impl Part {
     fn of(all: &Arc<Semaphore>) -> Part {
-        Part { own: semaphore(SHARE_BYTES), all: all.clone() }
+        Part { own: semaphore(SHARE_BYTES), own_bytes: SHARE_BYTES, all: all.clone() }
+    }
+
+    /// A part of nothing larger.
+    fn whole(bytes: u32) -> Part {
+        Part { own: semaphore(bytes), own_bytes: bytes, all: semaphore(bytes) }
     }
 
     fn try_hold(&self, bytes: usize) -> Option<Held> {
-        let permits = permits(bytes);
+        let permits = self.permits(bytes);
         let own = self.own.clone().try_acquire_many_owned(permits).ok()?;
         let all = self.all.clone().try_acquire_many_owned(permits).ok()?;
         Some(Held { _own: own, _all: Some(all) })
     }
-}
 
-/// Returns the permits for so many bytes. What is larger than a whole share goes alone.
-fn permits(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX).min(SHARE_BYTES)
+    /// Returns the permits for this many bytes. What is larger than the whole part goes alone.
+    fn permits(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.own_bytes)
+    }
 }
 
 fn semaphore(bytes: u32) -> Arc<Semaphore> {
@@ -162,6 +194,20 @@ mod tests {
         assert!(last.try_call(1).is_some(), "and yet others may ask");
         drop(first);
         assert!(last.try_hold(1).is_some());
+    }
+
+    #[tokio::test]
+    async fn strangers_have_a_little_room_of_their_own() {
+        let room = Room::new();
+        let (one, other) = (room.share().of_strangers(), room.share());
+        let held = one.clone().hold(usize::MAX).await;
+        assert!(other.of_strangers().try_hold(1).is_none(), "it is that of all connections");
+        assert!(other.try_hold(bytes(SHARE_BYTES)).is_some(), "nothing of it is others'");
+        let calls = std::iter::from_fn(|| one.try_call(8 * 1024)).collect::<Vec<_>>();
+        assert_eq!(calls.len(), bytes(STRANGERS_BYTES) / (8 * 1024));
+        assert!(other.try_call(1).is_some());
+        drop(held);
+        assert!(other.of_strangers().try_hold(1).is_some());
     }
 
     #[test]

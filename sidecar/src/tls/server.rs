@@ -187,7 +187,7 @@ fn shown(certificate: &CertificateDer<'_>) -> io::Result<Shown> {
     let ends = Certificate::of("", &x509)?.ends();
     let ends = u64::try_from(ends).map_err(io::Error::other)?;
     Ok(Shown {
-        caller: Caller { uid: None, names: names.collect() },
+        caller: Caller { names: names.collect(), ..Caller::default() },
         // It holds for the whole of its last second (RFC 5280, section 4.1.2.5).
         ends: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(ends + 1)),
     })

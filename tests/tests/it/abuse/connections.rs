@@ -52,7 +52,7 @@ impl Alone {
 }
 
 /// Lets this process have more files: it may have 1,024 at first.
-fn allow_files() -> Result<()> {
+pub(super) fn allow_files() -> Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls only read and write the struct, which outlives them.
     let raised = unsafe {

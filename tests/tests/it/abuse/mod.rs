@@ -9,6 +9,7 @@ mod little_memory;
 mod logging;
 mod memory;
 mod scans;
+mod strangers;
 mod watches;
 
 use std::future::Future;
