@@ -123,7 +123,26 @@ pub(super) fn warnings(access: Option<&Access>, tokens_file: Option<&Path>) -> V
         ),
         None => format!("access: there is no tokens_file, so that nobody has the token `{name}`"),
     });
-    readable.into_iter().chain(missing).collect()
+    let nodes = rules.all().iter().filter(|rule| rule.may.contains(&Right::Peer));
+    let by_token = nodes.flat_map(|rule| &rule.who).filter_map(|who| match who {
+        Who::Token(name) => Some(format!(
+            "access: the right `peer` of `token:{name}` is of no use: nodes send the peers' secret, and no token. Name \
+             their certificates, their user, or `anyone`"
+        )),
+        Who::Uid(_) | Who::Uri(_) | Who::UrisFrom(_) | Who::Dns(_) | Who::Anyone => None,
+    });
+    readable.into_iter().chain(missing).chain(by_token).collect()
+}
+
+/// Returns what keeps other nodes out of a node that they are to ask, or nothing. `has_peers`: the settings speak of some.
+pub(super) fn peers_left_out(access: Option<&Access>, has_peers: bool) -> Option<String> {
+    let rules = access.filter(|_| has_peers)?.rules.all();
+    let given = rules.iter().any(|rule| rule.may.contains(&Right::Peer));
+    (!given).then(|| {
+        "access: no rule gives `peer`: no other node is given a copy, an answer or a digest by this one. Name the nodes' \
+         certificates, or `anyone` where the peers' secret is enough"
+            .to_owned()
+    })
 }
 
 #[cfg(test)]

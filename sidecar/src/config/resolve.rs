@@ -307,8 +307,10 @@ fn warnings(config: &ServeConfig, settings: &Settings) -> Vec<String> {
     let unverified = kafka::unverified(&config.kafka.properties);
     let access = access::warnings(config.access.as_deref(), settings.tokens_file.as_deref());
     let others = [everybody, readable, keys, unverified].into_iter().flatten();
+    let has_peers = config.peer_listen.is_some() || !config.peer.addresses.is_empty();
+    let left_out = access::peers_left_out(config.access.as_deref(), has_peers);
     let names = exposure::names(config);
-    exposure::warnings(config).chain(others).chain(access).chain(names).collect()
+    exposure::warnings(config).chain(others).chain(access).chain(left_out).chain(names).collect()
 }
 
 #[cfg(test)]

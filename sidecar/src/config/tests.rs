@@ -411,6 +411,25 @@ fn whom_a_rule_names_that_nobody_can_be_is_a_warning() {
 }
 
 #[test]
+fn rules_that_keep_the_other_nodes_out_are_a_warning() {
+    let (_file, secret) = secret(SECRET);
+    let told = |rules: &str, flags: &[&str]| {
+        let warnings = resolve(flags, &format!("{MINIMAL}{rules}")).unwrap().warnings;
+        let of_peers = warnings.into_iter().filter(|text| text.contains("`peer`"));
+        of_peers.collect::<Vec<_>>()
+    };
+    let peers = ["--peers", "http://127.0.0.1:1", "--peer-secret-file", &secret];
+    let rule = |who: &str, may: &str| format!("[[access]]\nwho = ['{who}']\nmay = ['{may}']\n");
+    assert_eq!(told(&rule("anyone", "read"), &[]), Vec::<String>::new(), "there are no peers");
+    assert_eq!(told("", &peers), Vec::<String>::new(), "there are no rules");
+    assert_eq!(told(&rule("anyone", "peer"), &peers), Vec::<String>::new());
+    let left_out = told(&rule("anyone", "read"), &peers);
+    assert!(left_out.len() == 1 && left_out[0].contains("no rule gives"), "{left_out:?}");
+    let by_token = told(&rule("token:other-node", "peer"), &peers);
+    assert!(by_token.len() == 1 && by_token[0].contains("send the peers' secret"), "{by_token:?}");
+}
+
+#[test]
 fn a_mode_or_a_group_that_cannot_be_meant_is_refused() {
     let problem = |more: &[&str]| {
         problem(&[&["--socket", "/tmp/outrigger-nobody-s"], more].concat(), MINIMAL)

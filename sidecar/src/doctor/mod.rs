@@ -7,6 +7,7 @@ mod certificates;
 mod findings;
 #[expect(unsafe_code, reason = "the limit on open files is asked of C")]
 mod machine;
+mod peers;
 mod replication;
 mod store;
 
@@ -29,6 +30,7 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
     }
     access::examine(config, &mut findings);
     certificates::examine(config, &mut findings);
+    peers::examine(config, &mut findings);
     // Kafka is asked before the disk: what is held there would keep a node from starting while Kafka does not answer.
     let facts = survey::describe(config)?;
     let stores = config.stores.iter().zip(facts);

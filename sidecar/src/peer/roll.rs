@@ -88,6 +88,12 @@ impl RollCall {
         }
         last.told.clone()
     }
+
+    /// Asks all of them now, and waits for what they say.
+    pub async fn ask(&self) -> Arc<[PeerTold]> {
+        self.0.clone().ask_all().await;
+        self.0.last().told.clone()
+    }
 }
 
 impl Last {

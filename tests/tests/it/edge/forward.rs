@@ -39,7 +39,7 @@ pub(super) async fn row(store: &Store) -> Result<(Entry, Option<String>)> {
     Ok((entry, read.copy.given_by))
 }
 
-async fn first_rows(store: &Store, rows: u64) -> Result<(usize, Option<String>)> {
+pub(super) async fn first_rows(store: &Store, rows: u64) -> Result<(usize, Option<String>)> {
     let mut scanned = store.scan(Scan::prefix("key 25").limit(rows)).await?;
     let given_by = scanned.copy().given_by.clone();
     let mut count = 0;

@@ -9,13 +9,15 @@ use outrigger_tests::host::Host;
 use outrigger_tests::kafka::TopicSpec;
 use outrigger_tests::node::{Node, free_port};
 
-use super::forward::{first_store, row};
+use super::forward::{first_rows, first_store, row};
 use crate::abuse::until_metric;
 use crate::e2e::peers::{SECRET, SLOW};
 use crate::e2e::{Place, run};
-use crate::site::{is_root, until_logged};
+use crate::site::{is_root, text, until_logged};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+const NAME: &str = "nodes.test";
 
 const HANDSHAKES: &str = "outrigger_connections_closed_total{listener=\"peers\",why=\"handshake\"}";
 
@@ -117,6 +119,70 @@ fn a_name_stands_for_all_nodes_that_it_has_addresses_of() -> Result<()> {
         taker.until_ready().await?;
         until_logged(&taker, "a peer gave its copy").await?;
         until_logged(&taker, &giver.url()).await?;
+        Ok(())
+    })
+}
+
+/// The name is all that their certificates have, and what the rules know them by: as behind a headless service.
+#[test]
+fn behind_a_name_each_node_proves_that_name() -> Result<()> {
+    if !is_root() {
+        eprintln!("skipped: only root gives a process another /etc/hosts");
+        return Ok(());
+    }
+    run(async {
+        let (place, nodes) =
+            (Place::new("tls-by-name", TopicSpec::store())?, Authority::new("nodes")?);
+        place.fill()?;
+        let path = |file: &str| place.dir.path().join(file).display().to_string();
+        let pair = nodes.issue("node", &[NAME], DAY)?;
+        let rules = format!(
+            "[[access]]\nwho = ['dns:{NAME}']\nmay = ['peer']\n[[access]]\nwho = ['anyone']\nmay = ['read', 'admin']\n"
+        );
+        std::fs::write(path("hosts"), format!("127.0.0.2 {NAME}\n127.0.0.3 {NAME}\n"))?;
+        std::fs::write(path("nodes.pem"), nodes.pem()?)?;
+        std::fs::write(path("node.pem"), pair.certificate)?;
+        std::fs::write(path("node.key"), pair.key)?;
+        std::fs::write(path("rules.toml"), rules)?;
+        let port = free_port()?;
+        let node = |name: &str, last: u8| -> Result<Node> {
+            let listen = format!("127.0.0.{last}:{port}");
+            let mut node = place.node(name)?.on(Host::also_local(last)).with_args(&[
+                "--config",
+                &path("rules.toml"),
+                "--tls-certificate",
+                &path("node.pem"),
+                "--tls-key",
+                &path("node.key"),
+                "--peer-ca",
+                &path("nodes.pem"),
+                "--peer-listen",
+                &listen,
+                "--peers",
+                &format!("https://{NAME}:{port}"),
+            ]);
+            node.know_hosts(path("hosts").into());
+            node.called_by(Some(Tls::trusting(path("nodes.pem")).with_server_name(NAME)));
+            Ok(node)
+        };
+        let mut giver = node("giver", 3)?.with_args(&SLOW);
+        giver.start().await?;
+        giver.until_ready().await?;
+        let given_by = format!("https://127.0.0.3:{port}");
+        let mut taker = node("taker", 2)?;
+        taker.spawn()?;
+        let store = first_store(&taker).await?;
+        ensure!(row(&store).await?.1.as_deref() == Some(given_by.as_str()));
+        ensure!(first_rows(&store, 3).await?.1.as_deref() == Some(given_by.as_str()));
+        taker.until_ready().await?;
+        until_logged(&taker, "a peer gave its copy").await?;
+        until_logged(&taker, &given_by).await?;
+
+        let doctor = text(&taker.look("doctor")?);
+        ensure!(doctor.contains(&format!("good  the peer {given_by} answers")), "{doctor}");
+        giver.kill()?;
+        let doctor = text(&taker.look("doctor")?);
+        ensure!(doctor.contains(&format!("warn  the peer {given_by} gives no copy")), "{doctor}");
         Ok(())
     })
 }
