@@ -11,6 +11,8 @@ pub enum Right {
     Read,
     /// Puts and deletes.
     Write,
+    /// Changes as they come, the rows that they begin with, and the cursors that say how far somebody is.
+    Watch,
     /// What operators do to a store.
     Admin,
     /// Whole copies as files, the reads that other nodes forward, how this one is, digests: for nodes.
@@ -29,10 +31,10 @@ pub enum Needs {
 /// Returns what a call needs. It names each of them, so that a new one is not there without a rule.
 pub fn needs(rpc: Rpc) -> Needs {
     match rpc {
-        Rpc::Get | Rpc::Scan | Rpc::Watch | Rpc::Verify => Needs::Right(Right::Read),
-        // Whoever watches keeps where it was.
-        Rpc::CommitCursor | Rpc::GetCursor | Rpc::ListCursors | Rpc::DeleteCursor => {
-            Needs::Right(Right::Read)
+        Rpc::Get | Rpc::Scan | Rpc::Verify => Needs::Right(Right::Read),
+        // Whoever moves a cursor decides what others are not told again: who only reads must not.
+        Rpc::Watch | Rpc::CommitCursor | Rpc::GetCursor | Rpc::ListCursors | Rpc::DeleteCursor => {
+            Needs::Right(Right::Watch)
         }
         // An application that writes is whom a node waits for.
         Rpc::Put | Rpc::Delete | Rpc::Write | Rpc::Release => Needs::Right(Right::Write),
@@ -47,12 +49,14 @@ pub fn needs(rpc: Rpc) -> Needs {
 }
 
 impl Right {
-    pub const ALL: [Right; 4] = [Right::Read, Right::Write, Right::Admin, Right::Peer];
+    pub const ALL: [Right; 5] =
+        [Right::Read, Right::Write, Right::Watch, Right::Admin, Right::Peer];
 
     pub fn name(self) -> &'static str {
         match self {
             Right::Read => "read",
             Right::Write => "write",
+            Right::Watch => "watch",
             Right::Admin => "admin",
             Right::Peer => "peer",
         }
@@ -65,7 +69,7 @@ impl Right {
     /// Whether the right can be given for some keys alone.
     pub fn is_of_keys(self) -> bool {
         match self {
-            Right::Read | Right::Write => true,
+            Right::Read | Right::Write | Right::Watch => true,
             Right::Admin | Right::Peer => false,
         }
     }

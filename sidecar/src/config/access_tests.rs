@@ -55,8 +55,8 @@ fn what_is_wrong_with_a_rule_is_told_with_what_to_do() {
         (rule_with("may", "[]"), "access: `may` has no right: give some of `read`, `write`"),
         (rule_with("may", "['raed']"), "`raed` is not a right: did you mean `read`?"),
         (
-            rule_with("may", "['watch']"),
-            "`watch` is not a right: what else there is: `read`, `write`",
+            rule_with("may", "['own']"),
+            "`own` is not a right: what else there is: `read`, `write`, `watch`",
         ),
         (rule_with("store", "'note'"), "there is no store `note`: give one of notes, orders"),
         (

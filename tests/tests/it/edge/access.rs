@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use outrigger::access::{Needs, Right, needs};
+use outrigger_client::{Watch, WatchEvent};
 use outrigger_proto::Rpc;
 use outrigger_proto::peer::v1::{
     CheckpointRequest, ForwardGetRequest, ForwardScanRequest, PeerDigestRequest, PeerStatusRequest,
@@ -29,7 +30,7 @@ use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 
 use super::rules::{Guarded, SECRET, SOMEBODY, asked, may_be_others, said, token};
-use crate::abuse::until_metric;
+use crate::abuse::{in_time, until_metric};
 use crate::e2e::run;
 use crate::site::text;
 
@@ -176,9 +177,12 @@ fn every_call_is_for_whom_its_right_is_given() -> Result<()> {
                 let case = format!("{rpc:?} by a stranger, {stranger:?}");
                 assert_refused(&case, ask(&tcp, stranger).await, Reason::Unauthenticated)?;
             }
-            for (caller, right) in
-                [("reader", Right::Read), ("writer", Right::Write), ("operator", Right::Admin)]
-            {
+            for (caller, right) in [
+                ("reader", Right::Read),
+                ("writer", Right::Write),
+                ("watcher", Right::Watch),
+                ("operator", Right::Admin),
+            ] {
                 let case = format!("{rpc:?} by {caller}");
                 let answer = ask(&tcp, Some(token(caller))).await;
                 match needs(rpc) {
@@ -237,6 +241,7 @@ fn keys_outside_of_a_callers_prefix_are_refused_by_name_and_no_range_is_cut() ->
             let caller = match needs(rpc) {
                 Needs::Right(Right::Read) => "some-reader",
                 Needs::Right(Right::Write) => "some-writer",
+                Needs::Right(Right::Watch) => "some-watcher",
                 Needs::Right(Right::Admin | Right::Peer) | Needs::Any => continue,
             };
             for which in EVERY_WHICH {
@@ -276,6 +281,50 @@ fn keys_outside_of_a_callers_prefix_are_refused_by_name_and_no_range_is_cut() ->
             let answer = asked(&tcp, Rpc::Status, digest.clone().into(), Some(&bearer)).await;
             ensure!(answer.is_ok() == may, "digest by {caller}: {answer:?}");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_watch_is_told_of_its_keys_alone_and_is_refused_where_one_of_its_ranges_is_outside()
+-> Result<()> {
+    run(async {
+        let guarded = Guarded::start("access-watches").await?;
+        let selector = |prefix: &str| KeySelector {
+            keys: Some(key_selector::Keys::Prefix(prefix.to_owned().into())),
+        };
+        let inside = ["user/a", "user/b"].map(selector);
+        let tcp = guarded.over_tcp().await?;
+        for keys in
+            [vec![], vec![selector("order/")], [&inside[..], &[selector("order/")]].concat()]
+        {
+            let case = format!("{keys:?}");
+            let request = WatchRequest { store: STORE.to_owned(), keys, ..WatchRequest::default() };
+            let bearer = token("some-watcher");
+            let answer =
+                asked(&tcp, Rpc::Watch, request.encode_to_vec().into(), Some(&bearer)).await;
+            assert_refused(&case, answer, Reason::NotAllowed)?;
+        }
+        let store = guarded.client("some-watcher").await?.store(STORE);
+        let (one, other) = (Watch::prefix("user/a"), Watch::prefix("user/b"));
+        let mut watch = store.watch(one.or(other).from_now()).await?;
+        let first =
+            in_time("where it begins", watch.next()).await?.context("the watch ended")??;
+        ensure!(matches!(first, WatchEvent::Point(_)), "{first:?}");
+        let all = guarded.client("all").await?.store(STORE);
+        let keys = ["user/a", "order/x", "user/c", "user/b"];
+        for key in keys {
+            all.put(key, "v").await?;
+        }
+        let mut told = vec![];
+        while told.len() < 2 {
+            match in_time("a change", watch.next()).await?.context("the watch ended")?? {
+                WatchEvent::Change(change) => told.push(change.key),
+                WatchEvent::Point(_) => {}
+                event => bail!("{event:?}"),
+            }
+        }
+        ensure!(told == ["user/a", "user/b"], "{told:?}");
         Ok(())
     })
 }

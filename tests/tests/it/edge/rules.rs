@@ -23,14 +23,23 @@ pub(super) const SECRET: &str = "0123456789abcdef-of-all-peers";
 pub(super) const SOMEBODY: u32 = 65_534;
 
 /// The callers who have a token: its name is theirs.
-pub(super) const CALLERS: [&str; 7] =
-    ["all", "reader", "writer", "operator", "some-reader", "some-writer", "fleeting"];
+pub(super) const CALLERS: [&str; 9] = [
+    "all",
+    "reader",
+    "writer",
+    "watcher",
+    "operator",
+    "some-reader",
+    "some-writer",
+    "some-watcher",
+    "fleeting",
+];
 
 /// Over the socket this test's own user is a peer, and somebody else reads some keys.
 const RULES: &str = r#"
 [[access]]
 who = ["token:all", "token:fleeting", "token:late"]
-may = ["read", "write", "admin"]
+may = ["read", "write", "watch", "admin"]
 
 [[access]]
 who = ["token:reader"]
@@ -40,6 +49,10 @@ may = ["read"]
 [[access]]
 who = ["token:writer"]
 may = ["write"]
+
+[[access]]
+who = ["token:watcher"]
+may = ["watch"]
 
 [[access]]
 who = ["token:operator"]
@@ -55,6 +68,11 @@ who = ["token:some-writer"]
 store = "state"
 prefix = "user/"
 may = ["write"]
+
+[[access]]
+who = ["token:some-watcher"]
+prefix = "user/"
+may = ["watch"]
 "#;
 
 pub(super) struct Guarded {
