@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::codegen::http::Uri;
 use tonic::transport::Endpoint;
 
+use crate::connections::CALLS_MAX;
 use crate::error::Error;
 
 /// A node on the same machine or network answers at once or not at all; well below every deadline,
@@ -15,6 +16,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// forgot: well before a write's deadline, so that the next call finds a new one.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Bytes of one answer that a node may send ahead of whoever reads it.
+const STREAM_BYTES: u32 = 256 * 1024;
+
+/// The same of all answers of a connection. Whoever does not read keeps a part of them until the call ends: all calls may be
+/// left unread, and one more has room for its answer.
+const CONNECTION_BYTES: u32 = (CALLS_MAX + 1) * STREAM_BYTES;
 
 /// What is spoken to a node at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +58,8 @@ fn configured(endpoint: Endpoint) -> Endpoint {
     endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_BYTES)
+        .initial_connection_window_size(CONNECTION_BYTES)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)

@@ -5,7 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -21,11 +21,11 @@ use crate::trace::TRACEPARENT;
 
 /// How many calls a node takes through one connection at least: one that comes when it has many connections already is
 /// given no more.
-const CALLS_MAX: usize = 128;
+pub(crate) const CALLS_MAX: u32 = 128;
 
 /// A stream of writes takes as much of what a node has for one connection as thirty-two other calls. Half of that is
 /// left to the others.
-const WRITES: usize = 8;
+const WRITES: u32 = 8;
 const WRITES_PATH: &str = "/outrigger.v1.Store/Write";
 
 /// With more connections calls wait for each other after all: a node keeps places for others, too.
@@ -48,12 +48,12 @@ pub(crate) struct Connections {
 #[derive(Clone, Debug)]
 struct Connection {
     channel: Channel,
-    calls: Arc<AtomicUsize>,
+    calls: Arc<AtomicU32>,
 }
 
 /// A call that has not ended, and for how many it counts.
 #[derive(Debug)]
-struct Open(Arc<AtomicUsize>, usize);
+struct Open(Arc<AtomicU32>, u32);
 
 impl Connections {
     /// Makes the first connection to `endpoint`, to which the others will be made as well.
@@ -82,7 +82,7 @@ impl Connections {
 
     /// The first connection that has a place; else a new one, which connects with its first call; else the one with the
     /// fewest calls.
-    fn choose(&self, weight: usize) -> (Channel, Open) {
+    fn choose(&self, weight: u32) -> (Channel, Open) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if !open.iter().any(Connection::has_a_place) && open.len() < CONNECTIONS_MAX {
             let channel = match &self.tls {
@@ -100,7 +100,7 @@ impl Connections {
 }
 
 impl Connection {
-    fn calls(&self) -> usize {
+    fn calls(&self) -> u32 {
         self.calls.load(Ordering::Relaxed)
     }
 

@@ -1,4 +1,7 @@
+use std::convert::Infallible;
 use std::str;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outrigger_client::proto::v1::{ErrorDetail, Reason};
@@ -7,7 +10,10 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::timeout;
 
 use crate::fake::FakeNode;
-use crate::told::{Told, again, at, broken, change, progress, rows, started, state_end, token};
+use crate::told::{
+    Told, again, at, broken, change, changes_of, progress, rows, started, state_end, token,
+    unauthenticated,
+};
 
 /// Everything else is a wait for ever.
 const MINUTE: Duration = Duration::from_secs(60);

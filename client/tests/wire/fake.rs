@@ -17,7 +17,7 @@ use outrigger_client::proto::v1::write_item::Action;
 use outrigger_client::proto::v1::write_reply::Outcome;
 use outrigger_client::proto::v1::*;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) watches: VecDeque<Vec<Told>>,
     /// Where the watches after those hear what they are told, as the test goes on. It is closed when the caller has gone.
     pub(crate) live: VecDeque<mpsc::Receiver<Told>>,
+    /// Watches are answered when it is closed.
+    pub(crate) held: Option<Arc<Semaphore>>,
     /// The points of cursors, by name.
     pub(crate) cursors: BTreeMap<String, WatchPoint>,
 }
@@ -234,8 +236,12 @@ impl Store for FakeNode {
         &self,
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        self.state().watched.push(request.into_inner());
+        let held = self.state().held.clone();
+        if let Some(held) = held {
+            held.acquire().await.expect_err("it is closed");
+        }
         let mut state = self.state();
-        state.watched.push(request.into_inner());
         if let Some(told) = state.watches.pop_front() {
             return Ok(Response::new(Box::pin(tokio_stream::iter(told))));
         }

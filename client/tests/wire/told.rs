@@ -1,5 +1,6 @@
 //! What a node tells a watch.
 
+use bytes::Bytes;
 use outrigger_client::proto::v1::change::What;
 use outrigger_client::proto::v1::watch_response::Part;
 use outrigger_client::proto::v1::{
@@ -43,6 +44,12 @@ pub(crate) fn rows(rows: impl IntoIterator<Item = (&'static str, &'static str)>)
     part(Part::Rows(StateRows { rows: rows.into_iter().map(row).collect() }))
 }
 
+pub(crate) fn large_row(value: &Bytes) -> Told {
+    let revision = Some(Revision { partition: 0, offset: 0 });
+    let row = Row { key: "large".into(), value: value.clone(), revision, ..Row::default() };
+    part(Part::Rows(StateRows { rows: vec![row] }))
+}
+
 pub(crate) fn state_end(position: u64) -> Told {
     part(Part::StateEnd(StateEnd { point: at(position) }))
 }
@@ -60,8 +67,16 @@ pub(crate) fn changes(
     offsets: impl IntoIterator<Item = u64>,
     point: Option<v1::WatchPoint>,
 ) -> Told {
+    changes_of(|offset| format!("key {offset}"), offsets, point)
+}
+
+pub(crate) fn changes_of(
+    key: impl Fn(u64) -> String,
+    offsets: impl IntoIterator<Item = u64>,
+    point: Option<v1::WatchPoint>,
+) -> Told {
     let change = |offset: u64| v1::Change {
-        key: format!("key {offset}").into(),
+        key: key(offset).into(),
         what: Some(match offset % 2 {
             0 => What::Put("value".into()),
             _ => What::Delete(Tombstone {}),
@@ -92,4 +107,9 @@ pub(crate) fn change(
 
 pub(crate) fn broken() -> Told {
     Err(ErrorDetail::new(Reason::Draining, "the node stops").into())
+}
+
+/// The token that the caller came with was taken away, or is none.
+pub(crate) fn unauthenticated() -> Told {
+    Err(ErrorDetail::new(Reason::Unauthenticated, "not a token of this node").into())
 }

@@ -1,9 +1,18 @@
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
 use outrigger_client::proto::v1::watch_request::From;
 use outrigger_client::proto::v1::{ErrorDetail, OnLost, Reason, WatchRequest};
 use outrigger_client::{ErrorKind, Store, Watch, WatchEvent, WatchPoint, WatchStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::fake::FakeNode;
-use crate::told::{Told, again, at, broken, changes, progress, row, started, state_end};
+use crate::told::{
+    Told, again, at, broken, changes, large_row, progress, row, started, state_end, unauthenticated,
+};
 
 async fn watch_of(
     scripts: impl IntoIterator<Item = Vec<Told>>,
@@ -131,6 +140,29 @@ async fn what_trying_again_does_not_mend_ends_the_watch() {
     assert_eq!(error.kind(), ErrorKind::Compacted);
     assert!(stream.next().await.is_none());
     assert_eq!(node.state().watched[0].on_lost(), OnLost::Fail);
+}
+
+/// Each has more to tell than a node may send of one call before it is taken.
+#[tokio::test]
+async fn watches_that_nobody_reads_keep_no_other_call_of_their_client_from_its_answer() {
+    const UNREAD: usize = 120;
+    let value = Bytes::from(vec![b'v'; 512 << 10]);
+    let script = || iter::once(started(None)).chain((0..8).map(|_| large_row(&value))).collect();
+    let node = FakeNode::of_topic(1);
+    node.state().watches.extend((0..UNREAD).map(|_| script()));
+    let store = node.client().await.store("s");
+    let mut unread = Vec::new();
+    for _ in 0..UNREAD {
+        unread.push(store.watch(Watch::all()).await.expect("it begins"));
+    }
+    for _ in 0..10 {
+        store.put("key", &value).await.expect("it is written");
+        let read = store.get("key").await.expect("it is read");
+        assert_eq!(read.expect("it was written").value, value);
+    }
+    for stream in &mut unread {
+        assert_eq!(told(stream, 8).await, ["large"; 8], "the watches go on when they are read");
+    }
 }
 
 #[tokio::test]
