@@ -82,7 +82,8 @@ impl Client {
     }
 
     /// Sends a bearer token with every call from now on, on this client, its clones and their stores; `None`: no more.
-    /// Streams that are open keep the one that they began with. A node asks for one where its rules say so.
+    /// Streams that are open keep the one that they began with; a watch, and so a cache, whose token is taken away is opened
+    /// again with the newest. A node asks for one where its rules say so.
     ///
     /// # Errors
     ///

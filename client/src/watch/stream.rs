@@ -78,7 +78,8 @@ impl WatchStream {
     ///
     /// What trying again does not mend: [`Compacted`](ErrorKind::Compacted) where the watch
     /// [asked for it](Watch::fail_when_lost), [`Refused`](ErrorKind::Refused) where this caller may not watch (a store that
-    /// refuses may be mended by its operator meanwhile), and
+    /// refuses may be mended by its operator meanwhile, and where a bearer token was taken away, the client's
+    /// [newest](crate::Client::set_bearer_token) is tried), and
     /// [`Invalid`](ErrorKind::Invalid) with [`Reason::RowTooLarge`](crate::Reason::RowTooLarge) at a row above
     /// 127.75 MiB. Everything else is an [`Interrupted`](WatchEvent::Interrupted).
     pub async fn next(&mut self) -> Option<Result<WatchEvent, Error>> {
@@ -95,7 +96,7 @@ impl WatchStream {
             };
             match taken {
                 Ok(()) => {}
-                Err(error) if mends_itself(&error) => {
+                Err(error) if mends_itself(&error, self.answers.is_some()) => {
                     self.answers = None;
                     self.again_at = Instant::now() + self.pause;
                     self.pause = (self.pause * 2).min(PAUSE_MAX);
@@ -216,24 +217,26 @@ fn point(at: Option<v1::WatchPoint>) -> Result<WatchPoint, Error> {
     WatchPoint::try_from(at).map_err(|invalid| Error::protocol(Effect::None, &invalid.to_string()))
 }
 
-/// Whether it is worth to try again without anybody's help.
-fn mends_itself(error: &Error) -> bool {
+/// Whether it is worth to try again without anybody's help, with a watch that had begun or did not.
+fn mends_itself(error: &Error, had_begun: bool) -> bool {
     match error.kind() {
         ErrorKind::Unreachable
         | ErrorKind::Unavailable
         | ErrorKind::Overloaded
         | ErrorKind::Deadline
         | ErrorKind::Broken => true,
-        // It is the store that refuses, and its operator may help.
-        ErrorKind::Refused => matches!(
-            error.reason(),
+        ErrorKind::Refused => match error.reason() {
+            // It is the store that refuses, and its operator may help.
             Some(
                 Reason::RefusedIdentity
-                    | Reason::RefusedTopicPolicy
-                    | Reason::RefusedLogIncomplete
-                    | Reason::RefusedCancelled
-            )
-        ),
+                | Reason::RefusedTopicPolicy
+                | Reason::RefusedLogIncomplete
+                | Reason::RefusedCancelled,
+            ) => true,
+            // The token that it began with was taken away. Whether the client has a good one by now, the node will say.
+            Some(Reason::Unauthenticated) => had_begun,
+            Some(_) | None => false,
+        },
         ErrorKind::Address
         | ErrorKind::Invalid
         | ErrorKind::SessionLost

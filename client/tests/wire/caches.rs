@@ -198,6 +198,20 @@ async fn one_that_comes_later_is_told_and_its_key_fails_until_it_is_mended() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_taken_away_ends_no_cache_whose_client_has_another() {
+    let (node, _store, mut cache, told) = cache().await;
+    let second = live(&node);
+    tell(&told, unauthenticated()).await;
+    until_interrupted(&cache).await;
+    assert_eq!(shown(&cache), expected(&[("a", 1), ("b", 2)]));
+    for what in [started(at(2)), change("b", Some("8"), 2, at(3))] {
+        tell(&second, what).await;
+    }
+    cache.changed().await.expect("it goes on");
+    assert_eq!(shown(&cache), expected(&[("a", 1), ("b", 8)]));
+}
+
+#[tokio::test]
 async fn what_trying_again_does_not_mend_ends_it_and_is_told_to_everybody() {
     let (_node, _store, mut cache, told) = cache().await;
     let waits = cache.clone();

@@ -142,6 +142,25 @@ async fn what_trying_again_does_not_mend_ends_the_watch() {
     assert_eq!(node.state().watched[0].on_lost(), OnLost::Fail);
 }
 
+#[tokio::test]
+async fn a_token_that_was_taken_away_ends_no_watch_whose_client_has_another() {
+    let scripts =
+        [vec![started(at(5)), unauthenticated()], vec![started(at(5)), changes(5..6, at(6))]];
+    let (_node, _store, mut stream) = watch_of(scripts, Watch::all().from_now()).await;
+    assert_eq!(told(&mut stream, 4).await, ["point 5", "interrupted", "delete 5", "point 6"]);
+}
+
+#[tokio::test]
+async fn a_watch_whose_client_has_no_token_that_is_good_ends_when_it_is_opened_again() {
+    let scripts = [vec![started(at(5)), unauthenticated()], vec![unauthenticated()]];
+    let (node, _store, mut stream) = watch_of(scripts, Watch::all().from_now()).await;
+    assert_eq!(told(&mut stream, 2).await, ["point 5", "interrupted"]);
+    let error = stream.next().await.expect("an error").expect_err("it is refused");
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(stream.next().await.is_none());
+    assert_eq!(node.state().watched.len(), 2);
+}
+
 /// Each has more to tell than a node may send of one call before it is taken.
 #[tokio::test]
 async fn watches_that_nobody_reads_keep_no_other_call_of_their_client_from_its_answer() {

@@ -4,7 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use outrigger_client::{Client, ErrorKind, Pending, Reason, Scan};
+use outrigger_client::{
+    CacheError, Client, Error, ErrorKind, Pending, Reason, Scan, Watch, WatchEvent, WatchStream,
+};
 use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::write_item::Action;
 use outrigger_proto::v1::{ErrorDetail, WriteItem, WriteRequest};
@@ -68,7 +70,7 @@ fn a_token_that_is_taken_away_ends_the_streams_that_came_with_it_and_no_others()
         let others: Vec<_> = CALLERS.into_iter().filter(|name| *name != "fleeting").collect();
         replace(&guarded, &tokens_of(&others))?;
         until_let_in(&fleeting, false).await?;
-        let refused = |error: outrigger_client::Error| {
+        let refused = |error: Error| {
             let as_it_must = error.kind() == ErrorKind::Refused
                 && error.reason() == Some(Reason::Unauthenticated);
             if as_it_must { Ok(()) } else { Err(error) }
@@ -101,6 +103,71 @@ fn a_token_that_is_taken_away_ends_the_streams_that_came_with_it_and_no_others()
         kept.next().await.context("the watch of another ended")??;
         ensure!(guarded.node.log().contains("the tokens of callers changed"));
         Ok(())
+    })
+}
+
+/// What a watch tells next, but for points.
+async fn told(events: &mut WatchStream) -> Result<Result<WatchEvent, Error>> {
+    in_time("the watch goes on", async {
+        loop {
+            match events.next().await.context("a watch ends with an error")? {
+                Ok(WatchEvent::Point(_)) => {}
+                told => return Ok(told),
+            }
+        }
+    })
+    .await?
+}
+
+async fn tells_change_of(events: &mut WatchStream, key: &str) -> Result<()> {
+    match told(events).await?? {
+        WatchEvent::Change(change) if change.key == key => Ok(()),
+        event => bail!("{event:?} instead of {key}"),
+    }
+}
+
+fn is_unauthenticated(error: &Error) -> Result<()> {
+    ensure!(error.reason() == Some(Reason::Unauthenticated), "{error}");
+    Ok(())
+}
+
+#[test]
+fn watches_and_caches_go_on_with_a_new_token_when_the_old_one_is_taken_away() -> Result<()> {
+    run(async {
+        let guarded = Guarded::start("access-rotated").await?;
+        let (all, rotated) = (guarded.client("all").await?, guarded.client("fleeting").await?);
+        let (writer, store) = (all.store(STORE), rotated.store(STORE));
+        let mut events = store.watch(Watch::all().from_now()).await?;
+        let decode = |_key: &[u8], value: &[u8]| String::from_utf8(value.to_vec());
+        let mut cache = store.cache(Watch::all(), decode).await?;
+        writer.put("before", "1").await?;
+        tells_change_of(&mut events, "before").await?;
+
+        replace(&guarded, &tokens_of(&["all", "fleeting", "late"]))?;
+        until_let_in(&guarded.client("late").await?, true).await?;
+        rotated.set_bearer_token(Some(&token("late")))?;
+        replace(&guarded, &tokens_of(&["all", "late"]))?;
+        match told(&mut events).await?? {
+            WatchEvent::Interrupted(error) => is_unauthenticated(&error)?,
+            event => bail!("{event:?}"),
+        }
+        writer.put("after", "2").await?;
+        tells_change_of(&mut events, "after").await?;
+        cache.reached(&writer.token().context("it wrote")?).await?;
+        cache.changed().await?;
+        ensure!(cache.get("after")?.is_some_and(|value| *value == "2"));
+
+        // The client has no other one this time.
+        replace(&guarded, &tokens_of(&["all"]))?;
+        match told(&mut events).await?? {
+            WatchEvent::Interrupted(error) => is_unauthenticated(&error)?,
+            event => bail!("{event:?}"),
+        }
+        is_unauthenticated(&told(&mut events).await?.err().context("it is refused")?)?;
+        match in_time("the cache ends", cache.changed()).await? {
+            Err(CacheError::Watch(error)) => is_unauthenticated(&error),
+            other => bail!("{other:?}"),
+        }
     })
 }
 
