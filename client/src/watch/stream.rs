@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use outrigger_proto::v1::change::What;
 use outrigger_proto::v1::watch_response::Part;
-use outrigger_proto::v1::{self, Changes, Reason, Revision, Tombstone, WatchResponse};
+use outrigger_proto::v1::{
+    self, Changes, Reason, Revision, Tombstone, WatchResponse, WatchStarted,
+};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tonic::Streaming;
 
@@ -26,14 +29,28 @@ pub struct WatchStream {
     /// From where it is to be opened again.
     watch: Watch,
     copy: CopyState,
-    /// `None`: it is to be opened again.
-    answers: Option<Streaming<WatchResponse>>,
+    answers: Answers,
     told: Told,
     events: VecDeque<WatchEvent>,
+    /// Before the next attempt.
     pause: Duration,
-    again_at: Instant,
-    over: bool,
 }
+
+/// Where what is told comes from.
+#[derive(Debug)]
+enum Answers {
+    Open(Streaming<WatchResponse>),
+    /// It is opened again: by a task, because whoever waits for an event may stop that at any moment and begin anew.
+    Opening(JoinSet<Result<Begun, Error>>),
+    /// It is to be opened again then.
+    Broken {
+        again_at: Instant,
+    },
+    /// It has ended with an error.
+    Over,
+}
+
+type Begun = (WatchStarted, Streaming<WatchResponse>);
 
 /// How far the caller has been told.
 #[derive(Debug, Default)]
@@ -51,12 +68,10 @@ impl WatchStream {
             copy: store.observe(started.copy)?,
             store,
             watch,
-            answers: Some(answers),
+            answers: Answers::Open(answers),
             told: Told::default(),
             events: VecDeque::new(),
             pause: PAUSE_MIN,
-            again_at: Instant::now(),
-            over: false,
         };
         if let Some(at) = started.point {
             let from_now = matches!(stream.watch.from, From::Now);
@@ -87,7 +102,7 @@ impl WatchStream {
             if let Some(event) = self.events.pop_front() {
                 return Some(Ok(event));
             }
-            if self.over {
+            if let Answers::Over = self.answers {
                 return None;
             }
             let taken = match self.receive().await {
@@ -96,14 +111,13 @@ impl WatchStream {
             };
             match taken {
                 Ok(()) => {}
-                Err(error) if mends_itself(&error, self.answers.is_some()) => {
-                    self.answers = None;
-                    self.again_at = Instant::now() + self.pause;
+                Err(error) if mends_itself(&error, matches!(self.answers, Answers::Open(_))) => {
+                    self.answers = Answers::Broken { again_at: Instant::now() + self.pause };
                     self.pause = (self.pause * 2).min(PAUSE_MAX);
                     return Some(Ok(WatchEvent::Interrupted(error)));
                 }
                 Err(error) => {
-                    self.over = true;
+                    self.answers = Answers::Over;
                     return Some(Err(error));
                 }
             }
@@ -111,27 +125,43 @@ impl WatchStream {
     }
 
     async fn receive(&mut self) -> Result<Option<Part>, Error> {
-        let answers = match &mut self.answers {
-            Some(answers) => answers,
-            None => {
-                sleep_until(self.again_at).await;
-                // The point says what the copy must have; what else the session has seen may be of a lost history.
-                let local = self.store.clone().with_level(Level::Local);
-                let (_started, answers) = local.begin_watch(&self.watch).await?;
-                // Of a point that is lost the node says so itself.
-                if self.told.halfway && matches!(self.watch.from, From::State) {
-                    self.forget("the state was broken off halfway".to_owned());
+        loop {
+            match &mut self.answers {
+                Answers::Open(answers) => {
+                    let response = told_by(answers).await?;
+                    self.pause = PAUSE_MIN;
+                    return Ok(response.part);
                 }
-                self.answers.insert(answers)
+                Answers::Opening(opening) => {
+                    let opened = opening.join_next().await.expect("it has one task");
+                    let opened = opened.unwrap_or_else(|_| Err(runtime_stopped()));
+                    self.go_on(opened?);
+                    // What there is to tell of that comes first.
+                    return Ok(None);
+                }
+                Answers::Broken { again_at } => {
+                    sleep_until(*again_at).await;
+                    self.answers = Answers::Opening(self.open_again());
+                }
+                Answers::Over => unreachable!("nobody asks a watch that is over"),
             }
-        };
-        match answers.message().await {
-            Ok(Some(response)) => {
-                self.pause = PAUSE_MIN;
-                Ok(response.part)
-            }
-            Ok(None) => Err(Error::protocol(Effect::None, "the watch ended without a reason")),
-            Err(status) => Err(Error::of_call(Effect::None, status)),
+        }
+    }
+
+    fn open_again(&self) -> JoinSet<Result<Begun, Error>> {
+        // The point says what the copy must have; what else the session has seen may be of a lost history.
+        let local = self.store.clone().with_level(Level::Local);
+        let watch = self.watch.clone();
+        let mut opening = JoinSet::new();
+        opening.spawn(async move { local.begin_watch(&watch).await });
+        opening
+    }
+
+    fn go_on(&mut self, (_started, answers): Begun) {
+        self.answers = Answers::Open(answers);
+        // Of a point that is lost the node says so itself.
+        if self.told.halfway && matches!(self.watch.from, From::State) {
+            self.forget("the state was broken off halfway".to_owned());
         }
     }
 
@@ -210,6 +240,18 @@ impl Change {
         let revision = change.revision.ok_or_else(|| lacks("revision"))?;
         Ok(Change { key: change.key, value, revision })
     }
+}
+
+async fn told_by(answers: &mut Streaming<WatchResponse>) -> Result<WatchResponse, Error> {
+    match answers.message().await {
+        Ok(Some(response)) => Ok(response),
+        Ok(None) => Err(Error::protocol(Effect::None, "the watch ended without a reason")),
+        Err(status) => Err(Error::of_call(Effect::None, status)),
+    }
+}
+
+fn runtime_stopped() -> Error {
+    Error::protocol(Effect::None, "the runtime stopped under the watch")
 }
 
 fn point(at: Option<v1::WatchPoint>) -> Result<WatchPoint, Error> {

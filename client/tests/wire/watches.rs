@@ -161,6 +161,27 @@ async fn a_watch_whose_client_has_no_token_that_is_good_ends_when_it_is_opened_a
     assert_eq!(node.state().watched.len(), 2);
 }
 
+/// As in a loop that has something else to do every few milliseconds.
+#[tokio::test]
+async fn a_watch_is_opened_again_once_however_often_nobody_waits_for_it() {
+    const A_MOMENT: Duration = Duration::from_millis(5);
+    let scripts = [vec![started(at(5)), broken()], vec![started(at(5)), changes(5..6, at(6))]];
+    let (node, _store, mut stream) = watch_of(scripts, Watch::all().from_now()).await;
+    assert_eq!(told(&mut stream, 2).await, ["point 5", "interrupted"]);
+    let held = Arc::new(Semaphore::new(0));
+    node.state().held = Some(Arc::clone(&held));
+    let asked = |node: &FakeNode| node.state().watched.len();
+    while asked(&node) == 1 {
+        timeout(A_MOMENT, stream.next()).await.expect_err("nothing is told");
+    }
+    for _ in 0..10 {
+        timeout(A_MOMENT, stream.next()).await.expect_err("nothing is told");
+    }
+    held.close();
+    assert_eq!(told(&mut stream, 2).await, ["delete 5", "point 6"]);
+    assert_eq!(asked(&node), 2);
+}
+
 /// Each has more to tell than a node may send of one call before it is taken.
 #[tokio::test]
 async fn watches_that_nobody_reads_keep_no_other_call_of_their_client_from_its_answer() {
