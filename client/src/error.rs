@@ -175,6 +175,11 @@ impl Error {
         Error::new(ErrorKind::SessionLost, Effect::None, detail)
     }
 
+    /// What a watch has told is to be forgotten.
+    pub(crate) fn compacted(why: ErrorDetail) -> Error {
+        Error::new(ErrorKind::Compacted, Effect::None, why)
+    }
+
     pub(crate) fn address(address: &str, fault: &str) -> Error {
         let message = format!(
             "{address:?} is not the address of a node: {fault}; \

@@ -128,7 +128,7 @@ impl Watch {
     }
 
     /// Ends with [`Compacted`](crate::ErrorKind::Compacted), where it would tell the state
-    /// [again](WatchEvent::StateAgain).
+    /// [again](WatchEvent::StateAgain): also where a state was broken off after its first row.
     pub fn fail_when_lost(self) -> Watch {
         Watch { fails_when_lost: true, ..self }
     }

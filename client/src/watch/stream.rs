@@ -6,7 +6,7 @@ use std::time::Duration;
 use outrigger_proto::v1::change::What;
 use outrigger_proto::v1::watch_response::Part;
 use outrigger_proto::v1::{
-    self, Changes, Reason, Revision, Tombstone, WatchResponse, WatchStarted,
+    self, Changes, ErrorDetail, Reason, Revision, Tombstone, WatchResponse, WatchStarted,
 };
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -135,7 +135,7 @@ impl WatchStream {
                 Answers::Opening(opening) => {
                     let opened = opening.join_next().await.expect("it has one task");
                     let opened = opened.unwrap_or_else(|_| Err(runtime_stopped()));
-                    self.go_on(opened?);
+                    self.go_on(opened?)?;
                     // What there is to tell of that comes first.
                     return Ok(None);
                 }
@@ -157,19 +157,25 @@ impl WatchStream {
         opening
     }
 
-    fn go_on(&mut self, (_started, answers): Begun) {
+    fn go_on(&mut self, (_started, answers): Begun) -> Result<(), Error> {
         self.answers = Answers::Open(answers);
         // Of a point that is lost the node says so itself.
         if self.told.halfway && matches!(self.watch.from, From::State) {
-            self.forget("the state was broken off halfway".to_owned());
+            let why = "the state was broken off halfway";
+            self.forget(ErrorDetail::new(Reason::Compacted, why))?;
         }
+        Ok(())
     }
 
-    fn forget(&mut self, why: String) {
+    fn forget(&mut self, why: ErrorDetail) -> Result<(), Error> {
+        if self.watch.fails_when_lost {
+            return Err(Error::compacted(why));
+        }
         // Whatever the caller had: from here on it begins with the state.
         self.watch.from = From::State;
         self.told = Told { halfway: true, ..Told::default() };
-        self.events.push_back(WatchEvent::StateAgain(why));
+        self.events.push_back(WatchEvent::StateAgain(why.message));
+        Ok(())
     }
 
     fn take(&mut self, part: Option<Part>) -> Result<(), Error> {
@@ -190,7 +196,8 @@ impl WatchStream {
                 self.events.push_back(WatchEvent::Point(point));
             }
             Some(Part::Again(again)) => {
-                self.forget(again.why.map(|why| why.message).unwrap_or_default());
+                let unsaid = || ErrorDetail::new(Reason::Compacted, "the state is sent again");
+                self.forget(again.why.unwrap_or_else(unsaid))?;
             }
             Some(Part::Started(_)) => {
                 return Err(Error::protocol(Effect::None, "the watch begins twice"));

@@ -161,6 +161,30 @@ async fn a_watch_whose_client_has_no_token_that_is_good_ends_when_it_is_opened_a
     assert_eq!(node.state().watched.len(), 2);
 }
 
+#[tokio::test]
+async fn a_state_that_was_broken_off_ends_a_watch_that_fails_when_lost() {
+    let scripts =
+        [vec![started(None), row("a"), broken()], vec![started(None), row("a"), state_end(2)]];
+    let (_node, _store, mut stream) = watch_of(scripts, Watch::all().fail_when_lost()).await;
+    assert_eq!(told(&mut stream, 2).await, ["a", "interrupted"]);
+    let error = stream.next().await.expect("an error").expect_err("it has told a row");
+    assert_eq!(error.kind(), ErrorKind::Compacted);
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_node_that_tells_the_state_again_ends_a_watch_that_fails_when_lost() {
+    let script = vec![started(None), row("a"), again(), row("a"), state_end(2)];
+    let (_node, _store, mut stream) = watch_of([script], Watch::all().fail_when_lost()).await;
+    assert_eq!(told(&mut stream, 1).await, ["a"]);
+    let error = stream.next().await.expect("an error").expect_err("it has told a row");
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Compacted, "the point is too old")
+    );
+    assert!(stream.next().await.is_none());
+}
+
 /// As in a loop that has something else to do every few milliseconds.
 #[tokio::test]
 async fn a_watch_is_opened_again_once_however_often_nobody_waits_for_it() {
