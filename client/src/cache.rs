@@ -64,7 +64,8 @@ const PROGRESS_MAX: Duration = Duration::from_secs(1);
 /// [`Cache::changed`] tells it. What is not read right is neither left out nor taken for what it was before.
 ///
 /// **Memory** is the caller's to bound, by what it watches: for each row the key, the value as decoded, and about 100 bytes
-/// beside them; twice that while the state is sent again. A [`Snapshot`] keeps what has changed since it was taken.
+/// beside them; twice that while the state is sent again. Between two points, which may be far apart where the cache was away,
+/// it takes the same for each key that has changed, however often. A [`Snapshot`] keeps what has changed since it was taken.
 pub struct Cache<V> {
     shown: watch::Receiver<Shown<V>>,
     /// The version that this handle was told of.
@@ -148,7 +149,7 @@ impl<V> Cache<V> {
     ///
     /// # Errors
     ///
-    /// [`Undecodable`](CacheError::Undecodable) for the last row of that kind among what has changed; the others are in a
+    /// [`Undecodable`](CacheError::Undecodable) for one row of that kind among what has changed; the others are in a
     /// [`Snapshot`], and the next call waits for the next change. [`Watch`](CacheError::Watch) and
     /// [`Stopped`](CacheError::Stopped) once the cache has ended.
     pub async fn changed(&mut self) -> Result<(), CacheError> {

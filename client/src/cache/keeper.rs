@@ -3,11 +3,11 @@
 //! What comes between two points is no state of the store, and a state that is told again is none before its end: both are
 //! gathered here, where no reader sees them, and decoded before the lock is taken.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::mem;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use outrigger_proto::v1::Revision;
 use tokio::sync::watch::Sender;
 
@@ -22,7 +22,7 @@ pub(super) struct Shown<V> {
     pub(super) point: WatchPoint,
     /// How often the rows have changed.
     pub(super) version: u64,
-    /// The row that could not be decoded last, and the version that it came with.
+    /// One of the rows that could not be decoded when there were some last, and the version that they came with.
     pub(super) undecodable: Option<(u64, Undecodable)>,
     /// Why there has been no point since.
     pub(super) interrupted: Option<Error>,
@@ -41,9 +41,10 @@ pub(super) struct Keeper<V> {
     shown: Sender<Shown<V>>,
     /// The rows of a state that is being told again.
     again: Rows<V>,
-    /// What has changed since the last point; `None`: it is deleted.
-    changes: Vec<(Bytes, Option<Decoded<V>>)>,
-    /// Of all that is not shown yet, what could not be decoded last.
+    /// What the last point has otherwise; `None`: it is deleted. The next point may be far: only the last change of a key is
+    /// kept, and a copy of the key, not the message that it came with.
+    changes: BTreeMap<Arc<[u8]>, Option<Decoded<V>>>,
+    /// Of the rows of that state, the last that could not be decoded.
     undecodable: Option<Undecodable>,
 }
 
@@ -103,7 +104,7 @@ impl<V> Keeper<V> {
         decoder: Decoder<V>,
         shown: Sender<Shown<V>>,
     ) -> Keeper<V> {
-        let (again, changes) = (Rows::default(), Vec::new());
+        let (again, changes) = (Rows::default(), BTreeMap::new());
         Keeper { events, decoder, shown, again, changes, undecodable: None }
     }
 
@@ -127,7 +128,10 @@ impl<V> Keeper<V> {
     fn take(&mut self, event: WatchEvent) {
         match event {
             WatchEvent::Row(row) => {
-                let decoded = self.decode(&row.key, &row.value, row.revision);
+                let decoded = self.decoder.decode(&row.key, &row.value, row.revision);
+                if let Err(undecodable) = &decoded {
+                    self.undecodable = Some(undecodable.clone());
+                }
                 self.again.set(Arc::from(&row.key[..]), decoded);
             }
             WatchEvent::StateEnd(point) => self.swap(point),
@@ -137,22 +141,19 @@ impl<V> Keeper<V> {
                 self.undecodable = None;
             }
             WatchEvent::Change(Change { key, value, revision }) => {
-                let decoded = value.map(|value| self.decode(&key, &value, revision));
-                self.changes.push((key, decoded));
+                let decoded = value.map(|value| self.decoder.decode(&key, &value, revision));
+                match self.changes.get_mut(&key[..]) {
+                    Some(earlier) => *earlier = decoded,
+                    None => {
+                        self.changes.insert(Arc::from(&key[..]), decoded);
+                    }
+                }
             }
             WatchEvent::Point(point) => self.reach(point),
             WatchEvent::Interrupted(error) => {
                 self.shown.send_modify(|shown| shown.interrupted = Some(error));
             }
         }
-    }
-
-    fn decode(&mut self, key: &[u8], value: &[u8], revision: Revision) -> Decoded<V> {
-        let decoded = self.decoder.decode(key, value, revision);
-        if let Err(undecodable) = &decoded {
-            self.undecodable = Some(undecodable.clone());
-        }
-        decoded
     }
 
     /// What is not in the new state does not exist any more. The old one is given back without the lock.
@@ -166,14 +167,16 @@ impl<V> Keeper<V> {
     }
 
     fn reach(&mut self, point: WatchPoint) {
-        let (changes, undecodable) = (mem::take(&mut self.changes), self.undecodable.take());
+        let changes = mem::take(&mut self.changes);
+        let failed = changes.values().filter_map(|decoded| decoded.as_ref()?.as_ref().err());
+        let undecodable = failed.last().cloned();
         self.shown.send_modify(|shown| {
             if !changes.is_empty() {
                 shown.changed(undecodable);
             }
             for (key, decoded) in changes {
                 match decoded {
-                    Some(decoded) => shown.rows.set(Arc::from(&key[..]), decoded),
+                    Some(decoded) => shown.rows.set(key, decoded),
                     None => shown.rows.remove(&key),
                 }
             }

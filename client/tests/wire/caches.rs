@@ -198,6 +198,49 @@ async fn one_that_comes_later_is_told_and_its_key_fails_until_it_is_mended() {
 }
 
 #[tokio::test]
+async fn a_value_that_was_mended_before_its_point_is_not_told() {
+    let (_node, _store, mut cache, told) = cache().await;
+    tell(&told, change("a", Some("one"), 2, None)).await;
+    tell(&told, change("a", Some("1"), 3, at(4))).await;
+    cache.changed().await.expect("no value of it was wrong at any point");
+
+    tell(&told, change("a", Some("one"), 4, None)).await;
+    tell(&told, change("b", Some("two"), 5, None)).await;
+    tell(&told, change("b", None, 6, at(7))).await;
+    match cache.changed().await {
+        Err(CacheError::Undecodable(row)) => assert_eq!(row.key(), "a"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// As where a log is read that was compacted: there is no point for long.
+#[tokio::test]
+async fn of_what_changes_between_two_points_the_last_value_of_each_key_is_kept() {
+    let node = FakeNode::of_topic(1);
+    let batches = (0..100).map(|batch| {
+        changes_of(|_| "a".to_owned(), (0..1_000).map(|n| 2 * (batch * 1_000 + n)), None)
+    });
+    let script = [started(None), rows([("a", "1")]), state_end(0)];
+    let end = progress(200_000);
+    node.state().watches.push_back(script.into_iter().chain(batches).chain([end]).collect());
+    let (value, most) = (Arc::new(()), Arc::new(AtomicUsize::new(0)));
+    let (each, seen) = (Arc::clone(&value), Arc::clone(&most));
+    let decode = move |_key: &[u8], _value: &[u8]| {
+        seen.fetch_max(Arc::strong_count(&each), Ordering::Relaxed);
+        Ok::<_, Infallible>(Arc::clone(&each))
+    };
+    let store = node.client().await.store("s").with_read_deadline(MINUTE);
+    let cache = store.cache(Watch::all(), decode).await.expect("it opens");
+    cache.reached(&position(200_000)).await.expect("it comes as far");
+    assert_eq!(
+        (cache.len(), Arc::strong_count(&value)),
+        (1, 3),
+        "those of test, cache and `decode`"
+    );
+    assert!(most.load(Ordering::Relaxed) <= 4, "{most:?}: what is shown, and what comes next");
+}
+
+#[tokio::test]
 async fn a_token_that_was_taken_away_ends_no_cache_whose_client_has_another() {
     let (node, _store, mut cache, told) = cache().await;
     let second = live(&node);
