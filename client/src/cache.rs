@@ -56,9 +56,9 @@ const PROGRESS_MAX: Duration = Duration::from_secs(1);
 /// **Handles.** Clones are handles of the same cache. What each of them was told of ([`Cache::changed`]) is its own. The cache
 /// ends with its last handle.
 ///
-/// **Interruptions.** While the node is away, the cache is what it was, its [age](Cache::age) grows, and it goes on by itself.
-/// What trying again does not mend (rights that were withdrawn, say) ends it: it is told to everybody who waits, and reads fail
-/// from then on, because an answer that never changes again looks like any other.
+/// **Interruptions.** While the node is away or its copy is not READY, the cache is what it was, its [age](Cache::age) grows, and
+/// it goes on by itself. What trying again does not mend (rights that were withdrawn, say) ends it: it is told to everybody who
+/// waits, and reads fail from then on, because an answer that never changes again looks like any other.
 ///
 /// **Values that cannot be decoded** fail the opening. One that comes later is kept as it is: reading its key fails with it, and
 /// [`Cache::changed`] tells it. What is not read right is neither left out nor taken for what it was before.
@@ -215,7 +215,9 @@ impl<V> Cache<V> {
         SystemTime::now().duration_since(confirmed_at).unwrap_or(Duration::ZERO)
     }
 
-    /// Why it is not kept up to date at the moment; it goes on by itself. `None`: it is, or it has ended.
+    /// Why its watch does not go on at the moment; it will by itself. `None`: it goes on, or the cache has ended. It need
+    /// not be up to date then: a node whose copy is not READY any more may keep the watch, and tell nothing until it is, and a
+    /// Kafka that does not answer interrupts no watch. The [age](Cache::age) tells, which grows meanwhile.
     pub fn interrupted(&self) -> Option<Error> {
         self.shown.borrow().interrupted.clone()
     }

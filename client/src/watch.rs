@@ -63,7 +63,8 @@ pub enum WatchEvent {
     /// says why.
     StateAgain(String),
     /// The node does not answer as it should, for this reason. The watch tries again by itself, after a pause that grows to
-    /// 5 s, and leaves nothing out.
+    /// 5 s, and leaves nothing out. A node whose copy is not READY any more may keep the watch instead, and tell nothing until
+    /// it is, no [point](WatchEvent::Point) either.
     Interrupted(Error),
 }
 
