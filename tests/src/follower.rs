@@ -65,6 +65,11 @@ impl Follower {
         }
     }
 
+    /// Ends it at its last point, and follows from there at another node.
+    pub async fn go_to(self, address: String, watch: Watch) -> Result<Follower> {
+        Follower::start(address, watch, self.stop().await?).await
+    }
+
     /// Ends it at its last point. Returns what it was told by then.
     pub async fn stop(self) -> Result<Followed> {
         self.stop.send_replace(true);

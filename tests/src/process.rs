@@ -102,6 +102,14 @@ impl Process {
         Ok(())
     }
 
+    /// Kills the process (SIGKILL), which has started no other. Returns everything that it said.
+    pub fn kill_and_hear(mut self) -> Result<String> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.seen.extend(self.lines.iter());
+        Ok(self.transcript())
+    }
+
     /// Closes its input and waits for its end. Returns how it ended, and everything that it said.
     pub fn end(mut self, within: Duration) -> Result<(ExitStatus, String)> {
         drop(self.input.take());

@@ -77,7 +77,7 @@ fn a_mirror_that_is_killed_again_and_again_has_what_the_store_has() -> Result<()
             let before = database.point();
             let mirror = database.mirror(if round % 2 == 0 { &one } else { &other })?;
             database.until("it goes on", |now| Ok(now.point() != before)).await?;
-            drop(mirror);
+            goes_on_from_its_point(mirror)?;
             if round == 3 {
                 one.kill()?;
                 one.wipe()?;
@@ -91,7 +91,15 @@ fn a_mirror_that_is_killed_again_and_again_has_what_the_store_has() -> Result<()
         let expected = rows(&one).await?;
         let expected: BTreeMap<_, _> =
             expected.into_iter().map(|(key, row)| (key, row.value)).collect();
-        let _mirror = database.mirror(&one)?;
-        database.until("what the store has", |now| Ok(now.rows()? == expected)).await
+        let mirror = database.mirror(&one)?;
+        database.until("what the store has", |now| Ok(now.rows()? == expected)).await?;
+        goes_on_from_its_point(mirror)
     })
+}
+
+/// Kills a mirror that was not told the state again.
+fn goes_on_from_its_point(mirror: Process) -> Result<()> {
+    let said = mirror.kill_and_hear()?;
+    ensure!(!said.contains("told again"), "{said}");
+    Ok(())
 }

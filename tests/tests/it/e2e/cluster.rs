@@ -38,18 +38,22 @@ fn what_was_acknowledged_survives_killed_nodes_wiped_disks_and_a_killed_broker()
             let watch = if number < 5 { Watch::all() } else { Watch::prefix("writer-1/") };
             followers.push(Follower::start(node.url(), watch, Followed::default()).await?);
         }
+        let mover = Follower::start(nodes[0].url(), Watch::all(), Followed::default()).await?;
         written(&nodes[0], 100).await?;
 
         nodes[1].kill()?;
         written(&nodes[0], 100).await?;
         nodes[1].start().await?;
         nodes[1].until_ready().await?;
+        let mover = moved(mover, &nodes[1]).await?;
 
         nodes[2].kill()?;
         nodes[2].wipe()?;
         compacted(&topic).await?;
         nodes[2].start().await?;
         nodes[2].until_ready().await?;
+        let moved = moved(mover, &nodes[2]).await?.stop().await?;
+        ensure!(moved.again == 0, "its point was good wherever it came");
 
         let leader = topic.leader(P0)?;
         cluster.kill(leader)?;
@@ -75,6 +79,13 @@ fn what_was_acknowledged_survives_killed_nodes_wiped_disks_and_a_killed_broker()
         }
         Ok(())
     })
+}
+
+/// Lets a follower of all keys go on at another node, until it has been told there what is written now.
+async fn moved(follower: Follower, to: &Node) -> Result<Follower> {
+    let mut follower = follower.go_to(to.url(), Watch::all()).await?;
+    follower.has(&[to.store().await?.put("moved", to.url()).await?]).await?;
+    Ok(follower)
 }
 
 /// Waits until a record of the present end is compacted away: the cleaner has worked up to there.

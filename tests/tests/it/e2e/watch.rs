@@ -108,6 +108,7 @@ fn a_kept_point_goes_on_at_another_node_and_at_one_that_was_killed() -> Result<(
         let mut follower = Follower::start(one.url(), Watch::all(), kept).await?;
         follower.has(&second).await?;
         let back = follower.stop().await?;
+        ensure!(back.again == 0, "the point is good there, too");
         ensure!(back.rows == rows(&one).await? && back.rows == kept_elsewhere.rows, "{back:?}");
         Ok(())
     })
@@ -238,12 +239,17 @@ fn what_followers_fold_is_what_the_log_says_over_crashes_and_wiped_disks() -> Re
             let url = nodes[number % 3].url();
             followers.push(Follower::start(url, watch, from_state()).await?);
         }
+        let mut mover = Follower::start(nodes[0].url(), Watch::all(), from_state()).await?;
         let marks = nodes[0].store().await?;
         for round in 0..4 {
             let mark = put(&marks, [format!("writer-1/mark {round}")]).await?;
             for follower in &mut followers[..3] {
                 follower.has(&mark).await?;
             }
+            // It goes to a node that was killed or wiped before, and not to the one that will be.
+            mover.has(&mark).await?;
+            mover = mover.go_to(nodes[2 - round % 2].url(), Watch::all()).await?;
+            mover.has(&put(&marks, [format!("writer-1/moved {round}")]).await?).await?;
             let node = &mut nodes[1 + round % 2];
             node.kill()?;
             if round > 1 {
@@ -257,6 +263,10 @@ fn what_followers_fold_is_what_the_log_says_over_crashes_and_wiped_disks() -> Re
         let last = put(&marks, (0..30).map(|number| format!("writer-1/last {number}"))).await?;
         let whole = block_in_place(|| writers::fold(&place.topic))?;
         ensure!(rows(&nodes[0]).await? == whole, "the copy is not what the log says");
+        mover.has(&last).await?;
+        let moved = mover.stop().await?;
+        ensure!(moved.again == 0, "its point was good wherever it came");
+        ensure!(moved.rows == whole, "{moved:?}");
         let mut interruptions = 0;
         for (number, mut follower) in followers.into_iter().enumerate() {
             follower.has(&last).await?;

@@ -57,7 +57,11 @@ fn each_order_has_its_invoice_however_often_the_worker_is_killed() -> Result<()>
                 ensure!(Instant::now() < deadline, "round {round}: it goes on from its cursor");
                 tokio::time::sleep(POLL).await;
             }
-            drop(worker);
+            if round == 0 {
+                until_committed(&store).await?;
+            }
+            let said = worker.kill_and_hear()?;
+            ensure!(said.contains("come again") == (round == 0), "round {round}: {said}");
             if round == 3 {
                 one.kill()?;
                 one.wipe()?;
@@ -65,7 +69,7 @@ fn each_order_has_its_invoice_however_often_the_worker_is_killed() -> Result<()>
                 one.until_ready().await?;
             }
         }
-        let _worker = worker(&one)?;
+        let worker = worker(&one)?;
         let deadline = Instant::now() + MINUTE;
         while !done(&store, &last).await? {
             ensure!(Instant::now() < deadline, "the cursor is behind all orders");
@@ -73,8 +77,20 @@ fn each_order_has_its_invoice_however_often_the_worker_is_killed() -> Result<()>
         }
         let written = invoices(&store).await?;
         ensure!(written == ordered, "{} orders, {} invoices", ordered.len(), written.len());
+        let said = worker.kill_and_hear()?;
+        ensure!(!said.contains("come again"), "{said}");
         Ok(())
     })
+}
+
+/// A worker whose cursor is not known begins with all orders; one that is killed later does not.
+async fn until_committed(store: &Store) -> Result<()> {
+    let deadline = Instant::now() + MINUTE;
+    while store.cursor(CURSOR).get().await.is_err() {
+        ensure!(Instant::now() < deadline, "the cursor is committed");
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
 }
 
 /// Whether the cursor says so of all of them.
