@@ -51,6 +51,12 @@ contenders_needs() {
   want "a Java compiler, $JAVA_MIN or newer" default-jdk-headless "a JDK, on PATH or in JAVA_HOME$(now JAVA_HOME)" has_javac
 }
 
+cdc_needs() {
+  contenders_needs
+  [[ -d $CDC_LIB ]] || want "Maven" maven "mvn, from maven.apache.org or a package manager" mvn --version
+  want "sqlite3" sqlite3 "sqlite3, from a package manager" sqlite3 --version
+}
+
 contract_needs() {
   want "npm" npm "npm, from a package manager" npm --version
 }

@@ -72,6 +72,45 @@ jars_of() {
     -DincludeScope=runtime -DoutputDirectory="$2"
 }
 
+# What captures the changes of a PostgreSQL, and a PostgreSQL.
+setup_cdc() {
+  provide cdc_needs
+  setup_postgres
+  local fresh
+  [[ ! -d $CDC_LIB ]] || return 0
+  say "fetching Debezium (40 MB) with Maven"
+  fresh=$(mktemp -d "$CDC_LIB.XXXXXX")
+  if ! { jars_of examples/cdc/pom.xml "$fresh" &&
+    "$(java_program javac)" --release 17 -cp "$fresh/*" -d "$fresh" examples/cdc/*.java; }; then
+    rm -rf "$fresh"
+    fail "the capture of examples/cdc could not be fetched or compiled"
+  fi
+  chmod 755 "$fresh"
+  mv "$fresh" "$CDC_LIB"
+}
+
+# The newest PostgreSQL of this machine, or Debian's with what it needs. Unpacked and not installed: the package starts a
+# service.
+setup_postgres() {
+  local found package
+  found=$(dirname "$(command -v postgres || newest_of /usr/lib/postgresql/*/bin/postgres)")
+  [[ -x $found/initdb ]] || found=$(dirname "$(newest_of "$CACHE"/postgres/usr/lib/postgresql/*/bin/postgres)")
+  if [[ ! -x $found/initdb ]]; then
+    package=$(apt-cache depends postgresql 2>/dev/null | grep -o 'postgresql-[0-9]*' | head -n 1) || true
+    [[ -n $package ]] || fail "PostgreSQL is missing: install it, with its programs on PATH"
+    unpack_whole postgres "$package" || fail "PostgreSQL could not be fetched: install it"
+    found=$(dirname "$(newest_of "$CACHE"/postgres/usr/lib/postgresql/*/bin/postgres)")
+  fi
+  export POSTGRES_BIN=$found
+  [[ $found != "$CACHE"/* ]] || export LD_LIBRARY_PATH="$CACHE/postgres/usr/lib/$(uname -m)-linux-gnu"
+}
+
+# newest_of <path...>: the last one by version that there is.
+newest_of() {
+  local path
+  for path in "$@"; do [[ ! -x $path ]] || echo "$path"; done | sort -V | tail -n 1
+}
+
 # What the bench measures calls against, where it can be had. Unpacked and not installed: Debian's package starts a service.
 setup_etcd() {
   export PATH="$CACHE/etcd/usr/bin:$PATH"
@@ -94,6 +133,25 @@ unpack() {
   if (cd "$fresh" && apt-get download -qq -o APT::Sandbox::User=root "$2" &&
     dpkg-deb --extract "$2"_*.deb . && rm "$2"_*.deb) >&2; then
     rm -rf "${CACHE:?}/$1"
+    chmod 755 "$fresh"
+    mv "$fresh" "$CACHE/$1"
+  else
+    rm -rf "$fresh"
+    return 1
+  fi
+}
+
+# unpack_whole <directory of the cache> <Debian package>: with all that it needs and this machine has not.
+unpack_whole() {
+  local fresh package
+  command -v dpkg-deb >/dev/null || return
+  mkdir -p "$CACHE"
+  fresh=$(mktemp -d "$CACHE/$1.XXXXXX")
+  mkdir -p "$fresh/archives/partial"
+  if as_root apt-get install -qq --download-only --no-install-recommends \
+    -o APT::Sandbox::User=root -o Dir::Cache::archives="$fresh/archives" "$2" >&2; then
+    for package in "$fresh"/archives/*.deb; do dpkg-deb --extract "$package" "$fresh"; done
+    rm -rf "$fresh/archives" "${CACHE:?}/$1"
     chmod 755 "$fresh"
     mv "$fresh" "$CACHE/$1"
   else
