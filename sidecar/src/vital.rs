@@ -121,7 +121,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 impl Pulse {
-    /// Begins the next piece of work. Only the one who works on it calls this.
+    /// Begins the next piece of work. Only the one who works on it calls this, or who shows for them that it goes on.
     pub(crate) fn begin(&self) {
         let beat = self.beat.load(Ordering::Relaxed);
         self.beat.store(beat.wrapping_add(1) | 1, Ordering::Relaxed);

@@ -73,7 +73,8 @@ impl Patience {
         core_looks_max: 10,
         // They wait for librdkafka at most, which answers at once or asynchronously.
         log_looks_max: 30,
-        // The longest calls open a large copy, or flush one onto a slow disk.
+        // The longest calls wait while RocksDB merges a large copy, each with a beat while files move. One that opens a
+        // copy has none: it reads the end of each file once.
         disk_looks_max: 300,
         // A delivery has its outcome within 10 seconds, a producer that is given up within 30.
         write_looks_max: 45,

@@ -70,6 +70,31 @@ fn size_beside(dir: &Path, seen: &mut BTreeSet<u64>) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// How many files there are below a directory, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    files: u64,
+    bytes: u64,
+}
+
+/// Counts the files below a directory, each as often as it has names there. What is removed meanwhile is none.
+pub(super) fn tally(dir: &Path) -> io::Result<Tally> {
+    let mut all = Tally::default();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let tallied = entry.metadata().and_then(|metadata| match metadata.is_dir() {
+            true => tally(&entry.path()),
+            false => Ok(Tally { files: 1, bytes: metadata.len() }),
+        });
+        let Tally { files, bytes } = match tallied {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Tally::default(),
+            tallied => tallied?,
+        };
+        all = Tally { files: all.files + files, bytes: all.bytes + bytes };
+    }
+    Ok(all)
+}
+
 /// The room of a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {

@@ -336,6 +336,14 @@ impl OpenGeneration {
         Ok(files.unwrap_or(0))
     }
 
+    /// Whether it slows writes down or stops them, for compaction is behind.
+    pub(super) fn holds_writes_up(&self) -> bool {
+        let property = |name: &PropName| self.db.property_int_value(name).ok().flatten();
+        [properties::IS_WRITE_STOPPED, properties::ACTUAL_DELAYED_WRITE_RATE]
+            .iter()
+            .any(|name| property(name).is_some_and(|value| value > 0))
+    }
+
     /// What the database tells of itself. What it does not know of a partition counts as nothing.
     pub(super) fn vitals(&self) -> Vitals {
         let of_database = |name: &PropName| self.db.property_int_value(name).ok().flatten();

@@ -31,6 +31,7 @@ mod lineage;
 mod load;
 mod lost;
 mod merge;
+mod moves;
 mod options;
 mod progress;
 mod remover;

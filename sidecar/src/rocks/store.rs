@@ -18,10 +18,12 @@ use super::directory::{Listing, Owned, Roles, StoreDirectory};
 use super::error::{refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
 use super::load::Load;
+use super::moves::Moves;
 use super::options::{Shared, Use};
 use super::remover::Remover;
 use super::tuning::Tuning;
 use super::view::{GenerationViews, Pinned, Pins};
+use crate::vital::Pulse;
 
 /// How long `Open` waits for readers of a generation that was closed before, who end at their next row: RocksDB opens a
 /// directory once. Readers that take longer (their disk hangs, say) make it fail, to be tried again.
@@ -40,6 +42,7 @@ pub struct RocksStore {
     /// What the process before gave to peers has been removed: checkpoints that are there are this process's.
     swept: bool,
     remover: Remover,
+    moves: Moves,
 }
 
 struct Opened {
@@ -68,6 +71,7 @@ impl RocksStore {
             highest: 0,
             swept: false,
             remover: Remover::default(),
+            moves: Moves::new(data, Pulse::default()),
         }
     }
 
@@ -76,9 +80,55 @@ impl RocksStore {
         self.views.clone()
     }
 
+    /// From now on this shows that a call goes on which takes long. It is of the thread that carries the calls out.
+    pub(crate) fn beat(&mut self, pulse: Pulse) {
+        self.moves = Moves::new(self.directory.data(), pulse);
+    }
+
     pub fn handle(&mut self, call: StoreCall) -> StoreEvent {
+        let (kind, moves) = (call.kind(), self.moves.clone());
+        let answer = match kind {
+            StoreCallKind::Flush => moves.of_all(|| self.carry_out(call)),
+            StoreCallKind::Apply | StoreCallKind::Confirm if self.is_held_up(&call) => {
+                moves.of_all(|| self.carry_out(call))
+            }
+            StoreCallKind::Apply
+            | StoreCallKind::Confirm
+            | StoreCallKind::Pin
+            | StoreCallKind::Unpin => self.carry_out(call),
+            StoreCallKind::Open
+            | StoreCallKind::Look
+            | StoreCallKind::Create
+            | StoreCallKind::Adopt
+            | StoreCallKind::Activate
+            | StoreCallKind::Quarantine
+            | StoreCallKind::Remove
+            | StoreCallKind::Close => {
+                let directory = self.directory.path().to_owned();
+                moves.during(&directory, || self.carry_out(call))
+            }
+        };
+        answer.unwrap_or_else(|error| StoreEvent::Failed { call: kind, error })
+    }
+
+    /// Whether a write would wait for other threads: for compaction, or in a load for those that write runs.
+    fn is_held_up(&self, call: &StoreCall) -> bool {
+        let (generation, bytes) = if let StoreCall::Apply { generation, batch, .. } = call {
+            (generation, batch.unflushed_bytes())
+        } else if let StoreCall::Confirm { generation, .. } = call {
+            (generation, 0)
+        } else {
+            return false;
+        };
+        self.open.get(generation).is_some_and(|opened| match &opened.load {
+            Some(_) => self.shared.writers().is_full_with(bytes),
+            None => opened.generation.holds_writes_up(),
+        })
+    }
+
+    fn carry_out(&mut self, call: StoreCall) -> Answer {
         let kind = call.kind();
-        let answer = match call {
+        match call {
             StoreCall::Open { expected } => self.open(&expected),
             StoreCall::Look { store } => self.look(&store),
             StoreCall::Create { generation, identity, lineages } => {
@@ -106,8 +156,7 @@ impl RocksStore {
                 self.unpin(|of, _| of == pin);
                 Ok(StoreEvent::Done { call: kind, generation })
             }
-        };
-        answer.unwrap_or_else(|error| StoreEvent::Failed { call: kind, error })
+        }
     }
 
     fn open(&mut self, expected: &Identity) -> Answer {
@@ -410,6 +459,11 @@ impl RocksStore {
 
 #[cfg(test)]
 impl RocksStore {
+    /// As `beat`, with looks so often that a test meets them.
+    pub(super) fn beat_often(&mut self, pulse: Pulse) {
+        self.moves = Moves::often(self.directory.data(), pulse);
+    }
+
     /// An open generation, and whether its level 0 holds no writes up.
     pub(super) fn tuned(&self, generation: Generation) -> (&OpenGeneration, bool) {
         let opened = &self.open[&generation];

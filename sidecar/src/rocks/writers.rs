@@ -50,7 +50,12 @@ impl Writers {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.held.load(Ordering::Relaxed) > self.held_max
+        self.is_full_with(0)
+    }
+
+    /// Whether they would be full with so many bytes more.
+    pub(super) fn is_full_with(&self, bytes: usize) -> bool {
+        self.held.load(Ordering::Relaxed).saturating_add(bytes) > self.held_max
     }
 
     pub(super) fn hold(&self) -> Held {

@@ -55,10 +55,11 @@ impl Disks {
         inbox: &Sender<Input>,
     ) -> io::Result<(Disks, DiskThreads)> {
         let (mut threads, mut joins, mut watched) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (name, store, times)) in stores.into_iter().enumerate() {
+        for (index, (name, mut store, times)) in stores.into_iter().enumerate() {
             let (calls, queue) = channel();
             let work = Work::new(queue);
             let (pulse, worker) = (work.pulse(), Worker::Disk);
+            store.beat(pulse.clone());
             watched.push(Watched { name: format!("disk of {name}"), worker, pulse });
             let (counted, failing) = (DiskCalls::of(&name), BTreeMap::new());
             let disk = Disk { name, store, times, counted, failing };

@@ -56,6 +56,15 @@ impl StoreDirectory {
         StoreDirectory { path: path.to_owned() }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The data directory.
+    pub(super) fn data(&self) -> &Path {
+        self.path.parent().expect("it is inside of the data directory")
+    }
+
     /// Whether there is a directory. A file in its place is an error.
     pub(super) fn exists(&self) -> Result<bool, StoreError> {
         match fs::metadata(&self.path) {
@@ -133,8 +142,7 @@ impl StoreDirectory {
         if self.exists()? {
             return Ok(());
         }
-        let parent = self.path.parent().expect("it is inside of the data directory");
-        let made = fs::create_dir_all(&self.path).and_then(|()| files::sync_dir(parent));
+        let made = fs::create_dir_all(&self.path).and_then(|()| files::sync_dir(self.data()));
         made.map_err(|error| failed("create", &self.path, &error))
     }
 
