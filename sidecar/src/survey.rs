@@ -3,6 +3,7 @@
 //! They take the same facts, the same look at the disk and the same `decide` as a node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -55,10 +56,32 @@ pub(crate) fn exit_of_start(error: &KafkaStartError) -> Exit {
     }
 }
 
-/// Returns what a node with these settings would know of the store before it has asked anybody.
-pub(crate) fn circumstances(config: &ServeConfig, store: &StoreConfig) -> Circumstances {
-    let (name, data) = (store.name.as_str().to_owned(), config.data.clone());
-    Circumstances::new(name, data, TopicNews::default(), LogHome::Brokers, config.peer.asks())
+/// What is needed to look at the disk. Who has no more cannot ask Kafka, which may not answer for long: meanwhile a node
+/// must be able to start, and so nobody holds the data directory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local<'a> {
+    pub(crate) data: &'a Path,
+    pub(crate) stores: &'a [StoreConfig],
+    /// Where Kafka is, for commands that people are told.
+    pub(crate) bootstrap: &'a str,
+    pub(crate) asks_peers: bool,
+}
+
+impl Local<'_> {
+    pub(crate) fn of(config: &ServeConfig) -> Local<'_> {
+        Local {
+            data: &config.data,
+            stores: &config.stores,
+            bootstrap: &config.kafka.bootstrap,
+            asks_peers: config.peer.asks(),
+        }
+    }
+
+    /// Returns what a node with these settings would know of the store before it has asked anybody.
+    pub(crate) fn circumstances(self, store: &StoreConfig) -> Circumstances {
+        let (name, data) = (store.name.as_str().to_owned(), self.data.to_owned());
+        Circumstances::new(name, data, TopicNews::default(), LogHome::Brokers, self.asks_peers)
+    }
 }
 
 /// Returns how a command ends where the log does not answer: nothing is decided without it.
@@ -82,7 +105,7 @@ pub(crate) fn exit_unplanned(error: &KafkaError) -> Exit {
 
 /// `exists`: there is a data directory, and nobody writes to it.
 pub(crate) fn plan(
-    config: &ServeConfig,
+    local: Local<'_>,
     store: &StoreConfig,
     facts: LogFacts,
     exists: bool,
@@ -90,11 +113,8 @@ pub(crate) fn plan(
 ) -> Result<Planned, StoreError> {
     let name = store.name.as_str();
     let expected = facts.identity(name);
-    let found = if exists {
-        rocks::inspect(&config.data, name, &expected, shared)?
-    } else {
-        Found::Nothing
-    };
+    let found =
+        if exists { rocks::inspect(local.data, name, &expected, shared)? } else { Found::Nothing };
     let plan = decide(Situation {
         store: name,
         found: &found,

@@ -7,8 +7,8 @@ use std::path::Path;
 use indicatif::HumanBytes;
 
 use super::findings::Findings;
-use crate::config::ServeConfig;
 use crate::rocks::{self, DataDir, DataDirError};
+use crate::survey::Local;
 
 /// The least limit of open files: a copy of 64 GB has about as many files of 64 MiB, all of them open.
 const OPEN_FILES_MIN: u64 = 1_024;
@@ -23,11 +23,8 @@ pub(super) enum Data {
 }
 
 /// Looks at the data directory. Returns it with what keeps others from writing to it.
-pub(super) fn data_directory(
-    config: &ServeConfig,
-    findings: &mut Findings,
-) -> (Data, Option<DataDir>) {
-    let path = &config.data;
+pub(super) fn data_directory(local: Local<'_>, findings: &mut Findings) -> (Data, Option<DataDir>) {
+    let path = local.data;
     let shown = path.display();
     let (data, held) = match DataDir::look(path) {
         Ok(Some(held)) => (Data::Quiet, Some(held)),
@@ -46,7 +43,7 @@ pub(super) fn data_directory(
     };
     privacy(path, findings);
     match rocks::free_bytes(path) {
-        Ok(free) => space(config, free, findings),
+        Ok(free) => space(local, free, findings),
         Err(error) => findings.warn(
             format!("the free space of {shown} cannot be told: {error}"),
             "check that the file system is mounted and that this user may use it",
@@ -70,15 +67,15 @@ fn privacy(path: &Path, findings: &mut Findings) {
 }
 
 /// Looks at the free space: a rebuild makes a second copy beside the one that it replaces.
-fn space(config: &ServeConfig, free: u64, findings: &mut Findings) {
-    let sizes = config.stores.iter().map(|store| {
-        rocks::size_in_use(&config.data, store.name.as_str()).ok().flatten().unwrap_or(0)
+fn space(local: Local<'_>, free: u64, findings: &mut Findings) {
+    let sizes = local.stores.iter().map(|store| {
+        rocks::size_in_use(local.data, store.name.as_str()).ok().flatten().unwrap_or(0)
     });
     let largest = sizes.max().unwrap_or(0);
     let what = format!(
         "{} free in {}, the largest copy takes {}",
         HumanBytes(free),
-        config.data.display(),
+        local.data.display(),
         HumanBytes(largest)
     );
     match free >= largest.saturating_add(largest / 4) {

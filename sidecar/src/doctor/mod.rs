@@ -17,7 +17,7 @@ use crate::config::ServeConfig;
 use crate::exit::Exit;
 use crate::kafka::KafkaStartError;
 use crate::rocks::Shared;
-use crate::survey;
+use crate::survey::{self, Local};
 
 use self::findings::Findings;
 use self::store::Topic;
@@ -31,17 +31,21 @@ pub fn run(config: &ServeConfig) -> Result<(String, Exit), KafkaStartError> {
     access::examine(config, &mut findings);
     certificates::examine(config, &mut findings);
     peers::examine(config, &mut findings);
-    // Kafka is asked before the disk: what is held there would keep a node from starting while Kafka does not answer.
     let facts = survey::describe(config)?;
     let stores = config.stores.iter().zip(facts);
     let topics: Vec<_> = stores.map(|(store, facts)| Topic::of(config, store, facts)).collect();
-    let (data, _held) = machine::data_directory(config, &mut findings);
-    machine::open_files(&mut findings);
-    let shared = Arc::new(Shared::new(survey::RESOURCES));
-    for (store, topic) in config.stores.iter().zip(topics) {
-        findings.begin(format!("store {}, topic {}", store.name, store.topic));
-        store::examine(config, store, topic, &data, &shared, &mut findings);
-    }
+    on_disk(Local::of(config), topics, &mut findings);
     let exit = if findings.any_bad() { Exit::Negative } else { Exit::Success };
     Ok((findings.text(), exit))
+}
+
+/// `topics` are what Kafka says of each store's.
+fn on_disk(local: Local<'_>, topics: Vec<Topic>, findings: &mut Findings) {
+    let (data, _held) = machine::data_directory(local, findings);
+    machine::open_files(findings);
+    let shared = Arc::new(Shared::new(survey::RESOURCES));
+    for (store, topic) in local.stores.iter().zip(topics) {
+        findings.begin(format!("store {}, topic {}", store.name, store.topic));
+        store::examine(local, store, topic, &data, &shared, findings);
+    }
 }

@@ -4,8 +4,9 @@ use outrigger_core::node::PolicyWarning;
 use outrigger_core::topic::TopicPolicy;
 
 use super::findings::Findings;
-use crate::config::{ServeConfig, StoreConfig};
+use crate::config::StoreConfig;
 use crate::kafka::Replicas;
+use crate::survey::Local;
 
 /// What a topic is judged by.
 struct Wanted<'a> {
@@ -17,7 +18,7 @@ struct Wanted<'a> {
 }
 
 pub(super) fn examine(
-    config: &ServeConfig,
+    local: Local<'_>,
     store: &StoreConfig,
     policy: &TopicPolicy,
     replicas: Option<Replicas>,
@@ -26,8 +27,8 @@ pub(super) fn examine(
     let topic = store.topic.as_str();
     let meant = replicas.as_ref().and_then(|replicas| replicas.meant);
     let chosen = store.create.and_then(|creation| creation.replication);
-    let bootstrap = config.kafka.bootstrap.as_str();
-    let wanted = Wanted { bootstrap, topic, replication: chosen.or(meant), replicas };
+    let wanted =
+        Wanted { bootstrap: local.bootstrap, topic, replication: chosen.or(meant), replicas };
     wanted.judge(policy, findings);
 }
 

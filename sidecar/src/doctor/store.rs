@@ -23,16 +23,24 @@ use crate::kafka::{self, Placement, PlacementError, Replicas};
 use crate::rocks::{self, Shared};
 use crate::runtime::{Circumstances, Told, clock};
 use crate::serve;
-use crate::survey::{self, Planned};
+use crate::survey::{self, Local, Planned};
 use crate::words::{MURMUR2, counted};
 
 /// What Kafka says of a store's topic.
-pub(super) struct Topic {
-    facts: Result<LogFacts, KafkaError>,
-    /// None: the cluster does not tell, or its facts are missing too.
+pub(super) enum Topic {
+    Known(Known),
+    Unanswered {
+        error: KafkaError,
+        /// Why, where that was found out.
+        told: Option<Told>,
+    },
+}
+
+pub(super) struct Known {
+    facts: LogFacts,
+    /// None: the cluster does not tell.
     replicas: Option<Replicas>,
-    /// None: there are no facts.
-    placement: Option<Result<Placement, PlacementError>>,
+    placement: Result<Placement, PlacementError>,
 }
 
 impl Topic {
@@ -42,59 +50,61 @@ impl Topic {
         facts: Result<LogFacts, KafkaError>,
     ) -> Topic {
         let name = store.topic.as_str();
-        let Ok(known) = &facts else { return Topic { facts, replicas: None, placement: None } };
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(error) => {
+                let told = unanswered(config, store, &error);
+                return Topic::Unanswered { error, told };
+            }
+        };
         let replicas = kafka::replicas(&config.kafka, name).ok().and_then(Result::ok);
         let logs: Vec<_> =
-            known.partitions.iter().map(|facts| facts.log_start..facts.high_watermark).collect();
-        let placement = Some(kafka::placement(&config.kafka, name, &logs));
-        Topic { facts, replicas, placement }
+            facts.partitions.iter().map(|facts| facts.log_start..facts.high_watermark).collect();
+        let placement = kafka::placement(&config.kafka, name, &logs);
+        Topic::Known(Known { facts, replicas, placement })
+    }
+}
+
+fn unanswered(config: &ServeConfig, store: &StoreConfig, error: &KafkaError) -> Option<Told> {
+    match StallKind::of(error) == StallKind::TopicGone {
+        true => serve::other_cluster(&config.kafka, &config.data, store.name.as_str()),
+        false => serve::unreached(&config.kafka, store.topic.as_str()),
     }
 }
 
 pub(super) fn examine(
-    config: &ServeConfig,
+    local: Local<'_>,
     store: &StoreConfig,
     topic: Topic,
     data: &Data,
     shared: &Arc<Shared>,
     findings: &mut Findings,
 ) {
-    let Topic { facts, replicas, placement: looked } = topic;
-    match facts {
-        Ok(facts) => {
-            self::topic(config, store, &facts, replicas, findings);
+    match topic {
+        Topic::Known(Known { facts, replicas, placement: looked }) => {
+            self::topic(local, store, &facts, replicas, findings);
             log(&facts, findings);
-            if let Some(looked) = looked {
-                placement(looked, findings);
-            }
-            copy(config, store, facts, data, shared, findings);
+            placement(looked, findings);
+            copy(local, store, facts, data, shared, findings);
         }
-        Err(error) => unanswered(config, store, &error, findings),
+        Topic::Unanswered { error, told } => {
+            let circumstances = local.circumstances(store);
+            let what = format!("Kafka says nothing of the topic: {error}");
+            match told {
+                Some(Told { detail, what_to_do }) => {
+                    findings.bad(format!("{what}: {detail}"), what_to_do);
+                }
+                None => {
+                    findings.bad(what, circumstances.stall(StallKind::of(&error), "").what_to_do);
+                }
+            }
+        }
     }
-    set_aside(config, store, findings);
-}
-
-fn unanswered(
-    config: &ServeConfig,
-    store: &StoreConfig,
-    error: &KafkaError,
-    findings: &mut Findings,
-) {
-    let (what, kind) = (format!("Kafka says nothing of the topic: {error}"), StallKind::of(error));
-    let name = store.name.as_str();
-    let found = if kind == StallKind::TopicGone {
-        serve::other_cluster(&config.kafka, &config.data, name)
-    } else {
-        serve::unreached(&config.kafka, store.topic.as_str())
-    };
-    match found {
-        Some(Told { detail, what_to_do }) => findings.bad(format!("{what}: {detail}"), what_to_do),
-        None => findings.bad(what, survey::circumstances(config, store).stall(kind, "").what_to_do),
-    }
+    set_aside(local, store, findings);
 }
 
 fn topic(
-    config: &ServeConfig,
+    local: Local<'_>,
     store: &StoreConfig,
     facts: &LogFacts,
     replicas: Option<Replicas>,
@@ -120,11 +130,10 @@ fn topic(
             PolicyWarning::MessageBytes(_) => "max.message.bytes=1048588",
             PolicyWarning::CreateTime => "message.timestamp.type=LogAppendTime",
         };
-        let bootstrap = &config.kafka.bootstrap;
-        let alter = replication::alter(bootstrap, store.topic.as_str(), setting);
+        let alter = replication::alter(local.bootstrap, store.topic.as_str(), setting);
         findings.warn(warning.to_string(), alter);
     }
-    replication::examine(config, store, policy, replicas, findings);
+    replication::examine(local, store, policy, replicas, findings);
 }
 
 fn log(facts: &LogFacts, findings: &mut Findings) {
@@ -171,7 +180,7 @@ fn placed(found: Placement, findings: &mut Findings) {
 }
 
 fn copy(
-    config: &ServeConfig,
+    local: Local<'_>,
     store: &StoreConfig,
     facts: LogFacts,
     data: &Data,
@@ -187,10 +196,10 @@ fn copy(
         }
         Data::Unusable => return,
     };
-    match survey::plan(config, store, facts, exists, shared) {
+    match survey::plan(local, store, facts, exists, shared) {
         Ok(Planned { found, plan, .. }) => {
             clock(&found, findings);
-            planned(&plan, &survey::circumstances(config, store), findings);
+            planned(&plan, &local.circumstances(store), findings);
         }
         Err(error) => findings.bad(error.to_string(), "check the disk and the rights of this user"),
     }
@@ -243,8 +252,8 @@ fn clock(found: &Found, findings: &mut Findings) {
     }
 }
 
-fn set_aside(config: &ServeConfig, store: &StoreConfig, findings: &mut Findings) {
-    match rocks::quarantined(&config.data, store.name.as_str()) {
+fn set_aside(local: Local<'_>, store: &StoreConfig, findings: &mut Findings) {
+    match rocks::quarantined(local.data, store.name.as_str()) {
         Ok(aside) => {
             for rocks::Quarantined { generation, why, has_lost, bytes } in aside {
                 findings.warn(
@@ -252,7 +261,7 @@ fn set_aside(config: &ServeConfig, store: &StoreConfig, findings: &mut Findings)
                     format!(
                         "{}`outrigger drop-quarantine{} {generation}`",
                         look(has_lost, generation),
-                        advice::place(&config.data, store.name.as_str())
+                        advice::place(local.data, store.name.as_str())
                     ),
                 );
             }

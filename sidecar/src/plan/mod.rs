@@ -9,12 +9,15 @@ mod text;
 use std::sync::Arc;
 
 use outrigger_core::store::StoreError;
+use outrigger_core::topic::LogFacts;
 
 use crate::config::ServeConfig;
 use crate::exit::Exit;
 use crate::kafka::KafkaStartError;
 use crate::rocks::{DataDir, DataDirError, Shared};
-use crate::survey;
+use crate::survey::{self, Local};
+
+use self::text::Unanswered;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -30,35 +33,47 @@ pub enum PlanError {
 
 /// Returns every store's plan as text, and what the process exits with.
 pub fn run(config: &ServeConfig) -> Result<(String, Exit), PlanError> {
-    // The directory is not held while Kafka is asked, which may take long: a node must be able to start meanwhile.
-    drop(look(config)?);
+    drop(look(Local::of(config))?);
     let facts = survey::describe(config)?;
-    let data = look(config)?;
+    let stores = config.stores.iter().zip(facts);
+    let facts = stores.map(|(store, facts)| {
+        facts.map_err(|error| Unanswered::ask(&config.kafka, &config.data, store, error))
+    });
+    let facts = facts.collect();
+    plans(Local::of(config), facts)
+}
+
+/// `facts` are what Kafka said of each store's topic.
+fn plans(
+    local: Local<'_>,
+    facts: Vec<Result<LogFacts, Unanswered>>,
+) -> Result<(String, Exit), PlanError> {
+    let data = look(local)?;
     let shared = Arc::new(Shared::new(survey::RESOURCES));
     let mut out = String::new();
     let mut exit = Exit::Success;
-    for (store, facts) in config.stores.iter().zip(facts) {
+    for (store, facts) in local.stores.iter().zip(facts) {
         match facts {
             Ok(facts) => {
-                let planned = survey::plan(config, store, facts, data.is_some(), &shared);
+                let planned = survey::plan(local, store, facts, data.is_some(), &shared);
                 let planned = planned.map_err(|error| PlanError::Store {
                     store: store.name.as_str().to_owned(),
                     error,
                 })?;
                 exit = worse(exit, planned.exit());
-                text::store(store, &planned, config, &mut out);
+                text::store(store, &planned, local, &mut out);
             }
-            Err(error) => {
-                exit = worse(exit, survey::exit_unplanned(&error));
-                text::unanswered(store, &error, config, &mut out);
+            Err(unanswered) => {
+                exit = worse(exit, survey::exit_unplanned(&unanswered.error));
+                text::unanswered(store, unanswered, local, &mut out);
             }
         }
     }
     Ok((out, exit))
 }
 
-fn look(config: &ServeConfig) -> Result<Option<DataDir>, PlanError> {
-    DataDir::look(&config.data).map_err(|error| match error {
+fn look(local: Local<'_>) -> Result<Option<DataDir>, PlanError> {
+    DataDir::look(local.data).map_err(|error| match error {
         DataDirError::InUse { .. } => PlanError::InUse(error),
         DataDirError::NotADirectory { .. }
         | DataDirError::NoParent { .. }

@@ -1,6 +1,7 @@
 //! A plan for people: what would happen, to which generation, and what was compared.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use indicatif::{HumanCount, HumanDuration};
 use outrigger_core::decide::{Old, Plan, Then};
@@ -13,23 +14,19 @@ use outrigger_core::stall::StallKind;
 use outrigger_core::store::{Found, FoundCopy, FoundGeneration, GenerationState};
 use outrigger_core::topic::LogFacts;
 
-use crate::config::{ServeConfig, StoreConfig};
+use crate::config::StoreConfig;
+use crate::kafka::KafkaConfig;
 use crate::runtime::{Circumstances, Told};
 use crate::serve;
-use crate::survey::{Planned, circumstances};
+use crate::survey::{Local, Planned};
 
 const INFALLIBLE: &str = "a String takes every text";
 
-pub(super) fn store(
-    store: &StoreConfig,
-    planned: &Planned,
-    config: &ServeConfig,
-    out: &mut String,
-) {
+pub(super) fn store(store: &StoreConfig, planned: &Planned, local: Local<'_>, out: &mut String) {
     let Planned { facts, found, plan } = planned;
     writeln!(out, "{}  {}", store.name, headline(&plan.then)).expect(INFALLIBLE);
-    consequences(plan, &circumstances(config, store), out);
-    if config.peer.asks() {
+    consequences(plan, &local.circumstances(store), out);
+    if local.asks_peers {
         peers(&plan.then, facts, out);
     }
     writeln!(out, "  topic {} (id {}), cluster {}", store.topic, facts.topic, facts.cluster)
@@ -37,22 +34,43 @@ pub(super) fn store(
     on_disk(found, facts, out);
 }
 
+/// Why there are no facts of a topic.
+pub(super) struct Unanswered {
+    pub(super) error: KafkaError,
+    /// What else was found out.
+    elsewhere: Option<Told>,
+}
+
+impl Unanswered {
+    /// Asks Kafka more, where that may help.
+    pub(super) fn ask(
+        kafka: &KafkaConfig,
+        data: &Path,
+        store: &StoreConfig,
+        error: KafkaError,
+    ) -> Unanswered {
+        let is_gone = StallKind::of(&error) == StallKind::TopicGone;
+        let look = || serve::other_cluster(kafka, data, store.name.as_str());
+        let elsewhere = is_gone.then(look).flatten();
+        Unanswered { error, elsewhere }
+    }
+}
+
 pub(super) fn unanswered(
     store: &StoreConfig,
-    error: &KafkaError,
-    config: &ServeConfig,
+    unanswered: Unanswered,
+    local: Local<'_>,
     out: &mut String,
 ) {
-    let StoreConfig { name, topic, .. } = store;
+    let (StoreConfig { name, topic, .. }, Unanswered { error, elsewhere }) = (store, unanswered);
     writeln!(out, "{name}  NO PLAN: topic {topic} gave no answer: {error}").expect(INFALLIBLE);
-    let kind = StallKind::of(error);
-    let elsewhere = || serve::other_cluster(&config.kafka, &config.data, name.as_str());
-    match (kind == StallKind::TopicGone).then(elsewhere).flatten() {
+    match elsewhere {
         Some(Told { detail, what_to_do }) => {
             writeln!(out, "  {detail}\n  {what_to_do}").expect(INFALLIBLE);
         }
         None => {
-            let what_to_do = circumstances(config, store).stall(kind, "").what_to_do;
+            let kind = StallKind::of(&error);
+            let what_to_do = local.circumstances(store).stall(kind, "").what_to_do;
             writeln!(out, "  {what_to_do}").expect(INFALLIBLE);
         }
     }
