@@ -27,6 +27,9 @@ use crate::token::Token;
 /// What an operator asks for is answered without waiting for log or disk.
 const OPERATOR_DEADLINE: Duration = Duration::from_secs(5);
 
+/// The longest deadline that a call can tell: `grpc-timeout` has eight digits, of hours at most.
+const TOLD_MAX: Duration = Duration::from_secs(99_999_999 * 3_600);
+
 /// A connection to one node, or several where many calls are open at the same time. It is cheap to clone, and clones
 /// share the connections.
 #[derive(Clone, Debug)]
@@ -222,10 +225,10 @@ impl Client {
     }
 }
 
-/// A unary request that tells the node its deadline.
+/// A unary request that tells the node its deadline; one that the protocol cannot say is told as the longest that it can.
 pub(crate) fn with_deadline<T>(message: T, deadline: Duration) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(deadline);
+    request.set_timeout(deadline.min(TOLD_MAX));
     request
 }
 

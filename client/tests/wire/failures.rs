@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use outrigger_client::{Client, ErrorKind, Reason};
+use outrigger_client::{Client, ErrorKind, Reason, Scan};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::oneshot;
@@ -51,6 +51,29 @@ async fn a_write_whose_deadline_passes_may_have_happened() {
     assert_eq!((error.kind(), error.may_have_happened()), (ErrorKind::Deadline, true));
     let error = store.get("!hang").await.expect_err("no answer");
     assert_eq!((error.kind(), error.may_have_happened()), (ErrorKind::Deadline, false));
+}
+
+/// Whoever wants to wait without end says the longest time that there is, which gRPC's header cannot say.
+#[tokio::test]
+async fn a_deadline_without_end_is_taken_by_every_call() {
+    let node = FakeNode::of_topic(1);
+    let store = node.client().await.store("s").with_write_deadline(Duration::MAX);
+    let store = store.with_read_deadline(Duration::MAX).with_max_staleness(Duration::MAX);
+    store.put("k", "v").await.expect("a put");
+    store.get("k").await.expect("a get").expect("a row");
+    let mut rows = store.scan(Scan::all()).await.expect("a scan");
+    rows.next().await.expect("a row").expect("a row");
+    store.delete("k").await.expect("a delete");
+    let writer = store.writer();
+    let written = writer.put("k", "v").await.expect("room");
+    writer.finish().await.expect("the stream ends well");
+    written.await.expect("a write");
+    store.cursors().await.expect("a list");
+    // What the node says of it is another matter.
+    store.cancel_restore().await.ok();
+    store.continue_restore().await.ok();
+    store.cursor("mailer").get().await.ok();
+    store.cursor("mailer").delete().await.ok();
 }
 
 #[tokio::test]
