@@ -95,11 +95,56 @@ impl Origin {
         if closing.is_closed() && error.kind != StoreErrorKind::Corrupt {
             return error::closed();
         }
-        tracing::error!(store = store.name(), %generation, %error, "a read failed");
+        // The metric of failures has each of them.
+        if let Some(times) = store.count_failed_read() {
+            tracing::error!(store = store.name(), %generation, %error, times, "a read failed");
+        }
         match error.kind {
             StoreErrorKind::Corrupt => store.report_damage(*generation, error.detail.clone()),
             StoreErrorKind::Full | StoreErrorKind::Io => {}
         }
         error::of_store_error(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tracing::{Event, Level, Subscriber};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+    use super::*;
+    use crate::runtime::tests;
+
+    /// Counts what is logged as an error.
+    #[derive(Clone, Default)]
+    struct Errors(Arc<AtomicU64>);
+
+    impl<S: Subscriber> Layer<S> for Errors {
+        fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+            if *event.metadata().level() == Level::ERROR {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_fails_every_read_does_not_flood_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = tests::log(&dir.path().join("log"));
+        let (runtime, store) = tests::runtime(&log, &dir.path().join("data"));
+        let origin = Origin::new(store, Generation(1), Closing::default());
+        let error = StoreError { kind: StoreErrorKind::Io, detail: "block 7".to_owned() };
+        let errors = Errors::default();
+        let logged = tracing_subscriber::registry().with(errors.clone());
+        tracing::subscriber::with_default(logged, || {
+            for _ in 0..1_000 {
+                assert_eq!(origin.failed(&error).reason(), v1::Reason::StoreFailed);
+            }
+        });
+        assert_eq!(errors.0.load(Ordering::Relaxed), 1, "the rest is counted");
+        runtime.crash().await;
     }
 }

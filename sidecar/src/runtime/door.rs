@@ -1,8 +1,9 @@
 //! What the core thread and the handles of one store share: the way in, and what is published.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use outrigger_core::gate::{Gate, Rejection};
@@ -10,6 +11,7 @@ use outrigger_core::limits::Limits;
 use outrigger_core::node::{Command, Status};
 use outrigger_core::offset::{Generation, RequestId};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::admission::Admission;
 use super::beside::Beside;
@@ -22,6 +24,10 @@ use super::snapshot::DiskReads;
 use crate::index::StoreIndex;
 use crate::log::Cursors;
 use crate::rocks::GenerationViews;
+use crate::seldom::Seldom;
+
+/// How often reads that fail are told of: a disk that fails may fail thousands a second.
+pub(super) const FAILED_READS_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Door {
     pub(super) index: StoreIndex,
@@ -43,6 +49,8 @@ pub(super) struct Door {
     pub(super) ids: AtomicU64,
     /// Whether a report is in the inbox: one is enough, and a burst of failing reads must not fill it.
     pub(super) damage_reported: AtomicBool,
+    /// Reads that failed. The lock guards nothing else, and is held for one question.
+    pub(super) failed_reads: Mutex<Seldom>,
 }
 
 impl Door {
@@ -56,6 +64,11 @@ impl Door {
     pub(super) fn send(&self, input: Input) {
         // Without a core nobody is left who would want to know.
         let _ended = self.inbox.send(input);
+    }
+
+    pub(super) fn count_failed_read(&self) -> Option<u64> {
+        let mut failed = self.failed_reads.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.now(Instant::now())
     }
 
     pub(super) fn report_damage(&self, generation: Generation, detail: String) {

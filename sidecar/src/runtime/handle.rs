@@ -277,6 +277,11 @@ impl StoreHandle {
         self.door.views.checkpoint(generation, id)
     }
 
+    /// Counts a read that failed. Returns how many failed since that was told last, when it is to be told now.
+    pub fn count_failed_read(&self) -> Option<u64> {
+        self.door.count_failed_read()
+    }
+
     /// A read met damage: the core decides what becomes of the generation.
     pub fn report_damage(&self, generation: Generation, detail: String) {
         self.door.report_damage(generation, detail);

@@ -2,9 +2,9 @@
 
 use std::io;
 use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::clock;
 use super::cursors::Turns;
 use super::disk_times::DiskTimes;
 use super::disks::{DiskThreads, Disks};
-use super::door::Door;
+use super::door::{Door, FAILED_READS_EVERY};
 use super::feed::Feed;
 use super::handle::StoreHandle;
 use super::inbox::{Input, Waiter};
@@ -35,6 +35,7 @@ use crate::index::StoreIndex;
 use crate::log::{Log, LogSink};
 use crate::peer::Taker;
 use crate::rocks::{DataDir, Resources, RocksStore, Shared};
+use crate::seldom::Seldom;
 use crate::vital::{self, Work};
 use crate::watchdog::{Hung, Patience, Signs, Watchdog};
 
@@ -153,6 +154,7 @@ impl Runtime {
                 inbox: sender.clone(),
                 ids: AtomicU64::new(0),
                 damage_reported: AtomicBool::new(false),
+                failed_reads: Mutex::new(Seldom::new(FAILED_READS_EVERY)),
             };
             reported.push(Reported { name: spec.name.clone(), views: store.views() });
             disks.push((spec.name.clone(), store, door.times.clone()));
