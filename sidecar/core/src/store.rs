@@ -264,6 +264,9 @@ pub enum StoreErrorKind {
     Io,
     #[error("the copy is corrupt")]
     Corrupt,
+    /// Whoever read it before it was closed does not end, so that it cannot be opened again. Nothing else is wrong.
+    #[error("the copy is still read")]
+    Held,
 }
 
 /// One snapshot of one generation, for handlers, never for the Node: token and rows are of the same moment.

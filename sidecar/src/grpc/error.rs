@@ -286,7 +286,9 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Reason {
 pub(super) fn of_store_error(error: &StoreError) -> ErrorDetail {
     let what_to_do = match error.kind {
         StoreErrorKind::Full => "free disk space on the node",
-        StoreErrorKind::Io => "check the node's disk; another node can answer meanwhile",
+        StoreErrorKind::Io | StoreErrorKind::Held => {
+            "check the node's disk; another node can answer meanwhile"
+        }
         StoreErrorKind::Corrupt => {
             "ask another node meanwhile: this one rebuilds its copy by itself"
         }

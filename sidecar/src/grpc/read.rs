@@ -101,7 +101,7 @@ impl Origin {
         }
         match error.kind {
             StoreErrorKind::Corrupt => store.report_damage(*generation, error.detail.clone()),
-            StoreErrorKind::Full | StoreErrorKind::Io => {}
+            StoreErrorKind::Full | StoreErrorKind::Io | StoreErrorKind::Held => {}
         }
         error::of_store_error(error)
     }

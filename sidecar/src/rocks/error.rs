@@ -16,6 +16,9 @@ const FULL: [&str; 4] = [
 /// How both spell that this process, or this machine, may open no more files.
 const OPEN_FILES: &str = "Too many open files";
 
+/// How RocksDB spells that this process has the database open already, for the readers of a store that is gone.
+const OPEN_HERE: &str = "lock hold by current process";
+
 const MORE_FILES: &str = ": raise the limit (LimitNOFILE= of systemd, ulimit -Hn; of the machine: fs.file-max): every \
                           file of a copy is open, one for each 64 MiB, and at least one for each partition";
 
@@ -46,6 +49,7 @@ pub(super) fn rocks(error: &rocksdb::Error) -> StoreError {
     }
     let kind = match error.kind() {
         _ if of_open_files(&detail) => StoreErrorKind::Io,
+        _ if detail.contains(OPEN_HERE) => StoreErrorKind::Held,
         _ if FULL.iter().any(|full| detail.contains(full)) => StoreErrorKind::Full,
         rocksdb::ErrorKind::Corruption => StoreErrorKind::Corrupt,
         _ => StoreErrorKind::Io,
@@ -59,6 +63,10 @@ fn of_open_files(detail: &str) -> bool {
 
 pub(super) fn refused(detail: String) -> StoreError {
     StoreError { kind: StoreErrorKind::Io, detail }
+}
+
+pub(super) fn held(detail: String) -> StoreError {
+    StoreError { kind: StoreErrorKind::Held, detail }
 }
 
 pub(super) fn full(detail: String) -> StoreError {

@@ -15,7 +15,7 @@ use outrigger_core::store::{
 use outrigger_core::topic::Identity;
 
 use super::directory::{Listing, Owned, Roles, StoreDirectory};
-use super::error::{refused, rocks};
+use super::error::{held, refused, rocks};
 use super::generation::{self, Closed, OpenGeneration, Opening};
 use super::load::Load;
 use super::moves::Moves;
@@ -250,8 +250,10 @@ impl RocksStore {
     ) -> Result<FoundGeneration, StoreError> {
         if let Some(closed) = self.closing.get(&generation) {
             if !closed.wait(READERS_WAIT) {
-                return Err(refused(format!(
-                    "{generation} is still read from before it was closed"
+                return Err(held(format!(
+                    "{generation} cannot be opened again before who read it when it was closed ends: a Get, Scan, \
+                     watch or Verify, a peer's checkpoint, or the report of what the log lost. Each ends at its next \
+                     row, so one that does not is kept by the disk; the node tries again by itself"
                 )));
             }
             self.closing.remove(&generation);

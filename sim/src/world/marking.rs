@@ -223,7 +223,7 @@ fn store_event(event: &StoreEvent) -> &'static str {
         StoreEvent::Done { .. } => "store: done",
         StoreEvent::Failed { error, .. } => match error.kind {
             StoreErrorKind::Full => "store: failed (full)",
-            StoreErrorKind::Io => "store: failed (io)",
+            StoreErrorKind::Io | StoreErrorKind::Held => "store: failed (io)",
             StoreErrorKind::Corrupt => "store: failed (corrupt)",
         },
     }

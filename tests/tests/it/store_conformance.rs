@@ -315,7 +315,7 @@ fn open_waits_for_readers_of_what_was_closed_and_then_says_so() {
     let view = disk.view(Generation(1)).expect("created generations are open");
     let error = open_error(&mut disk);
     assert!(
-        error.kind == StoreErrorKind::Io && error.detail.contains("g1 is still read"),
+        error.kind == StoreErrorKind::Held && error.detail.contains("g1 cannot be opened again"),
         "{error}"
     );
     assert_eq!(view.lineages().unwrap().len(), Partition(PARTITIONS).index());
@@ -331,7 +331,7 @@ fn a_second_store_on_the_same_directory_waits_for_the_readers_of_the_first() {
     created(&mut disk);
     let view = disk.view(Generation(1)).expect("created generations are open");
     disk.stop();
-    assert_eq!(open_error(&mut disk).kind, StoreErrorKind::Io);
+    assert_eq!(open_error(&mut disk).kind, StoreErrorKind::Held);
     drop(view);
     let event = disk.call(StoreCall::Open { expected: identity() });
     assert!(matches!(event, StoreEvent::Found(Found::Copy(_))), "{event:?}");

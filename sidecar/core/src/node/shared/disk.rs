@@ -77,6 +77,8 @@ impl Shared {
         let kind = match error.kind {
             StoreErrorKind::Full => StallKind::StoreFull,
             StoreErrorKind::Io | StoreErrorKind::Corrupt => StallKind::StoreFailed,
+            // A reader ends at its next row: one that does not waits for the disk.
+            StoreErrorKind::Held => StallKind::StoreSlow,
         };
         self.begin_stall(kind, error.to_string());
         if let (StoreErrorKind::Corrupt, Some(generation)) = (error.kind, written) {

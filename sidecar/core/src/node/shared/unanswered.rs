@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::stall::StallKind;
-use crate::store::{StoreCallKind, StoreEvent};
+use crate::store::{StoreCallKind, StoreErrorKind, StoreEvent};
 
 use super::Shared;
 
@@ -39,7 +39,12 @@ impl Unanswered {
 impl Shared {
     pub(in crate::node) fn note_answer(&mut self, event: &StoreEvent) {
         self.unanswered.answered(event.answers(), self.now.mono);
-        self.end_stalls(|kind| kind == StallKind::StoreSlow);
+        let held =
+            matches!(event, StoreEvent::Failed { error, .. } if error.kind == StoreErrorKind::Held);
+        // Who finds it held again has heard nothing of the disk.
+        if !held {
+            self.end_stalls(|kind| kind == StallKind::StoreSlow);
+        }
     }
 
     /// Names a disk that does not answer, whatever the stage is: each of them may wait for it.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::stall::StallKind;
+use crate::store::StoreErrorKind;
 
 const STALL_AFTER: Duration = Limits::PRODUCTION.stall_after;
 
@@ -88,4 +89,26 @@ fn a_copy_that_is_not_put_aside() {
     driven.log(LogEvent::Facts(facts()));
     driven.store(StoreEvent::Found(copy(corrupt(G1), None)));
     driven.hangs("setting a generation aside");
+}
+
+/// Nothing is wrong with what is on disk, and every try finds the same: it is told once.
+#[test]
+fn a_copy_that_is_still_read_is_no_failed_disk_and_is_tried_again() {
+    let mut driven = Driven::new(Limits::PRODUCTION);
+    let mut told = 0;
+    for failures in 0..3 {
+        driven.log(LogEvent::Facts(facts()));
+        driven.fails(StoreCallKind::Open, StoreErrorKind::Held);
+        let (kind, detail) = driven.stall().expect("it is named");
+        assert_eq!(kind, StallKind::StoreSlow);
+        assert!(detail.contains("the copy is still read"), "{detail}");
+        driven.pass(Limits::PRODUCTION.retry_after(failures));
+        driven.event(Event::Timer);
+        let began = |effect: &Effect| matches!(effect, Effect::Notice(Notice::StallBegan { .. }));
+        told += driven.effects().iter().filter(|effect| began(effect)).count();
+    }
+    assert_eq!(told, 1);
+    driven.log(LogEvent::Facts(facts()));
+    driven.store(StoreEvent::Found(Found::Nothing));
+    assert_eq!(driven.stall(), None, "it is open");
 }
