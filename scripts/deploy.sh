@@ -70,7 +70,7 @@ charts_hold() {
     say "not checked: see above"
     return
   fi
-  "$python" scripts/charts.py --helm "$helm" --kustomize "$kustomize" ${1:+--root "$1"}
+  "$python" -B scripts/charts --helm "$helm" --kustomize "$kustomize" ${1:+--root "$1"}
 }
 
 # The rules fire where they should and are silent elsewhere, in series that are made for each of them.

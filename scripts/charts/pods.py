@@ -1,124 +1,27 @@
-"""Judges what deploy/ gives to Kubernetes: charts and components as they come out, against Kubernetes' own schemas, against
-each other, and, with `--root`, against the node that they configure.
+"""The workload that comes out of a chart or a component, and what it needs of the objects beside it."""
 
-    charts.py --helm HELM --kustomize KUSTOMIZE [--root DIRECTORY]
-
-It runs in a Python that has `kubernetes-validate`, which brings the schemas and a reader of YAML.
-"""
-
-import argparse
 import base64
-import json
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import tomllib
 from pathlib import Path
 
-import kubernetes_validate
-import yaml
-
-ROOT = Path(__file__).parent.parent
-DEPLOY = ROOT / "deploy"
-# The first has native sidecars by default.
-VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
-# Custom resources, which Kubernetes has no schemas of.
-CUSTOM = {"PodMonitor": "podMetricsEndpoints", "PrometheusRule": "groups"}
+from judge import ROOT, done, expect, said
 
 # Ports of a node.
 METRICS, PEERS = 7401, 7402
+# What Pod Security asks of each container in a namespace of its level `restricted`.
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 # What a node takes for a secret has so many bytes.
 SECRET_MIN = 16
 # What differs from the defaults, of the values in ci/.
 STARTS = {"alone-values": "/live"}
 WITHOUT_POLICY = {"alone-values"}
-
-# What nobody may be able to install, and what the refusal must say.
-REFUSED = [
-    ({"outrigger": {"bootstrap": ""}}, "/bootstrap"),
-    ({"outrigger": {"stores": []}}, "/stores"),
-    ({"outrigger": {"peers": {"insecure": False}}}, "plain text"),
-    ({"outrigger": {"peers": {"secret": {"name": "", "key": "k"}}}}, "only a secret tells"),
-    ({"outrigger": {"data": {"kind": "claim"}}}, "only a StatefulSet"),
-    ({"outrigger": {"settings": {"memroy": "1GiB"}}}, "memroy"),
-    ({"outrigger": {"kafka": {"sasl.password": "x"}}}, "sasl.password"),
-    ({"outrigger": {"typing": "error"}}, "typing"),
-    ({"outrigger": {"startWhen": "ready"}}, "startWhen"),
-    ({"networkPolicy": {"metricsFrom": {"matchExpressions": []}}}, "matchExpressions"),
-    ({"app": {"image": ""}}, "/app/image"),
-    ({"app": {"ports": [{"name": "a", "containerPort": 7401}]}}, "containerPort"),
-    ({"terminationGracePeriodSeconds": 5}, "terminationGracePeriodSeconds"),
-]
-
-
-def fail(text):
-    sys.exit(f"charts: {text}")
-
-
-def expect(what, so):
-    if not so:
-        fail(f"not so: {what}")
-
-
-def said(command, **options):
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
-
-
-def done(command):
-    result = said(command)
-    if result.returncode != 0:
-        fail(f"{' '.join(map(str, command))}\n{result.stdout}{result.stderr}")
-    return result.stdout
-
-
-def documents(text):
-    return [document for document in yaml.safe_load_all(text) if document]
-
-
-def rendered(asked, charts):
-    """What comes out, by what it came from."""
-    out = {}
-    app = charts / "outrigger-app"
-    done([asked.helm, "dependency", "build", app])
-    done([asked.helm, "lint", "--strict", charts / "outrigger", "--set", "bootstrap=b:1,stores[0].name=s"])
-    for values in sorted((app / "ci").glob("*-values.yaml")):
-        done([asked.helm, "lint", "--strict", app, "-f", values])
-        out[values.stem] = documents(done([asked.helm, "template", "shop", app, "-f", values]))
-    for more, words in REFUSED:
-        file = charts / "refused.yaml"
-        file.write_text(json.dumps(more))
-        refused = said([asked.helm, "template", "shop", app, "-f", app / "ci/deployment-values.yaml", "-f", file])
-        expect(f"{more} is refused because of {words}: {refused.stderr}", refused.returncode != 0 and words in refused.stderr)
-    for example in sorted((DEPLOY / "kustomize/examples").iterdir()):
-        out[f"kustomize {example.name}"] = documents(done([asked.kustomize, "build", example]))
-    return out
-
-
-def validate(name, document):
-    kind = document["kind"]
-    if kind in CUSTOM:
-        expect(f"{name}: a {kind} has its {CUSTOM[kind]}", document["spec"][CUSTOM[kind]])
-        if kind == "PrometheusRule":
-            groups = {group["name"]: len(group["rules"]) for group in document["spec"]["groups"]}
-            expect(f"{name}: it has the alerts of Outrigger: {groups}", groups.get("outrigger", 0) > 0 and all(groups.values()))
-        return
-    for version in VERSIONS:
-        try:
-            kubernetes_validate.validate(document, version, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            fail(f"{name}: {kind} of Kubernetes {version}: {error.message} at {list(error.path)}")
-
-
-def versions_agree(charts, nodes):
-    """A release of the binary is one of the charts, and they start it."""
-    version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
-    for chart in charts.glob("*/Chart.yaml"):
-        told = yaml.safe_load(chart.read_text())
-        expect(f"{chart.parent.name} is {version}, like the binary", told["version"] == told["appVersion"] == version)
-    tags = {node["image"].rsplit(":", 1)[1] for node in nodes if "@" not in node["image"]}
-    expect(f"images of {tags} are {version}", tags == {version})
 
 
 class Pods:
@@ -150,6 +53,8 @@ class Pods:
         mounted = {mount["name"] for each in containers for mount in each["volumeMounts"]}
         expect(f"{self.name}: {mounted} are volumes, and all are used: {volumes}", mounted == set(volumes))
         expect(f"{self.name}: a native sidecar", self.node["restartPolicy"] == "Always")
+        security = self.node["securityContext"]
+        expect(f"{self.name}: its node is restricted: {security}", RESTRICTED.items() <= security.items())
         expect(f"{self.name}: the workload has its pods", self.is_selected(self.workload["spec"]["selector"]["matchLabels"]))
         self.probes_hold()
         self.rollouts_hold()
@@ -180,21 +85,25 @@ class Pods:
         expect(f"{self.name}: it asks for the space of its emptyDir {limits}: {asked}", [asked] == (limits or [None]))
 
     def network_holds(self):
-        """Whom policies let to the ports of the node. Names of ports of init containers are not known everywhere."""
         for policy in self.of("NetworkPolicy"):
-            for rule in policy["spec"]["ingress"]:
-                ranges = [(port["port"], port.get("endPort", port["port"])) for port in rule["ports"] if port.get("protocol", "TCP") == "TCP"]
-                expect(f"{self.name}: ports are numbers: {ranges}", all(type(end) is int for both in ranges for end in both))
-                lets = [port for port in (METRICS, PEERS) if any(low <= port <= high for low, high in ranges)]
-                who = rule.get("from", [{}])
-                if PEERS in lets:
-                    nodes = [each.get("podSelector", {}).get("matchLabels") for each in who]
-                    expect(f"{self.name}: only nodes reach the peers' port: {who}", all(each and self.is_selected(each) for each in nodes))
-                if METRICS in lets:
-                    spaces = [each.get("namespaceSelector", {}).get("matchLabels") for each in who]
-                    expect(f"{self.name}: only named namespaces reach the metrics: {who}", all(spaces))
+            self.policy_holds(policy)
         if self.name not in WITHOUT_POLICY:
             expect(f"{self.name}: it has a policy", len(self.of("NetworkPolicy")) == 1)
+
+    def policy_holds(self, policy):
+        """Whom it lets to the ports of the node. Names of ports of init containers are not known everywhere."""
+        expect(f"{self.name}: the policy is of its pods", self.is_selected(policy["spec"]["podSelector"]["matchLabels"]))
+        for rule in policy["spec"]["ingress"]:
+            ranges = [(port["port"], port.get("endPort", port["port"])) for port in rule["ports"] if port.get("protocol", "TCP") == "TCP"]
+            expect(f"{self.name}: ports are numbers: {ranges}", all(type(end) is int for both in ranges for end in both))
+            lets = [port for port in (METRICS, PEERS) if any(low <= port <= high for low, high in ranges)]
+            who = rule.get("from", [{}])
+            if PEERS in lets:
+                nodes = [each.get("podSelector", {}).get("matchLabels") for each in who]
+                expect(f"{self.name}: only nodes reach the peers' port: {who}", all(each and self.is_selected(each) for each in nodes))
+            if METRICS in lets:
+                spaces = [each.get("namespaceSelector", {}).get("matchLabels") for each in who]
+                expect(f"{self.name}: only named namespaces reach the metrics: {who}", all(spaces))
 
     def secrets_hold(self):
         """What an example has instead of a secret is refused by nodes: whoever forgets to replace it has no open cluster."""
@@ -202,11 +111,17 @@ class Pods:
             for name, value in secret["data"].items():
                 expect(f"{self.name}: {name} is too short for a secret", len(base64.b64decode(value)) < SECRET_MIN)
 
+    def configuration(self):
+        (file,) = [each["data"] for each in self.of("ConfigMap") if "outrigger.toml" in each["data"]]
+        return tomllib.loads(file["outrigger.toml"])
+
+    def data(self):
+        return self.configuration()["data"]
+
     def configuration_holds(self):
         """That numbers come through as they were given."""
-        for file in self.of("ConfigMap"):
-            for name, value in tomllib.loads(file["data"]["outrigger.toml"]).get("kafka", {}).items():
-                expect(f"{self.name}: {name} is {value}", "e+" not in value)
+        for name, value in self.configuration().get("kafka", {}).items():
+            expect(f"{self.name}: {name} is {value}", "e+" not in value)
 
     def probes_hold(self):
         probe, start = self.node["startupProbe"], STARTS.get(self.name, "/started")
@@ -219,8 +134,8 @@ class Pods:
     def files(self, volume):
         """What a volume of files has, made up where it is not here."""
         if "configMap" in volume:
-            (found,) = [m for m in self.of("ConfigMap") if m["metadata"]["name"] == volume["configMap"]["name"]]
-            return found["data"]
+            found = [m["data"] for m in self.of("ConfigMap") if m["metadata"]["name"] == volume["configMap"]["name"]]
+            return found[0] if found else certificates()
         if "tls" in volume["name"]:
             return certificates()
         return {"peer-secret": "0123456789abcdef0123456789abcdef"}
@@ -260,7 +175,7 @@ class Pods:
                 args=" ".join(self.node["args"]),
                 environment="OUTRIGGER_KAFKA=sasl.password=secret" if self.node.get("env") else "",
             )
-            ran = said([Path(__file__).parent / "contained.sh", root, script, *mounts])
+            ran = said([ROOT / "scripts/contained.sh", root, script, *mounts])
             expect(f"{self.name}: its node starts, answers and ends:\n{ran.stdout}{ran.stderr}", ran.returncode == 0)
 
 
@@ -292,33 +207,3 @@ def certificates():
             "-keyout", place / "tls.key", "-out", place / "tls.crt",
         ])  # fmt: skip
         return {name: (place / name).read_text() for name in ["ca.crt", "tls.crt", "tls.key"]}
-
-
-def main():
-    parser = argparse.ArgumentParser(prog="charts.py")
-    for name in ["helm", "kustomize"]:
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--root", help="the file system of the image, to run what is configured")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        charts = Path(directory) / "helm"
-        shutil.copytree(DEPLOY / "helm", charts)
-        out = rendered(asked, charts)
-        pods = {name: Pods(name, all_documents) for name, all_documents in out.items()}
-        versions_agree(charts, [each.node for each in pods.values()])
-    for name, all_documents in out.items():
-        for document in all_documents:
-            validate(name, document)
-        pods[name].hold()
-    of_helm, of_kustomize = (dict(pods[name].node) for name in ["deployment-values", "kustomize deployment"])
-    of_helm["image"] = of_kustomize["image"] = None
-    expect(f"both give the same node:\n{of_helm}\n{of_kustomize}", of_helm == of_kustomize)
-    if asked.root:
-        for each in pods.values():
-            each.run(asked.root)
-    kinds = sum(map(len, out.values()))
-    print(f"{kinds} objects of {len(out)} pods hold in Kubernetes {VERSIONS[0]} to {VERSIONS[-1]}")
-
-
-if __name__ == "__main__":
-    main()
