@@ -29,6 +29,8 @@ REFUSED = [
     ({"outrigger": {"kafka": {"sasl.password": "x"}}}, "sasl.password"),
     ({"outrigger": {"typing": "error"}}, "typing"),
     ({"outrigger": {"startWhen": "ready"}}, "startWhen"),
+    ({"outrigger": {"access": [{"who": ["uid:1"], "may": ["read"]}]}}, "no rule gives `peer`"),
+    ({"outrigger": {"operator": ["everything"]}}, "/operator"),
     ({"networkPolicy": {"metricsFrom": {"matchExpressions": []}}}, "matchExpressions"),
     ({"app": {"image": ""}}, "/app/image"),
     ({"app": {"ports": [{"name": "a", "containerPort": 7401}]}}, "containerPort"),

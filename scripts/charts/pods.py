@@ -119,9 +119,13 @@ class Pods:
         return self.configuration()["data"]
 
     def configuration_holds(self):
-        """That numbers come through as they were given."""
-        for name, value in self.configuration().get("kafka", {}).items():
+        """Numbers come through as they were given, and rules leave nobody out whom the node needs."""
+        configuration = self.configuration()
+        for name, value in configuration.get("kafka", {}).items():
             expect(f"{self.name}: {name} is {value}", "e+" not in value)
+        rules = configuration.get("access", [])
+        if rules and "peers" in configuration:
+            expect(f"{self.name}: a rule lets peers take copies: {rules}", any("peer" in rule["may"] for rule in rules))
 
     def probes_hold(self):
         probe, start = self.node["startupProbe"], STARTS.get(self.name, "/started")
@@ -162,8 +166,8 @@ class Pods:
         return made
 
     def run(self, root):
-        """Starts the node in the file system of its image as what Kubernetes would start, and asks it as the application
-        would: another user of the pod's group, over the socket."""
+        """Starts the node in the file system of its image as what Kubernetes would start, and asks it over the socket: as the
+        application would, another user of the pod's group, and as an operator would, who enters the node's container."""
         with tempfile.TemporaryDirectory() as directory:
             place = Path(directory)
             place.chmod(0o755)
@@ -173,6 +177,7 @@ class Pods:
                 user=f"{security['runAsUser']}:{security['runAsGroup']}:{group}",
                 application=f"1000:1000:{group}",
                 args=" ".join(self.node["args"]),
+                store=self.configuration()["store"][0]["name"],
                 environment="OUTRIGGER_KAFKA=sasl.password=secret" if self.node.get("env") else "",
             )
             ran = said([ROOT / "scripts/contained.sh", root, script, *mounts])
@@ -186,6 +191,8 @@ until inside {application} outrigger probe live --server unix:///run/outrigger/n
   kill -0 $node || exit 1
   sleep 0.1
 done
+inside {user} outrigger status --server unix:///run/outrigger/node.sock || exit 1
+inside {user} outrigger throttle off --store {store} --server unix:///run/outrigger/node.sock || exit 1
 exec 3<>/dev/tcp/127.0.0.1/7401
 printf 'GET /started HTTP/1.1\\r\\nhost: node\\r\\nconnection: close\\r\\n\\r\\n' >&3
 grep -q '503' <&3

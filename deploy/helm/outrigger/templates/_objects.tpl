@@ -14,6 +14,17 @@ root context. `outrigger.configuration` is the file.
 {{- fail "outrigger.peers: without TLS only a secret tells nodes from others: name a Secret that holds one in peers.secret.name" -}}
 {{- end -}}
 {{- end -}}
+{{- if and $peers.enabled $node.access -}}
+{{- $given := dict -}}
+{{- range $node.access -}}
+{{- range .may -}}
+{{- $_ := set $given . true -}}
+{{- end -}}
+{{- end -}}
+{{- if not $given.peer -}}
+{{- fail "outrigger.access: no rule gives `peer`, so no node would take its copy from another: add who: [anyone], may: [peer] (certificate or secret of the nodes decide at their port), or say peers.enabled: false" -}}
+{{- end -}}
+{{- end -}}
 bootstrap = {{ $node.bootstrap | toJson }}
 data = "/var/lib/outrigger/data"
 socket = "/run/outrigger/node.sock"
@@ -61,6 +72,12 @@ peer_secret_file = "/run/secrets/outrigger-peers/{{ $peers.secret.key }}"
 {{- range $name, $value := . }}
 {{ $name }} = {{ toJson $value }}
 {{- end }}
+{{- end }}
+{{- if and $node.access $node.operator }}
+
+[[access]]
+who = ["uid:65532"]
+may = {{ toJson $node.operator }}
 {{- end }}
 {{- end -}}
 
