@@ -23,7 +23,7 @@ release() {
   binary=$out/$name/outrigger
   strip -o "$binary" "$CARGO_TARGET_DIR/release/outrigger"
   asks_for_little "$binary"
-  cp -r README.md CHANGELOG.md SECURITY.md LICENSE docs "$out/$name/"
+  python3 -B scripts/package.py make "$out/$name"
   (cd "$out" && tar --owner=0 --group=0 -czf "$name.tar.gz" "$name" && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
   unpacks_and_runs "$out/$name.tar.gz" "$version"
   image_is_packed "$binary" "$out" "$name"
@@ -41,6 +41,14 @@ image_is_packed() {
   rm -rf "$layout"
 }
 
+# What `./x test` asks of the package, without the binary.
+package_holds() {
+  local place
+  place=$(mktemp -d)
+  python3 -B scripts/package.py make "$place" && python3 -B scripts/package.py check "$place" || return
+  rm -rf "$place"
+}
+
 asks_for_little() {
   local library
   while read -r library; do
@@ -54,6 +62,7 @@ unpacks_and_runs() {
   local place said
   place=$(mktemp -d)
   tar -xzf "$1" -C "$place"
+  python3 -B scripts/package.py check "$place/$(basename "$1" .tar.gz)" || fail "the packed documents lead out of their package"
   said=$("$place/$(basename "$1" .tar.gz)/outrigger" --version) || fail "the packed binary does not run"
   rm -rf "$place"
   [[ $said == "outrigger $2"* ]] || fail "the packed binary is \`$said\`, not version $2"
