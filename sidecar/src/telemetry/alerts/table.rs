@@ -10,10 +10,11 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         "OutriggerGone",
         5,
         Severity::Critical,
-        "max_over_time(outrigger_build_info[1h]) unless on (job, instance) outrigger_build_info",
+        // One that was replaced by another, or is not wanted any more, is no target: it has no `up`.
+        "up == 0 and on (job, instance) max_over_time(outrigger_build_info[1d])",
         "{{ $labels.instance }} does not answer any more",
-        "no other alert sees a node that is not scraped: look at its process, its log and the network. It ends an hour \
-         after the last answer",
+        "no other alert sees a node that is not scraped: look at its process, its log and the network. It ends when the \
+         node is no target of Prometheus any more, or a day after the last answer",
     ),
     (
         "OutriggerNotReady",

@@ -11,6 +11,10 @@ use crate::telemetry::metrics::names;
 /// A series, its samples while all is well and while something is wrong: a minute apart, for hours.
 type Example = (&'static str, &'static str, &'static str);
 
+/// Another node: its name, whether the rule has to fire for it, and its series with their samples.
+type Other = (&'static str, bool, &'static [(&'static str, &'static str)]);
+
+const BUILD: &str = r#"outrigger_build_info{version="1"}"#;
 const READY: &str = r#"outrigger_phase{phase="READY",store="s"}"#;
 
 /// Samples are kept for so long, and looked at in the end.
@@ -18,9 +22,7 @@ const MINUTES: u32 = 180;
 
 fn examples(alert: &Alert) -> Vec<Example> {
     match alert.name.as_str() {
-        "OutriggerGone" => {
-            vec![(r#"outrigger_build_info{version="1"}"#, "1x180", "1x160 _x20")]
-        }
+        "OutriggerGone" => vec![(BUILD, "1x180", "1x160 _x20"), ("up", "1x180", "1x160 0x20")],
         "OutriggerNotReady" => vec![(READY, "1x180", "1x150 0x30")],
         "OutriggerRefused" => {
             vec![(r#"outrigger_phase{phase="REFUSED",store="s"}"#, "0x180", "0x170 1x10")]
@@ -101,40 +103,76 @@ fn examples(alert: &Alert) -> Vec<Example> {
     }
 }
 
-/// Returns promtool's tests: of each rule, that it fires for one node and is silent about another.
+fn others(alert: &Alert) -> &'static [Other] {
+    match alert.name.as_str() {
+        "OutriggerGone" => &[
+            // Of a Deployment each rollout replaces nodes by others, which have addresses of their own.
+            ("replaced", false, &[(BUILD, "1x150 stale"), ("up", "1x150 stale")]),
+            ("successor", false, &[(BUILD, "_x150 1x30"), ("up", "_x148 0x2 1x30")]),
+            // It is scraped until it has ended, and is no target from then on.
+            ("scaled-in", false, &[(BUILD, "1x150 stale"), ("up", "1x150 0x2 stale")]),
+            // What has never said that it is one of ours is somebody else's business.
+            ("stranger", false, &[("up", "0x180")]),
+            // It is down for longer than an hour, and still a target.
+            ("long-down", true, &[(BUILD, "1x60 stale"), ("up", "1x60 0x120")]),
+        ],
+        _ => &[],
+    }
+}
+
+/// Returns promtool's tests: of each rule, that it fires for one node and is silent about another, and what it says of others.
 fn played() -> String {
     let mut text = String::from(
         "# Made from sidecar/src/telemetry/alerts/tests.rs: `promtool test rules` plays it.\n\
          rule_files: [alerts.yml]\nevaluation_interval: 1m\ntests:\n",
     );
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
     for alert in table::alerts() {
         writeln!(text, "  - name: {}\n    interval: 1m\n    input_series:", alert.name).unwrap();
         for (series, well, wrong) in examples(&alert) {
-            for (instance, values) in [("well", well), ("wrong", wrong)] {
-                let with = match series.split_once('{') {
-                    Some((name, labels)) => format!("{name}{{instance=\"{instance}\",{labels}"),
-                    None => format!("{series}{{instance=\"{instance}\"}}"),
-                };
-                let (series, values) = (quoted(&with), quoted(values));
-                writeln!(text, "      - series: {series}\n        values: {values}").unwrap();
+            input(&mut text, "well", series, well);
+            input(&mut text, "wrong", series, wrong);
+        }
+        let mut fires_for = vec!["wrong"];
+        for (instance, fires, all_series) in others(&alert) {
+            for (series, values) in *all_series {
+                input(&mut text, instance, series, values);
             }
+            fires_for.extend(fires.then_some(instance));
         }
         let expression = format!(
             "sum by (instance, alertname, alertstate) (ALERTS{{alertname=\"{}\"}})",
             alert.name
         );
-        let labels =
-            format!("{{instance=\"wrong\",alertname=\"{}\",alertstate=\"firing\"}}", alert.name);
         writeln!(
             text,
-            "    promql_expr_test:\n      - expr: {}\n        eval_time: {MINUTES}m\n        exp_samples:\n          - labels: {}\n            value: 1",
+            "    promql_expr_test:\n      - expr: {}\n        eval_time: {MINUTES}m\n        exp_samples:",
             quoted(&expression),
-            quoted(&labels),
         )
         .unwrap();
+        for instance in fires_for {
+            let labels = format!(
+                "{{instance=\"{instance}\",alertname=\"{}\",alertstate=\"firing\"}}",
+                alert.name
+            );
+            writeln!(text, "          - labels: {}\n            value: 1", quoted(&labels))
+                .unwrap();
+        }
     }
     text
+}
+
+/// A series of this node, with its samples.
+fn input(text: &mut String, instance: &str, series: &str, values: &str) {
+    let with = match series.split_once('{') {
+        Some((name, labels)) => format!("{name}{{instance=\"{instance}\",{labels}"),
+        None => format!("{series}{{instance=\"{instance}\"}}"),
+    };
+    let (series, values) = (quoted(&with), quoted(values));
+    writeln!(text, "      - series: {series}\n        values: {values}").unwrap();
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 #[test]
