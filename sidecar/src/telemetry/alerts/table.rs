@@ -120,6 +120,15 @@ const OTHERS: &[(&str, u32, Severity, &str, &str, &str)] = &[
         "free disk space, or make it larger; a rebuild needs as much as the copy that it replaces",
     ),
     (
+        // The prediction takes hours: this is for what fills faster, and for a node that is younger.
+        "OutriggerDiskAlmostFull",
+        1,
+        Severity::Warning,
+        "outrigger_disk_free_bytes < 0.1 * outrigger_disk_size_bytes",
+        "the data directory's file system on {{ $labels.instance }} has {{ $value | humanize1024 }}B left, less than a tenth",
+        "free disk space, or make it larger, before the node takes no records any more (`store_full`)",
+    ),
+    (
         "OutriggerNoRoomForRebuild",
         10,
         Severity::Warning,

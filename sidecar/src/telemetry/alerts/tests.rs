@@ -59,6 +59,10 @@ fn examples(alert: &Alert) -> Vec<Example> {
             ("outrigger_disk_size_bytes", "1000000x180", "1000000x180"),
             ("outrigger_disk_free_bytes", "400000-1x180", "400000-500x180"),
         ],
+        "OutriggerDiskAlmostFull" => vec![
+            ("outrigger_disk_size_bytes", "1000000x180", "1000000x180"),
+            ("outrigger_disk_free_bytes", "100000x180", "100000x170 99999x10"),
+        ],
         "OutriggerNoRoomForRebuild" => vec![
             (READY, "1x180", "1x180"),
             ("outrigger_disk_free_bytes", "10x180", "10x180"),
@@ -116,9 +120,22 @@ fn others(alert: &Alert) -> &'static [Other] {
             // It is down for longer than an hour, and still a target.
             ("long-down", true, &[(BUILD, "1x60 stale"), ("up", "1x60 0x120")]),
         ],
+        "OutriggerDiskAlmostFull" => {
+            &[("filled-within-an-hour", true, FILLED_WITHIN_AN_HOUR), ("young", true, YOUNG)]
+        }
         _ => &[],
     }
 }
+
+const FILLED_WITHIN_AN_HOUR: &[(&str, &str)] = &[
+    ("outrigger_disk_size_bytes", "1000000x180"),
+    ("outrigger_disk_free_bytes", "900000x130 880000-20000x42 30000x10"),
+];
+
+const YOUNG: &[(&str, &str)] = &[
+    ("outrigger_disk_size_bytes", "_x160 1000000x20"),
+    ("outrigger_disk_free_bytes", "_x160 90000x20"),
+];
 
 /// Returns promtool's tests: of each rule, that it fires for one node and is silent about another, and what it says of others.
 fn played() -> String {

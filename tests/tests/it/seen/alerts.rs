@@ -19,7 +19,8 @@ const P0: Partition = Partition(0);
 const LASTING: usize = 12;
 
 /// What the machine of a test may have, whatever the node does.
-const OF_THE_MACHINE: [&str; 2] = ["OutriggerDiskFullSoon", "OutriggerNoRoomForRebuild"];
+const OF_THE_MACHINE: [&str; 3] =
+    ["OutriggerDiskFullSoon", "OutriggerDiskAlmostFull", "OutriggerNoRoomForRebuild"];
 
 /// The scrapes of a run.
 struct Recorded {
