@@ -76,6 +76,24 @@ def versions_agree(charts, nodes):
     expect(f"images of {tags} are {version}", tags == {version})
 
 
+def apart(one, other):
+    """Two applications of a namespace: neither replaces an object of the other, or takes its pods for its own."""
+    named = [{(each["kind"], each["metadata"]["name"]) for each in pods.all} for pods in (one, other)]
+    expect(f"{one.name} and {other.name} have names of their own: {named[0] & named[1]}", not named[0] & named[1])
+    for pods, strangers in [(one, other), (other, one)]:
+        for kind, selector in pods.selectors():
+            expect(f"{pods.name}: its {kind} does not select {strangers.name}", not strangers.is_selected(selector))
+
+
+def monitored(out):
+    """A chart and a component that are asked for it have all that there is."""
+    for name in ["statefulset-values", "kustomize beside"]:
+        kinds = {each["kind"] for each in out[name]}
+        expect(f"{name}: it is scraped, with alerts: {kinds}", {"PodMonitor", "PrometheusRule"} <= kinds)
+        labels = [each["metadata"].get("labels", {}) for each in out[name] if each["kind"] == "ConfigMap"]
+        expect(f"{name}: Grafana finds its dashboard: {labels}", any(each.get("grafana_dashboard") == "1" for each in labels))
+
+
 def main():
     parser = argparse.ArgumentParser(prog="charts")
     for name in ["helm", "kustomize"]:
@@ -93,6 +111,8 @@ def main():
             validate(name, document)
         pods[name].hold()
     data_agrees(pods)
+    monitored(out)
+    apart(pods["kustomize deployment"], pods["kustomize beside"])
     page.holds(pods)
     of_helm, of_kustomize = (dict(pods[name].node) for name in ["deployment-values", "kustomize deployment"])
     of_helm["image"] = of_kustomize["image"] = None

@@ -1,5 +1,6 @@
 """What all judges share: the words of a failure, commands, and the schemas of Kubernetes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -44,9 +45,13 @@ def validate(name, document):
     if kind in CUSTOM:
         expect(f"{name}: a {kind} has its {CUSTOM[kind]}", document["spec"][CUSTOM[kind]])
         if kind == "PrometheusRule":
-            groups = {group["name"]: len(group["rules"]) for group in document["spec"]["groups"]}
-            expect(f"{name}: it has the alerts of Outrigger: {groups}", groups.get("outrigger", 0) > 0 and all(groups.values()))
+            groups = {group["name"]: group["rules"] for group in document["spec"]["groups"]}
+            (alerts,) = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
+            expect(f"{name}: it has the alerts of Outrigger", groups.get(alerts["name"]) == alerts["rules"] and all(groups.values()))
         return
+    if kind == "ConfigMap" and "grafana_dashboard" in document["metadata"].get("labels", {}):
+        (dashboard,) = document["data"].values()
+        expect(f"{name}: it has the dashboard", json.loads(dashboard) == json.loads((DEPLOY / "grafana/outrigger.json").read_text()))
     for version in VERSIONS:
         try:
             kubernetes_validate.validate(document, version, strict=True)

@@ -41,6 +41,8 @@ def holds(pods):
             by_hand_holds(name, document["spec"], pods)
         elif document["kind"] == "NetworkPolicy":
             pods["kustomize deployment"].policy_holds(document)
+            of_component = [each["spec"]["ingress"] for each in pods["kustomize beside"].of("NetworkPolicy")]
+            expect(f"{name}: the component for monitoring lets in the same", document["spec"]["ingress"] in of_component)
         else:
             fail(f"{name}: nobody judges a {document['kind']}")
 

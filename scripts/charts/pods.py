@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from judge import ROOT, done, expect, said
 
@@ -44,6 +45,14 @@ class Pods:
         labels = self.template["metadata"]["labels"]
         return all(labels.get(key) == value for key, value in selector.items())
 
+    def selectors(self):
+        """What selects pods, and what it selects them by."""
+        for each in self.all:
+            spec = each.get("spec", {})
+            selector = spec.get("podSelector") or spec.get("selector") or {}
+            if selector:
+                yield each["kind"], selector.get("matchLabels", selector)
+
     def hold(self):
         """What Kubernetes would only find when it runs them."""
         volumes = [volume["name"] for volume in self.pod["volumes"]]
@@ -55,19 +64,16 @@ class Pods:
         expect(f"{self.name}: a native sidecar", self.node["restartPolicy"] == "Always")
         security = self.node["securityContext"]
         expect(f"{self.name}: its node is restricted: {security}", RESTRICTED.items() <= security.items())
-        expect(f"{self.name}: the workload has its pods", self.is_selected(self.workload["spec"]["selector"]["matchLabels"]))
         self.probes_hold()
         self.rollouts_hold()
         self.network_holds()
         self.secrets_hold()
         self.configuration_holds()
+        for kind, selector in self.selectors():
+            expect(f"{self.name}: its {kind} selects it", self.is_selected(selector))
         for service in self.of("Service"):
-            expect(f"{self.name}: its service finds it", self.is_selected(service["spec"]["selector"]))
             ports = [port["targetPort"] for port in service["spec"]["ports"]]
             expect(f"{self.name}: its service is of the peers' port, as a number: {ports}", ports == [PEERS])
-        for policy in self.of("NetworkPolicy") + self.of("PodDisruptionBudget") + self.of("PodMonitor"):
-            selector = policy["spec"].get("podSelector") or policy["spec"].get("selector")
-            expect(f"{self.name}: {policy['kind']} is of its pods", self.is_selected(selector["matchLabels"]))
         for monitor in self.of("PodMonitor"):
             expect(f"{self.name}: metrics at a port", all(end["port"] in self.ports for end in monitor["spec"]["podMetricsEndpoints"]))
 
@@ -88,7 +94,7 @@ class Pods:
         for policy in self.of("NetworkPolicy"):
             self.policy_holds(policy)
         if self.name not in WITHOUT_POLICY:
-            expect(f"{self.name}: it has a policy", len(self.of("NetworkPolicy")) == 1)
+            expect(f"{self.name}: it has a policy", self.of("NetworkPolicy"))
 
     def policy_holds(self, policy):
         """Whom it lets to the ports of the node. Names of ports of init containers are not known everywhere."""
@@ -123,6 +129,9 @@ class Pods:
         configuration = self.configuration()
         for name, value in configuration.get("kafka", {}).items():
             expect(f"{self.name}: {name} is {value}", "e+" not in value)
+        services = {service["metadata"]["name"] for service in self.of("Service")}
+        for peer in configuration.get("peers", []):
+            expect(f"{self.name}: {peer} is one of its services: {services}", urlsplit(peer).hostname.split(".")[0] in services)
         rules = configuration.get("access", [])
         if rules and "peers" in configuration:
             expect(f"{self.name}: a rule lets peers take copies: {rules}", any("peer" in rule["may"] for rule in rules))

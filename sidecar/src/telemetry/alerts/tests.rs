@@ -198,6 +198,20 @@ fn the_rules_for_prometheus_are_those_of_the_table() {
 }
 
 #[test]
+fn the_component_of_kustomize_has_the_same_rules() {
+    let rules = rules();
+    let (_, groups) = rules.split_once('\n').expect("it begins with a line of its own");
+    let mut text = String::from(
+        "# Made with alerts.yml: change sidecar/src/telemetry/alerts/table.rs instead.\n\
+         apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: outrigger\nspec:\n",
+    );
+    for line in groups.lines() {
+        writeln!(text, "  {line}").unwrap();
+    }
+    deployed("kustomize/outrigger-monitoring/rule.yaml", &text);
+}
+
+#[test]
 fn what_promtool_plays_is_made_of_the_examples() {
     deployed("prometheus/alerts_test.yml", &played());
 }
