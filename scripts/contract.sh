@@ -14,7 +14,7 @@ setup_buf() {
   if [[ -n ${CI:-} ]]; then
     provide contract_needs
   elif ! command -v npm >/dev/null; then
-    say "npm is missing: the contract is not checked with buf (Debian: npm)"
+    left_out "npm is missing: the contract is not checked with buf (Debian: npm)"
     return 0
   fi
   say "fetching buf (93 MB) with npm"
@@ -32,6 +32,8 @@ contract_parts() {
   if command -v buf >/dev/null; then
     part "contract: style of the .proto files" buf lint proto
     part "contract: nothing is broken that was promised" contract_keeps
+  else
+    left_out "not checked: buf is missing"
   fi
   part "crates: pages of documentation" crate_pages
   part "crates: what is published is complete" crate_packages

@@ -1,11 +1,19 @@
 # shellcheck shell=bash
 # What nodes are deployed with. Sourced by ./x.
 
+setup_systemd() {
+  [[ -z ${CI:-} ]] || provide systemd_needs
+}
+
+systemd_needs() {
+  want "systemd-analyze" systemd "systemd" systemd-analyze --version
+}
+
 # systemd's own judge of a unit; the program that it runs is not installed here.
 systemd_unit() {
   local dir
   if ! command -v systemd-analyze >/dev/null; then
-    say "not checked: this machine has no systemd-analyze"
+    left_out "not checked: this machine has no systemd-analyze"
     return
   fi
   dir=$(mktemp -d)
@@ -29,15 +37,14 @@ setup_charts() {
   fi
   for program in go python3; do
     if ! command -v "$program" >/dev/null; then
-      say "$program is missing: charts and components are not checked (Debian: golang-go, python3-venv)"
+      left_out "$program is missing: charts and components are not checked (Debian: golang-go, python3-venv)"
       return 0
     fi
   done
   go_tool helm "$HELM_VERSION" helm.sh/helm/v4/cmd/helm &&
     go_tool kustomize "$KUSTOMIZE_VERSION" sigs.k8s.io/kustomize/kustomize/v5 &&
     python_tool kubernetes-validate "$KUBERNETES_VALIDATE_VERSION" && return
-  [[ -z ${CI:-} ]] || fail "what judges charts could not be fetched"
-  say "charts and components are not checked: what judges them could not be fetched"
+  left_out "charts and components are not checked: what judges them could not be fetched"
 }
 
 charts_needs() {
@@ -67,7 +74,7 @@ charts_hold() {
   local python=$CACHE/kubernetes-validate-$KUBERNETES_VALIDATE_VERSION/bin/python
   local helm=$CACHE/helm-$HELM_VERSION/helm kustomize=$CACHE/kustomize-$KUSTOMIZE_VERSION/kustomize
   if [[ ! -x $python || ! -x $helm || ! -x $kustomize ]]; then
-    say "not checked: see above"
+    left_out "not checked: see above"
     return
   fi
   "$python" -B scripts/charts --helm "$helm" --kustomize "$kustomize" ${1:+--root "$1"}
@@ -76,7 +83,7 @@ charts_hold() {
 # The rules fire where they should and are silent elsewhere, in series that are made for each of them.
 alerts() {
   if ! command -v promtool >/dev/null; then
-    say "not checked: promtool is missing"
+    left_out "not checked: promtool is missing"
     return
   fi
   promtool check rules deploy/prometheus/alerts.yml && promtool test rules deploy/prometheus/alerts_test.yml

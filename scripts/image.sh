@@ -25,7 +25,7 @@ workspace_version() {
 image_holds() {
   local place
   if [[ $(uname) != Linux ]]; then
-    say "not made: an image of Linux, which takes Linux"
+    left_out "not made: an image of Linux, which takes Linux"
     return
   fi
   place=$(mktemp -d)
@@ -36,7 +36,7 @@ image_holds() {
   diff -r "$place/one" "$place/two" || fail "the same files made two images"
   python3 scripts/image.py judge "$place/one" --unpack "$place/root"
   if ! unshare --mount --net true 2>/dev/null; then
-    say "not run: the file system of the image, which takes root and unshare"
+    left_out "not run: the file system of the image, which takes root and unshare"
   else
     image_runs "$place"
     charts_hold "$place/root"

@@ -8,6 +8,7 @@ pub mod follower;
 pub mod halt;
 pub mod host;
 pub mod kafka;
+pub mod left_out;
 pub mod node;
 pub mod process;
 pub mod real;

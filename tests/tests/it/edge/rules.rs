@@ -17,7 +17,6 @@ use tonic::{Request, Status};
 
 use crate::api::refusals::Raw;
 use crate::e2e::Place;
-use crate::site::is_root;
 
 pub(super) const SECRET: &str = "0123456789abcdef-of-all-peers";
 pub(super) const SOMEBODY: u32 = 65_534;
@@ -199,13 +198,4 @@ fn only_reply(replies: Bytes) -> Result<(), ErrorDetail> {
         Outcome::Revision(_) => Ok(()),
         Outcome::Error(detail) => Err(detail),
     }
-}
-
-/// Whether this test may be somebody else.
-pub(super) fn may_be_others() -> bool {
-    let may = is_root();
-    if !may {
-        eprintln!("left out: only root can be another user");
-    }
-    may
 }
