@@ -3,6 +3,7 @@
 //! What comes in is checked here, before anything is touched; what goes out cannot fail. Status has its own
 //! file, because it only goes out.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -93,21 +94,12 @@ pub(super) fn core_token(token: &v1::Token, gate: &Gate) -> Result<Token, ErrorD
     let partitions = gate.positions.len();
     let mut positions = vec![None; partitions];
     for at in &token.positions {
-        if at.position > POSITION_MAX {
-            let message =
-                format!("the token's position in partition {} is above 2^63 - 1", at.partition);
-            return Err(error::token_invalid(message));
-        }
+        check_position(at)?;
         let index =
             usize::try_from(at.partition).expect("usize holds 32 bits on every supported platform");
         match positions.get_mut(index) {
             Some(free @ None) => *free = Some((Offset(at.position), at.leader_epoch.map(Epoch))),
-            Some(Some(_)) => {
-                return Err(error::token_invalid(format!(
-                    "the token names partition {} twice",
-                    at.partition
-                )));
-            }
+            Some(Some(_)) => return Err(named_twice(at)),
             None if partitions == 0 => {}
             None => {
                 let message = format!(
@@ -120,6 +112,18 @@ pub(super) fn core_token(token: &v1::Token, gate: &Gate) -> Result<Token, ErrorD
     }
     let positions = positions.into_iter().map(|at| at.unwrap_or((Offset::ZERO, None))).collect();
     Ok(Token { topic, positions })
+}
+
+fn check_position(at: &v1::PartitionPosition) -> Result<(), ErrorDetail> {
+    if at.position <= POSITION_MAX {
+        return Ok(());
+    }
+    let message = format!("the token's position in partition {} is above 2^63 - 1", at.partition);
+    Err(error::token_invalid(message))
+}
+
+fn named_twice(at: &v1::PartitionPosition) -> ErrorDetail {
+    error::token_invalid(format!("the token names partition {} twice", at.partition))
 }
 
 fn core_topic(token: &v1::Token) -> Result<TopicId, ErrorDetail> {
@@ -175,16 +179,22 @@ pub(super) fn point(point: &Point) -> v1::WatchPoint {
     v1::WatchPoint { token: Some(token(at)), confirmed_at_ms: *confirmed_at_ms }
 }
 
-/// Returns a point as the store's topic understands it. One of another topic is none of the caller's mistakes: what becomes
-/// of the watch is the node's to say.
-pub(super) fn core_point(point: &v1::WatchPoint, gate: &Gate) -> Result<Point, ErrorDetail> {
+/// Returns a point with the partitions that it names. One of another topic, or from before the topic got a partition, is none
+/// of the caller's mistakes, and nothing is made up for it: what becomes of the watch is the node's to say.
+pub(super) fn core_point(point: &v1::WatchPoint) -> Result<Point, ErrorDetail> {
     let at = point.token.as_ref().ok_or_else(|| error::token_invalid("the point has no token"))?;
     let topic = core_topic(at)?;
-    let token = match gate.topic {
-        Some(own) if own != topic => Token { topic, positions: Vec::new() },
-        Some(_) | None => core_token(at, gate)?,
-    };
-    Ok(Point { token, confirmed_at_ms: point.confirmed_at_ms })
+    let mut named = BTreeMap::new();
+    for at in &at.positions {
+        check_position(at)?;
+        if named.insert(at.partition, (Offset(at.position), at.leader_epoch.map(Epoch))).is_some() {
+            return Err(named_twice(at));
+        }
+    }
+    // Where it names others than the first ones, no topic has just these: it is of none.
+    let first = (0_u32..).zip(named.keys()).all(|(partition, named)| partition == *named);
+    let positions = if first { named.into_values().collect() } else { Vec::new() };
+    Ok(Point { token: Token { topic, positions }, confirmed_at_ms: point.confirmed_at_ms })
 }
 
 pub(super) fn cursor_name(name: &str) -> Result<CursorName, ErrorDetail> {
@@ -417,6 +427,24 @@ mod tests {
             vec![(Offset(5), Some(Epoch(2))), (Offset::ZERO, None), (Offset(POSITION_MAX), None)];
         let before = Token { topic: TOPIC, positions };
         assert_eq!(core_token(&token(&before), &gate(3)), Ok(before));
+    }
+
+    /// A partition that is made up for a point would be gone on with as if nothing had been told of it.
+    #[test]
+    fn a_point_is_of_the_partitions_that_it_names_and_of_none_where_one_is_left_out() {
+        let named = |positions: &[(u32, u64, Option<u32>)]| {
+            let token = Some(wire_token(&[7; 16], positions));
+            let point = core_point(&v1::WatchPoint { token, confirmed_at_ms: 9 });
+            point.map(|point| point.token.positions).map_err(|detail| detail.reason())
+        };
+        let two = Ok(vec![(Offset(5), Some(Epoch(2))), (Offset(7), None)]);
+        assert_eq!(named(&[(0, 5, Some(2)), (1, 7, None)]), two);
+        assert_eq!(named(&[(1, 7, None), (0, 5, Some(2))]), two);
+        assert_eq!(named(&[(0, 7, None)]), Ok(vec![(Offset(7), None)]));
+        assert_eq!(named(&[(1, 7, None)]), Ok(vec![]));
+        assert_eq!(named(&[(0, 5, None), (u32::MAX, 7, None)]), Ok(vec![]));
+        assert_eq!(named(&[(0, 5, None), (0, 5, None)]), Err(Reason::TokenInvalid));
+        assert_eq!(named(&[(0, POSITION_MAX + 1, None)]), Err(Reason::TokenInvalid));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) async fn commit(
     asker.may_begin(Rpc::CommitCursor, store.name())?;
     let name = convert::cursor_name(&request.name)?;
     let point = request.point.as_ref().ok_or_else(|| error::token_invalid("there is no point"))?;
-    let point = convert::core_point(point, &store.gate())?;
+    let point = convert::core_point(point)?;
     let committed = store.commit_cursor(&name, point, deadline.wait(None)).await;
     committed.map_err(|failure| error::of_cursor(store.circumstances(), &failure))?;
     Ok(CommitCursorResponse {})

@@ -99,7 +99,7 @@ impl Asked {
         Ok(match &request.from {
             None | Some(From::Cursor(_)) => Start::State,
             Some(From::Now(v1::WatchNow {})) => Start::Now,
-            Some(From::Point(point)) => Start::Point(convert::core_point(point, &store.gate())?),
+            Some(From::Point(point)) => Start::Point(convert::core_point(point)?),
         })
     }
 

@@ -89,6 +89,8 @@ async fn what_is_wrong_with_a_cursor_is_refused_by_name() {
     rows.commit_cursor(commit("c", second.clone())).await.expect("committed");
     let mut elsewhere = first.clone();
     elsewhere.token.as_mut().expect("it has one").topic_id = vec![9; 16].into();
+    let mut fewer = second.clone();
+    fewer.token.as_mut().expect("it has one").positions.pop();
     let old = WatchPoint { confirmed_at_ms: 0, ..second };
     let none = CommitCursorRequest { point: None, ..commit("c", first.clone()) };
     let store = CommitCursorRequest { store: "other".to_owned(), ..commit("c", first.clone()) };
@@ -100,6 +102,7 @@ async fn what_is_wrong_with_a_cursor_is_refused_by_name() {
         (store, Reason::UnknownStore),
         (commit("c", first), Reason::CursorGoesBack),
         (commit("c", elsewhere), Reason::Compacted),
+        (commit("c", fewer), Reason::Compacted),
         (commit("c", old), Reason::Compacted),
     ] {
         assert_eq!(reason(rows.commit_cursor(request.clone()).await), refusal, "{request:?}");

@@ -178,7 +178,12 @@ async fn a_point_goes_on_and_one_that_nothing_can_be_proven_of_is_told_by_name()
     let mut elsewhere = point.clone();
     elsewhere.token.as_mut().expect("it has one").topic_id = vec![9; 16].into();
     let old = WatchPoint { confirmed_at_ms: 0, ..point.clone() };
-    for lost in [elsewhere, old] {
+    // From before the topic got this partition, and of a topic with more of them.
+    let (mut fewer, mut more) = (point.clone(), point);
+    fewer.token.as_mut().expect("it has one").positions.pop();
+    let beyond = PartitionPosition { partition: 64, ..PartitionPosition::default() };
+    more.token.as_mut().expect("it has one").positions.push(beyond);
+    for lost in [elsewhere, old, fewer, more] {
         let mut again = Watch::open(&mut rows, from(lost.clone(), OnLost::State)).await;
         let Part::Again(why) = again.next().await else { panic!("the state follows") };
         assert_eq!(why.why.expect("it says why").reason(), Reason::Compacted);
