@@ -39,7 +39,7 @@ pub(super) async fn get(
     let store = &service.stores.one(&request.store)?.handle;
     asker.may_begin(Rpc::GetCursor, store.name())?;
     let name = convert::cursor_name(&request.name)?;
-    let found = store.cursor(&name, deadline.wait(None)).await;
+    let found = store.cursor_reached(&name, deadline.wait(None)).await;
     let found = found.map_err(|failure| error::of_cursor(store.circumstances(), &failure))?;
     let shown = found.map_err(|lost| error::compacted(&lost))?;
     Ok(GetCursorResponse { cursor: Some(cursor(&name, &Ok(shown))) })

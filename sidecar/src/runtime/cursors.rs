@@ -112,6 +112,34 @@ impl StoreHandle {
         Ok(self.sighted(until, |sight| shown(&committed, sight)).await?)
     }
 
+    /// Returns it once the copy has come to it, or the log has told that it does not reach so far; as it is, where that takes
+    /// longer than `wait`.
+    pub async fn cursor_reached(
+        &self,
+        name: &CursorName,
+        wait: Duration,
+    ) -> Result<Result<CursorShown, Lost>, CursorFailure> {
+        let until = Instant::now() + wait;
+        loop {
+            let committed = self.cursors()?.committed(self.door.index, &self.group(name)).await?;
+            let look = |sight: &Sight<'_>| {
+                let shown = shown(&committed, sight)?;
+                Ok((cursor::is_ahead(&shown.cursor.point, sight), shown))
+            };
+            let shown = match self.sighted(until, look).await? {
+                Ok((true, shown)) => shown,
+                Ok((false, shown)) => return Ok(Ok(shown)),
+                Err(lost) => return Ok(Err(lost)),
+            };
+            match self.await_point(&shown.cursor.point, until).await {
+                Ok(()) => {}
+                Err(CursorFailure::Lost(why)) => return Ok(Err(why)),
+                Err(CursorFailure::Rejected(Rejection::Deadline { .. })) => return Ok(Ok(shown)),
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
     /// The same of all of them.
     pub async fn list_cursors(&self, wait: Duration) -> Result<Listed, CursorFailure> {
         let until = Instant::now() + wait;
@@ -135,11 +163,18 @@ impl StoreHandle {
     ) -> Result<(), CursorFailure> {
         let (until, group) = (Instant::now() + wait, self.group(name));
         let (cursors, store) = (self.cursors()?, self.door.index);
+        // What was kept, and the log does not have.
+        let mut lost = None;
         loop {
             let turn = self.turn(name, until).await?;
             let kept = cursors.committed(store, &group).await?;
-            let judge =
-                |sight: &Sight<'_>| cursor::judge_commit(&point, &read(&kept, sight), sight);
+            let judge = |sight: &Sight<'_>| {
+                let kept = read(&kept, sight).and_then(|kept| match &lost {
+                    Some((point, why)) if *point == kept.point => Err(*why),
+                    Some(_) | None => Ok(kept),
+                });
+                cursor::judge_commit(&point, &kept, sight)
+            };
             match self.sighted(until, judge).await? {
                 Verdict::Commit => {
                     let cursor = Cursor { point, committed_at_ms: clock::now().wall_ms };
@@ -149,6 +184,13 @@ impl StoreHandle {
                 Verdict::Wait => {
                     drop(turn);
                     self.await_point(&point, until).await?;
+                }
+                Verdict::WaitForKept(kept) => {
+                    drop(turn);
+                    match self.await_point(&kept, until).await {
+                        Err(CursorFailure::Lost(why)) => lost = Some((kept, why)),
+                        waited => waited?,
+                    }
                 }
                 Verdict::Lost(why) => return Err(CursorFailure::Lost(why)),
                 Verdict::Back { partition, position, kept } => {

@@ -8,6 +8,7 @@
 //! | could a watch go on from it (`judge`)? | [`Verdict::Lost`] |
 //! | has the copy come so far? | [`Verdict::Wait`] |
 //! | is it at or above what is kept, in every partition? Over a cursor that is lost anything is committed | [`Verdict::Back`] |
+//! | if it is not, has the copy come to what is kept? The log may have lost that | [`Verdict::WaitForKept`] |
 //!
 //! Whatever is kept is either a point whole, or it is [`Lost`] by name: it is never made up for.
 
@@ -56,11 +57,14 @@ pub struct Cursor {
 }
 
 /// What becomes of a point that is to be committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Commit,
     /// The copy is not there yet.
     Wait,
+    /// It is below what is kept, and the copy is not there yet. Where the log does not reach so far either, what is kept is
+    /// lost.
+    WaitForKept(Point),
     /// No watch could go on from it.
     Lost(Lost),
     /// It is below what is kept.
@@ -193,6 +197,11 @@ pub fn check(point: &Point, sight: &Sight<'_>) -> Result<(), Lost> {
     }
 }
 
+/// Whether the copy is still to come to it. The log may have lost it: only a wait tells.
+pub fn is_ahead(point: &Point, sight: &Sight<'_>) -> bool {
+    judged(point, sight) == Judgement::Wait
+}
+
 /// Judges a point that is to be committed over what is kept, on a node that is [`whole`](Sight::is_whole).
 pub fn judge_commit(point: &Point, kept: &Result<Cursor, Lost>, sight: &Sight<'_>) -> Verdict {
     match judged(point, sight) {
@@ -200,17 +209,15 @@ pub fn judge_commit(point: &Point, kept: &Result<Cursor, Lost>, sight: &Sight<'_
         Judgement::Wait => return Verdict::Wait,
         Judgement::Lost(why) => return Verdict::Lost(why),
     }
-    let Some(kept) = kept.as_ref().ok().filter(|kept| check(&kept.point, sight).is_ok()) else {
-        return Verdict::Commit;
-    };
-    let (new, kept) = (&point.token.positions, &kept.point.token.positions);
-    let mut each = (0..).map(Partition).zip(new.iter().zip(kept));
+    let Ok(Cursor { point: kept, .. }) = kept else { return Verdict::Commit };
+    let each = point.token.positions.iter().zip(&kept.token.positions);
+    let mut each = (0..).map(Partition).zip(each);
     let back = each.find(|(_, ((position, _), (kept, _)))| position < kept);
-    match back {
-        Some((partition, ((position, _), (kept, _)))) => {
-            Verdict::Back { partition, position: *position, kept: *kept }
-        }
-        None => Verdict::Commit,
+    let Some((partition, ((position, _), (kept_at, _)))) = back else { return Verdict::Commit };
+    match judged(kept, sight) {
+        Judgement::Resume => Verdict::Back { partition, position: *position, kept: *kept_at },
+        Judgement::Wait => Verdict::WaitForKept(kept.clone()),
+        Judgement::Lost(_) => Verdict::Commit,
     }
 }
 

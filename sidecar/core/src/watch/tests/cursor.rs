@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::cursor::{
-    Committed, Cursor, CursorName, CursorNameError, KEPT_FOR_MS, Verdict, judge_commit,
+    Committed, Cursor, CursorName, CursorNameError, KEPT_FOR_MS, Verdict, check, is_ahead,
+    judge_commit,
 };
 use super::super::point::{Lost, NoPoint};
 use super::*;
@@ -44,9 +45,22 @@ fn a_point_goes_on_and_never_back() {
     }
     let back = Verdict::Back { partition: Partition(0), position: Offset(2), kept: Offset(3) };
     assert_eq!(verdict(&at(2), &Ok(cursor(3))), back);
-    // What is kept may be ahead of this copy: another node has seen more.
-    let back = Verdict::Back { partition: Partition(0), position: Offset(4), kept: Offset(9) };
-    assert_eq!(verdict(&at(4), &Ok(cursor(9))), back);
+}
+
+/// Another node has seen more, or the log has lost it: the log knows.
+#[test]
+fn a_cursor_ahead_of_the_copy_is_waited_for_before_anything_below_it_is_called_back() {
+    let kept = Verdict::WaitForKept(at(9));
+    assert_eq!(verdict(&at(4), &Ok(cursor(9))), kept);
+    let elsewhere = Cursor { point: point(&[(9, Some(3)), (0, None)]), ..cursor(9) };
+    let beside = Cursor { point: point(&[(3, Some(3)), (9, Some(3))]), ..cursor(9) };
+    assert_eq!(verdict(&at(4), &Ok(elsewhere)), kept);
+    let in_the_other = Verdict::WaitForKept(beside.point.clone());
+    assert_eq!(verdict(&at(2), &Ok(beside)), in_the_other, "it may be lost in the other one");
+    assert_eq!(verdict(&at(9), &Ok(cursor(9))), Verdict::Wait, "as the point itself");
+    let (copy, limits) = (copy(), Limits::PRODUCTION);
+    let ahead = [4, 5].map(|position| is_ahead(&at(position), &copy.sight(&limits)));
+    assert_eq!((ahead, check(&at(5), &copy.sight(&limits))), ([false, true], Ok(())));
 }
 
 #[test]
