@@ -134,6 +134,11 @@ impl EpochChain {
         self.end(epoch).is_none_or(|end| position <= end)
     }
 
+    /// Whether something of `epoch` was seen in this history, as far back as is remembered.
+    pub(crate) fn has(&self, epoch: Epoch) -> bool {
+        self.starts.iter().any(|(known, _)| *known == epoch)
+    }
+
     /// Where `epoch` has ended in this history at the latest; none while no later one was seen.
     pub(crate) fn end(&self, epoch: Epoch) -> Option<Offset> {
         self.starts.iter().find(|(later, _)| *later > epoch).map(|(_, start)| *start)

@@ -6,7 +6,8 @@
 //! end. So a leader's epoch has to be known from below: before anything is read, the log is asked for what lies at the end
 //! of the copy, which only a leader answers that has heard of the copy's newest epoch, and asked again when the copy has heard of
 //! a later one. A record of an epoch that is later still leaves in doubt every end above where it may begin: the log is asked for
-//! what lies there, and refuses that if its history is another.
+//! what lies there, and refuses that if its history is another. So it is where a place has come to the ring, and a hole hides there
+//! of which history it is.
 
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(super) struct Behind {
     /// Whoever gives something has heard of this epoch.
     leader: Option<Epoch>,
     doubted: Option<Proof>,
+    /// The log has what lies right below the position, as a leader leads it that has heard of `leader`.
+    has_below: bool,
     read: Read,
     /// Failures in a row.
     failures: u32,
@@ -52,6 +55,8 @@ enum Proof {
     Heard(Epoch),
     /// A log that has heard of `by` has the end that a leader of the first epoch told.
     Has { told: (Epoch, Offset), by: Epoch },
+    /// It has what lies right below the position.
+    HasBelow,
 }
 
 /// What is next.
@@ -85,15 +90,22 @@ impl Behind {
             lineage,
             leader: None,
             doubted: None,
+            has_below: false,
             read: Read::Rests(Duration::ZERO),
             failures: 0,
         })
     }
 
-    /// Whether the ring has all that comes now, no gap asks for more of the log, and an epoch tells which history it was.
+    /// Whether the ring has all that comes now, no gap asks for more of the log, and an epoch tells which history it was. Where
+    /// the ring hides which one it has, the log is still to be asked.
     pub(super) fn is_over(&self, lane: &Lane) -> bool {
         let Lineage { position, ref epochs, .. } = self.lineage;
         position >= lane.from() && self.lineage.exact() && epochs.latest().is_some()
+    }
+
+    /// Whether the log has what lies right below, and the copy has heard of no later leader since it was asked.
+    pub(super) fn is_proven(&self, lane: &Lane) -> bool {
+        self.has_below && !self.has_not_heard(lane)
     }
 
     /// Whether an answer is still to come.
@@ -108,6 +120,7 @@ impl Behind {
     /// The copy is read anew: what came before that may be of a history that neither log nor copy has any more, and gaps
     /// below `exact_from` count, also those of batches from the ring.
     pub(super) fn begin_again(&mut self, exact_from: Offset) -> Result<(), Lost> {
+        self.has_below = false;
         match &mut self.read {
             Read::Wanted { stale, .. } => *stale = true,
             Read::Came(_) => self.read = Read::Rests(Duration::ZERO),
@@ -144,12 +157,16 @@ impl Behind {
 
     fn want(&mut self, lane: &Lane, limits: &Limits) -> Wanted {
         let newest = lane.latest().filter(|_| self.has_not_heard(lane));
-        let of = newest.map(Proof::Heard).or(self.doubted);
+        // What an older leader had may not be there any more.
+        self.has_below &= newest.is_none();
+        let hidden = self.is_over(lane).then_some(Proof::HasBelow);
+        let of = newest.map(Proof::Heard).or(self.doubted).or(hidden);
         self.read = Read::Wanted { of, stale: false };
         let Lineage { position, ref epochs, .. } = self.lineage;
         let (from, epoch, bytes_max) = match of {
             Some(Proof::Heard(epoch)) => (lane.end(), Some(epoch), Wanted::PROOF_BYTES),
             Some(Proof::Has { told: (epoch, end), .. }) => (end, Some(epoch), Wanted::PROOF_BYTES),
+            Some(Proof::HasBelow) => (position, epochs.latest(), Wanted::PROOF_BYTES),
             None => (position, epochs.latest(), limits.fetch_bytes_max),
         };
         Wanted { partition: self.partition, from, epoch, bytes_max }
@@ -174,13 +191,14 @@ impl Behind {
                         self.lineage.ends.prove(told, by);
                         self.doubted = None;
                     }
+                    Some(Proof::HasBelow) => self.has_below = true,
                     None => self.read = Read::Came(Box::new(given)),
                 }
             }
             // Who has not heard of an epoch is deposed, or will hear of it.
             Err(Missed::Failed | Missed::Lost(Loss::UnknownEpoch)) => {
                 // Whoever answers next may be another client, which has heard of less.
-                (self.leader, self.doubted) = (None, None);
+                (self.leader, self.doubted, self.has_below) = (None, None, false);
                 self.read = Read::Rests(now.mono + limits.retry_after(self.failures));
                 self.failures += 1;
             }
@@ -205,7 +223,7 @@ impl Behind {
             let leader = self.leader.max(next.epochs.latest()).ok_or(Lost::History)?;
             next.ends.tell(leader, next.exact_from);
         }
-        self.lineage = next;
+        (self.lineage, self.has_below) = (next, false);
         Ok(true)
     }
 }

@@ -6,13 +6,13 @@
 //! | can this history have led there? | `Lost::History` |
 //! | do tombstones behind it still live? What is in the ring was read by now; what is read from now on, the node reads in time | `Lost::Horizon` |
 //! | has the copy come so far? | wait, as a read with a token does |
-//! | is what lies right below it the same record? | `Lost::History` |
+//! | is what lies right below it the same record? Where a hole hides that, the log may tell (`place::History`) | `Lost::History` |
 //! | was all delivered that is the state there? The records that a hole was made for may have been lost before they came | `Lost::History` |
 //!
 //! A place behind the ring is read from the log, which is asked the last two questions there, and with each batch the one before
 //! them: `behind`.
 
-use super::place::Place;
+use super::place::{History, Place};
 use super::point::Lost;
 use super::ring::Lane;
 use super::sight::Sight;
@@ -57,9 +57,9 @@ pub(super) fn judge(
     }
     let each = (0..).map(Partition).zip(places.iter().zip(lanes));
     let mut in_ring = each.filter(|(_, (place, lane))| place.at >= lane.from());
-    let goes_on = |(partition, (place, lane)): (Partition, (&Place, &Lane))| {
+    let goes_on = |(partition, (place, _)): (Partition, (&Place, &Lane))| {
         let exact = Some(partition) == from_log || place.at >= place.exact_from;
-        place.is_of(lane) && exact
+        exact && place.history(partition, sight) != History::Another
     };
     if !in_ring.all(goes_on) {
         return Judgement::Lost(Lost::History);

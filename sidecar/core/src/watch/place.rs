@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::point::Point;
-use super::ring::{Applied, Lane};
+use super::ring::{Applied, Below, Lane};
+use super::sight::Sight;
 use crate::lineage::Lineage;
-use crate::offset::{Epoch, Offset};
+use crate::offset::{Epoch, Offset, Partition};
 use crate::time::Now;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,22 @@ pub(super) struct Place {
     pub(super) confirmed_at_ms: u64,
     /// Monotonic: when this confirmation was heard of. It is no younger, whatever the wall clock shows later.
     heard: Duration,
+    /// It is in the ring, and of which history it is was [`History::Hidden`] when it was judged: it waits for the log's word.
+    hidden: bool,
+}
+
+/// What the ring shows of a place's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum History {
+    Same,
+    Another,
+    /// A hole lies right below the place, and behind it are records of a later epoch: from which on the hole is of that one,
+    /// nobody shows. The log can tell. Its leader has heard of the copy's newest epoch and has what the copy has, so
+    /// it knows the place's epoch, which the copy has seen too, and where that ended. A leader epoch has one
+    /// leader, whose log only grows: two histories that have records of it are one up to where it ended in the shorter one. So
+    /// where it ended at the place or behind, all below the place is the same; where it ended before, the log refuses the
+    /// place (KIP-320). Without the epoch in its history it would answer for an older one, and prove nothing.
+    Hidden,
 }
 
 impl Place {
@@ -30,6 +47,7 @@ impl Place {
             exact_from: Offset::ZERO,
             confirmed_at_ms: point.confirmed_at_ms,
             heard: now.mono,
+            hidden: false,
         };
         point.token.positions.iter().map(place).collect()
     }
@@ -42,6 +60,7 @@ impl Place {
             exact_from: lineage.exact_from,
             confirmed_at_ms,
             heard: now.mono,
+            hidden: false,
         }
     }
 
@@ -53,6 +72,7 @@ impl Place {
             exact_from: lane.exact_from(),
             confirmed_at_ms,
             heard: now.mono,
+            hidden: false,
         }
     }
 
@@ -84,9 +104,36 @@ impl Place {
         }
     }
 
-    /// In the ring: it is of the same history.
-    pub(super) fn is_of(&self, lane: &Lane) -> bool {
-        lane.epoch_below(self.at) == self.epoch
+    /// In the ring: of which history it is.
+    pub(super) fn history(&self, partition: Partition, sight: &Sight<'_>) -> History {
+        let below = sight.ring.lanes()[partition.index()].below(self.at);
+        if below.epoch() == self.epoch {
+            return History::Same;
+        }
+        match (below, self.epoch) {
+            (Below::Hole(Some(later)), Some(epoch))
+                if epoch < later && sight.has_epoch(partition, epoch) =>
+            {
+                History::Hidden
+            }
+            (Below::Hole(_) | Below::Of(_), _) => History::Another,
+        }
+    }
+
+    /// It was judged by this sight.
+    pub(super) fn judged(&mut self, partition: Partition, sight: &Sight<'_>) {
+        let lane = &sight.ring.lanes()[partition.index()];
+        self.hidden = self.at >= lane.from() && self.history(partition, sight) == History::Hidden;
+    }
+
+    /// The log has what lies right below it.
+    pub(super) fn proven(&mut self) {
+        self.hidden = false;
+    }
+
+    /// Whether the log is asked before it is gone on from in the ring.
+    pub(super) fn is_behind(&self, lane: &Lane) -> bool {
+        self.hidden || self.at < lane.from()
     }
 
     pub(super) fn is_exact(&self, lane: &Lane) -> bool {

@@ -15,7 +15,7 @@ use crate::topic::TopicId;
 mod lane;
 mod retention;
 
-pub(super) use lane::Lane;
+pub(super) use lane::{Below, Lane};
 use retention::Retentions;
 
 /// What a batch costs beside its bytes.

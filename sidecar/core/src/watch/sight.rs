@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::ring::Ring;
 use crate::gate::{Gate, Rejection};
 use crate::limits::Limits;
+use crate::offset::{Epoch, Partition};
 use crate::phase::{Operation, Phase};
 use crate::time::Now;
 
@@ -23,6 +24,11 @@ impl Sight<'_> {
     pub fn is_whole(&self) -> Result<bool, Rejection> {
         self.gate.admit_operation(Operation::Read)?;
         Ok(self.is_ready())
+    }
+
+    /// Whether the copy has seen something of a leader epoch.
+    pub(super) fn has_epoch(&self, partition: Partition, epoch: Epoch) -> bool {
+        self.gate.epochs.get(partition.index()).is_some_and(|chain| chain.has(epoch))
     }
 
     /// The copy admits reads, and the ring has all that its gate shows. The gate may be a moment ahead; and one that

@@ -23,7 +23,7 @@ use super::sight::Sight;
 use crate::batch::Batch;
 use crate::gate::{ReadLevel, Rejection, Until};
 use crate::lineage::Lineage;
-use crate::offset::{Generation, Offset};
+use crate::offset::{Generation, Offset, Partition};
 use crate::phase::Operation;
 use crate::read::{self, Opened, ReadPath};
 use crate::time::Now;
@@ -343,6 +343,9 @@ impl Watcher {
                 place.doubt_gaps(lane);
             }
         }
+        for (partition, place) in (0..).map(Partition).zip(places.iter_mut()) {
+            place.judged(partition, sight);
+        }
         match &mut self.behind {
             Some(behind) => behind.begin_again(places[behind.partition.index()].exact_from),
             None => Ok(()),
@@ -381,7 +384,7 @@ impl Watcher {
         let read = self.behind.as_ref().map(|behind| behind.partition.index());
         let turns = (0..count).map(|turn| (self.turn + turn) % count);
         let mut turns =
-            turns.filter(|turn| Some(*turn) != read && places[*turn].at >= lanes[*turn].from());
+            turns.filter(|turn| Some(*turn) != read && !places[*turn].is_behind(&lanes[*turn]));
         let next = turns.find_map(|turn| Some((turn, lanes[turn].next(places[turn].at)?)));
         let (turn, applied) = next?;
         self.turn = (turn + 1) % count;

@@ -5,6 +5,15 @@ use std::collections::VecDeque;
 use super::{Applied, Origin};
 use crate::offset::{Epoch, Offset};
 
+/// What a lane shows of whatever lies right below a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::watch) enum Below {
+    /// It was written in this leader epoch.
+    Of(Option<Epoch>),
+    /// Records may be missing. What comes behind them was written in this epoch, or the copy has heard of it as the latest.
+    Hole(Option<Epoch>),
+}
+
 #[derive(Debug)]
 pub(in crate::watch) struct Lane {
     from: Offset,
@@ -20,6 +29,14 @@ pub(in crate::watch) struct Lane {
     batches: VecDeque<(u64, Applied)>,
 }
 
+impl Below {
+    pub(in crate::watch) fn epoch(self) -> Option<Epoch> {
+        match self {
+            Below::Of(epoch) | Below::Hole(epoch) => epoch,
+        }
+    }
+}
+
 impl Lane {
     pub(super) fn new(from: Origin) -> Lane {
         let Origin { position, epoch, latest, exact_from } = from;
@@ -29,7 +46,7 @@ impl Lane {
 
     /// Goes on from there, with everything before it that is of the same history.
     pub(super) fn begin(&mut self, from: Origin) {
-        if !self.borders(from.position) || self.epoch_below(from.position) != from.epoch {
+        if !self.borders(from.position) || self.below(from.position).epoch() != from.epoch {
             *self = Lane::new(from);
             return;
         }
@@ -111,15 +128,15 @@ impl Lane {
     ///
     /// Where records may be missing right below, they are of that history if the next record is of the same epoch, or if
     /// nobody has heard of a later one.
-    pub(in crate::watch) fn epoch_below(&self, at: Offset) -> Option<Epoch> {
+    pub(in crate::watch) fn below(&self, at: Offset) -> Below {
         if at == self.from && !self.hidden {
-            return self.epoch;
+            return Below::Of(self.epoch);
         }
         let number = self.batches.partition_point(|(_, applied)| applied.end() < at);
         let below = self.batches.get(number).map(|(_, applied)| &applied.batch);
         match below.filter(|batch| at > batch.range.start && batch.unbroken_to(at) == at) {
-            Some(batch) => batch.epoch_before(at).or(self.epoch_before(number)),
-            None => self.next_epoch(number, at),
+            Some(batch) => Below::Of(batch.epoch_before(at).or(self.epoch_before(number))),
+            None => Below::Hole(self.next_epoch(number, at)),
         }
     }
 

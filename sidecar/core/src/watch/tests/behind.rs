@@ -298,3 +298,93 @@ fn what_came_is_asked_for_again_where_the_copy_has_heard_of_a_later_epoch() {
     answer(&mut watch, &copy, given(read(10, &[]).at_end(Offset(10), None)));
     assert_eq!(step(&mut watch, &copy), "reads 2 of 0");
 }
+
+/// Epoch 3 ends in a marker at 2, and 3 is the first record of epoch 4.
+fn with_a_marker_before_an_election() -> Copy {
+    let mut copy = Copy::empty();
+    copy.write(&[(0, 3, b"k", A), (1, 3, b"k", A)]);
+    copy.apply(read(2, &[]).at_end(Offset(3), None));
+    copy.write(&[(3, 4, b"k", A)]);
+    copy
+}
+
+/// In the ring, behind a marker. The log has told who leads, and is asked whether it has what lies right below.
+fn behind_a_marker(copy: &Copy) -> Watch {
+    let mut watch = Watch::new(copy, demand(Start::Point(point(&[(3, Some(3))]))));
+    assert_eq!(step(&mut watch, copy), "from 3 false");
+    assert_eq!(step(&mut watch, copy), "reads 4 of 4");
+    answer(&mut watch, copy, given(read(4, &[]).at_end(Offset(4), None)));
+    assert_eq!(step(&mut watch, copy), "reads 3 of 3");
+    assert_eq!(step(&mut watch, copy), "rests", "nothing is told before that is known");
+    watch
+}
+
+fn has_what_is_below() -> Result<Given, Missed> {
+    given(read(3, &[(3, 4, b"k", A)]).finish(Offset(4)))
+}
+
+#[test]
+fn where_a_marker_hides_who_wrote_below_a_point_the_log_is_asked() {
+    let copy = with_a_marker_before_an_election();
+    let mut watch = behind_a_marker(&copy);
+    answer(&mut watch, &copy, has_what_is_below());
+    assert_eq!(step(&mut watch, &copy), "3 then 4");
+    assert!(!watch.watcher.reads_log());
+}
+
+#[test]
+fn where_the_log_ends_the_epoch_of_a_point_below_it_the_point_is_lost() {
+    let copy = with_a_marker_before_an_election();
+    let mut watch = behind_a_marker(&copy);
+    answer(&mut watch, &copy, Err(Missed::Lost(Loss::Diverged)));
+    assert_eq!(step(&mut watch, &copy), "again: History");
+}
+
+#[test]
+fn what_the_log_said_of_a_point_holds_for_the_leader_that_the_copy_knows() {
+    let mut copy = with_a_marker_before_an_election();
+    let mut failed = behind_a_marker(&copy);
+    answer(&mut failed, &copy, Err(Missed::Failed));
+    assert_eq!(step(&mut failed, &copy), "rests");
+    copy.pass(Limits::PRODUCTION.retry_min);
+    assert_eq!(step(&mut failed, &copy), "reads 4 of 4", "another may answer");
+    let mut watch = behind_a_marker(&copy);
+    answer(&mut watch, &copy, has_what_is_below());
+    copy.write(&[(4, 5, b"k", A)]);
+    assert_eq!(step(&mut watch, &copy), "reads 5 of 5");
+    answer(&mut watch, &copy, given(read(5, &[]).at_end(Offset(5), None)));
+    assert_eq!(step(&mut watch, &copy), "reads 3 of 3");
+    copy.reopen(copy.lineages.clone());
+    answer(&mut watch, &copy, has_what_is_below());
+    assert_eq!(step(&mut watch, &copy), "reads 3 of 3", "the copy may be of another history");
+}
+
+/// A log without the epoch of a point would answer for an older one, which may reach beyond it.
+#[test]
+fn where_the_copy_has_not_seen_the_epoch_of_a_point_the_log_is_not_asked() {
+    let mut copy = Copy::empty();
+    copy.write(&[(0, 2, b"k", A), (1, 2, b"k", A)]);
+    copy.apply(read(2, &[]).at_end(Offset(3), None));
+    copy.write(&[(3, 4, b"k", A)]);
+    let mut watch = Watch::new(&copy, demand(Start::Point(point(&[(3, Some(3))]))));
+    assert_eq!(step(&mut watch, &copy), "from nowhere true");
+    assert_eq!(step(&mut watch, &copy), "again: History");
+}
+
+/// The copy of whoever follows is opened anew in the moment after an election.
+#[test]
+fn a_watch_whose_copy_is_read_anew_goes_on_behind_a_marker_too() {
+    let mut copy = Copy::empty();
+    copy.write(&[(0, 3, b"k", A), (1, 3, b"k", A)]);
+    let disk = copy.lineages.clone();
+    copy.apply(read(2, &[]).at_end(Offset(3), None));
+    let mut watch = Watch::new(&copy, demand(Start::Now));
+    assert_eq!(step(&mut watch, &copy), "from 3 false");
+    copy.reopen(disk);
+    copy.write(&[(3, 4, b"k", A)]);
+    assert_eq!(step(&mut watch, &copy), "reads 4 of 4");
+    answer(&mut watch, &copy, given(read(4, &[]).at_end(Offset(4), None)));
+    assert_eq!(step(&mut watch, &copy), "reads 3 of 3");
+    answer(&mut watch, &copy, has_what_is_below());
+    assert_eq!(step(&mut watch, &copy), "3 then 4");
+}

@@ -16,8 +16,29 @@ use crate::topic::TopicFacts;
 
 type Rows = BTreeMap<Vec<u8>, u64>;
 
-/// Keys that are written one after the other; the value is the offset, and some are deletes.
-type Log = Vec<(u8, bool)>;
+/// Keys that are written one after the other; the value is the offset.
+type Log = Vec<(u8, What)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Put,
+    Delete,
+    /// Nobody sees it: a marker, or aborted. It is never the first of its epoch.
+    Hidden,
+}
+
+fn log() -> impl Strategy<Value = Log> {
+    let what = prop_oneof![2 => Just(What::Put), 2 => Just(What::Delete), 1 => Just(What::Hidden)];
+    let first_is_seen = |(offset, (key, what)): (usize, (u8, What))| match what {
+        What::Hidden if offset.is_multiple_of(EPOCH) => (key, What::Put),
+        What::Put | What::Delete | What::Hidden => (key, what),
+    };
+    let seen = move |log: Log| log.into_iter().enumerate().map(first_is_seen).collect();
+    prop::collection::vec((97..103_u8, what), 40).prop_map(seen)
+}
+
+/// Records of a leader.
+const EPOCH: usize = 7;
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -46,10 +67,11 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 fn rows_at(log: &Log, position: u64, selection: &Selection) -> Rows {
     let mut rows = Rows::new();
-    for (offset, (key, deletes)) in (0..position).zip(log) {
-        match deletes {
-            true => rows.remove(&vec![*key]),
-            false => rows.insert(vec![*key], offset),
+    for (offset, (key, what)) in (0..position).zip(log) {
+        match what {
+            What::Put => rows.insert(vec![*key], offset),
+            What::Delete => rows.remove(&vec![*key]),
+            What::Hidden => None,
         };
     }
     rows.retain(|key, _| selection.contains(key));
@@ -60,11 +82,13 @@ fn rows_at(log: &Log, position: u64, selection: &Selection) -> Rows {
 fn given(copy: &Copy, log: &Log, wanted: &Wanted) -> Given {
     let end = copy.lineages[0].position;
     let at = |offset: u64| &log[usize::try_from(offset).unwrap()];
-    let newest = |offset: &u64| (*offset + 1..end.0).all(|later| at(later).0 != at(*offset).0);
+    let seen = |offset: &u64| at(*offset).1 != What::Hidden;
+    let newest =
+        |offset: &u64| (*offset + 1..end.0).filter(seen).all(|later| at(later).0 != at(*offset).0);
     let mut builder = batch(Partition(0), wanted.from, &[]);
-    for offset in (wanted.from.0..end.0).filter(newest).take(3) {
-        let (key, deletes) = at(offset);
-        builder.push(Offset(offset), Some(epoch_at(offset)), Some(&[*key]), value_of(*deletes));
+    for offset in (wanted.from.0..end.0).filter(seen).filter(newest).take(3) {
+        let (key, what) = at(offset);
+        builder.push(Offset(offset), Some(epoch_at(offset)), Some(&[*key]), value_of(*what));
     }
     let topic = TopicFacts {
         cluster: facts().cluster,
@@ -73,18 +97,35 @@ fn given(copy: &Copy, log: &Log, wanted: &Wanted) -> Given {
         partitions: 1,
     };
     let batch = match builder.is_empty() {
-        true => builder.at_end(end, None),
+        true => builder.at_end(end, end.0.checked_sub(1).map(epoch_at)),
         false => builder.finish(end),
     };
     Given { batch, topic }
 }
 
 fn epoch_at(offset: u64) -> Epoch {
-    Epoch(u32::try_from(offset / 7).unwrap())
+    Epoch(u32::try_from(offset / EPOCH as u64).unwrap())
 }
 
-fn value_of(deletes: bool) -> Option<&'static [u8]> {
-    (!deletes).then_some(&b"v"[..])
+fn value_of(what: What) -> Option<&'static [u8]> {
+    (what == What::Put).then_some(&b"v"[..])
+}
+
+/// So many records that come next, and what is hidden between them.
+fn next_of(copy: &Copy, log: &Log, count: usize) -> Option<Batch> {
+    let from = copy.lineages[0].position;
+    let mut builder = batch(Partition(0), from, &[]);
+    let mut end = from;
+    for (offset, (key, what)) in
+        (0..).map(Offset).zip(log).skip(usize::try_from(from.0).unwrap()).take(count)
+    {
+        end = offset.next();
+        if *what != What::Hidden {
+            builder.push(offset, Some(epoch_at(offset.0)), Some(&[*key]), value_of(*what));
+        }
+    }
+    let last = end.before().filter(|_| end > from)?;
+    Some(builder.at_end(end, Some(epoch_at(last.0))))
 }
 
 struct Caller {
@@ -175,7 +216,7 @@ impl Caller {
 proptest! {
     #[test]
     fn at_every_point_it_is_the_log(
-        log in prop::collection::vec((97..103_u8, any::<bool>()), 40),
+        log in log(),
         acts in acts(),
         ring in prop::sample::select(vec![600_usize, 1_500, 1 << 20]),
         prefix in prop::option::of(97..103_u8),
@@ -191,15 +232,8 @@ proptest! {
             copy.pass(Duration::from_millis(300));
             match act {
                 Act::Apply(count) => {
-                    let from = usize::try_from(copy.lineages[0].position.0).unwrap();
-                    let records = log.iter().enumerate().skip(from).take(count);
-                    let mut builder = batch(Partition(0), copy.lineages[0].position, &[]);
-                    for (offset, (key, deletes)) in records {
-                        let (value, offset) = (value_of(*deletes), offset as u64);
-                        builder.push(Offset(offset), Some(epoch_at(offset)), Some(&[*key]), value);
-                    }
-                    if !builder.is_empty() {
-                        copy.apply(builder.finish(Offset::ZERO));
+                    if let Some(batch) = next_of(&copy, &log, count) {
+                        copy.apply(batch);
                     }
                 }
                 Act::Pull(steps) => {

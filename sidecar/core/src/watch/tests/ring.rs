@@ -11,7 +11,7 @@ fn lane(copy: &Copy) -> (u64, u64) {
 }
 
 fn epoch_below(copy: &Copy, at: u64) -> Option<u32> {
-    copy.ring.lanes()[0].epoch_below(Offset(at)).map(|epoch| epoch.0)
+    copy.ring.lanes()[0].below(Offset(at)).epoch().map(|epoch| epoch.0)
 }
 
 #[test]

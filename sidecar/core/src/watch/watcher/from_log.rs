@@ -8,6 +8,7 @@ use crate::offset::Partition;
 use crate::topic::TopicFacts;
 use crate::watch::behind::{Behind, Next};
 use crate::watch::judge::is_past_horizon;
+use crate::watch::place::History;
 use crate::watch::point::Lost;
 use crate::watch::reader::{Answer, Given};
 use crate::watch::sight::Sight;
@@ -50,8 +51,10 @@ impl Watcher {
 
     pub(super) fn go_through_log(&mut self, sight: &Sight<'_>) -> Result<FromLog, Lost> {
         if self.joins_ring(sight)? {
-            let asks = self.behind.take().is_some_and(|behind| behind.asks());
-            if asks {
+            let behind = self.behind.take().expect("it is behind");
+            let At { places, .. } = self.at.as_mut().expect("it has its places");
+            places[behind.partition.index()].proven();
+            if behind.asks() {
                 // Whoever drives this lets the reader go first, with what it is asked for.
                 return Ok(FromLog::Wait(Some(sight.now.mono)));
             }
@@ -77,14 +80,20 @@ impl Watcher {
         let At { places, .. } = self.at.as_ref().expect("it has its places");
         let turn = behind.partition.index();
         let (place, lane) = (&places[turn], &sight.ring.lanes()[turn]);
-        let over = behind.is_over(lane);
-        if over && !place.is_of(lane) { Err(Lost::History) } else { Ok(over) }
+        if !behind.is_over(lane) {
+            return Ok(false);
+        }
+        match place.history(behind.partition, sight) {
+            History::Same => Ok(true),
+            History::Hidden => Ok(behind.is_proven(lane)),
+            History::Another => Err(Lost::History),
+        }
     }
 
     fn fall_behind(&mut self, sight: &Sight<'_>) -> Result<bool, Lost> {
         let At { places, .. } = self.at.as_ref().expect("it has its places");
         let mut places = (0..).map(Partition).zip(places.iter().zip(sight.ring.lanes()));
-        let first = places.find(|(_, (place, lane))| place.at < lane.from());
+        let first = places.find(|(_, (place, lane))| place.is_behind(lane));
         let Some((partition, (place, _))) = first else { return Ok(false) };
         self.behind = Some(Behind::of(partition, place).ok_or(Lost::History)?);
         Ok(true)
