@@ -403,17 +403,14 @@ impl Watcher {
     /// None: what was delivered is not the state there.
     fn point(&mut self, sight: &Sight<'_>) -> Option<Point> {
         let At { topic, places } = self.at.as_mut()?;
-        let mut each = places.iter().zip(sight.ring.lanes());
-        if !each.all(|(place, lane)| place.is_exact(lane)) {
-            return None;
-        }
-        // What the gate shows was confirmed, and all of it is delivered.
-        if places.iter().zip(&sight.gate.positions).all(|(place, shown)| place.at >= *shown) {
-            for place in places.iter_mut() {
+        // What the gate shows of a partition was confirmed with all others, and all of it is delivered.
+        for (place, shown) in places.iter_mut().zip(&sight.gate.positions) {
+            if place.at >= *shown {
                 place.confirm(sight.gate.confirmed_at_ms, sight.now);
             }
         }
-        Some(point_of(*topic, places))
+        let mut each = places.iter().zip(sight.ring.lanes());
+        each.all(|(place, lane)| place.is_exact(lane)).then(|| point_of(*topic, places))
     }
 
     fn lose(&mut self, why: Lost) {

@@ -297,3 +297,22 @@ fn a_watch_that_lags_has_an_older_confirmation_than_the_copy() {
     }
     assert_eq!(confirmed, [CONFIRMED_MS, CONFIRMED_MS, confirmed_at_ms]);
 }
+
+/// Else whatever lags in one partition would have the date of its beginning in all quiet ones, until no tombstone lives that long.
+#[test]
+fn a_watch_that_lags_in_one_partition_has_its_own_confirmation_in_the_others() {
+    let mut copy = Copy::of_partitions(2);
+    let mut watch = Watch::new(&copy, demand(Start::Now));
+    watch.takes(&copy);
+    copy.lineages[0].confirmed_at_ms = CONFIRMED_MS + 5_000;
+    copy.write(&[(0, 0, b"k", A)]);
+    copy.write(&[(1, 0, b"k", A)]);
+    let confirmed_at_ms = CONFIRMED_MS + 7_000;
+    copy.gate = Arc::new(Gate { confirmed_at_ms, ..copy.gate.as_ref().clone() });
+    let mut confirmed = || {
+        assert_eq!(watch.next(&copy), Step::Filter);
+        let Some(Message::Changes(changes)) = watch.watcher.filter() else { panic!() };
+        changes.point.expect("it is exact").confirmed_at_ms
+    };
+    assert_eq!((confirmed(), confirmed()), (CONFIRMED_MS + 5_000, confirmed_at_ms));
+}
