@@ -247,7 +247,7 @@ impl Watcher {
 
     /// The rest of the rows cannot be read: those of another snapshot do not go with them.
     pub fn rows_lost(&mut self) {
-        self.stage = Stage::Lost { why: Lost::Snapshot, started: true };
+        self.lose(Lost::Snapshot);
     }
 
     pub fn waited(&mut self, answer: Result<(), Rejection>) {

@@ -126,6 +126,18 @@ fn a_closed_snapshot_is_opened_anew_and_rows_that_were_sent_are_forgotten() {
 }
 
 #[test]
+fn a_state_that_is_broken_off_ends_a_watch_that_is_to_fail() {
+    let copy = Copy::empty();
+    let mut watch = Watch::new(&copy, failing(Start::State));
+    watch.next(&copy);
+    assert_eq!(watch.next(&copy), Step::Open(G1));
+    watch.watcher.opened(Some(&copy.lineages), copy.now);
+    assert_eq!(watch.next(&copy), Step::Rows);
+    watch.watcher.rows_lost();
+    assert_eq!(watch.takes(&copy), [End::Lost(Lost::Snapshot).to_string()]);
+}
+
+#[test]
 fn points_come_in_time_when_nothing_happens_and_never_before_what_they_cover() {
     let mut copy = Copy::empty();
     let mut watch = Watch::new(&copy, demand(Start::Now));
