@@ -1,7 +1,11 @@
 //! Cursors as a bare stub meets them, on the embedded log; and that they are kept alive.
 
+use std::sync::Arc;
+
 use outrigger::index::StoreIndex;
-use outrigger::log::Log as _;
+use outrigger::log::{Log as _, LogSink};
+use outrigger::watchdog::Patience;
+use outrigger_core::log::LogEvent;
 use outrigger_core::watch::cursor::KEPT_FOR_MS;
 use outrigger_proto::v1::store_client::StoreClient;
 use outrigger_proto::v1::watch_request::From;
@@ -77,6 +81,44 @@ async fn cursors_are_listed_by_name_and_outlive_node_and_log() {
     assert_eq!(get(&mut rows, "b").await.point, Some(second));
     let other = get(&mut rows, "a.b").await;
     assert_eq!((other.point, other.behind_records > Some(0)), (Some(first), true));
+}
+
+/// It would be ahead of an empty copy, and good for all that this one knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_no_copy_yet_says_nothing_of_a_cursor() {
+    let one = One::ready().await;
+    let mut rows = one.node.rows().await;
+    rows.put(write()).await.expect("a write");
+    let point = point(&mut rows).await;
+    rows.commit_cursor(commit("c", point.clone())).await.expect("committed");
+    let nothing_to_read = |sink: LogSink| -> LogSink {
+        Arc::new(move |store, event| match event {
+            LogEvent::Fetched(_) => {}
+            event => sink(store, event),
+        })
+    };
+    let (dir, patience) = (one.dir.path().join("other"), Patience::PRODUCTION);
+    let stores = [("notes", &one.log)];
+    let other = Node::start_between(&dir, &stores, patience, |logs| Box::new(logs), nothing_to_read);
+    let mut beside = other.await.rows().await;
+    let request = GetCursorRequest { store: String::new(), name: "c".to_owned() };
+    in_time(async {
+        loop {
+            let got = beside.get_cursor(request.clone()).await;
+            let committed = beside.commit_cursor(commit("c", point.clone())).await;
+            assert!(got.is_err() && committed.is_err(), "an empty copy tells {got:?}, {committed:?}");
+            match (reason(got), reason(committed)) {
+                (Reason::Restoring, Reason::Restoring) => return,
+                // As long as it knows no topic.
+                (got, committed) => assert!(
+                    got == Reason::NotReady && [got, Reason::Restoring].contains(&committed),
+                    "an empty copy tells {got:?}, {committed:?}"
+                ),
+            }
+        }
+    })
+    .await;
+    assert_eq!(get(&mut rows, "c").await.point, Some(point));
 }
 
 #[tokio::test(flavor = "multi_thread")]
