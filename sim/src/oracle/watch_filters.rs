@@ -24,7 +24,7 @@ impl Oracle for Filter {
                 applied(node, changes, record, world)?;
                 as_in_the_log(node, changes, record, world)
             }),
-            Saw::Message(_) | Saw::Asked(_) | Saw::Ended(_) | Saw::Idle => Ok(()),
+            Saw::Message(_) | Saw::Asked { .. } | Saw::Ended(_) | Saw::Idle => Ok(()),
         }
     }
 }

@@ -24,7 +24,7 @@ impl Oracle for GoesOn {
 
     fn watched(&mut self, node: usize, watched: &Watched<'_>, world: &World) -> Result<(), Wrong> {
         let lost = match watched.saw {
-            Saw::Asked(point) => {
+            Saw::Asked { point, .. } => {
                 self.points.remove(&watched.number);
                 self.points.extend(point.map(|point| (watched.number, point.clone())));
                 false

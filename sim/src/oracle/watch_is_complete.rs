@@ -39,7 +39,7 @@ impl Oracle for Complete {
     fn watched(&mut self, node: usize, watched: &Watched<'_>, world: &World) -> Result<(), Wrong> {
         let folded = self.watches.entry(watched.number).or_default();
         match watched.saw {
-            Saw::Asked(point) => folded.ask(*point),
+            Saw::Asked { point, .. } => folded.ask(*point),
             Saw::Rows(rows) => {
                 let rows = rows.iter().map(|(key, row)| (key.clone(), row.clone()));
                 folded.rows.extend(rows);

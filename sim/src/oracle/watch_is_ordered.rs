@@ -32,7 +32,7 @@ impl Oracle for Order {
     fn watched(&mut self, node: usize, watched: &Watched<'_>, _world: &World) -> Result<(), Wrong> {
         let stream = self.watches.entry(watched.number).or_default();
         let judged = match watched.saw {
-            Saw::Asked(_) => {
+            Saw::Asked { .. } => {
                 *stream = Stream::default();
                 Ok(())
             }

@@ -29,7 +29,7 @@ impl Oracle for Once {
     fn watched(&mut self, node: usize, watched: &Watched<'_>, _world: &World) -> Result<(), Wrong> {
         let seen = self.watches.entry(watched.number).or_default();
         match watched.saw {
-            Saw::Asked(point) => {
+            Saw::Asked { point, .. } => {
                 let positions = point.map(|point| point.token.positions.iter());
                 let used = positions.into_iter().flatten().map(|(at, _)| *at).collect();
                 *seen = Seen { changes: BTreeSet::new(), used };

@@ -11,7 +11,8 @@ use crate::world::World;
 
 #[derive(Default)]
 pub(super) struct Horizon {
-    asked: BTreeMap<usize, Point>,
+    /// With the time that tombstones live behind it.
+    asked: BTreeMap<usize, (Point, u64)>,
 }
 
 impl Oracle for Horizon {
@@ -21,13 +22,14 @@ impl Oracle for Horizon {
 
     fn watched(&mut self, node: usize, watched: &Watched<'_>, world: &World) -> Result<(), Wrong> {
         match watched.saw {
-            Saw::Asked(point) => {
+            Saw::Asked { point, lives_ms } => {
                 self.asked.remove(&watched.number);
-                self.asked.extend(point.map(|point| (watched.number, point.clone())));
+                let asked = point.map(|point| (watched.number, (point.clone(), *lives_ms)));
+                self.asked.extend(asked);
                 Ok(())
             }
             Saw::Message(message) => match self.asked.remove(&watched.number) {
-                Some(point) => answered(node, watched.number, &point, message, world),
+                Some(asked) => answered(node, watched.number, &asked, message, world),
                 None => Ok(()),
             },
             Saw::Rows(_) | Saw::Ended(_) | Saw::Idle => Ok(()),
@@ -38,14 +40,13 @@ impl Oracle for Horizon {
 fn answered(
     node: usize,
     watch: usize,
-    point: &Point,
+    (point, lives_ms): &(Point, u64),
     message: &Message,
     world: &World,
 ) -> Result<(), Wrong> {
     let age_ms = world.now_of(node).wall_ms.saturating_sub(point.confirmed_at_ms);
-    let lives_ms = world.node(node).gate().delete_retention_ms_min;
     let Message::Started { point: Some(_) } = message else { return Ok(()) };
-    if age_ms < lives_ms {
+    if age_ms < *lives_ms {
         return Ok(());
     }
     let what = format!("watch {watch} goes on from {age_ms} ms ago, tombstones live {lives_ms} ms");

@@ -25,7 +25,7 @@ impl Oracle for Live {
         let now = world.elapsed();
         let told = self.told.entry(watched.number).or_insert(now);
         match watched.saw {
-            Saw::Asked(_) => *told = now,
+            Saw::Asked { .. } => *told = now,
             Saw::Message(message) => {
                 let state = matches!(message, Message::Started { .. } | Message::Again { .. });
                 if state || point_of(message).is_some() {

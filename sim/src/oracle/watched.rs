@@ -17,8 +17,12 @@ pub struct Watched<'a> {
 
 #[derive(Debug)]
 pub enum Saw<'a> {
-    /// It connects, and asks for what comes behind the point; none: for the state, or for what comes from now on.
-    Asked(Option<&'a Point>),
+    /// It connects, and asks for what comes behind the point; none: for the state, or for what comes from now on. `lives_ms`:
+    /// the smallest delete.retention.ms that was in force since the point, as the plan has it.
+    Asked {
+        point: Option<&'a Point>,
+        lives_ms: u64,
+    },
     /// Some rows of a state.
     Rows(&'a Rows),
     Message(&'a Message),

@@ -71,10 +71,23 @@ impl Run<'_> {
 
     /// A retention was lowered since a point was confirmed then: a process that began later, on a copy that did, cannot know.
     pub(super) fn lowered_since(&self, confirmed_at_ms: u64) -> bool {
+        self.retentions_since(confirmed_at_ms).next().is_some()
+    }
+
+    /// The smallest delete.retention.ms that was in force since then.
+    pub(super) fn retention_ms_since(&self, confirmed_at_ms: u64) -> u64 {
+        let usual_ms = self.plan.setting.policy.delete_retention_ms;
+        self.retentions_since(confirmed_at_ms).fold(usual_ms, u64::min)
+    }
+
+    fn retentions_since(&self, confirmed_at_ms: u64) -> impl Iterator<Item = u64> {
         let confirmed_ms = confirmed_at_ms.saturating_sub(START.wall_ms);
         let begun = self.plan.faults.iter().filter(|fault| fault.at_ms <= self.now_ms());
-        let mut lowered = begun.filter(|fault| matches!(fault.what, FaultKind::Retention { .. }));
-        lowered.any(|fault| confirmed_ms <= self.end_ms(fault))
+        let since = begun.filter(move |fault| confirmed_ms <= self.end_ms(fault));
+        since.filter_map(|fault| match fault.what {
+            FaultKind::Retention { delete_retention_ms } => Some(delete_retention_ms),
+            _ => None,
+        })
     }
 
     /// Whoever gives a copy tells what retention it has heard of: of one that is over before, or hidden by another one,

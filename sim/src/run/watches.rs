@@ -227,7 +227,9 @@ impl Run<'_> {
         let (snapshot, waits, beside) = (None, None, None);
         watching.stream = Some(Stream { node, starts, watcher, snapshot, waits, beside });
         self.note_watch(index, || format!("asks node {node}, from {point:?}"));
-        self.judge_watch(index, node, &Saw::Asked(point.as_ref()));
+        let point = point.as_ref();
+        let lives_ms = self.retention_ms_since(point.map_or(0, |point| point.confirmed_at_ms));
+        self.judge_watch(index, node, &Saw::Asked { point, lives_ms });
         true
     }
 
