@@ -168,8 +168,8 @@ impl<V> Keeper<V> {
 
     fn reach(&mut self, point: WatchPoint) {
         let changes = mem::take(&mut self.changes);
-        let failed = changes.values().filter_map(|decoded| decoded.as_ref()?.as_ref().err());
-        let undecodable = failed.last().cloned();
+        let mut failed = changes.values().filter_map(|decoded| decoded.as_ref()?.as_ref().err());
+        let undecodable = failed.next_back().cloned();
         self.shown.send_modify(|shown| {
             if !changes.is_empty() {
                 shown.changed(undecodable);

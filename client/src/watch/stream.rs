@@ -39,7 +39,7 @@ pub struct WatchStream {
 /// Where what is told comes from.
 #[derive(Debug)]
 enum Answers {
-    Open(Streaming<WatchResponse>),
+    Open(Box<Streaming<WatchResponse>>),
     /// It is opened again: by a task, because whoever waits for an event may stop that at any moment and begin anew.
     Opening(JoinSet<Result<Begun, Error>>),
     /// It is to be opened again then.
@@ -68,7 +68,7 @@ impl WatchStream {
             copy: store.observe(started.copy)?,
             store,
             watch,
-            answers: Answers::Open(answers),
+            answers: Answers::Open(Box::new(answers)),
             told: Told::default(),
             events: VecDeque::new(),
             pause: PAUSE_MIN,
@@ -158,7 +158,7 @@ impl WatchStream {
     }
 
     fn go_on(&mut self, (_started, answers): Begun) -> Result<(), Error> {
-        self.answers = Answers::Open(answers);
+        self.answers = Answers::Open(Box::new(answers));
         // Of a point that is lost the node says so itself.
         if self.told.halfway && matches!(self.watch.from, From::State) {
             let why = "the state was broken off halfway";
