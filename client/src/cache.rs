@@ -24,7 +24,8 @@ use rows::{Decoded, Rows};
 
 pub use undecodable::Undecodable;
 
-/// So long does whoever waits for a token that is about other keys wait, and what is known of the age is as old.
+/// How long the watch may be without a point: a caller may wait as long for a token about other keys, and the known age may
+/// be as old.
 const PROGRESS_MAX: Duration = Duration::from_secs(1);
 
 /// The rows of some keys in memory, decoded, and kept up to date by a watch; [`Store::cache`](crate::Store::cache) makes it.

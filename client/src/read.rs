@@ -38,7 +38,7 @@ pub struct Read {
 /// A key's value and the record that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Any bytes, also none. They can be more than a write may have, where another tool wrote them to the topic.
+    /// Any bytes, or none. They can be more than a write may have, where another tool wrote them to the topic.
     pub value: Bytes,
     /// The record that wrote it.
     pub revision: Revision,

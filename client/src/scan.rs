@@ -57,7 +57,7 @@ impl Scan {
         Scan::over(start.into(), End::Before(end.into()))
     }
 
-    /// Limits the scan to so many rows. 0 is no limit.
+    /// Limits the scan to this many rows. 0 is no limit.
     pub fn limit(self, limit: u64) -> Scan {
         Scan { limit, ..self }
     }

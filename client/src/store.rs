@@ -46,7 +46,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(15);
 /// reason. Where it does not answer at all, the error is merely
 /// [`Deadline`](crate::ErrorKind::Deadline), and a write may have happened.
 ///
-/// Keys and values are any bytes, also none. Dropping the future of a call cancels it; a write may
+/// Keys and values are any bytes, or none. Dropping the future of a call cancels it; a write may
 /// then have happened.
 #[derive(Clone, Debug)]
 pub struct Store {

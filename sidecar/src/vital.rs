@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::telemetry;
 
-/// Starts a thread whose panic ends the process: a replica that has lost its core, its log or a disk would answer from
-/// a state that nothing keeps true any more. What was flushed is a consistent copy, as after a crash.
+/// Starts a thread whose panic ends the process: a node without its core, its log or a disk would answer from a state that
+/// nobody keeps true. What was flushed is a consistent copy, as after a crash.
 pub(crate) fn spawn(
     name: String,
     run: impl FnOnce() + Send + 'static,

@@ -113,7 +113,7 @@ impl Node {
         self.file_bytes_max = bytes;
     }
 
-    /// The next process may have so many files and sockets open.
+    /// The next process may have this many files and sockets open.
     pub fn limit_open_files(&mut self, files: Option<u64>) {
         self.open_files_max = files;
     }

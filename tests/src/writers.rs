@@ -215,7 +215,7 @@ impl Writes {
     }
 }
 
-/// Writes so many records under keys of their own, which no compression makes much smaller.
+/// Writes this many records under keys of their own, which no compression makes much smaller.
 pub fn fill(topic: &Topic, records: usize, value_bytes: usize) -> Result<()> {
     let keys: Vec<String> = (0..records).map(|number| format!("filled {number}")).collect();
     let mut dice = Dice::at(0, "fill", 0, 0);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::Undecodable;
 
-/// A change copies so many rows at most, and a map of a million rows has a few thousand leaves.
+/// A change copies this many rows at most, and a map of a million rows has a few thousand leaves.
 const LEAF_ROWS_MAX: usize = 256;
 
 /// What a key has: what became of its value.

@@ -4,7 +4,7 @@
 //!  an answer took   up to 0.5 s    longer         2.5 s and more
 //!  the window       grows by it    stays          shrinks by it, to LEAST
 //! ```
-//! The log has so much time for each write. What a slow log is given all at once is not done in that time, and the rest
+//! The log has a certain time for each write. What a slow log is given all at once is not done in that time, and the rest
 //! fails: a writer waits instead.
 
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Window {
         Window { size: LEAST }
     }
 
-    /// So many bytes of writes were answered after so long. Returns how many bytes are free for others.
+    /// Notes that `bytes` of writes were answered after `after`. Returns the room that this frees, in bytes.
     pub(super) fn answered(&mut self, bytes: usize, after: Duration) -> usize {
         let before = self.size;
         if after <= QUICK {

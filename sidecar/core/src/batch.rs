@@ -34,7 +34,7 @@ pub struct Batch {
     records: Vec<RecordRef>,
 }
 
-/// Where a record lies in the arena: the key, and behind it the value.
+/// Where a record lies in the arena: the key, then the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RecordRef {
     offset: Offset,
@@ -102,7 +102,7 @@ impl Batch {
         seen.checked_sub(1).map(|last| self.epochs[last].0)
     }
 
-    /// The first record at `offset` or behind.
+    /// The first record at `offset` or after it.
     pub(crate) fn next_record(&self, offset: Offset) -> Option<Offset> {
         let before = self.records.partition_point(|record| record.offset < offset);
         self.records.get(before).map(|record| record.offset)

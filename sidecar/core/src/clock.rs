@@ -15,7 +15,7 @@ use crate::time::Now;
 const ERAS_MAX: usize = 16;
 /// Two clocks are not read at one moment, and milliseconds are whole. This is far below any margin.
 const SLACK_MS: i64 = 100;
-/// Sums of a few of them cannot overflow; some 30 million years.
+/// No age or date beyond this is reckoned with (some 30 million years), so that sums of a few cannot overflow.
 const FAR_MS: i64 = 1 << 60;
 
 /// A moment in the life of a process.
@@ -38,7 +38,7 @@ pub(crate) struct Clock {
 /// From a setting of the wall clock to the last look at it before the next.
 #[derive(Clone, Copy, Debug)]
 struct Era {
-    /// Monotonic.
+    /// When it began, on the monotonic clock as `to` is.
     from: Duration,
     to: Duration,
     /// How far the wall clock was ahead of the monotonic one; `ahead_ms`: how far the wall clock that was believed was.

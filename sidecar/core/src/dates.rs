@@ -11,7 +11,7 @@ use crate::time::Now;
 #[derive(Clone, Debug)]
 pub struct Dates {
     clock: Clock,
-    /// Generations that this process began, and when: no date in them is of before that.
+    /// Generations that this process began, and when: no date in them is earlier.
     begun: BTreeMap<Generation, Moment>,
     /// Dates that were met in the others, and when: they are no younger.
     met: BTreeMap<(Generation, Partition), Met>,
@@ -20,7 +20,7 @@ pub struct Dates {
 #[derive(Clone, Copy, Debug)]
 struct Met {
     confirmed_at_ms: u64,
-    /// Monotonic.
+    /// When it was met, on the monotonic clock.
     at: Duration,
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn facts() -> LogFacts {
 }
 
 impl LogFacts {
-    /// With so many partitions, each like the first one.
+    /// The same topic with `count` partitions, each like the first.
     pub(crate) fn of_partitions(self, count: usize) -> LogFacts {
         LogFacts { partitions: vec![self.partitions[0]; count], ..self }
     }
@@ -57,13 +57,13 @@ impl LogFacts {
         self
     }
 
-    /// By writers' clocks every gap may be compaction's.
+    /// Timestamps are the writers', so every gap may be compaction's.
     pub(crate) fn on_writers_clocks(mut self) -> LogFacts {
         self.policy.log_append_time = false;
         self
     }
 
-    /// Deletes what is old, so that no node may keep a copy of it.
+    /// A topic whose policy deletes old records, so that no node may keep a copy of it.
     pub(crate) fn deleting(mut self) -> LogFacts {
         self.policy.cleanup = "delete".to_owned();
         self
@@ -120,7 +120,7 @@ pub(crate) fn token_at(positions: &[(u64, Option<u32>)]) -> Token {
     Token { topic: TOPIC, positions: positions.iter().map(position).collect() }
 }
 
-/// Of one partition, without an epoch.
+/// A token of one partition, without an epoch.
 pub(crate) fn token(position: u64) -> Token {
     token_at(&[(position, None)])
 }

@@ -102,7 +102,7 @@ impl Peers {
 }
 
 impl Forward {
-    /// A read that may wait so long for the copy, and is given up at `deadline`, if it has one. All times are monotonic
+    /// A read that may wait this long for the copy, and is given up at `deadline`, if it has one. All times are monotonic
     /// but `wait`.
     pub fn new(
         level: &ReadLevel,

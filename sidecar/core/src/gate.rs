@@ -100,7 +100,7 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// Whether it says of a token that this log will never have what it saw.
+    /// Whether it says that this log will never have what the token saw.
     pub fn is_of_the_token(&self) -> bool {
         match self {
             Rejection::TokenOfAnotherTopic { .. }
@@ -165,7 +165,7 @@ impl Gate {
         (partitions > 0).then(|| partition_of(key, partitions))
     }
 
-    /// Age of the copy's confirmation in ms; a clock that went back counts as no age.
+    /// Age of the copy's confirmation in ms; 0 if the clock went back.
     pub fn age_ms(&self, now: Now) -> u64 {
         now.wall_ms.saturating_sub(self.confirmed_at_ms)
     }

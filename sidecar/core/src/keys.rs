@@ -44,7 +44,7 @@ impl From<Keys> for Range {
     }
 }
 
-/// The first key behind all that begin with `prefix`; none: there is none.
+/// The first key after all that begin with `prefix`; none where there is no such key.
 fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
     let mut next = prefix[..=last].to_vec();

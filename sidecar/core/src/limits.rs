@@ -17,8 +17,8 @@ pub struct Limits {
     /// fetched, and bound what a slow disk holds in memory. One that pins split is sent in up to `pins_max` more
     /// pieces.
     pub applying_batches_max: usize,
-    /// Applied bytes of one store, with what each record costs beside them, after which it is flushed: so much is read
-    /// again after a crash.
+    /// Applied bytes of one store, each record's overhead included, that start a flush: after a crash as many are read
+    /// again.
     pub flush_bytes_max: usize,
     /// Age of unflushed data after which it is flushed: with little traffic a crash reads little again (KAFKA-20663).
     pub flush_interval: Duration,
@@ -39,9 +39,9 @@ pub struct Limits {
     pub stall_after: Duration,
     /// How long the log may give no answer before what is in use is served, to reads that are content with any copy.
     pub unheard_after: Duration,
-    /// Longest time that a throttled restore stands still for what it has read: what comes to many partitions at
-    /// once, and was asked for before the rate was lowered, must not hold it up for hours. So a rate of less than one
-    /// credit in this time is exceeded.
+    /// Longest pause of a throttled restore for what it has read. Without this bound, what was asked for before the rate
+    /// was lowered, for many partitions at once, could stop it for hours. So a rate below one credit in this time is
+    /// exceeded.
     pub restore_debt_max: Duration,
     /// Longest time a confirmation stays in memory only.
     pub confirm_interval_max: Duration,
@@ -62,8 +62,8 @@ pub struct Limits {
     pub drain_max: Duration,
     /// Offsets in the log below which a rebuild asks no peer: they are read sooner than asked for.
     pub peer_offsets_min: u64,
-    /// How long after no peer gave anything they are asked again, where the log cannot give the whole state. It doubles
-    /// with each damaged copy that came from one, up to 16 times.
+    /// How soon peers are asked again after none gave a copy, where the log cannot give the whole state. It doubles with
+    /// each damaged copy that came from one, up to 16 times.
     pub peer_retry: Duration,
 }
 
@@ -138,7 +138,7 @@ impl Limits {
         }
     }
 
-    /// Size of one fetch of a store with so many partitions.
+    /// Size of one fetch of a store with this many partitions.
     pub fn fetch_bytes(&self, partitions: usize) -> u32 {
         let batches = partitions.max(1) * (self.applying_batches_max + 1);
         let share = u32::try_from(self.unapplied_bytes_max / batches).unwrap_or(u32::MAX);

@@ -15,7 +15,7 @@ pub struct Lineage {
     /// The copy is exact iff `position >= exact_from`: a gap was met while the log's cleaner may
     /// have been working up to here, so a record below `position` may be missing from the copy.
     pub exact_from: Offset,
-    /// How far the log reached when those gaps were read; only what lies above `position`.
+    /// How far the log reached when those gaps were read; only ends above `position`, which the copy still waits for.
     pub ends: LogEnds,
     /// Wall clock, ms: when the log's end was last asked for such that everything below the answer
     /// is in `position`. No tombstone at or after `position` can vanish before this plus
@@ -52,15 +52,15 @@ impl Lineage {
         self.epochs.latest().max(self.ends.leader())
     }
 
-    /// An end that the log may have lost, with records that its cleaner had gone by where this copy met a gap: a later
-    /// epoch begins below it, as far as can be seen. What the cleaner removed for their sake may be in the log again.
+    /// An end, told where this copy met a gap, that the log may have lost, since a later epoch seems to begin below it.
+    /// Records that its cleaner removed for the sake of others below that end may be back.
     pub(crate) fn doubted(&self, batch: &Batch) -> Option<(Epoch, Offset)> {
         self.ends.doubted(&self.epochs, batch)
     }
 
-    /// `batch`, which was read from here on or further on, is of another history: it has records of an epoch that had
-    /// ended before them where this copy comes from. A log may end the copy's newest epoch at or behind its position without
-    /// having a record of it (KIP-320 compares ends alone), where it lost them to a leader that had others there.
+    /// Whether `batch`, read from this position or later, is of another history: it has records of an epoch that had already
+    /// ended before them in this copy's. KIP-320 compares only ends, so a log that lost records of the copy's newest epoch to
+    /// a leader that had others there may still accept the position.
     pub(crate) fn contradicts(&self, batch: &Batch) -> bool {
         let ends = batch.epochs.iter().skip(1).map(|(_, next)| *next).chain([batch.range.end]);
         let mut epochs = batch.epochs.iter().zip(ends);
@@ -181,10 +181,10 @@ impl LogEnds {
     pub(crate) fn tell(&mut self, leader: Epoch, end: Offset) {
         let full = self.told.len() == EPOCHS_MAX;
         match self.told.last_mut() {
-            // An older leader told as much.
+            // An earlier leader told as much.
             Some((_, told)) if *told >= end => {}
-            // Fewer leaders are kept than there were, and each counts as an older one: more is taken for a loss, never
-            // less.
+            // Only some leaders are kept, and an end may count as an earlier leader's: this may report a loss that was
+            // none, and never misses one.
             Some((last, told)) if *last >= leader || full => *told = end,
             Some(_) | None => self.told.push((leader, end)),
         }

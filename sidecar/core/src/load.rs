@@ -7,7 +7,7 @@ use crate::batch::{Batch, Record, index};
 
 /// Where a record lies, before it is read: sorting moves these, not records.
 struct Place {
-    /// The key's first bytes behind what all keys of the run begin with, big-endian, padded with zeros.
+    /// The first bytes of the key after the prefix that all keys of the run share, big-endian, padded with zeros.
     /// Most comparisons end here, without touching the key.
     head: u64,
     batch: u32,

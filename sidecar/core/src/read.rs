@@ -31,7 +31,7 @@ pub struct Demand {
     pub level: ReadLevel,
     /// The partition of all keys that are read, if they have one in common: LATEST asks no other leader.
     pub partition: Option<Partition>,
-    /// What LATEST must include besides; it is waited for first.
+    /// What LATEST must include too, such as the session's token; it is waited for first.
     pub first: Option<Token>,
     /// Oldest confirmation to accept.
     pub staleness_ms_max: Option<u64>,

@@ -12,7 +12,7 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
-/// How long so many bytes take at `rate` bytes per second; what does not fit is some 584 years.
+/// How long this many bytes take at `rate` bytes per second; what does not fit is some 584 years.
 pub fn time_for(bytes: usize, rate: NonZeroU64) -> Duration {
     let nanos = u128::try_from(bytes).expect("lengths fit 128 bits") * 1_000_000_000;
     Duration::from_nanos(u64::try_from(nanos / u128::from(rate.get())).unwrap_or(u64::MAX))

@@ -8,7 +8,7 @@ use crate::topic::TopicId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub topic: TopicId,
-    /// Indexed by partition.
+    /// One for each partition, in order.
     pub positions: Vec<(Offset, Option<Epoch>)>,
 }
 

@@ -123,7 +123,7 @@ pub struct LogFacts {
     pub cluster: String,
     pub topic: TopicId,
     pub policy: TopicPolicy,
-    /// Indexed by partition.
+    /// One for each partition, in order.
     pub partitions: Vec<PartitionFacts>,
 }
 

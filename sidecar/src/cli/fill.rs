@@ -17,16 +17,16 @@ pub(super) struct FillArgs {
     /// Size of the values
     #[arg(long, value_name = "BYTES", default_value = "100")]
     value_bytes: u32,
-    /// Write so many of the keys again, in between
+    /// Write this many of the keys again, in between
     #[arg(long, value_name = "WRITES", default_value = "0")]
     overwrites: u64,
-    /// Delete so many of the keys, in between; some may be written again later
+    /// Delete this many of the keys, in between; some may be written again later
     #[arg(long, value_name = "WRITES", default_value = "0")]
     deletes: u64,
     /// Equal seeds give equal writes
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     seed: u64,
-    /// At most so many writes a second
+    /// At most this many writes a second
     #[arg(long, value_name = "WRITES", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     rate: Option<u64>,
     #[command(flatten)]

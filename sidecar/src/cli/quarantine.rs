@@ -22,7 +22,7 @@ pub(super) struct DropArgs {
     /// Do it
     #[arg(long, requires = "generation")]
     yes: bool,
-    /// Also when what the log lost of it is not written yet, and is then lost for good
+    /// Delete it even when what the log lost of it is not written yet; that is then lost for good
     #[arg(long, requires = "yes")]
     without_lost_rows: bool,
     #[command(flatten)]

@@ -26,7 +26,7 @@ pub(super) struct ScanArgs {
     /// Only keys below this
     #[arg(long, value_name = "KEY")]
     to: Option<OsString>,
-    /// At most so many rows
+    /// At most this many rows
     #[arg(long, value_name = "ROWS", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     limit: Option<u64>,
     /// Without the values

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-/// A name is still alike with one typing error for so many characters, and a short name with one.
+/// A name is still alike with one typing error for this many characters, and a short name with one.
 const CHARACTERS_PER_ERROR: usize = 3;
 
 /// One thing that is wrong with the file.

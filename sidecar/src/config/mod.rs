@@ -64,7 +64,7 @@ pub struct ServeConfig {
     pub memory_bytes: usize,
     /// Bytes per second that restores may read from the log, all stores together; none: as fast as they can.
     pub restore_rate: Option<NonZeroU64>,
-    /// Readiness (not READY itself) needs a lag of at most so many offsets.
+    /// Readiness (not READY itself) needs a lag of at most this many offsets.
     pub ready_lag_max: Option<u64>,
     pub ack: Ack,
     pub peer: PeerConfig,

@@ -64,7 +64,7 @@ impl Origins {
         let line = match store {
             None => self.lines.top.get(*key)?,
             Some(store) => {
-                // Of two that are alike the second is the one too many.
+                // Of two equal names the second is reported.
                 let table = self.stores.iter().rposition(|name| name == store)?;
                 let lines = self.lines.stores.get(table)?;
                 // A topic that is not given is the store's name.

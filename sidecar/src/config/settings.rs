@@ -159,7 +159,7 @@ pub(super) struct Settings {
     #[arg(long, env = "OUTRIGGER_RESTORE_RATE", value_name = "SIZE")]
     pub(super) restore_rate: Option<String>,
 
-    /// Report healthy only while at most so many offsets behind the end of the log [default: any number]
+    /// Report healthy only while at most this many offsets behind the end of the log [default: any number]
     #[arg(long, env = "OUTRIGGER_READY_LAG_MAX", value_name = "OFFSETS")]
     pub(super) ready_lag_max: Option<u64>,
 
@@ -245,7 +245,7 @@ pub(super) struct SingleStore {
     #[arg(long, env = "OUTRIGGER_PARTITIONS", value_name = "NUMBER")]
     pub(super) partitions: Option<u32>,
 
-    /// Number of replicas of a created topic, which waits for so many brokers
+    /// Number of replicas of a created topic, which waits for as many brokers
     /// [default: as many as the cluster is meant to give, three at most]
     #[arg(long, env = "OUTRIGGER_REPLICATION", value_name = "NUMBER")]
     pub(super) replication: Option<u32>,

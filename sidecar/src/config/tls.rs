@@ -54,7 +54,7 @@ pub(super) fn resolve(
         .map(|authorities| Tls::trusting(authorities).with_identity(&pair.certificate, &pair.key));
     for files in callers.iter().chain(&others) {
         let error = files.check().err().map(Problem::Tls);
-        // The pair is in both, and what is wrong with it was told.
+        // Both use the same certificate and key, and what is wrong with those was told.
         problems.extend(error.filter(|_| problems.len() == known));
     }
     let unusable = peers.as_ref().and_then(|peers| peers.check().err());

@@ -14,7 +14,7 @@ use crate::workload::{Change, Mix, Workload};
 /// Writes under way, in tasks of their own. Every one must be acknowledged: nothing here may fail.
 pub(super) struct Writes {
     writes: u64,
-    /// How many writes may be sent: what they must not outrun happens before more are allowed.
+    /// How many writes may be sent so far; more are allowed once what they must not overtake has happened.
     allowed: watch::Sender<u64>,
     acknowledged: watch::Receiver<u64>,
     task: JoinHandle<Result<Reference, DemoError>>,
@@ -47,7 +47,7 @@ impl Writes {
         Writes { writes: mix.writes(), allowed, acknowledged, task }
     }
 
-    /// Lets so many writes be sent, in all.
+    /// Lets this many writes be sent, in all.
     pub(super) fn allow(&self, writes: u64) {
         self.allowed.send_replace(writes);
     }
@@ -56,7 +56,7 @@ impl Writes {
         *self.acknowledged.borrow()
     }
 
-    /// Shows how far it is until so many writes are acknowledged; fails when one of them does.
+    /// Shows how far it is until this many writes are acknowledged; fails when one of them does.
     pub(super) async fn reached(&mut self, writes: u64, report: &Report) -> Result<(), DemoError> {
         let meter = report.meter();
         while self.acknowledged() < writes {

@@ -96,7 +96,7 @@ impl Cluster {
 }
 
 impl NodeNumber {
-    /// Returns the node's number; none when a cluster of so many nodes has no such node.
+    /// Returns the node's number; none when a cluster of this many nodes has no such node.
     pub(crate) fn of(number: usize, nodes: usize) -> Option<NodeNumber> {
         (1..=nodes).contains(&number).then_some(NodeNumber(number))
     }

@@ -40,7 +40,7 @@ pub(super) const HELP: &str = concat!(
 const LINE_BYTES_MAX: u64 = 1_024;
 
 impl Order {
-    /// Reads an order for a cluster of so many nodes. None for an empty line.
+    /// Reads an order for a cluster of this many nodes. None for an empty line.
     pub(super) fn parse(line: &str, nodes: usize) -> Result<Option<Order>, OrderError> {
         let mut words = line.split_whitespace();
         let Some(verb) = words.next() else { return Ok(None) };

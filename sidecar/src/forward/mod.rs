@@ -4,7 +4,7 @@
 //! caller -> node that restores: grpc::forward -> Forwarder -> peer: grpc::forwarded -> its own copy
 //! ```
 //! Core's `forward` says whom to ask and for how long. A peer answers from its own copy or refuses, so that nothing goes
-//! in a circle. What answers may hold here is bounded: 256 rows of up to 64 KiB, one larger one at a time, and 16 scans.
+//! in a circle. Answers that are held here are bounded: 256 rows of up to 64 KiB, one larger one at a time, and 16 scans.
 
 mod known;
 
@@ -32,7 +32,7 @@ use crate::telemetry::{metrics, trace};
 /// Gets that are forwarded at once, of all stores.
 const GETS_MAX: usize = 256;
 
-/// Bytes of key and value that each of them may hold at once with the others. A larger row is asked for alone.
+/// Rows of up to this many bytes of key and value are held by all forwarded Gets at once; a larger row is asked for alone.
 pub const SMALL_ROW_BYTES: u64 = 64 * 1024;
 
 /// A clone is a reference.

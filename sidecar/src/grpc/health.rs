@@ -2,12 +2,12 @@
 //!
 //! | service | SERVING means |
 //! |---|---|
-//! | (empty), `liveness`, `outrigger.v1.Admin` | the process answers and its work goes on: no thread hangs, no write is overdue. Restart it only when this fails |
-//! | `readiness`, `outrigger.v1.Store` | every store is READY, near enough to the end of the log, and the node is not about to drain |
+//! | (empty), `liveness`, `outrigger.v1.Admin` | the process answers, no thread hangs, no write is overdue |
+//! | `readiness`, `outrigger.v1.Store` | every store is READY and near the log's end; no drain is about to begin |
 //! | `outrigger.v1.Store/<name>` | this store is |
 //! | `startup` | every store has been READY since the process began |
 //!
-//! The same is told as [`Probes`], with reasons, to whoever asks over HTTP.
+//! Restart the process only when liveness fails. The same is told as [`Probes`], with reasons, to whoever asks over HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -162,7 +162,7 @@ fn unready(store: &Store, lag_max: Option<u64>) -> Option<String> {
 }
 
 /// Returns why a copy is not ready enough; none: it is. READY says that it has everything from the start of its restore
-/// on; `lag_max` asks for more: that it is at most so many offsets behind the end that was last heard of.
+/// on; `lag_max` asks for more: that it is at most this many offsets behind the end that was last heard of.
 fn why_unready(status: &Status, lag_max: Option<u64>) -> Option<String> {
     if status.phase != Phase::Ready {
         return Some(waits_for(status));

@@ -138,7 +138,7 @@ impl Method {
         }
     }
 
-    /// Returns what a message of so many bytes takes until it is judged. None: no such message is legal.
+    /// Returns what a message of this many bytes takes until it is judged. None: no such message is legal.
     pub(super) fn cost(self, bytes: usize) -> Option<usize> {
         match self {
             // Keys and values are parts of what was received; how many items there may be is bounded when they are

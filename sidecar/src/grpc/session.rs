@@ -23,7 +23,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Reads what the caller of a store with so many partitions sends. None: it sends nothing.
+    /// Reads what the caller of a store with this many partitions sends. None: it sends nothing.
     pub(super) fn of(
         metadata: &MetadataMap,
         partitions: impl FnOnce() -> Result<usize, ErrorDetail>,
@@ -68,7 +68,7 @@ impl Session {
 
     /// Adds to an answer what the session has seen with it. `token`: what the answer tells.
     ///
-    /// What was seen of another topic is not forgotten behind the caller's back: its next read is refused by name.
+    /// A session that saw another topic keeps that, so that its next read is refused by name.
     pub(super) fn tell(self, token: Option<&v1::Token>, metadata: &mut MetadataMap) {
         // A peer may have given the answer, and what is no token moves nothing.
         let token = token.filter(|_| !self.outside).cloned();

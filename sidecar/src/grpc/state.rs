@@ -246,7 +246,7 @@ fn differ(peers: &[String]) -> Option<String> {
     })
 }
 
-/// Warns that somebody's writes have no effect, which nobody tells him.
+/// Warns that somebody's writes have no effect, which their writer is not told.
 fn misplaced(records: u64) -> Option<String> {
     (records > 0).then(|| {
         format!(

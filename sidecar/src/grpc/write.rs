@@ -101,7 +101,7 @@ async fn write(
     Ok(Answer { revision: convert::revision(revision), token, applied })
 }
 
-/// Returns the answer to a change of `key` in a topic with so many partitions.
+/// Returns the answer to a change of `key` in a topic with this many partitions.
 pub(super) fn appended(
     outcome: &Outcome,
     key: &[u8],

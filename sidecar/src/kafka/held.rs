@@ -1,7 +1,7 @@
 //! Appends that are kept back while no broker can be reached.
 //!
-//! What librdkafka has taken it gives up only after its delivery timeout, and tells of a record that a caller lost
-//! patience with only that its outcome is unknown. What is kept here has provably not left this process.
+//! librdkafka gives up a record that it has taken only after its delivery timeout. If the caller loses patience earlier,
+//! all that can be told is "unknown". What is kept here has provably not left this process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ pub(super) const COORDINATED_WITHIN: Duration = Duration::from_secs(5);
 /// Pause before it is asked again.
 pub(super) const COORDINATOR_AGAIN: Duration = Duration::from_millis(100);
 
-/// A client that is asked nothing about groups for so long is ended: few nodes have cursors.
+/// A client that is asked nothing about groups for this long is ended: few nodes have cursors.
 pub(super) const GROUPS_IDLE_MAX: Duration = Duration::from_secs(120);
 
 /// How long a new topic may take to be known by every broker.
@@ -51,7 +51,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// that of the request under way. Its client is given up and replaced.
 pub(super) const OVERDUE: Duration = Duration::from_secs(20);
 
-/// Least time between two questions what a topic takes, asked because it refused a batch.
+/// Least time between two questions for a topic's limit, asked because it refused a batch.
 pub(super) const LIMIT_AGAIN: Duration = Duration::from_secs(1);
 
 /// In a process with more stores a producer connects when the first write comes, which then waits for it.
@@ -69,7 +69,7 @@ pub(super) const STOP_MAX: Duration = Duration::from_secs(10);
 /// Records of a partition that an idempotent librdkafka has on their way before it waits for answers.
 pub(super) const ON_THEIR_WAY_MAX: usize = 5;
 
-/// A partition with so many records on their way, or so many that wait for them, is written to in bulk: the next request
+/// A partition with this many records on their way, or as many that wait for them, is written to in bulk: the next request
 /// must be full when its turn comes.
 pub(super) const BULK_RECORDS: usize = 256;
 
@@ -81,9 +81,9 @@ pub(super) const GATHER_MAX: Duration = Duration::from_millis(1);
 /// timeouts.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(100);
 
-/// Connections without a byte for so long are closed, also where an answer is awaited: a dead one is told by nobody. Those
-/// that are asked all the time stay. Of others one is chosen now and then for what any broker knows: it must not be there
-/// any more when a firewall has forgotten it. From 4,000 on librdkafka takes off up to 2,000.
+/// Connections silent for this long are closed, even while an answer is awaited, because nothing announces a dead one. Those
+/// that are asked all the time stay. An idle one may be chosen for a question that any broker can answer: it must be gone
+/// before a firewall forgets it. From 4,000 on librdkafka subtracts up to 2,000.
 const SILENT_MS: &str = "3500";
 
 type Settings = [(&'static str, &'static str)];
@@ -175,7 +175,7 @@ pub(super) const CONSUMER: &Settings = &[
     // beginning of a TLS answer says when it is read as a length: that is still told as a wrong port, and not waited
     // for.
     ("receive.message.max.bytes", "300000000"),
-    // An answer may be on its way for so long, or a restore over a slow network would never end: one that is cut off in
+    // An answer may be on its way for this long, or a restore over a slow network would never end: one that is cut off in
     // the middle is asked for from its beginning. A connection that brings nothing at all is given up long before.
     ("socket.timeout.ms", "60000"),
     ("connections.max.idle.ms", SILENT_MS),

@@ -3,7 +3,7 @@
 //! ```text
 //! fetching-g<N>/OWNER      whose copy it is                     (rocks::begin_fetch)
 //! fetching-g<N>/TRANSFER   which checkpoint of which peer it is (JSON)
-//! fetching-g<N>/POSITION   so many bytes, over all files in order, are on disk, and their XXH3
+//! fetching-g<N>/POSITION   how many bytes, over all files in order, are on disk, and their XXH3
 //! fetching-g<N>/...        the files
 //! ```
 //! All three stay beside the whole copy: after a crash before it is adopted it is found whole, and TRANSFER says from
@@ -162,7 +162,7 @@ impl Incoming {
             }
             Err(_) if cancel.is_cancelled() => None,
             Err(error) => {
-                tracing::warn!(path = %directory.display(), %error, "cannot be gone on with: fetched anew");
+                tracing::warn!(path = %directory.display(), %error, "what an earlier fetch left cannot be resumed: fetched anew");
                 None
             }
         }

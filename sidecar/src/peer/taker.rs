@@ -144,8 +144,8 @@ impl Taker {
         Err(TakeError::Peers(reasons))
     }
 
-    /// What came whole before, to be taken where no peer gives anything: what its giver has seen since is not known,
-    /// but it may be all that there is.
+    /// A whole copy from before, taken when no peer gives one: its giver may have learnt more since, but it may be all that
+    /// there is.
     async fn whole(
         &self,
         wanted: &Wanted,

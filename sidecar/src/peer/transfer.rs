@@ -114,7 +114,7 @@ impl Ask<'_> {
         let received = self.receive(&mut stream, chunks).await;
         let (written, landed) = writing.await.expect("writing to the disk does not panic");
         let received = match received {
-            // It broke off behind the last byte: if it were asked again, the peer would have another checkpoint.
+            // The stream broke after the last byte; asking again would bring another checkpoint.
             Err(TransferError::Status(_) | TransferError::Silent(_)) if written.is_whole() => {
                 Ok(())
             }

@@ -1,7 +1,7 @@
 //! Reads the new topic from its beginning and compares every record with the copy.
 //!
 //! Each partition was written in key order, and from an earlier key on again where a run ended in between. So a key
-//! above all before it is a row seen for the first time, and all rows are there when so many were seen: one key of
+//! above all before it is a row seen for the first time, and all rows are there when as many were seen: one key of
 //! memory per partition.
 
 use outrigger_core::batch::Batch;

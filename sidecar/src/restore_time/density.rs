@@ -30,7 +30,7 @@ const DIFFERENCE_MIN: u64 = 200;
 pub struct Sample {
     /// Offset of the first record, or the end: below it there is nothing.
     pub first: Offset,
-    /// The offset behind the last record that was met.
+    /// The offset after the last record that was met.
     pub end: Offset,
     /// Bytes of keys and values of the records that were met.
     pub bytes: u64,
@@ -46,7 +46,7 @@ pub struct Density {
 }
 
 impl Sample {
-    /// Returns the bytes that `offsets` behind its first record hold, if they are like those that were met.
+    /// Returns the bytes that `offsets` after its first record hold, if they are like those that were met.
     fn bytes_of(&self, offsets: u64) -> u64 {
         let met = self.end.since(self.first);
         let bytes = u128::from(self.bytes) * u128::from(offsets);
@@ -161,7 +161,7 @@ mod tests {
         density
     }
 
-    /// Asserts that the estimate is off by so many percent at most, asked from every tenth of the range on.
+    /// Asserts that the estimate is off by this many percent at most, asked from every tenth of the range on.
     fn assert_near(density: &Density, has: impl Fn(u64) -> bool, percent: u64) {
         let (start, end) = (density.range.start.0, density.range.end.0);
         for tenth in 0..9 {

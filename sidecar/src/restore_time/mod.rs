@@ -51,7 +51,7 @@ struct Measured {
 #[derive(Clone, Copy, Debug)]
 enum Earlier {
     Bytes(u64),
-    /// What is not left of so much: it is known as soon as it is known what is left.
+    /// The difference between `total` and what is left: it is known as soon as what is left is.
     Of {
         total: u64,
     },
@@ -153,7 +153,7 @@ impl Measured {
         self.densities = before.densities.filter(|(of, _)| goes_on || *of == started);
     }
 
-    /// Returns what a restore has that still lacks so much.
+    /// Returns the bytes that a restore has which still lacks `left` bytes.
     fn done(&mut self, progress: &Progress, left: u64) -> u64 {
         let read = bytes(progress);
         if matches!(progress.source, Source::Peer(_)) {
@@ -244,8 +244,8 @@ mod tests {
 
     const STARTED: Duration = Duration::from_secs(100);
 
-    /// Returns the status of a restore of one partition with 1,000 offsets, which has read so much of it so many
-    /// seconds after its start.
+    /// Returns the status of a restore of one partition with 1,000 offsets, which has read `records` records up to
+    /// `position` by `seconds` seconds after its start.
     fn at(seconds: u64, records: u64, position: u64) -> Status {
         let mut partition = ready().partitions[0].clone();
         partition.applied = Offset(position);

@@ -16,7 +16,7 @@ pub(super) struct Latest(ArcSwapOption<Written>);
 
 struct Written {
     sequence: u64,
-    /// Indexed by partition.
+    /// One for each partition, in order.
     lineages: Vec<Arc<Lineage>>,
 }
 

@@ -32,7 +32,7 @@ const DIRECTORY: &str = "load";
 /// to do.
 const RUNS_IN_MEMORY: usize = 6;
 
-/// Records in key order lie all over the run's memory. Where so many are touched before any is written, the waits for
+/// Records in key order lie all over the run's memory. Where this many are touched before any is written, the waits for
 /// memory overlap.
 const TOUCHED_AT_ONCE: usize = 64;
 

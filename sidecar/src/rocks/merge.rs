@@ -13,7 +13,7 @@ use super::error::rocks;
 pub(super) type RawIterator<'a> = DBRawIteratorWithThreadMode<'a, DB>;
 
 pub(super) struct Merge<'a> {
-    /// Indexed by partition.
+    /// One for each partition, in order.
     iterators: Vec<RawIterator<'a>>,
     /// Where the iterators stand that are not at their end; the next key to give out is on top.
     heads: BinaryHeap<Head>,

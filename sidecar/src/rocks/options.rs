@@ -85,7 +85,7 @@ impl BackPressure {
 
 pub(super) const LEVEL_0_SLOWDOWN: u64 = 20;
 
-/// With so many files of level 0 or fewer, compaction has caught up after a load.
+/// With this many files of level 0 or fewer, compaction has caught up after a load.
 pub(super) const LEVEL_0_SETTLED: u64 = 10;
 
 /// Bytes of levels below 0 while nobody reads: level 0 is not merged for its bytes, either.

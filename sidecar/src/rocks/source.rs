@@ -17,7 +17,7 @@ use super::view::RocksView;
 pub struct Source {
     pub identity: Identity,
     pub generation: Generation,
-    /// Indexed by partition.
+    /// One for each partition, in order.
     pub lineages: Vec<Lineage>,
     view: RocksView,
 }

@@ -248,7 +248,7 @@ impl From<ReadError> for StoreError {
 /// The copy of one pin: each partition at its own moment.
 pub struct PinnedView {
     generation: Generation,
-    /// Indexed by partition.
+    /// One for each partition, in order.
     parts: Vec<Arc<RocksView>>,
 }
 

@@ -33,7 +33,7 @@ struct Bytes {
 }
 
 impl Admission {
-    /// Makes the share of one store in a process with so many of them.
+    /// Makes the share of one store in a process with this many of them.
     pub(super) fn new(stores: usize, limits: &Limits) -> Admission {
         let share = WRITE_BYTES_MAX / stores.max(1) / 2;
         Admission {

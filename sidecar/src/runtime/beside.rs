@@ -62,7 +62,7 @@ struct Client {
     log: Option<Box<dyn Log>>,
     place: Option<OwnedSemaphorePermit>,
     since: Instant,
-    /// Of calls that it made, and so few.
+    /// Answers to calls that it made. They are few, as the calls are.
     events: UnboundedReceiver<LogEvent>,
     reader: LogReader,
 }
@@ -93,7 +93,7 @@ impl Beside {
             };
             let Some(wanted) = wanted else { return };
             let has_won = wanted.is_for_records();
-            // The next client has not heard of what the last one had, and core has to know.
+            // The next client may have heard of fewer leaders than the last, which core must know.
             let answer = match std::mem::take(&mut gave_way) {
                 true => Err(Missed::Failed),
                 false => self.read(&mut client, store, wanted).await,
@@ -101,7 +101,7 @@ impl Beside {
             if answer == Err(Missed::Failed) {
                 client = None;
             }
-            // Whoever gives way has to prove anew who leads: so only where that was worth it.
+            // After giving way, who leads must be proven anew: so it gives way only after it was asked for records.
             if has_won
                 && self.places.are_waited_for()
                 && client.as_ref().is_some_and(|client| client.since.elapsed() >= TURN_MAX)
@@ -115,7 +115,7 @@ impl Beside {
     }
 
     async fn read(&self, client: &mut Option<Client>, store: StoreIndex, wanted: Wanted) -> Answer {
-        // A log that has no more clients cannot be read: who is behind is sent the state.
+        // Where the engine opens no second client, the watch is sent the state.
         let open = self.open.clone().ok_or(Missed::Lost(Loss::OutOfRange))?;
         let client = match client {
             Some(client) => client,

@@ -34,7 +34,7 @@ const DELETE_WAIT: Duration = Duration::from_secs(10);
 /// How long the keeping alive of a store's cursors waits for a copy that is not there yet: it comes again.
 const KEEP_WAIT: Duration = Duration::from_secs(1);
 
-/// Names take turns in so many rows, so that few wait for another name.
+/// Names take turns in this many rows, so that few wait for another name.
 const TURNS: usize = 64;
 
 /// Whose turn it is to change a cursor.

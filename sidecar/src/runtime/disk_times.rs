@@ -16,8 +16,8 @@ pub(super) struct DiskTimes(Arc<Times>);
 #[derive(Debug)]
 struct Times {
     began: Instant,
-    /// When the call under way was made: milliseconds since `began`, and one more; 0: there is none. Calls are carried out
-    /// in order, so that no older one is open.
+    /// Milliseconds from `began` to when the call under way was made, plus one; 0: there is none. Calls are carried out in
+    /// order, so that no older one is open.
     open: AtomicU64,
     apply: Longest,
     flush: Longest,

@@ -34,7 +34,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Shares out the memory of a process with so many stores.
+    /// Shares out the memory of a process with this many stores.
     pub(crate) fn shared(memory_bytes: usize, stores: usize) -> Memory {
         let (load_bytes, prefetch_bytes) = (memory_bytes / 8 * 3, memory_bytes / 8);
         let block_cache_bytes = memory_bytes - load_bytes - prefetch_bytes;

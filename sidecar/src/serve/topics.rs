@@ -4,7 +4,7 @@
 //! cluster. An empty one in its place would take the writes of nodes that have no copy, and be READY there with
 //! nothing.
 //!
-//! That Kafka does not answer must not keep the node from starting: it names its stall by itself.
+//! A Kafka that does not answer must not stop the start: the node then names a stall.
 
 use std::path::Path;
 use std::time::Duration;

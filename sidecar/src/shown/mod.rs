@@ -18,7 +18,7 @@ pub(crate) fn no_news(node: &NodeStatus) -> Option<Duration> {
 /// Of a node that was told to stop, and serves on for a while.
 pub(crate) const STOPPING: &str = "the node is about to stop";
 
-/// Returns what has not gone on for too long, in words; none: everything goes on.
+/// Returns what has made no progress for too long, in words; none: everything goes on.
 pub(crate) fn hung(node: &NodeStatus) -> Option<String> {
     match &node.hung[..] {
         [] => None,

@@ -165,7 +165,7 @@ pub fn status(status: &Status, now: Now) {
     // Nobody knows it while the log is not read.
     let lag = if status.partitions.is_empty() { f64::NAN } else { float(behind.sum()) };
     gauge!(LAG, "store" => store.clone()).set(lag);
-    // 0 is never: an age since 1970 would only alarm, and the age of a copy that is gone is of nothing.
+    // 0 means never: an age since 1970 would only raise alarms. While there is no copy its age is unknown.
     let age = Duration::from_millis(now.wall_ms.saturating_sub(status.confirmed_at_ms));
     let age = if status.confirmed_at_ms > 0 { age.as_secs_f64() } else { f64::NAN };
     gauge!(AGE, "store" => store.clone()).set(age);

@@ -82,7 +82,7 @@ pub(super) struct Run {
     /// Plays fresh seeds for this long, such as 90s, 10m or 8h.
     #[arg(long = "for", value_parser = duration, value_name = "TIME")]
     pub(super) time: Option<Duration>,
-    /// Plays so many fresh seeds.
+    /// Plays this many fresh seeds.
     #[arg(long, conflicts_with_all = ["seeds", "time"])]
     pub(super) fresh: Option<u64>,
     /// Threads.
@@ -100,7 +100,7 @@ pub(super) struct Run {
     /// Where failing plans go.
     #[arg(long, default_value = "failures", value_name = "DIR")]
     pub(super) failures: PathBuf,
-    /// Shrinks so many of the failing seeds, a minute each at most; 0: writes no failing plans.
+    /// Shrinks this many of the failing seeds, a minute each at most; 0: writes no failing plans.
     #[arg(long, default_value_t = 8, value_name = "COUNT")]
     pub(super) shrink: usize,
 }

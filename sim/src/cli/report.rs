@@ -56,7 +56,7 @@ fn figures(swarmed: &Swarmed) -> String {
 
 /// The CPU time that this process has taken so far; none where the system does not tell it in this way.
 fn cpu_seconds() -> Option<f64> {
-    /// Linux tells so many on every machine.
+    /// Linux tells this many on every machine.
     const TICKS_PER_SECOND: f64 = 100.0;
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The program's name may have spaces in it; user and system time are the 12th and 13th field behind it.

@@ -43,7 +43,7 @@ pub struct Gathered {
 
 type Failing = (u64, Violation);
 
-/// Shrinks at most so many seeds; `found` hears of each.
+/// Shrinks at most this many seeds; `found` hears of each.
 pub fn gather(
     failing: &[Failing],
     shrinks_max: usize,

@@ -59,7 +59,7 @@ pub enum FaultKind {
     ElectUnclean {
         partition: u32,
     },
-    /// The log ends so many records earlier on all replicas.
+    /// The log ends this many records earlier on all replicas.
     Truncate {
         partition: u32,
         records: u64,
@@ -111,7 +111,7 @@ pub enum FaultKind {
     Poison {
         node: usize,
     },
-    /// The process ends after so many more effects; `keep_permille` of unflushed steps are on disk.
+    /// The process ends after this many more effects; `keep_permille` of unflushed steps are on disk.
     Crash {
         node: usize,
         effects: u32,
@@ -150,7 +150,7 @@ pub enum FaultKind {
         node: usize,
         what: Rot,
     },
-    /// The next flush that fails had made so many partitions durable.
+    /// The next flush that fails had made this many partitions durable.
     TornFlush {
         node: usize,
         partitions: usize,
@@ -166,7 +166,7 @@ pub enum FaultKind {
     HungDisk {
         node: usize,
     },
-    /// An operator lets restores read so many bytes a second.
+    /// An operator lets restores read this many bytes a second.
     RestoreRate {
         node: usize,
         bytes_per_second: NonZeroU64,

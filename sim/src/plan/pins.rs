@@ -18,7 +18,7 @@ pub struct Pins {
     pub wanted_ms: u64,
 }
 
-/// One plan of so many has pins.
+/// One plan in this many has pins.
 const SHARE: u64 = 5;
 
 /// The draws have a place of their own: whether a plan has pins changes nothing else in it.

@@ -30,7 +30,7 @@ pub struct Watch {
     pub state: bool,
     /// What cannot be proven complete ends it, and the caller asks for the state.
     pub fails: bool,
-    /// It takes up to so many messages, and so often.
+    /// It takes up to this many messages, and this often.
     pub messages: u32,
     pub every_ms: u64,
     pub progress_ms: u64,
@@ -49,9 +49,9 @@ pub struct Turn {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Turning {
-    /// It takes nothing for so long.
+    /// It takes nothing for this long.
     Stop { lasts_ms: u64 },
-    /// It hangs up, and goes on there after a while, from the point that it was given so many points before its last one.
+    /// It hangs up, and goes on there after a while, from the point that it was given this many points before its last one.
     Move { node: usize, back: usize, after_ms: u64 },
 }
 
@@ -72,7 +72,7 @@ pub enum Selected {
 /// Points that a caller keeps.
 pub const KEPT_MAX: usize = 64;
 
-/// One plan of so many has watches.
+/// One plan in this many has watches.
 const SHARE: u64 = 3;
 
 /// The largest numbers that a plan may have: a run takes as long as its callers pull.

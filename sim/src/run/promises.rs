@@ -285,7 +285,7 @@ fn keeps_nothing(what: &FaultKind) -> bool {
     sleeps(what) || matches!(what.id(), "D7" | "D8" | "D9" | "D10")
 }
 
-/// The last of a slow disk's answers comes so long after it is over.
+/// The last of a slow disk's answers comes this long after it is over.
 fn late_ms(what: &FaultKind) -> u64 {
     match what {
         FaultKind::SlowDisk { up_to_ms, answers_ms, .. } => up_to_ms + answers_ms,

@@ -4,7 +4,7 @@ use super::sweep::needed;
 use super::trial::Trial;
 use crate::plan::{Act, Fault, FaultKind, Operation, Plan, Watches};
 
-/// With so many faults at most, any two are tried together: some come in pairs, such as a change and its undoing.
+/// With this many faults at most, any two are tried together: some come in pairs, such as a change and its undoing.
 const PAIRED_MAX: usize = 12;
 
 pub(super) fn faults(trial: &mut Trial<'_>) {

@@ -159,7 +159,7 @@ impl World {
         self.judge(&Moment::Crashed { node: index });
     }
 
-    /// The process ends after so many more effects, between two of them: `must_crash` then tells.
+    /// The process ends after this many more effects, between two of them: `must_crash` then tells.
     pub fn crash_after(&mut self, index: usize, effects: u32) {
         if let Some(process) = &mut self.nodes[index].process {
             process.crash_after = Some(effects);

@@ -25,7 +25,7 @@ pub(super) enum Passing {
     StoreEvent(StoreEvent),
     PeerCall(PeerCall),
     PeerEvent(PeerEvent),
-    /// So much of the transfer of this number is over.
+    /// This much of the transfer of this number is over.
     Transfer(u64, Share),
 }
 

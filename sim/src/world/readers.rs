@@ -10,7 +10,7 @@ use super::{World, client};
 use crate::dice::Dice;
 use crate::trace::{Lane, Line};
 
-/// One batch of so many is the last of its reader.
+/// One batch in this many is the last of its reader.
 const WAY: u64 = 8;
 
 impl World {

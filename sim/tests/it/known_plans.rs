@@ -10,7 +10,7 @@ use outrigger_sim::trace::Trace;
 
 const SEEDS: u64 = 200;
 
-/// Regression plans of which so many faults are left out of the run, for they would prove nothing.
+/// Regression plans of which this many faults are left out of the run, for they would prove nothing.
 const LEFT_OUT: [(&str, u64); 2] = [
     // This is what it holds.
     ("clocks-of-peers-apart", 1),

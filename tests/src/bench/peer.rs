@@ -23,7 +23,7 @@ const RECORDS: u64 = 6 * KEYS;
 /// Bytes of keys and values, of which none is overwritten: starting and opening take little of the time.
 const LARGE_BYTES: u64 = 1_000_000_000;
 
-/// When the files stay the same for so long, nothing compacts any more.
+/// When the files stay the same for this long, nothing compacts any more.
 const QUIET: Duration = Duration::from_secs(3);
 const QUIET_POLL: Duration = Duration::from_millis(100);
 

@@ -14,7 +14,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Each of its turns restores so many records.
+    /// Each of its turns restores this many records.
     pub(super) fn new(name: &'static str, records: u64) -> Line {
         Line { name, records, turns: Vec::new() }
     }

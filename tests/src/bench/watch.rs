@@ -17,7 +17,7 @@ use super::{ROUNDS, median, micros, per_second, report, restore, start_to_ready}
 use crate::kafka::{Cluster, TopicSpec};
 use crate::node::{Node, STORE};
 
-/// Watches that are open at the same time: so many as one address allows at the end.
+/// Watches that are open at the same time: as many as one address allows at the end.
 const WATCHES: [u64; 4] = [1, 16, 64, 256];
 
 /// Changes while they are open, and how many different keys: each prefix has 64 of them.

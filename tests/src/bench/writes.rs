@@ -83,7 +83,7 @@ fn produce(bootstrap: &str, topic: &str) -> Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// Writes so many records through one stream, and waits for all answers.
+/// Writes this many records through one stream, and waits for all answers.
 pub(super) async fn stream(store: &Store) -> Result<Duration> {
     let began = Instant::now();
     let writer = store.writer();

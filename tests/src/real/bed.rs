@@ -34,7 +34,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Makes a bed for so many plans side by side.
+    /// Makes a bed for this many plans side by side.
     pub fn make(places: usize) -> Result<Bed> {
         let network = Network::lay(BROKERS + places * NODES_MAX);
         let network = network.map(Arc::new).map_err(|error| format!("{error:#}"));

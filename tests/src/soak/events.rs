@@ -8,7 +8,7 @@ use crate::weather::Weather;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// The weather at a place, for so long.
+    /// The weather at a place, for this long.
     Weather(Place, Weather, Duration),
     /// The node is killed (SIGKILL) and started.
     Kill(Restarted),

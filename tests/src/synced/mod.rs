@@ -28,7 +28,7 @@ pub struct Event {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// The file has so many bytes now. `text` is what was written, where that is short.
+    /// The file has this many bytes now. `text` is what was written, where that is short.
     Wrote {
         bytes: u64,
         text: String,

@@ -21,11 +21,11 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Chunks under way in one direction: what a network holds of a connection.
 const CHUNKS_MAX: usize = 64;
 
-/// What is carried in a throttled second comes in so many pieces.
+/// What is carried in a throttled second comes in this many pieces.
 const PIECES_PER_SECOND: u32 = 20;
 const MADE_UP_MAX: Duration = Duration::from_millis(100);
 
-/// The end of a connection that lost something is told to nobody for so long: longer than anybody's patience, shorter
+/// The end of a connection that lost something is told to nobody for this long: longer than anybody's patience, shorter
 /// than a test process that makes many.
 const UNTOLD: Duration = Duration::from_secs(120);
 
@@ -258,7 +258,7 @@ impl Wire {
         self.requests_of_all.fetch_add(begun, Ordering::Relaxed);
     }
 
-    /// How many of so many bytes arrive. No bytes are the end of the direction.
+    /// How many of `bytes` bytes arrive. No bytes are the end of the direction.
     fn arrives(&self, direction: Direction, weather: Weather, bytes: usize) -> usize {
         let quiet = {
             let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,9 +23,9 @@ pub use proxy::Proxy;
 pub enum Weather {
     /// Everything arrives at once.
     Clear,
-    /// Every byte arrives so much later, in both directions.
+    /// Every byte arrives this much later, in both directions.
     Delay(Duration),
-    /// So many bytes pass in a second, in each direction of each connection.
+    /// This many bytes pass in a second, in each direction of each connection.
     Throttle { bytes_per_second: u32 },
     /// Packets are lost and sent again: nothing arrives now, and everything when this is over.
     Hold,
@@ -41,6 +41,6 @@ pub enum Weather {
     Refuse,
     /// Each connection loses what comes after its first bytes, those of both directions together.
     Blackhole { after_bytes: u64 },
-    /// A connection without a byte for so long is forgotten, as by a firewall: what comes later vanishes.
+    /// A connection without a byte for this long is forgotten, as by a firewall: what comes later vanishes.
     Forget { idle: Duration },
 }

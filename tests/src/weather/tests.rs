@@ -12,7 +12,7 @@ use super::{Proxy, Weather};
 /// What must come comes within this time.
 const COMES_MAX: Duration = Duration::from_secs(10);
 
-/// What must not come is waited for so long.
+/// What must not come is waited for this long.
 const NEVER: Duration = Duration::from_millis(150);
 
 /// Sends back what it gets, and counts bytes and ended connections.

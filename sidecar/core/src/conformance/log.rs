@@ -86,7 +86,7 @@ pub enum Turn {
     Heal,
 }
 
-/// What another client writes: any key in any partition. No key needs `Ability::Keyless`.
+/// What another client writes: any key in any partition. A record without a key needs `Ability::Keyless`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
     pub key: Option<Bytes>,

@@ -7,7 +7,7 @@ use crate::phase::Cause;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A read that is given up so many seconds from the beginning of all.
+/// A read that is given up this many seconds from the beginning of all.
 fn forward(level: &ReadLevel, seconds: u32) -> Forward {
     let wait = Duration::from_secs(3_600);
     Forward::new(level, wait, Some(seconds * SECOND), Duration::ZERO)

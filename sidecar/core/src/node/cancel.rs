@@ -1,8 +1,8 @@
 //! An operator stops a restore, and lets it go on.
 //!
-//! A cancelled node goes the way of every unexpected news: it closes without flushing, opens and decides again; only
-//! that the decision is not acted on. So what is flushed stays, what the plan would serve is served, and what would be
-//! refused anyway is refused for its own reason, and no peer is asked. Not kept over a restart.
+//! A cancelled node closes without flushing, opens and decides again, as after any unexpected news, but does not act on
+//! the decision. What is flushed stays; what the plan would serve is served; what would be refused anyway is refused for
+//! its own reason; no peer is asked. A restart forgets the cancellation.
 
 use crate::gate::Rejection;
 use crate::offset::RequestId;

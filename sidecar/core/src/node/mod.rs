@@ -212,7 +212,7 @@ impl Node {
         })
     }
 
-    /// Hands something to the copy that is read into. What comes while there is none is of one that is closed by now.
+    /// Hands an event to the copy that is read into. Without one, the event belongs to a copy that is closed by now.
     fn read(&mut self, handle: impl FnOnce(&mut Reading, &mut Shared) -> Stays) -> Next {
         let Stage::Reading(reading) = &mut self.stage else { return Next::Stay };
         handle(reading, &mut self.shared).into()
@@ -227,8 +227,8 @@ impl Node {
         self.stage.on_facts(&mut self.shared, &news)
     }
 
-    /// To decide about a copy all partitions' ends are needed. Who reads one goes by the answers to its questions for the
-    /// ends: for its audit the topic is enough.
+    /// All ends are needed to decide about a copy. A node that reads one has the answers to its own questions for the ends,
+    /// so it audits the topic alone.
     fn on_leaderless(
         &mut self,
         topic: TopicFacts,
@@ -275,7 +275,7 @@ impl Node {
 
     fn on_store_failed(&mut self, call: StoreCallKind, error: &StoreError) -> Next {
         match call {
-            // Nothing is lost with a pin; what is wrong with the disk, the next write to it tells.
+            // A failed pin loses nothing; a failing disk shows at the next write.
             StoreCallKind::Pin | StoreCallKind::Unpin => self.read(|reading, shared| {
                 reading.pins.end(shared);
                 Ok(())

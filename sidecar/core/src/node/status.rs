@@ -24,7 +24,7 @@ pub struct Status {
     pub fed: Option<Generation>,
     pub exact: bool,
     pub confirmed_at_ms: u64,
-    /// Indexed by partition.
+    /// One for each partition, in order.
     pub partitions: Vec<PartitionStatus>,
     /// Of the restore that runs or ran last.
     pub progress: Option<Progress>,
@@ -59,7 +59,7 @@ pub struct PartitionStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     pub cause: Cause,
-    /// Monotonic.
+    /// When it began, on the monotonic clock.
     pub started: Duration,
     pub records: u64,
     /// Of keys and values.

@@ -27,7 +27,7 @@ pub(super) struct Behind {
     pub(super) partition: Partition,
     /// What was delivered.
     lineage: Lineage,
-    /// Whoever gives something has heard of this epoch.
+    /// Whoever gives batches is proven to have heard of this epoch.
     leader: Option<Epoch>,
     doubted: Option<Proof>,
     /// The log has what lies right below the position, as a leader leads it that has heard of `leader`.
@@ -41,7 +41,7 @@ pub(super) struct Behind {
 enum Read {
     /// Nothing is asked for until this monotonic time.
     Rests(Duration),
-    /// `of`: it is about who answers, not about what comes. `stale`: the copy is read anew since it was asked for.
+    /// `of`: a proof is wanted, not records. `stale`: the copy was opened anew since it was asked for.
     Wanted {
         of: Option<Proof>,
         stale: bool,
@@ -139,9 +139,9 @@ impl Behind {
             Read::Rests(until) if *until > now.mono => Next::Wait(Some(*until)),
             Read::Rests(_) => Next::Read(self.want(lane, limits)),
             Read::Wanted { .. } => Next::Wait(None),
-            // The copy is of a later history than whoever gave it may know.
+            // The copy has heard of a later epoch than whoever gave this is known to have.
             Read::Came(_) if self.has_not_heard(lane) => Next::Read(self.want(lane, limits)),
-            // Whoever reads after an event sees it: the copy is so far, and of this history.
+            // A read after an event must see it, so the copy has to apply it first.
             Read::Came(given) if !is_applied(&given.batch, lane) => Next::Wait(None),
             Read::Came(_) => {
                 let came = std::mem::replace(&mut self.read, Read::Rests(Duration::ZERO));

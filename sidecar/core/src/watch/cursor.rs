@@ -10,7 +10,7 @@
 //! | is it at or above what is kept, in every partition? Over a cursor that is lost anything is committed | [`Verdict::Back`] |
 //! | if it is not, has the copy come to what is kept? The log may have lost that | [`Verdict::WaitForKept`] |
 //!
-//! Whatever is kept is either a point whole, or it is [`Lost`] by name: it is never made up for.
+//! What is kept is a whole point or is [`Lost`] by name; nothing is guessed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +34,7 @@ pub struct CursorNameError;
 
 pub const NAME_BYTES_MAX: usize = 128;
 
-/// A cursor that nobody has committed for so long is committed anew: Kafka forgets what a group without members has
+/// A cursor that nobody has committed for this long is committed anew: Kafka forgets what a group without members has
 /// committed after `offsets.retention.minutes`, a week unless somebody has set less.
 pub const KEPT_FOR_MS: u64 = 24 * 3_600_000;
 
@@ -121,7 +121,7 @@ impl Cursor {
         committed.collect()
     }
 
-    /// What the log keeps, as a cursor of a topic with so many partitions. The order of `committed` says nothing.
+    /// What the log keeps, as a cursor of a topic with this many partitions. The order of `committed` says nothing.
     pub fn of(topic: TopicId, partitions: usize, committed: &[Committed]) -> Result<Cursor, Lost> {
         let told = committed.iter().map(|each| each.metadata.parse::<Metadata>());
         let told = told.collect::<Result<Vec<_>, _>>().map_err(Lost::Cursor)?;

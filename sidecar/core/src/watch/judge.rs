@@ -29,8 +29,8 @@ pub(super) enum Judgement {
     Lost(Lost),
 }
 
-/// Judges places in `topic`, by partition, on a node that is ready. The one of `from_log` is read from the log, which is asked
-/// the last question.
+/// Judges places in `topic`, one for each partition, on a READY node. Of the one of `from_log`, which is read from the log, the
+/// log is asked the last question.
 pub(super) fn judge(
     topic: TopicId,
     places: &[Place],

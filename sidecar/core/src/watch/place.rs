@@ -13,7 +13,7 @@ use crate::time::Now;
 pub(super) struct Place {
     /// Everything below was delivered.
     pub(super) at: Offset,
-    /// Of the newest record below.
+    /// The leader epoch of the newest record below.
     pub(super) epoch: Option<Epoch>,
     /// What was delivered is the state from here on only.
     pub(super) exact_from: Offset,
@@ -64,7 +64,7 @@ impl Place {
         }
     }
 
-    /// Behind everything that the ring has.
+    /// The place after everything in the ring.
     pub(super) fn behind(lane: &Lane, confirmed_at_ms: u64, now: Now) -> Place {
         Place {
             at: lane.end(),

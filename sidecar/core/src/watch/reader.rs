@@ -146,7 +146,7 @@ impl LogReader {
                 Turn::Answer(Err(Missed::Lost(Loss::OutOfRange)))
             }
             Stage::Checking(wanted, batch) => {
-                // What was asked for as a proof, or ended with the log, is not gone on from without being asked again.
+                // After a proof, or a batch that met the end, the position is assigned again: the log compares epochs anew.
                 let goes_on = wanted.is_for_records() && !batch.at_end;
                 let at = goes_on.then_some((batch.partition, batch.range.end));
                 self.stage = Stage::Idle { at };

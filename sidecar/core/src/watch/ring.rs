@@ -1,8 +1,8 @@
 //! The batches that a store's copy applied last, as they went to the store: shared, never copied, and bounded in bytes.
 //!
-//! It is about the log, not about a generation. What one reading of the log told is gone on with by the next, where that
-//! begins at a place which the ring can show to be of the same history; so a rebuild cuts no watch, and a copy that was
-//! condemned does, because what the log has instead is read into the ring again.
+//! It is about the log, not about a generation. A new reading of the log continues the batches of the one before if it
+//! begins where the ring can show the same history. So a rebuild cuts no watch; a copy that was condemned does, because
+//! other records of the log take the place of the old ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub enum RingNews {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     position: Offset,
-    /// Of the newest record below.
+    /// The leader epoch of the newest record below.
     epoch: Option<Epoch>,
     /// The newest epoch that was heard of.
     latest: Option<Epoch>,
@@ -62,7 +62,7 @@ impl Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     pub(super) batch: Arc<Batch>,
-    /// Of the newest record below its end.
+    /// The leader epoch of the newest record below its end.
     pub(super) epoch: Option<Epoch>,
     latest: Option<Epoch>,
     pub(super) exact_from: Offset,

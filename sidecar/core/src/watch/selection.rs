@@ -18,7 +18,7 @@ pub struct TooMany {
 }
 
 impl Selection {
-    /// What any of `keys` selects; everything where there is none.
+    /// The union of `keys`; all keys if there are none.
     pub fn new(keys: Vec<impl Into<Range>>) -> Result<Selection, TooMany> {
         if keys.len() > SELECTED_MAX {
             return Err(TooMany { asked: keys.len() });

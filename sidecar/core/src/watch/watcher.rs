@@ -138,7 +138,7 @@ enum Stage {
 #[derive(Debug)]
 struct At {
     topic: TopicId,
-    /// By partition.
+    /// One for each partition, in order.
     places: Vec<Place>,
 }
 
@@ -180,7 +180,7 @@ impl Watcher {
         }
     }
 
-    /// The next step. Whatever the last one was about is done.
+    /// The next step; the last one is finished.
     pub fn next(&mut self, sight: &Sight<'_>) -> Step {
         match &self.stage {
             Stage::Ended(end) => return Step::End(end.clone()),
@@ -400,7 +400,7 @@ impl Watcher {
         Step::Wait { until: Until::AtLeast(token(*topic, places)), deadline: self.wait }
     }
 
-    /// None: what was delivered is not the state there.
+    /// None: what was sent is not the state there.
     fn point(&mut self, sight: &Sight<'_>) -> Option<Point> {
         let At { topic, places } = self.at.as_mut()?;
         // What the gate shows of a partition was confirmed with all others, and all of it is delivered.

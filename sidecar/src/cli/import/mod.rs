@@ -25,7 +25,7 @@ pub(super) struct ImportArgs {
     /// An object a line, {"key":…,"value":…}, as `scan --json` prints them; a value of null deletes the key
     #[arg(long)]
     json: bool,
-    /// At most so many writes a second
+    /// At most this many writes a second
     #[arg(long, value_name = "WRITES", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     rate: Option<u64>,
     #[command(flatten)]

@@ -27,7 +27,7 @@ pub(super) struct StatusArgs {
     /// One JSON object; with --follow one a line
     #[arg(long)]
     json: bool,
-    /// Also the digest of each copy, to compare nodes with; reads every row
+    /// Show the digest of each copy too, to compare nodes; this reads every row
     #[arg(long, conflicts_with = "follow")]
     digest: bool,
     #[command(flatten)]

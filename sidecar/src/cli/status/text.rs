@@ -45,7 +45,7 @@ pub(in crate::cli) fn summary(store: &StoreStatus) -> String {
     }
 }
 
-/// Returns state and line of a store of a node of which nothing has been known for so long, although it answers.
+/// Returns state and line of a store of a node of which nothing has been known for this long, although it answers.
 pub(in crate::cli) fn no_news(
     node: &NodeStatus,
     age: Duration,

@@ -11,7 +11,7 @@ use super::screen::Size;
 use crate::cli::status::text::RESTART;
 use crate::shown::{self, STOPPING, phase_name, stall_name};
 
-/// A node that says nothing for longer has not said either that all is as it was, which it does every 5 s.
+/// A node reports every 5 s at least; after this silence it counts as gone quiet.
 const QUIET_MAX: Duration = Duration::from_secs(12);
 
 /// What stands where the phase would stand of a node that answers and knows nothing.
@@ -23,7 +23,7 @@ const BAR: usize = 10;
 /// The columns up to the phase: how a store is comes before all else.
 const UP_TO_PHASE: usize = 3;
 
-/// A node's name is cut down to so much, so that the phase has room.
+/// A node's name is cut down to this much, so that the phase has room.
 const NODE_MIN: usize = 8;
 
 /// A node, and how it is.

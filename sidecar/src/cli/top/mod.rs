@@ -22,7 +22,7 @@ use crate::serve::Signals;
 /// The interval between two changes of one node.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The interval between two questions to a node that does not tell this caller how it is: that is seldom otherwise soon.
+/// The interval between two questions to a node that refuses to tell its state: the answer seldom changes soon.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often the table is drawn although nothing changes: what a node that is gone last said becomes older.

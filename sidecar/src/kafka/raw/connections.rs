@@ -21,8 +21,8 @@ pub(in crate::kafka) struct Connections {
 #[derive(Default)]
 struct State {
     up: BTreeSet<(String, u16)>,
-    /// Since a broker was up last, a connection to one was tried in vain. An idle connection that a broker closed is no
-    /// sign of an outage: librdkafka connects again when it has something to send.
+    /// Whether a connection failed since a broker was last up. An idle connection that a broker closed is no sign of an
+    /// outage: librdkafka connects again when it has something to send.
     failed: bool,
 }
 

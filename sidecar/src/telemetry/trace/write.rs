@@ -43,7 +43,7 @@ struct Written {
 }
 
 impl Append {
-    /// So many changes are handed to the core.
+    /// This many changes are handed to the core.
     pub(crate) fn begin(store: &str, changes: usize) -> Append {
         Append(current().map(|(tracer, call)| {
             let mut span = step::begin(tracer, &call, APPEND, store);

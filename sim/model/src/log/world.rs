@@ -204,7 +204,7 @@ impl LogModel {
         self.changed();
     }
 
-    /// Does what `recreate` does, with so many partitions, now and later.
+    /// Does what `recreate` does, with this many partitions, now and later.
     pub fn recreate_with(&mut self, id: TopicId, partitions: u32) {
         self.config.partitions = partitions;
         self.recreate(id);

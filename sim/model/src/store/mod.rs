@@ -109,8 +109,8 @@ impl StoreModel {
         self.pins.len()
     }
 
-    /// The process is killed. `keep` says how many of a partition's unflushed steps, which it is given
-    /// the count of, reached the disk nevertheless: the first so many of them.
+    /// The process is killed. `keep` is given the count of a partition's unflushed steps, and says how many of them, from
+    /// the first on, reached the disk nevertheless.
     pub fn crash(&mut self, mut keep: impl FnMut(Generation, Partition, usize) -> usize) {
         self.pins.clear();
         for (generation, open) in std::mem::take(&mut self.open) {

@@ -120,7 +120,7 @@ impl Scene<'_> {
         self.dice.index(self.setting.nodes)
     }
 
-    /// Draws the begin of a scene that lasts so long, before the heal if that is possible.
+    /// Draws the begin of a scene that lasts this long, before the heal if that is possible.
     fn lasts(&mut self, ms: u64) {
         self.at_ms = self.dice.below(self.heal_ms.saturating_sub(ms) + 1);
     }

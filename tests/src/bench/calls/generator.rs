@@ -39,8 +39,7 @@ impl Call {
         Ok(began.elapsed())
     }
 
-    /// Makes so many calls by so many callers on one connection, each with one call at a time. Returns how long all
-    /// took.
+    /// Makes `calls` calls by `callers` callers on one connection, each with one call at a time. Returns how long all took.
     pub(super) async fn many(
         &self,
         channel: &Channel,

@@ -113,7 +113,7 @@ fn silent_connections_hold_nobody_up_and_are_cut() -> Result<()> {
     })
 }
 
-/// An address takes so many at a time.
+/// An address takes this many at a time.
 const PLACES: usize = 256;
 
 #[test]

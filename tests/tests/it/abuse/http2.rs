@@ -85,7 +85,7 @@ pub(super) fn message(message: &[u8]) -> Result<Vec<u8>> {
     Ok([&announced(u32::try_from(message.len())?), message].concat())
 }
 
-/// The head of a message of so many bytes.
+/// The head of a message of this many bytes.
 pub(super) fn announced(bytes: u32) -> [u8; 5] {
     let [a, b, c, d] = bytes.to_be_bytes();
     [0, a, b, c, d]

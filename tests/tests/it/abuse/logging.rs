@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{in_time, run, until_metric};
 
-/// So many writes fill a pipe of 64 KiB many times, at the level that logs every frame.
+/// This many writes fill a pipe of 64 KiB many times, at the level that logs every frame.
 const WRITES: usize = 500;
 
 struct Told {

@@ -50,7 +50,7 @@ fn a_scan_that_nobody_reads_does_not_keep_the_store_from_coming_back() -> Result
     })
 }
 
-/// A node lets so many be open through one address.
+/// A node lets this many be open through one address.
 const SCANS_MAX: usize = 64;
 
 /// How long a scan may be open that nobody reads. It is noticed within the second time: a loaded machine takes longer,

@@ -174,7 +174,7 @@ async fn what_is_wrong_with_a_cursor_is_refused_by_name() {
     );
 }
 
-/// Unchanged but for the time, and only what nobody has committed for a day, and could be gone on from.
+/// Unchanged but for the time, and only what nobody has committed for a day, and a watch could continue from.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_that_rests_is_committed_anew_before_it_is_forgotten() {
     let one = One::ready().await;

@@ -1,4 +1,4 @@
-//! Cursors on real Kafka: kept in consumer groups, gone on from on any node, and never taken back.
+//! Cursors on real Kafka: kept in consumer groups, continued on any node, and never taken back.
 
 mod engines;
 mod lost;

@@ -1,4 +1,4 @@
-//! Committed on one node and gone on from on another.
+//! Committed on one node and continued on another.
 
 use anyhow::{Context, Result, ensure};
 use outrigger_client::{ErrorKind, Reason, Watch, WatchPoint};

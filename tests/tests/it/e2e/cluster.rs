@@ -95,7 +95,7 @@ async fn compacted(topic: &Topic) -> Result<()> {
     tokio::task::block_in_place(|| topic.await_compacted(P0, first))
 }
 
-/// Waits until so many more records are in the node's copy.
+/// Waits until this many more records are in the node's copy.
 async fn written(node: &Node, more: u64) -> Result<()> {
     let position = |status: &outrigger_client::StoreStatus| {
         status.partitions.iter().map(|partition| partition.position).sum::<u64>()

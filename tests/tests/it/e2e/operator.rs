@@ -91,7 +91,7 @@ async fn reads_on_from(node: &Node) -> Result<u64> {
     Ok(position(&node.until("restoring again", MINUTE, restoring).await?))
 }
 
-/// A node whose restore, cancelled somewhere in its middle, has put so much on disk.
+/// A node whose restore, cancelled somewhere in its middle, has put this much on disk.
 async fn cancelled_restore(place: &Place) -> Result<(Node, u64)> {
     let mut node = place.node("one")?.with_args(&["--restore-rate", RATE]);
     node.start().await?;

@@ -17,7 +17,7 @@ use super::{MINUTE, Place, durable, has_stall, refused, run};
 
 const P0: Partition = Partition(0);
 
-/// So many records are enough for a peer to be asked (`Limits::peer_offsets_min`).
+/// This many records are enough for a peer to be asked (`Limits::peer_offsets_min`).
 const RECORDS: u64 = 12_000;
 const KEYS: u64 = 10_000;
 const MIB: u64 = 1 << 20;
@@ -106,7 +106,7 @@ fn transfer(status: &StoreStatus) -> Option<&PeerTransfer> {
     status.restore.as_ref()?.from_peer.as_ref()
 }
 
-/// Waits until so much of the copy has come, and not all.
+/// Waits until this much of the copy has come, and not all.
 pub(crate) async fn midway(node: &Node, bytes: u64) -> Result<()> {
     let came =
         |status: &StoreStatus| transfer(status).is_some_and(|transfer| transfer.bytes >= bytes);

@@ -33,7 +33,7 @@ impl Recorded {
         Recorded { port, scrapes: Vec::new() }
     }
 
-    /// Scrapes until so many scrapes showed what is waited for.
+    /// Scrapes until this many scrapes showed what is waited for.
     async fn until(
         &mut self,
         what: &str,

@@ -82,7 +82,7 @@ impl Collector {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until there are so many spans of each of these names, and returns all that came.
+    /// Waits until there are this many spans of each of these names, and returns all that came.
     pub(super) async fn until(&self, wanted: &[(&str, usize)]) -> Result<Vec<Seen>> {
         let deadline = Instant::now() + MINUTE;
         loop {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::scrape::Samples;
 
-/// Samples of a real run stand so many seconds apart when they are played: a run of seconds is one of minutes then.
+/// Samples of a real run stand this many seconds apart when they are played: a run of seconds is one of minutes then.
 const APART_SECONDS: usize = 15;
 
 /// How often the last sample is repeated: a quarter of an hour.

@@ -54,7 +54,7 @@ fn a_short_retention_that_is_taken_costs_no_copy_while_the_node_keeps_up() -> Re
     })
 }
 
-/// Waits until the copy of an idle node was confirmed so many times.
+/// Waits until the copy of an idle node was confirmed this many times.
 async fn until_confirmed(node: &Node, times: usize) -> Result<()> {
     let deadline = Instant::now() + MINUTE;
     let (mut confirmed, mut before) = (0, 0);

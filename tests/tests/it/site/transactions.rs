@@ -18,7 +18,7 @@ use super::{MINUTE, Place, run};
 
 const COUNT: usize = 1_000;
 const KEYS: usize = 50;
-/// One in so many is aborted.
+/// One in this many is aborted.
 const ABORTED: usize = 7;
 const PAUSE: Duration = Duration::from_millis(5);
 

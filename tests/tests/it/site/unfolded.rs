@@ -13,7 +13,7 @@ use crate::e2e::has_stall;
 
 const VALUE_BYTES: usize = 600_000;
 
-/// Writes one batch of so many values, of equal bytes. The format of Java's frames does not tell how large they unfold.
+/// Writes one batch of this many values, of equal bytes. The format of Java's frames does not tell how large they unfold.
 fn produce(place: &Place, compression: &str, values: usize) -> Result<()> {
     let bytes = values * VALUE_BYTES;
     let jars = std::env::var("OUTRIGGER_KAFKA_LIB").context("the jars of Kafka")?;

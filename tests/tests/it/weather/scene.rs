@@ -37,7 +37,7 @@ pub(super) enum Expected {
 /// It is counted from the end of the weather, or from its beginning where things work in it.
 const SOON: Duration = Duration::from_secs(60);
 
-/// A caller in bad weather waits so long for an answer.
+/// A caller in bad weather waits this long for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 const PARTITIONS: u32 = 2;
@@ -45,7 +45,7 @@ const P0: Partition = Partition(0);
 const KEYS: u64 = 40;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// So many records are enough for a peer to be asked.
+/// This many records are enough for a peer to be asked.
 const RECORDS: usize = 12_000;
 const VALUE_BYTES: usize = 500;
 

@@ -22,7 +22,7 @@ pub(in crate::node) struct Awaits {
 #[derive(Debug)]
 struct Await {
     need: Need,
-    /// Monotonic.
+    /// When it is given up, on the monotonic clock.
     deadline: Duration,
     /// How many questions for the end were asked when this came: only answers to later ones speak about it.
     ends_asked: u64,
@@ -153,7 +153,7 @@ impl Awaits {
 
 /// Where `of` ends, or all do, if those leaders answered; zero where nothing is waited for.
 fn wanted(of: Option<Partition>, ends: &[EndAnswer]) -> Option<Vec<Offset>> {
-    // Another topic of the name may have fewer partitions: its ends are all waited for.
+    // A recreated topic may lack the partition; then all its ends are waited for.
     let of = of.filter(|of| of.index() < ends.len());
     let wants = |partition| of.is_none_or(|of| of == partition);
     let partitions = (0..).map(Partition).zip(ends);

@@ -44,14 +44,14 @@ impl Shared {
         }
     }
 
-    /// `reads`: what a reading node goes by are the ends, which an audit may overtake.
+    /// `reads`: the node reads. It goes by the ends, which may be newer than these facts.
     pub(in crate::node) fn learn(&mut self, facts: LogFacts, reads: bool) -> News {
         let superseded = self.describe.superseded();
         let asked = self.describe.answered(self.now, self.limits.ends_interval);
         self.asked_at = asked.unwrap_or(self.now);
         self.warn_of(&facts);
         if self.facts.as_ref().is_some_and(|before| before.topic != facts.topic) {
-            // A recreated topic begins its epochs again, and what its predecessor refused says nothing.
+            // A recreated topic counts its epochs anew, and what the old one refused says nothing of it.
             self.epochs_known.clear();
             self.evidence.diverged.clear();
             self.positions_refused.clear();

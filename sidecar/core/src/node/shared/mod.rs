@@ -84,7 +84,7 @@ pub(super) struct Shared {
     pub(super) throttle: Throttle,
     pub(super) writes: BTreeMap<RequestId, Sent>,
     pub(super) drain: Option<Drain>,
-    /// Tries to get going that failed in a row.
+    /// How many tries to start failed in a row.
     failures: u32,
     pub(super) ignored: u64,
     pub(super) misplaced: u64,
@@ -97,7 +97,7 @@ pub(super) struct Shared {
 pub(super) struct Served {
     pub(super) generation: Generation,
     pub(super) confirmed_at_ms: u64,
-    /// The smallest that it has seen.
+    /// The smallest retention that this generation has seen.
     pub(super) delete_retention_ms_min: u64,
 }
 

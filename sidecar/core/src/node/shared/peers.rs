@@ -13,7 +13,7 @@ use crate::topic::{Identity, LogFacts};
 
 use super::{Served, Shared};
 
-/// After so many damaged copies that were in use already, and are kept for that, only a restart asks again: each
+/// After this many damaged copies that were in use already, and are kept for that, only a restart asks again: each
 /// takes the disk's room.
 const DAMAGED_IN_USE_MAX: u32 = 3;
 
@@ -38,7 +38,7 @@ pub(in crate::node) struct Peers {
 #[derive(Debug)]
 struct Adopted {
     generation: Generation,
-    /// Monotonic.
+    /// When it was adopted, on the monotonic clock.
     at: Duration,
     peer: String,
     /// It was damaged, or too old to be put into use, and that is counted.
@@ -80,7 +80,7 @@ impl Peers {
         self.configured && due
     }
 
-    /// Whether what the last one gave speaks for another try.
+    /// Whether the last copy from a peer leaves hope for another.
     fn bearable(&self, found: &Found, wanted: &Wanted, now: Duration, limits: &Limits) -> bool {
         let Some((adopted, old)) = self.adopted_among(&wanted.old) else { return true };
         let rested = |times: u32| now >= adopted.at + limits.peer_retry * (1 << times);
@@ -89,7 +89,7 @@ impl Peers {
                 self.damaged_in_use <= DAMAGED_IN_USE_MAX && rested(self.damaged.min(4))
             }
             (Old::Quarantine(Why::Damaged(_)), false) => false,
-            // The next one would be no better, and be kept beside it: unless this one was good for a time.
+            // The next copy would be no better, and be kept beside this one, unless this one was put into use.
             (Old::Quarantine(Why::Lost(_) | Why::Superseded), _) => {
                 is_in_use(found, adopted.generation)
             }

@@ -17,7 +17,7 @@ pub(in crate::node) struct Stalls {
 pub struct Stall {
     pub kind: StallKind,
     pub detail: String,
-    /// Monotonic.
+    /// When it began, on the monotonic clock.
     pub since: Duration,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::limits::Limits;
 use crate::time::time_for;
 
-/// A throttled restore is cut into so many batches a second, so that it moves steadily, and a bar with it.
+/// A throttled restore is cut into this many batches a second, so that it moves steadily, and a bar with it.
 const BATCHES_PER_SECOND: u64 = 10;
 
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Throttle {
         self.rate
     }
 
-    /// A batch of so many bytes came to a restore at `now`. Nobody knows its size before, so it is charged afterwards.
+    /// A batch of this many bytes came to a restore at `now`. Nobody knows its size before, so it is charged afterwards.
     pub(in crate::node) fn charge(&mut self, bytes: usize, now: Duration, limits: &Limits) {
         let Some(rate) = self.rate else { return };
         let paid_at = self.paid_at.max(now).saturating_add(time_for(bytes, rate));

@@ -20,7 +20,7 @@ use crate::node::shared::{News, Served, Shared};
 /// The node waits for the log's facts.
 #[derive(Debug)]
 pub(in crate::node) struct Asking {
-    /// Monotonic.
+    /// When it began, on the monotonic clock.
     since: Duration,
     meanwhile: Meanwhile,
 }

@@ -23,7 +23,7 @@ use crate::node::status::{Progress, Source};
 
 #[derive(Debug)]
 pub(in crate::node) struct Fetching {
-    /// What was found, without what was set aside since.
+    /// What was found on the disk, without what was set aside since.
     found: Found,
     identity: Identity,
     generation: Generation,
@@ -31,7 +31,7 @@ pub(in crate::node) struct Fetching {
     /// The log cannot give the whole state: until a peer has, the node refuses and leaves everything as it is.
     refused: bool,
     served: Option<Served>,
-    /// Monotonic.
+    /// When the stage began, on the monotonic clock.
     started: Duration,
     step: Step,
 }
@@ -84,7 +84,7 @@ impl Fetching {
     /// Makes the next store call, or does what follows the last.
     fn next_call(&mut self, shared: &mut Shared) -> Next {
         match &mut self.step {
-            // A crash between two of them is as good.
+            // It may stop between two calls, as a crash may.
             Step::PuttingAside(_) | Step::Adopting(..) if shared.cancelled => {
                 return Next::Leave(Leave::Reopen);
             }
@@ -184,7 +184,7 @@ impl Fetching {
         found
     }
 
-    /// The log may have changed for hours: what is put away is decided anew.
+    /// The fetch may have begun hours ago, and the log may have changed since: what is put away is decided anew.
     fn decide(&mut self, shared: &mut Shared, given: Given, facts: &LogFacts) -> Next {
         let found = self.kept(shared);
         let Plan { mut old, then, .. } = shared.decide(&found, facts);

@@ -56,7 +56,7 @@ impl From<Stays> for Next {
 pub(in crate::node) struct Shown {
     pub(in crate::node) fed: bool,
     pub(in crate::node) exact: bool,
-    /// Of the topic whose copy is served; none: of the topic that the log told of.
+    /// The topic whose copy is served; none: the one that the log told of.
     pub(in crate::node) topic: Option<TopicId>,
     pub(in crate::node) positions: Vec<Offset>,
     pub(in crate::node) epochs: Arc<[EpochChain]>,
@@ -64,7 +64,7 @@ pub(in crate::node) struct Shown {
 }
 
 impl Shown {
-    /// While there is none: what the last one knew, for the tokens of those who read it.
+    /// While there is no copy: what the last one knew, for the tokens of those who read it.
     pub(in crate::node) fn last(gate: &Gate) -> Shown {
         Shown {
             fed: false,
@@ -89,7 +89,7 @@ pub(in crate::node) enum Ease {
 
 /// What a stage tells of itself, and its handlers. What every stage has to think of has no default.
 pub(in crate::node) trait Handlers {
-    /// Where no refusal is in force and no operator has stopped the restore.
+    /// The phase of this stage, if no refusal or cancellation is in force.
     fn phase(&self) -> Phase {
         Phase::Opening
     }

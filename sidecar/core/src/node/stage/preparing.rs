@@ -32,7 +32,7 @@ impl Preparing {
     /// Makes the next store call, or begins to read behind the last.
     fn next_call(&mut self, shared: &mut Shared) -> Next {
         if shared.cancelled && !self.calls.is_empty() {
-            // A crash between two of them is as good: what was done is found when it goes on.
+            // It may stop between two calls, as a crash may: what was done is found when it goes on.
             return Next::Leave(Leave::Reopen);
         }
         if let Some(call) = self.calls.pop_front() {

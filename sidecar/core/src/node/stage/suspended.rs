@@ -13,7 +13,7 @@ use crate::node::shared::{News, Served, Shared};
 
 #[derive(Debug)]
 pub(in crate::node) struct Suspended {
-    /// Monotonic.
+    /// When the pause ends, on the monotonic clock.
     pub(super) until: Duration,
     pub(super) served: Option<Served>,
     /// Whether what is served was exact, and the phase, when the pause began.
@@ -46,8 +46,8 @@ impl Handlers for Suspended {
         Ease::Idle
     }
 
-    /// A node that waits for its disk takes writes and gives its old copy, but not for a topic that was not accepted: keys
-    /// would lie where this one puts them, and nobody would find them there; and the copy would be told as that topic's.
+    /// While it waits for its disk a node takes writes and serves its old copy, but only for the accepted topic. In another
+    /// one, keys would lie where nobody looks for them, and the copy would be shown as that topic's.
     fn on_facts(&mut self, shared: &mut Shared, news: &News) -> Next {
         let identity = news.facts.identity(&shared.store);
         let same =

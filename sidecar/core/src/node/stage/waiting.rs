@@ -54,7 +54,7 @@ impl Handlers for Waiting {
         Next::Leave(Leave::Reopen)
     }
 
-    /// The log is asked at once: whether the copy may be served shows with another leader's answer.
+    /// The log is asked at once, for whether the copy may be served depends on another leader's answer.
     fn on_cancel(&mut self, shared: &mut Shared) -> Next {
         shared.describe.hurry();
         Next::Stay

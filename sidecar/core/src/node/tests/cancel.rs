@@ -59,7 +59,7 @@ impl Driven {
         assert!(self.effects().contains(&Effect::Log(assign)));
     }
 
-    /// Opened again, with a rebuild on the disk that has read so much.
+    /// Opened again, with a rebuild on the disk that has read this much.
     fn finds_unfinished(&mut self, position: u64) {
         self.log(LogEvent::Facts(five_to_read()));
         let lineage = Lineage::empty(self.now.wall_ms, DAY_MS).read_to(position);

@@ -146,7 +146,7 @@ fn what_a_peer_gives_of_a_wrong_clock_is_asked_for_after_growing_pauses() {
     assert!(matches!(phase, Phase::Refused(Refusal::LogIncomplete { .. })), "{phase}");
 }
 
-/// Whole copies that are fetched while the giver's clock is ahead by so much; the retention is 100 s.
+/// Whole copies that are fetched while the giver's clock is ahead by this much; the retention is 100 s.
 fn fetches_in_ten_minutes(ahead_ms: u64) -> (u32, Phase) {
     let mut driven = with_peers(limits());
     driven.finds(log_of(20, 30), Found::Nothing);

@@ -16,7 +16,7 @@ fn hundred(from: u64) -> Batch {
     builder.finish(Offset(from + 1))
 }
 
-/// A rebuild of five records that may read so many bytes a second, with a credit out.
+/// A rebuild of five records that may read this many bytes a second, with a credit out.
 fn restoring(bytes: u64) -> Driven {
     let mut driven = Driven::rebuilding(facts().reaching(0, 5), Limits::PRODUCTION);
     driven.event(rate(bytes));

@@ -17,7 +17,7 @@ pub(in crate::watch) enum Below {
 #[derive(Debug)]
 pub(in crate::watch) struct Lane {
     from: Offset,
-    /// Of the newest record below `from`.
+    /// The leader epoch of the newest record below `from`.
     epoch: Option<Epoch>,
     /// Records may be missing right below `from`.
     hidden: bool,
@@ -88,7 +88,7 @@ impl Lane {
         self.batches.back().map_or(self.from, |(_, applied)| applied.end())
     }
 
-    /// Of the newest record below the end.
+    /// The leader epoch of the newest record below the end.
     pub(in crate::watch) fn epoch(&self) -> Option<Epoch> {
         self.epoch_before(self.batches.len())
     }
@@ -153,7 +153,7 @@ impl Lane {
         }
     }
 
-    /// Of the newest record below batch `number`.
+    /// The leader epoch of the newest record below batch `number`.
     fn epoch_before(&self, number: usize) -> Option<Epoch> {
         let before = number.checked_sub(1).map(|before| self.batches[before].1.epoch);
         before.unwrap_or(self.epoch)

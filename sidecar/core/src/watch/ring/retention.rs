@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// More values than a topic is given in the time that a point is good for. Beyond them the smallest counts for longer.
+/// More changes of retention than a topic sees while a point is valid. Beyond them the smallest counts for longer.
 const KEPT_MAX: usize = 16;
 
 /// Each with the monotonic time until which it may have been in force, both ascending.

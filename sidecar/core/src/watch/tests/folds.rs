@@ -42,15 +42,15 @@ const EPOCH: usize = 7;
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    /// So many more records are applied as one batch.
+    /// This many more records are applied as one batch.
     Apply(usize),
-    /// The watch takes so many steps.
+    /// The watch takes this many steps.
     Pull(usize),
     /// The disk has what is applied now.
     Flush,
     /// What was not flushed is read again.
     Reopen,
-    /// The caller goes on from the point that it was given so many points ago.
+    /// The caller goes on from the point that it was given this many points ago.
     Resume(usize),
 }
 

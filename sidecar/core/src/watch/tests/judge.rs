@@ -1,4 +1,4 @@
-//! Which points are gone on from.
+//! Which points a watch may continue from.
 
 use super::super::judge::{Judgement, judge};
 use super::super::place::Place;
@@ -69,7 +69,7 @@ fn a_place_that_is_not_exact_is_not_gone_on_from_when_the_log_is_read_anew() {
     assert_eq!(judged(&copy, &place), Judgement::Resume, "nothing is hidden from it");
 }
 
-/// Without the last two, a log that lost what the point saw would be gone on with.
+/// If the last two were accepted, a watch would continue in a log that lost what the point saw.
 #[test]
 fn one_of_another_history_is_lost() {
     for (at, epoch) in [(5, 3), (7, 3), (4, 2), (6, 5)] {

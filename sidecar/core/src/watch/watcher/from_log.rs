@@ -15,7 +15,7 @@ use crate::watch::sight::Sight;
 
 pub(super) enum FromLog {
     Step(Step),
-    /// Nothing comes from the log until then, or before it has answered.
+    /// The log gives nothing before then, or before it has answered.
     Wait(Option<Duration>),
 }
 

@@ -61,7 +61,7 @@ impl Pods {
         Pod::new(name, node, counter)
     }
 
-    /// Every application has gone on since.
+    /// Every application has made progress since.
     async fn all_go_on(&self) -> Result<()> {
         let before: Vec<u64> = self.pods.iter().map(|pod| pod.counter.acknowledged()).collect();
         let deadline = Instant::now() + MINUTE;

@@ -89,7 +89,7 @@ impl Reading {
         if self.is_settling() && self.settled() { self.flush(shared) } else { Ok(()) }
     }
 
-    /// Everything sent to the store so far was fetched before the topic's id was last asked for.
+    /// All that was sent to the store was fetched before the last question for the topic's id.
     fn flush(&mut self, shared: &mut Shared) -> Stays {
         let heard = self.readers.iter_mut();
         let heard = heard.filter_map(|reader| Some((reader.partition, reader.flush()?))).collect();

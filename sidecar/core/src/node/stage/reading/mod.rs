@@ -82,7 +82,7 @@ pub(in crate::node) struct Reading {
 pub(in crate::node) struct Start {
     pub(in crate::node) identity: Identity,
     pub(in crate::node) generation: Generation,
-    /// Indexed by partition.
+    /// One for each partition, in order.
     pub(in crate::node) lineages: Vec<Lineage>,
     pub(in crate::node) cause: Cause,
     pub(in crate::node) usage: Usage,
@@ -181,9 +181,9 @@ impl Reading {
         self.reached |= self.readers.iter().all(Reader::reached_target);
     }
 
-    /// Whether nothing may be applied: while a flush is prepared; from the flush that ends a rebuild until that is in use, for
-    /// what is not durable is not put into use; and, once much is not flushed, while the topic's id cannot be asked for, for
-    /// the store would make durable what it cannot keep in memory.
+    /// Whether nothing may be applied. That is so while a flush is prepared. It is so from the flush that ends a rebuild until
+    /// that is in use, for what is not durable is not put into use. And once much is unflushed it is so while the topic's id
+    /// cannot be asked for, for the store would make durable what it cannot keep in memory.
     fn holds_back(&self, limits: &Limits) -> bool {
         match (&self.durability, &self.usage) {
             (Durability::Checking | Durability::Settling, _) | (_, Usage::Activating(_)) => true,

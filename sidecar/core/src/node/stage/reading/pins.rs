@@ -29,7 +29,7 @@ pub(in crate::node) struct Pins {
 struct Pin {
     generation: Generation,
     at: Token,
-    /// Indexed by partition.
+    /// One for each partition, in order.
     parts: Vec<Part>,
     /// Questions for the end asked when this came: only later answers speak about it.
     ends_asked: u64,

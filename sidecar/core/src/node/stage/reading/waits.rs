@@ -10,7 +10,7 @@ use crate::node::shared::Shared;
 
 #[derive(Debug)]
 pub(super) struct Inexact {
-    /// Monotonic.
+    /// When it began, on the monotonic clock.
     since: Duration,
     /// From where each partition would have been exact then.
     from: Vec<Offset>,

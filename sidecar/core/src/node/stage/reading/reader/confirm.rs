@@ -74,8 +74,8 @@ impl Reader {
         }
     }
 
-    /// The lineage to store when the newest confirmation has been in memory for `interval`, or the stored one is of a
-    /// wall clock that has been set back since: whoever opens it would not believe it.
+    /// The lineage to store, when its confirmation has been in memory for `interval`, or the stored one is dated by a clock
+    /// that was set back since, which nobody would believe.
     pub(in crate::node) fn unsaved_confirmation(&mut self, interval: Duration) -> Option<Lineage> {
         let unsaved = self.fetched.confirmed_at_ms.abs_diff(self.confirmed_sent_ms);
         let due = self.applying.is_empty() && Duration::from_millis(unsaved) >= interval;

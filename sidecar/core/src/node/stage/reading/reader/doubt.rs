@@ -1,5 +1,5 @@
-//! What the log may have lost: an end that a leader told, from which it is read then, so that the log says whether it has it; and
-//! what shows that it is of another history.
+//! What the log may have lost. An end that a leader told is read from, so that the log says whether it still has it. And what
+//! shows that the log is of another history.
 
 use crate::batch::Batch;
 use crate::offset::{Epoch, Offset};
@@ -34,7 +34,7 @@ impl Reader {
         true
     }
 
-    /// What was read is of another history than the copy that it continues: whether that is said of the copy on disk, too.
+    /// Whether what was read is of another history than the copy, and whether that also speaks against what is on disk.
     pub(in crate::node) fn contradicted(&self, batch: &Batch) -> Option<Durable> {
         let copied = self.fetched.contradicts(batch);
         let gathered = self.gathered.as_ref().and_then(|gathered| gathered.batch.leader());
@@ -49,8 +49,7 @@ impl Reader {
         self.doubted.map_or(read, |Doubt { told: (_, end), .. }| end)
     }
 
-    /// Where the log was told not to have an end that was in doubt: whether this copy would wait for that end when it is opened
-    /// anew, too.
+    /// Whether a copy opened anew would wait, too, for the end that the log was found not to have; none: none was in doubt.
     pub(in crate::node) fn lost_end(&self) -> Option<Durable> {
         self.doubted.map(|Doubt { told, .. }| Durable(self.ends_on_disk.contains(&told)))
     }

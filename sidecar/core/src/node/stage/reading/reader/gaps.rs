@@ -10,7 +10,7 @@ use crate::topic::TopicPolicy;
 
 use super::Reader;
 
-/// The first and the last gap (monotonic) whose end a leader of this epoch is thought to have told.
+/// When the first and the last gap came whose end this epoch's leader told, as far as is known. On the monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unsettled {
     leader: Epoch,
@@ -56,8 +56,8 @@ impl Reader {
         self.trusted_gaps.is_some_and(|gaps| self.fetched.position < gaps.bound)
     }
 
-    /// A leader of `answered` was asked at `asked`, after these gaps were read. False: it is a later one than was known
-    /// then. Either may have told a gap's end, which must be known to tell a loss from an election.
+    /// A leader of `answered` was asked at `asked`: gaps that were read before are settled. False: it is a later leader than
+    /// was known then, and either may have told a gap's end, which must be known to tell a loss from an election.
     pub(in crate::node) fn settles(&mut self, answered: Option<Epoch>, asked: Moment) -> bool {
         let mut known = true;
         for gaps in self.unsettled.iter_mut().filter(|gaps| gaps.first < asked.mono) {

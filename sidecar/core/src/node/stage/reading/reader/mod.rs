@@ -41,10 +41,10 @@ pub(super) struct Reader {
     pub(super) fetch: Fetch,
     /// Newest leader epoch that was known when the last credit was given: no older one answers it.
     leader_at_credit: Option<Epoch>,
-    /// Gaps of which it is not known yet that no later leader had told their end; ascending by leader.
+    /// Gaps whose end may have been told by a later leader than is known; ascending by leader.
     unsettled: Vec<Unsettled>,
     doubted: Option<Doubt>,
-    /// Ends that this copy would wait for when it is opened anew, and those that it would after the flush under way.
+    /// Ends that this copy waits for, as the disk has them, and as the flush under way will have them.
     ends_on_disk: LogEnds,
     ends_flushing: Option<LogEnds>,
     /// A batch that came while nothing may be applied; at most one, for no credit is given meanwhile.
