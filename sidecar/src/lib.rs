@@ -15,6 +15,8 @@ mod documented;
 pub mod embedded;
 mod escape;
 pub mod exit;
+#[cfg(test)]
+mod fixtures;
 pub mod forward;
 pub mod giver;
 pub mod grpc;

@@ -122,3 +122,25 @@ pub struct KafkaError {
     /// Message status NOT_PERSISTED: sticky over librdkafka's hidden retries, so the record is in no log.
     pub not_persisted: bool,
 }
+
+impl KafkaError {
+    /// `_DESTROY`: the client ended before the log answered.
+    pub fn client_gone() -> KafkaError {
+        KafkaError { code: -197, name: "_DESTROY".to_owned(), not_persisted: false }
+    }
+
+    /// `_ALL_BROKERS_DOWN`: the client knows of no broker that can be reached.
+    pub fn is_all_brokers_down(&self) -> bool {
+        self.code == -187
+    }
+
+    /// `_QUEUE_FULL`: librdkafka's queue has no room; the record never entered it.
+    pub fn is_queue_full(&self) -> bool {
+        self.code == -184
+    }
+
+    /// `MSG_SIZE_TOO_LARGE` or `RECORD_LIST_TOO_LARGE`.
+    pub fn is_record_too_large(&self) -> bool {
+        self.code == 10 || self.code == 18
+    }
+}

@@ -29,11 +29,6 @@ use crate::telemetry::metrics;
 pub(super) use self::caller::{not_allowed, not_let_in, token_revoked};
 pub(super) use self::cursor::{cursor_name, of_cursor};
 
-/// Kafka's `MSG_SIZE_TOO_LARGE` and `RECORD_LIST_TOO_LARGE`.
-const RECORD_TOO_LARGE: [i32; 2] = [10, 18];
-/// `_QUEUE_FULL`: librdkafka's queue has no room; the record never entered it.
-const QUEUE_FULL: i32 = -184;
-
 /// Counts the failure of an item that fails alone. A call that fails is counted where its answer leaves.
 pub(super) fn counted(detail: ErrorDetail) -> ErrorDetail {
     metrics::failed(detail.reason());
@@ -298,23 +293,23 @@ pub(super) fn of_store_error(error: &StoreError) -> ErrorDetail {
 
 /// The write is in no log, and never will be.
 pub(super) fn write_did_not_happen(error: &KafkaError) -> ErrorDetail {
-    let detail = match (error.code, StallKind::of(error)) {
-        (QUEUE_FULL, _) => advised(
+    let detail = match StallKind::of(error) {
+        _ if error.is_queue_full() => advised(
             Reason::Overloaded,
             "too many writes wait for the log",
             "try again after a moment",
         ),
-        (code, _) if RECORD_TOO_LARGE.contains(&code) => advised(
+        _ if error.is_record_too_large() => advised(
             Reason::WriteDidNotHappen,
             "the log refused the record as too large",
             "raise the topic's max.message.bytes, or write smaller values",
         ),
-        (_, kind @ StallKind::Authorisation) => advised(
+        kind @ StallKind::Authorisation => advised(
             Reason::Authorisation,
             "Kafka does not allow this node to write",
             kind.what_to_do(),
         ),
-        (_, kind) => advised(
+        kind => advised(
             Reason::WriteDidNotHappen,
             "the log has not taken the write and never will",
             format!("it is safe to write again; {}", kind.what_to_do()),

@@ -193,7 +193,7 @@ mod tests {
 
     use super::*;
     use crate::config::Ack;
-    use crate::grpc::state::tests::ready;
+    use crate::fixtures::ready;
 
     #[tokio::test]
     async fn whoever_asks_first_hears_of_every_service() {

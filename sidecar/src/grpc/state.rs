@@ -277,4 +277,4 @@ fn unix_ms(mono: Duration, now: Now) -> u64 {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -63,7 +63,7 @@ impl Measurer {
     }
 }
 
-/// Notes the progress all the time, so that the rate is that of the last seconds even for whoever asks once.
+/// Notes the progress all the time, so that the speed is that of the last seconds even for whoever asks once.
 async fn note(store: &StoreHandle, time: &RestoreTime) {
     let mut changes = store.status_changes();
     while changes.changed().await.is_ok() {

@@ -207,8 +207,8 @@ impl Measured {
 
 impl Pace {
     fn records_per_second(&self) -> u64 {
-        let rate = u128::from(self.records) * 1_000 / self.millis.max(1);
-        u64::try_from(rate).unwrap_or(u64::MAX)
+        let speed = u128::from(self.records) * 1_000 / self.millis.max(1);
+        u64::try_from(speed).unwrap_or(u64::MAX)
     }
 
     /// Returns the seconds to go; none while nothing moves.
@@ -240,7 +240,7 @@ mod tests {
     use outrigger_core::phase::Cause;
 
     use super::*;
-    use crate::grpc::state::tests::ready;
+    use crate::fixtures::ready;
 
     const STARTED: Duration = Duration::from_secs(100);
 
@@ -265,23 +265,23 @@ mod tests {
         }
     }
 
-    fn ask(rate: &RestoreTime, status: &Status) -> Estimate {
-        rate.estimate(status, running(status).unwrap())
+    fn ask(time: &RestoreTime, status: &Status) -> Estimate {
+        time.estimate(status, running(status).unwrap())
     }
 
     /// Samples a log of 500 records at the end of its offsets.
     fn sampled() -> RestoreTime {
-        let rate = RestoreTime::default();
-        let (started, ranges) = rate.unsampled(&at(1, 0, 0)).unwrap();
+        let time = RestoreTime::default();
+        let (started, ranges) = time.unsampled(&at(1, 0, 0)).unwrap();
         let mut density = Density::new(ranges[0].clone(), 1);
         let sample = Sample { first: Offset(500), end: Offset(510), bytes: 1_000 };
         density.add(Offset(0), sample);
-        rate.sampled(started, vec![density]);
-        rate
+        time.sampled(started, vec![density]);
+        time
     }
 
     #[test]
-    fn at_first_the_rate_is_that_of_the_whole_restore() {
+    fn at_first_the_speed_is_that_of_the_whole_restore() {
         let first = ask(&sampled(), &at(10, 200, 700));
         assert_eq!((first.records_per_second, first.seconds_to_go), (20, Some(15)));
         assert_eq!(first.fraction, Some(0.4), "of the bytes, whatever the offsets say");
@@ -289,43 +289,43 @@ mod tests {
 
     #[test]
     fn then_it_is_that_of_the_last_seconds() {
-        let rate = sampled();
-        ask(&rate, &at(10, 100, 600));
-        ask(&rate, &at(12, 200, 700));
-        let third = ask(&rate, &at(14, 300, 800));
+        let time = sampled();
+        ask(&time, &at(10, 100, 600));
+        ask(&time, &at(12, 200, 700));
+        let third = ask(&time, &at(14, 300, 800));
         assert_eq!((third.records_per_second, third.seconds_to_go), (50, Some(4)));
-        let later = ask(&rate, &at(18, 300, 800));
+        let later = ask(&time, &at(18, 300, 800));
         assert_eq!((later.records_per_second, later.seconds_to_go), (0, None));
     }
 
     #[test]
     fn another_restore_begins_anew() {
-        let rate = sampled();
-        ask(&rate, &at(10, 100, 600));
+        let time = sampled();
+        ask(&time, &at(10, 100, 600));
         let mut another = at(102, 10, 10);
         another.progress.as_mut().unwrap().started = Duration::from_secs(200);
-        let fresh = ask(&rate, &another);
+        let fresh = ask(&time, &another);
         assert_eq!(
             (fresh.records_per_second, fresh.seconds_to_go, fresh.fraction),
             (5, None, None)
         );
-        assert!(rate.unsampled(&another).is_some(), "its log is sampled again");
+        assert!(time.unsampled(&another).is_some(), "its log is sampled again");
     }
 
     #[test]
     fn a_restore_that_goes_on_shows_what_it_had_before_at_once() {
-        let rate = sampled();
-        assert_eq!(ask(&rate, &at(10, 250, 750)).fraction, Some(0.5));
+        let time = sampled();
+        assert_eq!(ask(&time, &at(10, 250, 750)).fraction, Some(0.5));
         let mut again = at(102, 0, 740);
         let progress = again.progress.as_mut().unwrap();
         (progress.started, progress.cause) = (Duration::from_secs(200), Cause::Unfinished);
         again.phase = Phase::Restoring(Cause::Unfinished);
-        assert_eq!(ask(&rate, &again).fraction, Some(0.48), "ten records were not on disk");
-        assert!(rate.unsampled(&again).is_some(), "the sample is for other offsets");
+        assert_eq!(ask(&time, &again).fraction, Some(0.48), "ten records were not on disk");
+        assert!(time.unsampled(&again).is_some(), "the sample is for other offsets");
         let progress = again.progress.as_mut().unwrap();
         (progress.records, progress.bytes) = (130, 13_000);
         again.partitions[0].applied = Offset(870);
-        assert_eq!(ask(&rate, &again).fraction, Some(0.74));
+        assert_eq!(ask(&time, &again).fraction, Some(0.74));
     }
 
     #[test]
@@ -355,12 +355,12 @@ mod tests {
             status.progress.as_mut().unwrap().source = Source::Peer(Some(transfer));
             status
         };
-        let rate = RestoreTime::default();
-        let resumed = ask(&rate, &given(0, 60));
+        let time = RestoreTime::default();
+        let resumed = ask(&time, &given(0, 60));
         assert_eq!((resumed.fraction, resumed.seconds_to_go), (Some(0.15), None));
-        let told = ask(&rate, &given(4, 100));
+        let told = ask(&time, &given(4, 100));
         assert_eq!((told.fraction, told.seconds_to_go), (Some(0.25), Some(30)));
-        assert!(rate.unsampled(&given(4, 100)).is_none(), "no log is read");
+        assert!(time.unsampled(&given(4, 100)).is_none(), "no log is read");
     }
 
     #[test]

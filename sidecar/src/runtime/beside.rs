@@ -32,9 +32,6 @@ const TURN_MAX: Duration = Duration::from_secs(10);
 /// How long after it has failed a question is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// `RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN`.
-const ALL_BROKERS_DOWN: i32 = -187;
-
 /// Where a log that is opened beside another has its one store.
 const ITS_STORE: StoreIndex = StoreIndex(0);
 
@@ -171,7 +168,7 @@ impl Client {
             call = loop {
                 match self.events.recv().await {
                     // A client that knows of nobody any more begins anew, and forgets which leaders it has heard of.
-                    Some(LogEvent::Trouble(trouble)) if trouble.code != ALL_BROKERS_DOWN => {}
+                    Some(LogEvent::Trouble(trouble)) if !trouble.is_all_brokers_down() => {}
                     None | Some(LogEvent::Trouble(_)) => return Err(Missed::Failed),
                     Some(event) => match self.reader.on_event(event) {
                         Turn::Call(call) => break call,

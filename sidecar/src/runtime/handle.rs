@@ -457,7 +457,6 @@ fn unanswered(changes: usize, gate: &Gate) -> Result<Written, Rejection> {
     let topic = gate.topic.ok_or(Rejection::Draining)?;
     let partitions =
         u32::try_from(gate.positions.len()).expect("Kafka counts partitions in 31 bits");
-    // This is RD_KAFKA_RESP_ERR__DESTROY.
-    let error = KafkaError { code: -197, name: "_DESTROY".to_owned(), not_persisted: false };
-    Ok(Written { topic, partitions, outcomes: vec![Outcome::Unknown(error); changes] })
+    let outcome = Outcome::Unknown(KafkaError::client_gone());
+    Ok(Written { topic, partitions, outcomes: vec![outcome; changes] })
 }

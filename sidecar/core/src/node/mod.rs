@@ -13,6 +13,7 @@
 //!                       ^     v                                 |  +-> Stopped, in a drain
 //!                       +-- Fetching (from a peer) -------------+
 //! ```
+//! From any stage but Closing and Stopped a failing disk leads to Suspended, and a drain to Closing in the end.
 //!
 //! | what happens | where it is handled |
 //! |---|---|
