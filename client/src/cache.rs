@@ -1,7 +1,7 @@
 //! A typed map of some keys in memory, which a watch keeps.
 //!
-//! One task writes ([`Keeper`]); readers share its map behind a lock that is held for a look, or for the changes up to one
-//! point, and never over an await. What a reader wants to look at for longer it takes along ([`Snapshot`]), which costs a count.
+//! One task writes ([`Keeper`]); callers share its map behind a lock that is held for a look, or for the changes up to one
+//! point, and never over an await. What a caller wants to look at for longer it takes along ([`Snapshot`]), which costs a count.
 
 mod keeper;
 mod rows;

@@ -56,7 +56,7 @@ pub enum WatchEvent {
     /// A key has changed. A read of this node finds it, or what was written over it.
     Change(Change),
     /// Everything up to here has been told. Keep the newest one to go on later, in this process or another, on any node
-    /// of the store. It comes behind changes, and now and then where there are none.
+    /// of the store. It comes after changes, and now and then where there are none.
     Point(WatchPoint),
     /// **Forget every row that was told**: the state follows once more, and what is not in it does not exist any more. The
     /// node could not prove that it has every change since the last point, or a state was broken off halfway. The text

@@ -47,7 +47,7 @@ impl Follower {
         Ok(Follower { task, stop: Arc::new(stop), point })
     }
 
-    /// Waits until it was told a point at or behind `revisions`.
+    /// Waits until it was told a point at or after `revisions`.
     pub async fn has(&mut self, revisions: &[Revision]) -> Result<()> {
         let includes = |point: &Option<WatchPoint>| {
             let position = |partition| {
@@ -61,7 +61,7 @@ impl Follower {
             Ok(Ok(_)) => Ok(()),
             // The task has ended, and says why.
             Ok(Err(_)) => bail!("the watch has ended"),
-            Err(_) => bail!("no point behind {revisions:?} within {within:?}"),
+            Err(_) => bail!("no point after {revisions:?} within {within:?}"),
         }
     }
 

@@ -16,7 +16,7 @@ use super::{CacheError, Undecodable};
 use crate::error::{Effect, Error};
 use crate::watch::{Change, WatchEvent, WatchPoint, WatchStream};
 
-/// What readers see. The lock around it is held for one look, or for the changes up to one point.
+/// What callers see. The lock around it is held for one look, or for the changes up to one point.
 pub(super) struct Shown<V> {
     pub(super) rows: Rows<V>,
     pub(super) point: WatchPoint,

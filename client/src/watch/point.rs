@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::token::{InvalidToken, Token};
 
-/// Where a watch was: behind everything that it had told by then. It holds on every node of the store.
+/// Where a watch was: after everything that it had told by then. It holds on every node of the store.
 ///
 /// It is not a secret. Keep it where the effects of the changes are kept, best in the same transaction
 /// ([`WatchPoint::to_bytes`]), and hand it to [`Watch::from_point`](crate::Watch::from_point).

@@ -28,8 +28,8 @@ pub enum StoreCall {
     /// holds. Fails unless it was fetched, under this identity; writes IDENTITY when there is none. Anything else
     /// that was fetched is removed. Answer: `Done`.
     Adopt { generation: Generation, identity: Identity, delete_retention_ms_min: u64 },
-    /// Writes the batch's records, in order, and `lineage`, as one atomic unit. Readers of the generation that CURRENT
-    /// names see it from now on; readers of any other, once it is flushed. Answer: `Applied`.
+    /// Writes the batch's records, in order, and `lineage`, as one atomic unit. Snapshots of the generation that
+    /// CURRENT names see it from now on; those of any other, once it is flushed. Answer: `Applied`.
     Apply { generation: Generation, batch: Arc<Batch>, lineage: Lineage },
     /// Writes a lineage alone, as an `Apply` without records does. Answer: `Done`.
     Confirm { generation: Generation, partition: Partition, lineage: Lineage },
@@ -42,8 +42,8 @@ pub enum StoreCall {
     Quarantine { generation: Generation, why: Why },
     /// Deletes a generation; one that is not there is no error. Answer: `Done`.
     Remove { generation: Generation },
-    /// Closes an open generation WITHOUT flushing: what was not flushed is forgotten. Readers that hold a
-    /// snapshot keep it, pins of it end. Answer: `Done`.
+    /// Closes an open generation WITHOUT flushing: what was not flushed is forgotten. A snapshot
+    /// that a read holds is kept, pins of it end. Answer: `Done`.
     Close { generation: Generation },
     /// Keeps a snapshot of one partition of the generation in use, as it is between the calls before and after
     /// this one, under `pin`: with those of the other partitions one view. Ends with `Unpin` or with the

@@ -37,7 +37,7 @@ pub(super) struct WatchArgs {
     /// Ends where it would print the state again, because the node cannot prove that it has everything since the point
     #[arg(long)]
     fail_when_lost: bool,
-    /// Prints points as well: `--from` goes on behind one, on any node of the store
+    /// Prints points as well: `--from` goes on after one, on any node of the store
     #[arg(long)]
     points: bool,
     /// Without the values

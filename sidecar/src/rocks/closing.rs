@@ -1,4 +1,4 @@
-//! Tells everybody who reads a generation that it was closed: RocksDB opens a directory once, so that a reader who
+//! Tells everybody who reads a generation that it was closed: RocksDB opens a directory once, so that a read that
 //! stays would keep the store from coming back.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub struct Closing(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Readers look at it for every row.
+    /// Reads look at it for every row.
     closed: AtomicBool,
     /// It wakes those who wait.
     told: CancellationToken,

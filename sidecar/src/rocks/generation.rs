@@ -34,7 +34,7 @@ pub(super) const FORMAT_NUMBER: u32 = 1;
 /// our prefix and offset.
 const RECORD_OVERHEAD_BYTES: usize = 24;
 
-/// Shared by the store, which writes, and its readers. The last of them closes the database.
+/// Shared by the store, which writes, and whoever reads. The last of them closes the database.
 pub(super) struct OpenGeneration {
     // Fields are dropped in this order: `closed` speaks only when the database is closed.
     db: DB,
@@ -242,7 +242,7 @@ impl OpenGeneration {
         &self.latest
     }
 
-    /// A load is in use from now on: what was taken in with its files becomes known to readers.
+    /// A load is in use from now on: what was taken in with its files becomes known to reads.
     pub(super) fn begin_reads(&self) -> Result<(), StoreError> {
         self.latest.begin(&self.lineages()?, self.db.latest_sequence_number());
         Ok(())
@@ -377,7 +377,7 @@ impl OpenGeneration {
     }
 
     /// From now on nothing of the generation changes on disk, whoever still reads it: its directory may be renamed,
-    /// removed or, when the last reader is gone, opened again.
+    /// removed or, when the last read has ended, opened again.
     pub(super) fn freeze(&self) {
         let wait = true;
         self.db.cancel_all_background_work(wait);

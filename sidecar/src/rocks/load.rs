@@ -1,4 +1,4 @@
-//! Fills a generation that is not in use yet, past RocksDB's memtables: batches gather into runs, each run is sorted
+//! Writes a generation that is not in use yet, past RocksDB's memtables: batches gather into runs, each run is sorted
 //! and written as a file while the next one gathers, and a flush takes all files in.
 //!
 //! Until then the files lie beside the database, where it does not look: what a crash leaves of them is removed, and
@@ -65,7 +65,7 @@ struct Gathering {
 type Written = Result<PathBuf, StoreError>;
 
 impl Load {
-    /// Begins to fill `generation`, which is open, and which CURRENT does not name.
+    /// Begins the bulk load of `generation`, which is open, and which CURRENT does not name.
     pub(super) fn begin(
         generation: &Path,
         open: &OpenGeneration,

@@ -83,27 +83,27 @@ pub fn unreported(data: &Path, store: &str) -> Result<Vec<Generation>, StoreErro
     Ok(lacks.map(|aside| aside.generation).collect())
 }
 
-/// Compares a generation that was set aside with `live`, a copy that is READY, and writes the file. None when `ended`
+/// Compares a generation that was set aside with `current`, a copy that is READY, and writes the file. None when `ended`
 /// said so: then there is no file. In memory are only the rows of one key of each.
 pub fn write_lost(
     data: &Path,
     store: &str,
     generation: Generation,
-    live: &RocksView,
+    current: &RocksView,
     shared: &Shared,
     ended: &dyn Fn() -> bool,
 ) -> Result<Option<LostRows>, StoreError> {
     let directory = StoreDirectory::new(data, store);
     let aside = directory.quarantined(generation);
     check_space(&directory, &aside)?;
-    let old = match generation::open_read_only(&aside, live.partitions(), shared)? {
+    let old = match generation::open_read_only(&aside, current.partitions(), shared)? {
         Opening::Open(open, _, _) => RocksView::new(Arc::new(open)),
         Opening::Unusable(state) => {
             return Err(corrupt(format!("{} cannot be compared: {state:?}", aside.display())));
         }
     };
     let path = directory.lost(generation);
-    let written = written(&path, &old, live, ended);
+    let written = written(&path, &old, current, ended);
     if !matches!(written, Ok(Some(_))) {
         // What is left of it would be begun again in any case.
         fs::remove_file(temporary(&path)).ok();

@@ -25,9 +25,9 @@ use super::tuning::Tuning;
 use super::view::{GenerationViews, Pinned, Pins};
 use crate::vital::Pulse;
 
-/// How long `Open` waits for readers of a generation that was closed before, who end at their next row: RocksDB opens a
-/// directory once. Readers that take longer (their disk hangs, say) make it fail, to be tried again.
-const READERS_WAIT: Duration = Duration::from_secs(2);
+/// How long `Open` waits for reads of a generation that was closed before, which end at their next row: RocksDB opens a
+/// directory once. Reads that take longer (their disk hangs, say) make it fail, to be tried again.
+const READS_WAIT: Duration = Duration::from_secs(2);
 
 pub struct RocksStore {
     directory: StoreDirectory,
@@ -51,7 +51,7 @@ struct Opened {
     /// It is there while the generation is not in use.
     load: Option<Load>,
     tuning: Tuning,
-    /// If a batch were applied after one that failed, its position would hide a hole: after one failure everything that
+    /// If a batch were applied after one that failed, its position would claim what is missing: after one failure everything that
     /// follows fails, until the next `Open`.
     failed: Option<StoreError>,
 }
@@ -75,7 +75,7 @@ impl RocksStore {
         }
     }
 
-    /// Views of the open generations, for readers on other threads.
+    /// Views of the open generations, for reads on other threads.
     pub fn views(&self) -> GenerationViews {
         self.views.clone()
     }

@@ -343,6 +343,6 @@ fn read(committed: &[Committed], sight: &Sight<'_>) -> Result<Cursor, Lost> {
 fn shown(committed: &[Committed], sight: &Sight<'_>) -> Result<CursorShown, Lost> {
     let cursor = read(committed, sight)?;
     cursor::check(&cursor.point, sight)?;
-    let behind = cursor.behind(&sight.gate.positions);
+    let behind = cursor.lag(&sight.gate.positions);
     Ok(CursorShown { cursor, behind })
 }

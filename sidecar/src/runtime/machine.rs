@@ -1,7 +1,7 @@
 //! The core thread: runs every node of the process off one inbox, and carries out what they ask for.
 //!
 //! It never waits for anything but its inbox. After each event the gate is published before the effects go out: no
-//! reader that looks again finds a generation whose `Close` was sent, and no answer overtakes the state that it speaks
+//! read that looks again finds a generation whose `Close` was sent, and no answer overtakes the state that it speaks
 //! of.
 
 use std::collections::BTreeMap;

@@ -291,7 +291,7 @@ impl Writes {
         self.waits.answered(outcomes, began);
     }
 
-    /// Readers see this from now on.
+    /// Reads see this from now on.
     pub fn shown(&mut self, gate: &Gate) {
         self.waits.shown(gate);
     }

@@ -92,12 +92,12 @@ pub enum Moment<'a> {
     Ready {
         node: usize,
     },
-    /// A client was answered from this snapshot.
+    /// A caller was answered from this snapshot.
     Read {
         node: usize,
         read: &'a Read<'a>,
     },
-    /// A client that watches asked, or was sent something.
+    /// A caller that watches asked, or was sent something.
     Watched {
         node: usize,
         watched: &'a Watched<'a>,
@@ -140,7 +140,7 @@ impl Moment<'_> {
     }
 }
 
-/// What a client was answered.
+/// What a caller was answered.
 #[derive(Debug)]
 pub struct Read<'a> {
     pub level: &'a ReadLevel,
@@ -148,9 +148,9 @@ pub struct Read<'a> {
     pub max_staleness_ms: Option<u64>,
     pub generation: Generation,
     pub lineages: &'a [Lineage],
-    /// The token as the client was told it.
+    /// The token as the caller was told it.
     pub token: &'a Token,
-    /// Wall clock, ms: what the age that the client was told comes from.
+    /// Wall clock, ms: what the age that the caller was told comes from.
     pub confirmed_at_ms: u64,
     pub least: &'a Least,
     /// The keys that were asked for; none: all of them.

@@ -1,4 +1,4 @@
-//! O6: what readers see of one generation never goes back, nor does the generation itself.
+//! O6: what reads see of one generation never goes back, nor does the generation itself.
 //!
 //! A crash may go back to what was durable, and an opening decides anew: both are declared. Between them
 //! applied positions, leader epochs and generation numbers only grow. What CURRENT is to name is whole on

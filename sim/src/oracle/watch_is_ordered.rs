@@ -1,4 +1,4 @@
-//! O23: a watch begins, ends its state, and has its changes in order, none behind a point that covers it.
+//! O23: a watch begins, ends its state, and has its changes in order, none after a point that covers it.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ impl Stream {
                 for record in changes.records() {
                     if record.offset < *next {
                         let Offset(offset) = record.offset;
-                        return Err(format!("the change at {offset} comes behind {next}"));
+                        return Err(format!("the change at {offset} comes after {next}"));
                     }
                     *next = record.offset.next();
                 }
@@ -80,7 +80,7 @@ impl Stream {
         for (partition, (at, _)) in (0..).map(Partition).zip(&point.token.positions) {
             let covered = self.covered.entry(partition).or_default();
             if *at < *covered {
-                return Err(format!("a point at p{partition} {at} behind {covered}"));
+                return Err(format!("a point at p{partition} {at} after {covered}"));
             }
             *covered = *at;
         }

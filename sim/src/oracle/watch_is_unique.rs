@@ -1,4 +1,4 @@
-//! O24: no change comes twice in a watch, nor again once a point behind it was used.
+//! O24: no change comes twice in a watch, nor again once a point after it was used.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What clients ask for: of nodes, and of Kafka without asking a node.
+//! What callers ask for: of nodes, and of Kafka without asking a node.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,7 @@ pub enum ForeignKey {
 pub enum Level {
     Stale,
     Local,
-    /// The copy is at or after what the client's session has seen.
+    /// The copy is at or after what the caller's session has seen.
     AtLeast,
     Latest,
 }

@@ -88,7 +88,7 @@ impl Run<'_> {
         })
     }
 
-    /// The client's next calls are a new session's: its token was refused for good.
+    /// The caller's next calls are a new session's: its token was refused for good.
     pub(super) fn new_session(&mut self, client: u32) {
         self.sessions.remove(&client);
     }

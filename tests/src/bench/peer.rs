@@ -1,5 +1,5 @@
-//! A node with an empty disk beside a neighbour that has everything: against Kafka Streams, which reads the log, and
-//! against the bare copying of the neighbour's files.
+//! A node with an empty disk beside a peer that has everything: against Kafka Streams, which reads the log, and
+//! against the bare copying of the peer's files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ const LARGE_BYTES: u64 = 1_000_000_000;
 const QUIET: Duration = Duration::from_secs(3);
 const QUIET_POLL: Duration = Duration::from_millis(100);
 
-const HOW: &str = "Each from process start until it holds everything, which is checked afterwards; the neighbour is READY and
+const HOW: &str = "Each from process start until it holds everything, which is checked afterwards; the peer is READY and
 idle before. Copying: from the connecting until the same files are synced, a process at each end, nothing else done.";
 
 pub(super) async fn run(cluster: &Cluster) -> Result<()> {

@@ -21,7 +21,7 @@
 //! | one stage follows another | `stage`, by what its handlers return |
 //! | a copy is judged | [`decide`](crate::decide), called by `stage::decided`, which carries the plan out |
 //! | records go from the log to the store | `stage::reading` |
-//! | the phase, and what readers see | follow from the stage: `stage`, and `publish` here |
+//! | the phase, and what reads see | follow from the stage: `stage`, and `publish` here |
 
 mod cancel;
 mod drain;
@@ -342,7 +342,7 @@ impl Node {
         }
     }
 
-    /// What readers see follows from the stage.
+    /// What reads see follows from the stage.
     fn publish(&mut self) {
         let shared = &self.shared;
         let served = self.stage.served();

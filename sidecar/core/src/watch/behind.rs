@@ -207,7 +207,7 @@ impl Behind {
         Ok(())
     }
 
-    /// Goes on behind the batch. False: something is in doubt, and has to be proven before it is read again.
+    /// Goes on after the batch. False: something is in doubt, and has to be proven before it is read again.
     pub(super) fn pass(&mut self, batch: &Batch) -> Result<bool, Lost> {
         let before = &self.lineage;
         if batch.falls_below(before.epochs.latest()) || before.contradicts(batch) {

@@ -151,7 +151,7 @@ impl Cursor {
     }
 
     /// Offsets between the cursor and a copy at these positions.
-    pub fn behind(&self, positions: &[Offset]) -> u64 {
+    pub fn lag(&self, positions: &[Offset]) -> u64 {
         let each = positions.iter().zip(&self.point.token.positions);
         each.map(|(copy, (cursor, _))| copy.since(*cursor)).fold(0, u64::saturating_add)
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | is it of this topic? | `Lost::Topic` |
 //! | can this history have led there? | `Lost::History` |
-//! | do tombstones behind it still live? What is in the ring was read by now; what is read from now on, the node reads in time | `Lost::Horizon` |
+//! | do tombstones after it still live? What is in the ring was read by now; what is read from now on, the node reads in time | `Lost::Horizon` |
 //! | has the copy come so far? | wait, as a read with a token does |
 //! | is what lies right below it the same record? Where a hole hides that, the log may tell (`place::History`) | `Lost::History` |
 //! | was all delivered that is the state there? The records that a hole was made for may have been lost before they came | `Lost::History` |

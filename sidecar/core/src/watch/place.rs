@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// The place after everything in the ring.
-    pub(super) fn behind(lane: &Lane, confirmed_at_ms: u64, now: Now) -> Place {
+    pub(super) fn at_end_of(lane: &Lane, confirmed_at_ms: u64, now: Now) -> Place {
         Place {
             at: lane.end(),
             epoch: lane.epoch(),

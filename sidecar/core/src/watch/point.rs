@@ -7,19 +7,19 @@ use crate::token::Token;
 pub struct Point {
     /// Each epoch is that of the newest record below its position: who has this record has everything before it.
     pub token: Token,
-    /// Wall clock, ms: all that the log had then is below the token. A tombstone behind it lives longer than this by the
+    /// Wall clock, ms: all that the log had then is below the token. A tombstone after it lives longer than this by the
     /// topic's retention.
     pub confirmed_at_ms: u64,
 }
 
-/// Why changes behind a point cannot be proven complete, so that the state has to be sent anew.
+/// Why changes after a point cannot be proven complete, so that the state has to be sent anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
     #[error("the point is of another topic")]
     Topic,
     #[error("the log has another history than the point, or cannot show that it has the same")]
     History,
-    #[error("tombstones that come behind the point may be gone from the log")]
+    #[error("tombstones that come after the point may be gone from the log")]
     Horizon,
     #[error("the copy whose rows were sent was closed")]
     Snapshot,

@@ -58,7 +58,7 @@ impl Origin {
     }
 }
 
-/// A batch with what is known of the copy behind it.
+/// A batch with what is known of the copy after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     pub(super) batch: Arc<Batch>,
@@ -71,14 +71,14 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// `behind`: the copy that has it. `confirmed`: whether that copy's confirmation says more than when a rebuild began.
-    pub(crate) fn of(batch: Arc<Batch>, behind: &Lineage, confirmed: bool) -> Applied {
+    /// `after`: the copy that has it. `confirmed`: whether that copy's confirmation says more than when a rebuild began.
+    pub(crate) fn of(batch: Arc<Batch>, after: &Lineage, confirmed: bool) -> Applied {
         Applied {
             batch,
-            epoch: behind.epochs.latest(),
-            latest: behind.epochs.latest(),
-            exact_from: behind.exact_from,
-            confirmed_at_ms: confirmed.then_some(behind.confirmed_at_ms),
+            epoch: after.epochs.latest(),
+            latest: after.epochs.latest(),
+            exact_from: after.exact_from,
+            confirmed_at_ms: confirmed.then_some(after.confirmed_at_ms),
         }
     }
 

@@ -268,7 +268,7 @@ impl Watcher {
     fn start_now(&mut self, sight: &Sight<'_>) -> Step {
         let Some(topic) = sight.ring.topic() else { return Step::Idle { until: None } };
         let confirmed_at_ms = sight.gate.confirmed_at_ms;
-        let place = |lane| Place::behind(lane, confirmed_at_ms, sight.now);
+        let place = |lane| Place::at_end_of(lane, confirmed_at_ms, sight.now);
         let places = sight.ring.lanes().iter().map(place).collect();
         self.at = Some(At { topic, places });
         match self.point(sight) {

@@ -151,7 +151,7 @@ impl Waits {
         }
     }
 
-    /// Readers see this from now on.
+    /// Reads see this from now on.
     pub(super) fn shown(&mut self, gate: &Gate) {
         let Some((revision, began)) = self.watched else { return };
         if !gate.fed {

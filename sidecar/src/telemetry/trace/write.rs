@@ -83,7 +83,7 @@ impl Applies {
         }
     }
 
-    /// Readers see this from now on.
+    /// Reads see this from now on.
     pub(crate) fn shown(&mut self, gate: &Gate) {
         if self.watched.is_empty() {
             return;

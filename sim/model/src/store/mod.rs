@@ -288,7 +288,7 @@ impl StoreModel {
     }
 
     /// The open generation, if nothing failed on it before. Were a batch applied after one that failed,
-    /// its position would hide a hole: what fails now fails everything until the next `Open`.
+    /// its position would claim what is missing: what fails now fails everything until the next `Open`.
     fn writable(
         &mut self,
         generation: Generation,

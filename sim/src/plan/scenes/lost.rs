@@ -106,7 +106,7 @@ pub(super) fn overtaken(scene: &mut Scene<'_>) {
     scene.everybody_reads(read + 4_000, Level::AtLeast);
 }
 
-/// The topic is recreated while the nodes read and flush, and some are given an empty disk: clients come
+/// The topic is recreated while the nodes read and flush, and some are given an empty disk: callers come
 /// with tokens of the old one (K16).
 pub(super) fn succession(scene: &mut Scene<'_>) {
     let flush_ms = scene.setting.limits.flush_ms;

@@ -181,7 +181,7 @@ impl Scene<'_> {
         self.dice.pick(&[50, 51, 52, 53, 54, 55])
     }
 
-    /// Every client reads at every node, at or after what its session has seen.
+    /// Every caller reads at every node, at or after what its session has seen.
     fn everybody_reads(&mut self, after_ms: u64, level: Level) {
         for node in self.nodes() {
             for client in 0..3 {

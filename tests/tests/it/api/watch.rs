@@ -45,7 +45,7 @@ impl Watch {
         }
     }
 
-    /// The next changes, in a word each, and the point behind them.
+    /// The next changes, in a word each, and the point after them.
     async fn changes(&mut self) -> (Vec<String>, WatchPoint) {
         let mut told = Vec::new();
         loop {

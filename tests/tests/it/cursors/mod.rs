@@ -35,7 +35,7 @@ async fn followed(
     follower.stop().await
 }
 
-/// A point behind `revisions`.
+/// A point after `revisions`.
 async fn point_behind(node: &Node, revisions: &[Revision]) -> Result<WatchPoint> {
     let told = followed(node, Watch::all(), Followed::default(), revisions).await?;
     told.point.context("it was told one")

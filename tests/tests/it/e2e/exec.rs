@@ -81,7 +81,7 @@ fn a_command_reads_each_change_as_a_line_and_the_next_one_goes_on_behind_its_poi
 
         store.put("c", "3").await?;
         let point = first.last().and_then(|line| line["point"].as_str());
-        let point = point.context("a point comes behind the last change")?;
+        let point = point.context("a point comes after the last change")?;
         let one = format!("head -n 1 > '{}'", file.display());
         let (status, said) = watch(&node, point, &one)?.end(MINUTE)?;
         ensure!(status.success(), "it has seen enough: {status}: {said}");

@@ -13,7 +13,7 @@ fn current(store: &mut dyn StoreUnderTest) -> Copy<'_> {
     copy
 }
 
-/// Were the next batch applied after one that failed, its position would hide a hole.
+/// Were the next batch applied after one that failed, its position would claim what is missing.
 pub(super) fn after_a_failed_apply_nothing_is_applied_until_reopened(
     store: &mut dyn StoreUnderTest,
 ) {

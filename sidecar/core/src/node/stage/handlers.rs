@@ -52,7 +52,7 @@ impl From<Stays> for Next {
     }
 }
 
-/// What readers see of the copy that the log is applied to.
+/// What reads see of the copy that the log is applied to.
 pub(in crate::node) struct Shown {
     pub(in crate::node) fed: bool,
     pub(in crate::node) exact: bool,

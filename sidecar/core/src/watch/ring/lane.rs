@@ -50,7 +50,7 @@ impl Lane {
             *self = Lane::new(from);
             return;
         }
-        self.batches.truncate(self.behind(from.position));
+        self.batches.truncate(self.ending_by(from.position));
         self.latest = from.latest;
         self.exact_from = from.exact_from;
     }
@@ -79,7 +79,7 @@ impl Lane {
         self.batches.iter().map(|(_, applied)| applied.bytes()).sum()
     }
 
-    /// What comes behind this position is here, or has not come yet.
+    /// What comes after this position is here, or has not come yet.
     pub(in crate::watch) fn from(&self) -> Offset {
         self.from
     }
@@ -109,13 +109,13 @@ impl Lane {
         self.exact_from
     }
 
-    /// The batch that has what comes behind `at`, which is not before `from`.
+    /// The batch that has what comes after `at`, which is not before `from`.
     pub(in crate::watch) fn next(&self, at: Offset) -> Option<&Applied> {
-        self.batches.get(self.behind(at)).map(|(_, applied)| applied)
+        self.batches.get(self.ending_by(at)).map(|(_, applied)| applied)
     }
 
     /// The number of batches that end at `at` or before.
-    fn behind(&self, at: Offset) -> usize {
+    fn ending_by(&self, at: Offset) -> usize {
         self.batches.partition_point(|(_, applied)| applied.end() <= at)
     }
 

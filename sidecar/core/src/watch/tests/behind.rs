@@ -8,7 +8,7 @@ use crate::fixtures::{OTHER_TOPIC, facts};
 use crate::log::Loss;
 use crate::topic::{TopicFacts, TopicId};
 
-/// Epoch 0 ends at 4; the ring has what is behind 6.
+/// Epoch 0 ends at 4; the ring has what comes after 6.
 fn copy() -> Copy {
     let mut copy = Copy::empty();
     copy.ring = Ring::new(700);

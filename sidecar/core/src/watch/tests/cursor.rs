@@ -144,8 +144,8 @@ fn metadata_of_others_is_no_cursor_and_of_two_commits_the_older_counts() {
 #[test]
 fn a_cursor_is_behind_by_offsets_and_committed_anew_after_a_day() {
     let cursor = cursor(4);
-    assert_eq!(cursor.behind(&[Offset(9), Offset(2)]), 7);
-    assert_eq!(cursor.behind(&[Offset(3), Offset(0)]), 0, "it is ahead");
+    assert_eq!(cursor.lag(&[Offset(9), Offset(2)]), 7);
+    assert_eq!(cursor.lag(&[Offset(3), Offset(0)]), 0, "it is ahead");
     let at = cursor.committed_at_ms;
     assert!(!cursor.is_due(at) && !cursor.is_due(at + KEPT_FOR_MS - 1));
     assert!(cursor.is_due(at + KEPT_FOR_MS));

@@ -56,7 +56,7 @@ fn a_place_that_is_not_exact_is_not_gone_on_from_when_the_log_is_read_anew() {
     copy.write(&[(0, 5, b"a", A)]);
     let holed = batch(Partition(0), Offset(1), &[(5, 5, b"k", A)]).finish(Offset(10));
     copy.apply(holed);
-    let mut place = Place::behind(&copy.ring.lanes()[0], CONFIRMED_MS, copy.now);
+    let mut place = Place::at_end_of(&copy.ring.lanes()[0], CONFIRMED_MS, copy.now);
     assert_eq!((place.at, place.exact_from), (Offset(6), Offset(10)));
     copy.reopen(vec![Lineage::empty(CONFIRMED_MS, DAY_MS)]);
     copy.write(&[(0, 5, b"a", A), (3, 5, b"hidden", A), (5, 5, b"k", A)]);

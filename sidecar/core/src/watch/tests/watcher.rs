@@ -167,7 +167,7 @@ fn what_is_not_selected_is_passed_in_silence_and_told_by_the_next_point() {
     assert_eq!(watch.takes(&copy), ["at 5"]);
 }
 
-/// What compaction removed for the sake of a record behind the gap is not there yet.
+/// What compaction removed for the sake of a record after the gap is not there yet.
 #[test]
 fn no_point_lies_where_the_state_is_not_exact() {
     let mut copy = Copy::empty();

@@ -1,4 +1,4 @@
-//! One generation being filled or kept up with the log: every partition's reader and what they share.
+//! One generation that is rebuilt or kept up with the log: every partition's reader and what they share.
 //!
 //! ```text
 //! credit -> LogEvent::Fetched -> take -> gather -> apply -> split at pins -> StoreCall::Apply
