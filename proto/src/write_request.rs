@@ -67,10 +67,7 @@ impl prost::Message for WriteRequest {
     }
 
     fn encoded_len(&self) -> usize {
-        let store = match self.store.is_empty() {
-            true => 0,
-            false => string::encoded_len(STORE, &self.store),
-        };
+        let store = if self.store.is_empty() { 0 } else { string::encoded_len(STORE, &self.store) };
         let wait =
             self.wait_ms_max.as_ref().map_or(0, |wait| uint64::encoded_len(WAIT_MS_MAX, wait));
         let ack = match self.ack {

@@ -55,9 +55,15 @@ impl Mutation {
         let at = at.index(bytes.len() + 1);
         let up_to = |length: usize| (at + length).min(bytes.len());
         match self {
-            Mutation::Set(_, byte) => bytes[at..].iter_mut().take(1).for_each(|is| *is = *byte),
+            Mutation::Set(_, byte) => {
+                if let Some(is) = bytes.get_mut(at) {
+                    *is = *byte;
+                }
+            }
             Mutation::Flip(_, bit) => {
-                bytes[at..].iter_mut().take(1).for_each(|is| *is ^= 1 << bit);
+                if let Some(is) = bytes.get_mut(at) {
+                    *is ^= 1 << bit;
+                }
             }
             Mutation::Cut(_) => bytes.truncate(at),
             Mutation::Remove(_, length) => drop(bytes.drain(at..up_to(*length))),

@@ -187,10 +187,14 @@ mod tests {
             for (value, change) in (0..).zip(changes) {
                 match change {
                     Change::Set(at, count, true) => {
-                        (at..at + count).for_each(|number| set(&mut rows, &mut model, number, value));
+                        for number in at..at + count {
+                            set(&mut rows, &mut model, number, value);
+                        }
                     }
                     Change::Set(at, count, false) => {
-                        (at..at + count).rev().for_each(|number| set(&mut rows, &mut model, number, value));
+                        for number in (at..at + count).rev() {
+                            set(&mut rows, &mut model, number, value);
+                        }
                     }
                     Change::Remove(at, count) => for number in at..at + count {
                         rows.remove(&key(number));
@@ -204,7 +208,9 @@ mod tests {
             let from = rows.starting_at(&start).map(|(key, _)| key.to_vec());
             prop_assert!(from.eq(model.range(start.clone()..).map(|(key, _)| key.clone())));
             prop_assert_eq!(rows.get(&start).is_some(), model.contains_key(&start));
-            copies.iter().for_each(|(rows, model)| assert_equal(rows, model));
+            for (rows, model) in &copies {
+                assert_equal(rows, model);
+            }
         }
     }
 
@@ -212,7 +218,9 @@ mod tests {
     fn what_comes_in_order_leaves_full_leaves_and_what_goes_takes_them_along() {
         let (mut rows, mut model) = (Rows::default(), Model::new());
         let leaf = u32::try_from(LEAF_ROWS_MAX).expect("it is small");
-        (0..10 * leaf).for_each(|number| set(&mut rows, &mut model, number, 0));
+        for number in 0..10 * leaf {
+            set(&mut rows, &mut model, number, 0);
+        }
         assert_eq!(rows.branches.len(), 10);
         for number in (0..10 * leaf).filter(|number| number % 32 != 0) {
             rows.remove(&key(number));
@@ -225,7 +233,9 @@ mod tests {
     #[test]
     fn a_change_copies_one_leaf_of_what_a_copy_shares() {
         let (mut rows, mut model) = (Rows::default(), Model::new());
-        (0..5_000).for_each(|number| set(&mut rows, &mut model, number, 0));
+        for number in 0..5_000 {
+            set(&mut rows, &mut model, number, 0);
+        }
         let copy = rows.clone();
         set(&mut rows, &mut model, 2_500, 1);
         let shared = rows.branches.iter().zip(copy.branches.iter());

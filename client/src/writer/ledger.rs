@@ -103,14 +103,14 @@ impl Ledger {
     /// last. They count as sent.
     pub(super) fn poll_batch(&self, cx: &Context<'_>) -> Poll<Option<Vec<WriteItem>>> {
         let mut writes = self.lock();
-        match writes.unsent.is_empty() {
-            true if writes.closed => Poll::Ready(None),
-            true => {
-                writes.idle = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            false => Poll::Ready(Some(writes.take_batch())),
+        if !writes.unsent.is_empty() {
+            return Poll::Ready(Some(writes.take_batch()));
         }
+        if writes.closed {
+            return Poll::Ready(None);
+        }
+        writes.idle = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Nothing more can be sent: what was not sent did not happen.

@@ -1,6 +1,8 @@
 //! The client against a node that is made of a map and a script: what travels, and what each failure
 //! on the way is taken for.
 
+#![forbid(unsafe_code)]
+
 mod caches;
 mod cursors;
 mod documents;

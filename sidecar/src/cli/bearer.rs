@@ -25,9 +25,10 @@ impl Bearer {
         let mut text = String::new();
         File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
         let token = text.trim();
-        match !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            true => Ok(Bearer(token.to_owned())),
-            false => Err(BearerError::NotOneWord),
+        if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Bearer(token.to_owned()))
+        } else {
+            Err(BearerError::NotOneWord)
         }
     }
 

@@ -87,12 +87,13 @@ fn standard_input() -> Result<Vec<u8>, Failure> {
     // What a request can carry is read, for the node to judge; nobody knows how much more there is.
     let limit = u64::try_from(PAYLOAD_BYTES_MAX).expect("a size fits 64 bits");
     io::stdin().lock().take(limit + 1).read_to_end(&mut value).map_err(input)?;
-    match value.len() > PAYLOAD_BYTES_MAX {
-        true => Err(Failure::BadInput(format!(
+    if value.len() > PAYLOAD_BYTES_MAX {
+        Err(Failure::BadInput(format!(
             "the value from standard input has more than {PAYLOAD_BYTES_MAX} bytes, and at most {VALUE_BYTES_MAX} \
              are accepted; split it over several keys, or compress it"
-        ))),
-        false => Ok(value),
+        )))
+    } else {
+        Ok(value)
     }
 }
 

@@ -55,15 +55,14 @@ pub(super) fn run(args: &DropArgs) -> Result<Exit, Failure> {
         )));
     }
     let size = HumanBytes(found.bytes);
-    let mut said = match yes {
-        true => {
-            rocks::drop_quarantined(data, store.as_str(), found.generation)?;
-            format!("{generation} is deleted, {size} are free again\n")
-        }
-        false => format!(
+    let mut said = if *yes {
+        rocks::drop_quarantined(data, store.as_str(), found.generation)?;
+        format!("{generation} is deleted, {size} are free again\n")
+    } else {
+        format!(
             "this would delete {generation} ({}), {size}: what only it has is then lost. Say --yes to do it\n",
             found.why
-        ),
+        )
     };
     if let Some(lost @ Lost::Written { .. }) = lost {
         writeln!(said, "this stays: {lost}").expect("a String takes every text");

@@ -1,4 +1,4 @@
-//! Which store of which node a client command talks to, and for how long.
+//! Which store of which node a client command talks to, and for how long; or of which nodes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -60,6 +60,33 @@ impl Target {
     /// Returns the store's name. `None`: all stores, or the only one.
     pub(super) fn name(&self) -> Option<&str> {
         Some(self.store.as_str()).filter(|name| !name.is_empty())
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Targets {
+    /// The node: http://HOST:PORT, https://HOST:PORT or unix:///PATH; may be repeated, for several
+    #[arg(
+        long = "server",
+        env = "OUTRIGGER_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7400"
+    )]
+    pub(super) servers: Vec<String>,
+    #[command(flatten)]
+    pub(super) connect: Connect,
+    /// The store [default: all of a node]
+    #[arg(long, env = "OUTRIGGER_STORE", value_name = "NAME")]
+    pub(super) store: Option<String>,
+}
+
+impl Targets {
+    /// Refuses an address that cannot be connected to with what was given.
+    pub(super) fn checked(self) -> Result<Targets, Failure> {
+        for server in &self.servers {
+            self.connect.check(server)?;
+        }
+        Ok(self)
     }
 }
 

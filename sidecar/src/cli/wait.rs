@@ -11,6 +11,7 @@ use super::connect::Connect;
 use super::failure::{Failure, full};
 use super::output::Output;
 use super::status::text;
+use super::target::Targets;
 use crate::config::parse_duration;
 use crate::exit::Exit;
 
@@ -20,19 +21,8 @@ use crate::exit::Exit;
 /// when a store refuses, which only a person can end.
 #[derive(Debug, clap::Args)]
 pub(super) struct WaitArgs {
-    /// The node: http://HOST:PORT, https://HOST:PORT or unix:///PATH; may be repeated, for several
-    #[arg(
-        long = "server",
-        env = "OUTRIGGER_SERVER",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7400"
-    )]
-    servers: Vec<String>,
     #[command(flatten)]
-    connect: Connect,
-    /// The store [default: all of a node]
-    #[arg(long, env = "OUTRIGGER_STORE", value_name = "NAME")]
-    store: Option<String>,
+    targets: Targets,
     /// The phase
     #[arg(long = "for", value_enum, value_name = "PHASE", default_value = "ready")]
     wanted: Wanted,
@@ -104,8 +94,8 @@ impl WaitError {
 }
 
 pub(super) async fn run(args: WaitArgs) -> Result<Exit, Failure> {
-    let WaitArgs { servers, connect, store, wanted, timeout } = args;
-    servers.iter().try_for_each(|server| connect.check(server))?;
+    let WaitArgs { targets, wanted, timeout } = args;
+    let Targets { servers, connect, store } = targets.checked()?;
     let deadline = Instant::now() + timeout;
     for server in servers {
         let mut awaited = Awaited { server, connect: connect.clone(), told: None };

@@ -119,9 +119,10 @@ impl ServeArgs {
         check_endpoints(&config, settings.listen.as_deref(), &mut problems);
         exposure::check(&config, settings.insecure.unwrap_or_default(), &mut problems);
         problems.retain(|problem| problem.missing().is_none_or(|key| !unusable.contains(&key)));
-        match problems.is_empty() {
-            true => Ok(ServeConfig { warnings: warnings(&config, &settings), ..config }),
-            false => Err(ConfigError { problems: origins.tell(problems) }),
+        if problems.is_empty() {
+            Ok(ServeConfig { warnings: warnings(&config, &settings), ..config })
+        } else {
+            Err(ConfigError { problems: origins.tell(problems) })
         }
     }
 }

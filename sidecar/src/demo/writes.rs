@@ -65,9 +65,10 @@ impl Writes {
             meter.show(done, of, &text);
             if self.acknowledged.changed().await.is_err() {
                 // They have ended: all are acknowledged, or one failed.
-                return match self.acknowledged() < writes {
-                    true => Err(failure(&mut self.task).await),
-                    false => Ok(()),
+                return if self.acknowledged() < writes {
+                    Err(failure(&mut self.task).await)
+                } else {
+                    Ok(())
                 };
             }
         }

@@ -182,9 +182,6 @@ impl Screen {
 
     /// Prints over the prompt's line, which is written again after it.
     fn interject(&self, text: &str) {
-        match self.interactive {
-            true => self.say(&format!("\r\x1b[K{text}")),
-            false => self.say(text),
-        }
+        if self.interactive { self.say(&format!("\r\x1b[K{text}")) } else { self.say(text) }
     }
 }

@@ -78,9 +78,10 @@ fn space(local: Local<'_>, free: u64, findings: &mut Findings) {
         local.data.display(),
         HumanBytes(largest)
     );
-    match free >= largest.saturating_add(largest / 4) {
-        true => findings.good(what),
-        false => findings.warn(what, "free space: a rebuild writes a second copy beside the first"),
+    if free >= largest.saturating_add(largest / 4) {
+        findings.good(what)
+    } else {
+        findings.warn(what, "free space: a rebuild writes a second copy beside the first")
     }
 }
 

@@ -271,10 +271,9 @@ fn set_aside(local: Local<'_>, store: &StoreConfig, findings: &mut Findings) {
 }
 
 fn look(has_lost: bool, generation: Generation) -> String {
-    match has_lost {
-        true => {
-            format!("look at lost-{generation}.jsonl beside it; when nothing in it is needed: ")
-        }
-        false => "when nothing in it is needed: ".to_owned(),
+    if has_lost {
+        format!("look at lost-{generation}.jsonl beside it; when nothing in it is needed: ")
+    } else {
+        "when nothing in it is needed: ".to_owned()
     }
 }

@@ -196,10 +196,12 @@ fn next(frames: &mut impl Read, left: u64, payload: &mut Vec<u8>) -> io::Result<
     }
     payload.resize(usize::try_from(len).expect("usize holds 32 bits"), 0);
     frames.read_exact(payload)?;
-    Ok(match xxh3_64(payload) == u64::from_le_bytes(sum) {
-        true => Next::Frame,
-        false if u64::from(len) < behind => Next::Damaged,
-        false => Next::Torn,
+    Ok(if xxh3_64(payload) == u64::from_le_bytes(sum) {
+        Next::Frame
+    } else if u64::from(len) < behind {
+        Next::Damaged
+    } else {
+        Next::Torn
     })
 }
 

@@ -185,9 +185,12 @@ impl Forwarder {
             }
         }
         metrics::read_forwarded(store, false);
-        Err(said.unwrap_or_else(|| match reasons.is_empty() {
-            true => Unanswered::Nobody("there was no time to ask one".to_owned()),
-            false => Unanswered::Nobody(reasons.join("; ")),
+        Err(said.unwrap_or_else(|| {
+            if reasons.is_empty() {
+                Unanswered::Nobody("there was no time to ask one".to_owned())
+            } else {
+                Unanswered::Nobody(reasons.join("; "))
+            }
         }))
     }
 
@@ -284,12 +287,7 @@ fn refused<T>(detail: ErrorDetail) -> Turn<T> {
 fn why(status: &Status) -> String {
     match (status.code(), status.source()) {
         (Code::Unimplemented, _) => "it answers no reads of other nodes".to_owned(),
-        (_, Some(cause)) => last_cause(cause),
+        (_, Some(cause)) => peer::last_cause(cause),
         (code, None) => format!("{code:?}: {}", status.message()),
     }
-}
-
-/// Those before the last say only that there is no connection.
-fn last_cause(error: &dyn Error) -> String {
-    error.source().map_or_else(|| error.to_string(), last_cause)
 }

@@ -49,11 +49,10 @@ impl<T> Answers<T> {
     }
 
     fn broken_off(&self) -> ErrorDetail {
-        match self.ending.is_cancelled() {
-            true => error::draining(),
-            false => {
-                ErrorDetail::new(Reason::StoreFailed, "the answers broke off: a defect of the node")
-            }
+        if self.ending.is_cancelled() {
+            error::draining()
+        } else {
+            ErrorDetail::new(Reason::StoreFailed, "the answers broke off: a defect of the node")
         }
     }
 }

@@ -58,11 +58,12 @@ pub(super) async fn read_on<T: Send + 'static>(
     let asked = Asked(Arc::new(AtomicBool::new(true)));
     let still_asked = asked.0.clone();
     let read = move || {
-        view.scan(&start, None, false, &mut |key, revision, value| match still_asked
-            .load(Ordering::Relaxed)
-        {
-            true => add(&mut sum, key, revision, value),
-            false => Scan::Stop,
+        view.scan(&start, None, false, &mut |key, revision, value| {
+            if still_asked.load(Ordering::Relaxed) {
+                add(&mut sum, key, revision, value)
+            } else {
+                Scan::Stop
+            }
         })?;
         Ok(sum)
     };

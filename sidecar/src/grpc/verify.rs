@@ -159,11 +159,12 @@ impl Comparison {
         let start = request.after.map(|last| [&last[..], b"\0"].concat()).unwrap_or_default();
         let _one_at_a_time = self.service.whole_copy().await;
         let (origin, view) = pinned.view()?;
-        let add = move |page: &mut Page, key: &[u8], revision, value: &[u8]| match wanted
-            .contains(&bucket_of(key))
-        {
-            true => page.add(key, revision, value),
-            false => Scan::Continue,
+        let add = move |page: &mut Page, key: &[u8], revision, value: &[u8]| {
+            if wanted.contains(&bucket_of(key)) {
+                page.add(key, revision, value)
+            } else {
+                Scan::Continue
+            }
         };
         let read = read_on(view, start, Page::default(), add).await?;
         Ok(read.map_err(|error| origin.failed(&error))?.rows)

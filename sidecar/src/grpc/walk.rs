@@ -156,10 +156,11 @@ fn row_of(entry: Entry) -> Row {
 
 /// What is left of a range behind a key.
 fn continue_after(range: &mut Range, key: &[u8], reverse: bool) {
-    match reverse {
-        true => range.end = Some(key.to_vec()),
+    if reverse {
+        range.end = Some(key.to_vec());
+    } else {
         // The scan resumes at the smallest key above this one.
-        false => range.start = [key, b"\0"].concat(),
+        range.start = [key, b"\0"].concat();
     }
 }
 

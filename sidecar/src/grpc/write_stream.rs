@@ -160,14 +160,15 @@ impl Intake {
             held = self.share.clone().hold(cost) => held,
         };
         let keys = changes.iter().map(|change| change.key.clone()).collect();
-        let pending = match changes.is_empty() {
-            true => None,
-            false => tokio::select! {
+        let pending = if changes.is_empty() {
+            None
+        } else {
+            tokio::select! {
                 biased;
                 // What still waits for room has not entered the core, and never will.
                 () = self.ending.cancelled() => return Err(Stop::Failed(error::draining())),
                 pending = store.submit(changes) => Some(BoundedWrite::new(pending, patience.log)),
-            },
+            }
         };
         let store = store.clone();
         let showing = patience.copy.map(|until| Box::new(Showing::Asked { store, until }));

@@ -185,13 +185,12 @@ impl Producer {
             return;
         }
         self.replace_broken();
-        match self.is_away() || self.is_outgrown() {
-            true => self.held.keep((store, id), writes, Instant::now()),
-            false => {
-                // A broker that is reached may be met here before its message is.
-                self.release();
-                self.hand_over(store, id, &writes);
-            }
+        if self.is_away() || self.is_outgrown() {
+            self.held.keep((store, id), writes, Instant::now())
+        } else {
+            // A broker that is reached may be met here before its message is.
+            self.release();
+            self.hand_over(store, id, &writes);
         }
     }
 

@@ -17,9 +17,10 @@ use super::secret::Secret;
 
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 
-/// A machine that vanished in the middle of an answer.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+/// A machine that vanished in the middle of an answer is noticed, long before its next chunk of a copy is overdue: the log,
+/// or another peer, has all of that.
+pub(super) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
+pub(super) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Who this node is to its peers, and whom of them it trusts.
 #[derive(Clone)]
@@ -89,7 +90,7 @@ pub(super) fn refusal(status: &Status) -> String {
     }
 }
 
-/// Those before the last say only that there is no connection.
-fn last_cause(error: &dyn Error) -> String {
+/// Causes before the last say only that there is no connection.
+pub(crate) fn last_cause(error: &dyn Error) -> String {
     error.source().map_or_else(|| error.to_string(), last_cause)
 }

@@ -107,18 +107,8 @@ fn damaged() -> Said {
 
 async fn take(data: &Path, addresses: Vec<PeerAddress>) -> Result<String, TakeError> {
     let secret = Some(Secret::new("of-all-nodes-of-the-test").unwrap());
-    let taker = Taker::new(
-        &PeerConfig {
-            addresses,
-            secret,
-            tls: None,
-            rate: None,
-            forward_reads: false,
-            verify_every: None,
-        },
-        data,
-    )
-    .unwrap();
+    let taker =
+        Taker::new(&PeerConfig { addresses, secret, ..PeerConfig::default() }, data).unwrap();
     let wanted = Wanted { generation: Generation(1), identity: wanted(), suspects: vec![] };
     let taken = taker.take(wanted, Arc::new(|_| {}), &CancellationToken::new()).await;
     taken.map(|taken| taken.peer)

@@ -31,6 +31,7 @@ use outrigger_client::Tls;
 pub use address::{AddressError, PeerAddress};
 pub(crate) use address::{Place, places};
 pub(crate) use aim::{Aim, Foremost};
+pub(crate) use call::last_cause;
 pub use digests::Digests;
 pub(crate) use digests::{NoDigest, Willing};
 pub(crate) use manifest::told;

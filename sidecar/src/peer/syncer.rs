@@ -48,9 +48,10 @@ impl Syncer {
     /// Offers what is due. With `wait` it is never busy: the disk is waited for instead.
     pub(super) fn offer(&self, due: Due, wait: bool) -> Offered {
         let Some(sender) = &self.due else { return Offered::Ended };
-        let sent = match wait {
-            true => sender.send(due).map_err(|SendError(due)| TrySendError::Disconnected(due)),
-            false => sender.try_send(due),
+        let sent = if wait {
+            sender.send(due).map_err(|SendError(due)| TrySendError::Disconnected(due))
+        } else {
+            sender.try_send(due)
         };
         match sent {
             Ok(()) => Offered::Taken,

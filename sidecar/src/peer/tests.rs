@@ -51,14 +51,7 @@ impl Node {
         let (runtime, store) = runtime(&log, &data);
         ready(&store).await;
         write(&store, rows).await;
-        let config = PeerConfig {
-            forward_reads: false,
-            verify_every: None,
-            addresses: vec![],
-            secret: Some(Secret::new(SECRET).unwrap()),
-            tls: None,
-            rate: rate.and_then(NonZeroU64::new),
-        };
+        let config = PeerConfig { rate: rate.and_then(NonZeroU64::new), ..config(SECRET) };
         let stop = CancellationToken::new();
         let giver = Giver::new(&config, vec![store.clone()]);
         let (address, server) = serve(&runtime, giver, &stop).await;
@@ -139,15 +132,12 @@ async fn write(store: &StoreHandle, rows: usize) {
     tokio::time::timeout(SOON, durable).await.expect("durable in time").unwrap();
 }
 
+fn config(secret: &str) -> PeerConfig {
+    PeerConfig { secret: Some(Secret::new(secret).unwrap()), ..PeerConfig::default() }
+}
+
 fn taker(data: &Path, secret: &str, addresses: Vec<PeerAddress>) -> Taker {
-    let config = PeerConfig {
-        addresses,
-        secret: Some(Secret::new(secret).unwrap()),
-        tls: None,
-        rate: None,
-        forward_reads: false,
-        verify_every: None,
-    };
+    let config = PeerConfig { addresses, ..config(secret) };
     Taker::new(&config, data).unwrap()
 }
 
@@ -330,14 +320,7 @@ async fn a_peer_that_ends_midway_is_left_within_bounded_time_and_says_so() {
 #[tokio::test]
 async fn a_checkpoint_that_lost_a_file_is_given_to_nobody_else() {
     let node = Node::start(1, None).await;
-    let config = PeerConfig {
-        forward_reads: false,
-        verify_every: None,
-        addresses: vec![],
-        secret: Some(Secret::new(SECRET).unwrap()),
-        tls: None,
-        rate: None,
-    };
+    let config = config(SECRET);
     let giver = Giver::new(&config, vec![node.store.clone()]).unwrap();
     let mut lease = giver.lease("notes", None).unwrap();
     let broken = lease.id().to_owned();
@@ -360,14 +343,7 @@ async fn a_checkpoint_that_lost_a_file_is_given_to_nobody_else() {
 async fn a_checkpoint_of_a_copy_that_was_replaced_is_given_to_nobody_not_even_to_who_has_some_of_it()
  {
     let node = Node::start(2, None).await;
-    let config = PeerConfig {
-        forward_reads: false,
-        verify_every: None,
-        addresses: vec![],
-        secret: Some(Secret::new(SECRET).unwrap()),
-        tls: None,
-        rate: None,
-    };
+    let config = config(SECRET);
     let giver = Giver::new(&config, vec![node.store.clone()]).unwrap();
     let lease = giver.lease("notes", None).unwrap();
     let (replaced, generation) = (lease.id().to_owned(), lease.checkpoint().generation());
@@ -428,14 +404,7 @@ async fn a_node_without_a_secret_and_one_without_the_store_say_so() {
 #[tokio::test]
 async fn takers_share_a_checkpoint_and_a_node_that_is_not_ready_gives_none() {
     let node = Node::start(2, None).await;
-    let config = PeerConfig {
-        forward_reads: false,
-        verify_every: None,
-        addresses: vec![],
-        secret: Some(Secret::new(SECRET).unwrap()),
-        tls: None,
-        rate: None,
-    };
+    let config = config(SECRET);
     let giver = Giver::new(&config, vec![node.store.clone()]).unwrap();
     let one = giver.lease("notes", None).unwrap();
     let other = giver.lease("notes", None).unwrap();

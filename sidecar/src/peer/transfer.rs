@@ -1,6 +1,5 @@
 //! One stream of one peer: it is asked for, checked, and written to the disk on a thread of its own meanwhile.
 
-use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
 use super::address::PeerAddress;
+use super::call::{KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, last_cause};
 use super::incoming::{Incoming, IncomingError};
 use super::manifest::{Manifest, ManifestError, told};
 use super::secret::Secret;
@@ -34,11 +34,6 @@ const _: () = {
     let chunk_seconds = TAKERS_MAX * CHUNK_BYTES / (RATE_MIN as usize);
     assert!(2 * chunk_seconds < CHUNK_MAX.as_secs() as usize);
 };
-
-/// A machine that vanished is noticed long before its next chunk is overdue: the log, or another peer, has all of the
-/// copy.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(4);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Bytes that may be on their way: enough for a fast network, and little memory.
 const WINDOW_BYTES: u32 = 8 << 20;
@@ -74,14 +69,6 @@ pub(super) enum TransferError {
     Protocol,
     #[error(transparent)]
     Land(#[from] IncomingError),
-}
-
-/// The last cause: those before it say only that there is no connection.
-fn why(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => why(cause),
-        None => error.to_string(),
-    }
 }
 
 fn refusal(status: &Status) -> String {
@@ -147,7 +134,7 @@ impl Ask<'_> {
             }
         };
         let connected = self.within(CONNECT_MAX, connecting).await?;
-        let channel = connected.map_err(|error| TransferError::Connect(why(&error)))?;
+        let channel = connected.map_err(|error| TransferError::Connect(last_cause(&error)))?;
         Ok(PeerClient::new(channel).max_decoding_message_size(CHECKPOINT_MESSAGE_BYTES_MAX))
     }
 

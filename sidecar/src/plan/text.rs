@@ -100,19 +100,31 @@ fn consequences(plan: &Plan, circumstances: &Circumstances, out: &mut String) {
     match then {
         Then::Wait(_) => {
             line(circumstances.stall(StallKind::StaleLeader, "").what_to_do);
-            served.into_iter().for_each(line);
+            if let Some(served) = served {
+                line(served);
+            }
         }
         Then::Refuse(refusal) | Then::Rebuild { refusal: Some(refusal), .. } => {
             line(circumstances.refusal(refusal).what_to_do);
-            served.into_iter().for_each(line);
+            if let Some(served) = served {
+                line(served);
+            }
         }
         Then::Resume { .. } => {
-            becomes.for_each(&mut line);
+            for text in becomes {
+                line(text);
+            }
             line("should the log have another history there, reading shows it: then a rebuild follows".to_owned());
         }
-        Then::Continue { .. } => becomes.for_each(line),
+        Then::Continue { .. } => {
+            for text in becomes {
+                line(text);
+            }
+        }
         Then::Rebuild { cause, refusal: None, .. } => {
-            becomes.for_each(&mut line);
+            for text in becomes {
+                line(text);
+            }
             if *cause == Cause::PastHorizon {
                 line("deletes that it has not seen may be gone from the log".to_owned());
             }
@@ -167,7 +179,9 @@ fn on_disk(found: &Found, facts: &LogFacts, out: &mut String) {
         Found::Copy(FoundCopy { current, building, .. }) => {
             let found = [(current, "in use"), (building, "an unfinished rebuild")];
             for (found, role) in found {
-                found.iter().for_each(|found| generation(found, role, facts, out));
+                if let Some(found) = found {
+                    generation(found, role, facts, out);
+                }
             }
         }
     }

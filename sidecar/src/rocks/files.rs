@@ -57,10 +57,14 @@ fn size_beside(dir: &Path, seen: &mut BTreeSet<u64>) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let size = entry.metadata().and_then(|metadata| match metadata.is_dir() {
-            true => size_beside(&entry.path(), seen),
-            false if metadata.nlink() > 1 && !seen.insert(metadata.ino()) => Ok(0),
-            false => Ok(metadata.len()),
+        let size = entry.metadata().and_then(|metadata| {
+            if metadata.is_dir() {
+                size_beside(&entry.path(), seen)
+            } else if metadata.nlink() > 1 && !seen.insert(metadata.ino()) {
+                Ok(0)
+            } else {
+                Ok(metadata.len())
+            }
         });
         bytes += match size {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,

@@ -35,9 +35,10 @@ impl<'a> Merge<'a> {
     ) -> Result<Merge<'a>, StoreError> {
         let mut heads = BinaryHeap::with_capacity(iterators.len());
         for (partition, iterator) in (0_u32..).map(Partition).zip(&mut iterators) {
-            match reverse {
-                false => iterator.seek_to_first(),
-                true => iterator.seek_to_last(),
+            if reverse {
+                iterator.seek_to_last()
+            } else {
+                iterator.seek_to_first()
             }
             if let Some(key) = at(iterator)? {
                 heads.push(Head { key: key.to_vec(), partition, reverse });
@@ -58,9 +59,10 @@ impl<'a> Merge<'a> {
             return Ok(());
         };
         let iterator = &mut self.iterators[head.partition.index()];
-        match self.reverse {
-            false => iterator.next(),
-            true => iterator.prev(),
+        if self.reverse {
+            iterator.prev()
+        } else {
+            iterator.next()
         }
         match at(iterator)? {
             Some(key) => {

@@ -215,15 +215,14 @@ mod tests {
         call(&mut store, StoreCall::Flush { generation: G1 });
         assert!(store.tuned(G1).0.level_0_files(P0).unwrap() >= 150, "nothing is compacted yet");
         assert!(!is_held_up(&store), "while it loads");
-        match crash {
-            false => call(&mut store, StoreCall::Activate { generation: G1 }),
-            true => {
-                // Between CURRENT and the first compaction.
-                drop(store);
-                fs::write(data.path().join("s/CURRENT"), "g1\n").unwrap();
-                store = open();
-                call(&mut store, StoreCall::Open { expected: identity });
-            }
+        if crash {
+            // Between CURRENT and the first compaction.
+            drop(store);
+            fs::write(data.path().join("s/CURRENT"), "g1\n").unwrap();
+            store = open();
+            call(&mut store, StoreCall::Open { expected: identity });
+        } else {
+            call(&mut store, StoreCall::Activate { generation: G1 })
         }
         assert!(store.tuned(G1).1, "there are many");
         let deadline = Instant::now() + SETTLES_WITHIN;

@@ -91,9 +91,10 @@ impl Beside {
             let Some(wanted) = wanted else { return };
             let has_won = wanted.is_for_records();
             // The next client may have heard of fewer leaders than the last, which core must know.
-            let answer = match std::mem::take(&mut gave_way) {
-                true => Err(Missed::Failed),
-                false => self.read(&mut client, store, wanted).await,
+            let answer = if std::mem::take(&mut gave_way) {
+                Err(Missed::Failed)
+            } else {
+                self.read(&mut client, store, wanted).await
             };
             if answer == Err(Missed::Failed) {
                 client = None;

@@ -227,7 +227,9 @@ const REASON_NUMBERS: i32 = 1_000;
 /// Makes the failures of calls, at 0.
 pub(super) fn begin_failures() {
     let reasons = (1..REASON_NUMBERS).filter_map(|number| Reason::try_from(number).ok());
-    reasons.for_each(|reason| counter!(FAILURES, "reason" => reason_label(reason)).increment(0));
+    for reason in reasons {
+        counter!(FAILURES, "reason" => reason_label(reason)).increment(0);
+    }
 }
 
 /// Records what a node noticed.

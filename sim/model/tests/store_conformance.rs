@@ -1,5 +1,7 @@
 //! The store model passes the suite that the real store passes, however much a crash keeps.
 
+#![forbid(unsafe_code)]
+
 use outrigger_core::conformance::store::{CASES, Case, Damage, FAULT_CASES, Fault, StoreUnderTest};
 use outrigger_core::offset::{Generation, Partition, RequestId};
 use outrigger_core::store::{StoreCall, StoreCallKind, StoreEvent, View};

@@ -1,5 +1,7 @@
 //! What the store model can do to a node beyond the seam's own suite, and that it does no more than that.
 
+#![forbid(unsafe_code)]
+
 use std::sync::Arc;
 
 use outrigger_core::batch::BatchBuilder;

@@ -14,9 +14,10 @@ impl Oracle for Rings {
 
     fn handled(&mut self, node: usize, _event: &Event, world: &World) -> Result<(), Wrong> {
         let (is, max) = (world.ring(node).bytes(), world.limits().ring_bytes_max);
-        match is > max {
-            true => Err(Wrong::of(node, format!("{is} bytes are kept for watches, at most {max}"))),
-            false => Ok(()),
+        if is > max {
+            Err(Wrong::of(node, format!("{is} bytes are kept for watches, at most {max}")))
+        } else {
+            Ok(())
         }
     }
 }

@@ -30,12 +30,11 @@ impl Oracle for Filter {
 }
 
 fn selected(node: usize, watched: &Watched<'_>, key: &[u8]) -> Result<(), Wrong> {
-    match watched.selects(key) {
-        true => Ok(()),
-        false => {
-            let what = format!("watch {} is sent a key that it did not select", watched.number);
-            Err(Wrong { node: Some(node), keys: vec![show(key)], what })
-        }
+    if watched.selects(key) {
+        Ok(())
+    } else {
+        let what = format!("watch {} is sent a key that it did not select", watched.number);
+        Err(Wrong { node: Some(node), keys: vec![show(key)], what })
     }
 }
 
@@ -48,9 +47,10 @@ fn applied(node: usize, changes: &Changes, record: Record<'_>, world: &World) ->
     if applied > Some(offset) && !another {
         return Ok(());
     }
-    let what = match another {
-        true => format!("the change at p{partition} {offset} is another one in the copy"),
-        false => format!("the change at p{partition} {offset} comes before reads show it"),
+    let what = if another {
+        format!("the change at p{partition} {offset} is another one in the copy")
+    } else {
+        format!("the change at p{partition} {offset} comes before reads show it")
     };
     Err(Wrong { node: Some(node), keys: vec![show(key)], what })
 }

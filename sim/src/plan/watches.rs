@@ -105,9 +105,10 @@ impl Watch {
         if self.keys.len() > outrigger_core::watch::selection::SELECTED_MAX {
             return Err("it selects too many keys".to_owned());
         }
-        match self.turns.is_sorted_by_key(|turn| turn.at_ms) {
-            true => Ok(()),
-            false => Err("turns do not ascend by at_ms".to_owned()),
+        if self.turns.is_sorted_by_key(|turn| turn.at_ms) {
+            Ok(())
+        } else {
+            Err("turns do not ascend by at_ms".to_owned())
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Whatever can be judged by text alone is judged here. What needs the sidecar's own types (settings, metrics, stalls,
 //! exit codes) is judged in its own tests.
 
+#![forbid(unsafe_code)]
+
 mod circles;
 mod commands;
 mod faults;

@@ -1,5 +1,7 @@
 //! Scenarios on the production core over the models: what each rule of the protocol is for.
 
+#![forbid(unsafe_code)]
+
 mod exactness;
 mod fixture;
 mod known_plans;

@@ -249,13 +249,14 @@ fn past_the_horizon_the_copy_is_rebuilt_and_serves_stale() {
     ] {
         let mut case = case(current(100));
         case.wall_ms = wall_ms;
-        match valid {
-            true => case.resumes(),
-            false => assert_eq!(
+        if valid {
+            case.resumes()
+        } else {
+            assert_eq!(
                 case.rebuild(),
                 (Cause::PastHorizon, vec![(G1, Old::ServeStale)]),
                 "at {wall_ms}"
-            ),
+            )
         }
     }
 }

@@ -108,24 +108,20 @@ impl LogReader {
             LogEvent::Facts(facts) => self.described(known(facts)),
             LogEvent::Leaderless { topic, .. } => self.described(topic),
             LogEvent::Failed { call: LogCallKind::Describe, .. } => self.failed(),
-            LogEvent::Assigned { .. } => match self.stage {
-                Stage::Assigning(wanted) => Turn::Call(self.fetch(wanted)),
-                _ => Turn::Nothing,
-            },
-            LogEvent::Fetched(batch) => match self.stage {
-                Stage::Fetching(wanted) => {
-                    self.stage = Stage::Checking(wanted, batch);
-                    Turn::Call(LogCall::Describe)
-                }
-                _ => Turn::Nothing,
-            },
-            LogEvent::Lost { loss, .. } => match self.stage {
-                Stage::Fetching(_) => {
-                    self.stage = Stage::Idle { at: None };
-                    Turn::Answer(Err(Missed::Lost(loss)))
-                }
-                _ => Turn::Nothing,
-            },
+            LogEvent::Assigned { .. } => {
+                let Stage::Assigning(wanted) = self.stage else { return Turn::Nothing };
+                Turn::Call(self.fetch(wanted))
+            }
+            LogEvent::Fetched(batch) => {
+                let Stage::Fetching(wanted) = self.stage else { return Turn::Nothing };
+                self.stage = Stage::Checking(wanted, batch);
+                Turn::Call(LogCall::Describe)
+            }
+            LogEvent::Lost { loss, .. } => {
+                let Stage::Fetching(_) = self.stage else { return Turn::Nothing };
+                self.stage = Stage::Idle { at: None };
+                Turn::Answer(Err(Missed::Lost(loss)))
+            }
             LogEvent::Failed { .. }
             | LogEvent::Ends(_)
             | LogEvent::TopicId(_)

@@ -41,9 +41,10 @@ impl Answers {
             self.written += 1;
             return;
         };
-        match error.may_have_happened() {
-            true => self.unknown += 1,
-            false => self.not_written += 1,
+        if error.may_have_happened() {
+            self.unknown += 1;
+        } else {
+            self.not_written += 1;
         }
         self.first_failure.get_or_insert(error);
     }

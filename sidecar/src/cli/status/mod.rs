@@ -35,9 +35,10 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) async fn run(args: StatusArgs) -> Result<Exit, Failure> {
-    match args.follow {
-        true => follow::run(&args.target, args.json).await,
-        false => once(&args.target.client().await?, &args).await,
+    if args.follow {
+        follow::run(&args.target, args.json).await
+    } else {
+        once(&args.target.client().await?, &args).await
     }
 }
 
@@ -50,9 +51,10 @@ async fn once(client: &Client, args: &StatusArgs) -> Result<Exit, Failure> {
         }
     }
     let mut out = Output::open();
-    let printed = match args.json {
-        true => out.line(&json::node(&node).to_string()),
-        false => out.bytes(text::node(&node).as_bytes()),
+    let printed = if args.json {
+        out.line(&json::node(&node).to_string())
+    } else {
+        out.bytes(text::node(&node).as_bytes())
     };
     printed.and_then(|()| out.flush()).map_err(Failure::Output)?;
     Ok(Exit::Success)

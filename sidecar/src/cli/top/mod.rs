@@ -16,6 +16,7 @@ use super::connect::Connect;
 use super::failure::{Failure, full};
 use super::output::Output;
 use super::status::{self, text};
+use super::target::Targets;
 use crate::exit::Exit;
 use crate::serve::Signals;
 
@@ -31,34 +32,21 @@ const REDRAW: Duration = Duration::from_secs(1);
 /// Shows nodes and their stores, live, until interrupted: a table on a terminal, else a line for each change
 #[derive(Debug, clap::Args)]
 pub(super) struct TopArgs {
-    /// The node: http://HOST:PORT, https://HOST:PORT or unix:///PATH; may be repeated, for several
-    #[arg(
-        long = "server",
-        env = "OUTRIGGER_SERVER",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7400"
-    )]
-    servers: Vec<String>,
     #[command(flatten)]
-    connect: Connect,
-    /// The store [default: all of a node]
-    #[arg(long, env = "OUTRIGGER_STORE", value_name = "NAME")]
-    store: Option<String>,
+    targets: Targets,
 }
 
 /// What was heard of a node, by its place on the command line.
 type Heard = (usize, Result<NodeStatus, Silence>);
 
 pub(super) async fn run(args: TopArgs) -> Result<Exit, Failure> {
-    for server in &args.servers {
-        args.connect.check(server)?;
-    }
+    let Targets { servers, connect, store } = args.targets.checked()?;
     let mut signals = Signals::new().map_err(Failure::Start)?;
-    let mut nodes: Vec<_> = args.servers.iter().map(|server| Node::new(server)).collect();
-    let (heard, mut hears) = mpsc::channel(args.servers.len());
+    let mut nodes: Vec<_> = servers.iter().map(|server| Node::new(server)).collect();
+    let (heard, mut hears) = mpsc::channel(servers.len());
     let mut following = JoinSet::new();
-    for (index, server) in args.servers.iter().enumerate() {
-        let (server, connect, store) = (server.clone(), args.connect.clone(), args.store.clone());
+    for (index, server) in servers.into_iter().enumerate() {
+        let (connect, store) = (connect.clone(), store.clone());
         following.spawn(follow(index, server, connect, store, heard.clone()));
     }
     let mut view = View::choose().map_err(Failure::Output)?;

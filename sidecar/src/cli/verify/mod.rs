@@ -110,9 +110,10 @@ pub(super) async fn run(args: VerifyArgs) -> Result<Exit, Failure> {
         copies.push(Copy { name: server.clone(), client });
     }
     let store = serve.store().to_owned();
-    match from_log {
-        true => from_log::compare_with(copies, serve, timeout).await,
-        false => compare(&copies, &store, timeout).await,
+    if from_log {
+        from_log::compare_with(copies, serve, timeout).await
+    } else {
+        compare(&copies, &store, timeout).await
     }
 }
 

@@ -50,11 +50,12 @@ pub(super) fn judge(properties: &Properties) -> Result<(), (&'static str, BadPro
 
 /// Judges one setting by itself: librdkafka says of this value only that it was built without.
 pub(super) fn judge_method(key: &str, value: &str) -> Result<(), String> {
-    match key == "sasl.oauthbearer.method" && value.trim().eq_ignore_ascii_case("oidc") {
-        true => Err(format!(
+    if key == "sasl.oauthbearer.method" && value.trim().eq_ignore_ascii_case("oidc") {
+        Err(format!(
             "tokens of a provider (OIDC) are not built in: choose another sasl.mechanism ({CHOICES}, the last with {UNSECURED})"
-        )),
-        false => Ok(()),
+        ))
+    } else {
+        Ok(())
     }
 }
 

@@ -46,9 +46,10 @@ impl StoreDirectory {
     ) -> Result<(), StoreError> {
         let path = self.generation(generation);
         if !path.exists() {
-            return match self.quarantined(generation).exists() {
-                true => Ok(()),
-                false => Err(refused(format!("{} is not there to be set aside", path.display()))),
+            return if self.quarantined(generation).exists() {
+                Ok(())
+            } else {
+                Err(refused(format!("{} is not there to be set aside", path.display())))
             };
         }
         if path.is_dir() {

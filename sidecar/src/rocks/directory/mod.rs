@@ -213,12 +213,10 @@ impl StoreDirectory {
 
     fn check_unused(&self, generation: Generation) -> Result<(), StoreError> {
         let listing = self.list()?;
-        match listing.generations.contains(&generation) || listing.quarantined.contains(&generation)
-        {
-            true => {
-                Err(refused(format!("{generation} is there already in {}", self.path.display())))
-            }
-            false => Ok(()),
+        if listing.generations.contains(&generation) || listing.quarantined.contains(&generation) {
+            Err(refused(format!("{generation} is there already in {}", self.path.display())))
+        } else {
+            Ok(())
         }
     }
 

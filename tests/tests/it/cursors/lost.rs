@@ -50,7 +50,9 @@ fn what_is_not_known_or_not_ours_is_answered_with_the_state_or_by_name() -> Resu
         store.cursor("lost-whole").commit(&point).await?;
         let whole = place.topic.committed(&group("lost-whole"))?;
         let mut foreign = whole.clone();
-        foreign.values_mut().for_each(|(_, metadata)| metadata.clear());
+        for (_, metadata) in foreign.values_mut() {
+            metadata.clear();
+        }
         place.topic.commit(&group("lost-foreign"), &foreign)?;
         let mut newer = whole.clone();
         for (_, metadata) in newer.values_mut() {

@@ -86,7 +86,9 @@ fn kafkas_own_tools_see_the_offsets_and_a_deleted_cursor_is_gone() -> Result<()>
 fn ahead(point: &WatchPoint) -> Result<WatchPoint> {
     let mut point = v1::WatchPoint::from(point);
     let positions = &mut point.token.as_mut().context("it has one")?.positions;
-    positions.iter_mut().filter(|at| at.partition == 0).for_each(|at| at.position += 1_000);
+    for at in positions.iter_mut().filter(|at| at.partition == 0) {
+        at.position += 1_000;
+    }
     Ok(WatchPoint::try_from(point)?)
 }
 

@@ -24,6 +24,25 @@ const APPLICATION: &str = r#"
     sleep 60 & echo up; wait
 "#;
 
+/// Starts an application of the node, and waits until it is up.
+fn application(node: &Node, script: &str) -> Result<Process> {
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script]).arg(binary()).arg(node.url());
+    let mut application = Process::start(bash)?;
+    application.line_with(&["up"], MINUTE)?;
+    Ok(application)
+}
+
+/// What the application wrote last is there when the node is started again.
+async fn has_the_last_state(node: &mut Node) -> Result<()> {
+    node.kill()?;
+    node.start().await?;
+    node.until_ready().await?;
+    let last = node.store().await?.get("last").await?;
+    ensure!(last.is_some_and(|row| &row.value[..] == b"state"), "it is not there");
+    Ok(())
+}
+
 #[test]
 fn an_application_that_is_stopped_together_with_its_node_can_write_its_last_state() -> Result<()> {
     run(async {
@@ -31,10 +50,7 @@ fn an_application_that_is_stopped_together_with_its_node_can_write_its_last_stat
         let mut node = place.node("one")?.with_args(&["--drain-delay", "5s"]);
         node.start().await?;
         node.until_ready().await?;
-        let mut bash = Command::new("bash");
-        bash.args(["-c", APPLICATION]).arg(binary()).arg(node.url());
-        let mut application = Process::start(bash)?;
-        application.line_with(&["up"], MINUTE)?;
+        let application = application(&node, APPLICATION)?;
 
         terminate(node.process()?)?;
         terminate(application.id())?;
@@ -44,13 +60,7 @@ fn an_application_that_is_stopped_together_with_its_node_can_write_its_last_stat
         let log = node.log();
         let after = log.split_once(SERVES_ON).context("it says that it goes on")?.1;
         ensure!(after.contains("draining; ") && after.contains("drained"), "{log}");
-
-        node.kill()?;
-        node.start().await?;
-        node.until_ready().await?;
-        let last = node.store().await?.get("last").await?;
-        ensure!(last.is_some_and(|row| &row.value[..] == b"state"), "it is not there");
-        Ok(())
+        has_the_last_state(&mut node).await
     })
 }
 
@@ -67,10 +77,7 @@ fn an_application_that_is_done_ends_the_drain_delay_of_its_node() -> Result<()> 
         let mut node = place.node("one")?.with_args(&["--drain-delay", "1h"]);
         node.start().await?;
         node.until_ready().await?;
-        let mut bash = Command::new("bash");
-        bash.args(["-c", JOB]).arg(binary()).arg(node.url());
-        let mut application = Process::start(bash)?;
-        application.line_with(&["up"], MINUTE)?;
+        let application = application(&node, JOB)?;
 
         terminate(node.process()?)?;
         until_logged(&node, SERVES_ON).await?;
@@ -82,13 +89,7 @@ fn an_application_that_is_done_ends_the_drain_delay_of_its_node() -> Result<()> 
         ensure!(ended.success() && said.contains("drains now"), "{said}\n{}", node.log());
         ended_in_order(&mut node).await?;
         ensure!(node.log().contains("the drain delay ends"), "{}", node.log());
-
-        node.kill()?;
-        node.start().await?;
-        node.until_ready().await?;
-        let last = node.store().await?.get("last").await?;
-        ensure!(last.is_some_and(|row| &row.value[..] == b"state"), "it is not there");
-        Ok(())
+        has_the_last_state(&mut node).await
     })
 }
 

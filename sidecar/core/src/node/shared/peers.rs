@@ -153,12 +153,11 @@ impl Peers {
             return;
         };
         adopted.wasted = true;
-        match damaged {
-            true => {
-                self.damaged += 1;
-                self.damaged_in_use += u32::from(is_in_use(found, adopted.generation));
-            }
-            false => self.outdated = self.outdated.saturating_add(1),
+        if damaged {
+            self.damaged += 1;
+            self.damaged_in_use += u32::from(is_in_use(found, adopted.generation));
+        } else {
+            self.outdated = self.outdated.saturating_add(1);
         }
         self.suspects.retain(|suspect| *suspect != adopted.peer);
         self.suspects.push(adopted.peer.clone());

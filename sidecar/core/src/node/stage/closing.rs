@@ -29,9 +29,10 @@ impl Handlers for Closing {
     }
 
     fn on_done(&mut self, shared: &mut Shared, call: StoreCallKind, _: Generation) -> Next {
-        match call == StoreCallKind::Close && shared.open.is_empty() {
-            true => closed(shared),
-            false => Next::Stay,
+        if call == StoreCallKind::Close && shared.open.is_empty() {
+            closed(shared)
+        } else {
+            Next::Stay
         }
     }
 
@@ -70,11 +71,10 @@ fn closed(shared: &mut Shared) -> Next {
     let Some(until) = shared.drain.as_ref().map(|drain| drain.until) else {
         return Next::to(Stage::asking(shared));
     };
-    let stage = match shared.writes.is_empty() || until <= shared.now.mono {
-        true => Stage::Stopped(Stopped),
-        false => {
-            Stage::Suspended(Suspended { until, served: None, exact: false, phase: Phase::Opening })
-        }
+    let stage = if shared.writes.is_empty() || until <= shared.now.mono {
+        Stage::Stopped(Stopped)
+    } else {
+        Stage::Suspended(Suspended { until, served: None, exact: false, phase: Phase::Opening })
     };
     Next::to(stage)
 }

@@ -72,10 +72,11 @@ impl Fetching {
         wanted: Wanted,
     ) -> Fetching {
         let Wanted { generation, cause, refused, old, served } = wanted;
-        let calls = match refused {
-            true => VecDeque::new(),
+        let calls = if refused {
+            VecDeque::new()
+        } else {
             // What speaks against it is known to this process only.
-            false => shared.put_away(old.into_iter().filter(is_kept)),
+            shared.put_away(old.into_iter().filter(is_kept))
         };
         let (started, step) = (shared.now.mono, Step::PuttingAside(calls));
         Fetching { found, identity, generation, cause, refused, served, started, step }
@@ -150,13 +151,14 @@ impl Fetching {
     fn stop(&self, shared: &mut Shared) -> Next {
         shared.peers.answered(shared.now.mono);
         shared.end_stalls(|kind| kind == StallKind::PeerSilent);
-        match self.refused && matches!(self.step, Step::Asked(_)) {
-            true => Next::to(Stage::Waiting(Waiting {
+        if self.refused && matches!(self.step, Step::Asked(_)) {
+            Next::to(Stage::Waiting(Waiting {
                 found: self.found.clone(),
                 identity: self.identity.clone(),
                 served: self.served,
-            })),
-            false => Next::Leave(Leave::Reopen),
+            }))
+        } else {
+            Next::Leave(Leave::Reopen)
         }
     }
 

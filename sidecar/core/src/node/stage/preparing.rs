@@ -69,9 +69,10 @@ impl Handlers for Preparing {
 
     fn on_facts(&mut self, shared: &mut Shared, news: &News) -> Next {
         let now = news.facts.identity(&shared.store);
-        match self.reading().is_some_and(|reading| reading.identity == now) {
-            true => Next::Stay,
-            false => Next::Leave(Leave::Lose),
+        if self.reading().is_some_and(|reading| reading.identity == now) {
+            Next::Stay
+        } else {
+            Next::Leave(Leave::Lose)
         }
     }
 

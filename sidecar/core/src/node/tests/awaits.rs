@@ -53,11 +53,15 @@ fn however_many_reads_wait_for_the_latest_one_question_answers_them() {
     let answers =
         |effects: &[Effect]| effects.iter().filter(|e| matches!(e, Effect::Reply(..))).count();
     let mut driven = Driven::reading();
-    (0..500).for_each(|id| driven.wait(id, Until::Latest(None)));
+    for id in 0..500 {
+        driven.wait(id, Until::Latest(None));
+    }
     assert_eq!(asks(&driven.effects()), 0, "the question that is out is older than they are");
     driven.log(ends(0, None));
     assert_eq!(asks(&driven.effects()), 1);
-    (500..700).for_each(|id| driven.wait(id, Until::Latest(None)));
+    for id in 500..700 {
+        driven.wait(id, Until::Latest(None));
+    }
     assert_eq!(asks(&driven.effects()), 0);
     driven.log(ends(0, None));
     let first = driven.effects();

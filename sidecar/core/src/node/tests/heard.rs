@@ -47,7 +47,9 @@ impl Driven {
             if writes.is_empty() {
                 return all;
             }
-            writes.into_iter().for_each(|(call, generation)| self.ended(call, generation));
+            for (call, generation) in writes {
+                self.ended(call, generation);
+            }
         }
     }
 }
@@ -137,7 +139,9 @@ fn a_copy_that_is_kept_beside_its_rebuild_learns_it_too() {
     driven.log(LogEvent::Facts(with_retention(90_000)));
     let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
     assert_eq!(driven.store_calls(), closes);
-    closes.iter().zip([G1, G2]).for_each(|(call, of)| driven.ended(call.kind(), of));
+    for (call, of) in closes.iter().zip([G1, G2]) {
+        driven.ended(call.kind(), of);
+    }
     driven.effects();
     driven.finds(log_of(0, 100), copy(held(G1, 90, NOW_MS), held(G2, 10, NOW_MS)));
     let effects = driven.recorded();

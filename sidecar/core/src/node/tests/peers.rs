@@ -234,7 +234,9 @@ fn a_retention_that_was_lowered_counts_for_what_is_fetched_whoever_heard_of_it()
     // At the start, by the copy that it had, while the fetch lasts, by the giver.
     let heard_by = |who: usize| {
         let mut heard = [RETENTION_MS; 4];
-        heard.iter_mut().skip(who).take(1).for_each(|heard| *heard = lowered_ms);
+        if let Some(heard) = heard.get_mut(who) {
+            *heard = lowered_ms;
+        }
         heard
     };
     for (heard, judged) in (0..5).map(|who| (heard_by(who), who == 4)) {
@@ -287,9 +289,10 @@ fn another_topic_or_an_unsafe_one_ends_a_fetch_and_is_judged_when_that_is_answer
         let cancels = driven.effects();
         let cancel = |effect: &&Effect| **effect == Effect::Peer(PeerCall::Cancel);
         assert_eq!(cancels.iter().filter(cancel).count(), 1, "{cancels:?}");
-        match comes {
-            true => driven.peer(fetched(G3)),
-            false => driven.fails_to_fetch(G3),
+        if comes {
+            driven.peer(fetched(G3))
+        } else {
+            driven.fails_to_fetch(G3)
         }
         let closes = [G1, G2].map(|generation| StoreCall::Close { generation });
         assert_eq!(driven.store_calls(), closes, "nothing is adopted");
@@ -312,9 +315,10 @@ fn a_drain_ends_a_fetch_and_does_not_wait_for_it_for_ever() {
         let mut driven = asked();
         driven.event(Event::Command(RequestId(1), Command::Drain));
         assert!(driven.effects().contains(&Effect::Peer(PeerCall::Cancel)));
-        match answered {
-            true => driven.fails_to_fetch(G3),
-            false => driven.pass(Limits::PRODUCTION.drain_max),
+        if answered {
+            driven.fails_to_fetch(G3)
+        } else {
+            driven.pass(Limits::PRODUCTION.drain_max)
         }
         driven.ended(StoreCallKind::Close, G1);
         driven.ended(StoreCallKind::Close, G2);

@@ -15,7 +15,9 @@ fn unbroken(partition: Partition, partitions: u32, from: u64, to: u64) -> Batch 
     let belongs = |key: &Vec<u8>| crate::partitioner::partition_of(key, partitions) == partition;
     let key = keys.find(belongs).expect("murmur2 reaches every partition");
     let mut builder = BatchBuilder::new(partition, partitions, Offset(from));
-    (from..to).for_each(|offset| builder.push(Offset(offset), None, Some(&key), Some(b"v")));
+    for offset in from..to {
+        builder.push(Offset(offset), None, Some(&key), Some(b"v"));
+    }
     builder.finish(Offset(to))
 }
 

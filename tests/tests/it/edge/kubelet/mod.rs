@@ -54,10 +54,8 @@ impl Pods {
         let secret = self.place.secret("secret", SECRET)?.display().to_string();
         let node = self.place.node(disk)?.with_args(&["--peer-secret-file", &secret]);
         let peers: Vec<String> = self.pods.iter().map(|pod| pod.node.url()).collect();
-        let node = match peers.is_empty() {
-            true => node,
-            false => node.with_args(&["--peers", &peers.join(",")]),
-        };
+        let node =
+            if peers.is_empty() { node } else { node.with_args(&["--peers", &peers.join(",")]) };
         Pod::new(name, node, counter)
     }
 

@@ -25,9 +25,10 @@ impl Reading {
         let bytes_max = shared.limits.fetch_bytes(self.readers.len());
         let reader = &mut self.readers[batch.partition.index()];
         let (policy, now) = (&shared.known_facts().policy, shared.now);
-        let batches = match ready && reader.fetched().exact() {
-            true => reader.gather(batch, policy, now, bytes_max, &shared.limits),
-            false => [reader.ungather(), Some(batch)],
+        let batches = if ready && reader.fetched().exact() {
+            reader.gather(batch, policy, now, bytes_max, &shared.limits)
+        } else {
+            [reader.ungather(), Some(batch)]
         };
         self.apply_all(shared, batches.into_iter().flatten())
     }

@@ -35,9 +35,10 @@ impl Handlers for Reading {
         let applied = || self.readers.iter().map(Reader::applied);
         let chains = || applied().map(|lineage| &lineage.epochs);
         // What is published already is kept as long as it says the same.
-        let epochs = match chains().eq(gate.epochs.iter()) {
-            true => gate.epochs.clone(),
-            false => chains().cloned().collect::<Arc<[_]>>(),
+        let epochs = if chains().eq(gate.epochs.iter()) {
+            gate.epochs.clone()
+        } else {
+            chains().cloned().collect::<Arc<[_]>>()
         };
         Shown {
             fed: self.usage == Usage::Active,

@@ -176,10 +176,7 @@ impl Pin {
         if epoch.is_some_and(|epoch| !lineage.epochs.allows(epoch, position)) {
             return Err(Rejection::TokenOfAnotherHistory);
         }
-        match lineage.exact() {
-            true => Ok(()),
-            false => Err(Rejection::NotReady(Phase::CatchingUp)),
-        }
+        if lineage.exact() { Ok(()) } else { Err(Rejection::NotReady(Phase::CatchingUp)) }
     }
 
     /// The store keeps something of it, or is about to.
@@ -197,9 +194,10 @@ impl Reading {
         at: Token,
         deadline: Duration,
     ) {
-        let rejection = match self.pins.len() >= shared.limits.pins_max {
-            true => Some(Rejection::Overloaded),
-            false => self.passed(&at),
+        let rejection = if self.pins.len() >= shared.limits.pins_max {
+            Some(Rejection::Overloaded)
+        } else {
+            self.passed(&at)
         };
         if let Some(rejection) = rejection {
             return shared.reply(id, Reply::Rejected(rejection));

@@ -91,10 +91,11 @@ impl Reading {
             shared.heard.condemn(self.generation);
             return Err(Leave::Reopen);
         }
-        match self.usage == Usage::Active {
-            true => Ok(()),
+        if self.usage == Usage::Active {
+            Ok(())
+        } else {
             // A copy that is kept beside a rebuild learns it too: opened anew, both are written first.
-            false => Err(Leave::Reopen),
+            Err(Leave::Reopen)
         }
     }
 }

@@ -122,9 +122,10 @@ impl Reading {
             self.progress_at = shared.now.mono;
             return;
         }
-        let bytes_max = match ready {
-            true => shared.limits.fetch_bytes(self.readers.len()),
-            false => shared.throttle.batch_bytes(self.readers.len(), &shared.limits),
+        let bytes_max = if ready {
+            shared.limits.fetch_bytes(self.readers.len())
+        } else {
+            shared.throttle.batch_bytes(self.readers.len(), &shared.limits)
         };
         for reader in &mut self.readers {
             let partition = reader.partition;

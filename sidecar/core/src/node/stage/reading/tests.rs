@@ -32,7 +32,9 @@ fn start() -> Moment {
 /// The last of these looks at the clocks.
 fn moment(looks: impl IntoIterator<Item = Now>) -> Moment {
     let mut clock = clock();
-    looks.into_iter().for_each(|now| clock.observe(now));
+    for now in looks {
+        clock.observe(now);
+    }
     clock.now()
 }
 

@@ -43,9 +43,8 @@ impl Reading {
 
     /// A partition to which records are to come, and up to where: the target, or what would make it exact.
     pub(super) fn awaits_records(&self) -> Option<(&Reader, Offset)> {
-        let awaits = |reader: &Reader| match reader.reached_target() {
-            false => reader.target,
-            true => reader.applied().exact_from,
+        let awaits = |reader: &Reader| {
+            if reader.reached_target() { reader.applied().exact_from } else { reader.target }
         };
         let awaiting = self.readers.iter().map(|reader| (reader, awaits(reader)));
         awaiting.into_iter().find(|(reader, until)| reader.applied().position < *until)
