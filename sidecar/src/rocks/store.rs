@@ -249,7 +249,7 @@ impl RocksStore {
         purpose: Use,
     ) -> Result<FoundGeneration, StoreError> {
         if let Some(closed) = self.closing.get(&generation) {
-            if !closed.wait(READERS_WAIT) {
+            if !closed.wait(READS_WAIT) {
                 return Err(held(format!(
                     "{generation} cannot be opened again before who read it when it was closed ends: a Get, Scan, \
                      watch or Verify, a peer's checkpoint, or the report of what the log lost. Each ends at its next \

@@ -99,14 +99,18 @@ async fn a_node_that_has_no_copy_yet_says_nothing_of_a_cursor() {
     };
     let (dir, patience) = (one.dir.path().join("other"), Patience::PRODUCTION);
     let stores = [("notes", &one.log)];
-    let other = Node::start_between(&dir, &stores, patience, |logs| Box::new(logs), nothing_to_read);
+    let other =
+        Node::start_between(&dir, &stores, patience, |logs| Box::new(logs), nothing_to_read);
     let mut beside = other.await.rows().await;
     let request = GetCursorRequest { store: String::new(), name: "c".to_owned() };
     in_time(async {
         loop {
             let got = beside.get_cursor(request.clone()).await;
             let committed = beside.commit_cursor(commit("c", point.clone())).await;
-            assert!(got.is_err() && committed.is_err(), "an empty copy tells {got:?}, {committed:?}");
+            assert!(
+                got.is_err() && committed.is_err(),
+                "an empty copy tells {got:?}, {committed:?}"
+            );
             match (reason(got), reason(committed)) {
                 (Reason::Restoring, Reason::Restoring) => return,
                 // As long as it knows no topic.
