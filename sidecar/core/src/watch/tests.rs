@@ -82,8 +82,13 @@ impl Copy {
     }
 
     fn apply(&mut self, batch: Batch) {
+        self.apply_with(batch, true);
+    }
+
+    /// Where the cleaner has not been yet, gaps are markers.
+    fn apply_with(&mut self, batch: Batch, gap_counts: bool) {
         let lineage = &mut self.lineages[batch.partition.index()];
-        *lineage = lineage.after(&batch, true);
+        *lineage = lineage.after(&batch, gap_counts);
         let applied = Applied::of(Arc::new(batch), lineage, true);
         self.ring.take(RingNews::Applied(applied));
         self.show();

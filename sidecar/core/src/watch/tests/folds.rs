@@ -233,7 +233,7 @@ proptest! {
             match act {
                 Act::Apply(count) => {
                     if let Some(batch) = next_of(&copy, &log, count) {
-                        copy.apply(batch);
+                        copy.apply_with(batch, false);
                     }
                 }
                 Act::Pull(steps) => {
