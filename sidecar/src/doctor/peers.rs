@@ -1,4 +1,4 @@
-//! Whether the peers answer, and whether this node would answer them: otherwise nobody notices before a disk is lost.
+//! Whether the peers answer this node: otherwise nobody notices that they do not before a disk is lost.
 
 use super::findings::Findings;
 use crate::config::ServeConfig;
@@ -15,7 +15,7 @@ pub(super) fn examine(config: &ServeConfig, findings: &mut Findings) {
             Ok(said) => findings.good(format!("the peer {address} answers, version {}", said.version)),
             Err(why) => findings.warn(
                 format!("the peer {address} gives no copy and no answers: {why}"),
-                "start it, if it is down; otherwise compare `peers`, `peer_listen`, `peer_secret_file`, `peer_ca` and the \
+                "start it, if it is down, also if it is this node itself; otherwise compare `peers`, `peer_listen`, `peer_secret_file`, `peer_ca` and the \
                  rules that give `peer` on both nodes",
             ),
         }

@@ -173,10 +173,17 @@ impl Activity {
         }
     }
 
-    /// Waits until no call of somebody who is known has been open for so long.
+    /// Waits until no call has been open for `quiet`. Those of strangers are waited for that long at most.
     pub(super) async fn quiet_for(&self, quiet: Duration) {
+        let began = Instant::now();
         loop {
-            let left = match self.known.used(self.began, Instant::now()) {
+            let now = Instant::now();
+            let used = match (self.used(now), self.known.used(self.began, now)) {
+                (Use::Calls, Use::NoCallYet) => Use::Idle(now - began),
+                (Use::Calls, Use::Idle(since)) => Use::Idle(since.min(now - began)),
+                (used, _) => used,
+            };
+            let left = match used {
                 Use::NoCallYet => return,
                 Use::Calls => quiet,
                 Use::Idle(since) if since >= quiet => return,
@@ -215,9 +222,11 @@ impl OpenCall {
     /// Counts a part of the call's answer that waits to be sent.
     pub(super) fn unsent(&self) {
         let Activity { unsent, took_ms, .. } = &*self.activity;
-        if unsent.fetch_add(1, Ordering::AcqRel) == 0 {
-            took_ms.store(self.activity.ms(), Ordering::Relaxed);
+        // Whoever sees that something waits must not see since when something waited before.
+        if unsent.load(Ordering::Acquire) == 0 {
+            took_ms.store(self.activity.ms(), Ordering::Release);
         }
+        unsent.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Counts a part that waited as sent, or given up.

@@ -158,12 +158,13 @@ impl Places {
     /// Makes one connection leave at a time: one that made no call is worth less than one that made a call long ago. Only
     /// calls of those whom the rules know count.
     fn make_way(&mut self) {
-        if self.activities.values().any(|activity| activity.leaves()) {
-            return;
-        }
         let now = Instant::now();
         let useless =
             self.activities.values().filter_map(|each| Some((each.uselessness(now)?, each)));
+        // One that got a call after it was told to leave stays until that has ended.
+        if useless.clone().any(|(_, activity)| activity.leaves()) {
+            return;
+        }
         match useless.max_by_key(|(uselessness, _)| *uselessness) {
             Some((_, activity)) => activity.leave(),
             None => {

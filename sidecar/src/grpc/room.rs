@@ -15,8 +15,8 @@ const ROOM_BYTES: u32 = 32 * MIB;
 /// Bytes of one connection, once for each of the two.
 const SHARE_BYTES: u32 = 8 * MIB;
 
-/// Bytes of all calls of one address that nobody is known to have made, once for each of the two. A hundred such calls are
-/// open at most.
+/// Bytes of all calls of one address that nobody is known to have made, once for each of the two. There is room
+/// for 128 of them.
 const STRANGERS_BYTES: u32 = MIB;
 
 const MIB: u32 = 1024 * 1024;

@@ -134,7 +134,9 @@ impl StoreHandle {
             match self.await_point(&shown.cursor.point, until).await {
                 Ok(()) => {}
                 Err(CursorFailure::Lost(why)) => return Ok(Err(why)),
-                Err(CursorFailure::Rejected(Rejection::Deadline { .. })) => return Ok(Ok(shown)),
+                Err(CursorFailure::Rejected(
+                    Rejection::Deadline { .. } | Rejection::Overloaded,
+                )) => return Ok(Ok(shown)),
                 Err(failure) => return Err(failure),
             }
         }

@@ -126,6 +126,11 @@ impl Place {
         self.hidden = self.at >= lane.from() && self.history(partition, sight) == History::Hidden;
     }
 
+    /// Whether it waits for the log's word, of which history it is.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.hidden
+    }
+
     /// The log has what lies right below it.
     pub(super) fn proven(&mut self) {
         self.hidden = false;

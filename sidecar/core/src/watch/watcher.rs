@@ -400,9 +400,12 @@ impl Watcher {
         Step::Wait { until: Until::AtLeast(token(*topic, places)), deadline: self.wait }
     }
 
-    /// None: what was sent is not the state there.
+    /// None: what was sent is not the state there, or may be of a history that the log does not have any more.
     fn point(&mut self, sight: &Sight<'_>) -> Option<Point> {
         let At { topic, places } = self.at.as_mut()?;
+        if places.iter().any(Place::is_hidden) {
+            return None;
+        }
         // What the gate shows of a partition was confirmed with all others, and all of it is delivered.
         for (place, shown) in places.iter_mut().zip(&sight.gate.positions) {
             if place.at >= *shown {

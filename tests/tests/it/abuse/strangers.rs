@@ -68,11 +68,12 @@ fn strangers_who_watch_its_health_keep_no_place_that_somebody_known_asks_for() -
     run(async {
         allow_files()?;
         let guarded = Guarded::start().await?;
-        let mut watches = Vec::new();
+        let (mut channels, mut watches) = (Vec::new(), Vec::new());
         for _ in 0..PLACES {
-            let watch = in_time("a stranger", watch(guarded.channel().await?)).await?;
-            // Those of the first connections find room, and the others are refused: both have their place.
-            watches.push(watch);
+            let channel = guarded.channel().await?;
+            // Those of the first connections find room, and the others are refused: both keep their connection.
+            watches.push(in_time("a stranger", watch(channel.clone())).await?);
+            channels.push(channel);
         }
         ensure!(watches.iter().any(Result::is_ok), "nobody is answered: {watches:?}");
         for _ in 0..3 {

@@ -1,6 +1,7 @@
 //! Cursors as a bare stub meets them, on the embedded log; and that they are kept alive.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use outrigger::index::StoreIndex;
 use outrigger::log::{Log as _, LogSink};
@@ -12,8 +13,9 @@ use outrigger_proto::v1::watch_request::From;
 use outrigger_proto::v1::watch_response::Part;
 use outrigger_proto::v1::{
     Ack, CommitCursorRequest, Cursor, DeleteCursorRequest, GetCursorRequest, ListCursorsRequest,
-    OnLost, PutRequest, Reason, WatchNow, WatchPoint, WatchRequest,
+    OnLost, Phase, PutRequest, Reason, StatusRequest, WatchNow, WatchPoint, WatchRequest,
 };
+use tonic::Request;
 use tonic::transport::Channel;
 
 use super::{Node, One, in_time, put, reason};
@@ -83,6 +85,12 @@ async fn cursors_are_listed_by_name_and_outlive_node_and_log() {
     assert_eq!((other.point, other.behind_records > Some(0)), (Some(first), true));
 }
 
+/// How long a caller waits for a node that has nothing.
+const PATIENT: Duration = Duration::from_secs(2);
+
+const WHILE_RESTORING: [Reason; 3] =
+    [Reason::Restoring, Reason::NotReady, Reason::DeadlineExceeded];
+
 /// It would be ahead of an empty copy, and good for all that this one knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_has_no_copy_yet_says_nothing_of_a_cursor() {
@@ -101,27 +109,35 @@ async fn a_node_that_has_no_copy_yet_says_nothing_of_a_cursor() {
     let stores = [("notes", &one.log)];
     let other =
         Node::start_between(&dir, &stores, patience, |logs| Box::new(logs), nothing_to_read);
-    let mut beside = other.await.rows().await;
-    let request = GetCursorRequest { store: String::new(), name: "c".to_owned() };
+    let other = other.await;
+    let mut admin = other.admin().await;
     in_time(async {
         loop {
-            let got = beside.get_cursor(request.clone()).await;
-            let committed = beside.commit_cursor(commit("c", point.clone())).await;
-            assert!(
-                got.is_err() && committed.is_err(),
-                "an empty copy tells {got:?}, {committed:?}"
-            );
-            match (reason(got), reason(committed)) {
-                (Reason::Restoring, Reason::Restoring) => return,
-                // As long as it knows no topic.
-                (got, committed) => assert!(
-                    got == Reason::NotReady && [got, Reason::Restoring].contains(&committed),
-                    "an empty copy tells {got:?}, {committed:?}"
-                ),
+            let status = admin.status(StatusRequest::default()).await.expect("a status");
+            let phases = status
+                .into_inner()
+                .node
+                .expect("always present")
+                .stores
+                .into_iter()
+                .map(|store| store.phase());
+            if phases.eq([Phase::Restoring]) {
+                return;
             }
+            tokio::task::yield_now().await;
         }
     })
     .await;
+    let mut beside = other.rows().await;
+    let mut asked = Request::new(GetCursorRequest { store: String::new(), name: "c".to_owned() });
+    asked.set_timeout(PATIENT);
+    let got = beside.get_cursor(asked).await;
+    assert!(got.is_err(), "an empty copy tells {got:?}");
+    let mut asked = Request::new(commit("c", point.clone()));
+    asked.set_timeout(PATIENT);
+    let committed = beside.commit_cursor(asked).await;
+    assert!(committed.is_err(), "an empty copy tells {committed:?}");
+    assert!([reason(got), reason(committed)].iter().all(|why| WHILE_RESTORING.contains(why)));
     assert_eq!(get(&mut rows, "c").await.point, Some(point));
 }
 

@@ -1,6 +1,7 @@
 //! `outrigger plan` and `doctor`: they say what is and what the next start does, and touch nothing.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -139,9 +140,12 @@ fn who_waits_for_kafka_keeps_no_node_from_starting() -> Result<()> {
         silent.set_nonblocking(true)?;
         let dir = TempDir::new()?;
         drop(DataDir::lock(dir.path())?);
+        let config = dir.path().join("outrigger.toml");
+        fs::write(&config, "[[store]]\nname = 'one'\n[[store]]\nname = 'two'\n")?;
         let bootstrap = silent.local_addr()?.to_string();
         let mut asking = Command::new(binary())
-            .args([command, "--store", "one", "--store", "two", "--bootstrap", &bootstrap])
+            .args([command, "--bootstrap", &bootstrap, "--config"])
+            .arg(&config)
             .arg("--data")
             .arg(dir.path())
             .stdout(Stdio::null())

@@ -410,7 +410,7 @@ fn commands_say_who_they_are_and_the_doctor_says_who_may() -> Result<()> {
         for line in [
             "rule: token:some-reader, uid:65534 may read: every store, keys that begin with \"user/\"",
             "rule: token:operator may admin: every store",
-            "tokens of 7 callers",
+            "tokens of 9 callers",
         ] {
             ensure!(doctor.contains(line), "{line}:\n{doctor}");
         }

@@ -333,6 +333,15 @@ fn where_a_marker_hides_who_wrote_below_a_point_the_log_is_asked() {
 }
 
 #[test]
+fn before_it_is_known_who_wrote_below_a_point_no_later_one_is_told() {
+    let mut copy = with_a_marker_before_an_election();
+    let mut watch = Watch::new(&copy, demand(Start::Point(point(&[(3, Some(3))]))));
+    assert_eq!(step(&mut watch, &copy), "from 3 false");
+    copy.pass(Duration::from_secs(60));
+    assert_eq!(step(&mut watch, &copy), "reads 4 of 4", "progress was due");
+}
+
+#[test]
 fn where_the_log_ends_the_epoch_of_a_point_below_it_the_point_is_lost() {
     let copy = with_a_marker_before_an_election();
     let mut watch = behind_a_marker(&copy);
