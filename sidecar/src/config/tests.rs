@@ -757,7 +757,9 @@ fn a_secret_that_cannot_be_used_is_refused_and_never_shown() {
         let (_file, path) = secret(bad);
         let text = problem(&["--peer-secret-file", &path], MINIMAL);
         assert!(
-            text.starts_with(&format!("peer_secret_file: {path}: it must hold 16 to")),
+            text.starts_with(&format!(
+                "peer_secret_file: {path}: each of its lines, 3 at most, must hold 16 to"
+            )),
             "{text}"
         );
         assert!(text.contains("openssl rand"), "{text}");
